@@ -1,0 +1,230 @@
+"""A webhook as a document, in the one form by which two are compared.
+
+The canonical document has the defaults taken out, durations in their shortest spelling, sets sorted and
+header names in lower case. It is itself a valid webhook file of version 1, so one reader serves for files and
+for the stored state, and a release that adds a field with a default changes no document and plans nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hookline.model import (
+    Address,
+    Authentication,
+    Channel,
+    DeliveryPolicy,
+    EnvRef,
+    FeedbackStatus,
+    FileRef,
+    JwtAuthentication,
+    NoAuthentication,
+    Ordering,
+    RetryPolicy,
+    SecretRef,
+    SigningKey,
+    TlsPolicy,
+    Webhook,
+)
+from hookline.quantities import format_duration, parse_duration, parse_rate
+
+Document = Mapping[str, Any]
+
+_WEBHOOK_DEFAULTS: Document = {
+    "messageTypes": ["transactional"],
+    "events": sorted(FeedbackStatus),
+    "payload": 1,
+    "enabled": True,
+    "protected": False,
+    "headers": {},
+    "authentication": {"type": "none"},
+    "delivery": {},
+}
+_JWT_DEFAULTS: Document = {"lifetime": "5m", "oneTime": False, "header": "authorization", "claims": {}}
+_DELIVERY_DEFAULTS: Document = {
+    "timeout": "10s",
+    "concurrency": 16,
+    "ordering": "message",
+    "retry": {},
+    "tls": {},
+}
+_RETRY_DEFAULTS: Document = {"initialDelay": "1s", "maxDelay": "1h", "maxAge": "72h"}
+
+
+def read_webhook(document: Document) -> Webhook:
+    """The webhook that a schema-valid document of version 1 describes. Raises KeyError or ValueError on others."""
+    sandbox = document["sandbox"]
+    name, identifier = (sandbox, None) if isinstance(sandbox, str) else (sandbox["name"], sandbox.get("id"))
+    campaigns = document["campaigns"]
+    full = {**_WEBHOOK_DEFAULTS, **document}
+    return Webhook(
+        address=Address(document["organization"], name),
+        sandbox_id=identifier,
+        name=document["name"],
+        description=document.get("description"),
+        owner=document.get("owner"),
+        channels=frozenset(Channel(channel) for channel in document["channels"]),
+        url=document["url"],
+        authentication=_read_authentication(full["authentication"]),
+        headers=tuple(sorted((key.lower(), _read_value(value)) for key, value in full["headers"].items())),
+        campaigns=None if campaigns == "all" else frozenset(campaigns),
+        message_types=frozenset(full["messageTypes"]),
+        events=frozenset(FeedbackStatus(event) for event in full["events"]),
+        payload=full["payload"],
+        delivery=_read_delivery(full["delivery"]),
+        enabled=full["enabled"],
+        protected=full["protected"],
+    )
+
+
+def _read_authentication(document: Document) -> Authentication:
+    if document["type"] == "none":
+        return NoAuthentication()
+    full = {**_JWT_DEFAULTS, **document}
+    return JwtAuthentication(
+        algorithm=full["algorithm"],
+        keys=tuple(SigningKey(str(key["id"]), _read_secret(key["secret"])) for key in full["keys"]),
+        issuer=full.get("issuer"),
+        subject=full.get("subject"),
+        audience=full.get("audience"),
+        lifetime=parse_duration(full["lifetime"]),
+        one_time=full["oneTime"],
+        header=full["header"].lower(),
+        claims=full["claims"],
+    )
+
+
+def _read_delivery(document: Document) -> DeliveryPolicy:
+    full = {**_DELIVERY_DEFAULTS, **document}
+    retry = {**_RETRY_DEFAULTS, **full["retry"]}
+    tls = full["tls"]
+    return DeliveryPolicy(
+        timeout=parse_duration(full["timeout"]),
+        concurrency=full["concurrency"],
+        rate_limit=parse_rate(full["rateLimit"]) if "rateLimit" in full else None,
+        ordering=Ordering(full["ordering"]),
+        retry=RetryPolicy(
+            initial_delay=parse_duration(retry["initialDelay"]),
+            max_delay=parse_duration(retry["maxDelay"]),
+            max_age=parse_duration(retry["maxAge"]),
+        ),
+        tls=TlsPolicy(
+            ca_file=tls.get("caFile"),
+            client_certificate=_file_or_none(tls.get("clientCertificate")),
+            client_key=_file_or_none(tls.get("clientKey")),
+        ),
+    )
+
+
+def _read_value(value: str | Document) -> str | SecretRef:
+    return value if isinstance(value, str) else _read_secret(value)
+
+
+def _read_secret(document: Document) -> SecretRef:
+    return EnvRef(document["env"]) if "env" in document else FileRef(document["file"])
+
+
+def _file_or_none(document: Document | None) -> FileRef | None:
+    return None if document is None else FileRef(document["file"])
+
+
+def write_webhook(webhook: Webhook) -> dict[str, Any]:
+    """The canonical document. `read_webhook(write_webhook(w)) == w` for every webhook."""
+    sandbox = webhook.address.sandbox
+    document: dict[str, Any] = {
+        "version": 1,
+        "organization": webhook.address.organization,
+        "sandbox": {"name": sandbox, "id": webhook.sandbox_id} if webhook.sandbox_id else sandbox,
+        "name": webhook.name,
+        "description": webhook.description,
+        "owner": webhook.owner,
+        "channels": sorted(webhook.channels),
+        "url": webhook.url,
+        "authentication": _write_authentication(webhook.authentication),
+        "headers": {name: _write_value(value) for name, value in webhook.headers},
+        "campaigns": "all" if webhook.campaigns is None else sorted(webhook.campaigns),
+        "messageTypes": sorted(webhook.message_types),
+        "events": sorted(webhook.events),
+        "payload": webhook.payload,
+        "delivery": _write_delivery(webhook.delivery),
+        "enabled": webhook.enabled,
+        "protected": webhook.protected,
+    }
+    return _without(document, _WEBHOOK_DEFAULTS)
+
+
+def _write_authentication(authentication: Authentication) -> dict[str, Any]:
+    match authentication:
+        case NoAuthentication():
+            return {"type": "none"}
+        case JwtAuthentication():
+            document = {
+                "type": "jwt",
+                "algorithm": authentication.algorithm,
+                "keys": [{"id": key.id, "secret": _write_value(key.secret)} for key in authentication.keys],
+                "issuer": authentication.issuer,
+                "subject": authentication.subject,
+                "audience": authentication.audience,
+                "lifetime": format_duration(authentication.lifetime),
+                "oneTime": authentication.one_time,
+                "header": authentication.header,
+                "claims": dict(authentication.claims),
+            }
+            return _without(document, _JWT_DEFAULTS)
+
+
+def _write_delivery(delivery: DeliveryPolicy) -> dict[str, Any]:
+    retry = {
+        "initialDelay": format_duration(delivery.retry.initial_delay),
+        "maxDelay": format_duration(delivery.retry.max_delay),
+        "maxAge": format_duration(delivery.retry.max_age),
+    }
+    tls = {
+        "caFile": delivery.tls.ca_file,
+        "clientCertificate": _write_optional(delivery.tls.client_certificate),
+        "clientKey": _write_optional(delivery.tls.client_key),
+    }
+    document = {
+        "timeout": format_duration(delivery.timeout),
+        "concurrency": delivery.concurrency,
+        "rateLimit": None if delivery.rate_limit is None else str(delivery.rate_limit),
+        "ordering": str(delivery.ordering),
+        "retry": _without(retry, _RETRY_DEFAULTS),
+        "tls": _without(tls, {}),
+    }
+    return _without(document, _DELIVERY_DEFAULTS)
+
+
+def _write_value(value: str | SecretRef) -> str | dict[str, str]:
+    match value:
+        case EnvRef(name):
+            return {"env": name}
+        case FileRef(path):
+            return {"file": path}
+        case _:
+            return value
+
+
+def _write_optional(reference: FileRef | None) -> dict[str, str] | None:
+    return None if reference is None else {"file": reference.path}
+
+
+def _without(document: Mapping[str, Any], defaults: Document) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in document.items()
+        if value is not None and not (key in defaults and defaults[key] == value)
+    }
+
+
+def canonical_json(value: object) -> bytes:
+    """Keys sorted, no spaces, UTF-8: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def digest(value: object) -> str:
+    """``sha256:…`` over the canonical JSON of a document."""
+    return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()

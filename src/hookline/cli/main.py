@@ -1,0 +1,94 @@
+"""The `hookline` program: finds the command, runs it, and turns what went wrong into a message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from hookline import __version__
+from hookline.errors import HooklineError, InvalidConfiguration
+from hookline.settings import ENVIRONMENT_PREFIX
+
+# A command's module is imported only when it is asked for: `--help` stays under 150 ms.
+COMMANDS = {
+    "validate": ("hookline.cli.validate", "Check webhook files, without any state."),
+    "plan": ("hookline.cli.plan", "Show what apply would do."),
+    "apply": ("hookline.cli.apply", "Make the stored state what the files say."),
+    "list": ("hookline.cli.list", "List the webhooks that are applied."),
+    "show": ("hookline.cli.show", "Show one applied webhook."),
+    "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
+    "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
+    "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
+    "schema": ("hookline.cli.schema", "Print a JSON Schema."),
+    "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),
+}
+
+WRONG_USE = 64
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and summary; imports one only to run it or to show its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
+    epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
+)
+@click.version_option(__version__, prog_name="hookline")
+def program() -> None:
+    """Feedback webhooks as code, and the relay that delivers the feedback."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code. No exception leaves here but an error of ours."""
+    try:
+        code: Any = program.main(args=arguments, prog_name="hookline", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except click.UsageError as wrong:
+        wrong.show()
+        return WRONG_USE
+    except click.ClickException as failed:
+        failed.show()
+        return 1
+    except InvalidConfiguration as invalid:
+        from hookline.cli.findings import print_findings  # noqa: PLC0415 - only when there is something to print
+
+        print_findings(invalid.diagnostics)
+        return invalid.exit_code
+    except HooklineError as error:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    sys.exit(main())

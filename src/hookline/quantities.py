@@ -1,0 +1,50 @@
+"""Durations and rates as they are written in a webhook file and on the command line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
+RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
+
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
+
+
+def parse_duration(text: str) -> timedelta:
+    """``100ms``, ``10s``, ``5m``, ``24h``. Raises ValueError for anything else."""
+    found = re.match(DURATION_PATTERN, text)
+    if found is None:
+        raise ValueError(f"not a duration: {text!r} (write 100ms, 10s, 5m or 24h)")
+    return timedelta(milliseconds=int(found[1]) * _MILLISECONDS[found[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest exact spelling: 60 seconds are ``1m``, so that equal durations are equal text."""
+    milliseconds = duration // timedelta(milliseconds=1)
+    for unit in ("h", "m", "s"):
+        if milliseconds and milliseconds % _MILLISECONDS[unit] == 0:
+            return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
+    return f"{milliseconds}ms" if milliseconds else "0s"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` requests in every `per_seconds` seconds."""
+
+    count: int
+    per_seconds: int
+
+    def __str__(self) -> str:
+        unit = next(unit for unit, seconds in _PER_SECONDS.items() if seconds == self.per_seconds)
+        return f"{self.count}/{unit}"
+
+
+def parse_rate(text: str) -> Rate:
+    """``200/s``, ``1000/m``, ``5000/h``. Raises ValueError for anything else."""
+    if re.match(RATE_PATTERN, text) is None:
+        raise ValueError(f"not a rate: {text!r} (write 200/s or 1000/m)")
+    count, unit = text.split("/")
+    return Rate(int(count), _PER_SECONDS[unit])

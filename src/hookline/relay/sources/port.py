@@ -1,0 +1,52 @@
+"""What the daemon asks of a source of lines."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from hookline.relay.fates import Line
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a source is acknowledged: what the spool keeps in the transaction that covers the lines before it.
+
+    For a file: `device`, `inode` and a hash over its first `head_length` bytes say which file it is, `offset` is
+    the byte after the last line taken. For a pipe only `name` (``-``) and `line` mean something.
+    """
+
+    name: str
+    line: int = 0
+    offset: int = 0
+    device: int = 0
+    inode: int = 0
+    head_length: int = 0
+    head_hash: bytes = b""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Lines, and the position that is reached when all of them are durable. `end`: nothing more will come."""
+
+    lines: list[Line]
+    position: Position
+    end: bool
+
+
+class LineSource(Protocol):
+    """Reads in a thread of its own; never two calls at a time."""
+
+    @property
+    def name(self) -> str:
+        """The path as the user named it, or ``-``."""
+        ...
+
+    def read(self) -> Batch:
+        """The next lines: at most 500, and at most about 4 MiB. Waits at most 0.1 s, then returns an empty batch."""
+        ...
+
+    def progress(self) -> tuple[int, int | None]:
+        """Bytes read, and bytes in all where that is known: for the progress bar."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,40 @@
+"""The edges of the process that are not files: flags and environment, as frozen values.
+
+The only module that reads the environment. Command options take theirs from it through click (`HOOKLINE_STATE` …),
+which the command line declares with `ENVIRONMENT_PREFIX`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+ENVIRONMENT_PREFIX = "HOOKLINE"
+SECRET_PREFIX = "HOOKLINE_SECRET_"  # noqa: S105 - the beginning of a variable's name
+DEFAULT_CONFIG = "webhooks"
+DEFAULT_STATE = ".hookline/state.db"
+DEFAULT_SPOOL = ".hookline/spool"
+DEFAULT_SECRETS_DIR = "/run/secrets"
+
+
+def secret_environment() -> Mapping[str, str]:
+    """The variables that secret references may name, and no others."""
+    return {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}
+
+
+def user_name() -> str:
+    """Who runs this process, for the history: the CI's actor, else the login name, else the numeric user id."""
+    for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"):
+        if name := os.environ.get(variable):
+            return name
+    return str(os.getuid())
+
+
+def is_github_actions() -> bool:
+    """Whether this runs as a GitHub Actions step, where workflow annotations are shown."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def no_colour() -> bool:
+    """NO_COLOR is set to anything but the empty string (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))

@@ -1,0 +1,45 @@
+"""What the commands ask of a state store. Every store passes the suite in tests/contract/test_state_store.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from hookline.model import Address
+from hookline.state.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One apply, as history keeps it. `changes` is the plan's list of changes, in its JSON form."""
+
+    at: datetime
+    who: str
+    commit: str | None
+    branch: str | None
+    fingerprint: str
+    changes: tuple[Mapping[str, Any], ...]
+
+
+class StateStore(Protocol):
+    def read(self) -> Snapshot:
+        """The state as it is now, EMPTY when there is none yet. Opens read-only and leaves no file behind.
+
+        Called once a command, and by the relay whenever `version` has moved. Raises StateUnusable when there is
+        something that cannot be read: damaged, an empty file, or written by a newer hookline.
+        """
+        ...
+
+    def version(self) -> tuple[str | None, int]:
+        """Lineage and serial alone; the relay asks every second. Raises StateUnusable like `read`."""
+        ...
+
+    def commit(self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: Entry) -> Snapshot:
+        """Write canonical documents (None deletes) and the history entry in one transaction, or nothing at all.
+
+        `base` is the state that the change was decided on. Raises Stale when the stored lineage or serial is
+        another one by now, Unusable when the database is locked. Returns the state after the write.
+        """
+        ...
