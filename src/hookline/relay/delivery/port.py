@@ -10,7 +10,7 @@ from hookline.relay.delivery.outcome import Result
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One POST of one delivery. `number` counts from 1 over the delivery's whole life; `at` is Unix time in seconds."""
+    """One POST of one delivery. `number` counts from 1 over its whole life; `at` is Unix time in seconds."""
 
     id: bytes
     body: bytes

@@ -1,0 +1,31 @@
+"""Diagnostics for people: the place, what was found, the line with a caret, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from hookline.diagnostics import Diagnostic, Severity
+
+
+def print_findings(diagnostics: Iterable[Diagnostic]) -> None:
+    """Write every finding to stderr, in the order given."""
+    for diagnostic in diagnostics:
+        click.echo(as_text(diagnostic), err=True)
+
+
+def as_text(diagnostic: Diagnostic) -> str:
+    """``file:line:column: error[HL012]: summary``, the line with a caret, the hint. Styled; click strips that."""
+    colour = "red" if diagnostic.severity is Severity.ERROR else "yellow"
+    label = click.style(f"{diagnostic.severity}[{diagnostic.code}]", fg=colour, bold=True)
+    place = f"{diagnostic.place}: " if diagnostic.place else ""
+    lines = [f"{place}{label}: {diagnostic.summary}"]
+    if diagnostic.excerpt is not None and diagnostic.line is not None:
+        gutter = f"{diagnostic.line:>6} | "
+        lines.append(gutter + diagnostic.excerpt)
+        if diagnostic.column is not None:
+            lines.append(" " * (len(gutter) - 2) + "| " + " " * (diagnostic.column - 1) + click.style("^", fg=colour))
+    if diagnostic.hint:
+        lines.append(f"  hint: {diagnostic.hint}")
+    return "\n".join(lines)
