@@ -8,7 +8,41 @@ from typing import Any, TypeVar
 
 import click
 
+from hookline.model import Address
+from hookline.quantities import parse_duration
 from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE
+
+
+class DurationParameter(click.ParamType[float]):
+    """A duration, in seconds as a float. ``0`` needs no unit."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return 0.0 if value == "0" else parse_duration(str(value)).total_seconds()
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AddressParameter(click.ParamType[Address]):
+    """ORGANIZATION/SANDBOX."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = DurationParameter()
+ADDRESS = AddressParameter()
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

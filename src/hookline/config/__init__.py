@@ -1,0 +1,5 @@
+"""Webhook files: from YAML to the webhooks that are desired."""
+
+from hookline.config.load import Inspection, inspect, load
+
+__all__ = ["Inspection", "inspect", "load"]

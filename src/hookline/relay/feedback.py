@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from hookline.model import Address
+
 
 class MessageFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message bounced or failed, in the platform's classification; absent parts are null in the payload."""
@@ -43,3 +45,88 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int | None = None
     identity_map: dict[str, Any] | None = None
     time: str | None = None
+
+
+def primary_identity(event: Event) -> str | None:
+    """The id of the recipient: the entry of the identity map that says ``primary: true``, else the first one.
+
+    Namespaces are looked through in sorted order, so that two spellings of one event name one recipient.
+    """
+    first: str | None = None
+    for _, entries in sorted((event.identity_map or {}).items()):
+        for entry in entries:
+            identity: str = entry["id"]
+            if entry.get("primary") is True:
+                return identity
+            if first is None:
+                first = identity
+    return first
+
+
+# The fields of the payload, in the order in which they are sent. `schemas/payload.v1.schema.json` is their
+# contract; a field is never left out, since receivers written against the platform look for each of them.
+
+
+class _Sandbox(msgspec.Struct, frozen=True):
+    id: str | None
+    name: str
+
+
+class _Execution(msgspec.Struct, frozen=True):
+    execution_id: str | None = msgspec.field(name="messageExecutionID")
+    message_type: str | None = msgspec.field(name="messageType")
+    campaign_id: str | None = msgspec.field(name="campaignID")
+    campaign_version_id: str | None = msgspec.field(name="campaignVersionID")
+
+
+class _Status(msgspec.Struct, frozen=True):
+    value: str | None
+
+
+class _DeliveryFeedback(msgspec.Struct, frozen=True):
+    status: _Status = msgspec.field(name="feedbackStatus")
+    offers: Any
+    exclusion: Any = msgspec.field(name="messageExclusion")
+    failure: MessageFailure | None = msgspec.field(name="messageFailure")
+    retry_count: int | None = msgspec.field(name="retryCount")
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    request_id: str | None = msgspec.field(name="requestId")
+    organization: str = msgspec.field(name="imsOrg")
+    sandbox: _Sandbox
+    channel: str | None
+    event_type: str = msgspec.field(name="eventType")
+    execution: _Execution = msgspec.field(name="messageExecution")
+    feedback: _DeliveryFeedback = msgspec.field(name="messageDeliveryFeedback")
+    identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def payload_bytes(
+    event: Event,
+    *,
+    address: Address,
+    sandbox_id: str | None,
+    campaign_id: str | None,
+    request_id: str | None,
+) -> bytes:
+    """The body of the request: compact UTF-8, every field in its documented place, absent ones ``null``.
+
+    What routing has settled (where it goes, which campaign, which request) comes as arguments; everything else
+    is the event's own.
+    """
+    return _encoder.encode(
+        _Payload(
+            request_id,
+            address.organization,
+            _Sandbox(sandbox_id, address.sandbox),
+            event.channel,
+            event.event_type,
+            _Execution(event.execution_id, event.message_type, campaign_id, event.campaign_version_id),
+            _DeliveryFeedback(_Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count),
+            event.identity_map,
+        )
+    )

@@ -13,7 +13,10 @@ from hookline.state.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One apply, as history keeps it. `changes` is the plan's list of changes, in its JSON form."""
+    """One apply, as history keeps it. `changes` is the plan's list of changes, in its JSON form.
+
+    `at` knows its time zone. `lifted` names the brakes that were lifted for this apply, a sentence each.
+    """
 
     at: datetime
     who: str
@@ -21,6 +24,11 @@ class Entry:
     branch: str | None
     fingerprint: str
     changes: tuple[Mapping[str, Any], ...]
+    lifted: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.at.tzinfo is None:
+            raise ValueError("the time of an apply needs its time zone")
 
 
 class StateStore(Protocol):

@@ -35,5 +35,11 @@ class Snapshot:
     serial: int
     webhooks: Mapping[Address, Stored]
 
+    def after(self, lineage: str, written: Mapping[Address, Mapping[str, Any] | None]) -> Snapshot:
+        """The next serial's snapshot: documents written over this one, None deletes."""
+        webhooks = {address: stored for address, stored in self.webhooks.items() if address not in written}
+        webhooks.update({address: Stored(document) for address, document in written.items() if document is not None})
+        return Snapshot(lineage=lineage, serial=self.serial + 1, webhooks=dict(sorted(webhooks.items())))
+
 
 EMPTY = Snapshot(lineage=None, serial=0, webhooks={})

@@ -1,0 +1,10 @@
+"""The forms of lines that the relay understands. A format is a module that has the names of port.Format."""
+
+from __future__ import annotations
+
+from hookline.relay.formats import payload, xdm
+from hookline.relay.formats.port import Format
+
+FORMATS: dict[str, Format] = {payload.NAME: payload, xdm.NAME: xdm}
+
+__all__ = ["FORMATS", "Format"]

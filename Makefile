@@ -1,0 +1,45 @@
+# Two commands for a new machine (Python 3.11 or newer, and make): `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check soak bench lock format clean
+
+# Made from the lock file, with hashes, and made anew when that changes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hookline needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) from requirements.lock ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)  ## apply the repository's webhooks, relay example events, show what happened
+	@$(BIN)/python demo/run.py
+
+test: $(READY)  ## every test but the long ones
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
+
+check: $(READY)  ## lint, format, types: what CI runs before the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+soak: $(READY)  ## the long fault runs
+	@$(BIN)/python -m pytest -m soak
+
+bench: $(READY)  ## measurements, side by side with their limits
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml (uv must be installed)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache build dist

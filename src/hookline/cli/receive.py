@@ -1,0 +1,168 @@
+"""`hookline receive`: a local HTTPS receiver for development."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookline.errors import HooklineError, WrongUse
+from hookline.quantities import parse_duration
+from hookline.receiver.exchange import Tally
+from hookline.receiver.misbehaviour import Failing, Misbehaviour, parse_failure
+from hookline.receiver.server import Receiver
+from hookline.receiver.settings import LOCAL_NAMES, ReceiverSettings, parse_listen
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """An option's callback; `parse` raises ValueError with a message for people."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            return tuple(map(parse, value)) if parameter.multiple else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
+
+
+LISTEN = _read_by(parse_listen)
+DURATION = _read_by(parse_duration)
+FAILURES = _read_by(parse_failure)
+
+
+@click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
+@click.option(
+    "--listen",
+    default="127.0.0.1:8443",
+    show_default=True,
+    metavar="HOST:PORT",
+    callback=LISTEN,
+    help="Where to listen. Port 0: any free one.",
+)
+@click.option("--host", multiple=True, metavar="NAME", help="A further name for the certificate. Repeatable.")
+@click.option(
+    "--tls-dir",
+    type=DIRECTORY,
+    default=".hookline/receive",
+    show_default=True,
+    help="Keeps the certificates; clients trust its ca.pem (relay --ca-file).",
+)
+@click.option("--port-file", type=FILE, help="Gets the port, once connections are accepted.")
+@click.option("--record", type=FILE, help="Append each request to this file, as one line of JSON.")
+@click.option("--quiet", is_flag=True, help="Print no requests.")
+@click.option("--jwks", type=FILE, help="Answer 401 unless a token fits this JWK Set (from: hookline jwks).")
+@click.option(
+    "--hmac-secret-file", type=FILE, help="Answer 401 unless an HS256, HS384 or HS512 token fits this secret."
+)
+@click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must be for.")
+@click.option("--token-header", default="Authorization", show_default=True, help="The header that carries the token.")
+@click.option("--protect", multiple=True, metavar="PATH", help="Ask for a token only below this path. Repeatable.")
+@click.option("--verify-payload/--no-verify-payload", default=True, help="Check bodies against the payload schema.")
+@click.option("--strict", is_flag=True, help="Answer 422 to a body that does not fit the schema.")
+@click.option(
+    "--fail",
+    multiple=True,
+    metavar="STATUS:SHARE",
+    callback=FAILURES,
+    help="Fail a share of the requests: 503:0.2. Repeatable.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds fail in the same sequence.")
+@click.option(
+    "--outage",
+    default="0s",
+    metavar="DURATION",
+    callback=DURATION,
+    help="Answer 503 this long from the first request on.",
+)
+@click.option("--delay", default="0s", metavar="DURATION", callback=DURATION, help="Wait before each answer.")
+@click.option(
+    "--retry-after", type=click.IntRange(min=0), metavar="SECONDS", help="Sent with each failure that was asked for."
+)
+@click.option("--requests", type=click.IntRange(min=1), metavar="N", help="End by itself after N accepted requests.")
+def command(
+    *,
+    listen: tuple[str, int],
+    host: tuple[str, ...],
+    port_file: Path | None,
+    quiet: bool,
+    protect: tuple[str, ...],
+    fail: tuple[Failing, ...],
+    outage: timedelta,
+    requests: int | None,
+    **verbatim: Any,
+) -> int:
+    """Run a local HTTPS receiver for development.
+
+    Each request is printed as one line of JSON: time, method, path, headers, body, the status it was answered with,
+    and whether token and payload hold. The certificate is made on the first start and kept. Ends on Ctrl-C or
+    SIGTERM, with a summary.
+    """
+    try:
+        misbehaviour = Misbehaviour(failures=fail, outage=outage)
+    except ValueError as error:
+        raise WrongUse(str(error), hint="lower the shares given by --fail") from error
+    address, port = listen
+    named = address if address not in ("0.0.0.0", "::") else "localhost"  # noqa: S104 - recognized, not listened on
+    settings = ReceiverSettings(
+        host=address,
+        port=port,
+        names=tuple(dict.fromkeys((*LOCAL_NAMES, named, *host))),
+        protected=protect or ("/",),
+        misbehaviour=misbehaviour,
+        stop_after=requests,
+        **verbatim,
+    )
+    shown = next(iter(host), "localhost" if named in LOCAL_NAMES else named)
+    receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
+    tally = asyncio.run(_serve(receiver, shown, port_file))
+    _print_summary(tally)
+    return 0
+
+
+async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Tally:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, receiver.stop)
+
+    def ready(port: int) -> None:
+        shown = f"[{name}]" if ":" in name else name
+        click.echo(f"listening on https://{shown}:{port}", err=True)
+        click.echo(f"clients trust it with --ca-file {receiver.identity.ca_file}", err=True)
+        if port_file is not None:
+            _write_port(port_file, port)
+
+    return await receiver.serve(ready)
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Put the port there in one step: who waits for the file never reads half of it."""
+    fresh = path.with_name(path.name + ".new")
+    try:
+        fresh.write_text(f"{port}\n")
+        fresh.replace(path)
+    except OSError as error:
+        raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
+
+
+def _print_summary(tally: Tally) -> None:
+    rows = {
+        "requests": tally.requests,
+        "accepted": tally.accepted,
+        "failed on purpose": tally.failed_on_purpose,
+        "invalid": tally.invalid,
+        "left before the answer": tally.left,
+        "distinct webhook-id": len(tally.ids),
+        "repeated webhook-id": tally.repeated,
+    }
+    for label, count in rows.items():
+        click.echo(f"{label:<24}{count:>9,}", err=True)

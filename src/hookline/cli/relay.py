@@ -1,0 +1,193 @@
+"""`hookline relay`: read events and deliver their feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from contextlib import nullcontext
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from hookline.cli.options import DURATION, secrets_options, spool_option, state_option
+from hookline.cli.progress import ProgressBar
+from hookline.cli.summary import print_ending, print_summary
+from hookline.errors import WrongUse
+from hookline.observe.log import Level, Log
+from hookline.relay.daemon import Ending, Settings
+from hookline.relay.fates import Delivery, Rejected, Skipped
+from hookline.relay.network import NetworkRules
+from hookline.relay.rehearsal import Rehearsed
+from hookline.relay.routing import Defaults
+from hookline.relay.secrets import SecretResolver
+from hookline.relay.summary import Summary
+from hookline.settings import secret_environment
+from hookline.wiring import RelayOptions, rehearse_relay, run_relay
+
+SOME_DEAD = 3
+STILL_PENDING = 4
+INTERRUPTED = 130
+
+
+class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
+    name = "cidr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(str(value))
+        except ValueError as error:
+            self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
+
+
+@click.command(
+    epilog="Example: hookline relay --organization ACME@AdobeOrg --sandbox prod events.ndjson. "
+    "Exit codes: 0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are still pending, "
+    "8 the state or the spool cannot be used."
+)
+@click.argument("files", nargs=-1, metavar="[FILE…|-]")
+@state_option
+@spool_option
+@secrets_options
+@click.option("--format", default="auto", show_default=True, help="The form of the lines; auto looks at each.")
+@click.option("--organization", help="For events that name no organization (imsOrg).")
+@click.option("--sandbox", help="For events that name no sandbox.")
+@click.option("--campaign", help="For events that name no campaign (campaignID).")
+@click.option("--from-start", is_flag=True, help="Read files from their first line, not from where the last run was.")
+@click.option("--drain", is_flag=True, help="Read nothing: settle what is pending in the spool.")
+@click.option("--dry-run", is_flag=True, help="Show each event's fate; send nothing, move nothing.")
+@click.option(
+    "--dedupe-window", type=DURATION, default="24h", show_default=True, help="How long a delivered id counts."
+)
+@click.option(
+    "--max-wait", type=DURATION, default="10m", show_default=True, help="For retries, after the input's end."
+)
+@click.option("--grace", type=DURATION, default="20s", show_default=True, help="For what is in flight, when stopped.")
+@click.option(
+    "--spool-max",
+    type=click.IntRange(min=1),
+    default=1_000_000,
+    show_default=True,
+    help="Reading pauses while so many deliveries are pending.",
+)
+@click.option("--allow-empty", is_flag=True, help="Go on although no webhook is applied.")
+@click.option("--allow-network", type=NetworkParameter(), multiple=True, help="Admit a private network, as CIDR.")
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Further authorities, in PEM."
+)
+@click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+def command(
+    *,
+    files: tuple[str, ...],
+    state: str,
+    spool: Path,
+    secrets_dir: Path,
+    secrets_by_organization: bool,
+    format: str,
+    organization: str | None,
+    sandbox: str | None,
+    campaign: str | None,
+    from_start: bool,
+    drain: bool,
+    dry_run: bool,
+    dedupe_window: float,
+    max_wait: float,
+    grace: float,
+    spool_max: int,
+    allow_empty: bool,
+    allow_network: tuple[IPv4Network | IPv6Network, ...],
+    ca_file: Path | None,
+    summary: Literal["text", "json"],
+    log_format: Literal["text", "json"],
+    log_level: Level,
+) -> int:
+    """Read events, one a line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
+
+    Everything read is made durable first; a file is read on from where the last run came to. The relay ends when
+    all is settled, or when --max-wait is over.
+    """
+    if drain and files:
+        raise WrongUse("--drain reads nothing, so it takes no FILE", hint="leave out either of them")
+    options = RelayOptions(
+        state=state,
+        spool=spool,
+        sources=() if drain else (files or ("-",)),
+        settings=Settings(
+            format=format,
+            defaults=Defaults(organization=organization, sandbox=sandbox, campaign=campaign),
+            dedupe_window=dedupe_window,
+            max_wait=max_wait,
+            grace=grace,
+            spool_max=spool_max,
+        ),
+        resolver=SecretResolver(
+            environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+        ),
+        rules=NetworkRules(allow_network),
+        ca_file=ca_file,
+        from_start=from_start,
+        allow_empty=allow_empty,
+    )
+    if "-" in options.sources and sys.stdin.isatty():
+        click.echo("Reading events from the terminal, one a line; end with Ctrl-D.", err=True)
+    if dry_run:
+        return _dry_run(options, summary)
+    return _run(options, summary, log_format, log_level)
+
+
+def _run(options: RelayOptions, form: str, log_format: Literal["text", "json"], log_level: Level) -> int:
+    log = Log(_write_line, level=log_level, format=log_format, clock=time.time)
+    with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
+        ending, summary = asyncio.run(run_relay(options, log, bar.show if bar is not None else None))
+    _print(summary, form)
+    print_ending(ending, summary, options.settings)
+    return exit_code(ending, summary)
+
+
+def _write_line(line: str) -> None:
+    """To sys.stderr as it is at that moment: while the progress bar is shown, lines go above it."""
+    sys.stderr.write(line)
+
+
+def _dry_run(options: RelayOptions, form: str) -> int:
+    summary = rehearse_relay(options, _print_fate)
+    _print(summary, form)
+    click.echo("Dry run: nothing was sent and nothing was moved; what would be sent counts as pending.", err=True)
+    return SOME_DEAD if summary.rejected or summary.nobody_to_tell else 0
+
+
+def _print(summary: Summary, form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps(summary.as_json()))
+    else:
+        print_summary(summary)
+
+
+def _print_fate(one: Rehearsed) -> None:
+    place = f"{one.source}:{one.line}:"
+    match one.fate:
+        case Delivery() as fate:
+            what = "duplicate" if one.duplicate else "deliver"
+            click.echo(f"{place} {what} {fate.address} {fate.channel} {fate.status} {fate.id.hex()}")
+        case Skipped(reason):
+            click.echo(f"{place} skip {reason}")
+        case Rejected(reason):
+            click.echo(f"{place} reject {reason}")
+
+
+def exit_code(ending: Ending, summary: Summary) -> int:
+    """CONTRACT, "exit code": 4 before 3."""
+    if ending is Ending.WRONG_FORMAT:
+        return 1
+    if summary.pending:
+        return STILL_PENDING
+    if ending is Ending.STOPPED:
+        return INTERRUPTED
+    return SOME_DEAD if summary.dead or summary.rejected or summary.nobody_to_tell else 0

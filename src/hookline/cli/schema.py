@@ -1,0 +1,26 @@
+"""`hookline schema`: the JSON Schemas of hookline's documents."""
+
+from __future__ import annotations
+
+import click
+
+from hookline.errors import WrongUse
+from hookline.schemas import schema_names, schema_text
+
+
+@click.command(epilog="Example: hookline schema webhook > webhook.v1.schema.json")
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """Print a JSON Schema (2020-12).
+
+    NAME is webhook, event, payload or plan, for its newest version, or one version of it (webhook.v1).
+    Without a NAME: the names of all that there are.
+    """
+    if name is None:
+        click.echo("\n".join(schema_names()))
+        return
+    try:
+        click.echo(schema_text(name), nl=False)
+    except KeyError as error:
+        hint = f"there are: {', '.join(schema_names())}"
+        raise WrongUse(f"there is no schema of the name {name!r}", hint=hint) from error

@@ -1,0 +1,50 @@
+"""The end of a relay run for people: a table, and what to do about what is left. To stderr."""
+
+from __future__ import annotations
+
+import click
+
+from hookline.relay.daemon import Ending, Settings
+from hookline.relay.summary import Summary
+
+
+def print_summary(summary: Summary) -> None:
+    """The fates in a column, and why events were skipped."""
+    reasons = ", ".join(f"{reason} {n}" for reason, n in summary.skipped.items())
+    rows = [
+        ("read", summary.read, ""),
+        ("carried", summary.carried, "pending before, or replayed" if summary.carried else ""),
+        ("delivered", summary.delivered, f"in {summary.attempts} attempts, {summary.seconds:.1f} s"),
+        ("skipped", sum(summary.skipped.values()), reasons),
+        ("rejected", summary.rejected, ""),
+        ("dead", summary.dead, ""),
+        ("pending", summary.pending, ""),
+        ("duplicates", summary.duplicates, ""),
+    ]
+    for name, n, note in rows:
+        click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
+
+
+def print_ending(ending: Ending, summary: Summary, settings: Settings) -> None:
+    """One line for each thing that wants to be looked at."""
+    if ending is Ending.WRONG_FORMAT:
+        click.echo(
+            f"Stopped: the first {summary.rejected:,} events were all rejected, which looks like the wrong --format "
+            f"({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; with the "
+            "right --format, `hookline dead replay --all` and the same command go on from here",
+            err=True,
+        )
+    elif ending is Ending.STOPPED:
+        click.echo("Stopped before the end of the input; the same command goes on from here.", err=True)
+    elif ending is Ending.WAITED_LONG_ENOUGH:
+        click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait:g} s).", err=True)
+    if summary.pending:
+        click.echo(f"{summary.pending:,} still pending: `hookline relay --drain` goes on with them.", err=True)
+    if summary.dead or summary.rejected:
+        click.echo("Dead letters are kept: `hookline dead list` shows them.", err=True)
+    if summary.nobody_to_tell:
+        click.echo(
+            "No webhook is applied for any of these events.\n"
+            "  hint: compare their organization and sandbox with `hookline list`",
+            err=True,
+        )

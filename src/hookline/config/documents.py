@@ -1,0 +1,272 @@
+"""Webhook files as values: one pass over the YAML events, which builds documents and refuses what surprises.
+
+The only module that knows the YAML library, and of that only its event stream: the library's own composer is
+recursive C code that ends the process on 50,000 open brackets, resolves aliases, and lets the last of two equal keys
+win. Where values stand is worked out by a second pass (`places`), which only a file with a finding needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from hookline.config import codes
+from hookline.config.finding import Path, path_text, shown
+from hookline.config.names import looks_secret
+from hookline.config.place import Document, Parsed, Place, PlaceMap, Refusal
+from hookline.config.scalars import TRUTH, Ambiguous, resolve
+from hookline.config.syntax import NOT_CLOSED, in_plain_words
+
+try:
+    from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
+except ImportError:  # PyYAML was built without libyaml: the same events, eight times slower
+    from yaml import Loader as _Parser  # type: ignore[assignment]
+
+# An event of the library. Its type stubs leave the marks optional; its parsers always set them.
+_Event = Any
+
+MAX_DEPTH = 50
+MAX_DOCUMENT_BYTES = 1 << 20
+
+
+def parse(text: str) -> Parsed:
+    """The documents of a file, and everything in it that is refused. Reading stops at what makes the rest unsafe."""
+    builder = _Builder(text)
+    try:
+        for event in _events(text):
+            if not builder.take(event):
+                break
+    except yaml.YAMLError as error:
+        builder.refusals.append(_syntax_error(error))
+    return Parsed(tuple(builder.documents), tuple(builder.refusals))
+
+
+def places(text: str) -> list[PlaceMap]:
+    """Where everything stands, a map for each complete document. For a text that `parse` has read."""
+    builder = _Builder(text, with_places=True)
+    try:
+        for event in _events(text):
+            if not builder.take(event):
+                break
+    except yaml.YAMLError:
+        pass  # `parse` has reported it
+    return builder.places
+
+
+def _events(text: str) -> Iterator[_Event]:
+    parser = _Parser(text)
+    try:
+        while parser.check_event():
+            yield parser.get_event()
+    finally:
+        parser.dispose()
+
+
+def _syntax_error(error: yaml.YAMLError) -> Refusal:
+    mark, problem, context = None, str(error), ""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        problem, context = error.problem or "", error.context or ""
+    summary, hint = in_plain_words(problem, context)
+    if NOT_CLOSED in summary and isinstance(error, yaml.MarkedYAMLError):
+        mark = error.context_mark or mark  # where it was opened; that it stays open only shows at the end of the file
+    place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
+    return Refusal(code=codes.NOT_YAML, place=place, summary=summary, hint=hint)
+
+
+class _Frame:
+    """A mapping or list that is being filled.
+
+    Of a mapping, `waiting` says that a key comes next, and `lines` are the lines of its keys.
+    """
+
+    __slots__ = ("container", "key", "lines", "path", "waiting")
+
+    def __init__(self, container: dict[Any, Any] | list[Any], path: Path) -> None:
+        self.container = container
+        self.path = path
+        self.key: Any = None
+        self.waiting = isinstance(container, dict)
+        self.lines: dict[Any, int] = {}
+
+
+_NOWHERE = "\0"  # stands for an unusable key in a path; no key of a file can hold it unescaped
+
+
+class _Unusable:
+    """Stands in for a key that is refused, so that its value is read past; never equal to a key of the file."""
+
+
+class _Builder:
+    """Fills documents from events, without recursion: `stack` holds what is open."""
+
+    def __init__(self, text: str, *, with_places: bool = False) -> None:
+        self.documents: list[Document] = []
+        self.refusals: list[Refusal] = []
+        self.places: list[PlaceMap] = []
+        self._text = text
+        self._with_places = with_places
+        self._stack: list[_Frame] = []
+        self._begin = 0
+        self._reset()
+
+    def _begin_document(self, event: _Event) -> None:
+        self._begin = event.start_mark.index
+        self._reset()
+        if event.tags:
+            self._refuse(codes.TAG, event, "%TAG directive", "remove it: webhook files use no tags")
+
+    def _reset(self) -> None:
+        self._root: Any = None
+        self._root_line = 1
+        self._refused: set[Path] = set()
+        self._map = PlaceMap({}, {})
+
+    def take(self, event: _Event) -> bool:
+        """Use one event; False when reading must stop here."""
+        if event.start_mark.index - self._begin > MAX_DOCUMENT_BYTES or self._is_long(event):
+            size = f"{MAX_DOCUMENT_BYTES >> 20} MiB"
+            self._refuse(codes.TOO_LARGE, event, f"document larger than {size}", "split it: one document a webhook")
+            return False
+        match event:
+            case yaml.ScalarEvent():
+                self._scalar(event)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                return self._open(event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._stack.pop()
+            case yaml.AliasEvent():
+                self._alias(event)
+            case yaml.DocumentStartEvent():
+                self._begin_document(event)
+            case yaml.DocumentEndEvent():
+                self.documents.append(Document(self._root_line, self._root, frozenset(self._refused)))
+                self.places.append(self._map)
+            case _:
+                pass
+        return True
+
+    def _is_long(self, event: _Event) -> bool:
+        length = event.end_mark.index - self._begin
+        if length * 4 <= MAX_DOCUMENT_BYTES:
+            return False
+        written = self._text[self._begin : event.end_mark.index]
+        return len(written.encode(errors="replace")) > MAX_DOCUMENT_BYTES
+
+    def _path(self) -> Path:
+        """Where the value that comes next belongs; where a key comes next, its mapping."""
+        if not self._stack:
+            return ()
+        frame = self._stack[-1]
+        if isinstance(frame.container, list):
+            return (*frame.path, len(frame.container))
+        if frame.waiting:
+            return frame.path
+        return (*frame.path, frame.key if isinstance(frame.key, str) else _NOWHERE)
+
+    def _refuse(self, code: str, event: _Event, summary: str, hint: str, *, named: bool = True) -> None:
+        place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        path = self._path()
+        where = path_text(path) if named and _NOWHERE not in path else ""
+        self.refusals.append(
+            Refusal(code=code, place=place, summary=f"{where}: {summary}" if where else summary, hint=hint)
+        )
+
+    def _refuse_properties(self, event: _Event) -> None:
+        if event.anchor is not None:
+            hint = "write the value where it is needed, without an anchor: a reviewer sees every value in its place"
+            self._refuse(codes.ANCHOR, event, f"anchor &{event.anchor}", hint)
+        if event.tag is not None:
+            hint = 'remove the tag; quote the value to make it a string: "…"'
+            self._refuse(codes.TAG, event, f"tag {shown(event.tag)}", hint)
+            self._refused.add(self._path())
+
+    def _scalar(self, event: _Event) -> None:
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_properties(event)
+        value = event.value if event.style or not event.implicit[0] else resolve(event.value)
+        if self._stack and self._stack[-1].waiting:
+            self._key(event, value)
+            return
+        if isinstance(value, Ambiguous):
+            self._refuse_ambiguous(event, value)
+            self._refused.add(self._path())
+            value = value.text
+        self._put(event, value)
+
+    def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
+        secret = any(looks_secret(part) for part in self._path() if isinstance(part, str))
+        text = '"…"' if secret else shown(value.text)
+        summary = f"plain {text[1:-1]} is {value.reading} to some readers of YAML and something else to others"
+        hint = f"quote it: {text} is a string to all of them"
+        if value.reading == TRUTH and not (self._stack and self._stack[-1].waiting):
+            hint = f"quote it, where text is meant: {text}; else write true or false"
+        self._refuse(codes.AMBIGUOUS_SCALAR, event, summary, hint)
+
+    def _key(self, event: _Event, value: Any) -> None:
+        frame = self._stack[-1]
+        key: Any = _Unusable()
+        if event.value == "<<" and not event.style:
+            self._refused.add((*self._path(), "<<"))
+            hint = "write the keys out: a reviewer sees every value in its place"
+            self._refuse(codes.MERGE_KEY, event, "merge key <<", hint)
+        elif isinstance(value, Ambiguous):
+            self._refuse_ambiguous(event, value)
+        elif not isinstance(value, str):
+            hint = f'quote it: "{event.value}"' if event.value else "write a key before the colon"
+            self._refuse(codes.KEY_NOT_STRING, event, f"key {shown(value)} is not a string", hint)
+        elif value in frame.container:
+            first = frame.lines[value]
+            hint = f"keep one of the two; the first is on line {first}"
+            self._refuse(codes.DUPLICATE_KEY, event, f"key {shown(value)} is written twice", hint)
+        else:
+            key = value
+        frame.key, frame.waiting = key, False
+        frame.lines[key] = event.start_mark.line + 1
+        if self._with_places and isinstance(key, str):
+            self._map.keys[self._path()] = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _alias(self, event: _Event) -> None:
+        if not (self._stack and isinstance(self._stack[-1].key, _Unusable) and not self._stack[-1].waiting):
+            hint = "write the value out: a reviewer sees every value in its place"
+            self._refuse(codes.ALIAS, event, f"alias *{event.anchor}", hint)
+        if self._stack and self._stack[-1].waiting:
+            self._stack[-1].key, self._stack[-1].waiting = _Unusable(), False
+            return
+        self._refused.add(self._path())
+        self._put(event, None)
+
+    def _open(self, event: _Event) -> bool:
+        if len(self._stack) >= MAX_DEPTH:
+            hint = "webhook files need 5 levels; look for brackets that are not closed"
+            self._refuse(codes.TOO_DEEP, event, f"nested deeper than {MAX_DEPTH} levels", hint, named=False)
+            return False
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_properties(event)
+        container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        if self._stack and self._stack[-1].waiting:
+            hint = "write a plain word before the colon"
+            self._refuse(codes.KEY_NOT_STRING, event, "a list or a mapping stands as a key", hint)
+            self._stack[-1].key, self._stack[-1].waiting = _Unusable(), False
+            self._stack.append(_Frame(container, self._path()))
+            return True
+        path = self._path()
+        self._put(event, container)
+        self._stack.append(_Frame(container, path))
+        return True
+
+    def _put(self, event: _Event, value: Any) -> None:
+        if self._with_places:
+            self._map.values[self._path()] = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        if not self._stack:
+            self._root, self._root_line = value, event.start_mark.line + 1
+            return
+        frame = self._stack[-1]
+        if isinstance(frame.container, list):
+            frame.container.append(value)
+            return
+        if isinstance(frame.key, str):
+            frame.container[frame.key] = value
+        frame.waiting = True

@@ -1,0 +1,246 @@
+"""The JSON Schema's judgement of a document, in plain words. The only module that knows the schema library.
+
+The schema is written so that every error is the one that matters: alternatives are `if`/`then`, never `oneOf`.
+`patternErrorMessage`, which editors show as well, is the text for a pattern that does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from hookline.config import codes
+from hookline.config.finding import Finding, Path, path_text, shown
+from hookline.config.names import looks_secret
+from hookline.schemas import load_schema
+
+VERSION = 1
+
+_TYPES = {
+    "object": "a mapping of keys",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+}
+_REFERENCE = "write {env: HOOKLINE_SECRET_…} or {file: …}"
+# What `urls` and `secrets` judge with more words than a pattern has.
+_JUDGED_ELSEWHERE = frozenset({"url", "env"})
+# Of several errors about one value only the first of these is told.
+_ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
+
+
+def check(document: Any) -> list[Finding]:
+    """Findings in the order of the schema; one for a value, one for each unknown and each missing key."""
+    version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
+    if isinstance(version, int) and not isinstance(version, bool) and version != VERSION:
+        hint = f"write version: {VERSION}, or use a newer hookline"
+        summary = f"version: this release reads version {VERSION}, found {shown(version)}"
+        return [Finding(code=codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
+    told: dict[Path, tuple[int, Finding]] = {}
+    findings: list[Finding] = []
+    for error in _validator().iter_errors(document):
+        keyword = str(error.validator)
+        for finding in _WORDS.get(keyword, _other)(error):
+            if keyword not in _ORDER:
+                findings.append(finding)
+            elif finding.path not in told or _ORDER.index(keyword) < told[finding.path][0]:
+                told[finding.path] = (_ORDER.index(keyword), finding)
+    return [*findings, *(finding for _, finding in told.values())]
+
+
+@cache
+def _validator() -> Validator:
+    """1.0 is an integer to JSON Schema and a number to everybody who reads the file."""
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    judge = extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, validators={"pattern": _match_pattern}, type_checker=types
+    )
+    validator: Validator = judge(load_schema("webhook.v1"))
+    return validator
+
+
+def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """As ECMA-262 reads it, which JSON Schema prescribes: `$` is the very end, not also before a last line break."""
+    if isinstance(instance, str) and not _compiled(pattern).search(instance):
+        yield ValidationError(f"does not match {pattern}")
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
+
+
+def _path(error: ValidationError) -> Path:
+    return tuple(error.absolute_path)
+
+
+def _finding(code: str, path: Path, message: str, hint: str | None, *, on_key: bool = False) -> Finding:
+    where = path_text(path)
+    return Finding(
+        code=code, path=path, summary=f"{where}: {message}" if where else message, hint=hint, on_key=on_key
+    )
+
+
+def _found(error: ValidationError) -> str:
+    """What stands there; of a list or mapping its kind, and nothing of what goes by a secret-looking name."""
+    value = error.instance
+    if isinstance(value, dict | list):
+        return "a mapping of keys" if isinstance(value, dict) else "a list"
+    if value is None:
+        return "nothing"
+    secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
+    return "a value that is not shown" if secret else shown(value)
+
+
+def _held(error: ValidationError) -> Any:
+    """The instance; the library's types allow for an error that never had one."""
+    return error.instance
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[Finding]:
+    known = list(error.schema.get("properties", ())) if isinstance(error.schema, dict) else []
+    for key in _held(error):
+        if key in known:
+            continue
+        path = (*_path(error), key)
+        nearest = _nearest(key, known)
+        hint = f"did you mean {shown(nearest)}?" if nearest else f"known here: {', '.join(known)}"
+        yield _finding(codes.UNKNOWN_KEY, path, f"unknown key {shown(key)}", hint, on_key=True)
+
+
+def _nearest(word: str, known: list[str]) -> str | None:
+    lower = {name.lower(): name for name in known}
+    plain = word.lower().replace("_", "").replace("-", "")
+    found = get_close_matches(plain, lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None
+
+
+def _only_with_jwt(error: ValidationError) -> Iterator[Finding]:
+    """The only `not` schemas are those of the JWT's keys beside `type: none`."""
+    hint = "remove it, or write type: jwt"
+    yield _finding(codes.UNKNOWN_KEY, _path(error), "has no meaning with type: none", hint, on_key=True)
+
+
+def _missing(error: ValidationError) -> Iterator[Finding]:
+    required = error.validator_value if isinstance(error.validator_value, list) else []
+    properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    for key in required:
+        # The library yields one error for each missing key; each names its key first.
+        if key in _held(error) or not error.message.startswith(repr(key)):
+            continue
+        examples = properties.get(key, {}).get("examples", [])
+        hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
+        yield _finding(codes.MISSING_KEY, _path(error), f"the key {shown(key)} is missing", hint, on_key=True)
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_as_yaml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+    return value if isinstance(value, str) else shown(value)
+
+
+def _wrong_type(error: ValidationError) -> Iterator[Finding]:
+    allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    wanted = " or ".join(_TYPES[str(name)] for name in allowed)
+    value, hint = error.instance, None
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    if "file" in schema.get("properties", {}):
+        wanted = "text or a reference" if "string" in allowed else "a reference"
+        hint = _REFERENCE if "env" in schema["properties"] else "write {file: …}"
+    if "string" in allowed and isinstance(value, int | float) and _found(error) == shown(value):
+        fits = _compiled(schema.get("pattern", "")).search(shown(value))
+        hint = f'quote it: "{shown(value)}"' if fits else f"for example {_as_yaml(schema['examples'][0])}"
+    elif "array" in allowed and isinstance(value, str):
+        hint = f"write a list: [{_found(error)[1:-1]}]"
+    elif value is None:
+        hint = "write a value, or remove the key"
+    if not error.absolute_path:
+        hint = "one document a webhook, with version, organization, sandbox … as its keys; --- between two documents"
+    yield _finding(codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _not_allowed(error: ValidationError) -> Iterator[Finding]:
+    allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
+    nearest = _nearest(str(error.instance), [str(value) for value in allowed])
+    hint = f"did you mean {nearest}?" if nearest and nearest != str(error.instance) else None
+    if _path(error) == ("campaigns",):
+        wanted, hint = "all, or a list of campaign ids", hint or f"write a list: [{_found(error)[1:-1]}]"
+    yield _finding(codes.NOT_ALLOWED, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
+    path = _path(error)
+    if path[-1:] and path[-1] in _JUDGED_ELSEWHERE and path[:1] != ("campaigns",):
+        return
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    hint = f"for example {_as_yaml(schema['examples'][0])}" if schema.get("examples") else None
+    message = schema.get("patternErrorMessage", "is not written in the right form")
+    yield _finding(codes.WRONG_FORM, path, f"{message}, found {_found(error)}", hint)
+
+
+def _wrong_length(error: ValidationError) -> Iterator[Finding]:
+    limit = error.validator_value
+    message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
+    if error.validator == "maxLength":
+        message = f"must be at most {limit} characters long, found {len(_held(error))}"
+    yield _finding(codes.WRONG_FORM, _path(error), message, None)
+
+
+def _wrong_count(error: ValidationError) -> Iterator[Finding]:
+    least = str(error.validator).startswith("min")
+    bound = f"at {'least' if least else 'most'} {error.validator_value}"
+    hint = _REFERENCE if "Properties" in str(error.validator) and error.validator_value == 1 else None
+    what = "reference" if hint else "item" if error.validator_value == 1 else "items"
+    message = f"must hold {bound} {what}, found {len(_held(error))}"
+    yield _finding(codes.OUT_OF_RANGE, _path(error), message, hint)
+
+
+def _repeated(error: ValidationError) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, item in enumerate(_held(error)):
+        if shown(item) in seen:
+            path = (*_path(error), index)
+            yield _finding(codes.REPEATED_ITEM, path, f"{shown(item)} is in the list already", "keep it once")
+        seen.add(shown(item))
+
+
+def _out_of_range(error: ValidationError) -> Iterator[Finding]:
+    bound = "at least" if error.validator == "minimum" else "at most"
+    message = f"must be {bound} {error.validator_value}, found {_found(error)}"
+    yield _finding(codes.OUT_OF_RANGE, _path(error), message, None)
+
+
+def _other(error: ValidationError) -> Iterator[Finding]:
+    yield _finding(codes.WRONG_FORM, _path(error), error.message, None)
+
+
+_WORDS: dict[str, Callable[[ValidationError], Iterator[Finding]]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing,
+    "not": _only_with_jwt,
+    "type": _wrong_type,
+    "enum": _not_allowed,
+    "const": _not_allowed,
+    "pattern": _wrong_pattern,
+    "minLength": _wrong_length,
+    "maxLength": _wrong_length,
+    "minItems": _wrong_count,
+    "maxItems": _wrong_count,
+    "minProperties": _wrong_count,
+    "maxProperties": _wrong_count,
+    "uniqueItems": _repeated,
+    "minimum": _out_of_range,
+    "maximum": _out_of_range,
+}

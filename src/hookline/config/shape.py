@@ -1,0 +1,58 @@
+"""Careful steps into a document that may have any shape: the schema says what is wrong with it, checks go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookline.config.finding import Path
+
+
+def value_at(document: Any, *path: str | int) -> Any:
+    """What stands at a path, or None."""
+    for part in path:
+        if isinstance(document, Mapping) and isinstance(part, str):
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
+            document = document[part]
+        else:
+            return None
+    return document
+
+
+def text_at(document: Any, *path: str | int) -> str | None:
+    """The string at a path; None for everything else."""
+    value = value_at(document, *path)
+    return value if isinstance(value, str) else None
+
+
+def mapping_at(document: Any, *path: str | int) -> Mapping[str, Any]:
+    """The mapping at a path; an empty one for everything else."""
+    value = value_at(document, *path)
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_at(document: Any, *path: str | int) -> list[Any]:
+    """The list at a path; an empty one for everything else."""
+    value = value_at(document, *path)
+    return value if isinstance(value, list) else []
+
+
+def address_of(document: Any) -> tuple[str, str] | None:
+    """Organization and sandbox name, where both are written as strings."""
+    organization = text_at(document, "organization")
+    sandbox = text_at(document, "sandbox") or text_at(document, "sandbox", "name")
+    return (organization, sandbox) if organization and sandbox else None
+
+
+def secret_references(document: Any) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Every place of a document where a secret reference stands, and what stands there."""
+    found: list[tuple[Path, Any]] = [
+        (("headers", name), value) for name, value in mapping_at(document, "headers").items()
+    ]
+    for index, _ in enumerate(list_at(document, "authentication", "keys")):
+        path = ("authentication", "keys", index, "secret")
+        found.append((path, value_at(document, *path)))
+    for name in ("clientCertificate", "clientKey"):
+        found.append((("delivery", "tls", name), value_at(document, "delivery", "tls", name)))
+    return [(path, value) for path, value in found if isinstance(value, Mapping)]

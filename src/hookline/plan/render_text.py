@@ -1,0 +1,123 @@
+"""A plan for people: what could hurt comes first. Rows with a tone; the command line gives tones their colour."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hookline.plan.changes import Action, Change, FieldChange, Plan
+from hookline.plan.printable import printable
+
+
+class Tone(StrEnum):
+    DELETE = "delete"
+    BLOCKED = "blocked"
+    UPDATE = "update"
+    CREATE = "create"
+    NOTE = "note"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of output, free of control characters whatever the webhook files hold."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+_SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
+# Fields that have a value when they are not set; all others then have none.
+_DEFAULTED = (
+    "/delivery",
+    "/authentication",
+    "/events",
+    "/messageTypes",
+    "/payload",
+    "/enabled",
+    "/protected",
+)
+
+
+def render_text(plan: Plan) -> tuple[Row, ...]:
+    """Deletions, then what is blocked, updates field by field, creations; renames; one line that sums it up."""
+    rows = [row for change in sorted(plan.changes, key=_rank) for row in _rows(change)]
+    rows += [
+        Row(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
+        for rename in plan.renames
+    ]
+    if rows:
+        rows.append(Row(""))
+    rows.append(Row(summary(plan)))
+    return tuple(Row(printable(row.text), row.tone) for row in rows)
+
+
+def summary(plan: Plan) -> str:
+    if not plan.changes:
+        return f"No changes: the files say what is applied ({plan.unchanged} unchanged)."
+    blocked = f" ({len(plan.blocked)} blocked)" if plan.blocked else ""
+    return (
+        f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
+        f"{plan.count(Action.DELETE)} to delete{blocked}, {plan.unchanged} unchanged."
+    )
+
+
+def _rank(change: Change) -> int:
+    if change.blocked is not None:
+        return 1
+    return {Action.DELETE: 0, Action.UPDATE: 2, Action.CREATE: 3}[change.action]
+
+
+def _rows(change: Change) -> Iterator[Row]:
+    tone = Tone.BLOCKED if change.blocked else Tone(change.action)
+    place = f"  ({change.source.file}:{change.source.line})" if change.source else ""
+    yield Row(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
+    match change.action:
+        case Action.DELETE:
+            yield from _deletion(change)
+        case Action.UPDATE:
+            for field in change.fields:
+                yield Row(
+                    f"    {field.path or '/'}: {_side(field, field.before)} -> {_side(field, field.after)}", tone
+                )
+        case Action.CREATE:
+            for path, value in _leaves(change.after or {}):
+                yield Row(f"    {path}: {_value(value)}", tone)
+    if change.pending:
+        yield Row(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
+
+
+def _deletion(change: Change) -> Iterator[Row]:
+    before = change.before or {}
+    yield Row(f"    was {_value(before.get('name'))}, posting to {_value(before.get('url'))}", Tone.DELETE)
+    if change.blocked:
+        yield Row(f"    blocked: {change.blocked}", Tone.BLOCKED)
+    if change.lifted:
+        yield Row(f"    {change.lifted}", Tone.NOTE)
+
+
+def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
+    """Every set value with its path; a reference to a secret is a value. The address stands above them already."""
+    for key, value in document.items():
+        path = f"{above}/{key}"
+        if isinstance(value, Mapping) and set(value) not in ({"env"}, {"file"}, {"name", "id"}):
+            yield from _leaves(value, path)
+        elif path not in {"/version", "/organization"} and (path != "/sandbox" or isinstance(value, Mapping)):
+            yield path, value
+
+
+def _side(field: FieldChange, value: Any) -> str:
+    if value is not None:
+        return _value(value)
+    return "(default)" if field.path.startswith(_DEFAULTED) else "(none)"
+
+
+def _value(value: Any) -> str:
+    """JSON, but for references, which read as they are written in a webhook file."""
+    if isinstance(value, Mapping) and set(value) in ({"env"}, {"file"}):
+        ((kind, name),) = value.items()
+        return f"{{{kind}: {name}}}"
+    return json.dumps(value, ensure_ascii=False)

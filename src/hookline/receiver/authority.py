@@ -1,0 +1,125 @@
+"""The receiver's own certificate authority and server certificate, kept in a directory between starts.
+
+ca.pem        the authority; what a client trusts (`relay --ca-file`)
+ca-key.pem    its private key, so that a certificate for another name needs no new trust
+server.pem    the server's private key and certificate, in one file so that they are replaced together
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import trustme
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from hookline.errors import HooklineError, WrongUse
+
+LIFETIME = timedelta(days=365)
+REMAINING = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The files of a server that is ready to be trusted."""
+
+    ca_file: Path
+    server_file: Path
+
+
+def prepare(directory: Path, names: Sequence[str], *, now: datetime) -> Identity:
+    """Make what is missing in the directory, and keep what is still good for these names.
+
+    Raises HooklineError when the directory cannot be used or holds an authority that is not ours to replace.
+    """
+    identity = Identity(directory / "ca.pem", directory / "server.pem")
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _held(directory):
+            authority = _authority(identity.ca_file, directory / "ca-key.pem")
+            if not _serves(identity.server_file, authority, names, now):
+                _write(identity.server_file, _certificate(authority, names, now), 0o600)
+    except OSError as error:
+        raise HooklineError(
+            f"cannot keep certificates in {directory}: {error.strerror}", hint="choose another directory by --tls-dir"
+        ) from error
+    return identity
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """TLS 1.2 or newer, with the server's certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(identity.server_file)
+    return context
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    # Two receivers that start at once must not each make an authority.
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
+    if not ca_file.exists() and not key_file.exists():
+        authority = trustme.CA(organization_name="hookline receive", path_length=0)
+        _write(key_file, authority.private_key_pem.bytes(), 0o600)
+        _write(ca_file, authority.cert_pem.bytes(), 0o644)
+        return authority
+    try:
+        return trustme.CA.from_pem(ca_file.read_bytes(), key_file.read_bytes())
+    except (FileNotFoundError, ValueError) as error:
+        raise HooklineError(
+            f"{ca_file.parent} does not hold an authority made by `hookline receive`: {error}",
+            hint=f"remove {ca_file.name} and {key_file.name} there, or choose another directory by --tls-dir",
+        ) from error
+
+
+def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> bytes:
+    try:
+        issued = authority.issue_cert(*names, not_before=now - timedelta(days=1), not_after=now + LIFETIME)
+    except ValueError as error:
+        raise WrongUse(f"no certificate can be made for {', '.join(names)}: {error}") from error
+    return issued.private_key_and_cert_chain_pem.bytes()
+
+
+def _serves(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
+    """Whether the certificate is of this authority, for all of the names, and good for another day."""
+    try:
+        certificate = x509.load_pem_x509_certificate(server_file.read_bytes())
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.cert_pem.bytes()))
+        covered = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False  # missing, damaged or another authority's: all that is to be done is to issue a new one
+    known = {*covered.get_values_for_type(x509.DNSName), *map(str, covered.get_values_for_type(x509.IPAddress))}
+    return {_spelled(name) for name in names} <= known and certificate.not_valid_after_utc > now + REMAINING
+
+
+def _spelled(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name.lower()
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Replace the file whole; its mode is right from its first byte on."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+    fresh.replace(path)

@@ -1,0 +1,50 @@
+"""What a receiver is told on start, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from hookline.receiver.misbehaviour import Misbehaviour
+
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverSettings:
+    """`names` is what the certificate is for; `jwks` and `hmac_secret_file` None mean that tokens are not checked.
+
+    `protected`: the beginnings of the paths that ask for a token; others are open. `retry_after` is in seconds.
+    `stop_after` counts accepted requests; None means to go on until told to stop.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8443
+    tls_dir: Path = Path(".hookline/receive")
+    names: tuple[str, ...] = LOCAL_NAMES
+    record: Path | None = None
+    jwks: Path | None = None
+    hmac_secret_file: Path | None = None
+    audience: str | None = None
+    token_header: str = "authorization"  # noqa: S105 - the name of a header
+    protected: tuple[str, ...] = ("/",)
+    verify_payload: bool = True
+    strict: bool = False
+    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
+    seed: int = 0
+    delay: timedelta = timedelta(0)
+    retry_after: int | None = None
+    stop_after: int | None = None
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT`` or ``[IPv6]:PORT``; port 0 means any free one. Raises ValueError for anything else."""
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not bare or (":" in bare and host == bare) or not (port.isascii() and port.isdigit()):
+        raise ValueError(f"not an address to listen on: {text!r} (write 127.0.0.1:8443 or [::1]:8443)")
+    if int(port) > 65535:
+        raise ValueError(f"no such port: {port} (0 to 65535)")
+    return bare, int(port)

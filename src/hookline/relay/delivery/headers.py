@@ -1,0 +1,59 @@
+"""The headers of an attempt: what may stand in one, and which are sent."""
+
+from __future__ import annotations
+
+import re
+
+from hookline import __version__
+from hookline.errors import SecretUnavailable
+from hookline.model import SecretRef, Webhook
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.secrets import SecretResolver, without_newline
+
+Header = tuple[bytes, bytes]
+
+# RFC 9110 §5.5: visible characters (Latin-1 as sent), spaces and tabs only between them.
+_VALUE = re.compile(rb"(?:[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff\t]*[\x21-\x7e\xa0-\xff])?)?")
+_EVENT_TIME = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+def fixed_headers(webhook: Webhook, resolver: SecretResolver) -> list[Header]:
+    """The headers that are the same in every attempt: hookline's own, and the webhook's with secrets resolved.
+
+    Raises SecretUnavailable when a reference cannot be resolved, or a value cannot stand in a header.
+    """
+    organization = webhook.address.organization
+    headers = [(b"content-type", b"application/json"), (b"user-agent", f"hookline/{__version__}".encode())]
+    for name, value in webhook.headers:
+        headers.append((name.encode("ascii"), _value(name, value, resolver, organization)))
+    return headers
+
+
+def attempt_headers(attempt: Attempt) -> list[Header]:
+    """The headers that tell one attempt from another. An event time that cannot stand in a header is left out."""
+    headers = [
+        (b"webhook-id", attempt.id.hex().encode()),
+        (b"webhook-timestamp", b"%d" % attempt.at),
+        (b"hookline-attempt", b"%d" % attempt.number),
+    ]
+    if attempt.event_time is not None and _EVENT_TIME.fullmatch(attempt.event_time):
+        headers.append((b"hookline-event-time", attempt.event_time.encode()))
+    return headers
+
+
+def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organization: str) -> bytes:
+    if isinstance(value, str):
+        raw, origin = value.encode("utf-8"), "its value"
+    else:
+        raw, origin = without_newline(resolver.resolve(value, organization).reveal()), f"secret {value}"
+    try:
+        encoded = raw.decode("utf-8").encode("latin-1")
+    except UnicodeError:
+        encoded = b"\n"
+    if _VALUE.fullmatch(encoded) is None:
+        raise SecretUnavailable(
+            f"header {name}: {origin} cannot be sent: it holds a line end, another control character, a character"
+            " beyond Latin-1, or a space at its beginning or end",
+            hint="store the bare value, on one line",
+        )
+    return encoded

@@ -1,0 +1,233 @@
+"""Keys for tokens: read from PEM, a JWK or plain bytes, checked against their algorithm, and their public halves.
+
+The only module that knows `cryptography`; it hands loaded key objects on, since reading a PEM text costs a token's
+worth of time a thousand times over.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from hookline.errors import KeyUnusable
+from hookline.relay.secrets import Secret, without_newline
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
+
+SMALLEST_RSA = 2048
+# RFC 7518 §3.2: the key of an HMAC is at least as long as its hash, in bytes.
+_HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+# RFC 7518 §3.4: each ES algorithm belongs to one curve.
+_CURVES: Mapping[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1()}
+_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384"}
+_RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+_MAKE = {
+    "ES256": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.pem",
+    "ES384": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out KEY.pem",
+    "EdDSA": "openssl genpkey -algorithm ed25519 -out KEY.pem",
+}
+_MAKE_RSA = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that fits its algorithm. `id` is the token's ``kid``; `material` is bytes for HS algorithms."""
+
+    id: str
+    algorithm: str
+    material: PrivateKey | bytes = field(repr=False)
+
+
+def load_key(secret: Secret, algorithm: str, key_id: str) -> Key:
+    """Read key material: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key.
+
+    An HMAC key is taken as it stands, without a line end, and not decoded from base64 or hex. Raises KeyUnusable,
+    naming the key by its id, when it cannot be read or does not fit `algorithm`.
+    """
+    text = secret.reveal()
+    jwk = _as_jwk(text)
+    if algorithm in _HMAC_BYTES:
+        material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
+        _check_hmac(material, algorithm, key_id)
+        return Key(key_id, algorithm, material)
+    key = _from_pem(text, algorithm, key_id) if jwk is None else _from_jwk(jwk, key_id)
+    return Key(key_id, algorithm, _checked(key, algorithm, key_id))
+
+
+def public_jwk(key: Key) -> dict[str, str]:
+    """The public half as a JWK (RFC 7517, RFC 7518 §6, RFC 8037). Raises KeyUnusable for a symmetric key."""
+    return {**_public_members(key), "kid": key.id, "alg": key.algorithm, "use": "sig"}
+
+
+def _public_members(key: Key) -> dict[str, str]:
+    match key.material:
+        case rsa.RSAPrivateKey():
+            numbers = key.material.public_key().public_numbers()
+            return {"kty": "RSA", "n": _encode_number(numbers.n), "e": _encode_number(numbers.e)}
+        case ec.EllipticCurvePrivateKey():
+            point = key.material.public_key().public_numbers()
+            size = (key.material.curve.key_size + 7) // 8
+            return {
+                "kty": "EC",
+                "crv": _CURVE_NAMES[key.material.curve.name],
+                "x": _encode_number(point.x, size),
+                "y": _encode_number(point.y, size),
+            }
+        case Ed25519PrivateKey():
+            raw = key.material.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+            return {"kty": "OKP", "crv": "Ed25519", "x": _encode(raw)}
+        case _:
+            raise KeyUnusable(
+                f"key {key.id!r}: {key.algorithm} is symmetric, it has no public half to export",
+                hint="hand the secret to the receiver itself, or use ES256, EdDSA or RS256",
+            )
+
+
+def _check_hmac(material: bytes, algorithm: str, key_id: str) -> None:
+    least = _HMAC_BYTES[algorithm]
+    if material.lstrip().startswith(b"-----BEGIN "):
+        raise KeyUnusable(
+            f"key {key_id!r}: {algorithm} needs a shared secret, found a PEM file",
+            hint="an asymmetric key belongs to RS256, ES256, EdDSA …",
+        )
+    if len(material) < least:
+        raise KeyUnusable(
+            f"key {key_id!r}: {algorithm} needs at least {least} bytes, found {len(material)}",
+            hint=f"make one: openssl rand -hex {least}",
+        )
+
+
+def _checked(key: object, algorithm: str, key_id: str) -> PrivateKey:
+    match key:
+        case rsa.RSAPrivateKey() if algorithm in _RSA:
+            if key.key_size < SMALLEST_RSA:
+                raise _unfit(f"needs at least {SMALLEST_RSA} bits, found {key.key_size}", algorithm, key_id)
+            return key
+        case ec.EllipticCurvePrivateKey() if algorithm in _CURVES:
+            if key.curve.name != _CURVES[algorithm].name:
+                wanted = _CURVE_NAMES[_CURVES[algorithm].name]
+                found = _CURVE_NAMES.get(key.curve.name, key.curve.name)
+                raise _unfit(f"needs the curve {wanted}, found {found}", algorithm, key_id)
+            return key
+        case Ed25519PrivateKey() if algorithm == "EdDSA":
+            return key
+        case _:
+            kind = "an RSA" if algorithm in _RSA else "an EC" if algorithm in _CURVES else "an Ed25519"
+            raise _unfit(f"needs {kind} key, found {_kind(key)}", algorithm, key_id)
+
+
+def _kind(key: object) -> str:
+    match key:
+        case rsa.RSAPrivateKey():
+            return "an RSA key"
+        case ec.EllipticCurvePrivateKey():
+            return f"an EC key on {_CURVE_NAMES.get(key.curve.name, key.curve.name)}"
+        case _:
+            return f"a key of type {type(key).__name__.removesuffix('PrivateKey').removeprefix('_')}"
+
+
+def _unfit(what: str, algorithm: str, key_id: str) -> KeyUnusable:
+    make = _MAKE.get(algorithm, _MAKE_RSA)
+    return KeyUnusable(f"key {key_id!r}: {algorithm} {what}", hint=f"make one that fits: {make}")
+
+
+def _from_pem(text: bytes, algorithm: str, key_id: str) -> object:
+    try:
+        return load_pem_private_key(text, password=None)
+    except TypeError as error:
+        raise KeyUnusable(
+            f"key {key_id!r}: the PEM file is encrypted with a passphrase",
+            hint="store it decrypted, and guard the file: openssl pkey -in KEY.pem -out PLAIN.pem",
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        found = "a public key or certificate" if _is_public(text) else "something else"
+        raise KeyUnusable(
+            f"key {key_id!r}: expected a private key in PEM or JWK, found {found}",
+            hint=f"the private key signs; make one: {_MAKE.get(algorithm, _MAKE_RSA)}",
+        ) from error
+
+
+def _is_public(text: bytes) -> bool:
+    return any(mark in text for mark in (b"BEGIN PUBLIC KEY", b"BEGIN RSA PUBLIC KEY", b"BEGIN CERTIFICATE"))
+
+
+def _as_jwk(text: bytes) -> dict[str, Any] | None:
+    if not text.lstrip().startswith(b"{"):
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and "kty" in document else None
+
+
+def _oct(jwk: Mapping[str, Any], key_id: str) -> bytes:
+    if jwk["kty"] != "oct":
+        raise KeyUnusable(
+            f"key {key_id!r}: an HS algorithm needs a JWK with kty oct, found {jwk['kty']!r:.40}",
+            hint="an asymmetric key belongs to RS256, ES256, EdDSA …",
+        )
+    try:
+        return _decode(jwk["k"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _broken_jwk(key_id, error) from error
+
+
+def _from_jwk(jwk: Mapping[str, Any], key_id: str) -> object:
+    try:
+        return _from_members(jwk)
+    except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
+        raise _broken_jwk(key_id, error) from error
+
+
+def _from_members(jwk: Mapping[str, Any]) -> object:
+    match jwk["kty"], jwk.get("crv"):
+        case "RSA", _:
+            return _rsa_from_jwk(jwk)
+        case "EC", ("P-256" | "P-384") as name:
+            curve = next(curve for curve in _CURVES.values() if _CURVE_NAMES[curve.name] == name)
+            point = ec.EllipticCurvePublicNumbers(_number(jwk["x"]), _number(jwk["y"]), curve)
+            return ec.EllipticCurvePrivateNumbers(_number(jwk["d"]), point).private_key()
+        case "OKP", "Ed25519":
+            return Ed25519PrivateKey.from_private_bytes(_decode(jwk["d"]))
+        case kind, curve_name:
+            raise ValueError(f"kty {kind!r:.40}, crv {curve_name!r:.40}")
+
+
+def _rsa_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
+    p, q, d = _number(jwk["p"]), _number(jwk["q"]), _number(jwk["d"])
+    public = rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"]))
+    dmp1, dmq1, iqmp = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, public).private_key()
+
+
+def _broken_jwk(key_id: str, error: Exception) -> KeyUnusable:
+    what = f"member {error} is missing" if isinstance(error, KeyError) else "its members make no key hookline can use"
+    return KeyUnusable(
+        f"key {key_id!r}: not a usable private JWK: {what}",
+        hint="RSA with p and q, EC on P-256 or P-384, OKP with Ed25519; or use a PEM file",
+    )
+
+
+def _encode(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _encode_number(number: int, size: int | None = None) -> str:
+    return _encode(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))
+
+
+def _decode(text: str) -> bytes:
+    return urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(_decode(text), "big")

@@ -1,0 +1,101 @@
+"""TLS as the relay speaks it: 1.2 or newer, certificates always verified, and what a failure says in plain words."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from hookline.errors import HooklineError, KeyUnusable
+
+# OpenSSL's X509_V_ERR_…, see openssl-verification-options(1).
+_CERTIFICATE_ERRORS = {
+    9: "the certificate is not valid yet",
+    10: "the certificate has expired",
+    18: "the certificate is self-signed",
+    19: "the certificate is of an unknown authority",
+    20: "the certificate is of an unknown authority",
+    21: "the certificate is of an unknown authority",
+    23: "the certificate was revoked",
+    62: "the certificate is for another host",
+    64: "the certificate is for another address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """Files in PEM. `key` None: the key stands in the certificate's file."""
+
+    certificate: Path
+    key: Path | None = None
+
+
+def tls_context(
+    *, ca_file: Path | None = None, authorities: bytes | None = None, client: ClientCertificate | None = None
+) -> ssl.SSLContext:
+    """A client's context with the system's authorities, and those of `ca_file` and `authorities` (PEM) besides.
+
+    Raises HooklineError when `ca_file` or `authorities` hold no certificate, KeyUnusable for the client's.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        _trust_file(context, ca_file)
+    if authorities is not None:
+        _trust_text(context, authorities)
+    if client is not None:
+        _load_client(context, client)
+    return context
+
+
+def _trust_file(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:
+        raise HooklineError(
+            f"cannot use {ca_file} as certificate authorities: {_reason(error)}",
+            hint="name a readable file with certificates in PEM",
+        ) from error
+
+
+def _trust_text(context: ssl.SSLContext, authorities: bytes) -> None:
+    try:
+        # Bundles name authorities in comments, in UTF-8; OpenSSL is only given the ASCII of it.
+        context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
+    except (OSError, ValueError) as error:
+        raise HooklineError(
+            "the webhook's tls.caFile holds no certificate authorities", hint="put certificates in PEM into it"
+        ) from error
+
+
+def _load_client(context: ssl.SSLContext, client: ClientCertificate) -> None:
+    try:
+        # A password, though there is none: OpenSSL would otherwise ask for it on the terminal and wait.
+        context.load_cert_chain(client.certificate, client.key, password="")
+    except OSError as error:
+        raise KeyUnusable(
+            f"cannot use the client certificate {client.certificate}: {_reason(error)}",
+            hint="it takes the certificate and its unencrypted private key, both in PEM",
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        words = _words(error)
+        return "nothing in PEM" if words in ("", "no start line", "pem lib", "no certificate or crl found") else words
+    return error.strerror or type(error).__name__
+
+
+def _words(error: ssl.SSLError) -> str:
+    # Only the errors that OpenSSL itself reports carry a reason.
+    return (getattr(error, "reason", None) or "").replace("_", " ").lower()
+
+
+def describe_tls_error(error: ssl.SSLError) -> str:
+    """What went wrong in a handshake, for people: which fault a certificate has, or OpenSSL's reason in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _CERTIFICATE_ERRORS.get(error.verify_code, f"the certificate is not accepted: {error.verify_message}")
+    reason = _words(error) or "the connection ended in the handshake"
+    if reason in ("wrong version number", "http request", "record layer failure"):
+        return "the server does not speak TLS on this port"
+    return reason

@@ -1,0 +1,97 @@
+"""The platform's payload itself: what hookline sends is also what it reads (`schemas/event.v1.schema.json`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import Event, MessageFailure
+from hookline.relay.formats.platform import DATASET_KEYS, FEEDBACK, IdentityMap, is_of_another_type, plain_status
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.shape import shaped
+
+NAME = "payload"
+
+
+class _Sandbox(msgspec.Struct, frozen=True):
+    id: str | None = None
+    name: str | None = None
+
+
+class _Execution(msgspec.Struct, frozen=True):
+    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
+    message_type: str | None = msgspec.field(name="messageType", default=None)
+    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
+    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
+    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
+
+
+class _Status(msgspec.Struct, frozen=True):
+    value: str
+
+
+class _Feedback(msgspec.Struct, frozen=True):
+    status: _Status = msgspec.field(name="feedbackStatus")
+    offers: Any = None
+    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
+    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
+    retry_count: int | None = msgspec.field(name="retryCount", default=None)
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    channel: str
+    feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
+    request_id: str | None = msgspec.field(name="requestId", default=None)
+    organization: str | None = msgspec.field(name="imsOrg", default=None)
+    sandbox: _Sandbox | None = None
+    event_type: str | None = msgspec.field(name="eventType", default=None)
+    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+
+
+_NO_SANDBOX = _Sandbox()
+_NO_EXECUTION = _Execution()
+
+
+def recognizes(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if "messageDeliveryFeedback" in value or "messageExecution" in value:
+        return True
+    return value.get("eventType") == FEEDBACK and not any(key in value for key in DATASET_KEYS)
+
+
+def events(value: object) -> list[Reading]:
+    return [_event(value)]
+
+
+def _event(value: object) -> Reading:
+    if is_of_another_type(value, "eventType"):
+        return Skipped("not_an_event")
+    read = shaped(value, _Payload)
+    if isinstance(read, Rejected):
+        return read
+    assert isinstance(value, dict)
+    sandbox = read.sandbox or _NO_SANDBOX
+    execution = read.execution or _NO_EXECUTION
+    status, failure = plain_status(read.feedback.status.value, read.feedback.failure)
+    return Event(
+        request_id=read.request_id,
+        organization=read.organization,
+        sandbox_name=sandbox.name,
+        sandbox_id=sandbox.id,
+        channel=read.channel,
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        journey_version_id=execution.journey_version_id,
+        offers=read.feedback.offers,
+        exclusion=read.feedback.exclusion,
+        failure=failure,
+        retry_count=read.feedback.retry_count,
+        identity_map=value.get("identityMap"),
+    )

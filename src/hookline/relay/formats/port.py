@@ -1,0 +1,42 @@
+"""What a format is: how the relay understands one provider's lines."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import Event
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A line that is not JSON. `fault` says why it is not, for the formats that need JSON."""
+
+    text: str
+    fault: str
+
+
+# What a line turns out to hold. Several of them where one line speaks of several messages or recipients.
+Reading = Event | Skipped | Rejected
+
+
+class Format(Protocol):
+    """A module of this package that has these three names, and stands in FORMATS.
+
+    Neither function raises for anything that a line can hold.
+    """
+
+    NAME: str
+
+    def recognizes(self, value: object, /) -> bool:
+        """Whether the line is of this form at all, be it sound or not. Asked of every format, in turn, for ``auto``.
+
+        `value` is the line's decoded JSON, or a Text. Looks at a key or two; at most one format may say yes.
+        """
+        ...
+
+    def events(self, value: object, /) -> list[Reading]:
+        """What the line says, never an empty list. Called once, also for lines that this format does not
+        recognize when the user has named it: these are Rejected with what is missing."""
+        ...

@@ -1,0 +1,49 @@
+"""Lines against declared shapes: strict about types, and precise about which field does not fit."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+import msgspec
+
+from hookline.relay.fates import Rejected
+from hookline.relay.formats.port import Text
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number with a fraction",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+}
+_PLACED = re.compile(r"^(?P<fault>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<field>.+)`$")
+_OTHER_TYPE = re.compile(r"^Expected `(?P<wanted>.+)`, got `(?P<found>.+)`$")
+
+
+def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
+    """The line as `shape`, or what is wrong with it. A number where text is due is wrong, not converted."""
+    if isinstance(value, Text):
+        return Rejected(value.fault)
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        return Rejected(_in_plain_words(str(error)))
+
+
+def _in_plain_words(fault: str) -> str:
+    placed = _PLACED.match(fault)
+    assert placed is not None
+    path = placed["path"] or ""
+    if missing := _MISSING.match(placed["fault"]):
+        return f"{path}.{missing['field']}: missing" if path else f"{missing['field']}: missing"
+    what = placed["fault"]
+    if other := _OTHER_TYPE.match(what):
+        wanted = " or ".join(_KINDS.get(kind, kind) for kind in other["wanted"].split(" | "))
+        what = f"expected {wanted}, found {_KINDS.get(other['found'], other['found'])}"
+    return f"{path}: {what}" if path else f"the line: {what}"

@@ -1,0 +1,209 @@
+"""The platform's message-feedback dataset event, in the Experience Data Model (XDM).
+
+The same event is written in two ways: with bare names below ``_experience.customerJourneyManagement``, as data
+sets are exported, and with full names, as the schemas are published (https://github.com/adobe/xdm,
+``adobe/experience/customerJourneyManagement/``). A full name is a path of its own and may stand at the top of the
+event or deeper, so both are first brought into the bare form; what is read after that is one shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import Event, MessageFailure
+from hookline.relay.formats.platform import DATASET_KEYS, FEEDBACK, IdentityMap, is_of_another_type, plain_status
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.shape import shaped
+
+NAME = "xdm"
+
+_FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
+_ROOT = "customerJourneyManagement"
+# The objects that are read. Others (offers, the context of a channel) are passed through or left alone, unopened.
+_OPENED = {
+    "messageDeliveryfeedback",
+    "messageExecution",
+    "messageProfile",
+    "messageFailure",
+    "messageExclusion",
+    "channel",
+}
+
+_DEEPEST = 4  # messageProfile/channel/_id has three parts; an endless path would only make an endless tree
+
+
+class _Channel(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+
+
+class _Profile(msgspec.Struct, frozen=True):
+    channel: _Channel
+    request_id: str | None = msgspec.field(name="requestID", default=None)
+
+
+class _Execution(msgspec.Struct, frozen=True):
+    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
+    message_type: str | None = msgspec.field(name="messageType", default=None)
+    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
+    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
+    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
+
+
+class _Feedback(msgspec.Struct, frozen=True):
+    status: str = msgspec.field(name="feedbackStatus")
+    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
+    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
+    retry_count: int | None = msgspec.field(name="retryCount", default=None)
+    offers: Any = None
+
+
+class _Management(msgspec.Struct, frozen=True):
+    feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
+    profile: _Profile = msgspec.field(name="messageProfile")
+    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+
+
+class _Experience(msgspec.Struct, frozen=True):
+    management: _Management = msgspec.field(name=_ROOT)
+
+
+class _XdmEvent(msgspec.Struct, frozen=True):
+    experience: _Experience = msgspec.field(name="_experience")
+    id: str | None = msgspec.field(name="_id", default=None)
+    timestamp: str | None = None
+    event_type: str | None = msgspec.field(name="eventType", default=None)
+    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+
+
+_NO_EXECUTION = _Execution()
+
+
+def recognizes(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    experience = value.get("_experience")
+    if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
+        return True
+    if value.get("eventType") == FEEDBACK or value.get("xdm:eventType") == FEEDBACK:
+        return any(key in value for key in DATASET_KEYS) or _has_full_names(value)
+    return _has_full_names(value)
+
+
+def _has_full_names(value: dict[str, Any]) -> bool:
+    return any(key.startswith(_FULL) for key in value)
+
+
+def events(value: object) -> list[Reading]:
+    return [_event(value)]
+
+
+def _event(value: object) -> Reading:
+    bare = _bare(value) if isinstance(value, dict) else value
+    if is_of_another_type(bare, "eventType"):
+        return Skipped("not_an_event")
+    read = shaped(bare, _XdmEvent)
+    if isinstance(read, Rejected):
+        return read
+    assert isinstance(bare, dict)
+    management = read.experience.management
+    execution = management.execution or _NO_EXECUTION
+    status, failure = plain_status(management.feedback.status, management.feedback.failure)
+    return Event(
+        identity=f"xdm:{read.id}" if read.id else None,
+        request_id=management.profile.request_id,
+        channel=management.profile.channel.id.rpartition("/")[2],
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        journey_version_id=execution.journey_version_id,
+        offers=management.feedback.offers,
+        exclusion=management.feedback.exclusion,
+        failure=failure,
+        retry_count=management.feedback.retry_count,
+        identity_map=bare.get("identityMap"),
+        time=read.timestamp,
+    )
+
+
+def _bare(value: dict[str, Any]) -> dict[str, Any]:
+    """The event with bare names only, its feedback in the one place where exported data sets have it."""
+    management: dict[str, Any] = {}
+    bare: dict[str, Any] = {"_experience": {_ROOT: management}}
+    for key, item in value.items():
+        if key.startswith(_FULL):
+            _collect({key: item}, management, ())
+        elif key == "_experience" and isinstance(item, dict):
+            for name, part in item.items():
+                if name == _ROOT and not isinstance(part, dict):
+                    bare["_experience"] = {_ROOT: part}
+                elif name == _ROOT:
+                    _collect(part, management, ())
+                elif name.startswith(_FULL):
+                    _collect({name: part}, management, ())
+        elif key == "@id":
+            bare["_id"] = item
+        elif key == "xdm:identityMap":
+            bare["identityMap"] = _bare_identities(item)
+        else:
+            bare[key.removeprefix("xdm:")] = item
+    return bare
+
+
+def _collect(node: dict[str, Any], into: dict[str, Any], place: tuple[str, ...]) -> None:
+    """Put what `node` says into `into`; both stand at `place`, which is a path below customerJourneyManagement."""
+    for key, item in node.items():
+        if key.startswith(_FULL):
+            _collect_full(_names(key, place), item, into, place)
+        elif key in _OPENED and isinstance(item, dict):
+            _collect(item, _opened(into, key), (*place, key))
+        else:
+            into["_id" if key == "@id" else key] = item
+
+
+def _collect_full(names: tuple[str, ...], item: object, into: dict[str, Any], place: tuple[str, ...]) -> None:
+    for above in names[:-1]:
+        into = _opened(into, above)
+    if names and not (names[-1] in _OPENED and isinstance(item, dict)):
+        into[names[-1]] = item
+    elif isinstance(item, dict):
+        # Without a name, the full name is that of customerJourneyManagement itself.
+        _collect(item, _opened(into, names[-1]) if names else into, place + names)
+
+
+def _names(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
+    """Where a full name belongs, seen from `place`.
+
+    Older schemas wrote ``…/messageDeliveryfeedback/code`` inside of messageFailure: a name that does not continue
+    its place counts by its last part only.
+    """
+    path = tuple(part for part in key[len(_FULL) :].split("/") if part)
+    if path[: len(place)] == place and len(path) <= _DEEPEST:
+        return path[len(place) :]
+    return path[-1:]
+
+
+def _opened(node: dict[str, Any], name: str) -> dict[str, Any]:
+    inner = node.get(name)
+    if not isinstance(inner, dict):
+        inner = node[name] = {}
+    return inner
+
+
+def _bare_identities(identity_map: object) -> object:
+    if not isinstance(identity_map, dict):
+        return identity_map
+    return {namespace: _bare_entries(entries) for namespace, entries in identity_map.items()}
+
+
+def _bare_entries(entries: object) -> object:
+    if not isinstance(entries, list):
+        return entries
+    return [
+        {key.removeprefix("xdm:"): item for key, item in entry.items()} if isinstance(entry, dict) else entry
+        for entry in entries
+    ]

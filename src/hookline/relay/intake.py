@@ -1,0 +1,75 @@
+"""A batch of lines becomes a group of fates: what the spool makes durable in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from hookline.relay.fates import Delivery, Fate, Line, Rejected, Skipped
+from hookline.relay.formats.reading import read_line
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.sources.port import Batch, Position
+from hookline.relay.spool.port import Intake, Refused, Rereading, Taken
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How lines are read and routed at the moment. Replaced as a whole when the state changes."""
+
+    routes: Routes
+    defaults: Defaults
+    format: str = "auto"
+
+
+def fates_of(line: Line, reading: Reading) -> list[Fate]:
+    """What becomes of each event of a line, in order; of a line without any, one fate."""
+    found = read_line(line, reading.format)
+    route, defaults = reading.routes.route, reading.defaults
+    return [one if isinstance(one, Skipped | Rejected) else route(one, defaults) for one in found]
+
+
+def take(batch: Batch, source: str, reading: Reading) -> Intake:
+    """Read and route every line of a batch."""
+    fates = [(line, part, fate) for line in batch.lines for part, fate in enumerate(fates_of(line, reading))]
+    return _intake(fates, source, position=batch.position, read=len(fates), again=())
+
+
+def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> Intake:
+    """Read and route rejected events of one source once more; of a line with several, only the rejected ones."""
+    fates = []
+    for one in lines:
+        found = fates_of(one.line, reading)
+        fate = found[one.part] if one.part < len(found) else Rejected("the line holds fewer events than before")
+        fates.append((one.line, one.part, fate))
+    return _intake(fates, source, position=None, read=0, again=[one.n for one in lines])
+
+
+def _intake(
+    fates: Iterable[tuple[Line, int, Fate]],
+    source: str,
+    *,
+    position: Position | None,
+    read: int,
+    again: Sequence[int],
+) -> Intake:
+    deliveries: list[Taken] = []
+    skipped: Counter[str] = Counter()
+    rejected: list[Refused] = []
+    for line, part, fate in fates:
+        match fate:
+            case Delivery():
+                deliveries.append(Taken(line.number, fate))
+            case Skipped(reason):
+                skipped[reason] += 1
+            case Rejected(reason):
+                rejected.append(Refused(line, part, reason))
+    return Intake(
+        source=source,
+        position=position,
+        read=read,
+        again=again,
+        deliveries=deliveries,
+        skipped=skipped,
+        rejected=rejected,
+    )

@@ -1,0 +1,62 @@
+"""A dry run: each event's fate, by the same reading and routing as a real one; nothing is sent, nothing is moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
+from hookline.relay.intake import Reading, fates_of
+from hookline.relay.sources.port import LineSource
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """One event: where it was read, what would become of it, and whether it is known already."""
+
+    source: str
+    line: int
+    fate: Fate
+    duplicate: bool
+
+
+def rehearse(
+    sources: Iterable[Callable[[], LineSource]],
+    reading: Reading,
+    known: Callable[[Sequence[bytes]], set[bytes]],
+) -> Iterator[Rehearsed]:
+    """Read every source to its end. `known` tells which of some delivery ids would be duplicates."""
+    seen: set[bytes] = set()
+    for open_source in sources:
+        source = open_source()
+        try:
+            end = False
+            while not end:
+                batch = source.read()
+                end = batch.end
+                fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
+                seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
+                for number, fate in fates:
+                    duplicate = isinstance(fate, Delivery) and fate.id in seen
+                    if isinstance(fate, Delivery):
+                        seen.add(fate.id)
+                    yield Rehearsed(source.name, number, fate, duplicate)
+        finally:
+            source.close()
+
+
+def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:
+    """Hand each event on, and count them as a spool would: what would be sent is ``pending``."""
+    tally: Counter[str] = Counter(pending=0)
+    for one in rehearsed:
+        tell(one)
+        tally["read"] += 1
+        match one.fate:
+            case Delivery():
+                tally["duplicates" if one.duplicate else "pending"] += 1
+            case Skipped(reason):
+                tally[f"skipped:{reason}"] += 1
+            case Rejected():
+                tally["rejected"] += 1
+    return dict(tally)

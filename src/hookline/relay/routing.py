@@ -1,0 +1,234 @@
+"""Which webhook an event is for, if any: a pure function of the event and of what was applied.
+
+Only the stored state is looked at, never a file: what was not applied is not relayed. Whether a webhook is enabled
+does not matter here. A disabled one still gets its events, and they wait in the spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from uuid import UUID
+
+from hookline.errors import WrongUse
+from hookline.model import Address, Channel, FeedbackStatus, Webhook
+from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
+from hookline.relay.feedback import Event, payload_bytes, primary_identity
+from hookline.state.snapshot import Snapshot
+
+# Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them; and a fixed number of
+# them, since a provider's own words (statuses, channels) would make the number of counters its business.
+SKIP_REASONS: Mapping[str, str] = {
+    "no_webhook": "no webhook is applied for the event's organization and sandbox",
+    "sandbox_mismatch": "the event's sandbox name and id belong to different sandboxes, by what is applied",
+    "status_not_relayed": "a feedback status other than sent, delivered, bounce and error, such as delay or exclude",
+    "channel_not_relayed": "a channel other than email and sms, such as push",
+    "status_not_selected": "the webhook's events do not include the event's feedback status",
+    "channel_not_selected": "the webhook's channels do not include the event's",
+    "message_type_not_selected": "the webhook's messageTypes do not include the event's, such as marketing",
+    "journey": "a message of a journey (journeyVersionID), not of an API-triggered campaign",
+    "campaign_not_enabled": "the webhook's campaigns do not include the event's",
+    "not_an_event": "the line holds no feedback event: blank, another kind of event, or JSON that no format knows",
+}
+
+# Providers do not tell, and feedback webhooks are about transactional messages: an event that does not name its
+# type is selected as one of these. The payload says null all the same.
+_UNNAMED_MESSAGE_TYPE = "transactional"
+_RELAYED_STATUSES = frozenset[str](FeedbackStatus)
+_RELAYED_CHANNELS = frozenset[str](Channel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What events do not say of themselves, from the command line. The event's own values win.
+
+    Raises WrongUse for text that has no UTF-8 form (a stray byte in an argument): no payload could hold it.
+    """
+
+    organization: str | None = None
+    sandbox: str | None = None
+    campaign: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("organization", "sandbox", "campaign"):
+            try:
+                (getattr(self, name) or "").encode()
+            except UnicodeEncodeError as error:
+                raise WrongUse(f"--{name}: not valid UTF-8", hint="check the terminal's encoding") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A webhook as routing asks about it: plain sets, and the beginning of every hash."""
+
+    address: Address
+    sandbox_id: str | None
+    channels: frozenset[str]
+    message_types: frozenset[str]
+    events: frozenset[str]
+    campaigns: frozenset[str] | None
+    seed: bytes
+
+    @classmethod
+    def to(cls, webhook: Webhook) -> _Route:
+        return cls(
+            address=webhook.address,
+            sandbox_id=webhook.sandbox_id,
+            channels=frozenset(webhook.channels),
+            message_types=webhook.message_types,
+            events=frozenset(webhook.events),
+            campaigns=webhook.campaigns,
+            seed=_framed(webhook.address.organization) + _framed(webhook.address.sandbox),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The routing table of one snapshot. Made anew when the state has moved."""
+
+    by_name: Mapping[tuple[str, str], _Route]
+    by_id: Mapping[tuple[str, str], _Route]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Routes:
+        routes = [_Route.to(stored.webhook) for stored in snapshot.webhooks.values()]
+        by_id: dict[tuple[str, str], list[_Route]] = {}
+        for route in routes:
+            if route.sandbox_id is not None:
+                by_id.setdefault((route.address.organization, route.sandbox_id), []).append(route)
+        return cls(
+            by_name={(route.address.organization, route.address.sandbox): route for route in routes},
+            # Two webhooks that claim one id: it says nothing then, and guessing would send to the wrong one.
+            by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
+        )
+
+    def route(self, event: Event, defaults: Defaults) -> Fate:
+        """The event's delivery, or why there is none. The first of several reasons in the order of SKIP_REASONS.
+
+        A missing organization, sandbox or campaign is Rejected with the flag that supplies it; a missing status or
+        channel is Rejected too. A missing message type counts as transactional.
+        """
+        found = self._find(event, defaults)
+        if not isinstance(found, _Route):
+            return found
+        if refusal := _unwanted(event, found):
+            return refusal
+        campaign = event.campaign_id or defaults.campaign or None
+        if found.campaigns is not None:
+            if campaign is None:
+                return Rejected(
+                    f"no campaign: the event has no campaignID, and {found.address} is enabled for certain "
+                    "campaigns only; --campaign supplies it"
+                )
+            if campaign not in found.campaigns:
+                return Skipped("campaign_not_enabled")
+        return _delivery(event, found, campaign)
+
+    def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
+        organization = event.organization or defaults.organization
+        if not organization:
+            return Rejected("no organization: the event has no imsOrg; --organization supplies it")
+        name, identifier = event.sandbox_name, event.sandbox_id
+        by_id = self.by_id.get((organization, identifier)) if identifier else None
+        if not name and by_id:
+            return by_id
+        # An id that nobody has claimed does not contradict a name from the command line.
+        name = name or defaults.sandbox
+        if not name:
+            if identifier:
+                return Skipped("no_webhook")
+            return Rejected("no sandbox: the event names none; --sandbox supplies it")
+        found = self.by_name.get((organization, name))
+        if found is None:
+            return Skipped("sandbox_mismatch" if by_id else "no_webhook")
+        if identifier and (found.sandbox_id or identifier) != identifier:
+            return Skipped("sandbox_mismatch")
+        if by_id is not None and by_id is not found:
+            return Skipped("sandbox_mismatch")
+        return found
+
+
+def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
+    if not event.status:
+        return Rejected("no feedback status: the event does not say what became of the message")
+    if event.status not in _RELAYED_STATUSES:
+        return Skipped("status_not_relayed")
+    if not event.channel:
+        return Rejected("no channel: the event does not say whether it is of an email or an SMS")
+    if event.channel not in _RELAYED_CHANNELS:
+        return Skipped("channel_not_relayed")
+    if event.status not in route.events:
+        return Skipped("status_not_selected")
+    if event.channel not in route.channels:
+        return Skipped("channel_not_selected")
+    if (event.message_type or _UNNAMED_MESSAGE_TYPE) not in route.message_types:
+        return Skipped("message_type_not_selected")
+    if event.journey_version_id:
+        return Skipped("journey")
+    return None
+
+
+def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
+    request_id = event.request_id or _derived_request_id(event, route, campaign)
+    body = payload_bytes(
+        event,
+        address=route.address,
+        sandbox_id=event.sandbox_id or route.sandbox_id,
+        campaign_id=campaign,
+        request_id=request_id,
+    )
+    if event.identity:
+        content = event.identity.encode()
+    elif event.sandbox_id or not route.sandbox_id:
+        content = body
+    else:
+        content = _own_content(event, route, campaign, request_id)
+    assert event.channel is not None
+    assert event.status is not None
+    return Delivery(
+        id=blake2b(route.seed + content, digest_size=16, person=b"delivery").digest(),
+        address=route.address,
+        order_key=_order_key(event, route),
+        body=body,
+        request_id=request_id,
+        channel=event.channel,
+        status=event.status,
+        time=event.time,
+    )
+
+
+def _own_content(event: Event, route: _Route, campaign: str | None, request_id: str | None) -> bytes:
+    """The payload without what the webhook adds to it, so that adding an id to a webhook's sandbox does not make
+    new deliveries of old events."""
+    return payload_bytes(
+        event, address=route.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
+    )
+
+
+def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> str:
+    """The same for all events of one message execution, in every run; of one event, where it names no execution.
+
+    A UUID of version 8 (RFC 9562 §5.8: the meaning of its bits is ours), since receivers may expect one.
+    """
+    if event.execution_id:
+        content = b"execution" + _framed(event.execution_id)
+    else:
+        content = b"event" + _own_content(event, route, campaign, None)
+    bits = int.from_bytes(blake2b(route.seed + content, digest_size=16, person=b"request").digest(), "big")
+    bits = bits & ~(0xF << 76) | 8 << 76
+    bits = bits & ~(0x3 << 62) | 2 << 62
+    return str(UUID(int=bits))
+
+
+def _order_key(event: Event, route: _Route) -> int | None:
+    if not event.execution_id:
+        return None
+    content = route.seed + _framed(event.execution_id) + _framed(primary_identity(event) or "")
+    return int.from_bytes(blake2b(content, digest_size=8, person=b"order").digest(), "big", signed=True)
+
+
+def _framed(text: str) -> bytes:
+    """The text behind its length, so that no two lists of texts make the same bytes."""
+    data = text.encode()
+    return b"%d:%b" % (len(data), data)

@@ -1,0 +1,63 @@
+"""From a name on the command line to the source that fits what stands behind it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from hookline.errors import HooklineError
+from hookline.relay.sources.files import FileSource, facts_of
+from hookline.relay.sources.identity import checkpoint_for
+from hookline.relay.sources.port import Position
+from hookline.relay.sources.stdin import PipeSource
+
+STANDARD_INPUT = "-"
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
+
+
+def open_source(
+    name: str, checkpoints: Iterable[Position] = (), *, from_start: bool = False
+) -> FileSource | PipeSource:
+    """Open a file, a pipe by name (``<(zcat …)``, a FIFO), or ``-`` for standard input.
+
+    A regular file, also behind a redirected standard input, goes on where the checkpoint that belongs to it says,
+    whatever its name was then; `from_start` ignores the checkpoints. Opening a FIFO waits for its writer.
+    Raises HooklineError when there is nothing to read: missing, a directory, no permission.
+    """
+    descriptor = 0 if name == STANDARD_INPUT else _opened(name)
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError as error:
+        raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
+    if stat.S_ISREG(mode):
+        facts = facts_of(name, descriptor)
+        _refuse_compressed(name, facts.head)
+        known = None if from_start else checkpoint_for(facts, checkpoints)
+        return FileSource(name, descriptor, known)
+    if stat.S_ISDIR(mode):
+        os.close(descriptor)
+        raise HooklineError(
+            f"{name} is a directory", hint=f"name the files in it, such as {name.rstrip('/')}/*.ndjson"
+        )
+    return PipeSource(name, descriptor)
+
+
+def _opened(name: str) -> int:
+    try:
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise HooklineError(f"{name}: no such file", hint="check the path; - reads standard input") from error
+    except OSError as error:
+        raise HooklineError(f"{name}: cannot be opened: {error.strerror}") from error
+    except ValueError as error:
+        raise HooklineError(f"{name!r} is not a file name: {error}") from error
+
+
+def _refuse_compressed(name: str, head: bytes) -> None:
+    """Said once and at the door: as lines, a compressed file would become so many dead letters."""
+    for magic, program in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise HooklineError(
+                f"{name} is compressed ({program})", hint=f"pipe it in: {program} -dc {name} | hookline relay -"
+            )

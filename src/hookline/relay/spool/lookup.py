@@ -1,0 +1,52 @@
+"""What a dry run asks of a spool, without holding it: positions, and which deliveries are known."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from hookline.relay.sources.port import Position
+from hookline.relay.spool.database import FILE, open_existing
+
+_POSITIONS = "SELECT name, line, offset, device, inode, head_length, head_hash FROM position"
+
+
+def read_positions(connection: sqlite3.Connection) -> list[Position]:
+    """The checkpoints of all sources."""
+    return [
+        Position(name=name, line=line, offset=offset, device=device, inode=inode, head_length=length, head_hash=head)
+        for name, line, offset, device, inode, length, head in connection.execute(_POSITIONS)
+    ]
+
+
+class SpoolLookup:
+    """A spool that may not be there yet: then nothing is known."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def positions(self) -> list[Position]:
+        """The checkpoints of all sources. Raises SpoolUnusable when there is a spool that cannot be read."""
+        if not self._exists():
+            return []
+        with closing(open_existing(self._directory)) as connection:
+            return read_positions(connection)
+
+    def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
+        """Those of the ids that are pending, dead, or were delivered after that Unix time."""
+        if not ids or not self._exists():
+            return set()
+        with closing(open_existing(self._directory)) as connection:
+            return {
+                identity
+                for identity in ids
+                if connection.execute(
+                    "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)",
+                    (identity, delivered_after),
+                ).fetchone()
+            }
+
+    def _exists(self) -> bool:
+        return (self._directory / FILE).exists()

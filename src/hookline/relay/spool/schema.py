@@ -1,0 +1,64 @@
+"""The spool's tables. One database file; DESIGN's "The spool" is the reason for each of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+APPLICATION_ID = 0x686B6C70  # "hklp"
+FORMAT = 1
+
+
+class State(IntEnum):
+    """What became of a delivery so far."""
+
+    PENDING = 0
+    DELIVERED = 1
+    DEAD = 2
+    DISCARDED = 3
+
+
+TABLES = """
+-- How often each thing has happened in the whole life of this spool. Written in the transaction that makes it
+-- happen, so that read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
+CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- How far each source is acknowledged. A pipe is (0, 0).
+CREATE TABLE position (
+  device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
+  offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (device, inode)
+) STRICT, WITHOUT ROWID;
+
+-- `held` is since when (Unix seconds) the webhook is disabled: age stands still meanwhile.
+CREATE TABLE webhook (
+  n INTEGER PRIMARY KEY, organization TEXT NOT NULL, sandbox TEXT NOT NULL, held REAL,
+  UNIQUE (organization, sandbox)
+) STRICT;
+
+-- `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time of the next one.
+-- `since` is when it was read or replayed; `attempts` are all that were made, `tries` those that count for the
+-- retry schedule, `refusals` how often the endpoint refused it as a probe while others passed.
+-- A delivered or discarded row has no body any more; it stays for duplicates and for tracing.
+CREATE TABLE delivery (
+  seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, webhook INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
+  due REAL, order_key INTEGER, attempts INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
+  refusals INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, settled REAL, request_id TEXT NOT NULL,
+  channel TEXT NOT NULL, status TEXT NOT NULL, event_time TEXT, source TEXT NOT NULL, line INTEGER NOT NULL,
+  reason TEXT, http INTEGER, body BLOB
+) STRICT;
+
+CREATE INDEX delivery_fresh ON delivery (webhook, seq) WHERE state = 0 AND due IS NULL;
+CREATE INDEX delivery_due ON delivery (webhook, due) WHERE state = 0 AND due IS NOT NULL;
+CREATE INDEX delivery_order ON delivery (order_key, seq) WHERE state = 0 AND order_key IS NOT NULL;
+CREATE INDEX delivery_dead ON delivery (settled) WHERE state = 2;
+CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
+
+-- Lines, or events of a line, that could not be read. `data` is the line, or the beginning of an endless one;
+-- `again` is 1 when a relay shall read it once more.
+CREATE TABLE rejected (
+  n INTEGER PRIMARY KEY, at REAL NOT NULL, source TEXT NOT NULL, line INTEGER NOT NULL, part INTEGER NOT NULL,
+  reason TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL, data BLOB NOT NULL,
+  again INTEGER NOT NULL DEFAULT 0, UNIQUE (source, line, part, sha256)
+) STRICT;
+CREATE INDEX rejected_again ON rejected (n) WHERE again = 1;
+"""

@@ -1,0 +1,41 @@
+"""The JSON Schemas of hookline's documents (2020-12): beside this module in a wheel, else in the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+_FILE_NAME = re.compile(r"(?P<name>[a-z]+)\.v(?P<version>[0-9]+)\.schema\.json")
+
+
+def schema_names() -> list[str]:
+    """What there is, as ``webhook.v1``, sorted."""
+    found = (_FILE_NAME.fullmatch(entry.name) for entry in _directory().iterdir())
+    return sorted(f"{entry['name']}.v{entry['version']}" for entry in found if entry)
+
+
+def schema_text(name: str) -> str:
+    """The schema as it is published. `name` is ``webhook.v1``, or ``webhook`` for its newest version.
+
+    Raises KeyError when there is none of that name.
+    """
+    candidates = [known for known in schema_names() if name in (known, known.partition(".")[0])]
+    if not candidates:
+        raise KeyError(name)
+    newest = max(candidates, key=lambda known: int(known.rpartition(".v")[2]))
+    return (_directory() / f"{newest}.schema.json").read_text(encoding="utf-8")
+
+
+def load_schema(name: str) -> dict[str, Any]:
+    """The schema as a value; `name` and errors as for `schema_text`."""
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
+
+
+def _directory() -> Traversable:
+    shipped = files("hookline") / "schemas"
+    return shipped if shipped.is_dir() else Path(__file__).resolve().parents[2] / "schemas"

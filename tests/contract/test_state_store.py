@@ -1,0 +1,153 @@
+"""What every StateStore holds, whatever it is made of. A new store joins by a fixture parameter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookline.errors import HooklineError, Stale, Unusable
+from hookline.model import Address
+from hookline.state.port import Entry, StateStore
+from hookline.state.snapshot import EMPTY
+from hookline.state.sqlite import SqliteStore
+
+PROD = Address("acme", "prod")
+STAGE = Address("acme", "stage")
+Document = Mapping[str, Any]
+
+
+@pytest.fixture(params=["sqlite"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], StateStore]:
+    """Opens the one state of this test again and again; the argument is the lineage a first commit gives."""
+    return lambda lineage: SqliteStore(
+        tmp_path / "state" / "state.db",
+        new_lineage=lambda: lineage,
+        lock_timeout=timedelta(seconds=10),
+    )
+
+
+def document(address: Address, url: str = "https://hooks.acme.example/a") -> Document:
+    return {
+        "version": 1,
+        "organization": address.organization,
+        "sandbox": address.sandbox,
+        "name": "Rückmeldung 反馈",
+        "channels": ["email"],
+        "url": url,
+        "campaigns": "all",
+    }
+
+
+def entry(**changes: Any) -> Entry:
+    given: dict[str, Any] = {
+        "at": datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
+        "who": "ada",
+        "commit": "c0ffee",
+        "branch": None,
+        "fingerprint": "sha256:0",
+        "changes": (),
+    }
+    return Entry(**{**given, **changes})
+
+
+def test_nothing_is_stored_at_first(open_store: Callable[[str], StateStore]) -> None:
+    """A state that was never written reads as the empty one, at serial 0 without a lineage."""
+    store = open_store("L")
+    assert store.read() == EMPTY
+    assert store.version() == (None, 0)
+
+
+def test_first_commit(open_store: Callable[[str], StateStore]) -> None:
+    """The first commit gives the state its lineage and serial 1, and another process reads what was written."""
+    written = open_store("L1").commit(EMPTY, {PROD: document(PROD)}, entry())
+    found = open_store("other").read()
+    assert written == found
+    assert ("L1", 1) == (found.lineage, found.serial) == open_store("other").version()
+    assert found.webhooks[PROD].document == document(PROD)
+    assert found.webhooks[PROD].webhook.name == "Rückmeldung 反馈"
+
+
+def test_commit_writes_updates_and_deletes(open_store: Callable[[str], StateStore]) -> None:
+    """A commit replaces, adds and deletes what it names, and leaves the rest alone."""
+    store = open_store("L")
+    other = Address("beta", "prod")
+    first = store.commit(EMPTY, {PROD: document(PROD), STAGE: document(STAGE)}, entry())
+    moved = document(PROD, url="https://hooks.acme.example/b")
+    second = store.commit(first, {PROD: moved, STAGE: None, other: document(other)}, entry())
+    assert store.read() == second
+    assert second.serial == 2
+    assert {PROD: moved, other: document(other)} == {a: s.document for a, s in second.webhooks.items()}
+
+
+def test_stale_base_changes_nothing(open_store: Callable[[str], StateStore]) -> None:
+    """A commit onto a state that has moved since is refused as stale, and writes nothing."""
+    store = open_store("L")
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    second = store.commit(first, {STAGE: document(STAGE)}, entry())
+    with pytest.raises(Stale) as refused:
+        store.commit(first, {PROD: None}, entry())
+    assert "serial 1" in refused.value.message
+    assert "serial 2" in refused.value.message or "at 2" in refused.value.message
+    assert store.read() == second
+
+
+def test_second_first_commit_is_stale(open_store: Callable[[str], StateStore]) -> None:
+    """Of two that both found no state, the second is refused and the first one's lineage stays."""
+    open_store("L1").commit(EMPTY, {PROD: document(PROD)}, entry())
+    with pytest.raises(Stale):
+        open_store("L2").commit(EMPTY, {STAGE: document(STAGE)}, entry())
+    assert open_store("x").version() == ("L1", 1)
+
+
+def test_other_lineage_is_stale(open_store: Callable[[str], StateStore]) -> None:
+    """A state of the same serial but another lineage is another state."""
+    store = open_store("L1")
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    foreign = EMPTY.after("L2", {PROD: document(PROD)})
+    with pytest.raises(Stale):
+        store.commit(foreign, {PROD: None}, entry())
+    assert store.read() == first
+
+
+def test_failed_commit_writes_nothing(open_store: Callable[[str], StateStore]) -> None:
+    """When the history entry cannot be written, no webhook is written either."""
+    store = open_store("L")
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    with pytest.raises(TypeError):
+        store.commit(first, {STAGE: document(STAGE)}, entry(changes=({"not JSON": object()},)))
+    assert store.read() == first
+    assert store.commit(first, {STAGE: document(STAGE)}, entry()).serial == 2
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["first commit", "later commit"])
+def test_one_of_eight_wins(open_store: Callable[[str], StateStore], stored: bool) -> None:
+    """Of eight commits at once on the same base exactly one is written; the others are told so."""
+    base = open_store("L").commit(EMPTY, {STAGE: document(STAGE)}, entry()) if stored else EMPTY
+    barrier = threading.Barrier(8)
+    results: list[int | HooklineError] = []
+
+    def run(number: int) -> None:
+        store = open_store(f"L{number}")
+        barrier.wait()
+        try:
+            store.commit(base, {PROD: document(PROD, url=f"https://hooks.acme.example/{number}")}, entry())
+            results.append(number)
+        except (Stale, Unusable) as lost:
+            results.append(lost)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    winners = [result for result in results if isinstance(result, int)]
+    assert (len(winners), len(results)) == (1, 8)
+    found = open_store("x").read()
+    assert found.serial == base.serial + 1
+    assert found.webhooks[PROD].webhook.url == f"https://hooks.acme.example/{winners[0]}"

@@ -1,0 +1,201 @@
+"""`hookline receive` as a developer meets it: a process of its own, on a real port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+HOOKLINE = (sys.executable, "-c", "from hookline.cli.main import run; run()")
+EVENT = {"webhook-id": "msg_1"}
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
+
+
+class Receiving:
+    """A receiver that is ready, and what it printed once it has ended."""
+
+    def __init__(self, directory: Path, *options: str, **variables: str) -> None:
+        self.directory = directory
+        port_file = directory / "port"
+        port_file.unlink(missing_ok=True)
+        arguments = ("receive", "--listen", "127.0.0.1:0", "--tls-dir", "tls", "--port-file", "port", *options)
+        self.process = subprocess.Popen(
+            (*HOOKLINE, *arguments),
+            cwd=directory,
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 30
+        while not port_file.exists():
+            assert self.process.poll() is None, self.process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.port = int(port_file.read_text())
+        self.out = self.err = ""
+
+    def client(self) -> httpx.Client:
+        trust = ssl.create_default_context(cafile=self.directory / "tls" / "ca.pem")
+        return httpx.Client(verify=trust, base_url=f"https://localhost:{self.port}", trust_env=False)
+
+    def end(self, number: signal.Signals | None = signal.SIGTERM) -> int:
+        """Wait for the end, asked for by a signal or not; returns the exit code."""
+        if number is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+        self.out, self.err = self.process.communicate(timeout=30)
+        return self.process.returncode
+
+
+@contextmanager
+def receiving(directory: Path, *options: str, **variables: str) -> Iterator[Receiving]:
+    started = Receiving(directory, *options, **variables)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.__exit__(None, None, None)
+
+
+def hookline(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (*HOOKLINE, *arguments),
+        cwd=directory,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_a_summary(tmp_path: Path, number: signal.Signals) -> None:
+    """What came in is on stdout as NDJSON; where to send to and the summary are on stderr; the exit code is 0."""
+    with receiving(tmp_path, "--no-verify-payload", "--fail", "503:0") as started, started.client() as client:
+        for _ in range(2):
+            assert 204 == client.post("/feedback", json={"a": 1}, headers=EVENT).status_code
+        assert 405 == client.get("/").status_code
+        assert 0 == started.end(number)
+    assert [204, 204, 405] == [json.loads(line)["status"] for line in started.out.splitlines()]
+    assert f"listening on https://localhost:{started.port}" == started.err.splitlines()[0]
+    summary = dict(line.rsplit(maxsplit=1) for line in started.err.splitlines()[2:])
+    assert {
+        "requests": "3",
+        "accepted": "2",
+        "failed on purpose": "0",
+        "invalid": "1",
+        "left before the answer": "0",
+        "distinct webhook-id": "1",
+        "repeated webhook-id": "1",
+    } == summary
+
+
+def test_it_ends_by_itself_after_the_requests_that_were_asked_for(tmp_path: Path) -> None:
+    """With --quiet nothing goes to stdout; the record has it all the same, and failures do not count."""
+    options = ("--requests", "3", "--quiet", "--record", "received.ndjson", "--fail", "500:0.5", "--seed", "3")
+    with receiving(tmp_path, *options, "--no-verify-payload") as started, started.client() as client:
+        statuses: list[int] = []
+        while statuses.count(204) < 3:
+            statuses.append(client.post("/", json={}).status_code)
+        assert 0 == started.end(None)
+    recorded = [json.loads(line)["status"] for line in (tmp_path / "received.ndjson").read_text().splitlines()]
+    assert ("", statuses) == (started.out, recorded)
+    assert 500 in statuses
+
+
+def test_a_client_that_trusts_it_once_trusts_it_after_a_restart(tmp_path: Path) -> None:
+    """The authority is kept, also when a name is added to the certificate."""
+    with receiving(tmp_path, "--no-verify-payload") as first:
+        trusted = (tmp_path / "tls" / "ca.pem").read_bytes()
+        first.end()
+    with (
+        receiving(tmp_path, "--no-verify-payload", "--host", "hooks.example.com") as second,
+        second.client() as client,
+    ):
+        assert 204 == client.post("/", json={}).status_code
+        assert f"listening on https://hooks.example.com:{second.port}" in (second.end(), second.err)[1]
+    assert trusted == (tmp_path / "tls" / "ca.pem").read_bytes()
+
+
+def test_options_come_from_the_environment_too(tmp_path: Path) -> None:
+    """HOOKLINE_RECEIVE_… stands for an option, repeatable ones divided by spaces."""
+    variables = {"HOOKLINE_RECEIVE_FAIL": "503:0.5 429:0.5", "HOOKLINE_RECEIVE_RETRY_AFTER": "7"}
+    with receiving(tmp_path, "--no-verify-payload", **variables) as started, started.client() as client:
+        answers = [client.post("/", json={}) for _ in range(12)]
+    assert {(503, "7"), (429, "7")} == {(answer.status_code, answer.headers["retry-after"]) for answer in answers}
+
+
+def test_only_protected_paths_ask_for_a_token(tmp_path: Path) -> None:
+    """--protect keeps one webhook's endpoint closed and leaves another one open."""
+    (tmp_path / "secret").write_text("0123456789abcdef0123456789abcdef\n")
+    options = ("--hmac-secret-file", "secret", "--protect", "/prod", "--no-verify-payload")
+    with receiving(tmp_path, *options) as started, started.client() as client:
+        assert [401, 204] == [client.post(path, json={}).status_code for path in ("/prod/1", "/stage")]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "complaint"),
+    [
+        (("--listen", "8443"), 64, "not an address to listen on"),
+        (("--fail", "503"), 64, "write STATUS:SHARE"),
+        (("--fail", "503:0.6", "--fail", "500:0.6"), 64, "add up to 1.2"),
+        (("--delay", "soon"), 64, "not a duration"),
+        (("--jwks", "none.json"), 1, "cannot read the JWK Set none.json"),
+        (("--record", "no/such/directory.ndjson"), 1, "cannot record into"),
+        (("--port-file", "no/such/port"), 1, "cannot write the port into"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(
+    tmp_path: Path, options: tuple[str, ...], code: int, complaint: str
+) -> None:
+    """The message names what was given and the way out; there is no traceback."""
+    listen = () if "--listen" in options else ("--listen", "127.0.0.1:0")
+    ended = hookline("receive", "--no-verify-payload", *listen, *options, directory=tmp_path)
+    assert (code, "") == (ended.returncode, ended.stdout)
+    assert complaint in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    """A second receiver on the same port ends with the address and a hint."""
+    with receiving(tmp_path, "--no-verify-payload") as started:
+        ended = hookline("receive", "--listen", f"127.0.0.1:{started.port}", "--tls-dir", "tls", directory=tmp_path)
+    assert 1 == ended.returncode
+    assert f"cannot listen on 127.0.0.1:{started.port}" in ended.stderr
+    assert "--listen" in ended.stderr
+
+
+def test_a_reader_that_leaves_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    """``hookline receive | head -1`` ends with the second request."""
+    with receiving(tmp_path, "--no-verify-payload") as started, started.client() as client:
+        assert 204 == client.post("/", json={}).status_code
+        assert started.process.stdout is not None
+        started.process.stdout.close()
+        with pytest.raises(httpx.TransportError):
+            client.post("/", json={})
+        assert 1 == started.process.wait(30)
+        assert started.process.stderr is not None
+        assert "Traceback" not in started.process.stderr.read()
+
+
+def test_help_has_an_example(tmp_path: Path) -> None:
+    """Who asks for help is shown a command that works."""
+    shown = hookline("receive", "--help", directory=tmp_path)
+    assert 0 == shown.returncode
+    assert "Example: hookline receive" in shown.stdout

@@ -1,0 +1,142 @@
+"""Who may import whom, held by reading the imports of every module (docs/decisions/0001-rooms-and-walls.md)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "hookline"
+
+# Room → the rooms it may import. A room is a module or package directly below hookline.
+ROOMS: dict[str, set[str]] = {
+    "diagnostics": set(),
+    "errors": {"diagnostics"},
+    "quantities": set(),
+    "settings": set(),
+    "schemas": {"errors"},
+    "model": {"quantities"},
+    "canonical": {"model", "quantities"},
+    "config": {"canonical", "diagnostics", "errors", "model", "quantities", "schemas"},
+    "state": {"canonical", "errors", "model"},
+    "plan": {"canonical", "errors", "model", "state"},
+    "provenance": {"settings"},
+    "apply": {"errors", "model", "plan", "provenance", "state"},
+    "observe": set(),
+    "relay": {"errors", "model", "observe", "quantities", "settings", "state"},
+    "receiver": {"errors", "quantities", "schemas"},
+    "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
+}
+ROOMS["cli"] = set(ROOMS)
+
+# Third-party package → the modules that may know it. A trailing dot stands for everything below.
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    "yaml": ("config.documents",),
+    "jsonschema": ("config.schema", "receiver.payloads"),
+    "deepdiff": ("plan.diff",),
+    "jwt": ("relay.delivery.token", "receiver.verify"),
+    "cryptography": ("relay.delivery.keys", "receiver.authority"),
+    "httpx": ("relay.delivery.transport",),
+    "httpcore": ("relay.delivery.transport",),
+    "h11": ("receiver.connection",),
+    "trustme": ("receiver.authority",),
+    "click": ("cli.",),
+    "rich": ("cli.",),
+    "msgspec": ("relay.",),
+    "sqlite3": ("state.sqlite", "relay.spool."),
+}
+
+# Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.
+PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
+        "relay.feedback", "relay.fates", "relay.intake", "relay.summary", "relay.formats.", "relay.network",
+        "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging", "relay.delivery.retry",
+        "relay.delivery.outcome", "receiver.misbehaviour")  # fmt: skip
+DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
+
+
+def modules() -> dict[str, str]:
+    """Every module of hookline by its dotted name below the package, with its text."""
+    return {_dotted(path): path.read_text() for path in SOURCE.rglob("*.py")}
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(text: str) -> Iterator[str]:
+    """The dotted names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "hookline")
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """Every broken rule, in words."""
+    found = []
+    for module, text in sorted(sources.items()):
+        room = module.split(".")[0]
+        for name in imports(text):
+            found += _wall(module, room, name)
+        if "os.environ" in text or "getenv" in text:
+            found += [f"{module} reads the environment"] if module != "settings" else []
+    return found
+
+
+def _wall(module: str, room: str, name: str) -> list[str]:
+    top, _, rest = name.partition(".")
+    if top == "hookline":
+        other = rest.split(".")[0]
+        if other in ("", room, "__version__") or room == "" or other in ROOMS.get(room, set()):
+            return []
+        return [f"{module} imports {name}"]
+    if top in LIBRARIES:
+        return [] if _among(module, LIBRARIES[top]) else [f"{module} knows {top}"]
+    if top not in sys.stdlib_module_names:
+        return [f"{module} imports {top}, which no rule knows"]
+    return [f"{module} uses {top}"] if top in DEVICES and _among(module, PURE) else []
+
+
+def _among(module: str, patterns: tuple[str, ...]) -> bool:
+    return any(module == name or (name.endswith(".") and module.startswith(name)) for name in patterns)
+
+
+def test_every_module_keeps_to_its_room() -> None:
+    """No module of hookline imports what its room, or its role, forbids."""
+    assert [] == violations(modules())
+
+
+def test_every_room_has_a_rule() -> None:
+    """A new room below hookline must say whom it may import."""
+    assert set(ROOMS) == {name.split(".")[0] for name in modules() if name}
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "rule"),
+    [
+        ("relay.routing", "from hookline.config import load", "relay.routing imports hookline.config"),
+        ("relay.daemon", "import hookline.plan.make", "relay.daemon imports hookline.plan.make"),
+        ("relay.daemon", "def f():\n  from hookline.apply import apply", "relay.daemon imports hookline.apply"),
+        ("config.load", "from hookline.plan.make import make_plan", "config.load imports hookline.plan.make"),
+        ("plan.make", "from hookline.config import load", "plan.make imports hookline.config"),
+        ("state.port", "from hookline.cli import main", "state.port imports hookline.cli"),
+        ("state.port", "from hookline import wiring", "state.port imports hookline.wiring"),
+        ("plan.make", "import yaml", "plan.make knows yaml"),
+        ("relay.dispatch", "import httpx", "relay.dispatch knows httpx"),
+        ("config.checks", "import requests", "config.checks imports requests, which no rule knows"),
+        ("plan.make", "import time", "plan.make uses time"),
+        ("relay.delivery.gate", "from random import random", "relay.delivery.gate uses random"),
+        ("relay.secrets", "import os\nx = os.environ['A']", "relay.secrets reads the environment"),
+    ],
+)
+def test_a_planted_violation_is_found(module: str, text: str, rule: str) -> None:
+    """Each rule bites: a module that breaks it is named, with what it imports."""
+    assert rule in violations({module: text})

@@ -1,0 +1,164 @@
+"""Every format of FORMATS, and the reading of lines whatever is in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.relay.fates import Line, Rejected, Skipped
+from hookline.relay.feedback import Event
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.port import Format, Text
+from hookline.relay.formats.reading import AUTO, DEEPEST, read_line
+from hookline.relay.sources.lines import LONGEST
+
+FACTS = Path(__file__).parents[3] / "tests/facts"
+DATASET = (FACTS / "xdm-feedback-events.ndjson").read_bytes().splitlines()
+PAYLOAD = json.dumps(json.loads((FACTS / "payload-example.json").read_text())).encode()
+SAMPLES = [*DATASET, PAYLOAD]
+no_event = [Skipped("not_an_event")]
+CHOICES = [AUTO, *FORMATS]
+
+
+def line(data: bytes) -> Line:
+    return Line(1, data, len(data))
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_format_has_what_the_port_asks(name: str) -> None:
+    """A format stands under its own name and has every name of the port, the functions with its signature."""
+    module = FORMATS[name]
+    assert name == module.NAME
+    for function in ("recognizes", "events"):
+        asked = get_type_hints(getattr(Format, function))["return"]
+        assert str(asked) == str(get_type_hints(getattr(module, function))["return"])
+
+
+@pytest.mark.parametrize("data", SAMPLES)
+def test_one_format_recognizes_a_line(data: bytes) -> None:
+    """No line is claimed by two formats: what auto does depends on no order."""
+    value = msgspec.json.decode(data)
+    by = [name for name, known in FORMATS.items() if known.recognizes(value)]
+    expected = ["payload" if data is PAYLOAD else "xdm"]
+    assert expected == by
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize(
+    "value", [None, True, 7, 1.5, "text", [], [1], [{}], {}, {"hello": 1}, Text("a=b", "not JSON")]
+)
+def test_format_survives_what_is_none_of_its_own(name: str, value: object) -> None:
+    """A format neither recognizes nor takes what is not its own, and says so instead of failing."""
+    assert not FORMATS[name].recognizes(value)
+    readings = FORMATS[name].events(value)
+    assert readings
+    assert not any(isinstance(reading, Event) for reading in readings)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("data", [b"", b"   ", b"\t", b"\r"])
+def test_blank_line_holds_no_event(data: bytes, choice: str) -> None:
+    """A blank line is skipped, also when a format is named."""
+    assert no_event == read_line(line(data), choice)
+
+
+@pytest.mark.parametrize("data", [b'{"hello":1}', b"{}", b"[]", b"[1,2]", b"17", b"null", b'"text"', b"true"])
+def test_json_that_no_format_knows_holds_no_event(data: bytes) -> None:
+    """Sound JSON of some other kind is skipped when the format is left open."""
+    assert no_event == read_line(line(data))
+
+
+@pytest.mark.parametrize("choice", list(FORMATS))
+@pytest.mark.parametrize("data", [b'{"hello":1}', b"{}", b"[]", b"17", b"null"])
+def test_named_format_rejects_what_lacks_its_fields(data: bytes, choice: str) -> None:
+    """The same lines are faults once the user has said which form they should have."""
+    (reading,) = read_line(line(data), choice)
+    assert isinstance(reading, Rejected)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{", "not JSON: it ends too early"),
+        (b"May 18 17:01:25 host app: hello", "not JSON: invalid character near byte 1"),
+        (b'{"a":1} x', "not JSON: trailing characters near byte 10"),
+        (b'{"a":NaN}', "not JSON: invalid character near byte 6"),
+        (b'{"a":1e999}', "not JSON: number out of range"),
+        (b'{"a":"\\udc00"}', "not JSON: invalid utf-16 surrogate pair near byte 13"),
+        (b'{"a":"\xff"}', "not UTF-8: byte 0xff at position 7"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)"),
+        (b"[" * 100_000, "nested deeper than 100 levels"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "nested deeper than 100 levels"),
+    ],
+)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_unreadable_line_is_rejected_with_the_place(data: bytes, reason: str, choice: str) -> None:
+    """What cannot be decoded is rejected, and the reason says where."""
+    assert [Rejected(reason)] == read_line(line(data), choice)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    """Many brackets are not deep brackets: only the depth counts."""
+    wide = b"[" + b"[]," * 500 + b"[]]"
+    deep = b"[" * DEEPEST + b"]" * DEEPEST
+    assert no_event == read_line(line(wide))
+    assert no_event == read_line(line(deep))
+
+
+def test_line_over_the_limit_is_rejected() -> None:
+    """A line of which the source kept only the beginning is rejected, though that beginning may be JSON."""
+    endless = Line(number=3, data=b"{}", length=2_000_000, sha256=b"\0" * 32)
+    assert [Rejected(f"too long: 2000000 bytes, the limit is {LONGEST}")] == read_line(endless)
+
+
+@given(st.binary(max_size=200), st.sampled_from(CHOICES))
+def test_no_bytes_make_reading_fail(data: bytes, choice: str) -> None:
+    """Whatever a line's bytes are, something is said about it."""
+    assert read_line(line(data), choice)
+
+
+@given(st.data(), st.sampled_from(SAMPLES), st.sampled_from(CHOICES))
+def test_no_damage_to_an_event_makes_reading_fail(data: st.DataObject, sample: bytes, choice: str) -> None:
+    """A sound event with some bytes overwritten, left out or put in is read or refused, never an exception."""
+    damaged = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(damaged)))
+        width = data.draw(st.integers(0, 12))
+        damaged[start : start + width] = data.draw(st.binary(max_size=12))
+    assert read_line(line(bytes(damaged)), choice)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _paths(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [at, *(path for key, item in inner for path in _paths(item, (*at, key)))]
+
+
+def replaced(node: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of the JSON document `node` with `value` at `path`."""
+    if not path:
+        return value
+    copy = dict(node) if isinstance(node, dict) else list(node)
+    copy[path[0]] = replaced(node[path[0]], path[1:], value)
+    return copy
+
+
+@given(st.data(), st.sampled_from(SAMPLES), _VALUES)
+def test_no_value_in_any_place_makes_reading_fail(data: st.DataObject, sample: bytes, value: Any) -> None:
+    """Any JSON in the place of any part of an event is read or refused, by the format that the event was of."""
+    document = json.loads(sample)
+    path = data.draw(st.sampled_from(_paths(document)))
+    changed = msgspec.json.encode(replaced(document, path, value))
+    assert read_line(line(changed), "payload" if sample is PAYLOAD else "xdm")
