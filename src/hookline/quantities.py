@@ -9,14 +9,16 @@ from datetime import timedelta
 DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
 
+LONGEST_NUMBER = 9  # digits; more than any duration needs, and less than a timedelta holds
+
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 
 def parse_duration(text: str) -> timedelta:
     """``100ms``, ``10s``, ``5m``, ``24h``. Raises ValueError for anything else."""
-    found = re.match(DURATION_PATTERN, text)
-    if found is None:
+    found = re.fullmatch(DURATION_PATTERN, text)
+    if found is None or len(found[1]) > LONGEST_NUMBER:
         raise ValueError(f"not a duration: {text!r} (write 100ms, 10s, 5m or 24h)")
     return timedelta(milliseconds=int(found[1]) * _MILLISECONDS[found[2]])
 
@@ -44,7 +46,7 @@ class Rate:
 
 def parse_rate(text: str) -> Rate:
     """``200/s``, ``1000/m``, ``5000/h``. Raises ValueError for anything else."""
-    if re.match(RATE_PATTERN, text) is None:
+    if re.fullmatch(RATE_PATTERN, text) is None:
         raise ValueError(f"not a rate: {text!r} (write 200/s or 1000/m)")
     count, unit = text.split("/")
     return Rate(int(count), _PER_SECONDS[unit])

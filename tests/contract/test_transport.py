@@ -19,11 +19,15 @@ import httpx
 import pytest
 import trustme
 
-from hookline.relay.delivery.connecting import Resolve
+from hookline.model import Address, Webhook
+from hookline.relay.delivery.connecting import Resolve, system_addresses
+from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.tls import ClientCertificate, tls_context
 from hookline.relay.delivery.transport import Poster, open_transport
 from hookline.relay.network import NetworkRules
+from hookline.relay.secrets import SecretResolver
 
 Engine = Callable[[NetworkRules, ssl.SSLContext, int, Resolve], httpx.AsyncBaseTransport]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -601,6 +605,39 @@ def test_client_certificate(engine: Engine, version: ssl.TLSVersion, given: bool
             assert isinstance(result, Failure)
             assert FailureKind.TLS is result.kind
             assert "certificate required" in result.detail or "handshake failure" in result.detail
+
+    run(scenario())
+
+
+def test_a_whole_endpoint(engine: Engine, tmp_path: Path) -> None:
+    """A webhook's endpoint posts to a local server by its name, when its addresses and its authority are admitted."""
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    async def scenario() -> None:
+        async with serving(sends(OK), server_context(AUTHORITY.issue_cert("localhost"))) as server:
+            webhook = Webhook(
+                address=Address("acme", "dev"),
+                name="n",
+                channels=frozenset(),
+                url=f"https://localhost:{server.port}/",
+                campaigns=None,
+            )
+            endpoint = HttpEndpoint(
+                webhook,
+                resolver=SecretResolver(environment={}, directory=tmp_path),
+                rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
+                clock=time.time,
+                random=bytes,
+                ca_file=tmp_path / "ca.pem",
+                transport=lambda rules, context, limit: engine(rules, context, limit, system_addresses),
+            )
+            try:
+                results = [await endpoint.post(Attempt(bytes(16), b"{}", number, 0.0)) for number in (1, 2)]
+            finally:
+                await endpoint.aclose()
+            assert [Answer(200)] * 2 == results
+            assert b"webhook-id: " + b"0" * 32 in server.requests[0].lower()
+            assert server.connections == 1
 
     run(scenario())
 

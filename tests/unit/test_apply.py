@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.apply import apply_plan
@@ -119,6 +119,7 @@ def reach(store: MemoryStore, desired: Desired) -> Snapshot:
     return apply_plan(store, stored, make_plan(stored, desired, anything_goes(stored)), ADA, NOW)
 
 
+@settings(deadline=None, max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """Whatever was applied before: after apply the state holds what is desired, and the next plan is empty."""
@@ -131,6 +132,7 @@ def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: d
     assert make_plan(after, Desired(wanted), Brakes()).changes == ()
 
 
+@settings(deadline=None, max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_narrowed_apply_reaches_its_part(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """A narrowed apply makes its part what is desired and leaves every other webhook as it was."""
@@ -142,6 +144,7 @@ def test_narrowed_apply_reaches_its_part(prior: dict[Address, Declared], wanted:
     }
 
 
+@settings(deadline=None, max_examples=60)
 @given(prior=declared, wanted=declared, data=st.data())
 def test_plan_does_not_depend_on_order(
     prior: dict[Address, Declared], wanted: dict[Address, Declared], data: st.DataObject
@@ -158,6 +161,7 @@ def test_plan_does_not_depend_on_order(
     assert plan.changes == tuple(sorted(plan.changes, key=lambda change: change.address))
 
 
+@settings(deadline=None, max_examples=60)
 @given(prior=declared, wanted=declared)
 def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """An update shows at least one field, each once, and every one of them differs."""
@@ -170,6 +174,7 @@ def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: d
             assert all(repr(field.before) != repr(field.after) for field in change.fields)
 
 
+@settings(deadline=None, max_examples=60)
 @given(wanted=declared)
 def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) -> None:
     """No webhook file can put a control character into the text of a plan."""
@@ -213,9 +218,9 @@ def test_lifted_brakes_are_recorded() -> None:
     stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
     plan = make_plan(stored, desired(webhook("stage")), Brakes(allow_delete=frozenset({Address("acme", "prod")})))
     apply_plan(store, stored, plan, ADA, NOW)
-    assert store.history[
-        -1
-    ].lifted == ("acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)",)
+    assert store.history[-1].lifted == (
+        "acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)",
+    )
 
 
 def test_nothing_to_do_writes_nothing() -> None:

@@ -53,7 +53,7 @@ def brake_options(function: Decorated) -> Decorated:
         "--max-deletes",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Allow up to N deletions, whatever share of the webhooks they are; never of a protected one.",
+        help="Allow up to N deletions and no more, whatever their share of the webhooks; never of a protected one.",
     )(function)
     return click.option(
         "--allow-delete",

@@ -80,14 +80,17 @@ class Dispatcher:
             if lane is not None:
                 await self._retire(lane)
                 self._log.info("webhook changed", webhook=str(address))
-            self.lanes[address] = self._hungry[address] = Lane(
-                webhook, self._make_endpoint(webhook), self, clock=self._clock, random=self._random
-            )
-            await self._thread.call(self._spool.hold, address, held=not webhook.enabled, now=self._clock())
+            await self._open(webhook)
         if webhooks:  # a state that is not there must not bury what waits in the spool
             for address in await self._thread.call(self._spool.pending) - webhooks.keys():
                 self._doomed[address] = "webhook deleted"
         self._stirred.set()
+
+    async def _open(self, webhook: Webhook) -> None:
+        lane = Lane(webhook, self._make_endpoint(webhook), self, clock=self._clock, random=self._random)
+        await self._thread.call(self._spool.hold, lane.address, held=not webhook.enabled, now=self._clock())
+        lane.next_due = await self._thread.call(self._spool.next_due, lane.address, after=0.0)
+        self.lanes[lane.address] = self._hungry[lane.address] = lane
 
     async def _retire(self, lane: Lane) -> None:
         """Let a lane finish what is in flight: its successor must not send the same again meanwhile."""

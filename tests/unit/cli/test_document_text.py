@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.cli.document import as_yaml
@@ -52,6 +52,7 @@ campaigns: ["no", c-1]"""
     assert expected == as_yaml(document)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(texts.filter(bool), values, min_size=1, max_size=4))
 def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
     """Whatever a document holds, YAML reads the text back as that document."""

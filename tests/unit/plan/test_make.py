@@ -51,9 +51,10 @@ def test_first_plan() -> None:
     """Before the first apply the plan is for no lineage and serial 0, and creates everything, by address."""
     plan = make_plan(EMPTY, desired(document("b"), document("a")), Brakes())
     assert (plan.lineage, plan.serial) == (None, 0)
-    assert [
-        (str(c.address), c.action) for c in plan.changes
-    ] == [("acme/a", Action.CREATE), ("acme/b", Action.CREATE)]
+    assert [(str(c.address), c.action) for c in plan.changes] == [
+        ("acme/a", Action.CREATE),
+        ("acme/b", Action.CREATE),
+    ]
 
 
 def test_change_says_where_and_from_what() -> None:

@@ -102,6 +102,17 @@ def test_reading_leaves_nothing_behind(path: Path, stored: Snapshot) -> None:
     assert before == listing(path.parent)
 
 
+def test_reading_never_makes_the_file(path: Path, stored: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that vanishes between the look and the opening is not made anew by opening it."""
+    path.unlink()
+    monkeypatch.setattr("hookline.state.sqlite.is_there", lambda path: True)
+    with pytest.raises(StateUnusable, match="cannot be opened"):
+        store_at(path).read()
+    with pytest.raises(StateUnusable, match="cannot be opened"):
+        store_at(path).commit(stored, {}, entry())
+    assert list(path.parent.iterdir()) == []
+
+
 @pytest.fixture
 def read_only_directory() -> Iterator[Path]:
     """A directory with a state that this process, or the user it becomes, may read and not write."""

@@ -1,7 +1,7 @@
 """HTTP/1.1 over TLS, one POST at a time. The only module that knows httpx and httpcore.
 
 The seam is httpx's own: a transport is an `httpx.AsyncBaseTransport` and raises httpx's exceptions. `open_transport`
-makes one on httpcore's connection pool; `Poster` makes one POST over any of them and turns everything that can
+makes one on httpcore's connections; `Poster` makes one POST over any of them and turns everything that can
 happen into a `Result`. No client in between: it would follow proxies, cookies and redirects that are not wanted.
 """
 
@@ -22,6 +22,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
 from hookline.relay.delivery.headers import Header
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.delivery.pool import Pool
 from hookline.relay.delivery.retry_after import parse_retry_after
 from hookline.relay.delivery.tls import describe_tls_error
 from hookline.relay.delivery.wording import as_fault, one_line
@@ -41,14 +42,7 @@ def open_transport(
 
     Raises AddressRefused out of `handle_async_request`, besides httpx's exceptions.
     """
-    pool = httpcore.AsyncConnectionPool(
-        ssl_context=ssl_context,
-        max_connections=connections,
-        max_keepalive_connections=connections,
-        keepalive_expiry=_IDLE_SECONDS,
-        network_backend=_GuardedBackend(rules, resolve),
-    )
-    return _PooledTransport(pool)
+    return _PooledTransport(ssl_context, connections, _GuardedBackend(rules, resolve))
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -131,10 +125,13 @@ def _httpx_exceptions() -> Iterator[None]:
 
 
 class _PooledTransport(httpx.AsyncBaseTransport):
-    """What httpx.AsyncHTTPTransport is, on a pool that is handed in: httpx's own takes no network backend."""
+    """httpcore's connections in a pool of ours. For each origin a pool of its own: a webhook has just one."""
 
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self._pool = pool
+    def __init__(self, ssl_context: ssl.SSLContext, limit: int, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._ssl_context = ssl_context
+        self._limit = limit
+        self._backend = backend
+        self._pools: dict[tuple[bytes, bytes, int], Pool[httpcore.AsyncHTTPConnection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -145,19 +142,48 @@ class _PooledTransport(httpx.AsyncBaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
+        pool = self._pool(wired.url.origin)
         with _httpx_exceptions():
-            answer = await self._pool.handle_async_request(wired)
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_PooledStream(answer), extensions=answer.extensions
-        )
+            connection = await pool.acquire()
+            try:
+                answer = await connection.handle_async_request(wired)
+            except BaseException:
+                await pool.release(connection)
+                raise
+        stream = _PooledStream(answer, pool, connection)
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def _pool(self, origin: httpcore.Origin) -> Pool[httpcore.AsyncHTTPConnection]:
+        key = (origin.scheme, origin.host, origin.port)
+        if key not in self._pools:
+            self._pools[key] = Pool(lambda: self._connection(origin), self._limit)
+        return self._pools[key]
+
+    def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=self._backend,
+        )
 
 
 class _PooledStream(httpx.AsyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
+    """The body of an answer; closing it gives the connection back, once."""
+
+    def __init__(
+        self,
+        answer: httpcore.Response,
+        pool: Pool[httpcore.AsyncHTTPConnection],
+        connection: httpcore.AsyncHTTPConnection,
+    ) -> None:
         self._answer = answer
+        self._pool = pool
+        self._connection: httpcore.AsyncHTTPConnection | None = connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_exceptions():
@@ -165,8 +191,14 @@ class _PooledStream(httpx.AsyncByteStream):
                 yield part
 
     async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
         with _httpx_exceptions():
-            await self._answer.aclose()
+            try:
+                await self._answer.aclose()
+            finally:
+                await self._pool.release(connection)
 
 
 class Poster:
@@ -179,7 +211,8 @@ class Poster:
             self._url = httpx.URL(url)
         except httpx.InvalidURL as error:
             raise HooklineError(f"not a URL: {error}", hint="correct url in the webhook file and apply it") from error
-        if self._url.scheme != "https" or not self._url.host:
+        port = 443 if self._url.port is None else self._url.port
+        if self._url.scheme != "https" or not self._url.host or not 0 < port < 65536:
             raise HooklineError(
                 f"not an https URL: {url!r:.100}", hint="correct url in the webhook file and apply it"
             )

@@ -1,0 +1,265 @@
+"""Writes the parts of docs/reference that the code knows better than a writer.
+
+    python docs/generate.py
+
+A page holds prose and marked parts: what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is
+replaced. tests/docs compares; a page that is behind fails there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookline.cli.main import COMMANDS, program
+from hookline.config.codes import TITLES
+from hookline.model import RetryPolicy
+from hookline.relay.delivery.gate import TABLE, Happening
+from hookline.relay.delivery.judging import judge
+from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.delivery.retry import next_delay
+from hookline.relay.routing import SKIP_REASONS
+from hookline.schemas import load_schema
+
+REFERENCE = Path(__file__).parent / "reference"
+_PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LONGEST_DELAY = 3600.0
+
+
+# -- webhook-file.md
+
+
+def fields() -> str:
+    """Every field of a webhook file, from its schema: path, form, default, meaning."""
+    schema = load_schema("webhook")
+    rows = [("field", "form", "default", "meaning")]
+    for path, field, required in _fields(schema, schema, ""):
+        default = "**required**" if required else _code(field["default"]) if "default" in field else ""
+        rows.append((f"`{path}`", _form(field), default, field["description"]))
+    return _table(rows)
+
+
+def _fields(schema: dict[str, Any], node: dict[str, Any], above: str) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    for name, inner in node.get("properties", {}).items():
+        field = _resolved(schema, inner)
+        path = f"{above}{name}"
+        yield path, field, name in node.get("required", ())
+        yield from _fields(schema, field, f"{path}.")
+        items = _resolved(schema, field.get("items", {}))
+        yield from _fields(schema, items, f"{path}[].")
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """The node with its reference, if it has one, replaced by what it stands for; its own words win."""
+    reference = node.get("$ref", "")
+    target: dict[str, Any] = schema
+    for part in reference.removeprefix("#/").split("/") if reference else ():
+        target = target[part]
+    return {**(target if reference else {}), **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def _form(field: Mapping[str, Any]) -> str:
+    if "const" in field:
+        return _code(field["const"])
+    if "enum" in field:
+        return ", ".join(_code(value) for value in field["enum"])
+    kinds = field.get("type", "anything")
+    text = " or ".join([kinds] if isinstance(kinds, str) else kinds)
+    if "enum" in (items := field.get("items", {})):
+        return f"{text} of {', '.join(_code(value) for value in items['enum'])}"
+    if "minimum" in field:
+        return f"{text}, {field['minimum']} to {field['maximum']}"
+    example = f", such as {_code(field['examples'][0])}" if "string" in kinds and field.get("examples") else ""
+    return text + example
+
+
+def _code(value: object) -> str:
+    return f"`{_as_yaml(value)}`"
+
+
+def _as_yaml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "{" + ", ".join(f"{key}: {_as_yaml(inner)}" for key, inner in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_as_yaml(inner) for inner in value) + "]"
+        case _:
+            return str(value)
+
+
+# -- commands.md
+
+
+def commands() -> str:
+    """Every command with its arguments, options, environment and examples, from the command line itself."""
+    top = click.Context(program, info_name="hookline", auto_envvar_prefix="HOOKLINE")
+    return "\n\n".join(_sections(top, COMMANDS))
+
+
+def _sections(parent: click.Context, names: Iterable[str]) -> Iterator[str]:
+    assert isinstance(parent.command, click.Group)
+    for name in names:
+        command = parent.command.get_command(parent, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=parent)
+        yield _section(context)
+        if isinstance(command, click.Group):
+            yield from _sections(context, command.commands)
+
+
+def _section(context: click.Context) -> str:
+    command = context.command
+    parts = [
+        f"## {context.command_path}",
+        f"`{' '.join([context.command_path, *command.collect_usage_pieces(context)])}`",
+        _prose(command.help or ""),
+        _options(context),
+        _prose(command.epilog or ""),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _prose(text: str) -> str:
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.replace("|", "\\|").split("\n\n"))
+
+
+def _options(context: click.Context) -> str:
+    rows = [("option", "default", "environment", "")]
+    for option in context.command.params:
+        if isinstance(option, click.Option):
+            rows.append((_names(context, option), _default(option), _variable(context, option), option.help or ""))
+    return _table(rows) if len(rows) > 1 else ""
+
+
+def _names(context: click.Context, option: click.Option) -> str:
+    names = " / ".join([*option.opts, *option.secondary_opts])
+    return f"`{names}`" if option.is_flag else f"`{names} {option.make_metavar(context)}`"
+
+
+def _default(option: click.Option) -> str:
+    if option.is_flag or option.multiple or not isinstance(option.default, str | int):
+        return ""
+    return f"`{option.default}`"
+
+
+def _variable(context: click.Context, option: click.Option) -> str:
+    if isinstance(option.envvar, str):
+        return f"`{option.envvar}`"
+    return f"`{context.auto_envvar_prefix}_{(option.name or '').upper()}`"
+
+
+# -- errors.md
+
+
+def codes() -> str:
+    """Every code of a finding, with its meaning."""
+    return _table([("code", "meaning"), *((f"`{code}`", title) for code, title in sorted(TITLES.items()))])
+
+
+# -- relay.md
+
+
+def skip_reasons() -> str:
+    return _table([("reason", "meaning"), *((f"`{reason}`", meaning) for reason, meaning in SKIP_REASONS.items())])
+
+
+def judging() -> str:
+    """What follows from an attempt, by asking the function that decides it."""
+    verdicts: dict[tuple[str, str], list[str]] = {}
+    for name, result in _results():
+        first = judge(result, renewed=False, confirming=False, max_delay=_LONGEST_DELAY)
+        second = judge(result, renewed=True, confirming=True, max_delay=_LONGEST_DELAY)
+        again = type(second).__name__
+        key = (type(first).__name__, again if type(first).__name__ in ("Renew", "Confirm") else "")
+        verdicts.setdefault(key, []).append(name)
+    rows = [("result of the attempt", "verdict", "when the immediate second attempt ends the same")]
+    rows += [(", ".join(_ranges(names)), f"`{first}`", f"`{then}`" if then else "") for (first, then), names in verdicts.items()]
+    return _table(rows)
+
+
+def _results() -> Iterator[tuple[str, Result]]:
+    yield from ((str(status), Answer(status)) for status in range(200, 600))
+    yield from ((f"{kind} failure" if kind != "timeout" else "timeout", Failure(kind, "")) for kind in FailureKind)
+    yield "fault of ours", Fault("")
+
+
+def _ranges(names: Sequence[str]) -> Iterator[str]:
+    """200, 201 … 299 become 200–299; words stay as they are."""
+    numbers = [int(name) for name in names if name.isdigit()]
+    start = None
+    for number in numbers:
+        start = number if start is None else start
+        if number + 1 not in numbers:
+            yield str(start) if start == number else f"{start}–{number}"
+            start = None
+    yield from (name for name in names if not name.isdigit())
+
+
+def gate() -> str:
+    """The states of an endpoint's gate."""
+    rows = [("phase", *(str(happening) for happening in Happening))]
+    rows += [(f"**{phase}**", *(str(row[happening]) for happening in Happening)) for phase, row in TABLE.items()]
+    return _table(rows)
+
+
+def schedule() -> str:
+    """The longest delay after each attempt, by the default policy; the real one lies anywhere below."""
+    policy = RetryPolicy()
+    delays = [(attempt, next_delay(policy, attempt, 1.0)) for attempt in (1, 2, 3, 4, 6, 8, 10, 12, 13, 20)]
+    return _table([("after attempt", "waits at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)])
+
+
+def _seconds(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+# -- writing
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "fields": fields,
+    "commands": commands,
+    "codes": codes,
+    "skip-reasons": skip_reasons,
+    "judging": judging,
+    "gate": gate,
+    "schedule": schedule,
+}
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def _cell(text: str) -> str:
+    """A pipe would end the cell; what looks like a tag would not be shown."""
+    return text.replace("|", "\\|").replace("<", "\\<")
+
+
+def renewed(text: str) -> str:
+    """A page with its marked parts written anew. Raises KeyError for a part that nobody generates."""
+    return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
+
+
+def main() -> int:
+    for page in sorted(REFERENCE.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if (fresh := renewed(text)) != text:
+            page.write_text(fresh, encoding="utf-8")
+            sys.stdout.write(f"written: docs/reference/{page.name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""``python -m hookline`` is the `hookline` program."""
+
+from hookline.cli.main import run
+
+run()

@@ -1,0 +1,190 @@
+"""A laboratory for tests that use hookline as its users do: real processes, files, sockets and certificates."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+HOOKLINE = (sys.executable, "-m", "hookline")
+FACTS = Path(__file__).parent / "facts"
+ORGANIZATION, SANDBOX = "acme@AdobeOrg", "prod"
+ADDRESS = f"{ORGANIZATION}/{SANDBOX}"
+LOOPBACK = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without any HOOKLINE_ variable, and with some more."""
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
+
+
+def xdm_event(number: int, message: int, status: str = "sent", **failure: str) -> dict[str, Any]:
+    """An event of the platform's dataset; equal `message`s are events of one message to one recipient."""
+    return {
+        "_id": f"event-{number}",
+        "eventType": "message.feedback",
+        "timestamp": "2026-05-18T17:01:25.000Z",
+        "identityMap": {"email": [{"id": f"user{message}@example.com", "primary": True}]},
+        "_experience": {
+            "customerJourneyManagement": {
+                "messageExecution": {
+                    "messageExecutionID": f"message-{message}",
+                    "messageType": "transactional",
+                    "campaignID": "16f24a15-7e21-477c-848a-d5695ca7f137",
+                    "campaignVersionID": "2ca10c10-56dd-4505-87cd-fa5da84e7a5d",
+                },
+                "messageProfile": {
+                    "channel": {"_id": "https://ns.adobe.com/xdm/channels/email"},
+                    "requestID": f"request-{number}",
+                },
+                "messageDeliveryfeedback": {
+                    "feedbackStatus": status,
+                    "retryCount": 0,
+                    **({"messageFailure": failure} if failure else {}),
+                },
+            }
+        },
+    }
+
+
+def as_lines(events: Iterable[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events)
+
+
+class Receiver:
+    """A `hookline receive` process that is ready."""
+
+    def __init__(self, directory: Path, *options: str, record: str = "received.ndjson", port: int = 0) -> None:
+        port_file = directory / "port"
+        port_file.unlink(missing_ok=True)
+        self.record_file = directory / record
+        self.ca_file = directory / "tls" / "ca.pem"
+        with (directory / "receiver.log").open("ab") as log:
+            self.process = self._start(directory, options, record, port, log)
+        deadline = time.monotonic() + 30
+        while not port_file.exists():
+            assert self.process.poll() is None, (directory / "receiver.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.port = int(port_file.read_text())
+
+    @staticmethod
+    def _start(
+        directory: Path, options: tuple[str, ...], record: str, port: int, log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            (*HOOKLINE, "receive", "--listen", f"127.0.0.1:{port}", "--tls-dir", "tls", "--port-file", "port",
+             "--record", record, "--quiet", *options),
+            cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=log,
+        )  # fmt: skip
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every request so far, in the order of arrival."""
+        if not self.record_file.exists():
+            return []
+        return [json.loads(line) for line in self.record_file.read_text().splitlines()]
+
+    def accepted(self) -> list[str]:
+        """The webhook-id of every accepted request, in the order of arrival."""
+        return [one["headers"]["webhook-id"] for one in self.records() if one["status"] < 300]
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
+
+class Lab:
+    """A directory with a state in it, in which commands are run."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.secrets = directory / "secrets"
+        self.secrets.mkdir()
+        self.environment: dict[str, str] = {}
+
+    def hookline(
+        self, *arguments: str, stdin: bytes | None = None, code: int | None = 0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end; `code` None accepts any exit code."""
+        done = subprocess.run(
+            (*HOOKLINE, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
+            input=stdin if stdin is not None else b"", capture_output=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    @contextmanager
+    def receiver(self, *options: str, port: int = 0) -> Iterator[Receiver]:
+        started = Receiver(self.directory, *options, port=port)
+        try:
+            yield started
+        finally:
+            started.end()
+
+    def apply(self, url: str, *, organization: str = ORGANIZATION, sandbox: str = SANDBOX, **fields: Any) -> None:
+        """Write a webhook file (JSON is YAML) and apply the directory."""
+        document = {
+            "version": 1, "organization": organization, "sandbox": sandbox, "name": "lab",
+            "channels": ["email", "sms"], "url": url, "campaigns": "all",
+            "delivery": {"concurrency": 16, "retry": {"initialDelay": "20ms", "maxDelay": "500ms", "maxAge": "1h"}},
+            **fields,
+        }  # fmt: skip
+        path = self.directory / "webhooks" / organization / f"{sandbox}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document))
+        self.hookline("apply", "--auto-approve")
+
+    def relay_arguments(self, receiver: Receiver, *arguments: str) -> tuple[str, ...]:
+        return (
+            "relay", "--organization", ORGANIZATION, "--sandbox", SANDBOX, *LOOPBACK, "--ca-file",
+            str(receiver.ca_file), "--secrets-dir", str(self.secrets), "--log-level", "warning", *arguments,
+        )  # fmt: skip
+
+    def relay(
+        self, receiver: Receiver, *arguments: str, stdin: bytes | None = None, code: int | None = 0
+    ) -> dict[str, Any]:
+        """Run the relay to its end; its summary, which must add up."""
+        options = self.relay_arguments(receiver, "--summary", "json", *arguments)
+        done = self.hookline(*options, stdin=stdin, code=code)
+        summary: dict[str, Any] = json.loads(done.stdout)
+        assert adds_up(summary), summary
+        return summary
+
+    @contextmanager
+    def running(self, *arguments: str, stdin: int | None = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+        """A command that runs beside the test; killed at the end if it is still there."""
+        with (self.directory / "relay.log").open("ab") as log:
+            process = subprocess.Popen(
+                (*HOOKLINE, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
+                stdin=stdin, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def write_events(self, name: str, events: Iterable[dict[str, Any]]) -> Path:
+        path = self.directory / name
+        path.write_bytes(as_lines(events))
+        return path
+
+    def dead(self) -> list[dict[str, Any]]:
+        letters: list[dict[str, Any]] = json.loads(self.hookline("dead", "list", "--format", "json").stdout)
+        return letters
+
+
+def adds_up(summary: dict[str, Any]) -> bool:
+    """read + carried = delivered + skipped + rejected + dead + pending + duplicates."""
+    fates = ("delivered", "rejected", "dead", "pending", "duplicates")
+    settled = sum(summary[fate] for fate in fates) + sum(summary["skipped"].values())
+    return bool(summary["read"] + summary["carried"] == settled)
