@@ -13,3 +13,9 @@ from lab import Lab
 def lab(tmp_path: Path) -> Lab:
     """A fresh directory to run hookline in."""
     return Lab(tmp_path)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutine tests marked `anyio` run on asyncio, as the relay does."""
+    return "asyncio"

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,13 +61,21 @@ def as_lines(events: Iterable[dict[str, Any]]) -> bytes:
 class Receiver:
     """A `hookline receive` process that is ready."""
 
-    def __init__(self, directory: Path, *options: str, record: str = "received.ndjson", port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        record: str = "received.ndjson",
+        port: int = 0,
+        program: Sequence[str] = HOOKLINE,
+    ) -> None:
         port_file = directory / "port"
         port_file.unlink(missing_ok=True)
         self.record_file = directory / record
         self.ca_file = directory / "tls" / "ca.pem"
         with (directory / "receiver.log").open("ab") as log:
-            self.process = self._start(directory, options, record, port, log)
+            arguments = self._arguments(options, record, port)
+            self.process = self._start((*program, *arguments), directory, log)
         deadline = time.monotonic() + 30
         while not port_file.exists():
             assert self.process.poll() is None, (directory / "receiver.log").read_text()
@@ -76,14 +84,15 @@ class Receiver:
         self.port = int(port_file.read_text())
 
     @staticmethod
-    def _start(
-        directory: Path, options: tuple[str, ...], record: str, port: int, log: IO[bytes]
-    ) -> subprocess.Popen[bytes]:
+    def _arguments(options: tuple[str, ...], record: str, port: int) -> tuple[str, ...]:
+        where = ("--listen", f"127.0.0.1:{port}", "--tls-dir", "tls", "--port-file", "port")
+        return ("receive", *where, "--record", record, "--quiet", *options)
+
+    @staticmethod
+    def _start(command: tuple[str, ...], directory: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            (*HOOKLINE, "receive", "--listen", f"127.0.0.1:{port}", "--tls-dir", "tls", "--port-file", "port",
-             "--record", record, "--quiet", *options),
-            cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=log,
+            command, cwd=directory, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=log,
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
@@ -105,7 +114,8 @@ class Receiver:
 class Lab:
     """A directory with a state in it, in which commands are run."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Sequence[str] = HOOKLINE) -> None:
+        self.program = tuple(program)
         self.directory = directory
         self.secrets = directory / "secrets"
         self.secrets.mkdir()
@@ -116,7 +126,7 @@ class Lab:
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end; `code` None accepts any exit code."""
         done = subprocess.run(
-            (*HOOKLINE, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
+            (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
             input=stdin if stdin is not None else b"", capture_output=True, timeout=300, check=False,
         )  # fmt: skip
         assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
@@ -124,7 +134,7 @@ class Lab:
 
     @contextmanager
     def receiver(self, *options: str, port: int = 0) -> Iterator[Receiver]:
-        started = Receiver(self.directory, *options, port=port)
+        started = Receiver(self.directory, *options, port=port, program=self.program)
         try:
             yield started
         finally:
@@ -164,14 +174,19 @@ class Lab:
         """A command that runs beside the test; killed at the end if it is still there."""
         with (self.directory / "relay.log").open("ab") as log:
             process = subprocess.Popen(
-                (*HOOKLINE, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
+                (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
                 stdin=stdin, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError):  # what was still buffered for the killed one
+                if process.stdin is not None:
+                    process.stdin.close()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def write_events(self, name: str, events: Iterable[dict[str, Any]]) -> Path:
         path = self.directory / name
@@ -188,3 +203,21 @@ def adds_up(summary: dict[str, Any]) -> bool:
     fates = ("delivered", "rejected", "dead", "pending", "duplicates")
     settled = sum(summary[fate] for fate in fates) + sum(summary["skipped"].values())
     return bool(summary["read"] + summary["carried"] == settled)
+
+
+def platform_log_is_delivered(lab: Lab) -> None:
+    """The main job on the platform's example log: each line a request or a skip; a second run sends nothing."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        log = str(FACTS / "xdm-feedback-events.ndjson")
+        summary = lab.relay(receiver, log)
+        skipped = {"channel_not_relayed": 1, "journey": 1, "message_type_not_selected": 1, "status_not_relayed": 3}
+        assert {
+            "read": 17, "carried": 0, "delivered": 11, "skipped": skipped, "rejected": 0, "dead": 0, "pending": 0,
+            "duplicates": 0, "attempts": 11,
+        } == {key: value for key, value in summary.items() if key != "seconds"}  # fmt: skip
+        assert [True] * 11 == [request["verified"]["payload"] for request in receiver.records()]
+        assert 0 == lab.relay(receiver, log)["read"]
+        assert {"delivered": 0, "duplicates": 11}.items() <= lab.relay(receiver, "--from-start", log).items()
+        forced = lab.relay(receiver, "--from-start", "--dedupe-window", "0", log)
+        assert {"delivered": 11, "duplicates": 0}.items() <= forced.items()

@@ -9,7 +9,8 @@
      │   ├─ StateUnusable
      │   └─ SpoolUnusable
      ├─ SecretUnavailable         1   a reference that cannot be resolved, or is out of scope
-     └─ KeyUnusable               1   key material that does not fit its algorithm
+     ├─ KeyUnusable               1   key material that does not fit its algorithm
+     └─ relay.network.AddressRefused  a private or special address that no --allow-network admits
 
 A message says what was found and where; `hint` says what to do next. Neither ever holds a secret's value.
 """

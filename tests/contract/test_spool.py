@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,9 @@ OTHER = Address("other", "prod")
 DAY = 86_400.0
 
 Open = Callable[[Path], Spool]
+STEP = st.tuples(
+    st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])
+)
 
 
 @pytest.fixture(params=["sqlite"])
@@ -237,10 +241,8 @@ def test_a_replayed_line_is_read_again(spool: Spool, tmp_path: Path) -> None:
         assert 1 == dead.replay(Filter(ids=("line-1",)), now=1.0).lines
     (line,) = spool.to_read_again(limit=10)
     assert (1, "events", b"broken 0") == (line.n, line.source, line.line.data)
-    spool.append(
-        Intake(source="events", position=None, read=0, again=[1], deliveries=[Taken(1, delivery("a"))], skipped={}, rejected=[]),
-        now=2.0, dedupe_window=DAY,
-    )  # fmt: skip
+    replacing = msgspec.structs.replace(intake(delivery("a")), position=None, read=0, again=[1])
+    spool.append(replacing, now=2.0, dedupe_window=DAY)
     assert ([], 1) == (spool.to_read_again(limit=10), spool.tally()["replayed"])
     assert balanced(spool.tally())
 
@@ -264,12 +266,7 @@ def test_a_second_holder_is_refused_by_name(opened: Open, spool: Spool, tmp_path
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])),
-        max_size=40,
-    )
-)  # fmt: skip
+@given(st.lists(STEP, max_size=40))
 def test_everything_is_accounted_for_at_every_moment(
     opened: Open, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int | None, str]]
 ) -> None:

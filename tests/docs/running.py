@@ -146,7 +146,9 @@ def _compare(step: Step, outcome: Outcome) -> str | None:
     if step.in_background:
         output = "\n".join(output.splitlines()[: len(shown.splitlines())])
     if not matches(shown, output):
-        return f"line {step.line}: `{step.script}` shows\n{shown}\n--- but printed (status {outcome.status})\n{output}"
+        return (
+            f"line {step.line}: `{step.script}` shows\n{shown}\n--- but printed (status {outcome.status})\n{output}"
+        )
     if outcome.status != 0 and not step.may_fail:
         return f"line {step.line}: `{step.script}` ended with {outcome.status}"
     return None

@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from lab import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, xdm_event
+from lab import (
+    ADDRESS,
+    FACTS,
+    ORGANIZATION,
+    SANDBOX,
+    Lab,
+    Receiver,
+    as_lines,
+    platform_log_is_delivered,
+    xdm_event,
+)
 
 
 def url(receiver: Receiver) -> str:
@@ -28,19 +38,7 @@ def wait_until(condition: Any, seconds: float = 20.0) -> None:
 
 def test_the_platforms_events_are_delivered_or_skipped_with_a_reason(lab: Lab) -> None:
     """Every line of the platform's example log is a request or a counted skip, and a second run sends nothing."""
-    with lab.receiver() as receiver:
-        lab.apply(url(receiver))
-        log = str(FACTS / "xdm-feedback-events.ndjson")
-        summary = lab.relay(receiver, log)
-        skipped = {"channel_not_relayed": 1, "journey": 1, "message_type_not_selected": 1, "status_not_relayed": 3}
-        assert {
-            "read": 17, "carried": 0, "delivered": 11, "skipped": skipped, "rejected": 0, "dead": 0, "pending": 0,
-            "duplicates": 0, "attempts": 11,
-        } == {key: value for key, value in summary.items() if key != "seconds"}  # fmt: skip
-        assert 0 == lab.relay(receiver, log)["read"]
-        assert {"delivered": 0, "duplicates": 11}.items() <= lab.relay(receiver, "--from-start", log).items()
-        forced = lab.relay(receiver, "--from-start", "--dedupe-window", "0", log)
-        assert {"delivered": 11, "duplicates": 0}.items() <= forced.items()
+    platform_log_is_delivered(lab)
 
 
 def test_the_xdm_bounce_is_sent_as_the_platform_documents_it(lab: Lab) -> None:

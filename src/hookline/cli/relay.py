@@ -20,6 +20,8 @@ from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.fates import Delivery, Rejected, Skipped
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.reading import AUTO
 from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
 from hookline.relay.routing import Defaults
@@ -54,7 +56,13 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @state_option
 @spool_option
 @secrets_options
-@click.option("--format", default="auto", show_default=True, help="The form of the lines; auto looks at each.")
+@click.option(
+    "--format",
+    type=click.Choice([AUTO, *FORMATS]),
+    default=AUTO,
+    show_default=True,
+    help="The form of the lines; auto looks at each.",
+)
 @click.option("--organization", help="For events that name no organization (imsOrg).")
 @click.option("--sandbox", help="For events that name no sandbox.")
 @click.option("--campaign", help="For events that name no campaign (campaignID).")

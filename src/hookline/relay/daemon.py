@@ -151,6 +151,10 @@ class Relay:
                 if self._looks_wrong(intake):
                     return False
             if end:
+                if source.unfinished:
+                    self._log.warning(
+                        "unfinished last line left for the next run", source=source.name, bytes=source.unfinished
+                    )
                 return True
 
     async def _append(self, intake: Intake) -> None:

@@ -63,6 +63,7 @@ class Dispatcher:
         self._log = log
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._hungry: dict[Address, Lane] = {}
         self._doomed: dict[Address, str] = {}
         self._next_look = 0.0
@@ -110,6 +111,8 @@ class Dispatcher:
     def settled(self, lane: Lane, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
         self._stirred.set()
+        if lane.full or len(self._settlements) >= GROUP:
+            self._urgent.set()
 
     def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
         reason = None if isinstance(verdict, Delivered) else verdict.reason
@@ -150,15 +153,12 @@ class Dispatcher:
             await self._fill()
 
     async def _wait_for_work(self) -> None:
+        """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
         pause = max(0.0, min([self._next_look, *self._dues()]) - self._clock())
-        try:
-            async with asyncio.timeout(min(pause, LOOK_AROUND_SECONDS)):
-                await self._stirred.wait()
-        except TimeoutError:
-            return
-        self._stirred.clear()
-        if len(self._settlements) < GROUP:
-            await asyncio.sleep(GATHER_SECONDS)
+        if await _happens(self._stirred, within=min(pause, LOOK_AROUND_SECONDS)):
+            self._stirred.clear()
+            await _happens(self._urgent, within=GATHER_SECONDS)
+            self._urgent.clear()
 
     def _dues(self) -> list[float]:
         """When waiting retries of the lanes that have room for them are due."""
@@ -208,13 +208,16 @@ class Dispatcher:
     async def _fill(self) -> None:
         now = self._clock()
         hungry, self._hungry = self._hungry, {}
-        for lane in hungry.values():
-            if lane.gate.phase is Phase.STOPPED:
-                self._doomed[lane.address] = lane.gate.reason or "stopped"
-            elif lane.hungry:
-                await self._fill_fresh(lane)
         for lane in self.lanes.values():
-            if lane.next_due is not None and lane.next_due <= now and lane.room_for_due:
+            is_due = lane.next_due is not None and lane.next_due <= now
+            if lane.gate.phase is Phase.STOPPED:
+                if is_due or lane.address in hungry:
+                    self._doomed[lane.address] = lane.gate.reason or "stopped"
+                    lane.next_due = None
+                continue
+            if lane.address in hungry and lane.hungry:
+                await self._fill_fresh(lane)
+            if is_due and lane.room_for_due:
                 await self._fill_due(lane, now)
             lane.pump()
 
@@ -244,3 +247,12 @@ class Dispatcher:
         """End every lane within `grace` seconds and write what they settled."""
         await asyncio.gather(*(lane.stop(grace) for lane in self.lanes.values()))
         await self._write()
+
+
+async def _happens(event: asyncio.Event, *, within: float) -> bool:
+    """Whether the event is set now, or in so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -89,6 +89,7 @@ class Lane:
         self._again_next = False
         self._workers: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.TimerHandle | None = None
+        self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
 
@@ -113,6 +114,14 @@ class Lane:
         """Whether loading more is worth a query."""
         return self.unread and 2 * self.room_for_fresh > self.queue_size
 
+    @property
+    def full(self) -> bool:
+        """Whether as many outcomes as the webhook's concurrency are not durable yet: then nothing more is started.
+
+        What is on the wire and what is being written is what a crash repeats: twice the concurrency, no more.
+        """
+        return self._unwritten >= self.webhook.delivery.concurrency
+
     def offer(self, items: Iterable[Waiting]) -> None:
         """Take deliveries into the window; what is there already is left out."""
         for item in items:
@@ -123,6 +132,7 @@ class Lane:
     def forget(self, seq: int) -> None:
         """The spool has the outcome of this delivery."""
         self.known.pop(seq, None)
+        self._unwritten -= 1
 
     def in_flight(self) -> set[int]:
         """What is being attempted, or is settled and not written yet."""
@@ -140,7 +150,7 @@ class Lane:
         if self._stopping or self.held:
             return
         self._tick()
-        while (self._fresh or self._again) and self.gate.admits(len(self._workers)):
+        while (self._fresh or self._again) and not self.full and self.gate.admits(len(self._workers)):
             if (delay := self._pace.delay(self._clock())) > 0:
                 self._wake_in(delay)
                 return
@@ -171,8 +181,10 @@ class Lane:
     async def _work(self, item: Waiting) -> None:
         """Attempt one delivery after the other, as long as there is one and this worker may go on."""
         while True:
-            self._listener.settled(self, await self._settle(item))
-            may_go_on = (self._fresh or self._again) and self.gate.admits(len(self._workers) - 1)
+            settlement = await self._settle(item)
+            self._unwritten += 1
+            self._listener.settled(self, settlement)
+            may_go_on = (self._fresh or self._again) and not self.full and self.gate.admits(len(self._workers) - 1)
             if self._stopping or not may_go_on or self._pace.delay(self._clock()) > 0:
                 break
             item = self._take()

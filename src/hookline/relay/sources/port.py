@@ -41,6 +41,11 @@ class LineSource(Protocol):
         """The path as the user named it, or ``-``."""
         ...
 
+    @property
+    def unfinished(self) -> int:
+        """Once the end is reached: the bytes of a last line that is not complete yet, and was not taken."""
+        ...
+
     def read(self) -> Batch:
         """The next lines: at most 500, and at most about 4 MiB. Waits at most 0.1 s, then returns an empty batch."""
         ...

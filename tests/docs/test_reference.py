@@ -1,0 +1,166 @@
+"""The reference is complete, up to date, and says nothing about one machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from docs.pages import ROOT, blocks, name, pages
+from hookline.cli.main import COMMANDS, program
+from hookline.config.codes import TITLES
+from hookline.relay.routing import SKIP_REASONS
+
+REFERENCE = ROOT / "docs" / "reference"
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_TEST = re.compile(r"`(?P<path>tests/[\w/.-]+\.py)::(?P<function>test_\w+)`")
+_MACHINE = re.compile(r"(?<![\w.])/(?:home|root|work|tmp|Users)/\S*|\b[\w-]+\.internal\b")
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[click.Context]:
+    for word in group.list_commands(context):
+        command = group.get_command(context, word)
+        assert command is not None
+        inner = click.Context(command, info_name=word, parent=context)
+        yield inner
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner)
+
+
+def _headings(text: str) -> set[str]:
+    """The anchors of a page: its headings in lower case, without punctuation, with hyphens."""
+    lines = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+def _broken(page: Path, text: str) -> list[str]:
+    """The links of a page that lead nowhere within the repository."""
+    broken = []
+    for link in _LINK.finditer(text):
+        target, _, anchor = link["target"].partition("#")
+        if target.startswith(("http://", "https://")):
+            continue
+        found = (page.parent / target).resolve() if target else page
+        if not found.exists() or (anchor and anchor not in _headings(found.read_text())):
+            broken.append(link["target"])
+    return broken
+
+
+def _named_tests(text: str) -> list[tuple[str, str]]:
+    return [(found["path"], found["function"]) for found in _TEST.finditer(text)]
+
+
+def _functions(path: Path) -> set[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, kinds)}
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """Each command has a section, and each of its options stands in it with its environment variable's column."""
+    text = (REFERENCE / "commands.md").read_text()
+    sections = {part.split("\n")[0]: part for part in text.split("\n## ")}
+    top = click.Context(program, info_name="hookline")
+    contexts = list(_commands(program, top))
+    assert set(COMMANDS) <= {context.info_name for context in contexts}
+    for context in contexts:
+        section = sections[context.command_path]
+        options = [option for option in context.command.params if isinstance(option, click.Option)]
+        missing = [text for option in options for text in option.opts if f"`{text}" not in section]
+        assert [] == missing, context.command_path
+        assert "Example:" in section, context.command_path
+
+
+def test_every_code_is_documented() -> None:
+    """Each code of a finding stands in the reference with its title."""
+    text = (REFERENCE / "errors.md").read_text()
+    assert [] == [code for code, title in TITLES.items() if f"| `{code}` | {title} |" not in text]
+
+
+def test_every_skip_reason_is_documented() -> None:
+    """Each reason for which an event is skipped stands in the reference, in the order in which they are looked at."""
+    text = (REFERENCE / "relay.md").read_text()
+    places = [text.find(f"| `{reason}` |") for reason in SKIP_REASONS]
+    assert -1 not in places
+    assert sorted(places) == places
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    """What `python docs/generate.py` would write is what stands in the pages."""
+    renewed = runpy.run_path(str(ROOT / "docs" / "generate.py"))["renewed"]
+    behind = [name(page) for page in REFERENCE.glob("*.md") if renewed(page.read_text()) != page.read_text()]
+    assert [] == behind, "run: python docs/generate.py"
+
+
+def test_a_page_that_is_behind_is_found() -> None:
+    """A marked part that somebody has changed by hand is written anew."""
+    renewed = runpy.run_path(str(ROOT / "docs" / "generate.py"))["renewed"]
+    assert "`HL012`" in renewed("<!-- generated: codes -->\nby hand\n<!-- end -->\n")
+    assert "by hand" not in renewed("<!-- generated: codes -->\nby hand\n<!-- end -->\n")
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link within the repository leads to a file, and to a heading in it where it names one."""
+    assert [] == _broken(page, page.read_text())
+
+
+def test_a_broken_link_is_found() -> None:
+    """A missing file, and a missing heading of a file that is there, are broken links."""
+    text = "[a](docs/nowhere.md) [b](CHANGELOG.md#nothing) [c](CHANGELOG.md#added) [d](https://example.com)"
+    assert ["docs/nowhere.md", "CHANGELOG.md#nothing"] == _broken(ROOT / "README.md", text)
+
+
+def test_every_page_can_be_reached() -> None:
+    """From README every page is some links away."""
+    seen, found = set[Path](), [ROOT / "README.md"]
+    while found:
+        page = found.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        found += [(page.parent / link["target"].split("#")[0]).resolve() for link in _LINK.finditer(page.read_text())]
+    assert set() == set(pages()) - seen
+
+
+def test_tests_that_are_named_exist() -> None:
+    """Each guarantee names tests, and each test that a page names is there."""
+    named = [one for page in pages() for one in _named_tests(page.read_text())]
+    assert [] == [f"{path}::{test}" for path, test in named if test not in _functions(ROOT / path)]
+    guarantees = re.split(r"^## \d", (REFERENCE / "guarantees.md").read_text(), flags=re.MULTILINE)[1:]
+    assert 7 == len(guarantees)
+    assert all(_named_tests(guarantee) for guarantee in guarantees)
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=name)
+def test_decisions_are_short(page: Path) -> None:
+    """A decision says context, choice and price, within 40 lines, and its number is its own."""
+    text = page.read_text()
+    assert len(text.splitlines()) <= 40
+    assert all(f"**{part}.**" in text for part in ("Context", "Choice", "Price"))
+    assert text.startswith(f"# {page.name[:4]} ")
+    assert 1 == sum(other.name.startswith(page.name[:4]) for other in DECISIONS)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_pages_are_about_no_machine(page: Path) -> None:
+    """No page holds a path or a host of the machine that it was written on."""
+    assert [] == _MACHINE.findall(page.read_text())
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_blocks_are_of_a_known_language(page: Path) -> None:
+    """A fence says what it holds, so that nothing that should be run is passed over."""
+    known = {"console", "python", "yaml", "json", "sh", "text"}
+    assert set() == {block.language for block in blocks(page.read_text())} - known
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test"])
+def test_readme_shows_the_two_commands(command: str) -> None:
+    """Each stands alone on its line, as CI and a newcomer look for it."""
+    assert command in (ROOT / "README.md").read_text().splitlines()
