@@ -180,7 +180,10 @@ def judging() -> str:
         key = (type(first).__name__, again if type(first).__name__ in ("Renew", "Confirm") else "")
         verdicts.setdefault(key, []).append(name)
     rows = [("result of the attempt", "verdict", "when the immediate second attempt ends the same")]
-    rows += [(", ".join(_ranges(names)), f"`{first}`", f"`{then}`" if then else "") for (first, then), names in verdicts.items()]
+    rows += [
+        (", ".join(_ranges(names)), f"`{first}`", f"`{then}`" if then else "")
+        for (first, then), names in verdicts.items()
+    ]
     return _table(rows)
 
 
@@ -191,13 +194,13 @@ def _results() -> Iterator[tuple[str, Result]]:
 
 
 def _ranges(names: Sequence[str]) -> Iterator[str]:
-    """200, 201 … 299 become 200–299; words stay as they are."""
+    """200, 201 … 299 become 200-299; words stay as they are."""
     numbers = [int(name) for name in names if name.isdigit()]
     start = None
     for number in numbers:
         start = number if start is None else start
         if number + 1 not in numbers:
-            yield str(start) if start == number else f"{start}–{number}"
+            yield str(start) if start == number else f"{start}-{number}"
             start = None
     yield from (name for name in names if not name.isdigit())
 
@@ -213,7 +216,9 @@ def schedule() -> str:
     """The longest delay after each attempt, by the default policy; the real one lies anywhere below."""
     policy = RetryPolicy()
     delays = [(attempt, next_delay(policy, attempt, 1.0)) for attempt in (1, 2, 3, 4, 6, 8, 10, 12, 13, 20)]
-    return _table([("after attempt", "waits at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)])
+    return _table(
+        [("after attempt", "waits at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)]
+    )
 
 
 def _seconds(seconds: float) -> str:

@@ -21,8 +21,12 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _FILTERS = (
     click.option("--webhook", type=ADDRESS, help="Only of this webhook (ORGANIZATION/SANDBOX)."),
-    click.option("--channel", type=click.Choice(list(Channel)), help="Only of this channel."),
-    click.option("--status", type=click.Choice(list(FeedbackStatus)), help="Only of this feedback status."),
+    click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only of this channel."),
+    click.option(
+        "--status",
+        type=click.Choice([str(status) for status in FeedbackStatus]),
+        help="Only of this feedback status.",
+    ),
     click.option("--reason", help="Only those whose reason holds this text."),
     click.option("--http-status", type=click.IntRange(100, 599), help="Only those last answered with this status."),
     click.option("--since", type=click.DateTime(), help="Only those that died at or after this time (UTC)."),
@@ -67,7 +71,14 @@ def command() -> None:
 @spool_option
 @filters
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line each, or a JSON array.",
+)
 def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
     narrowed = _filter((), chosen)

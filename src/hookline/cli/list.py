@@ -17,7 +17,14 @@ _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 
 @click.command(epilog="Example: hookline list --format json. Exit codes: 0 done, 8 the state cannot be used.")
 @state_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A table, or a JSON array.",
+)
 def command(state: str, form: str) -> None:
     """List the webhooks that are applied, by address."""
     webhooks = [stored.webhook for stored in read_applied(state).webhooks.values()]

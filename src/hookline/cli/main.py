@@ -42,6 +42,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = module.command
+        name_variables(command, (ENVIRONMENT_PREFIX, cmd_name))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -49,9 +50,23 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
+def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
+    """Give every option without one its environment variable: `relay --max-wait` has HOOKLINE_RELAY_MAX_WAIT.
+
+    By the option as it is typed; click's own rule goes by the Python parameter, which nobody sees.
+    """
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            typed = max(option.opts, key=len).lstrip("-")
+            option.envvar = "_".join((*path, typed)).upper().replace("-", "_")
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            name_variables(inner, (*path, name))
+
+
 @click.command(
     cls=LazyGroup,
-    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX, "help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
 )
 @click.version_option(__version__, prog_name="hookline")

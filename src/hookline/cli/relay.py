@@ -88,9 +88,27 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @click.option(
     "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Further authorities, in PEM."
 )
-@click.option("--summary", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+@click.option(
+    "--summary",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A table on stderr, or JSON on stdout.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="The form of log lines, on stderr.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+    help="debug: every attempt; info: failures and changes of an endpoint; warning: what wants attention.",
+)
 def command(
     *,
     files: tuple[str, ...],

@@ -20,7 +20,14 @@ from hookline.state.snapshot import Snapshot, Stored
 )
 @click.argument("address", metavar="ORG/SANDBOX")
 @state_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A webhook file, or JSON.",
+)
 def command(address: str, state: str, form: str) -> None:
     """Show one applied webhook, in canonical form: as a webhook file without the fields that are at their default."""
     stored = _find(read_applied(state), address)

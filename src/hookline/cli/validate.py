@@ -18,7 +18,6 @@ from hookline.errors import InvalidConfiguration, WrongUse
     "--format",
     "form",
     type=click.Choice(list(REPORTS)),
-    envvar="HOOKLINE_VALIDATE_FORMAT",
     default="text",
     show_default=True,
     help="For people, programs, GitHub's annotations, or code scanning.",

@@ -1,0 +1,79 @@
+"""The program itself: finding commands, naming variables, turning errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from hookline.cli.main import COMMANDS, main, program
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    """Each command by its whole name, groups and what is in them."""
+    context = click.Context(program)
+    for name in COMMANDS:
+        command = program.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
+
+
+@pytest.mark.parametrize(("name", "command"), list(every_command()), ids=str)
+def test_every_command_explains_itself(name: str, command: click.Command) -> None:
+    """Help has a sentence, an example that names the command, and a text for each option."""
+    assert command.help
+    assert f"Example: hookline {name}" in (command.epilog or "").replace("\n", " ") or isinstance(
+        command, click.Group
+    )
+    assert "Example:" in (command.epilog or "")
+    assert [] == [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
+
+
+@pytest.mark.parametrize(("name", "command"), list(every_command()), ids=str)
+def test_every_option_has_its_variable(name: str, command: click.Command) -> None:
+    """Options are taken from the environment too, by the name that is typed."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            typed = max(option.opts, key=len).lstrip("-").upper().replace("-", "_")
+            own = f"HOOKLINE_{name.upper().replace(' ', '_')}_{typed}"
+            assert option.envvar in {own, f"HOOKLINE_{typed}"}
+
+
+def test_a_variable_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HOOKLINE_DEAD_LIST_FORMAT is what --format would be: a wrong value is wrong use."""
+    monkeypatch.setenv("HOOKLINE_DEAD_LIST_FORMAT", "xml")
+    assert 64 == main(["dead", "list"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["no-such-command"], ["plan", "--no-such-option"], ["relay", "--max-wait", "soon"]]
+)
+def test_wrong_use_is_64(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """click's own 2 would be mistaken for "there are changes"."""
+    assert 64 == main(arguments)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_help_imports_no_command() -> None:
+    """`hookline --help` is fast because no command's module, and none of the large libraries, is loaded for it."""
+    code = (
+        "import sys; from hookline.cli.main import main; main(['--help']);"
+        "print([m for m in sys.modules if m.startswith('hookline.cli.') and m != 'hookline.cli.main'"
+        " or m in ('httpx', 'jsonschema', 'deepdiff', 'jwt', 'yaml', 'rich', 'msgspec')], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]" == done.stderr.strip()
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_dead_letters_are_filtered_by_the_words_of_the_contract() -> None:
+    """--channel takes email and sms, --status the four feedback statuses, as they are written everywhere else."""
+    shown = CliRunner().invoke(program, ["dead", "list", "--help"]).output
+    assert "[email|sms]" in shown
+    assert "[sent|delivered|bounce|error]" in shown
