@@ -2,8 +2,8 @@
 
     python benchmarks/relay.py [EVENTS]
 
-One run on one machine: a `hookline receive` process over TLS on loopback, 16 connections. Figures are events a second;
-the last column is the share of the limit. The machine's noise is in them: compare the ratios, and run it again.
+One run on one machine: a `hookline receive` process over TLS on loopback, 16 connections. Figures are events a
+second; the last column is the share of the limit. The machine's noise is in them: compare the ratios, run it again.
 """
 
 from __future__ import annotations
