@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
 }
 ROOMS["cli"] = set(ROOMS)
+ROOMS["__main__"] = {"cli"}
 
 # Third-party package → the modules that may know it. A trailing dot stands for everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {

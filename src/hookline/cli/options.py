@@ -23,7 +23,7 @@ class DurationParameter(click.ParamType[float]):
             return value
         try:
             return 0.0 if value == "0" else parse_duration(str(value)).total_seconds()
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             self.fail(str(error), param, ctx)
 
 

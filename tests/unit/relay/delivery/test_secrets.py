@@ -1,7 +1,7 @@
 import os
 import pickle
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -127,10 +127,30 @@ def test_largest_file(directory: Path) -> None:
     assert expected == resolver(directory).resolve(FileRef("large"), ORGANIZATION).reveal()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+@pytest.fixture
+def ordinary_user(directory: Path) -> Iterator[None]:
+    """Root reads every file, so for the time of a test it is somebody else, who may enter the directory."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for path in [directory, *directory.parents[:-1]]:
+        if path.stat().st_uid == 0 and not path.stat().st_mode & stat.S_IXOTH:
+            path.chmod(path.stat().st_mode | stat.S_IXOTH)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def unreadable(directory: Path) -> None:
+    (directory / "key.txt").chmod(stat.S_IWUSR)
+
+
+@pytest.mark.usefixtures("unreadable", "ordinary_user")
 def test_unreadable(directory: Path) -> None:
     """A file without read permission says so."""
-    (directory / "key.txt").chmod(stat.S_IWUSR)
     assert "Permission denied" in refusal(resolver(directory), FileRef("key.txt"))
 
 
