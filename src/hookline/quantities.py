@@ -14,7 +14,7 @@ _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 
 def parse_duration(text: str) -> timedelta:
-    """``100ms``, ``10s``, ``5m``, ``24h``. Raises ValueError for anything else, OverflowError beyond timedelta.max."""
+    """``100ms``, ``10s``, ``5m``, ``24h``. Raises ValueError for others, OverflowError beyond timedelta.max."""
     found = re.fullmatch(DURATION_PATTERN, text)
     if found is None:
         raise ValueError(f"not a duration: {text!r} (write 100ms, 10s, 5m or 24h)")
