@@ -23,8 +23,10 @@ class DurationParameter(click.ParamType[float]):
             return value
         try:
             return 0.0 if value == "0" else parse_duration(str(value)).total_seconds()
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             self.fail(str(error), param, ctx)
+        except OverflowError:
+            self.fail(f"longer than any clock runs: {value!r}", param, ctx)
 
 
 class AddressParameter(click.ParamType[Address]):
