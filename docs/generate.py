@@ -127,7 +127,14 @@ def _section(context: click.Context) -> str:
 
 
 def _prose(text: str) -> str:
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.replace("|", "\\|").split("\n\n"))
+    return "\n\n".join(_paragraph(paragraph) for paragraph in text.split("\n\n"))
+
+
+def _paragraph(text: str) -> str:
+    """One line; but click leaves the lines of a paragraph that begins with a backspace as they are."""
+    if text.startswith("\b\n"):
+        return f"```text\n{text[2:]}\n```"
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _options(context: click.Context) -> str:
@@ -139,8 +146,10 @@ def _options(context: click.Context) -> str:
 
 
 def _names(context: click.Context, option: click.Option) -> str:
-    names = " / ".join([*option.opts, *option.secondary_opts])
-    return f"`{names}`" if option.is_flag else f"`{names} {option.make_metavar(context)}`"
+    names = [*option.opts, *option.secondary_opts]
+    if not option.is_flag:
+        names[-1] += f" {option.make_metavar(context)}"
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _default(option: click.Option) -> str:

@@ -47,7 +47,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("cli.",),
     "rich": ("cli.",),
     "msgspec": ("relay.",),
-    "sqlite3": ("state.sqlite", "relay.spool."),
+    "psycopg": ("state.postgres",),
+    "sqlite3": ("state.sqlite", "state.migrating", "relay.spool."),
 }
 
 # Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.

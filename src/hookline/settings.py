@@ -7,6 +7,7 @@ which the command line declares with `ENVIRONMENT_PREFIX`.
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 
 ENVIRONMENT_PREFIX = "HOOKLINE"
@@ -23,11 +24,14 @@ def secret_environment() -> Mapping[str, str]:
 
 
 def user_name() -> str:
-    """Who runs this process, for the history: the CI's actor, else the login name, else the numeric user id."""
+    """Who runs this process, for the history: the CI's actor, else the login name, else the user id."""
     for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"):
         if name := os.environ.get(variable):
             return name
-    return str(os.getuid())
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a number that no account has
+        return str(os.getuid())
 
 
 def is_github_actions() -> bool:

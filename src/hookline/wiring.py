@@ -27,7 +27,7 @@ from hookline.relay.sources.opening import STANDARD_INPUT, open_source
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.summary import Summary, summarize
-from hookline.state.opening import open_state
+from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
 
@@ -53,7 +53,9 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
     snapshot = store.read()
     if snapshot.webhooks or options.allow_empty:
         return store, snapshot
-    what = f"there is no stored state at {options.state}" if snapshot.lineage is None else "no webhook is applied"
+    what = (
+        f"there is no stored state at {shown(options.state)}" if snapshot.lineage is None else "no webhook is applied"
+    )
     raise StateUnusable(
         f"{what}, so every event would be skipped; nothing was read",
         hint="run `hookline apply`, name the state with --state or HOOKLINE_STATE, or allow this with --allow-empty",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,25 @@ import pytest
 
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
+from hookline.state.chain import beginning, breaks, seal
 from hookline.state.port import Entry, StateStore
+from hookline.state.postgres import PostgresStore
+from hookline.state.postgres_address import parse_postgres
 from hookline.state.snapshot import EMPTY
 from hookline.state.sqlite import SqliteStore
+from postgres import new_state
 
 PROD = Address("acme", "prod")
 STAGE = Address("acme", "stage")
 Document = Mapping[str, Any]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], StateStore]:
     """Opens the one state of this test again and again; the argument is the lineage a first commit gives."""
+    if request.param == "postgresql":
+        address = parse_postgres(new_state())
+        return lambda lineage: PostgresStore(address, new_lineage=lambda: lineage, lock_timeout=timedelta(seconds=10))
     return lambda lineage: SqliteStore(
         tmp_path / "state" / "state.db",
         new_lineage=lambda: lineage,
@@ -96,6 +103,60 @@ def test_stale_base_changes_nothing(open_store: Callable[[str], StateStore]) -> 
     assert store.read() == second
 
 
+def test_loser_is_told_who_won(open_store: Callable[[str], StateStore]) -> None:
+    """Who comes too late learns whose apply was first, when, and at which commit; also of a first apply."""
+    store = open_store("L")
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry(who="ada"))
+    with pytest.raises(Stale) as refused:
+        store.commit(EMPTY, {PROD: document(PROD)}, entry(who="eve"))
+    assert "ada on 2026-11-03T09:30:00.000Z at commit c0ffee" in refused.value.message
+    store.commit(first, {STAGE: document(STAGE)}, entry(who="bob", commit=None))
+    with pytest.raises(Stale) as refused:
+        store.commit(first, {STAGE: document(STAGE)}, entry(who="eve"))
+    assert "bob on 2026-11-03T09:30:00.000Z" in refused.value.message
+
+
+def test_no_history_at_first(open_store: Callable[[str], StateStore]) -> None:
+    """Where nothing was applied, history is empty."""
+    assert () == open_store("L").history()
+
+
+def test_history_keeps_every_apply(open_store: Callable[[str], StateStore]) -> None:
+    """History gives back every entry as it was written, in order; times to the millisecond, in UTC."""
+    store = open_store("L")
+    at = datetime(2026, 11, 3, 10, 30, 0, 123000, tzinfo=timezone(timedelta(hours=1)))
+    change = {
+        "address": "acme/prod",
+        "action": "create",
+        "after": {"name": "反馈", "numbers": [1, 1.5, None]},
+        "fields": [],
+    }
+    first = entry(at=at, branch="main", changes=(change,), lifted=("acme/prod: protected",))
+    second = entry(who="bob", commit=None, note="rollback to 1")
+    store.commit(store.commit(EMPTY, {PROD: document(PROD)}, first), {PROD: None}, second)
+    records = open_store("other").history()
+    assert [(1, first), (2, second)] == [(record.serial, record.entry) for record in records]
+    assert [] == list(breaks("L", 2, records))
+
+
+def test_history_is_sealed_one_on_the_other(open_store: Callable[[str], StateStore]) -> None:
+    """The hash of every entry is over its content and the hash before it, the first one's over the lineage."""
+    store = open_store("L")
+    store.commit(store.commit(EMPTY, {}, entry()), {}, entry(who="bob"))
+    first, second = store.history()
+    assert seal(beginning("L"), 1, entry()) == first.hash
+    assert seal(first.hash, 2, entry(who="bob")) == second.hash
+
+
+def test_refused_commit_leaves_no_history(open_store: Callable[[str], StateStore]) -> None:
+    """An apply that was refused as stale is not in the history."""
+    store = open_store("L")
+    store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    with pytest.raises(Stale):
+        store.commit(EMPTY, {PROD: document(PROD)}, entry(who="eve"))
+    assert ["ada"] == [record.entry.who for record in store.history()]
+
+
 def test_second_first_commit_is_stale(open_store: Callable[[str], StateStore]) -> None:
     """Of two that both found no state, the second is refused and the first one's lineage stays."""
     open_store("L1").commit(EMPTY, {PROD: document(PROD)}, entry())
@@ -150,4 +211,5 @@ def test_one_of_eight_wins(open_store: Callable[[str], StateStore], stored: bool
     assert (len(winners), len(results)) == (1, 8)
     found = open_store("x").read()
     assert found.serial == base.serial + 1
+    assert [] == list(breaks(str(found.lineage), found.serial, open_store("x").history()))
     assert found.webhooks[PROD].webhook.url == f"https://hooks.acme.example/{winners[0]}"

@@ -189,6 +189,23 @@ def test_a_disabled_webhooks_events_wait_without_holding_the_run(lab: Lab) -> No
         assert 1 == lab.relay(receiver, "--drain")["delivered"]
 
 
+def test_the_inventory_and_the_plan_say_what_waits(lab: Lab) -> None:
+    """`list`, `show` and `plan` tell what is pending and dead for a webhook, from the spool."""
+    with lab.receiver() as receiver:
+        lab.apply(url(receiver), enabled=False)
+        lines = as_lines([xdm_event(n, n) for n in range(3)])
+        lab.relay(receiver, "-", stdin=lines, code=4)
+        (listed,) = json.loads(lab.hookline("list", "--format", "json").stdout)
+        assert (3, 0) == (listed["pending"], listed["dead"])
+        assert b"# in the spool: 3 pending, 0 dead" in lab.hookline("show", ADDRESS).stdout
+        path = lab.directory / "webhooks" / ORGANIZATION / f"{SANDBOX}.yaml"
+        path.write_text(path.read_text().replace('"lab"', '"renamed"'))
+        (change,) = json.loads(lab.hookline("plan", "--format", "json").stdout)["changes"]
+        assert 3 == change["pending"]
+        (without,) = json.loads(lab.hookline("plan", "--format", "json", "--spool", "none").stdout)["changes"]
+        assert without["pending"] is None
+
+
 def test_a_deleted_webhooks_pending_events_become_dead_letters(lab: Lab) -> None:
     """What waits for a webhook that is gone is kept with that reason."""
     with lab.receiver() as receiver:

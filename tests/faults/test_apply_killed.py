@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
-# Runs applies in forks of itself, each killed one step later than the one before: a step is an SQL statement, or a
-# call that makes, syncs, links or removes a file. Ends with the first that was not killed.
+from lab import HOOKLINE, clean_environment
+from postgres import shared_server
+
+# Runs applies in forks of itself, each killed one step later than the one before. Ends with the first that was not
+# killed. `watch` makes the steps, `renew` puts the state of before in place for one run and gives its address.
 KILLER = """
-import json, os, shutil, signal, sqlite3, sys
+import json, os, shutil, signal, sys
 from hookline.cli.main import main
 import hookline.cli.apply
+from hookline.state.chain import breaks
 from hookline.state.opening import open_state
 
 left = 0
@@ -31,6 +35,43 @@ def stepping(function):
         return function(*arguments, **named)
     return stepped
 
+%s
+
+def apply(steps, state):
+    global left
+    child = os.fork()
+    if child == 0:
+        left = steps
+        watch()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The server of a process that was killed needs a moment to notice.
+        os._exit(main(["apply", "--auto-approve", "--state", state, "--lock-timeout", "20s"]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def holds(state):
+    store = open_state(state)
+    found = store.read()
+    return found.lineage is None or not list(breaks(found.lineage, found.serial, store.history()))
+
+outcomes = []
+for steps in range(1000):
+    state = renew(steps)
+    code = apply(steps, state)
+    found = open_state(state).read()
+    names = {str(address): stored.webhook.name for address, stored in found.webhooks.items()}
+    chain = holds(state)
+    again = apply(1000, state)
+    chain = chain and holds(state)
+    outcomes.append({"code": code, "serial": found.serial, "names": names, "chain": chain, "again": again})
+    if code == 0:
+        break
+json.dump(outcomes, sys.stdout)
+"""
+
+# A step is an SQL statement, or a call that makes, syncs, links or removes a file.
+SQLITE = """
+import sqlite3
+
 def watch():
     connect = sqlite3.connect
     def traced(*arguments, **named):
@@ -41,29 +82,44 @@ def watch():
     for name in ("open", "fsync", "link", "unlink", "mkdir"):
         setattr(os, name, stepping(getattr(os, name)))
 
-def apply(steps):
-    global left
-    child = os.fork()
-    if child == 0:
-        left = steps
-        watch()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os._exit(main(["apply", "--auto-approve"]))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-outcomes = []
-for steps in range(1000):
+def renew(steps):
     shutil.rmtree(".hookline", ignore_errors=True)
     if os.path.exists("before"):
         shutil.copytree("before", ".hookline")
-    code = apply(steps)
-    found = open_state(".hookline/state.db").read()
-    names = {str(address): stored.webhook.name for address, stored in found.webhooks.items()}
-    again = apply(1000)
-    outcomes.append({"code": code, "serial": found.serial, "names": names, "again": again})
-    if code == 0:
-        break
-json.dump(outcomes, sys.stdout)
+    return ".hookline/state.db"
+"""
+
+# A step is a connection, or an SQL statement before it is sent, when its answer has come and, where it is one without
+# values, when it is on its way and nobody waits for the answer.
+POSTGRESQL = """
+import psycopg
+
+def watch():
+    execute, psycopg.connect = psycopg.Connection.execute, stepping(psycopg.connect)
+    def stepped(connection, query, params=None, **named):
+        global left
+        step()
+        if params is None:
+            left -= 1
+            if left < 0:
+                connection.pgconn.send_query(query.encode())
+                connection.pgconn.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
+        cursor = execute(connection, query, params, **named)
+        step()
+        return cursor
+    psycopg.Connection.execute = stepped
+
+def renew(steps):
+    state = os.environ["STATE"]
+    with psycopg.connect(state, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'before'").fetchone():
+            connection.execute("DROP SCHEMA IF EXISTS hookline CASCADE")
+            return state
+        connection.execute("TRUNCATE hookline.states, hookline.webhooks, hookline.history")
+        for table in ("states", "webhooks", "history"):
+            connection.execute(f"INSERT INTO hookline.{table} TABLE before.{table}")
+    return state
 """
 
 
@@ -75,30 +131,46 @@ def write(name: str, sandbox: str = "prod") -> None:
     )
 
 
-def killed_at_every_step() -> list[dict[str, Any]]:
-    done = subprocess.run([sys.executable, "-c", KILLER], capture_output=True, text=True, check=True)
+def killed_at_every_step(store: str, environment: dict[str, str]) -> list[dict[str, Any]]:
+    script = KILLER % (SQLITE if store == "sqlite" else POSTGRESQL)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env=clean_environment(**environment),
+    )  # fmt: skip
     outcomes: list[dict[str, Any]] = json.loads(done.stdout)
     return outcomes
 
 
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("stored", [False, True], ids=["first apply", "later apply"])
-def test_killed_at_every_step(stored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At whichever step apply dies, all of its changes are there or none, and the next apply goes through."""
+def test_killed_at_every_step(store: str, stored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At whichever step apply dies, all of its changes are there or none, the chain holds, the next apply goes on."""
     monkeypatch.chdir(tmp_path)
+    state, environment = ".hookline/state.db", {}
+    database = shared_server().new_database() if store == "postgresql" else ""
+    if database:
+        state = shared_server().url(database)
+        environment = {"STATE": state}
     old: tuple[int, dict[str, str]] = (0, {})
     if stored:
         write("Old")
         write("Gone", "stage")
-        command = "from hookline.cli.main import run; run()"
-        subprocess.run([sys.executable, "-c", command, "apply", "--auto-approve"], check=True, capture_output=True)
-        Path(".hookline").rename("before")
+        command = (*HOOKLINE, "apply", "--auto-approve", "--state", state)
+        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+        if database:
+            copies = [
+                f"CREATE TABLE before.{one} AS TABLE hookline.{one}" for one in ("states", "webhooks", "history")
+            ]
+            shared_server().execute(database, "CREATE SCHEMA before", *copies)
+        else:
+            Path(".hookline").rename("before")
         Path("webhooks/stage.yaml").unlink()
         old = (1, {"acme/prod": "Old", "acme/stage": "Gone"})
     write("New")
     write("Added", "dev")
     new = (old[0] + 1, {"acme/dev": "Added", "acme/prod": "New"})
 
-    *killed, finished = killed_at_every_step()
+    *killed, finished = killed_at_every_step(store, environment)
 
     assert (0, *new) == (finished["code"], finished["serial"], finished["names"])
     assert {-9} == {outcome["code"] for outcome in killed}
@@ -106,4 +178,8 @@ def test_killed_at_every_step(stored: bool, tmp_path: Path, monkeypatch: pytest.
     states = [(outcome["serial"], outcome["names"]) for outcome in killed]
     assert old == states[0]
     assert all(state in (old, new) for state in states)
+    assert {True} == {outcome["chain"] for outcome in [*killed, finished]}
     assert {0} == {outcome["again"] for outcome in [*killed, finished]}
+    if store == "postgresql":
+        # The last steps come after COMMIT was carried out, before the process could say so.
+        assert new == states[-1]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from hookline.apply import apply_plan
+from hookline import canonical
+from hookline.apply import ATTEMPTS, apply_plan, apply_saved, judge_descent, refuse_blocked
 from hookline.canonical import read_webhook
 from hookline.errors import Blocked, Stale
 from hookline.model import (
@@ -29,26 +32,42 @@ from hookline.model import (
     Source,
     Webhook,
 )
-from hookline.plan.changes import Action
+from hookline.plan.changes import Action, Plan
 from hookline.plan.make import make_plan
 from hookline.plan.render_json import plan_document
 from hookline.plan.render_text import render_text
 from hookline.plan.safety import Brakes
+from hookline.plan.saved import read_plan
 from hookline.provenance import Provenance
 from hookline.quantities import Rate
-from hookline.state.port import Entry
+from hookline.schemas import load_schema
+from hookline.state.port import Entry, Record
 from hookline.state.snapshot import EMPTY, Snapshot
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 ADA = Provenance("ada", "c0ffee", "main")
+DOCUMENT: dict[str, Any] = {
+    "version": 1,
+    "organization": "acme",
+    "sandbox": "prod",
+    "name": "Feedback",
+    "channels": ["email"],
+    "url": "https://a.example/",
+    "campaigns": "all",
+}
 
 
 class MemoryStore:
-    """A StateStore that keeps its snapshot and history in memory."""
+    """A StateStore that keeps its snapshot and history in memory. `overtake` is called once, before a commit."""
 
     def __init__(self) -> None:
         self.snapshot = EMPTY
-        self.history: list[Entry] = []
+        self.entries: list[Entry] = []
+        self.overtake: Callable[[], object] | None = None
+        self.commits = 0
+
+    def history(self) -> tuple[Record, ...]:
+        return tuple(Record(serial, entry, "sha256:") for serial, entry in enumerate(self.entries, 1))
 
     def read(self) -> Snapshot:
         return self.snapshot
@@ -57,17 +76,22 @@ class MemoryStore:
         return self.snapshot.lineage, self.snapshot.serial
 
     def commit(self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: Entry) -> Snapshot:
+        self.commits += 1
+        overtake, self.overtake = self.overtake, None
+        if overtake is not None:
+            overtake()
         if (base.lineage, base.serial) != self.version():
             raise Stale("moved")
         self.snapshot = base.after("L", written)
-        self.history.append(entry)
+        self.entries.append(entry)
         return self.snapshot
 
 
 texts = st.text(min_size=1, max_size=8)
 references = st.builds(EnvRef, texts) | st.builds(FileRef, texts)
 seconds = st.integers(1, 10_000).map(lambda number: timedelta(seconds=number))
-claims = st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts | st.lists(texts), max_size=3)
+integers = st.integers(1 - 2**53, 2**53 - 1)  # what every reader of JSON keeps, and webhook files may hold
+claims = st.dictionaries(texts, st.none() | st.booleans() | integers | texts | st.lists(texts), max_size=3)
 authentications = st.just(NoAuthentication()) | st.builds(
     JwtAuthentication,
     algorithm=st.sampled_from(["ES256", "HS256"]),
@@ -183,16 +207,7 @@ def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) ->
 
 
 def webhook(sandbox: str, **changes: Any) -> Declared:
-    document = {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": sandbox,
-        "name": "Feedback",
-        "channels": ["email"],
-        "url": "https://a.example/",
-        "campaigns": "all",
-    }
-    return Declared(read_webhook({**document, **changes}), Source("webhooks/a.yaml", 1))
+    return Declared(read_webhook({**DOCUMENT, "sandbox": sandbox, **changes}), Source("webhooks/a.yaml", 1))
 
 
 def desired(*found: Declared) -> Desired:
@@ -204,7 +219,7 @@ def test_history_entry() -> None:
     store = MemoryStore()
     plan = make_plan(EMPTY, desired(webhook("prod")), Brakes())
     apply_plan(store, EMPTY, plan, ADA, NOW)
-    (entry,) = store.history
+    (entry,) = store.entries
     changes = tuple(plan_document(plan)["changes"])
     assert (
         Entry(at=NOW, who="ada", commit="c0ffee", branch="main", fingerprint=plan.fingerprint, changes=changes)
@@ -218,7 +233,7 @@ def test_lifted_brakes_are_recorded() -> None:
     stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
     plan = make_plan(stored, desired(webhook("stage")), Brakes(allow_delete=frozenset({Address("acme", "prod")})))
     apply_plan(store, stored, plan, ADA, NOW)
-    assert store.history[-1].lifted == (
+    assert store.entries[-1].lifted == (
         "acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)",
     )
 
@@ -228,7 +243,7 @@ def test_nothing_to_do_writes_nothing() -> None:
     store = MemoryStore()
     stored = reach(store, desired(webhook("prod")))
     assert stored == reach(store, desired(webhook("prod")))
-    assert len(store.history) == 1
+    assert len(store.entries) == 1
 
 
 def test_blocked_plan_is_not_applied_in_part() -> None:
@@ -250,3 +265,258 @@ def test_state_that_moved() -> None:
     with pytest.raises(Stale):
         apply_plan(store, EMPTY, plan, ADA, NOW)
     assert moved == store.read()
+
+
+def saved(plan: Plan) -> Plan:
+    """The plan as it comes back from its file."""
+    return read_plan(json.dumps(plan_document(plan)).encode(), "plan.json")
+
+
+def save(store: MemoryStore, wanted: Desired) -> Plan:
+    stored = store.read()
+    return saved(make_plan(stored, wanted, anything_goes(stored)))
+
+
+BOB = Provenance("bob", "b0b" + "0" * 37, "fix")
+
+
+def by_bob(store: MemoryStore, wanted: Desired) -> Snapshot:
+    stored = store.read()
+    return apply_plan(store, stored, make_plan(stored, wanted, anything_goes(stored)), BOB, NOW)
+
+
+@settings(deadline=None, max_examples=60)
+@given(prior=declared, wanted=declared, others=declared)
+def test_saved_plan_reaches_what_was_planned(
+    prior: dict[Address, Declared], wanted: dict[Address, Declared], others: dict[Address, Declared]
+) -> None:
+    """A saved plan does what it says, whatever became of other webhooks meanwhile, and leaves those alone."""
+    store = MemoryStore()
+    first = Declared(read_webhook({**DOCUMENT, "sandbox": "first"}), Source("f", 1))
+    reach(store, Desired({**prior, first.webhook.address: first}))
+    plan = save(store, Desired({**wanted, first.webhook.address: first}))
+    touched = {change.address for change in plan.changes}
+    reach(store, Desired({address: one for address, one in others.items() if address not in touched}, narrowed=True))
+    between = store.read()
+    after = apply_saved(store, plan, anything_goes(between), ADA, NOW)
+    assert {change.address: change.after for change in plan.changes} == {
+        address: after.webhooks[address].document if address in after.webhooks else None for address in touched
+    }
+    assert {a: one for a, one in between.webhooks.items() if a not in touched} == {
+        a: one for a, one in after.webhooks.items() if a not in touched
+    }
+
+
+def test_saved_plan_is_overtaken() -> None:
+    """An apply that is quicker, and touches other webhooks, only makes a saved plan be judged once more."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(webhook("prod", name="New")))
+    store.overtake = lambda: by_bob(store, desired(webhook("prod"), webhook("stage")))
+    after = apply_saved(store, plan, Brakes(), ADA, NOW)
+    assert (3, ["acme/prod", "acme/stage"]) == (after.serial, [str(address) for address in after.webhooks])
+    assert ["ada", "bob", "ada"] == [entry.who for entry in store.entries]
+
+
+def test_saved_plan_is_overtaken_by_its_own_webhook() -> None:
+    """An apply that is quicker, and touches a webhook of the plan, makes it stale; the message says who it was."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(webhook("prod", name="New"), webhook("stage")))
+    store.overtake = lambda: by_bob(store, desired(webhook("prod", name="Bob's")))
+    with pytest.raises(Stale) as refused:
+        apply_saved(store, plan, Brakes(), ADA, NOW)
+    assert (
+        "nothing is applied, for what the plan was made on (serial 1) has changed: acme/prod was updated by bob on "
+        "2026-11-03 09:30:00 UTC in serial 2 (commit b0b000000000 on fix)"
+    ) == refused.value.message
+    assert 2 == store.read().serial
+
+
+def test_overtaken_without_end() -> None:
+    """A saved plan is not judged again for ever: after a number of attempts it is stale."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(webhook("prod", name="New")))
+    store.commits = 0
+
+    def overtake() -> None:
+        before = store.read()
+        store.snapshot = before.after("L", {})
+        store.overtake = overtake
+
+    store.overtake = overtake
+    with pytest.raises(Stale):
+        apply_saved(store, plan, Brakes(), ADA, NOW)
+    assert ATTEMPTS == store.commits
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meanwhile", "told"),
+    [
+        (("prod", "stage"), ("prod", "stage"), "acme/stage was created by bob"),
+        (("prod",), (), "acme/prod was deleted by bob"),
+        ((), ("prod",), "acme/prod was updated by bob"),
+    ],
+    ids=["created", "deleted", "updated"],
+)
+def test_saved_plan_whose_webhook_has_changed(wanted: tuple[str, ...], meanwhile: tuple[str, ...], told: str) -> None:
+    """Whatever a plan does to a webhook: it is stale when another apply created, updated or deleted it meanwhile."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(*(webhook(sandbox, name="New") for sandbox in wanted)))
+    before = by_bob(store, desired(*(webhook(sandbox, name="Bob's") for sandbox in meanwhile)))
+    with pytest.raises(Stale, match=told):
+        apply_saved(store, plan, anything_goes(before), ADA, NOW)
+    assert before == store.read()
+
+
+def test_saved_plan_applied_twice() -> None:
+    """The second apply of a plan says that it was applied already, by whom and when."""
+    store = MemoryStore()
+    for serial, name in enumerate(("First", "New"), 1):
+        plan = save(store, desired(webhook("prod", name=name)))
+        apply_saved(store, plan, Brakes(), BOB, NOW)
+        told = f"this plan was applied already, by bob on 2026-11-03 09:30:00 UTC in serial {serial}"
+        with pytest.raises(Stale, match=told):
+            apply_saved(store, plan, Brakes(), ADA, NOW)
+        assert serial == store.read().serial
+
+
+def test_saved_plan_moved_by_hand() -> None:
+    """A webhook that no apply has changed, and that is another one all the same, was edited by hand."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(webhook("prod", name="New")))
+    store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): {**DOCUMENT, "name": "By hand"}})
+    with pytest.raises(Stale, match="no apply changed it: `hookline drift` tells more"):
+        apply_saved(store, plan, Brakes(), ADA, NOW)
+
+
+def test_saved_plan_of_another_state() -> None:
+    """A plan made for one state is not applied to another, however alike the two are."""
+    store, other = MemoryStore(), MemoryStore()
+    reach(store, desired(webhook("prod")))
+    plan = save(store, desired(webhook("prod", name="New")))
+    other.snapshot = Snapshot("M", 1, store.snapshot.webhooks)
+    with pytest.raises(Stale, match="it was made for the state L, and this is M"):
+        apply_saved(other, plan, Brakes(), ADA, NOW)
+    with pytest.raises(Stale, match="it was made for the state L, and here there is none"):
+        apply_saved(MemoryStore(), plan, Brakes(), ADA, NOW)
+    with pytest.raises(Stale, match="before there was a state, and now there is one, at serial 1"):
+        apply_saved(other, save(MemoryStore(), desired(webhook("prod"))), Brakes(), ADA, NOW)
+
+
+def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
+    """A deletion that was a small share when it was planned is blocked when it is a large one by now."""
+    store = MemoryStore()
+    every = [webhook(f"s{number}") for number in range(20)]
+    reach(store, desired(*every))
+    plan = save(store, desired(*every[5:]))
+    assert () == make_plan(store.read(), desired(*every[5:]), Brakes()).blocked
+    reach(store, desired(*every[:12]))
+    with pytest.raises(Blocked, match="5 of 12 webhooks would be deleted") as refused:
+        apply_saved(store, plan, Brakes(), ADA, NOW)
+    assert "--max-deletes 5" in str(refused.value.hint)
+    assert 7 == len(apply_saved(store, plan, Brakes(max_deletes=5), ADA, NOW).webhooks)
+    assert all("lifted by --max-deletes 5" in text for text in store.entries[-1].lifted)
+
+
+def test_protection_comes_from_the_state_of_the_moment() -> None:
+    """What a saved plan says of its own blocks is not believed: the state says what is protected."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod", protected=True), webhook("stage")))
+    plan = save(store, desired(webhook("stage")))
+    assert () == plan.blocked
+    with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected"):
+        apply_saved(store, plan, Brakes(max_deletes=9), ADA, NOW)
+
+
+def test_saved_plan_that_would_leave_nothing() -> None:
+    """A plan that deletes the last webhooks is blocked, also when others were left as it was made."""
+    store = MemoryStore()
+    reach(store, desired(webhook("prod"), webhook("stage")))
+    plan = save(store, desired(webhook("prod")))
+    reach(store, desired(webhook("stage")))
+    with pytest.raises(Blocked, match="no webhook would be left"):
+        apply_saved(store, plan, Brakes(), ADA, NOW)
+
+
+def test_hint_of_one_deletion() -> None:
+    """For a single blocked deletion the aimed way out is named, and no number."""
+    store = MemoryStore()
+    stored = reach(store, desired(webhook("prod", protected=True)))
+    with pytest.raises(Blocked) as refused:
+        refuse_blocked(make_plan(stored, desired(webhook("stage")), Brakes()))
+    assert "put the file back; or, if this is meant, aim at it: --allow-delete acme/prod" == refused.value.hint
+
+
+A, B = "a" * 40, "b" * 40
+
+
+def applied_at(*commits: str | None) -> tuple[Record, ...]:
+    return tuple(
+        Record(serial, Entry(at=NOW, who="bob", commit=commit, branch="main", fingerprint="", changes=()), "")
+        for serial, commit in enumerate(commits, 1)
+    )
+
+
+@pytest.mark.parametrize("records", [(), applied_at(None, None)], ids=["no history", "no commit in it"])
+def test_nothing_to_descend_from(records: tuple[Record, ...]) -> None:
+    """Where no commit was ever applied, git is not even asked."""
+    assert () == judge_descent(records, A, lambda _: pytest.fail("asked"), allow_older=False)
+
+
+def test_outside_of_a_repository() -> None:
+    """Without a commit there is nothing to compare."""
+    assert () == judge_descent(applied_at(A), None, lambda _: pytest.fail("asked"), allow_older=False)
+
+
+def test_the_last_commit_counts() -> None:
+    """The last apply that had a commit is the one to follow, its mark for uncommitted changes left aside."""
+    asked: list[str] = []
+
+    def contains(commit: str) -> bool:
+        asked.append(commit)
+        return True
+
+    judge_descent(applied_at(A, f"{B}-dirty", None), A, contains, allow_older=False)
+    assert [B] == asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "message", "hint"),
+    [
+        (False, "commit aaaaaaaaaaaa does not follow the one applied last, by bob", "--allow-older"),
+        (None, "this clone cannot tell whether commit aaaaaaaaaaaa follows the one", "fetch-depth: 0"),
+    ],
+)
+def test_overtaken_merge_is_blocked(answer: bool | None, message: str, hint: str) -> None:
+    """A commit that does not follow, or may not, is blocked; --allow-older lifts that, and it is recorded."""
+    with pytest.raises(Blocked, match=message) as refused:
+        judge_descent(applied_at(B), A, lambda _: answer, allow_older=False)
+    assert hint in str(refused.value.hint)
+    (lifted,) = judge_descent(applied_at(B), A, lambda _: answer, allow_older=True)
+    assert lifted.startswith(message)
+    assert lifted.endswith("(lifted by --allow-older)")
+
+
+def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that adds a field with a default plans nothing, whether or not a file writes the default."""
+    schema = load_schema("webhook.v1")
+    schema["properties"]["compression"] = {"type": "string", "default": "none"}
+    store = MemoryStore()
+    reach(store, desired(webhook("prod"), webhook("stage")))
+    # The next release: its canonical form knows the field, and its webhooks have it.
+    monkeypatch.setitem(canonical._WEBHOOK_DEFAULTS, "compression", "none")
+    before = canonical._without
+
+    def without(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        whole = {**document, "compression": "none"} if defaults is canonical._WEBHOOK_DEFAULTS else document
+        return before(whole, defaults)
+
+    monkeypatch.setattr(canonical, "_without", without)
+    written = {**DOCUMENT, "compression": "none"}
+    assert Draft202012Validator(schema).is_valid(written)
+    wanted = desired(Declared(read_webhook(written), Source("f", 1)), webhook("stage"))
+    assert () == make_plan(store.read(), wanted, Brakes()).changes

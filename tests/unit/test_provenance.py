@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.provenance import provenance_of
+from hookline.provenance import contains, provenance_of, uncommitted
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +79,104 @@ def test_repository_runs_nothing(repository: Path) -> None:
     git(repository, "config", "core.hooksPath", str(repository))
     assert provenance_of(repository / "webhooks").commit is not None
     assert not (repository / "sprung").exists()
+
+
+def commit(repository: Path, message: str = "next") -> str:
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "--allow-empty", "-m", message)
+    return git(repository, "rev-parse", "HEAD")
+
+
+def test_descent(repository: Path) -> None:
+    """A commit contains itself and what came before it, and nothing that was made on another branch."""
+    first = git(repository, "rev-parse", "HEAD")
+    second = commit(repository)
+    git(repository, "checkout", "-q", "-b", "other", first)
+    other = commit(repository, "other")
+    assert (True, True, False) == tuple(contains(repository / "webhooks", each) for each in (other, first, second))
+    git(repository, "merge", "-q", "-m", "both", second)
+    assert contains(repository, second) is True
+
+
+@pytest.mark.parametrize("name", ["0" * 40, "HEAD", "--help", "main", ""])
+def test_unknown_commit(repository: Path, name: str) -> None:
+    """Of a commit that is not there, and of what is no commit's hash, nothing is known."""
+    assert contains(repository, name) is None
+
+
+def test_shallow_clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A clone whose history is cut off knows its own commit, and does not claim to know of any other."""
+    first = git(repository, "rev-parse", "HEAD")
+    git(repository, "checkout", "-q", "-b", "other")
+    other = commit(repository, "other")
+    git(repository, "checkout", "-q", "main")
+    last = commit(repository, "last")
+    clone = tmp_path_factory.mktemp("clone")
+    git(clone, "clone", "-q", "--depth", "1", "--no-single-branch", repository.as_uri(), "here")
+    assert (True, None, None) == tuple(contains(clone / "here", each) for each in (last, first, other))
+
+
+def test_no_repository_contains_nothing(tmp_path: Path) -> None:
+    """Outside of a repository nothing is known, and nothing is uncommitted."""
+    assert contains(tmp_path, "0" * 40) is None
+    assert () == uncommitted(tmp_path)
+
+
+def test_uncommitted(repository: Path) -> None:
+    """Changed, new and removed webhook files are named; other files, hidden ones and clean ones are not."""
+    webhooks = repository / "webhooks"
+    (webhooks / "acme").mkdir()
+    for name in ("acme/clean.yaml", "acme/changed.yml", "gone.yaml", "windows.yaml"):
+        (webhooks / name).write_text(f"name: {name}\n")
+    (repository / "beside.yaml").write_text("a: 1\n")
+    commit(repository)
+    assert () == uncommitted(webhooks)
+    (webhooks / "acme/changed.yml").write_text("name: other\n")
+    (webhooks / "gone.yaml").unlink()
+    (webhooks / "new.yaml").write_text("name: new\n")
+    (webhooks / ".hidden.yaml").write_text("name: hidden\n")
+    (webhooks / "README.md").write_text("read me\n")
+    (webhooks / "windows.yaml").write_bytes(b"name: windows.yaml\r\n")
+    (repository / "beside.yaml").write_text("a: 2\n")
+    assert ("acme/changed.yml", "gone.yaml", "new.yaml") == uncommitted(webhooks)
+    assert ("beside.yaml", "webhooks/acme/changed.yml") == uncommitted(repository)[:2]
+
+
+def test_vanished_directory_is_uncommitted(repository: Path) -> None:
+    """When the whole directory is gone from the checkout, all of its files are."""
+    (repository / "webhooks/a.yaml").write_text("name: a\n")
+    commit(repository)
+    (repository / "webhooks/a.yaml").unlink()
+    (repository / "webhooks").rmdir()
+    assert ("a.yaml",) == uncommitted(repository / "webhooks")
+
+
+def test_filters_are_not_run(repository: Path) -> None:
+    """Whether files differ is found out without the filters and helpers that the repository's settings name."""
+    trap = repository / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {repository / 'sprung'}\ncat\n")
+    trap.chmod(0o755)
+    (repository / "webhooks/a.yaml").write_text("name: a\n")
+    commit(repository)
+    (repository / ".gitattributes").write_text("* filter=trap diff=trap\n")
+    for setting in ("filter.trap.clean", "filter.trap.smudge", "filter.trap.process", "diff.trap.textconv"):
+        git(repository, "config", setting, str(trap))
+    (repository / "webhooks/a.yaml").write_text("name: b\n")
+    assert ("a.yaml",) == uncommitted(repository / "webhooks")
+    assert contains(repository, git(repository, "rev-parse", "HEAD")) is True
+    assert not (repository / "sprung").exists()
+
+
+def test_nothing_is_fetched(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A partial clone, whose git would fetch what it lacks, is asked without any transport."""
+    clone = tmp_path_factory.mktemp("partial")
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    git(clone, "clone", "-q", "--filter=tree:0", "--no-checkout", repository.as_uri(), "here")
+    trap = clone / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {clone / 'sprung'}\nexit 1\n")
+    trap.chmod(0o755)
+    git(clone / "here", "config", "remote.origin.uploadpack", str(trap))
+    git(clone / "here", "config", "remote.origin.url", f"ext::{trap}")
+    assert contains(clone / "here", "1" * 40) is None
+    uncommitted(clone / "here")
+    assert not (clone / "sprung").exists()

@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
-from hookline.errors import StateUnusable
-from hookline.state.opening import open_state
-from hookline.state.snapshot import Snapshot
+from difflib import get_close_matches
+
+from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
+from hookline.model import Address
+from hookline.state.opening import open_state, shown
+from hookline.state.port import Record, StateStore
+from hookline.state.snapshot import Snapshot, Stored
+
+# The share of equal characters below which nobody meant it.
+_NEAR = 0.75
+_SHOWN_NEAR = 3
+# Each reading again means that an apply has committed in between.
+_READINGS = 5
 
 
 def read_applied(state: str) -> Snapshot:
     """The stored state. Raises StateUnusable when nothing was ever applied to it."""
     snapshot = open_state(state).read()
+    _refuse_none(snapshot, state)
+    return snapshot
+
+
+def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[Record, ...]]:
+    """The stored state and its history, of one and the same moment; `state` is what the user calls it.
+
+    Raises StateUnusable like `read_applied`, and Stale when one apply after another comes in between.
+    """
+    for _ in range(_READINGS):
+        snapshot, records = store.read(), store.history()
+        if store.version() == (snapshot.lineage, snapshot.serial):
+            _refuse_none(snapshot, state)
+            return snapshot, records
+    raise Stale(f"the state {shown(state)} is being applied to again and again", hint="try again in a moment")
+
+
+def find(snapshot: Snapshot, text: str) -> Stored:
+    """The webhook at ``organization/sandbox``. Raises WrongUse, or HooklineError that names the nearest address."""
+    try:
+        address = Address.parse(text)
+    except ValueError as wrong:
+        raise WrongUse(str(wrong), hint="`hookline list` shows every address") from wrong
+    if address in snapshot.webhooks:
+        return snapshot.webhooks[address]
+    known = {str(one).casefold(): str(one) for one in snapshot.webhooks}
+    near = [known[one] for one in get_close_matches(text.casefold(), known, n=_SHOWN_NEAR, cutoff=_NEAR)]
+    raise HooklineError(
+        f"no webhook is applied for {text}",
+        hint=f"did you mean {' or '.join(near)}?" if near else "`hookline list` shows every address",
+    )
+
+
+def _refuse_none(snapshot: Snapshot, state: str) -> None:
     if snapshot.lineage is None:
         raise StateUnusable(
-            f"there is no state at {state}", hint="make it with `hookline apply`, or name another one with --state"
+            f"there is no state at {shown(state)}",
+            hint="make it with `hookline apply`, or name another one with --state",
         )
-    return snapshot

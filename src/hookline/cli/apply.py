@@ -1,49 +1,87 @@
-"""`hookline apply`: make the stored state what the files say."""
+"""`hookline apply`: make the stored state what the files, or a saved plan, say."""
 
 from __future__ import annotations
 
-import sys
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
-from hookline.apply import apply_plan, refuse_blocked
+from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked
+from hookline.cli.approval import ask
 from hookline.cli.options import config_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
     make_brakes,
     paths_argument,
-    print_rows,
     target_option,
+    verbose_option,
 )
-from hookline.errors import Blocked
+from hookline.cli.planoutput import print_plan
+from hookline.cli.preconditions import commit_judge, refuse_unexpected, was_applied, with_dirt
+from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.plan.make import make_plan
-from hookline.plan.render_text import render_text
-from hookline.provenance import provenance_of
+from hookline.plan.safety import Brakes
+from hookline.provenance import Provenance, provenance_of
 from hookline.quantities import parse_duration
 from hookline.state.opening import open_state
+from hookline.state.port import StateStore
+from hookline.state.snapshot import Snapshot
+
+_FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
     try:
         return parse_duration(value)
-    except ValueError as wrong:
+    except (ValueError, OverflowError) as wrong:
         raise click.BadParameter(str(wrong), ctx=ctx, param=param) from wrong
 
 
+def _fingerprint(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _FINGERPRINT.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is not sha256: and 64 digits, as a plan names it", ctx=ctx, param=param)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What the command line asks for, beside what is to be planned."""
+
+    config: Path
+    store: StateStore
+    brakes: Brakes
+    expect: str | None
+    allow_older: bool
+    auto_approve: bool
+    verbose: bool
+
+
 @click.command(
-    epilog="Example: hookline apply --auto-approve --lock-timeout 30s. "
+    epilog="Example: hookline apply plan.json --auto-approve --lock-timeout 30s. "
     "Exit codes: 0 done, 5 invalid files, 6 blocked, or not approved (a 'no' changes nothing), "
-    "7 the state has moved meanwhile, 8 the state is locked or cannot be used."
+    "7 the state has moved, or the plan is not what is expected, 8 the state is locked or cannot be used."
 )
-@paths_argument
+@paths_argument("[PATH]... | PLANFILE")
 @config_option
 @state_option
 @target_option
 @brake_options
+@click.option(
+    "--allow-older", is_flag=True, help="Apply a commit also when it does not follow the one that was applied last."
+)
+@click.option(
+    "--expect",
+    metavar="FINGERPRINT",
+    callback=_fingerprint,
+    help="Apply only the plan with this fingerprint, and refuse any other.",
+)
+@verbose_option
 @click.option("--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise.")
 @click.option(
     "--lock-timeout",
@@ -58,35 +96,94 @@ def command(
     paths: tuple[Path, ...],
     config: Path,
     state: str,
-    targets: tuple[Address, ...],
+    target: tuple[Address, ...],
     allow_delete: tuple[Address, ...],
     max_deletes: int | None,
+    allow_older: bool,
+    expect: str | None,
+    verbose: bool,
     auto_approve: bool,
     lock_timeout: timedelta,
 ) -> None:
-    """Make the stored state what the files say.
+    """Make the stored state what the files say, or do what a saved plan says.
 
     Shows the plan, asks on a terminal, and writes every change or none. A PATH narrows the run to what is written
     there; a narrowed run never deletes. What lifts a brake on deletions is kept in the history.
+
+    A PATH is taken for a PLANFILE when a plan is in it (JSON with a formatVersion) or its name ends with .json. It
+    is refused as a whole when one of its own webhooks has changed since it was made; what happened to others does
+    not matter. What lifts a brake is not part of a saved plan: give it again.
+
+    Inside a git repository the commit must follow the one applied last. Where webhook files differ from the commit,
+    the history says so.
     """
-    desired = load_desired(config, paths, targets)
-    store = open_state(state, lock_timeout=lock_timeout)
-    stored = store.read()
-    plan = make_plan(stored, desired, make_brakes(allow_delete, max_deletes))
-    print_rows(render_text(plan))
+    request = _Request(
+        config=config,
+        store=open_state(state, lock_timeout=lock_timeout),
+        brakes=make_brakes(allow_delete, max_deletes),
+        expect=expect,
+        allow_older=allow_older,
+        auto_approve=auto_approve,
+        verbose=verbose,
+    )
+    file = _plan_file(paths, target)
+    applied = _apply_files(request, paths, target) if file is None else _apply_file(request, file)
+    if applied is not None:
+        click.echo(f"Applied: the state is at serial {applied.serial}.")
+
+
+def _plan_file(paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Path | None:
+    """The saved plan among the paths, which must be all that is given. Loads what reads plans only for a path."""
+    if not paths:
+        return None
+    from hookline.cli.planfile import is_plan_file  # noqa: PLC0415
+
+    found = [path for path in paths if is_plan_file(path)]
+    if found and (len(paths) > 1 or targets):
+        raise WrongUse(
+            f"{found[0]} is a saved plan, and is applied alone",
+            hint="leave out --target and every other PATH, or name webhook files only",
+        )
+    return found[0] if found else None
+
+
+def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Snapshot | None:
+    desired = load_desired(request.config, paths, targets)
+    stored = request.store.read()
+    plan = make_plan(stored, desired, request.brakes)
+    print_plan(plan, "text", verbose=request.verbose)
+    if not plan.changes and was_applied(request.store, request.expect):
+        return None
+    refuse_unexpected(request.store, request.expect, plan)
     refuse_blocked(plan)
     if not plan.changes:
-        return
-    if not auto_approve:
-        _ask()
-    applied = apply_plan(store, stored, plan, provenance_of(config), datetime.now(UTC))
-    click.echo(f"Applied: the state is at serial {applied.serial}.")
+        return None
+    provenance = with_dirt(provenance_of(request.config), request.config)
+    lifted = _commit_judge(request, provenance)()
+    if not request.auto_approve:
+        ask()
+    return apply_plan(request.store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
 
 
-def _ask() -> None:
-    """Return when a person says yes; raise Blocked for any other answer, and where nobody can be asked."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Blocked("approval is missing, and there is no terminal to ask on", hint="give --auto-approve")
-    answer = click.prompt("Apply these changes? Only 'yes' is accepted", default="", show_default=False)
-    if answer != "yes":
-        raise Blocked("cancelled; nothing was changed")
+def _apply_file(request: _Request, file: Path) -> Snapshot | None:
+    from hookline.cli.plancheck import refuse_documents  # noqa: PLC0415 - only a saved plan needs them
+    from hookline.cli.planfile import read_plan_file  # noqa: PLC0415
+
+    saved = read_plan_file(file)
+    refuse_documents(saved, str(file))
+    refuse_unexpected(request.store, request.expect, saved)
+    _, plan = fit_saved(request.store, saved, request.brakes)
+    print_plan(plan, "text", verbose=request.verbose)
+    refuse_blocked(plan)
+    if not plan.changes:
+        return None
+    provenance = provenance_of(request.config)
+    judge_commit = _commit_judge(request, provenance)
+    judge_commit()
+    if not request.auto_approve:
+        ask()
+    return apply_saved(request.store, saved, request.brakes, provenance, datetime.now(UTC), judge_commit=judge_commit)
+
+
+def _commit_judge(request: _Request, provenance: Provenance) -> Callable[[], tuple[str, ...]]:
+    return commit_judge(request.store, provenance, request.config, allow_older=request.allow_older)

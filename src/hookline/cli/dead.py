@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hookline.cli.options import ADDRESS, spool_option
+from hookline.cli.options import ADDRESS, format_option, spool_option
 from hookline.errors import Blocked, WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.letters import Count, DeadLetters, Filter, Letter
@@ -71,14 +71,7 @@ def command() -> None:
 @spool_option
 @filters
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line each, or a JSON array.",
-)
+@format_option("text", "json", help="A line each, or a JSON array.")
 def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
     narrowed = _filter((), chosen)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
-from hookline.cli.applied import read_applied
+from hookline.cli.applied import find, read_applied
 from hookline.cli.options import secrets_options, state_option
-from hookline.errors import HooklineError, WrongUse
-from hookline.model import Address, JwtAuthentication, Webhook
+from hookline.errors import HooklineError
+from hookline.model import JwtAuthentication, Webhook
 from hookline.relay.delivery.jwk_set import jwk_set
 from hookline.relay.secrets import SecretResolver
 from hookline.settings import secret_environment
-from hookline.state.snapshot import Snapshot
 
 
 @click.command(
@@ -31,26 +29,12 @@ def command(address: str, state: str, secrets_dir: Path, secrets_by_organization
     The receiver verifies tokens with it. All keys of the webhook are in it, in the order of the file, so that a new
     key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
     """
-    webhook = _find(read_applied(state), address)
+    webhook = find(read_applied(state), address).webhook
     resolver = SecretResolver(
         environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
     )
     authentication = _jwt(webhook)
     click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization), indent=2))
-
-
-def _find(snapshot: Snapshot, text: str) -> Webhook:
-    try:
-        address = Address.parse(text)
-    except ValueError as wrong:
-        raise WrongUse(str(wrong), hint="`hookline list` shows every address") from wrong
-    if address in snapshot.webhooks:
-        return snapshot.webhooks[address].webhook
-    near = get_close_matches(text, [str(known) for known in snapshot.webhooks])
-    raise HooklineError(
-        f"no webhook is applied for {text}",
-        hint=f"did you mean {' or '.join(near)}?" if near else "`hookline list` shows every address",
-    )
 
 
 def _jwt(webhook: Webhook) -> JwtAuthentication:

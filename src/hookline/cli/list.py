@@ -3,51 +3,89 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from hookline.cli.applied import read_applied
-from hookline.cli.options import state_option
-from hookline.model import JwtAuthentication, Webhook
+from hookline.cli.document import as_yaml_list
+from hookline.cli.options import format_option, spool_option, state_option
+from hookline.cli.table import columns
+from hookline.model import Address, Channel, JwtAuthentication, Webhook
 from hookline.plan.printable import printable
+from hookline.relay.spool.lookup import Backlog, SpoolLookup
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
+_SPOOL_HEADINGS = ("PENDING", "DEAD")
+
+Backlogs = Mapping[Address, Backlog] | None
 
 
-@click.command(epilog="Example: hookline list --format json. Exit codes: 0 done, 8 the state cannot be used.")
-@state_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table, or a JSON array.",
+@click.command(
+    epilog="Example: hookline list --channel sms --enabled --format json. "
+    "Exit codes: 0 done, 8 the state cannot be used."
 )
-def command(state: str, form: str) -> None:
-    """List the webhooks that are applied, by address."""
-    webhooks = [stored.webhook for stored in read_applied(state).webhooks.values()]
-    if form == "json":
-        click.echo(json.dumps([_document(webhook) for webhook in webhooks], indent=2, ensure_ascii=False))
-    elif webhooks:
-        _print_table([_HEADINGS, *(_row(webhook) for webhook in webhooks)])
-    else:
-        click.echo("No webhook is applied.", err=True)
+@state_option
+@spool_option
+@click.option("--organization", metavar="NAME", help="Only of this organization.")
+@click.option("--sandbox", metavar="NAME", help="Only of sandboxes with this name.")
+@click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only with this channel.")
+@click.option("--enabled/--disabled", default=None, help="Only what is enabled, or only what is not.")
+@click.option("--url", metavar="TEXT", help="Only with this text in the URL, in upper or lower case.")
+@format_option("text", "json", "yaml", help="A table, a JSON array, or a YAML list.")
+def command(
+    *,
+    state: str,
+    spool: Path,
+    organization: str | None,
+    sandbox: str | None,
+    channel: str | None,
+    enabled: bool | None,
+    url: str | None,
+    form: str,
+) -> None:
+    """List the webhooks that are applied, by address, and what is pending and dead for each where a spool is there.
+
+    Filters that are given together must all hold.
+    """
+    applied = [stored.webhook for stored in read_applied(state).webhooks.values()]
+    webhooks = [
+        webhook
+        for webhook in applied
+        if organization in (None, webhook.address.organization)
+        and sandbox in (None, webhook.address.sandbox)
+        and (channel is None or channel in webhook.channels)
+        and enabled in (None, webhook.enabled)
+        and (url is None or url.lower() in webhook.url.lower())
+    ]
+    backlogs = SpoolLookup(spool).backlogs()
+    match form:
+        case "json":
+            click.echo(json.dumps([_document(one, backlogs) for one in webhooks], indent=2, ensure_ascii=False))
+        case "yaml":
+            click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks))
+        case _:
+            _print_table(webhooks, backlogs, narrowed=len(webhooks) < len(applied))
 
 
-def _document(webhook: Webhook) -> dict[str, Any]:
+def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
+    backlog = None if backlogs is None else backlogs.get(webhook.address, Backlog())
     return {
         "address": str(webhook.address),
         "name": webhook.name,
-        "channels": sorted(webhook.channels),
+        "channels": [str(channel) for channel in sorted(webhook.channels)],
         "url": webhook.url,
         "authentication": _authentication(webhook),
         "enabled": webhook.enabled,
+        "pending": None if backlog is None else backlog.pending,
+        "dead": None if backlog is None else backlog.dead,
     }
 
 
-def _row(webhook: Webhook) -> tuple[str, ...]:
+def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
+    counts = () if backlogs is None else tuple(map(str, backlogs.get(webhook.address, Backlog())))
     return (
         str(webhook.address),
         printable(webhook.name),
@@ -55,6 +93,7 @@ def _row(webhook: Webhook) -> tuple[str, ...]:
         _authentication(webhook),
         "yes" if webhook.enabled else "no",
         webhook.url,
+        *counts,
     )
 
 
@@ -62,8 +101,10 @@ def _authentication(webhook: Webhook) -> str:
     return "jwt" if isinstance(webhook.authentication, JwtAuthentication) else "none"
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(line.rstrip())
+def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:
+    if not webhooks:
+        click.echo("No applied webhook is like that." if narrowed else "No webhook is applied.", err=True)
+        return
+    headings = _HEADINGS if backlogs is None else (*_HEADINGS, *_SPOOL_HEADINGS)
+    for line in columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)]):
+        click.echo(line)

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from hookline import __version__
 from hookline.errors import HooklineError, InvalidConfiguration
@@ -15,16 +16,24 @@ from hookline.settings import ENVIRONMENT_PREFIX
 
 # A command's module is imported only when it is asked for: `--help` stays under 150 ms.
 COMMANDS = {
+    "init": ("hookline.cli.init", "Make a repository of webhook files, with its CI."),
     "validate": ("hookline.cli.validate", "Check webhook files, without any state."),
+    "explain": ("hookline.cli.explain", "Explain a code that validate or plan has printed."),
     "plan": ("hookline.cli.plan", "Show what apply would do."),
     "apply": ("hookline.cli.apply", "Make the stored state what the files say."),
+    "rollback": ("hookline.cli.rollback", "Make the state again what it was at an earlier serial."),
     "list": ("hookline.cli.list", "List the webhooks that are applied."),
-    "show": ("hookline.cli.show", "Show one applied webhook."),
+    "show": ("hookline.cli.show", "Show one applied webhook, or a saved plan."),
+    "history": ("hookline.cli.history", "Show every apply."),
+    "blame": ("hookline.cli.blame", "Show which apply set which field of a webhook."),
+    "drift": ("hookline.cli.drift", "Tell whether the state is still what was applied."),
+    "export": ("hookline.cli.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),
     "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),
+    "completion": ("hookline.cli.completion", "Print a completion script for a shell."),
 }
 
 WRONG_USE = 64
@@ -49,6 +58,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands by name and summary, like `format_commands`: pressing Tab must not import all of them."""
+        named = [
+            CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
+
 
 def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
     """Give every option without one its environment variable: `relay --max-wait` has HOOKLINE_RELAY_MAX_WAIT.
@@ -69,7 +85,7 @@ def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
 )
-@click.version_option(__version__, prog_name="hookline")
+@click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # HOOKLINE_VERSION is a pipeline's
 def program() -> None:
     """Feedback webhooks as code, and the relay that delivers the feedback."""
 

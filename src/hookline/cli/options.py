@@ -66,7 +66,7 @@ def state_option(function: Decorated) -> Decorated:
         default=DEFAULT_STATE,
         show_default=True,
         envvar="HOOKLINE_STATE",
-        help="The stored state: the path of its SQLite file.",
+        help="The stored state: the path of its SQLite file, or postgresql://…",
     )(function)
 
 
@@ -96,3 +96,8 @@ def secrets_options(function: Decorated) -> Decorated:
         envvar="HOOKLINE_SECRETS_DIR",
         help="The directory below which {file: …} references are read.",
     )(function)
+
+
+def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
+    """`--format`, handed to the command as `form`; the first of the forms is the default."""
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)

@@ -2,71 +2,82 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from hookline.apply import refuse_blocked
-from hookline.cli.options import config_option, state_option
+from hookline.cli.options import config_option, spool_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
     make_brakes,
     paths_argument,
-    print_rows,
     target_option,
+    verbose_option,
 )
+from hookline.cli.planoutput import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
 from hookline.model import Address
 from hookline.plan.make import make_plan
-from hookline.plan.render_json import plan_document
-from hookline.plan.render_text import render_text
+from hookline.relay.spool.lookup import SpoolLookup
 from hookline.state.opening import open_state
 
 CHANGES = 2
 
 
 @click.command(
-    epilog="Example: hookline plan --detailed-exitcode webhooks/acme. "
+    epilog="Example: hookline plan --out plan.json --format text --format markdown=comment.md. "
     "Exit codes: 0 done, 2 there are changes (with --detailed-exitcode), 5 invalid files, 6 a change is blocked, "
     "8 the state cannot be used."
 )
-@paths_argument
+@paths_argument()
 @config_option
 @state_option
+@spool_option
 @target_option
 @brake_options
 @click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Text for people, or JSON (hookline schema plan).",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the plan, for `hookline apply FILE`: as JSON, readable by you alone.",
 )
+@click.option(
+    "--format",
+    multiple=True,
+    type=OutputParameter(),
+    metavar=f"{'|'.join(FORMS)}[=FILE]",
+    help="How to show the plan, and into which file (repeatable; one may go to standard output).  [default: text]",
+)
+@verbose_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
 def command(
     *,
     paths: tuple[Path, ...],
     config: Path,
     state: str,
-    targets: tuple[Address, ...],
+    spool: Path,
+    target: tuple[Address, ...],
     allow_delete: tuple[Address, ...],
     max_deletes: int | None,
-    form: str,
+    out: Path | None,
+    format: tuple[Output, ...],
+    verbose: bool,
     detailed_exitcode: bool,
 ) -> int:
     """Show what apply would do.
 
     Compares the webhook files with the stored state and changes neither. A PATH narrows the run to what is written
-    there. Nothing that is stored or printed holds a secret: they stay references.
+    there. Nothing that is stored or printed holds a secret: they stay references. A plan with a blocked change is
+    shown and saved whole. Where a spool is there, a change says how many undelivered events it touches.
     """
-    desired = load_desired(config, paths, targets)
+    outputs = format or (Output("text", None),)
+    refuse_outputs(outputs, out)
+    desired = load_desired(config, paths, target)
     stored = open_state(state).read()
-    plan = make_plan(stored, desired, make_brakes(allow_delete, max_deletes))
-    if form == "json":
-        click.echo(json.dumps(plan_document(plan), indent=2, ensure_ascii=False))
-    else:
-        print_rows(render_text(plan))
+    backlogs = SpoolLookup(spool).backlogs()
+    pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
+    plan = make_plan(stored, desired, make_brakes(allow_delete, max_deletes), pending)
+    write_outputs(plan, outputs, out, verbose=verbose)
     refuse_blocked(plan)
     return CHANGES if detailed_exitcode and plan.changes else 0

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from hookline import __version__
 from hookline.cli.findings import as_text
-from hookline.diagnostics import Diagnostic
+from hookline.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:  # importing it takes longer than `validate --help` may
     from hookline.config import Inspection
 
 _FIELDS = ("code", "severity", "file", "line", "column", "address", "summary", "hint")
+_SHOWN_OF_A_KIND = 9
 
 
 def text_report(inspection: Inspection) -> str:
@@ -36,22 +39,29 @@ def json_report(inspection: Inspection) -> str:
 
 
 def github_report(inspection: Inspection) -> str:
-    """Workflow commands (docs.github.com, "Workflow commands for GitHub Actions"), which become annotations."""
+    """Workflow commands (docs.github.com, "Workflow commands for GitHub Actions"), which become annotations.
+
+    GitHub shows ten annotations of a kind for a step and drops the rest without a word. So of each kind nine are
+    handed to it, one that counts the others, and those stand in the step's log.
+    """
     if not inspection.diagnostics:
         return f"{_counted(inspection)} valid"
-    return "\n".join(_annotation(diagnostic) for diagnostic in inspection.diagnostics)
+    lines: list[str] = []
+    for severity in Severity:
+        of_kind = [diagnostic for diagnostic in inspection.diagnostics if diagnostic.severity is severity]
+        shown, others = of_kind[:_SHOWN_OF_A_KIND], of_kind[_SHOWN_OF_A_KIND:]
+        lines += [_annotation(diagnostic) for diagnostic in shown]
+        if others:
+            message = f"{len(others)} more {severity}{'' if len(others) == 1 else 's'}; the log of this step has them"
+            lines.append(f"::{severity} title=hookline::{message}")
+            lines += [_log_line(diagnostic) for diagnostic in others]
+    return "\n".join(lines)
 
 
 def sarif_report(inspection: Inspection) -> str:
-    """SARIF 2.1.0 (OASIS), for code scanning."""
-    from hookline.config.codes import TITLES  # noqa: PLC0415 - see above
-
+    """SARIF 2.1.0 (OASIS), for code scanning; each rule brings what `explain` tells."""
     used = sorted({diagnostic.code for diagnostic in inspection.diagnostics})
-    driver = {
-        "name": "hookline",
-        "version": __version__,
-        "rules": [{"id": code, "shortDescription": {"text": TITLES[code]}} for code in used],
-    }
+    driver = {"name": "hookline", "version": __version__, "rules": [_rule(code) for code in used]}
     results = [_result(diagnostic, used.index(diagnostic.code)) for diagnostic in inspection.diagnostics]
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -86,12 +96,37 @@ def _annotation(diagnostic: Diagnostic) -> str:
     return f"::{diagnostic.severity} {written}::{_data(message)}"
 
 
+def _log_line(diagnostic: Diagnostic) -> str:
+    """Plain text. The runner obeys ``::`` where a line begins, and its older ``##[`` anywhere in a line."""
+    return f"- {diagnostic.place}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
+
+
 def _data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _rule(code: str) -> dict[str, Any]:
+    from hookline.config.explanations import explanations  # noqa: PLC0415 - only when there is something to tell
+
+    explanation = explanations()[code]
+    examples = f"Wrong:\n\n{indent(explanation.wrong, '    ')}\n\nRight:\n\n{indent(explanation.right, '    ')}\n"
+    why = " ".join(explanation.why.split())
+    return {
+        "id": code,
+        "shortDescription": {"text": explanation.title},
+        "fullDescription": {"text": why},
+        "help": {"text": f"{why}\n\n{examples}", "markdown": f"{why}\n\n{examples}"},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _uri(file: str) -> str:
+    """Relative to the working directory, as code scanning wants it: the root of the repository; else absolute."""
+    return f"file://{quote(file)}" if file.startswith("/") else quote(file)
 
 
 def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
@@ -103,9 +138,9 @@ def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
         "message": {"text": message},
     }
     if diagnostic.file is not None:
-        location: dict[str, Any] = {"artifactLocation": {"uri": diagnostic.file}}
+        location: dict[str, Any] = {"artifactLocation": {"uri": _uri(diagnostic.file)}}
         if diagnostic.line is not None:
-            location["region"] = {"startLine": diagnostic.line, "startColumn": diagnostic.column}
+            location["region"] = {"startLine": diagnostic.line, "startColumn": diagnostic.column or 1}
         result["locations"] = [{"physicalLocation": location}]
     return result
 

@@ -1,51 +1,51 @@
-"""`hookline show`: one applied webhook."""
+"""`hookline show`: one applied webhook, or a saved plan."""
 
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
+from pathlib import Path
 
 import click
 
-from hookline.cli.applied import read_applied
+from hookline.cli.applied import find, read_applied
 from hookline.cli.document import as_yaml
-from hookline.cli.options import state_option
-from hookline.errors import HooklineError, WrongUse
-from hookline.model import Address
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.cli.options import format_option, spool_option, state_option
+from hookline.errors import WrongUse
+from hookline.relay.spool.lookup import SpoolLookup
 
 
 @click.command(
-    epilog="Example: hookline show acme/prod. Exit codes: 0 done, 1 no such webhook, 8 the state cannot be used."
+    epilog="Example: hookline show acme/prod, or: hookline show plan.json. "
+    "Exit codes: 0 done, 1 no such webhook, 5 not a plan, 8 the state cannot be used."
 )
-@click.argument("address", metavar="ORG/SANDBOX")
+@click.argument("what", metavar="ORG/SANDBOX|PLANFILE")
 @state_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A webhook file, or JSON.",
+@spool_option
+@format_option(
+    "text",
+    "json",
+    "yaml",
+    "markdown",
+    help="A webhook: text and yaml are a webhook file. A plan: text, json or markdown, as plan printed it.",
 )
-def command(address: str, state: str, form: str) -> None:
-    """Show one applied webhook, in canonical form: as a webhook file without the fields that are at their default."""
-    stored = _find(read_applied(state), address)
+def command(what: str, state: str, spool: Path, form: str) -> None:
+    """Show one applied webhook, in canonical form: as a webhook file without the fields that are at their default.
+
+    Of an existing file, which a saved plan is, what it would do. What waits for a webhook in the spool stands below
+    it as a comment.
+    """
+    if Path(what).is_file():
+        from hookline.cli.planfile import show_plan_file  # noqa: PLC0415 - a webhook is shown without planning
+
+        show_plan_file(Path(what), form)
+        return
+    if form == "markdown":
+        raise WrongUse("a webhook is not shown as markdown", hint="give --format text, json or yaml")
+    stored = find(read_applied(state), what)
     if form == "json":
         click.echo(json.dumps(stored.document, indent=2, ensure_ascii=False))
     else:
         click.echo(as_yaml(stored.document))
-
-
-def _find(snapshot: Snapshot, text: str) -> Stored:
-    try:
-        address = Address.parse(text)
-    except ValueError as wrong:
-        raise WrongUse(str(wrong), hint="`hookline list` shows every address") from wrong
-    if address in snapshot.webhooks:
-        return snapshot.webhooks[address]
-    near = get_close_matches(text, [str(known) for known in snapshot.webhooks], n=1)
-    raise HooklineError(
-        f"no webhook is applied for {text}",
-        hint=f"did you mean {near[0]}?" if near else "`hookline list` shows every address",
-    )
+        backlog = (SpoolLookup(spool).backlogs() or {}).get(stored.webhook.address)
+        if backlog is not None:
+            click.echo(f"# in the spool: {backlog.pending} pending, {backlog.dead} dead")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hookline.cli.options import config_option
+from hookline.cli.options import config_option, format_option
 from hookline.cli.reports import REPORTS
 from hookline.errors import InvalidConfiguration, WrongUse
 
@@ -14,14 +14,7 @@ from hookline.errors import InvalidConfiguration, WrongUse
 @click.command(epilog="Example: hookline validate --format github webhooks/acme")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @config_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(REPORTS)),
-    default="text",
-    show_default=True,
-    help="For people, programs, GitHub's annotations, or code scanning.",
-)
+@format_option(*REPORTS, help="For people, programs, GitHub's annotations, or code scanning.")
 def command(paths: tuple[Path, ...], config: Path, form: str) -> int:
     """Check webhook files, without any state.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from hookline.config import codes
@@ -70,11 +71,14 @@ def _check_pair(document: Any) -> Iterator[Finding]:
 def _duration_at(document: Any, path: Path) -> timedelta | None:
     """The duration at a path; None where there is none, or none that can be read (the schema says so)."""
     text = text_at(document, *path)
-    if text is None or len(text) > _LONGEST:
-        return None
+    return None if text is None or len(text) > _LONGEST else _parsed(text)
+
+
+@lru_cache(maxsize=256)  # ten thousand files use a handful of durations
+def _parsed(text: str) -> timedelta | None:
     try:
         return parse_duration(text)
-    except ValueError:
+    except ValueError:  # the schema says so
         return None
     except OverflowError:
         return timedelta.max

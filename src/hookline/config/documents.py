@@ -7,7 +7,7 @@ win. Where values stand is worked out by a second pass (`places`), which only a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -16,8 +16,8 @@ from hookline.config import codes
 from hookline.config.finding import Path, path_text, shown
 from hookline.config.names import looks_secret
 from hookline.config.place import Document, Parsed, Place, PlaceMap, Refusal
-from hookline.config.scalars import TRUTH, Ambiguous, resolve
-from hookline.config.syntax import NOT_CLOSED, in_plain_words
+from hookline.config.scalars import NUMBERS, TRUTH, Ambiguous, resolve
+from hookline.config.syntax import SHOWS_LATER, Seen, in_plain_words
 
 try:
     from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
@@ -29,51 +29,52 @@ _Event = Any
 
 MAX_DEPTH = 50
 MAX_DOCUMENT_BYTES = 1 << 20
+_SURELY_SMALL = MAX_DOCUMENT_BYTES // 4  # characters: one is at most four bytes
 
 
 def parse(text: str) -> Parsed:
     """The documents of a file, and everything in it that is refused. Reading stops at what makes the rest unsafe."""
     builder = _Builder(text)
     try:
-        for event in _events(text):
-            if not builder.take(event):
-                break
+        _feed(builder, text)
     except yaml.YAMLError as error:
-        builder.refusals.append(_syntax_error(error))
+        builder.refusals.append(_syntax_error(error, text))
     return Parsed(tuple(builder.documents), tuple(builder.refusals))
 
 
 def places(text: str) -> list[PlaceMap]:
     """Where everything stands, a map for each complete document. For a text that `parse` has read."""
     builder = _Builder(text, with_places=True)
-    try:
-        for event in _events(text):
-            if not builder.take(event):
-                break
-    except yaml.YAMLError:
-        pass  # `parse` has reported it
+    with suppress(yaml.YAMLError):  # `parse` has reported it
+        _feed(builder, text)
     return builder.places
 
 
-def _events(text: str) -> Iterator[_Event]:
+def _feed(builder: _Builder, text: str) -> None:
     parser = _Parser(text)
     try:
-        while parser.check_event():
-            yield parser.get_event()
+        for event in iter(parser.get_event, None):
+            if not builder.take(event):
+                break
     finally:
         parser.dispose()
 
 
-def _syntax_error(error: yaml.YAMLError) -> Refusal:
-    mark, problem, context = None, str(error), ""
+def _syntax_error(error: yaml.YAMLError, text: str) -> Refusal:
+    mark, begin, problem, context = None, None, str(error), ""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        begin = error.context_mark or mark
         problem, context = error.problem or "", error.context or ""
-    summary, hint = in_plain_words(problem, context)
-    if NOT_CLOSED in summary and isinstance(error, yaml.MarkedYAMLError):
-        mark = error.context_mark or mark  # where it was opened; that it stays open only shows at the end of the file
+    summary, hint = in_plain_words(problem, context, _seen(text, mark, begin))
+    if summary.endswith(SHOWS_LATER):
+        mark = begin
     place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
     return Refusal(code=codes.NOT_YAML, place=place, summary=summary, hint=hint)
+
+
+def _seen(text: str, mark: yaml.Mark | None, begin: yaml.Mark | None) -> Seen:
+    return Seen.at(text, mark.index if mark else None, begin.index if begin else None)
 
 
 class _Frame:
@@ -82,11 +83,10 @@ class _Frame:
     Of a mapping, `waiting` says that a key comes next, and `lines` are the lines of its keys.
     """
 
-    __slots__ = ("container", "key", "lines", "path", "waiting")
+    __slots__ = ("container", "key", "lines", "waiting")
 
-    def __init__(self, container: dict[Any, Any] | list[Any], path: Path) -> None:
+    def __init__(self, container: dict[Any, Any] | list[Any]) -> None:
         self.container = container
-        self.path = path
         self.key: Any = None
         self.waiting = isinstance(container, dict)
         self.lines: dict[Any, int] = {}
@@ -109,16 +109,17 @@ class _Builder:
         self._text = text
         self._with_places = with_places
         self._stack: list[_Frame] = []
-        self._begin = 0
+        self._begin = self._counted = self._bytes = 0
         self._reset()
 
     def _begin_document(self, event: _Event) -> None:
-        self._begin = event.start_mark.index
+        self._begin = self._counted = event.start_mark.index
         self._reset()
         if event.tags:
             self._refuse(codes.TAG, event, "%TAG directive", "remove it: webhook files use no tags")
 
     def _reset(self) -> None:
+        self._bytes = 0
         self._root: Any = None
         self._root_line = 1
         self._refused: set[Path] = set()
@@ -126,45 +127,42 @@ class _Builder:
 
     def take(self, event: _Event) -> bool:
         """Use one event; False when reading must stop here."""
-        if event.start_mark.index - self._begin > MAX_DOCUMENT_BYTES or self._is_long(event):
+        if event.end_mark.index - self._begin > _SURELY_SMALL and self._is_large(event.end_mark.index):
             size = f"{MAX_DOCUMENT_BYTES >> 20} MiB"
             self._refuse(codes.TOO_LARGE, event, f"document larger than {size}", "split it: one document a webhook")
             return False
-        match event:
-            case yaml.ScalarEvent():
-                self._scalar(event)
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                return self._open(event)
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                self._stack.pop()
-            case yaml.AliasEvent():
-                self._alias(event)
-            case yaml.DocumentStartEvent():
-                self._begin_document(event)
-            case yaml.DocumentEndEvent():
-                self.documents.append(Document(self._root_line, self._root, frozenset(self._refused)))
-                self.places.append(self._map)
-            case _:
-                pass
+        kind = type(event)  # compared one by one: `match` asks the classes and takes three times as long
+        if kind is yaml.ScalarEvent:
+            self._scalar(event)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            return self._open(event)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self._stack.pop()
+        elif kind is yaml.AliasEvent:
+            self._alias(event)
+        elif kind is yaml.DocumentStartEvent:
+            self._begin_document(event)
+        elif kind is yaml.DocumentEndEvent:
+            self.documents.append(Document(self._root_line, self._root, frozenset(self._refused)))
+            self.places.append(self._map)
         return True
 
-    def _is_long(self, event: _Event) -> bool:
-        length = event.end_mark.index - self._begin
-        if length * 4 <= MAX_DOCUMENT_BYTES:
-            return False
-        written = self._text[self._begin : event.end_mark.index]
-        return len(written.encode(errors="replace")) > MAX_DOCUMENT_BYTES
+    def _is_large(self, end: int) -> bool:
+        """Counted as it is read, each character once: a large document has many events."""
+        self._bytes += len(self._text[self._counted : end].encode(errors="replace"))
+        self._counted = max(end, self._counted)
+        return self._bytes > MAX_DOCUMENT_BYTES
 
     def _path(self) -> Path:
         """Where the value that comes next belongs; where a key comes next, its mapping."""
-        if not self._stack:
-            return ()
-        frame = self._stack[-1]
-        if isinstance(frame.container, list):
-            return (*frame.path, len(frame.container))
-        if frame.waiting:
-            return frame.path
-        return (*frame.path, frame.key if isinstance(frame.key, str) else _NOWHERE)
+        parts: list[str | int] = []
+        last = len(self._stack) - 1
+        for depth, frame in enumerate(self._stack):
+            if isinstance(frame.container, list):
+                parts.append(len(frame.container) - (depth < last))  # what is open is in its list already
+            elif depth < last or not frame.waiting:
+                parts.append(frame.key if isinstance(frame.key, str) else _NOWHERE)
+        return tuple(parts)
 
     def _refuse(self, code: str, event: _Event, summary: str, hint: str, *, named: bool = True) -> None:
         place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
@@ -199,10 +197,13 @@ class _Builder:
     def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
         secret = any(looks_secret(part) for part in self._path() if isinstance(part, str))
         text = '"…"' if secret else shown(value.text)
-        summary = f"plain {text[1:-1]} is {value.reading} to some readers of YAML and something else to others"
-        hint = f"quote it: {text} is a string to all of them"
+        other = "a text" if value.reading == TRUTH else "something else"
+        summary = f"{text[1:-1]} without quotes is {value.reading} to some readers of YAML, and {other} to others"
+        hint = f"quote it: {text}"
         if value.reading == TRUTH and not (self._stack and self._stack[-1].waiting):
-            hint = f"quote it, where text is meant: {text}; else write true or false"
+            hint += "; for a switch write true or false"
+        elif value.reading in NUMBERS and not secret:
+            hint += "; for a number write plain decimal digits"
         self._refuse(codes.AMBIGUOUS_SCALAR, event, summary, hint)
 
     def _key(self, event: _Event, value: Any) -> None:
@@ -247,14 +248,20 @@ class _Builder:
             self._refuse_properties(event)
         container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         if self._stack and self._stack[-1].waiting:
-            hint = "write a plain word before the colon"
-            self._refuse(codes.KEY_NOT_STRING, event, "a list or a mapping stands as a key", hint)
+            index = event.start_mark.index
+            summary, hint = "a list or a mapping stands as a key", "write a plain word before the colon"
+            if self._text[index - 1 : index + 1] == "{{":
+                summary, hint = (
+                    "braces of a template: {{ … }}",
+                    "write the value itself: this is no template",
+                )
+            self._refuse(codes.KEY_NOT_STRING, event, summary, hint)
+            if self._path():
+                self._refused.add(self._path())
             self._stack[-1].key, self._stack[-1].waiting = _Unusable(), False
-            self._stack.append(_Frame(container, self._path()))
-            return True
-        path = self._path()
-        self._put(event, container)
-        self._stack.append(_Frame(container, path))
+        else:
+            self._put(event, container)
+        self._stack.append(_Frame(container))
         return True
 
     def _put(self, event: _Event, value: Any) -> None:

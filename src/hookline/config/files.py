@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,14 @@ MAX_FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A file by the name that the user would give it, and by the path that opens it."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file as the user would name it, and what is in it."""
 
@@ -24,7 +33,7 @@ class File:
     data: bytes
 
 
-def read_files(directory: Path, paths: Sequence[Path]) -> Iterator[File | Diagnostic]:
+def find_files(directory: Path, paths: Sequence[Path]) -> list[Found | Diagnostic]:
     """The files below `paths`, or of the whole directory where none is given, sorted by their names.
 
     A directory that does not exist holds no files; a path that does not exist raises WrongUse.
@@ -35,17 +44,17 @@ def read_files(directory: Path, paths: Sequence[Path]) -> Iterator[File | Diagno
     for path in paths:
         if not os.path.lexists(path):
             raise WrongUse(f"{path} does not exist", hint="a PATH is a webhook file, or a directory of them")
-    found: dict[str, Path | Diagnostic] = {}
+    found: dict[str, Found | Diagnostic] = {}
     for path in paths or ([directory] if directory.exists() else []):
-        root = _root_of(path, directory)
-        for entry in _walk(path) if path.is_dir() else [path]:
-            if isinstance(entry, Diagnostic):
-                found.setdefault(entry.file or "", entry)
-            else:
-                found.setdefault(_name_of(entry), _refused_link(entry, root) or entry)
-    for name in sorted(found):
-        entry = found[name]
-        yield entry if isinstance(entry, Diagnostic) else _read(entry)
+        root = _root_of(path, directory).resolve()
+        inside = path.resolve().is_relative_to(root) if path.is_dir() else False
+        for entry in _walk(path, root, inside=inside) if path.is_dir() else [_checked(str(path), root)]:
+            found.setdefault(_key(entry), entry)
+    return [found[name] for name in sorted(found)]
+
+
+def _key(entry: Found | Diagnostic) -> str:
+    return entry.name if isinstance(entry, Found) else entry.file or ""
 
 
 def _root_of(path: Path, directory: Path) -> Path:
@@ -56,56 +65,71 @@ def _root_of(path: Path, directory: Path) -> Path:
     return here if path.is_dir() else here.parent
 
 
-def _walk(directory: Path) -> Iterator[Path | Diagnostic]:
+def _walk(start: Path, root: Path, *, inside: bool) -> Iterator[Found | Diagnostic]:
+    """The visible YAML files below a directory. `inside`: it lies below `root`, so that only links can leave it."""
     failed: list[OSError] = []
-    for folder, folders, names in os.walk(directory, onerror=failed.append):
+    for folder, folders, names in os.walk(start, onerror=failed.append):
         visible = [name for name in folders if not name.startswith(".")]
         # A linked directory within is met at its real place; one that leads outside must not vanish unseen.
-        links = [name for name in visible if (Path(folder) / name).is_symlink()]
-        yield from filter(None, (_refused_link(Path(folder) / name, directory) for name in links))
+        links = [name for name in visible if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114 - 10,000 of them
+        refused = (_checked(f"{folder}/{name}", root) for name in links)
+        yield from (entry for entry in refused if isinstance(entry, Diagnostic))
         folders[:] = sorted(set(visible) - set(links))
-        yield from (Path(folder) / name for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
-    yield from (_unreadable(Path(os.fsdecode(error.filename)), error) for error in failed)
+        for name in names:
+            if name.endswith(SUFFIXES) and not name.startswith("."):
+                path = f"{folder}/{name}"
+                plain = inside and not os.path.islink(path)  # noqa: PTH114 - as above
+                yield Found(_name_of(path), path) if plain else _checked(path, root)
+    yield from (_unreadable(os.fsdecode(error.filename), error) for error in failed)
 
 
-def _refused_link(path: Path, root: Path) -> Diagnostic | None:
+def _checked(path: str, root: Path) -> Found | Diagnostic:
     try:
-        target = path.resolve()
+        target = Path(path).resolve()
     except (OSError, RuntimeError):  # a loop of links; reading it tells why
-        return None
-    if target.is_relative_to(root.resolve()):
-        return None
+        return Found(_name_of(path), path)
+    if target.is_relative_to(root):
+        return Found(_name_of(path), path)
     hint = "copy the file into the configuration directory: what a link leads to is not reviewed with it"
     summary = "a symbolic link that leaves the configuration directory"
     return Diagnostic(code=codes.LINK_OUTSIDE, file=_name_of(path), summary=summary, hint=hint)
 
 
-def _read(path: Path) -> File | Diagnostic:
+def read_file(found: Found) -> File | Diagnostic:
+    """What is in a file, or why it cannot be read."""
+    path = found.path
     try:
         # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return _diagnostic(path, codes.UNREADABLE, "not a regular file", "remove it from this directory")
             if status.st_size > MAX_FILE_BYTES:
                 summary = f"{status.st_size >> 20} MiB, more than the {MAX_FILE_BYTES >> 20} MiB that are read"
                 return _diagnostic(path, codes.TOO_LARGE, summary, "split it: one file a webhook")
-            return File(_name_of(path), file.read())
+            return File(found.name, file.readall())
     except OSError as error:
         return _unreadable(path, error)
 
 
-def _unreadable(path: Path, error: OSError) -> Diagnostic:
-    return _diagnostic(path, codes.UNREADABLE, f"cannot be read: {error.strerror}", "look at its owner and its mode")
+def _unreadable(path: str, error: OSError) -> Diagnostic:
+    hint = "look at its owner and its mode"
+    if error.errno in (errno.ENOENT, errno.ELOOP):
+        linked = os.path.islink(path)  # noqa: PTH114
+        hint = "mend or remove the symbolic link" if linked else "it was there a moment ago: run this again"
+    return _diagnostic(path, codes.UNREADABLE, f"cannot be read: {error.strerror}", hint)
 
 
-def _diagnostic(path: Path, code: str, summary: str, hint: str) -> Diagnostic:
+def _diagnostic(path: str, code: str, summary: str, hint: str) -> Diagnostic:
     return Diagnostic(code=code, file=_name_of(path), summary=summary, hint=hint)
 
 
-def _name_of(path: Path) -> str:
+def _name_of(path: str) -> str:
     """Relative to the working directory where it is below it; printable, also where the file system's name is not."""
-    absolute, here = os.path.abspath(path), os.path.abspath(".")  # noqa: PTH100 - links are named, not followed
-    name = os.path.relpath(absolute, here) if absolute.startswith(here.rstrip("/") + "/") else str(path)
+    absolute, here = os.path.abspath(path), os.getcwd().rstrip("/") + "/"  # noqa: PTH100, PTH109 - links are named, not followed
+    name = absolute[len(here) :] if absolute.startswith(here) else path
+    if name.isascii() and name.isprintable():
+        return name
     name = os.fsencode(name).decode("utf-8", errors="replace")
     return "".join(char if char.isprintable() else "�" for char in name)

@@ -83,7 +83,10 @@ def _about_value(path: Path, value: str) -> Mapping[str, str]:
         return {"summary": f"{where}: the value holds {name}, which cannot be sent", "hint": hint}
     if not value:
         return {"summary": f"{where}: the value is empty", "hint": "write a value, or remove the header"}
-    return {"summary": f"{where}: the value begins or ends with a space", "hint": "remove it: receivers do"}
+    return {
+        "summary": f"{where}: the value begins or ends with a space",
+        "hint": "remove the space: receivers cut it off",
+    }
 
 
 def _on_key(code: str, path: Path, message: str, hint: str) -> Finding:

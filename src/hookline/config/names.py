@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 SECRET_WORDS = frozenset(
     [
@@ -52,6 +53,7 @@ SECRET_VALUE = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def looks_secret(name: str) -> bool:
     """Whether what goes by this name is expected to be kept secret: ``X-Api-Key``, ``access_token``, ``sig``."""
     parts = [part.lower() for part in _PARTS.findall(name)]

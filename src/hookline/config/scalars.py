@@ -16,6 +16,7 @@ Scalar = str | int | float | bool | None
 LARGEST_INTEGER = 2**53 - 1
 
 TRUTH = "true or false"
+NUMBERS = ("a number", "an octal number", "a binary or hexadecimal number")
 
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -28,6 +29,8 @@ _TRUTH_OF_1_1 = frozenset(
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?")
 _FIRST_OF_NUMBER = frozenset("0123456789-+.=")
+# Nearly every value begins with none of these, and is a string.
+_FIRST_OF_SPECIAL = _FIRST_OF_NUMBER.union(word[:1] for word in (*_WORDS, *_TRUTH_OF_1_1))
 _TOO_LONG_FOR_A_NUMBER = 400
 
 _DIFFERENT = (
@@ -50,6 +53,8 @@ class Ambiguous:
 
 def resolve(text: str) -> Scalar | Ambiguous:
     """The value of a plain scalar in every reader of YAML, or what makes it ambiguous."""
+    if text and text[0] not in _FIRST_OF_SPECIAL:
+        return text
     if text in _WORDS:
         return _WORDS[text]
     if text in _TRUTH_OF_1_1:
@@ -63,11 +68,11 @@ def _resolve_number(text: str) -> Scalar | Ambiguous:
     if len(text) <= _TOO_LONG_FOR_A_NUMBER:
         if _INTEGER.fullmatch(text):
             number = int(text, 0)
-            return number if abs(number) <= LARGEST_INTEGER else Ambiguous(text, "a number that they round")
+            return number if abs(number) <= LARGEST_INTEGER else Ambiguous(text, "a rounded number")
         if _FLOAT.fullmatch(text) and abs(number_ := float(text)) != float("inf"):
             return number_
     elif text.isdigit():
-        return Ambiguous(text, "a number that they round")
+        return Ambiguous(text, "a rounded number")
     for pattern, reading in _DIFFERENT:
         if pattern.fullmatch(text):
             return Ambiguous(text, reading)

@@ -1,5 +1,8 @@
 """The JSON Schema's judgement of a document, in plain words. The only module that knows the schema library.
 
+Importing the library takes a third of the time in which a small directory is validated, so this module is imported
+for a document that `verdict` has not accepted, and for no other.
+
 The schema is written so that every error is the one that matters: alternatives are `if`/`then`, never `oneOf`.
 `patternErrorMessage`, which editors show as well, is the text for a pattern that does not fit.
 """
@@ -7,7 +10,7 @@ The schema is written so that every error is the one that matters: alternatives 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -20,6 +23,7 @@ from jsonschema.validators import extend
 from hookline.config import codes
 from hookline.config.finding import Finding, Path, path_text, shown
 from hookline.config.names import looks_secret
+from hookline.config.verdict import compiled_pattern
 from hookline.schemas import load_schema
 
 VERSION = 1
@@ -47,7 +51,7 @@ def check(document: Any) -> list[Finding]:
         return [Finding(code=codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
     told: dict[Path, tuple[int, Finding]] = {}
     findings: list[Finding] = []
-    for error in _validator().iter_errors(document):
+    for error in validator().iter_errors(document):
         keyword = str(error.validator)
         for finding in _WORDS.get(keyword, _other)(error):
             if keyword not in _ORDER:
@@ -58,25 +62,19 @@ def check(document: Any) -> list[Finding]:
 
 
 @cache
-def _validator() -> Validator:
-    """1.0 is an integer to JSON Schema and a number to everybody who reads the file."""
+def validator() -> Validator:
+    """The library's judge. 1.0 is an integer to JSON Schema and a number to everybody who reads the file."""
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     judge = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator, validators={"pattern": _match_pattern}, type_checker=types
     )
-    validator: Validator = judge(load_schema("webhook.v1"))
-    return validator
+    made: Validator = judge(load_schema("webhook.v1"))
+    return made
 
 
 def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """As ECMA-262 reads it, which JSON Schema prescribes: `$` is the very end, not also before a last line break."""
-    if isinstance(instance, str) and not _compiled(pattern).search(instance):
+    if isinstance(instance, str) and not compiled_pattern(pattern).search(instance):
         yield ValidationError(f"does not match {pattern}")
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
 
 
 def _path(error: ValidationError) -> Path:
@@ -114,7 +112,22 @@ def _unknown_keys(error: ValidationError) -> Iterator[Finding]:
         path = (*_path(error), key)
         nearest = _nearest(key, known)
         hint = f"did you mean {shown(nearest)}?" if nearest else f"known here: {', '.join(known)}"
+        if (room := _rooms().get(key)) is not None and room != path_text(_path(error)):
+            hint = f"{key} belongs under {room}" if nearest != key else hint
         yield _finding(codes.UNKNOWN_KEY, path, f"unknown key {shown(key)}", hint, on_key=True)
+
+
+@cache
+def _rooms() -> dict[str, str]:
+    """Where keys belong that are only known deeper down: a webhook's timeout is its delivery's."""
+    rooms: dict[str, str] = {}
+    for name, schema in load_schema("webhook.v1")["properties"].items():
+        for key, inner in schema.get("properties", {}).items():
+            rooms.setdefault(key, name)
+            for deeper in inner.get("properties", {}):
+                rooms.setdefault(deeper, f"{name}.{key}")
+    top = load_schema("webhook.v1")["properties"].keys()
+    return {key: room for key, room in rooms.items() if key not in top}
 
 
 def _nearest(word: str, known: list[str]) -> str | None:
@@ -132,7 +145,8 @@ def _only_with_jwt(error: ValidationError) -> Iterator[Finding]:
 
 def _missing(error: ValidationError) -> Iterator[Finding]:
     required = error.validator_value if isinstance(error.validator_value, list) else []
-    properties = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    here = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    properties = {**_properties_at(error.absolute_path), **here}
     for key in required:
         # The library yields one error for each missing key; each names its key first.
         if key in _held(error) or not error.message.startswith(repr(key)):
@@ -140,6 +154,20 @@ def _missing(error: ValidationError) -> Iterator[Finding]:
         examples = properties.get(key, {}).get("examples", [])
         hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
         yield _finding(codes.MISSING_KEY, _path(error), f"the key {shown(key)} is missing", hint, on_key=True)
+
+
+def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
+    """The keys of the mapping at a path, also where `required` stands in a part of the schema that has none."""
+    schema: Any = load_schema("webhook.v1")
+    for part in path:
+        schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
+    properties: dict[str, Any] = schema.get("properties", {})
+    return properties
+
+
+def _example(error: ValidationError) -> str | None:
+    examples = error.schema.get("examples", []) if isinstance(error.schema, dict) else []
+    return f"for example {_as_yaml(examples[0])}" if examples else None
 
 
 def _as_yaml(value: Any) -> str:
@@ -158,13 +186,23 @@ def _wrong_type(error: ValidationError) -> Iterator[Finding]:
     if "file" in schema.get("properties", {}):
         wanted = "text or a reference" if "string" in allowed else "a reference"
         hint = _REFERENCE if "env" in schema["properties"] else "write {file: …}"
-    if "string" in allowed and isinstance(value, int | float) and _found(error) == shown(value):
-        fits = _compiled(schema.get("pattern", "")).search(shown(value))
+    if (
+        isinstance(value, str)
+        and value in ("true", "false", "1")
+        and _TYPES.keys() & {"boolean", "integer"} & {*allowed}
+    ):
+        hint = f"remove the quotes: {value}"
+    elif "string" in allowed and isinstance(value, int | float) and _found(error) == shown(value):
+        fits = compiled_pattern(schema.get("pattern", "")).search(shown(value))
         hint = f'quote it: "{shown(value)}"' if fits else f"for example {_as_yaml(schema['examples'][0])}"
     elif "array" in allowed and isinstance(value, str):
         hint = f"write a list: [{_found(error)[1:-1]}]"
+        if re.search(r"(^|\s)-", value):
+            hint = "begin each item with a dash and a space, on a line of its own below the key"
     elif value is None:
         hint = "write a value, or remove the key"
+    elif hint is None and set(allowed) != {"boolean"}:
+        hint = _example(error)
     if not error.absolute_path:
         hint = "one document a webhook, with version, organization, sandbox … as its keys; --- between two documents"
     yield _finding(codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
@@ -173,11 +211,15 @@ def _wrong_type(error: ValidationError) -> Iterator[Finding]:
 def _not_allowed(error: ValidationError) -> Iterator[Finding]:
     allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
-    nearest = _nearest(str(error.instance), [str(value) for value in allowed])
+    nearest = _nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else None
     hint = f"did you mean {nearest}?" if nearest and nearest != str(error.instance) else None
     if _path(error) == ("campaigns",):
         wanted, hint = "all, or a list of campaign ids", hint or f"write a list: [{_found(error)[1:-1]}]"
     yield _finding(codes.NOT_ALLOWED, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _is_text(error: ValidationError) -> bool:
+    return isinstance(error.instance, str)
 
 
 def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
@@ -185,9 +227,8 @@ def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
     if path[-1:] and path[-1] in _JUDGED_ELSEWHERE and path[:1] != ("campaigns",):
         return
     schema = error.schema if isinstance(error.schema, dict) else {}
-    hint = f"for example {_as_yaml(schema['examples'][0])}" if schema.get("examples") else None
     message = schema.get("patternErrorMessage", "is not written in the right form")
-    yield _finding(codes.WRONG_FORM, path, f"{message}, found {_found(error)}", hint)
+    yield _finding(codes.WRONG_FORM, path, f"{message}, found {_found(error)}", _example(error))
 
 
 def _wrong_length(error: ValidationError) -> Iterator[Finding]:
@@ -195,16 +236,17 @@ def _wrong_length(error: ValidationError) -> Iterator[Finding]:
     message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
     if error.validator == "maxLength":
         message = f"must be at most {limit} characters long, found {len(_held(error))}"
-    yield _finding(codes.WRONG_FORM, _path(error), message, None)
+    yield _finding(codes.WRONG_FORM, _path(error), message, _example(error))
 
 
 def _wrong_count(error: ValidationError) -> Iterator[Finding]:
     least = str(error.validator).startswith("min")
     bound = f"at {'least' if least else 'most'} {error.validator_value}"
     hint = _REFERENCE if "Properties" in str(error.validator) and error.validator_value == 1 else None
+    what_for = _example(error) if least and hint is None else hint
     what = "reference" if hint else "item" if error.validator_value == 1 else "items"
     message = f"must hold {bound} {what}, found {len(_held(error))}"
-    yield _finding(codes.OUT_OF_RANGE, _path(error), message, hint)
+    yield _finding(codes.OUT_OF_RANGE, _path(error), message, what_for)
 
 
 def _repeated(error: ValidationError) -> Iterator[Finding]:

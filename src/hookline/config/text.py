@@ -12,10 +12,11 @@ from hookline.config import codes
 from hookline.config.names import SECRET_VALUE, SECRET_WORDS
 from hookline.config.place import Place, Refusal
 
-# Besides the control characters: what YAML 1.1 takes for a line break and 1.2 does not (NEL, LS, PS), and what
-# changes the order in which a reviewer sees the text (https://trojansource.codes).
+# Besides the control characters: what YAML 1.1 takes for a line break and 1.2 does not (NEL, LS, PS), what nobody
+# sees within a name (soft hyphen, zero-width space, word joiner), and what changes the order in which a reviewer sees
+# the text (https://trojansource.codes).
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
 )
 _LONGEST_EXCERPT = 160
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")

@@ -37,7 +37,9 @@ def differences(before: Document, after: Document) -> tuple[FieldChange, ...]:
 
 def _with_sections(document: Document) -> dict[str, Any]:
     full = {**_SECTIONS, **document}
-    return {**full, "delivery": {**_DELIVERY_SECTIONS, **full["delivery"]}}
+    delivery = full["delivery"]
+    # A saved plan's documents are shown before anybody knows whether they are webhooks.
+    return {**full, "delivery": {**_DELIVERY_SECTIONS, **delivery}} if isinstance(delivery, Mapping) else full
 
 
 def _field(old: Document, new: Document, path: Sequence[Any]) -> tuple[str, ...]:

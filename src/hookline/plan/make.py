@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hookline.canonical import canonical_json, digest, write_webhook
 from hookline.model import Address, Declared, Desired, Webhook
@@ -22,7 +22,7 @@ def make_plan(
     `pending` counts undelivered events by address, None when no spool was looked at.
     """
     gone = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
-    judgements = judge_deletions(gone, stored, desired, brakes)
+    judgements = judge_deletions(gone, stored, len(desired.webhooks), brakes)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
     changes = [
         _delete(address, stored.webhooks[address], judgements[address], counts.get(address)) for address in gone
@@ -41,7 +41,7 @@ def make_plan(
         changes=tuple(changes),
         unchanged=unchanged,
         fingerprint=fingerprint(changes),
-        renames=tuple(_renames(changes)),
+        renames=possible_renames(changes),
     )
 
 
@@ -96,8 +96,12 @@ def _sorted(document: Document) -> Document:
     return plain
 
 
-def _renames(changes: Iterable[Change]) -> Iterable[Rename]:
+def possible_renames(changes: Sequence[Change]) -> tuple[Rename, ...]:
     """Deletions and creations of equal content, paired in the order of their addresses, each once."""
+    return tuple(_renames(changes))
+
+
+def _renames(changes: Sequence[Change]) -> Iterator[Rename]:
     created: dict[str, list[Address]] = {}
     for change in changes:
         if change.action is Action.CREATE and change.after is not None:

@@ -1,4 +1,7 @@
-"""A plan for people: what could hurt comes first. Rows with a tone; the command line gives tones their colour."""
+"""A plan for people: what could hurt comes first. Rows with a tone; the command line gives tones their colour.
+
+Many creations are folded: what is new harms nothing that there is, and a first apply of thousands must stay readable.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ class Row:
     tone: Tone = Tone.PLAIN
 
 
+MANY_CREATED = 3
+"""More creations than this have one line each."""
 _SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 # Fields that have a value when they are not set; all others then have none.
 _DEFAULTED = (
@@ -42,17 +47,30 @@ _DEFAULTED = (
 )
 
 
-def render_text(plan: Plan) -> tuple[Row, ...]:
-    """Deletions, then what is blocked, updates field by field, creations; renames; one line that sums it up."""
-    rows = [row for change in sorted(plan.changes, key=_rank) for row in _rows(change)]
-    rows += [
-        Row(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
-        for rename in plan.renames
-    ]
+def render_text(plan: Plan, *, verbose: bool = False) -> tuple[Row, ...]:
+    """Deletions, then what is blocked, updates field by field, creations; renames; one line that sums it up.
+
+    With `verbose` every creation is shown field by field, however many there are.
+    """
+    folded = not verbose and plan.count(Action.CREATE) > MANY_CREATED
+    rows = [row for change in in_order(plan) for row in change_rows(change, folded=folded)]
+    rows += rename_rows(plan)
     if rows:
         rows.append(Row(""))
     rows.append(Row(summary(plan)))
     return tuple(Row(printable(row.text), row.tone) for row in rows)
+
+
+def in_order(plan: Plan) -> list[Change]:
+    """The changes as they are shown: by what they could harm, then by address."""
+    return sorted(plan.changes, key=lambda change: (_rank(change), change.address))
+
+
+def rename_rows(plan: Plan) -> list[Row]:
+    return [
+        Row(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
+        for rename in plan.renames
+    ]
 
 
 def summary(plan: Plan) -> str:
@@ -71,9 +89,13 @@ def _rank(change: Change) -> int:
     return {Action.DELETE: 0, Action.UPDATE: 2, Action.CREATE: 3}[change.action]
 
 
-def _rows(change: Change) -> Iterator[Row]:
+def change_rows(change: Change, *, folded: bool) -> Iterator[Row]:
+    """The rows of one change, not made printable yet; a creation in one row where it is `folded`."""
     tone = Tone.BLOCKED if change.blocked else Tone(change.action)
     place = f"  ({change.source.file}:{change.source.line})" if change.source else ""
+    if folded and change.action is Action.CREATE:
+        yield Row(f"{_SYMBOLS[change.action]} {change.address}  {_in_short(change.after or {})}{place}", tone)
+        return
     yield Row(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
     match change.action:
         case Action.DELETE:
@@ -97,6 +119,13 @@ def _deletion(change: Change) -> Iterator[Row]:
         yield Row(f"    blocked: {change.blocked}", Tone.BLOCKED)
     if change.lifted:
         yield Row(f"    {change.lifted}", Tone.NOTE)
+
+
+def _in_short(document: Mapping[str, Any]) -> str:
+    """Name, channels and URL of a document that may, in a plan from elsewhere, have any shape."""
+    channels = document.get("channels")
+    joined = "+".join(map(str, channels)) if isinstance(channels, list) else _value(channels)
+    return f"{_value(document.get('name'))}, {joined}, {_value(document.get('url'))}"
 
 
 def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """The brakes on deletions: a run that deletes more than anyone is likely to mean is stopped before it starts.
 
-A brake looks at what would be deleted, what is stored and what is desired; the command line lifts it, for one
+A brake looks at what would be deleted, what is stored and what would be left; the command line lifts it, for one
 address or up to a number, never as a whole.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hookline.model import Address, Desired
+from hookline.model import Address
 from hookline.state.snapshot import Snapshot
 
 MANY = 10
@@ -38,16 +38,16 @@ class Judgement:
 
 
 def judge_deletions(
-    deleted: frozenset[Address], stored: Snapshot, desired: Desired, brakes: Brakes
+    deleted: frozenset[Address], stored: Snapshot, left: int, brakes: Brakes
 ) -> Mapping[Address, Judgement]:
-    """A judgement for every address that would be deleted."""
-    mass = _mass_deletion(len(deleted), len(stored.webhooks), len(desired.webhooks))
+    """A judgement for every address that would be deleted; `left` counts the webhooks that there would be then."""
+    mass = _mass_deletion(len(deleted), len(stored.webhooks), left)
     return {address: _judge(address, mass, len(deleted), stored, brakes) for address in deleted}
 
 
-def _mass_deletion(deleted: int, stored: int, desired: int) -> str | None:
-    if desired == 0:
-        return "no webhook file is left in the configuration directory"
+def _mass_deletion(deleted: int, stored: int, left: int) -> str | None:
+    if left == 0:
+        return "no webhook would be left"
     if stored >= MANY and deleted > SHARE * stored:
         return f"{deleted} of {stored} webhooks would be deleted, more than {SHARE:.0%}"
     return None

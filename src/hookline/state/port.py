@@ -15,7 +15,8 @@ from hookline.state.snapshot import Snapshot
 class Entry:
     """One apply, as history keeps it. `changes` is the plan's list of changes, in its JSON form.
 
-    `at` knows its time zone. `lifted` names the brakes that were lifted for this apply, a sentence each.
+    `at` knows its time zone. `lifted` names the brakes that were lifted for this apply, a sentence each. `note` says
+    what an apply was that did not come from webhook files (``rollback to 3``).
     """
 
     at: datetime
@@ -25,10 +26,20 @@ class Entry:
     fingerprint: str
     changes: tuple[Mapping[str, Any], ...]
     lifted: tuple[str, ...] = ()
+    note: str | None = None
 
     def __post_init__(self) -> None:
         if self.at.tzinfo is None:
             raise ValueError("the time of an apply needs its time zone")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry in its place in history. `hash` seals it and all before it (state.chain)."""
+
+    serial: int
+    entry: Entry
+    hash: str
 
 
 class StateStore(Protocol):
@@ -42,6 +53,10 @@ class StateStore(Protocol):
 
     def version(self) -> tuple[str | None, int]:
         """Lineage and serial alone; the relay asks every second. Raises StateUnusable like `read`."""
+        ...
+
+    def history(self) -> tuple[Record, ...]:
+        """Every apply, the oldest first; empty when there is no state. Raises StateUnusable like `read`."""
         ...
 
     def commit(self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: Entry) -> Snapshot:

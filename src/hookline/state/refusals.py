@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hookline.errors import HooklineError, Stale, StateUnusable
+from hookline.state.chain import as_text
+from hookline.state.holder import holder
+from hookline.state.port import Entry
 from hookline.state.snapshot import Snapshot
 
 _BACKUP = "restore the file from a backup; hookline never rebuilds a state by itself"
@@ -27,18 +30,32 @@ def foreign(path: Path) -> StateUnusable:
     )
 
 
-def moved(what: str) -> Stale:
-    return Stale(what, hint="nothing was changed; plan again, and apply what that shows")
+def unreplayable(state: str, what: str) -> StateUnusable:
+    """`state` is what the user calls it: a path or an address."""
+    return StateUnusable(f"the state {state} is damaged: {what}", hint=_BACKUP)
 
 
-def refuse_stale(path: Path, base: Snapshot, lineage: str, serial: int) -> None:
-    """Raise Stale unless `base` is still what is stored."""
+def moved(what: str, winner: Entry | None = None) -> Stale:
+    """`winner` is the apply that came first, where history still knows it."""
+    by = f", applied by {described(winner)}" if winner else ""
+    return Stale(f"{what}{by}", hint="nothing was changed; plan again, and apply what that shows")
+
+
+def described(entry: Entry) -> str:
+    """Who, when and at which commit: as a message names an apply."""
+    commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
+    return f"{entry.who} on {as_text(entry.at)}{commit}"
+
+
+def refuse_stale(path: Path, base: Snapshot, lineage: str, serial: int, winner: Entry | None) -> None:
+    """Raise Stale unless `base` is still what is stored. `winner` is the last apply."""
     if base.lineage is None:
-        raise moved(f"the state {path} was made by another apply meanwhile (now serial {serial})")
+        raise moved(f"the state {path} was made meanwhile (now serial {serial})", winner)
     if base.lineage != lineage:
         raise moved(f"{path} holds another state by now (lineage {lineage}; this was planned on {base.lineage})")
     if base.serial != serial:
-        raise moved(f"the state {path} has moved: this was planned on serial {base.serial}, now it is at {serial}")
+        what = f"the state {path} has moved: this was planned on serial {base.serial}, now it is at {serial}"
+        raise moved(what, winner)
 
 
 def from_sqlite(path: Path, result: str, text: str) -> HooklineError:
@@ -50,8 +67,10 @@ def from_sqlite(path: Path, result: str, text: str) -> HooklineError:
         )
     match result.split("_")[1:2]:
         case ["BUSY" | "LOCKED"]:
+            process = holder(path)
+            by = "another process" if process is None else f"another process ({process})"
             return StateUnusable(
-                f"the state {path} is locked by another process",
+                f"the state {path} is locked by {by}",
                 hint="another apply is at work: wait for it, or give --lock-timeout 30s",
             )
         case ["NOTADB"]:

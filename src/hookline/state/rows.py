@@ -3,34 +3,84 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import UTC
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
 
 from hookline.canonical import canonical_json
 from hookline.model import Address
-from hookline.state.port import Entry
+from hookline.state.chain import as_text, beginning, seal
+from hookline.state.port import Entry, Record
 from hookline.state.snapshot import Stored
 
-HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str]
+EntryRow = tuple[int, str, str, str | None, str | None, str, str, str]
+HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
 
 
-def history_row(serial: int, entry: Entry) -> HistoryRow:
+def history_row(record: Record) -> HistoryRow:
     """The columns of `history`, in their order. Times are UTC, ISO 8601, to the millisecond."""
-    at = entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    entry = record.entry
     return (
-        serial,
-        at,
+        record.serial,
+        as_text(entry.at),
         entry.who,
         entry.commit,
         entry.branch,
         entry.fingerprint,
         json_text(entry.changes),
         json_text(entry.lifted),
+        entry.note,
+        record.hash,
     )
 
 
 def json_text(value: object) -> str:
     return canonical_json(value).decode()
+
+
+def read_history(rows: Iterable[HistoryRow]) -> tuple[Record, ...]:
+    """Raises ValueError naming the entry that cannot be read."""
+    return tuple(Record(row[0], _read_entry(row[:8], row[8]), row[9]) for row in rows)
+
+
+def seal_history(lineage: str, rows: Iterable[EntryRow]) -> Iterator[Record]:
+    """Entries that were written before there was a chain, sealed in the order in which they are given."""
+    previous = beginning(lineage)
+    for row in rows:
+        entry = _read_entry(row)
+        previous = seal(previous, row[0], entry)
+        yield Record(row[0], entry, previous)
+
+
+def _read_entry(row: EntryRow, note: str | None = None) -> Entry:
+    serial, at, who, commit, branch, fingerprint, changes, lifted = row
+    try:
+        return Entry(
+            at=datetime.fromisoformat(at),
+            who=who,
+            commit=commit,
+            branch=branch,
+            fingerprint=fingerprint,
+            changes=_changes(json.loads(changes)),
+            lifted=tuple(json.loads(lifted)),
+            note=note,
+        )
+    except (TypeError, ValueError, RecursionError) as broken:
+        raise ValueError(f"the history entry of serial {serial} cannot be read") from broken
+
+
+def _changes(changes: object) -> tuple[dict[str, Any], ...]:
+    """What every reader of history relies on; the documents are `state.replay`'s to judge."""
+    if not isinstance(changes, list) or not all(_is_change(change) for change in changes):
+        raise ValueError("not a list of changes")
+    return tuple(changes)
+
+
+def _is_change(change: object) -> bool:
+    if not isinstance(change, dict) or not isinstance(change.get("fields", []), list):
+        return False
+    named = isinstance(change.get("address"), str) and isinstance(change.get("action"), str)
+    return named and all(isinstance(field, dict) and "path" in field for field in change.get("fields", []))
 
 
 def read_webhooks(rows: Iterable[tuple[str, str, str]]) -> dict[Address, Stored]:

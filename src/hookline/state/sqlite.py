@@ -6,6 +6,7 @@ beside it. The file comes into being whole, so nobody ever meets one that is hal
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,12 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from hookline.errors import Stale, StateUnusable
+from hookline.errors import HooklineError, Stale, StateUnusable
 from hookline.model import Address
+from hookline.state.chain import beginning, seal
 from hookline.state.files import is_there, place
-from hookline.state.port import Entry
+from hookline.state.migrating import ENTRY_COLUMNS, keep_copy, migrate
+from hookline.state.port import Entry, Record
 from hookline.state.refusals import damaged, foreign, from_sqlite, moved, newer, refuse_stale
-from hookline.state.rows import history_row, json_text, read_webhooks
+from hookline.state.rows import history_row, json_text, read_history, read_webhooks, seal_history
 from hookline.state.schema import APPLICATION_ID, FORMAT, TABLES
 from hookline.state.snapshot import EMPTY, Snapshot
 
@@ -26,6 +29,8 @@ from hookline.state.snapshot import EMPTY, Snapshot
 PATIENCE = timedelta(seconds=5)
 
 Written = Mapping[Address, Mapping[str, Any] | None]
+
+_log = logging.getLogger(__name__)
 
 
 class SqliteStore:
@@ -52,10 +57,8 @@ class SqliteStore:
             return EMPTY
         with self._translated(), closing(self._open_to_read()) as connection:
             connection.execute("BEGIN")
-            lineage, serial = self._version(connection)
-            (verdict,) = connection.execute("PRAGMA quick_check('webhooks')").fetchone()
-            if verdict != "ok":
-                raise damaged(self._path, verdict)
+            lineage, serial, _ = self._meta(connection)
+            self._check(connection, "webhooks")
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
             return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
 
@@ -63,20 +66,41 @@ class SqliteStore:
         if not is_there(self._path):
             return EMPTY.lineage, EMPTY.serial
         with self._translated(), closing(self._open_to_read()) as connection:
-            return self._version(connection)
+            lineage, serial, _ = self._meta(connection)
+            return lineage, serial
+
+    def history(self) -> tuple[Record, ...]:
+        if not is_there(self._path):
+            return ()
+        with self._translated(), closing(self._open_to_read()) as connection:
+            connection.execute("BEGIN")
+            lineage, _, written_in = self._meta(connection)
+            self._check(connection, "history")
+            if written_in == 1:
+                return tuple(seal_history(lineage, connection.execute(f"SELECT {ENTRY_COLUMNS} {_IN_ORDER}")))
+            return read_history(connection.execute(f"SELECT * {_IN_ORDER}"))
 
     def commit(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
         if not is_there(self._path):
             return self._make(base, written, entry)
+        copy = None
         with self._translated(), closing(self._open("rw", self._lock_timeout)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            lineage, serial = self._version(connection)
-            refuse_stale(self._path, base, lineage, serial)
+            lineage, serial, written_in = self._meta(connection)
+            if (base.lineage, base.serial) != (lineage, serial):
+                refuse_stale(self._path, base, lineage, serial, self._last_apply())
+            if written_in < FORMAT:
+                copy = keep_copy(connection, self._path, written_in)
+                migrate(connection, lineage)
             snapshot = base.after(lineage, written)
             _write(connection, snapshot, written, entry)
             # The lock is ours by now: what is left to wait for are readers, and they are quick.
             connection.execute(f"PRAGMA busy_timeout = {int(self._patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
+        if copy is not None:
+            _log.warning(
+                "The state %s is of format %d now; as it was before, it is kept in %s.", self._path, FORMAT, copy
+            )
         return snapshot
 
     def _make(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
@@ -89,7 +113,7 @@ class SqliteStore:
         try:
             place(self._path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
-            raise moved(f"another apply has just made the state {self._path}") from lost
+            raise moved(f"the state {self._path} has just been made", self._last_apply()) from lost
         except OSError as failed:
             raise StateUnusable(
                 f"the state {self._path} cannot be made: {failed.strerror}",
@@ -132,14 +156,28 @@ class SqliteStore:
         if found != APPLICATION_ID:
             raise foreign(self._path)
 
-    def _version(self, connection: sqlite3.Connection) -> tuple[str, int]:
+    def _meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
+        """Lineage, serial and format."""
         row = connection.execute("SELECT format FROM meta").fetchone()
         if row is None or row[0] < 1:
             raise damaged(self._path, "it does not say in which format it is")
         if row[0] > FORMAT:
             raise newer(self._path, row[0], FORMAT)
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
-        return lineage, serial
+        return lineage, serial, row[0]
+
+    def _check(self, connection: sqlite3.Connection, table: Literal["webhooks", "history"]) -> None:
+        (verdict,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+        if verdict != "ok":
+            raise damaged(self._path, verdict)
+
+    def _last_apply(self) -> Entry | None:
+        """To say who came first; where that cannot be read, a message does without."""
+        try:
+            records = self.history()
+        except HooklineError:
+            return None
+        return records[-1].entry if records else None
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -149,6 +187,9 @@ class SqliteStore:
             raise from_sqlite(self._path, _result(error), str(error)) from error
         except ValueError as error:
             raise damaged(self._path, str(error)) from error
+
+
+_IN_ORDER = "FROM history ORDER BY serial"
 
 
 def _result(error: sqlite3.Error) -> str:
@@ -165,7 +206,10 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Written,
             row = (*key, json_text(document), snapshot.serial)
             connection.execute("INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?)", row)
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
-    connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", history_row(snapshot.serial, entry))
+    last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()
+    previous = last[0] if last else beginning(str(snapshot.lineage))
+    record = Record(snapshot.serial, entry, seal(previous, snapshot.serial, entry))
+    connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
 
 
 def _first_image(snapshot: Snapshot, written: Written, entry: Entry) -> bytes:

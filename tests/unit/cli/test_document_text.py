@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.cli.document import as_yaml
+from hookline.cli.document import as_yaml, as_yaml_list
 
 texts = st.text(max_size=12) | st.sampled_from(
     ["no", "On", "010", "12:30:00", "null", "~", "a: b", "a #b", "- a", "a:"]
 )
-scalars = texts | st.integers() | st.booleans() | st.none()
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+scalars = texts | st.text(st.sampled_from("ab \n\t:#"), max_size=12) | numbers | st.booleans() | st.none()
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
 
 
@@ -52,7 +54,35 @@ campaigns: ["no", c-1]"""
     assert expected == as_yaml(document)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one\ntwo", "name: |-\n  one\n  two"),
+        ("one\n\n  two: #\n", "name: |\n  one\n\n    two: #\n"[:-1]),
+        ("one\n", r'name: "one\n"'),
+        (" one\ntwo", r'name: " one\ntwo"'),
+        ("one \ntwo", r'name: "one \ntwo"'),
+        ("one\n\u202etwo", r'name: "one\n\u202etwo"'),
+    ],
+)
+def test_several_lines_read_as_lines(text: str, expected: str) -> None:
+    """Text of several lines stands as it is; where that would hide a space or a character, it is quoted."""
+    assert expected == as_yaml({"name": text})
+
+
+def test_numbers_are_numbers_to_every_reader() -> None:
+    """A number without a point before its exponent is text to YAML 1.1, so it gets one."""
+    assert "a: 1.0e+22\nb: 0.5\nc: 1.5e-07" == as_yaml({"a": 1e22, "b": 0.5, "c": 1.5e-7})
+
+
+def test_list_has_an_entry_a_line() -> None:
+    """A list of documents is one line each, and one line when it is empty."""
+    assert "- {a: 1}\n- {a: two}" == as_yaml_list([{"a": 1}, {"a": "two"}])
+    assert "[]" == as_yaml_list([])
+
+
 @settings(deadline=None)
+@example({"k" * 2000: {"j" * 2000: [{"i" * 2000: "v"}]}})
 @given(st.dictionaries(texts.filter(bool), values, min_size=1, max_size=4))
 def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
     """Whatever a document holds, YAML reads the text back as that document."""

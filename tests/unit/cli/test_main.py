@@ -28,10 +28,9 @@ def every_command() -> Iterator[tuple[str, click.Command]]:
 def test_every_command_explains_itself(name: str, command: click.Command) -> None:
     """Help has a sentence, an example that names the command, and a text for each option."""
     assert command.help
-    assert f"Example: hookline {name}" in (command.epilog or "").replace("\n", " ") or isinstance(
-        command, click.Group
-    )
-    assert "Example:" in (command.epilog or "")
+    example = (command.epilog or "").replace("\n", " ")
+    assert "Example" in example
+    assert f"hookline {name}" in example
     assert [] == [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
 
 

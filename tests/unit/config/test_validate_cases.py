@@ -2,68 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hookline.cli.main import main
-from hookline.config import inspect
 from hookline.config.codes import TITLES
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "validate").iterdir())
 
-VALID = """\
-version: 1
-organization: 1234567890ABCDEF@AdobeOrg
-sandbox: prod
-name: Feedback
-channels: [email]
-url: https://hooks.acme.example/feedback
-campaigns: all
-"""
 
-
-def _named_pipe(folder: Path) -> None:
-    os.mkfifo(folder / "pipe.yaml")
-
-
-def _large_document(folder: Path) -> None:
-    (folder / "large.yaml").write_text(VALID + f"description: {'a' * (1 << 20)}\n")
-
-
-def _link_outside(folder: Path) -> None:
-    (folder.parent / "outside.yaml").write_text(VALID)
-    (folder / "link.yaml").symlink_to(folder.parent / "outside.yaml")
-
-
-# What a repository cannot hold, or should not.
-BUILT: dict[str, Callable[[Path], None]] = {"HL001": _named_pipe, "HL005": _large_document, "HL015": _link_outside}
+def build(case: Path, directory: Path) -> None:
+    """Copy a case, and make what its generate.json lists: what a repository cannot hold, or should not."""
+    shutil.copytree(case, directory, dirs_exist_ok=True)
+    for one in json.loads((case / "generate.json").read_text()):
+        path = directory / one["file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match one:
+            case {"link": target}:
+                path.symlink_to(target)
+            case {"pipe": True}:
+                os.mkfifo(path)
+            case {"size": size}:
+                with path.open("wb") as file:
+                    file.truncate(size)
+            case _:
+                middle = one.get("repeat", "") * one.get("times", 1)
+                path.write_text(one.get("before", "") + middle + one.get("after", ""), encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case(case: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_case(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Validating the case's directory prints what its expected.txt says, and ends with that exit code."""
-    monkeypatch.chdir(case)
+    if (case / "generate.json").exists():
+        build(case, tmp_path)
+        monkeypatch.chdir(tmp_path)
+    else:
+        monkeypatch.chdir(case)
     code = main(["validate"])
     assert (case / "expected.txt").read_text(encoding="utf-8") == f"{capsys.readouterr().out}exit {code}\n"
 
 
-@pytest.mark.parametrize("code", BUILT)
-def test_built_case(code: str, tmp_path: Path) -> None:
-    """What only a file system can hold is found too, and is the only finding."""
-    folder = tmp_path / "webhooks"
-    folder.mkdir()
-    BUILT[code](folder)
-    assert [code] == [diagnostic.code for diagnostic in inspect(folder).diagnostics]
+def test_a_hundred_broken_files() -> None:
+    """There are at least a hundred broken files among the cases, each named by a finding."""
+    places = (
+        (case.name, line.split(": error[", 1)[0].split(":")[0])
+        for case in CASES
+        for line in (case / "expected.txt").read_text(encoding="utf-8").splitlines()
+        if re.match(r"webhooks/\S+: error\[", line)
+    )
+    assert len(set(places)) >= 100
 
 
 def test_every_code_is_met() -> None:
     """Every code of the table is reached by a case, and no case shows a code that is not in the table."""
-    shown = {code for case in CASES for code in re.findall(r"error\[(HL\d+)\]", (case / "expected.txt").read_text())}
-    assert set(TITLES) == shown | set(BUILT)
+    shown = {
+        code
+        for case in CASES
+        for code in re.findall(r"error\[(HL\d+)\]", (case / "expected.txt").read_text(encoding="utf-8"))
+    }
+    assert set(TITLES) == shown
 
 
 def test_no_case_shows_a_secret() -> None:

@@ -1,14 +1,15 @@
-"""Every folder of tests/cases/plan is a case: a state, what is desired, and the plan as text and as JSON.
+"""Every folder of tests/cases/plan is a case: a state, what is desired, and the plan as text, JSON and Markdown.
 
 A case holds `state.json` ({"lineage", "serial", "webhooks": [document]}; absent: nothing applied yet), either
 `webhooks/` (files as users write them) or `desired.json` ([{"file", "line", "document"}]), `options.json` where
-something was given on the command line, and what comes out: `expected.txt` and `expected.json`.
+something was given on the command line, and what comes out: `expected.txt`, `expected.json` and `expected.md`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from hookline.model import Address, Declared, Desired, Source
 from hookline.plan.changes import Plan
 from hookline.plan.make import make_plan
 from hookline.plan.render_json import plan_document
+from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
 from hookline.plan.safety import Brakes
+from hookline.plan.saved import read_plan
 from hookline.schemas import load_schema
 from hookline.state.snapshot import EMPTY, Snapshot, Stored
 
@@ -89,6 +92,18 @@ def test_json(case: Path) -> None:
     assert (case / "expected.json").read_text() == json_of(plan_of(case))
 
 
+def test_markdown(case: Path) -> None:
+    """The plan as a comment is the case's, to the letter."""
+    assert (case / "expected.md").read_text() == render_markdown(plan_of(case))
+
+
+def test_read_back(case: Path) -> None:
+    """The plan read back from its JSON is the same plan, but for what was lifted, which a saved plan cannot say."""
+    plan = plan_of(case)
+    changes = tuple(replace(change, lifted=None) for change in plan.changes)
+    assert replace(plan, changes=changes) == read_plan(json_of(plan).encode(), "plan.json")
+
+
 def test_schema(case: Path) -> None:
     """The plan as JSON holds to the published schema."""
     schema = load_schema("plan.v1")
@@ -103,3 +118,4 @@ if __name__ == "__main__":
         result = plan_of(folder)
         (folder / "expected.txt").write_text(text_of(result))
         (folder / "expected.json").write_text(json_of(result))
+        (folder / "expected.md").write_text(render_markdown(result))

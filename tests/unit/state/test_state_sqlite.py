@@ -149,15 +149,18 @@ def test_place_without_write_access(read_only_directory: Path) -> None:
 
 
 def test_history_of_every_commit(path: Path, stored: Snapshot) -> None:
-    """Each commit leaves a row: serial, time in UTC, who, commit, branch, fingerprint, changes, brakes lifted."""
-    store_at(path).commit(stored, {PROD: document(1)}, entry(who="bob", commit=None, branch=None, lifted=()))
+    """Each commit leaves a row: serial, time (UTC), who, commit, branch, fingerprint, changes, lifted, note, seal."""
+    store_at(path).commit(
+        stored, {PROD: document(1)}, entry(who="bob", commit=None, branch=None, lifted=(), note="n")
+    )
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT * FROM history ORDER BY serial").fetchall()
     changes = '[{"action":"create","address":"acme/prod"}]'
-    time_in_utc = "2026-11-03T09:30:00.000Z"
+    at = "2026-11-03T09:30:00.000Z"
+    first, second = store_at(path).history()
     assert rows == [
-        (1, time_in_utc, "ada", "c0ffee", "main", "sha256:0", changes, '["acme/prod: protected"]'),
-        (2, time_in_utc, "bob", None, None, "sha256:0", changes, "[]"),
+        (1, at, "ada", "c0ffee", "main", "sha256:0", changes, '["acme/prod: protected"]', None, first.hash),
+        (2, at, "bob", None, None, "sha256:0", changes, "[]", "n", second.hash),
     ]
 
 
@@ -209,7 +212,7 @@ def _foreign_database(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
-    change(path, "UPDATE meta SET format = 2", "ALTER TABLE meta RENAME COLUMN lineage TO line")
+    change(path, "UPDATE meta SET format = 3", "ALTER TABLE meta RENAME COLUMN lineage TO line")
 
 
 def _truncated(path: Path) -> None:
@@ -246,7 +249,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "directory": (_directory, "is not a file"),
     "dangling link": (_dangling_link, "is a link to nowhere"),
     "foreign database": (_foreign_database, "not a state of hookline"),
-    "newer format": (_newer, r"newer hookline \(format 2; this one reads 1\)"),
+    "newer format": (_newer, r"newer hookline \(format 3; this one reads 2\)"),
     "truncated": (_truncated, "is damaged"),
     "no meta row": (_without_meta, "is damaged"),
     "no table": (_without_table, "is damaged"),
@@ -298,7 +301,7 @@ def test_locked_by_another_apply(path: Path, stored: Snapshot) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        with pytest.raises(StateUnusable, match="is locked by another process") as refused:
+        with pytest.raises(StateUnusable, match=f"is locked by another process .{os.getpid()}") as refused:
             store_at(path, patience=30).commit(stored, {PROD: document(1)}, entry())
         assert time.monotonic() - began < 10
         assert "--lock-timeout" in str(refused.value.hint)

@@ -1,16 +1,26 @@
-"""What a dry run asks of a spool, without holding it: positions, and which deliveries are known."""
+"""What other commands ask of a spool without holding it: positions, known deliveries, and what waits for whom."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
+from hookline.model import Address
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.database import FILE, open_existing
 
 _POSITIONS = "SELECT name, line, offset, device, inode, head_length, head_hash FROM position"
+# Each count is answered from a partial index alone, so that a long backlog takes no longer than its index.
+_BACKLOGS = """
+SELECT organization, sandbox,
+  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.due IS NULL AND d.webhook = w.n),
+  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.due IS NOT NULL AND d.webhook = w.n),
+  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
+FROM webhook w
+"""
 
 
 def read_positions(connection: sqlite3.Connection) -> list[Position]:
@@ -19,6 +29,13 @@ def read_positions(connection: sqlite3.Connection) -> list[Position]:
         Position(name=name, line=line, offset=offset, device=device, inode=inode, head_length=length, head_hash=head)
         for name, line, offset, device, inode, length, head in connection.execute(_POSITIONS)
     ]
+
+
+class Backlog(NamedTuple):
+    """Of one webhook: how many deliveries wait in the spool, and how many are dead letters."""
+
+    pending: int = 0
+    dead: int = 0
 
 
 class SpoolLookup:
@@ -33,6 +50,16 @@ class SpoolLookup:
             return []
         with closing(open_existing(self._directory)) as connection:
             return read_positions(connection)
+
+    def backlogs(self) -> Mapping[Address, Backlog] | None:
+        """The webhooks that have something in the spool. None when there is no spool."""
+        if not self._exists():
+            return None
+        with closing(open_existing(self._directory)) as connection:
+            return {
+                Address(organization, sandbox): Backlog(fresh + due, dead)
+                for organization, sandbox, fresh, due, dead in connection.execute(_BACKLOGS)
+            }
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         """Those of the ids that are pending, dead, or were delivered after that Unix time."""

@@ -50,7 +50,7 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_fresh ON delivery (webhook, seq) WHERE state = 0 AND due IS NULL;
 CREATE INDEX delivery_due ON delivery (webhook, due) WHERE state = 0 AND due IS NOT NULL;
 CREATE INDEX delivery_order ON delivery (order_key, seq) WHERE state = 0 AND order_key IS NOT NULL;
-CREATE INDEX delivery_dead ON delivery (settled) WHERE state = 2;
+CREATE INDEX delivery_dead ON delivery (webhook, settled) WHERE state = 2;
 CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
 
 -- Lines, or events of a line, that could not be read. `data` is the line, or the beginning of an endless one;

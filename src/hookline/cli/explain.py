@@ -1,0 +1,48 @@
+"""`hookline explain`: what a code means, why it is refused, and the way out."""
+
+from __future__ import annotations
+
+from textwrap import fill, indent
+
+import click
+
+from hookline.config.codes import TITLES
+from hookline.config.explanations import Explanation, explanations, find_code, nearest_codes
+from hookline.errors import WrongUse
+
+_WIDTH = 100
+
+
+@click.command(epilog="Example: hookline explain HL012")
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Explain a code that validate or plan has printed.
+
+    Tells what CODE means, why it is refused, and shows an example of the mistake and of the way out. Without CODE:
+    all of them, a line each.
+    """
+    if code is None:
+        click.echo("\n".join(f"{click.style(known, bold=True)}  {title}" for known, title in TITLES.items()))
+        return
+    found = find_code(code)
+    if found is None:
+        near = [f"{known} ({TITLES[known]})" for known in nearest_codes(code)]
+        hint = f"did you mean {' or '.join(near)}?" if near else "`hookline explain` without a code lists all of them"
+        raise WrongUse(f"there is no code {code}", hint=hint)
+    click.echo(_as_text(explanations()[found]))
+
+
+def _as_text(explanation: Explanation) -> str:
+    return "\n".join(
+        [
+            f"{click.style(explanation.code, bold=True)}: {explanation.title}",
+            "",
+            fill(explanation.why, _WIDTH),
+            "",
+            click.style("Wrong:", fg="red"),
+            indent(explanation.wrong, "    "),
+            "",
+            click.style("Right:", fg="green"),
+            indent(explanation.right, "    "),
+        ]
+    )

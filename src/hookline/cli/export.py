@@ -1,0 +1,92 @@
+"""`hookline export`: webhook files from the stored state."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import click
+
+from hookline.cli.applied import read_applied
+from hookline.cli.document import as_yaml
+from hookline.cli.options import state_option
+from hookline.cli.placing import place_all
+from hookline.errors import Blocked, HooklineError
+from hookline.state.snapshot import Snapshot
+
+_SCHEMA = "# yaml-language-server: $schema=../../schemas/webhook.v1.schema.json\n"
+
+
+@click.command(
+    epilog="Example: hookline export webhooks, and then: hookline plan. Exit codes: 0 done, 1 it cannot be written, "
+    "6 the directory holds something else, 8 the state cannot be used."
+)
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@state_option
+def command(directory: Path, state: str) -> None:
+    """Write a webhook file for every applied webhook: DIR/ORGANIZATION/SANDBOX.yaml.
+
+    DIR is then a configuration directory, and a plan of it is empty. It is written whole or not at all: it must be
+    new or empty, or hold just these files already.
+    """
+    files = render(read_applied(state))
+    target = directory.resolve()
+    if not _is_free(target):
+        _refuse_other(directory, target, files)
+        click.echo(f"{directory} holds these {len(files)} webhook file(s) already.")
+        return
+    try:
+        _write(target, files)
+    except OSError as failed:
+        raise HooklineError(
+            f"{directory} cannot be written: {failed.strerror}", hint="nothing is left there; name another directory"
+        ) from failed
+    click.echo(f"Wrote {len(files)} webhook file(s) to {directory}.")
+
+
+def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
+    """The files by their path in the configuration directory."""
+    places = place_all(snapshot.webhooks)
+    return {
+        places[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
+        for address, stored in snapshot.webhooks.items()
+    }
+
+
+def _is_free(target: Path) -> bool:
+    if target.exists() and not target.is_dir():
+        raise Blocked(f"{target} is not a directory", hint="name one that does not exist yet")
+    return not target.exists() or not any(target.iterdir())
+
+
+def _refuse_other(directory: Path, target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """Raise Blocked unless exactly `files` are there, with the same content."""
+    found = {PurePosixPath(path.relative_to(target)): path for path in target.rglob("*") if not path.is_dir()}
+    different = sorted(name for name in found if name not in files or found[name].read_bytes() != files[name])
+    missing = sorted(files.keys() - found.keys())
+    if different or missing:
+        what = f"{different[0]} is there with other content" if different else f"{missing[0]} is not there"
+        raise Blocked(
+            f"{directory} is not empty and does not hold what is applied: {what}; nothing was written",
+            hint="export to a new directory, and compare the two: diff -r",
+        )
+
+
+def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """All files under another name first, and that directory then put in place of the empty one. Raises OSError."""
+    if target.exists() and target.samefile(Path.cwd()):
+        raise Blocked("the current directory cannot be replaced", hint="name a directory below it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    draft.mkdir()
+    try:
+        for name, content in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).write_bytes(content)
+        os.replace(draft, target)  # noqa: PTH105 - rename(2): it takes the place of an empty directory, and of no other
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

@@ -1,0 +1,100 @@
+"""`hookline rollback`: a plan back to an earlier serial, applied as the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from hookline.apply import apply_plan, refuse_blocked
+from hookline.cli.applied import read_with_history
+from hookline.cli.approval import ask
+from hookline.cli.options import DURATION, state_option
+from hookline.cli.planning import brake_options, make_brakes, print_rows
+from hookline.errors import Blocked, HooklineError
+from hookline.model import Address, Desired
+from hookline.plan.changes import Plan
+from hookline.plan.make import make_plan
+from hookline.plan.render_text import render_text
+from hookline.provenance import Provenance
+from hookline.settings import user_name
+from hookline.state.chain import breaks
+from hookline.state.noted import NotedStore
+from hookline.state.opening import open_state
+from hookline.state.port import Record
+from hookline.state.refusals import unreplayable
+from hookline.state.replay import desired_at
+from hookline.state.snapshot import Snapshot
+
+
+@click.command(
+    epilog="Example: hookline rollback --to 41. Exit codes: 0 done, 6 blocked, or not approved, or the history does "
+    "not hold, 7 the state has moved meanwhile, 8 the state is locked or cannot be used."
+)
+@click.option("--to", "serial", type=click.IntRange(min=1), required=True, metavar="SERIAL", help="See `history`.")
+@state_option
+@brake_options
+@click.option("--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise.")
+@click.option(
+    "--lock-timeout",
+    default="0s",
+    show_default=True,
+    metavar="DURATION",
+    type=DURATION,
+    help="Wait this long while another apply holds the state.",
+)
+def command(
+    *,
+    serial: int,
+    state: str,
+    allow_delete: tuple[Address, ...],
+    max_deletes: int | None,
+    auto_approve: bool,
+    lock_timeout: float,
+) -> None:
+    """Make the stored state again what it was at an earlier serial.
+
+    Shows a plan to there, asks on a terminal, and applies it as the next serial; the history keeps what was between.
+    Deletions are braked as in apply. The webhook files are not touched: put them back as well, or the next apply
+    undoes the rollback.
+    """
+    store = NotedStore(open_state(state, lock_timeout=timedelta(seconds=lock_timeout)), f"rollback to {serial}")
+    stored, records = read_with_history(store, state)
+    plan = make_plan(stored, _desired(state, stored, records, serial), make_brakes(allow_delete, max_deletes))
+    if not plan.changes:
+        click.echo(f"Nothing to do: the state is as serial {serial} left it.")
+        return
+    print_rows(render_text(plan))
+    _refuse_blocked(plan)
+    if not auto_approve:
+        ask()
+    applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
+    click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
+
+
+def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: int) -> Desired:
+    """The webhooks as serial `serial` left them. Raises Blocked where the history of that time does not hold."""
+    if serial > stored.serial:
+        raise HooklineError(
+            f"there is no serial {serial}: the state is at serial {stored.serial}",
+            hint="`hookline history` shows all",
+        )
+    for broken in breaks(str(stored.lineage), stored.serial, records):
+        if broken.serial <= serial:
+            raise Blocked(
+                f"the history does not hold at serial {broken.serial}: {broken.reason}",
+                hint="what it says of that time is not to be trusted; `hookline drift` tells more",
+            )
+    try:
+        return desired_at(records, serial)
+    except ValueError as broken:
+        raise unreplayable(state, str(broken)) from broken
+
+
+def _refuse_blocked(plan: Plan) -> None:
+    try:
+        refuse_blocked(plan)
+    except Blocked as blocked:
+        hint = f"if this is meant, aim at it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
+        raise Blocked(blocked.message, hint=hint) from blocked

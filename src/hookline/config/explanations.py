@@ -1,0 +1,66 @@
+"""What `explain` tells about a code: why it is refused, an example of the mistake, and the way out.
+
+The words are in explanations.md, so that changing them takes no Python; a test validates every example.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from textwrap import dedent
+from types import MappingProxyType
+
+from hookline.config.codes import TITLES
+
+_CODE = re.compile(r"(?:HL)?[-_ ]?0*([0-9]{1,3})", re.IGNORECASE)
+_SECTION = re.compile(
+    r"^## (?P<code>HL[0-9]{3})\n\n(?P<why>.+?)\n\nWrong:\n\n(?P<wrong>.+?)\n\nRight:\n\n(?P<right>.+?)\n*(?=^## |\Z)",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """`wrong` and `right` are the lines of a webhook file that matter, or commands, which begin with ``$``."""
+
+    code: str
+    title: str
+    why: str
+    wrong: str
+    right: str
+
+
+@cache
+def explanations() -> Mapping[str, Explanation]:
+    """Every explanation by its code, in the order of the codes."""
+    text = (files("hookline.config") / "explanations.md").read_text(encoding="utf-8")
+    found = {section["code"]: _explanation(section) for section in _SECTION.finditer(text)}
+    return MappingProxyType({code: found[code] for code in sorted(found)})
+
+
+def _explanation(section: re.Match[str]) -> Explanation:
+    return Explanation(
+        code=section["code"],
+        title=TITLES[section["code"]],
+        why=section["why"],
+        wrong=dedent(section["wrong"]),
+        right=dedent(section["right"]),
+    )
+
+
+def find_code(text: str) -> str | None:
+    """The code that is meant: ``HL012``, and also ``hl12`` or ``12``. None when there is none of that number."""
+    written = _CODE.fullmatch(text.strip())
+    code = f"HL{int(written[1]):03}" if written else ""
+    return code if code in TITLES else None
+
+
+def nearest_codes(text: str) -> list[str]:
+    """At most three codes that may be meant by what is no code: by a word of their titles, else by likeness."""
+    word = text.strip().lower()
+    by_title = [code for code, title in TITLES.items() if len(word) > 2 and word in title.lower()]
+    return by_title[:3] or get_close_matches(text.strip().upper(), TITLES, n=3, cutoff=0.5)

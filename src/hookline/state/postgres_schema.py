@@ -1,0 +1,129 @@
+"""The tables of stored states in PostgreSQL, format 1, and what is asked of them.
+
+All states of a database share four tables in the schema ``hookline``. `meta` has one row, whose format is looked at
+before anything else is read. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare
+by their bytes, whatever the database's locale. Nothing ever updates or deletes in `history`, so the role that
+applies needs no right to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+FORMAT: Final = 1
+TABLES: Final = ("meta", "states", "webhooks", "history")
+
+CREATE_SCHEMA: Final = "CREATE SCHEMA hookline"
+CREATE_TABLES: Final = """\
+CREATE TABLE hookline.meta (
+    id smallint PRIMARY KEY CHECK (id = 1),
+    format integer NOT NULL
+);
+CREATE TABLE hookline.states (
+    name text COLLATE "C" PRIMARY KEY,
+    lineage text NOT NULL,
+    serial bigint NOT NULL
+);
+CREATE TABLE hookline.webhooks (
+    state text COLLATE "C" NOT NULL REFERENCES hookline.states,
+    organization text COLLATE "C" NOT NULL,
+    sandbox text COLLATE "C" NOT NULL,
+    document text NOT NULL,
+    serial bigint NOT NULL,
+    PRIMARY KEY (state, organization, sandbox)
+);
+CREATE TABLE hookline.history (
+    state text COLLATE "C" NOT NULL REFERENCES hookline.states,
+    serial bigint NOT NULL,
+    at text NOT NULL,
+    who text NOT NULL,
+    git_commit text,
+    git_branch text,
+    fingerprint text NOT NULL,
+    changes text NOT NULL,
+    lifted text NOT NULL,
+    note text,
+    hash text NOT NULL,
+    PRIMARY KEY (state, serial)
+);
+INSERT INTO hookline.meta VALUES (1, 1);
+"""
+
+# The catalog is open to every role. A role without rights on the tables must meet "permission denied" when it reads
+# them: it must never take a state that it may not see for one that is not there.
+SEEK_TABLES: Final = """
+SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'hookline' AND c.relname = ANY(%s)
+"""
+SEEK_SCHEMA: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hookline'"
+READ_FORMAT: Final = "SELECT format FROM hookline.meta WHERE id = 1"
+READ_STATE: Final = "SELECT lineage, serial FROM hookline.states WHERE name = %s"
+HOLD_STATE: Final = READ_STATE + " FOR UPDATE"
+READ_WEBHOOKS: Final = (
+    "SELECT organization, sandbox, document FROM hookline.webhooks WHERE state = %s ORDER BY organization, sandbox"
+)
+_HISTORY: Final = (
+    "SELECT serial, at, who, git_commit, git_branch, fingerprint, changes, lifted, note, hash"
+    " FROM hookline.history WHERE state = %s"
+)
+READ_HISTORY: Final = _HISTORY + " ORDER BY serial"
+READ_LAST: Final = _HISTORY + " ORDER BY serial DESC LIMIT 1"
+READ_HASH: Final = "SELECT hash FROM hookline.history WHERE state = %s AND serial = %s"
+
+INSERT_STATE: Final = "INSERT INTO hookline.states VALUES (%s, %s, %s)"
+UPDATE_STATE: Final = "UPDATE hookline.states SET serial = %s WHERE name = %s"
+# One statement for all rows, so that ten thousand webhooks take no more round trips than one.
+WRITE_WEBHOOKS: Final = """
+INSERT INTO hookline.webhooks
+SELECT %s, organization, sandbox, document, %s
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS written (organization, sandbox, document)
+ON CONFLICT (state, organization, sandbox) DO UPDATE SET document = EXCLUDED.document, serial = EXCLUDED.serial
+"""
+DELETE_WEBHOOKS: Final = """
+DELETE FROM hookline.webhooks AS stored
+USING unnest(%s::text[], %s::text[]) AS gone (organization, sandbox)
+WHERE stored.state = %s AND stored.organization = gone.organization AND stored.sandbox = gone.sandbox
+"""
+INSERT_HISTORY: Final = "INSERT INTO hookline.history VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+
+READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Each statement sees what is committed when it begins: so what is read after the lock is the state of that moment.
+WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# Given back with the transaction. A writer whose machine vanished without a goodbye keeps the lock for a minute at
+# most; a commit that is reported as done survives a crash of the server, whatever the role's default is; who waits
+# for the lock finds a name in pg_stat_activity.
+SETTINGS: Final = """
+SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '60s', true),
+    CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
+    CASE WHEN current_setting('application_name') = 'hookline' THEN set_config('application_name', %s, true) END
+"""
+LOCK: Final = "SELECT pg_advisory_xact_lock(%s)"
+
+# Sessions that hold one of our advisory locks in this database, or write our tables without asking for it.
+# `since` is NULL for roles without pg_read_all_stats.
+HOLDERS: Final = """
+SELECT DISTINCT a.pid, a.usename, a.application_name,
+    to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS since
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND ((l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = ANY(%s))
+        OR (l.locktype = 'relation' AND l.mode <> 'AccessShareLock'
+            AND l.relation = (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n
+                ON n.oid = c.relnamespace WHERE n.nspname = 'hookline' AND c.relname = 'states')))
+ORDER BY a.pid
+"""
+
+
+def lock_key(what: str) -> int:
+    """The advisory lock's number: signed, 64 bits. Two names with one number would only wait for each other."""
+    return int.from_bytes(hashlib.sha256(f"hookline {what}".encode()).digest()[:8], signed=True)
+
+
+def state_key(name: str) -> int:
+    return lock_key(f"state {name}")
+
+
+# Two first applies in one database, to two states, must not both make the tables.
+TABLES_KEY: Final = lock_key("tables")

@@ -1,0 +1,354 @@
+"""From a pull request to the applied change: the steps of the workflow that `init` writes, on a real repository."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hosted import Event, Hosted, Job
+from lab import HOOKLINE, clean_environment
+from postgres import shared_server
+
+ROLES = Path(__file__).parents[2] / "docs/how-to/state-on-postgresql.md"
+MARKER = "<!-- hookline:plan"
+BLOCKED, STALE, UNUSABLE, DRIFTED = 6, 7, 8, 9
+
+WEBHOOK = """\
+version: 1
+organization: {organization}
+sandbox: prod
+name: Transactional feedback
+
+description: None yet
+
+url: https://hooks.acme.example/feedback
+
+channels: [email]
+campaigns: all
+"""
+
+
+class Team:
+    """A repository as `init` makes it, with two webhooks that are on main and applied."""
+
+    def __init__(self, directory: Path, *, reading: str | None = None, writing: str | None = None) -> None:
+        self.site = Hosted(directory / "site")
+        self.state = directory / "state.db"
+        self.writing = writing or str(self.state)
+        self.site.secrets["HOOKLINE_STATE_READONLY"] = reading or str(self.state)
+        self.site.environments["hookline"] = {"HOOKLINE_STATE": self.writing}
+        self.work = self.site.clone("work")
+        self.hookline("init", ".")
+        (self.work / "webhooks/example/prod.yaml").unlink()
+        for organization in ("alpha", "beta"):
+            self.path(organization).parent.mkdir(parents=True)
+            self.path(organization).write_text(WEBHOOK.format(organization=organization))
+        self.commit("main", "Begin")
+        self.hookline("apply", "--auto-approve")
+
+    def path(self, organization: str) -> Path:
+        return self.work / "webhooks" / organization / "prod.yaml"
+
+    def hookline(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            (*HOOKLINE, *arguments), cwd=self.work, env=clean_environment(HOOKLINE_STATE=self.writing),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert code == done.returncode, (done.stdout, done.stderr)
+        return done.stdout
+
+    def commit(self, branch: str, message: str) -> None:
+        self.site.git("add", "--all", at=self.work)
+        self.site.git("commit", "--quiet", "--message", message, at=self.work)
+        self.site.git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}", at=self.work)
+
+    def propose(self, branch: str, organization: str, old: str, new: str) -> int:
+        """A pull request that changes one webhook, branched off main as it is now; its number."""
+        self.site.git("fetch", "--quiet", "origin", at=self.work)
+        self.site.git("checkout", "--quiet", "--detach", "origin/main", at=self.work)
+        text = self.path(organization).read_text()
+        assert old in text
+        self.path(organization).write_text(text.replace(old, new))
+        self.commit(branch, f"Change {organization}")
+        return self.site.open_pull(branch)
+
+    def applied(self, organization: str) -> dict[str, object]:
+        document: dict[str, object] = json.loads(self.hookline("show", f"{organization}/prod", "--format", "json"))
+        return document
+
+    def history(self) -> list[dict[str, object]]:
+        """Every apply, the oldest first."""
+        found: list[dict[str, object]] = json.loads(self.hookline("history", "--format", "json"))
+        return sorted(found, key=lambda entry: str(entry["at"]))
+
+    def serial(self) -> int:
+        return len(self.history())
+
+    def push(self, sha: str) -> Job:
+        """What runs after a push to main."""
+        jobs = self.site.run(Event(name="push", sha=sha))
+        assert {"apply"} == set(jobs)
+        return jobs["apply"]
+
+    def dispatch(self, **inputs: str) -> dict[str, Job]:
+        """Somebody presses "Run workflow" on main."""
+        sha = self.site.git("rev-parse", "main", at=self.site.origin)
+        given = {"fingerprint": "", "allow_delete": "", **inputs}
+        return self.site.run(Event(name="workflow_dispatch", sha=sha, inputs=given))
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return Team(tmp_path)
+
+
+def _planned(jobs: Mapping[str, Job]) -> None:
+    assert {"plan": 0, "comment": 0} == {name: job.code for name, job in jobs.items()}, jobs
+
+
+def test_a_merge_applies_what_its_pull_request_showed(team: Team) -> None:
+    """A pull request is planned and commented on and changes nothing; its merge applies it, and history names it."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    (comment,) = team.site.comments(number)
+    assert comment["body"].startswith(MARKER)
+    assert "alpha/prod" in comment["body"]
+    assert "beta/prod" not in comment["body"]
+    assert 1 == team.serial()
+
+    sha = team.site.merge(number)
+    done = team.push(sha)
+    assert (0, 2) == (done.code, team.serial()), done.log
+    assert "The order service" == team.applied("alpha")["description"]
+    (_, entry) = team.history()
+    assert sha == entry["commit"]
+    assert "ada" == entry["who"]
+
+
+@pytest.mark.parametrize("how", [("--squash",), ("--ff-only",)])
+def test_a_squash_and_a_rebase_lead_back_to_the_plan_too(team: Team, how: tuple[str, ...]) -> None:
+    """The fingerprint is found by the pull request, however that was merged."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    done = team.push(team.site.merge(number, *how))
+    assert (0, 2) == (done.code, team.serial()), done.log
+
+
+def test_the_comment_is_one_and_the_bots_own(team: Team) -> None:
+    """A second push updates the comment; a comment of somebody else that has the marker in it is left alone."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    team.site.say(number, "mallory", f"{MARKER} sha256:{'0' * 64} -->\nall is well")
+    _planned(team.site.check(number))
+    path = team.path("alpha")
+    path.write_text(path.read_text().replace("The order service", "The refund service"))
+    team.commit("faster", "Better")
+    _planned(team.site.check(number))
+    theirs, ours = team.site.comments(number)
+    assert theirs["body"].endswith("all is well")
+    assert "The refund service" in ours["body"]
+    assert "The order service" not in ours["body"]
+
+
+def test_only_the_touched_webhook_makes_a_plan_stale(team: Team) -> None:
+    """Of pull requests planned on one state, the merge of one makes stale only another one of the same webhook."""
+    first = team.propose("first", "alpha", "None yet", "The order service")
+    same = team.propose("same", "alpha", "hooks.acme", "new.acme")
+    other = team.propose("other", "beta", "None yet", "The refund service")
+    for number in (first, same, other):
+        _planned(team.site.check(number))
+
+    assert 0 == team.push(team.site.merge(first)).code
+    assert 0 == team.push(team.site.merge(other)).code
+    refused = team.push(team.site.merge(same))
+    assert STALE == refused.code
+    assert "::error title=Not what was reviewed::" in refused.log
+    assert "Run workflow on main" in refused.log
+    assert 3 == team.serial()
+    assert "https://hooks.acme.example/feedback" == team.applied("alpha")["url"]
+
+    # The way out that the message names: look at what main would change now, then apply exactly that.
+    shown = team.dispatch()
+    assert {"plan": 0} == {name: job.code for name, job in shown.items()}
+    assert "new.acme.example" in shown["plan"].summary
+    fingerprint = shown["plan"].summary.rpartition("Fingerprint: `")[2].partition("`")[0]
+    done = team.dispatch(fingerprint=fingerprint)
+    assert {"apply": 0} == {name: job.code for name, job in done.items()}, done
+    assert "https://new.acme.example/feedback" == team.applied("alpha")["url"]
+
+
+def test_merges_that_overtake_each_other_undo_nothing(team: Team) -> None:
+    """The job of an earlier merge that runs after a later commit was applied is refused, and nothing goes back."""
+    number = team.propose("first", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    early = team.site.merge(number)
+    later = team.propose("second", "beta", "None yet", "The refund service")
+    _planned(team.site.check(later))
+    # The second was planned on a main that held the first unapplied, and showed both.
+    assert "alpha/prod" in team.site.comments(later)[0]["body"]
+    assert 0 == team.push(team.site.merge(later)).code
+
+    refused = team.push(early)
+    assert refused.code in (BLOCKED, STALE), refused.log
+    assert 2 == team.serial()
+    assert "The order service" == team.applied("alpha")["description"]
+    assert "The refund service" == team.applied("beta")["description"]
+
+
+def test_an_old_job_that_is_run_again_cannot_bring_its_change_back(team: Team) -> None:
+    """After a revert, the plan of the first merge fits the state again to the letter; its age blocks it."""
+    first = team.propose("first", "alpha", "None yet", "The order service")
+    _planned(team.site.check(first))
+    old = team.site.merge(first)
+    assert 0 == team.push(old).code
+    back = team.propose("back", "alpha", "The order service", "None yet")
+    _planned(team.site.check(back))
+    assert 0 == team.push(team.site.merge(back)).code
+
+    refused = team.push(old)
+    assert BLOCKED == refused.code, refused.log
+    assert "::error title=Blocked::" in refused.log
+    assert (3, "None yet") == (team.serial(), team.applied("alpha")["description"])
+
+
+def test_what_nobody_reviewed_is_not_applied(team: Team) -> None:
+    """A push to main without a pull request is refused when it changes a webhook, and fine when it does not."""
+    team.site.git("checkout", "--quiet", "--detach", "origin/main", at=team.work)
+    (team.work / "README.md").write_text("# Ours\n")
+    team.commit("main", "Say more")
+    assert 0 == team.push(team.site.git("rev-parse", "HEAD", at=team.work)).code
+
+    path = team.path("alpha")
+    path.write_text(path.read_text().replace("None yet", "By the back door"))
+    team.commit("main", "Be quick")
+    refused = team.push(team.site.git("rev-parse", "HEAD", at=team.work))
+    assert BLOCKED == refused.code
+    assert "::error title=Not reviewed::" in refused.log
+    assert 1 == team.serial()
+
+
+def test_a_pull_request_from_a_fork_is_validated_only(team: Team) -> None:
+    """It gets no secrets, so there is no plan, no comment, and its merge is refused until main was looked at."""
+    number = team.propose("fork", "alpha", "None yet", "The order service")
+    jobs = team.site.check(number, source="mallory/webhooks")
+    assert {"plan": 0} == {name: job.code for name, job in jobs.items()}
+    assert "2 webhooks in 2 files are valid" in jobs["plan"].log
+    assert [] == team.site.comments(number)
+    assert BLOCKED == team.push(team.site.merge(number)).code
+    assert 1 == team.serial()
+
+
+def test_invalid_files_stop_a_pull_request(team: Team) -> None:
+    """A file that does not hold is annotated in its place; there is no plan to comment, and no merge is applied."""
+    number = team.propose("typo", "alpha", "https://hooks", "http://hooks")
+    jobs = team.site.check(number)
+    assert {"plan": 5} == {name: job.code for name, job in jobs.items()}
+    assert "::error file=webhooks/alpha/prod.yaml,line=8,col=6,title=HL012::" in jobs["plan"].log
+    assert 5 == team.push(team.site.merge(number)).code
+    assert 1 == team.serial()
+
+
+def test_a_deletion_that_is_blocked_is_shown_and_can_be_aimed_at(team: Team) -> None:
+    """A protected webhook's deletion is red in the pull request and on main; named by hand, it is applied."""
+    path = team.path("beta")
+    path.write_text(path.read_text() + "protected: true\n")
+    team.commit("main", "Protect beta")
+    team.hookline("apply", "--auto-approve")
+    path.unlink()
+    team.commit("gone", "Delete beta")
+    number = team.site.open_pull("gone")
+    jobs = team.site.check(number)
+    assert {"plan": BLOCKED, "comment": 0} == {name: job.code for name, job in jobs.items()}, jobs
+    assert "beta/prod" in team.site.comments(number)[0]["body"]
+    assert BLOCKED == team.push(team.site.merge(number)).code
+    assert 2 == team.serial()
+
+    shown = team.dispatch(allow_delete="beta/prod")["plan"]
+    assert 0 == shown.code, shown.log
+    fingerprint = shown.summary.rpartition("Fingerprint: `")[2].partition("`")[0]
+    done = team.dispatch(allow_delete="beta/prod", fingerprint=fingerprint)["apply"]
+    assert (0, 3) == (done.code, team.serial()), done.log
+
+
+def test_a_fingerprint_that_was_tampered_with_applies_nothing(team: Team) -> None:
+    """Another fingerprint beside the commit is stale, and text that is none never reaches a command."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    sha = team.site.merge(number)
+    (run,) = (one for one in team.site.read()["runs"] if one["event"] == "pull_request")
+    kept = Path(run["artifacts"]["hookline-plan"]) / "plan.json"
+    plan = json.loads(kept.read_text())
+    for fingerprint, code in ((f"sha256:{'0' * 64}", STALE), ("x\nfingerprint=y", 64), ("$(touch here)", 64)):
+        kept.write_text(json.dumps({**plan, "fingerprint": fingerprint}))
+        assert code == team.push(sha).code
+    assert 1 == team.serial()
+    assert [] == list(team.site.directory.rglob("here"))
+
+
+def test_without_its_secret_a_job_says_so(team: Team) -> None:
+    """A missing secret is an error that names it, and never a plan against an empty state."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    team.site.secrets.clear()
+    jobs = team.site.check(number)
+    assert {"plan": UNUSABLE} == {name: job.code for name, job in jobs.items()}
+    assert "HOOKLINE_STATE_READONLY is not set" in jobs["plan"].log
+    team.site.environments.clear()
+    refused = team.push(team.site.merge(number))
+    assert (UNUSABLE, 1) == (refused.code, team.serial())
+
+
+def test_the_schedule_looks_for_drift(team: Team) -> None:
+    """Every morning: green while main is applied, red when it is not, and when the state was edited by hand."""
+    sha = team.site.git("rev-parse", "main", at=team.site.origin)
+    jobs = team.site.run(Event(name="schedule", sha=sha))
+    assert {"drift": 0} == {name: job.code for name, job in jobs.items()}, jobs
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    jobs = team.site.run(Event(name="schedule", sha=team.site.merge(number)))
+    assert 2 == jobs["drift"].code
+    edit = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('DELETE FROM webhooks'); c.commit()"
+    subprocess.run((sys.executable, "-c", edit, str(team.state)), check=True)
+    assert DRIFTED == team.site.run(Event(name="schedule", sha=sha))["drift"].code
+
+
+def test_planning_writes_nothing(team: Team) -> None:
+    """The job of a pull request leaves the state's bytes as they were, and no file beside it."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    before = sorted(path.name for path in team.state.parent.iterdir()), team.state.read_bytes()
+    _planned(team.site.check(number))
+    assert before == (sorted(path.name for path in team.state.parent.iterdir()), team.state.read_bytes())
+
+
+def test_two_roles_of_postgresql_are_enough(tmp_path: Path) -> None:
+    """Of the documented roles, the pull request's may plan and not write, and the environment's applies the merge."""
+    server = shared_server()
+    database = server.new_database()
+    (statements,) = re.findall(r"```sql\n(.*?)```", ROLES.read_text(), re.DOTALL)
+    server.execute(database, *statements.replace("hookline_", "ci_").strip().removesuffix(";").split(";"))
+    reading, writing = (server.url(database, role) for role in ("ci_planner", "ci_applier"))
+    team = Team(tmp_path, reading=reading, writing=writing)
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    sha = team.site.merge(number)
+
+    team.site.environments["hookline"] = {"HOOKLINE_STATE": reading}
+    assert UNUSABLE == team.push(sha).code
+    assert 1 == team.serial()
+    team.site.environments["hookline"] = {"HOOKLINE_STATE": writing}
+    done = team.push(sha)
+    assert (0, 2) == (done.code, team.serial()), done.log
+    drift = team.site.run(Event(name="schedule", sha=sha))
+    assert {"drift": 0} == {name: job.code for name, job in drift.items()}, drift
+
+
+def test_the_pinned_release_is_installed(team: Team) -> None:
+    """Every job that runs hookline installs the release that wrote the workflow, with its PostgreSQL extra."""
+    from hookline import __version__  # noqa: PLC0415 - the release, not the tests' business otherwise
+
+    team.dispatch()
+    (line,) = (team.site.directory / "pip.log").read_text().splitlines()
+    assert line.endswith(f"hookline[postgres]=={__version__}")

@@ -1,0 +1,245 @@
+"""A connection that is lost in the middle of an apply: all of it is there or nothing, and the user is told which."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from hookline.errors import HooklineError
+from hookline.model import Address
+from hookline.state.chain import breaks
+from hookline.state.opening import open_state
+from hookline.state.port import Entry, StateStore
+from hookline.state.postgres import PostgresStore
+from hookline.state.postgres_address import parse_postgres
+from hookline.state.snapshot import EMPTY, Snapshot
+from postgres import Server, running_server, shared_server
+
+PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
+ENTRY = Entry(
+    at=datetime(2026, 11, 3, tzinfo=UTC), who="ada", commit=None, branch=None, fingerprint="sha256:f", changes=()
+)
+
+
+def document(address: Address) -> dict[str, Any]:
+    return {
+        "version": 1, "organization": address.organization, "sandbox": address.sandbox, "name": "Feedback",
+        "channels": ["email"], "url": "https://hooks.acme.example/a", "campaigns": "all",
+    }  # fmt: skip
+
+
+class Wire:
+    """A TCP proxy in front of a server. When the client says COMMIT, `at_commit` has a say in what comes of it."""
+
+    def __init__(self, server: Server, at_commit: str) -> None:
+        self._server = server
+        self._at_commit = at_commit
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                upstream = socket.socket(socket.AF_UNIX)
+                upstream.connect(str(self._server.socket))
+                threading.Thread(target=self._up, args=(client, upstream), daemon=True).start()
+                threading.Thread(target=self._down, args=(client, upstream), daemon=True).start()
+
+    def _up(self, client: socket.socket, upstream: socket.socket) -> None:
+        with suppress(OSError):
+            while data := client.recv(65536):
+                if b"COMMIT\0" in data and self._at_commit != "pass":
+                    self._cut(client, upstream, data)
+                    return
+                upstream.sendall(data)
+        _end(upstream)
+
+    def _cut(self, client: socket.socket, upstream: socket.socket, data: bytes) -> None:
+        how, self._at_commit = self._at_commit, "pass"
+        if "silence" in how:
+            self.close()
+        if "swallow answer" in how:
+            # The other thread would hand the answer on: it finds the client gone.
+            client.shutdown(socket.SHUT_WR)
+            upstream.sendall(data)
+            upstream.settimeout(5)
+            with suppress(OSError):
+                upstream.recv(65536)
+        _end(client)
+        _end(upstream)
+
+    @staticmethod
+    def _down(client: socket.socket, upstream: socket.socket) -> None:
+        with suppress(OSError):
+            while data := upstream.recv(65536):
+                client.sendall(data)
+        _end(client)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def _end(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
+
+
+@contextmanager
+def wire(server: Server, database: str, at_commit: str, patience: float = 10) -> Iterator[StateStore]:
+    """A store that reaches `database` over a proxy."""
+    proxy = Wire(server, at_commit)
+    address = parse_postgres(f"postgresql://postgres@127.0.0.1:{proxy.port}/{database}?sslmode=disable")
+    try:
+        yield PostgresStore(address, new_lineage=lambda: "L", patience=timedelta(seconds=patience))
+    finally:
+        proxy.close()
+
+
+@pytest.fixture(params=["first apply", "later apply"])
+def stored(request: pytest.FixtureRequest) -> tuple[str, Snapshot]:
+    """A database, and the state in it."""
+    database = shared_server().new_database()
+    if request.param == "first apply":
+        return database, EMPTY
+    return database, at(database).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+
+
+def at(database: str) -> StateStore:
+    return open_state(shared_server().url(database))
+
+
+def holds(database: str) -> bool:
+    """Whether the chain of the history does, and the lock is free."""
+    store = at(database)
+    found = store.read()
+    store.commit(found, {PROD: None}, ENTRY)
+    after = store.read()
+    return not list(breaks(str(after.lineage), after.serial, store.history()))
+
+
+def test_answer_to_commit_lost(stored: tuple[str, Snapshot]) -> None:
+    """When COMMIT was carried out and its answer got lost, hookline looks, and goes on: it was applied."""
+    database, base = stored
+    with wire(shared_server(), database, "swallow answer") as store:
+        after = store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+    assert base.serial + 1 == after.serial
+    assert after == at(database).read()
+    assert holds(database)
+
+
+def test_commit_itself_lost(stored: tuple[str, Snapshot]) -> None:
+    """When COMMIT never came to the server, hookline looks, and says that nothing was applied."""
+    database, base = stored
+    with wire(shared_server(), database, "cut") as store, pytest.raises(HooklineError) as told:
+        store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+    assert "nothing was applied" in told.value.message
+    assert f"serial {base.serial + 1}" in told.value.message
+    assert 1 == told.value.exit_code
+    assert base == at(database).read()
+    assert holds(database)
+
+
+@pytest.mark.parametrize("how", ["cut, then silence", "swallow answer, then silence"])
+def test_nobody_answers_any_more(stored: tuple[str, Snapshot], how: str) -> None:
+    """When the server stays silent after COMMIT, hookline says that it does not know, and how to find out."""
+    database, base = stored
+    with wire(shared_server(), database, how, patience=0.5) as store, pytest.raises(HooklineError) as told:
+        store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+    assert "could not be found out" in told.value.message
+    assert "nothing was applied" not in told.value.message
+    assert "hookline history" in str(told.value.hint)
+    assert f"serial {base.serial + 1}" in str(told.value.hint)
+    assert ENTRY.fingerprint in str(told.value.hint)
+    assert base.serial + ("swallow" in how) == at(database).read().serial
+    assert holds(database)
+
+
+def steps_of(commit: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that a commit runs."""
+    execute = psycopg.Connection.execute
+    statements: list[str] = []
+
+    def noting(connection: Any, query: Any, *rest: Any, **named: Any) -> Any:
+        statements.append(str(query))
+        return execute(connection, query, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "execute", noting)
+        commit()
+    return statements
+
+
+def test_terminated_before_every_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server ends the session before any statement, the user is told that nothing was applied; so it is."""
+    server = shared_server()
+    written = {PROD: None, STAGE: document(STAGE)}
+    rehearsal = server.new_database()
+    first = at(rehearsal).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+    statements = steps_of(lambda: at(rehearsal).commit(first, written, ENTRY), monkeypatch)
+    assert "COMMIT" == statements[-1]
+    database = server.new_database()
+    base = at(database).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+    execute = psycopg.Connection.execute
+
+    for number in range(len(statements)):
+        left = number
+
+        def ending(connection: Any, query: Any, *rest: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                server.execute("postgres", f"SELECT pg_terminate_backend({connection.info.backend_pid}, 5000)")
+            return execute(connection, query, *rest, **named)
+
+        monkeypatch.setattr(psycopg.Connection, "execute", ending)
+        with pytest.raises(HooklineError) as told:
+            at(database).commit(base, written, ENTRY)
+        monkeypatch.undo()
+        assert "nothing was applied" in told.value.message, statements[number]
+        assert base == at(database).read()
+    assert holds(database)
+
+
+def test_server_restarts_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that crashes right before COMMIT and comes up again is waited for, and asked what became of it."""
+    with running_server() as server:
+        database = server.new_database()
+        store = open_state(server.url(database))
+        base = store.commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+        execute = psycopg.Connection.execute
+        done = threading.Event()
+
+        def start_later() -> None:
+            time.sleep(0.5)
+            server.start()
+            # The server ends with the thread that started it.
+            done.wait()
+
+        starting = threading.Thread(target=start_later)
+
+        def crashing(connection: Any, query: Any, *rest: Any, **named: Any) -> Any:
+            if query == "COMMIT":
+                monkeypatch.setattr(psycopg.Connection, "execute", execute)
+                server.stop()
+                starting.start()
+            return execute(connection, query, *rest, **named)
+
+        monkeypatch.setattr(psycopg.Connection, "execute", crashing)
+        with pytest.raises(HooklineError, match="nothing was applied"):
+            store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+        assert base == store.read()
+        assert 2 == store.commit(base, {STAGE: document(STAGE)}, ENTRY).serial
+        done.set()

@@ -1,0 +1,286 @@
+"""A hosting site in a directory: a bare repository, pull requests, and a runner for the workflow that `init` writes.
+
+The runner knows as much of workflows as that one uses. It takes the `run:` steps from the YAML and executes them with
+bash in a checkout, evaluates `if:` and `${{ … }}`, hands a job only the secrets and the permissions that are its own,
+and stands in for the actions that check out and that keep artifacts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import clean_environment
+
+REPOSITORY = "acme/webhooks"
+_WORD = re.compile(r"'[^']*'|&&|\|\||!=|==|!|[A-Za-z_][\w.-]*(?:\(\))?|[()]|\s+")
+_OPERATORS = {"&&": " and ", "||": " or ", "!": " not ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
+_FUNCTIONS = {"cancelled()": "False", "always()": "True"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What started a run. `sha` is the commit that is checked out, `head` the pull request's own last commit."""
+
+    name: str
+    sha: str
+    ref: str = "refs/heads/main"
+    head: str = ""
+    number: int | None = None
+    source: str = REPOSITORY
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`code` is that of the step that failed, 0 when none did. `log` is all that was printed."""
+
+    code: int
+    log: str
+    outputs: Mapping[str, str]
+    summary: str
+
+
+class Hosted:
+    """`secrets` are the repository's, `environments` those of an environment, by its name."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.store = directory / "store.json"
+        self.secrets: dict[str, str] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self._bin = directory / "bin"
+        self._bin.mkdir(parents=True)
+        self.store.write_text(json.dumps({"next": 100, "pulls": [], "comments": {}, "runs": [], "calls": []}))
+        python = f'exec "{sys.executable}"'
+        self._tool(
+            "python", f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}\n{python} "$@"'
+        )
+        self._tool("hookline", f'{python} -P -m hookline "$@"')
+        self._tool("gh", f'{python} "{Path(__file__).with_name("hosted_gh.py")}" "$@"')
+        self.origin = directory / "origin.git"
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
+
+    def _tool(self, name: str, script: str) -> None:
+        path = self._bin / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def git(self, *arguments: str, at: Path) -> str:
+        identity = {f"GIT_{who}_{what}": text for who in ("AUTHOR", "COMMITTER")
+                    for what, text in (("NAME", "Ada"), ("EMAIL", "ada@acme.example"))}  # fmt: skip
+        environment = clean_environment(**identity, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
+        done = subprocess.run(
+            ("git", *arguments), cwd=at, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout.strip()
+
+    def clone(self, name: str) -> Path:
+        place = self.directory / name
+        self.git("clone", "--quiet", str(self.origin), str(place), at=self.directory)
+        return place
+
+    def read(self) -> dict[str, Any]:
+        stored: dict[str, Any] = json.loads(self.store.read_text())
+        return stored
+
+    def _change(self, **fields: Any) -> None:
+        self.store.write_text(json.dumps({**self.read(), **fields}))
+
+    def comments(self, number: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.read()["comments"].get(str(number), [])
+        return found
+
+    def say(self, number: int, login: str, body: str) -> None:
+        """Somebody writes a comment."""
+        stored = self.read()
+        comment = {"id": stored["next"], "user": {"login": login}, "body": body}
+        comments = {**stored["comments"], str(number): [*self.comments(number), comment]}
+        self._change(next=stored["next"] + 1, comments=comments)
+
+    def open_pull(self, branch: str) -> int:
+        """A pull request of a branch that was pushed; its number."""
+        stored = self.read()
+        head = {"ref": branch, "sha": self.git("rev-parse", branch, at=self.origin)}
+        pull = {"number": stored["next"], "head": head, "merged_at": None, "merge_commit_sha": None}
+        self._change(next=stored["next"] + 1, pulls=[*stored["pulls"], pull])
+        return int(stored["next"])
+
+    def _merged(self, number: int, *how: str) -> tuple[Path, str, str]:
+        pull = next(one for one in self.read()["pulls"] if one["number"] == number)
+        place = self.clone(f"merge-{self.read()['next']}")
+        self._change(next=self.read()["next"] + 1)
+        head = self.git("rev-parse", f"origin/{pull['head']['ref']}", at=place)
+        self.git("merge", "--quiet", *how, f"origin/{pull['head']['ref']}", at=place)
+        if "--squash" in how:
+            self.git("commit", "--quiet", "-m", f"Pull request {number}", at=place)
+        return place, head, self.git("rev-parse", "HEAD", at=place)
+
+    def check(self, number: int, *, source: str = REPOSITORY) -> dict[str, Job]:
+        """What runs when a pull request is opened or pushed to: the workflow on its merge with main."""
+        place, head, sha = self._merged(number, "--no-ff", "--no-edit")
+        self.git("push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/merge", at=place)
+        ref = f"refs/pull/{number}/merge"
+        return self.run(Event(name="pull_request", sha=sha, ref=ref, head=head, number=number, source=source))
+
+    def merge(self, number: int, *how: str) -> str:
+        """Merge a pull request into main, by default with a merge commit; the new commit of main."""
+        place, head, sha = self._merged(number, *(how or ("--no-ff", "--no-edit")))
+        self.git("push", "--quiet", "origin", "HEAD:main", at=place)
+        pulls = self.read()["pulls"]
+        for one in pulls:
+            if one["number"] == number:
+                one.update(merged_at="2026-11-22T00:00:00Z", merge_commit_sha=sha)
+                one["head"]["sha"] = head
+        self._change(pulls=pulls)
+        return sha
+
+    def run(self, event: Event) -> dict[str, Job]:
+        """Run the workflow as it stands in the event's commit; the jobs that ran, by name."""
+        number = self.read()["next"]
+        run = {"id": number, "event": event.name, "head_sha": event.head or event.sha, "artifacts": {}}
+        self._change(next=number + 1, runs=[*self.read()["runs"], run])
+        workflow = yaml.safe_load(self.git("show", f"{event.sha}:.github/workflows/hookline.yml", at=self.origin))
+        assert workflow["defaults"] == {"run": {"shell": "bash"}}, "the runner knows no other shell"
+        jobs: dict[str, Job] = {}
+        for name, job in workflow["jobs"].items():
+            context = self._context(event, number, workflow, job, jobs)
+            needed = [job["needs"]] if "needs" in job else []
+            ready = all(one in jobs and jobs[one].code == 0 for one in needed)
+            if _holds(job["if"], context) and (ready or "cancelled()" in job["if"]):
+                jobs[name] = _Steps(self, event, number, context, job).run()
+        return jobs
+
+    def _context(self, event: Event, number: int, workflow: Any, job: Any, jobs: Mapping[str, Job]) -> dict[str, str]:
+        outside = event.source != REPOSITORY
+        secrets = {} if outside else {**self.secrets, **self.environments.get(job.get("environment", ""), {})}
+        granted = job.get("permissions", workflow["permissions"])
+        context = {
+            "github.event_name": event.name,
+            "github.ref": event.ref,
+            "github.repository": REPOSITORY,
+            "github.run_id": str(number),
+            "github.token": json.dumps(dict.fromkeys(granted, "read") if outside else granted),
+            "github.event.pull_request.number": "" if event.number is None else str(event.number),
+            "github.event.pull_request.head.repo.full_name": event.source if event.number is not None else "",
+        }
+        context |= {f"inputs.{name}": value for name, value in event.inputs.items()}
+        context |= {f"secrets.{name}": value for name, value in secrets.items()}
+        for name, done in jobs.items():
+            context |= {f"needs.{name}.outputs.{key}": value for key, value in done.outputs.items()}
+        environment = {**workflow.get("env", {}), **job.get("env", {})}
+        return context | {f"env.{name}": _filled(value, context) for name, value in environment.items()}
+
+    def keep(self, number: int, name: str, place: Path) -> None:
+        """Make a directory an artifact of a run."""
+        runs = self.read()["runs"]
+        next(one for one in runs if one["id"] == number)["artifacts"][name] = str(place)
+        self._change(runs=runs)
+
+    def artifact(self, number: int, name: str) -> Path:
+        return Path(next(one for one in self.read()["runs"] if one["id"] == number)["artifacts"][name])
+
+    @property
+    def search_path(self) -> str:
+        return f"{self._bin}:{clean_environment()['PATH']}"
+
+
+class _Steps:
+    """One job on a fresh runner: an empty workspace, and nothing in its environment but what is its own."""
+
+    def __init__(self, site: Hosted, event: Event, number: int, context: dict[str, str], job: Any) -> None:
+        self.site, self.event, self.number, self.context, self.job = site, event, number, context, job
+        self.base = site.directory / f"runner-{number}-{job['name'].split()[0]}"
+        self.workspace = self.base / "workspace"
+        self.workspace.mkdir(parents=True)
+        (self.base / "temp").mkdir()
+        self.code, self.log = 0, ""
+
+    def run(self) -> Job:
+        for position, step in enumerate(self.job["steps"]):
+            condition = str(step.get("if", "true"))
+            if (self.code == 0 or "cancelled()" in condition) and _holds(condition, self.context):
+                code = self._use(step) if "uses" in step else self._shell(step, position)
+                self.code = self.code or code
+        outputs = {name: _filled(text, self.context) for name, text in self.job.get("outputs", {}).items()}
+        summary = self.base / "summary"
+        return Job(self.code, self.log, outputs, summary.read_text() if summary.exists() else "")
+
+    def _use(self, step: Any) -> int:
+        options = step.get("with", {})
+        match step["uses"].split("@")[0]:
+            case "actions/checkout":
+                self.site.git("clone", "--quiet", "--no-checkout", str(self.site.origin), ".", at=self.workspace)
+                self.site.git("fetch", "--quiet", "origin", self.event.sha, at=self.workspace)
+                self.site.git("checkout", "--quiet", self.event.sha, at=self.workspace)
+            case "actions/setup-python":
+                pass
+            case "actions/upload-artifact":
+                kept = self.base / "artifact"
+                kept.mkdir()
+                for name in options["path"].split():
+                    shutil.copy(self.workspace / name, kept)
+                self.site.keep(self.number, options["name"], kept)
+            case "actions/download-artifact":
+                kept = self.site.artifact(self.number, options["name"])
+                shutil.copytree(kept, self.workspace / options["path"])
+            case other:
+                raise AssertionError(f"the runner does not know {other}")
+        return 0
+
+    def _shell(self, step: Any, position: int) -> int:
+        own = {name: _filled(text, self.context) for name, text in step.get("env", {}).items()}
+        inherited = {name.removeprefix("env."): value for name, value in self.context.items() if name[:4] == "env."}
+        output = self.base / f"output-{position}"
+        output.touch()
+        environment = clean_environment(
+            **inherited, **own, PATH=self.site.search_path, HOME=str(self.base), CI="true", GITHUB_ACTIONS="true",
+            GITHUB_ACTOR="ada", GITHUB_SHA=self.event.sha, GITHUB_REPOSITORY=REPOSITORY, GITHUB_OUTPUT=str(output),
+            GITHUB_STEP_SUMMARY=str(self.base / "summary"), RUNNER_TEMP=str(self.base / "temp"),
+            HOSTED_STORE=str(self.site.store),
+        )  # fmt: skip
+        # What `shell: bash` means (docs.github.com, "Workflow syntax", jobs.<job_id>.steps[*].shell).
+        shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
+        done = subprocess.run(
+            shell, cwd=self.workspace, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        self.log += done.stdout
+        for line in output.read_text().splitlines():
+            name, _, value = line.partition("=")
+            self.context[f"steps.{step['id']}.outputs.{name}"] = value
+        return done.returncode
+
+
+def _filled(text: str, context: Mapping[str, str]) -> str:
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(_value(found[1], context)), str(text))
+
+
+def _holds(condition: str, context: Mapping[str, str]) -> bool:
+    return bool(_value(condition.strip().removeprefix("${{").removesuffix("}}"), context))
+
+
+def _value(expression: str, context: Mapping[str, str]) -> Any:
+    """An expression of the workflow language, as far as it is used: strings, comparisons, names, cancelled()."""
+    python, rest = "", expression.strip()
+    while rest:
+        found = _WORD.match(rest)
+        assert found is not None, f"the runner cannot read {rest!r}"
+        word, rest = found[0], rest[found.end() :]
+        if word.isspace() or word.startswith("'") or word in _OPERATORS:
+            python += _OPERATORS.get(word, word)
+        elif word in ("true", "false"):
+            python += word.title()
+        else:
+            python += _FUNCTIONS.get(word, repr(context.get(word, "")))
+    return eval(python, {"__builtins__": {}})

