@@ -12,7 +12,7 @@ import click
 
 from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked
 from hookline.cli.approval import ask
-from hookline.cli.options import config_option, state_option
+from hookline.cli.options import apply_options, config_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
@@ -28,19 +28,11 @@ from hookline.model import Address
 from hookline.plan.make import make_plan
 from hookline.plan.safety import Brakes
 from hookline.provenance import Provenance, provenance_of
-from hookline.quantities import parse_duration
 from hookline.state.opening import open_state
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
 
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-def _duration(ctx: click.Context, param: click.Parameter, value: str) -> timedelta:
-    try:
-        return parse_duration(value)
-    except (ValueError, OverflowError) as wrong:
-        raise click.BadParameter(str(wrong), ctx=ctx, param=param) from wrong
 
 
 def _fingerprint(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -82,15 +74,7 @@ class _Request:
     help="Apply only the plan with this fingerprint, and refuse any other.",
 )
 @verbose_option
-@click.option("--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise.")
-@click.option(
-    "--lock-timeout",
-    default="0s",
-    show_default=True,
-    metavar="DURATION",
-    callback=_duration,
-    help="Wait this long while another apply holds the state.",
-)
+@apply_options
 def command(
     *,
     paths: tuple[Path, ...],
@@ -103,7 +87,7 @@ def command(
     expect: str | None,
     verbose: bool,
     auto_approve: bool,
-    lock_timeout: timedelta,
+    lock_timeout: float,
 ) -> None:
     """Make the stored state what the files say, or do what a saved plan says.
 
@@ -119,7 +103,7 @@ def command(
     """
     request = _Request(
         config=config,
-        store=open_state(state, lock_timeout=lock_timeout),
+        store=open_state(state, lock_timeout=timedelta(seconds=lock_timeout)),
         brakes=make_brakes(allow_delete, max_deletes),
         expect=expect,
         allow_older=allow_older,

@@ -101,3 +101,17 @@ def secrets_options(function: Decorated) -> Decorated:
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
     """`--format`, handed to the command as `form`; the first of the forms is the default."""
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
+
+
+def apply_options(function: Decorated) -> Decorated:
+    """What every command that writes the state takes: `auto_approve`, and `lock_timeout` in seconds."""
+    function = click.option(
+        "--lock-timeout",
+        type=DURATION,
+        default="0s",
+        show_default=True,
+        help="Wait this long while another apply holds the state.",
+    )(function)
+    return click.option(
+        "--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise."
+    )(function)

@@ -10,7 +10,7 @@ import click
 from hookline.apply import apply_plan, refuse_blocked
 from hookline.cli.applied import read_with_history
 from hookline.cli.approval import ask
-from hookline.cli.options import DURATION, state_option
+from hookline.cli.options import apply_options, state_option
 from hookline.cli.planning import brake_options, make_brakes, print_rows
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Address, Desired
@@ -35,15 +35,7 @@ from hookline.state.snapshot import Snapshot
 @click.option("--to", "serial", type=click.IntRange(min=1), required=True, metavar="SERIAL", help="See `history`.")
 @state_option
 @brake_options
-@click.option("--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise.")
-@click.option(
-    "--lock-timeout",
-    default="0s",
-    show_default=True,
-    metavar="DURATION",
-    type=DURATION,
-    help="Wait this long while another apply holds the state.",
-)
+@apply_options
 def command(
     *,
     serial: int,

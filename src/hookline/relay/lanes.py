@@ -10,27 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
+from hookline.relay.attempts import attempt
 from hookline.relay.delivery.gate import Gate, Phase
-from hookline.relay.delivery.judging import judge
-from hookline.relay.delivery.outcome import (
-    Answer,
-    Confirm,
-    Dead,
-    Delivered,
-    Fault,
-    Hold,
-    Renew,
-    Result,
-    Retry,
-    Stop,
-    Verdict,
-)
+from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 from hookline.relay.delivery.pace import Pace
-from hookline.relay.delivery.port import Attempt, Endpoint
+from hookline.relay.delivery.port import Endpoint
 from hookline.relay.delivery.retry import next_delay
 from hookline.relay.spool.port import Settlement, Waiting
 from hookline.relay.spool.schema import State
@@ -194,7 +183,13 @@ class Lane:
     async def _settle(self, item: Waiting) -> Settlement:
         if self._clock() - item.since >= self._max_age:
             return self._settlement(item, State.DEAD, 0, reason="expired")
-        posts, verdict, http = await self._attempt(item)
+        posts, verdict, http = await attempt(
+            self.endpoint,
+            item,
+            clock=self._clock,
+            max_delay=self._max_delay,
+            told=partial(self._listener.attempted, self, item),
+        )
         now = self._clock()
         self._learn(verdict, now)
         match verdict:
@@ -207,34 +202,6 @@ class Lane:
                 return self._refused(item, posts, now, reason, http)
             case Stop(reason) | Dead(reason) | Renew(reason) | Confirm(reason):
                 return self._settlement(item, State.DEAD, posts, reason=reason, http=http)
-
-    async def _attempt(self, item: Waiting) -> tuple[int, Verdict, int | None]:
-        """Post, and post once more at once where the verdict asks for it: how often, the verdict, the status."""
-        renewed = confirming = False
-        posts = 0
-        while True:
-            posts += 1
-            started = self._clock()
-            number = item.attempts + posts
-            result = await self._post(
-                Attempt(id=item.id, body=item.body, number=number, at=started, event_time=item.event_time)
-            )
-            verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=self._max_delay)
-            self._listener.attempted(self, item, verdict, number, self._clock() - started)
-            match verdict:
-                case Renew():
-                    self.endpoint.renew()
-                    renewed = True
-                case Confirm():
-                    confirming = True
-                case _:
-                    return posts, verdict, result.status if isinstance(result, Answer) else None
-
-    async def _post(self, attempt: Attempt) -> Result:
-        try:
-            return await self.endpoint.post(attempt)
-        except Exception as bug:  # an endpoint never raises; if one does, no event may be lost for it
-            return Fault(f"internal error: {type(bug).__name__}: {bug}")
 
     def _learn(self, verdict: Verdict, now: float) -> None:
         before = self.gate.phase
