@@ -204,6 +204,10 @@ def test_the_inventory_and_the_plan_say_what_waits(lab: Lab) -> None:
         assert 3 == change["pending"]
         (without,) = json.loads(lab.hookline("plan", "--format", "json", "--spool", "none").stdout)["changes"]
         assert without["pending"] is None
+    (lab.directory / ".hookline" / "spool" / "spool.db").write_bytes(b"damaged")
+    done = lab.hookline("plan", "--format", "json")
+    assert json.loads(done.stdout)["changes"][0]["pending"] is None
+    assert b"warning: what is pending is not known" in done.stderr
 
 
 def test_a_deleted_webhooks_pending_events_become_dead_letters(lab: Lab) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from hookline.cli.applied import read_applied
+from hookline.cli.backlog import read_backlogs
 from hookline.cli.document import as_yaml_list
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.table import columns
 from hookline.model import Address, Channel, JwtAuthentication, Webhook
 from hookline.plan.printable import printable
-from hookline.relay.spool.lookup import Backlog, SpoolLookup
+from hookline.relay.spool.lookup import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
@@ -60,7 +61,7 @@ def command(
         and enabled in (None, webhook.enabled)
         and (url is None or url.lower() in webhook.url.lower())
     ]
-    backlogs = SpoolLookup(spool).backlogs()
+    backlogs = read_backlogs(spool)
     match form:
         case "json":
             click.echo(json.dumps([_document(one, backlogs) for one in webhooks], indent=2, ensure_ascii=False))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from hookline.apply import refuse_blocked
+from hookline.cli.backlog import read_backlogs
 from hookline.cli.options import config_option, spool_option, state_option
 from hookline.cli.planning import (
     brake_options,
@@ -19,7 +20,6 @@ from hookline.cli.planning import (
 from hookline.cli.planoutput import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
 from hookline.model import Address
 from hookline.plan.make import make_plan
-from hookline.relay.spool.lookup import SpoolLookup
 from hookline.state.opening import open_state
 
 CHANGES = 2
@@ -75,7 +75,7 @@ def command(
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)
     stored = open_state(state).read()
-    backlogs = SpoolLookup(spool).backlogs()
+    backlogs = read_backlogs(spool)
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
     plan = make_plan(stored, desired, make_brakes(allow_delete, max_deletes), pending)
     write_outputs(plan, outputs, out, verbose=verbose)

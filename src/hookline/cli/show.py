@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from hookline.cli.applied import find, read_applied
+from hookline.cli.backlog import read_backlogs
 from hookline.cli.document import as_yaml
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.errors import WrongUse
-from hookline.relay.spool.lookup import SpoolLookup
 
 
 @click.command(
@@ -46,6 +46,6 @@ def command(what: str, state: str, spool: Path, form: str) -> None:
         click.echo(json.dumps(stored.document, indent=2, ensure_ascii=False))
     else:
         click.echo(as_yaml(stored.document))
-        backlog = (SpoolLookup(spool).backlogs() or {}).get(stored.webhook.address)
+        backlog = (read_backlogs(spool) or {}).get(stored.webhook.address)
         if backlog is not None:
             click.echo(f"# in the spool: {backlog.pending} pending, {backlog.dead} dead")

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, TABLES
@@ -54,21 +55,21 @@ def _make(path: Path) -> None:
         raise SpoolUnusable(f"cannot make the spool's database {path}: {error}") from error
 
 
-def open_existing(directory: Path) -> sqlite3.Connection:
-    """The database of a spool that must be there. Raises SpoolUnusable."""
+def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+    """The database of a spool that must be there, to read or also to write. Raises SpoolUnusable."""
     path = directory / FILE
     if not path.exists():
         raise SpoolUnusable(
             f"there is no spool at {directory}",
             hint="a relay makes it; name another with --spool or HOOKLINE_SPOOL",
         )
-    return _connect(path)
+    return _connect(path, mode)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw",
+            f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,

@@ -48,14 +48,14 @@ class SpoolLookup:
         """The checkpoints of all sources. Raises SpoolUnusable when there is a spool that cannot be read."""
         if not self._exists():
             return []
-        with closing(open_existing(self._directory)) as connection:
+        with closing(open_existing(self._directory, mode="ro")) as connection:
             return read_positions(connection)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         """The webhooks that have something in the spool. None when there is no spool."""
         if not self._exists():
             return None
-        with closing(open_existing(self._directory)) as connection:
+        with closing(open_existing(self._directory, mode="ro")) as connection:
             return {
                 Address(organization, sandbox): Backlog(fresh + due, dead)
                 for organization, sandbox, fresh, due, dead in connection.execute(_BACKLOGS)
@@ -65,7 +65,7 @@ class SpoolLookup:
         """Those of the ids that are pending, dead, or were delivered after that Unix time."""
         if not ids or not self._exists():
             return set()
-        with closing(open_existing(self._directory)) as connection:
+        with closing(open_existing(self._directory, mode="ro")) as connection:
             return {
                 identity
                 for identity in ids
