@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import functools
 import importlib.util
 import os
 import shutil
@@ -106,6 +105,9 @@ class Server:
             self._process.wait(timeout=60)
             self._process = None
 
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None and self.socket.exists()
+
     @property
     def socket(self) -> Path:
         return self.directory / ".s.PGSQL.5432"
@@ -131,22 +133,31 @@ class Server:
 @contextmanager
 def running_server() -> Iterator[Server]:
     # Not below pytest's own directory: a socket's path may have 107 bytes, and `nobody` must get there.
-    with tempfile.TemporaryDirectory(prefix="hl-pg-", ignore_cleanup_errors=True) as directory:
-        server = Server(Path(directory))
-        server.start()
-        try:
-            yield server
-        finally:
+    directory = Path(tempfile.mkdtemp(prefix="hl-pg-"))
+    owner = os.getpid()
+    server = Server(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        if os.getpid() == owner:  # a process that was forked off a test ends without ending the server
             server.stop()
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-@functools.cache
+_shared: list[Server] = []
+
+
 def shared_server() -> Server:
-    """The server that all tests of this process share: each takes a database of its own."""
-    context = running_server()
-    server = context.__enter__()
-    atexit.register(context.__exit__, None, None, None)
-    return server
+    """The server that all tests of this process share: each takes a database of its own.
+
+    One that has died is replaced, so that whatever ended it fails one test and not all that come after.
+    """
+    if not _shared or not _shared[-1].is_alive():
+        context = running_server()
+        _shared.append(context.__enter__())
+        atexit.register(context.__exit__, None, None, None)
+    return _shared[-1]
 
 
 def new_state() -> str:
