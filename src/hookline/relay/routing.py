@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
-from uuid import UUID
 
 from hookline.errors import WrongUse
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
 from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
 from hookline.relay.feedback import Event, payload_bytes, primary_identity
+from hookline.relay.identity import delivery_id, derived_request_id, framed, order_key
 from hookline.state.snapshot import Snapshot
 
 # Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them; and a fixed number of
@@ -79,7 +78,7 @@ class _Route:
             message_types=webhook.message_types,
             events=frozenset(webhook.events),
             campaigns=webhook.campaigns,
-            seed=_framed(webhook.address.organization) + _framed(webhook.address.sandbox),
+            seed=framed(webhook.address.organization) + framed(webhook.address.sandbox),
         )
 
 
@@ -187,7 +186,7 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     assert event.channel is not None
     assert event.status is not None
     return Delivery(
-        id=blake2b(route.seed + content, digest_size=16, person=b"delivery").digest(),
+        id=delivery_id(route.seed, content, request_id),
         address=route.address,
         order_key=_order_key(event, route),
         body=body,
@@ -207,28 +206,13 @@ def _own_content(event: Event, route: _Route, campaign: str | None, request_id: 
 
 
 def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> str:
-    """The same for all events of one message execution, in every run; of one event, where it names no execution.
-
-    A UUID of version 8 (RFC 9562 §5.8: the meaning of its bits is ours), since receivers may expect one.
-    """
+    """The same for all events of one message execution, in every run; of one event, where it names no execution."""
     if event.execution_id:
-        content = b"execution" + _framed(event.execution_id)
-    else:
-        content = b"event" + _own_content(event, route, campaign, None)
-    bits = int.from_bytes(blake2b(route.seed + content, digest_size=16, person=b"request").digest(), "big")
-    bits = bits & ~(0xF << 76) | 8 << 76
-    bits = bits & ~(0x3 << 62) | 2 << 62
-    return str(UUID(int=bits))
+        return derived_request_id(route.seed, b"execution" + framed(event.execution_id))
+    return derived_request_id(route.seed, b"event" + _own_content(event, route, campaign, None))
 
 
 def _order_key(event: Event, route: _Route) -> int | None:
     if not event.execution_id:
         return None
-    content = route.seed + _framed(event.execution_id) + _framed(primary_identity(event) or "")
-    return int.from_bytes(blake2b(content, digest_size=8, person=b"order").digest(), "big", signed=True)
-
-
-def _framed(text: str) -> bytes:
-    """The text behind its length, so that no two lists of texts make the same bytes."""
-    data = text.encode()
-    return b"%d:%b" % (len(data), data)
+    return order_key(route.seed, event.execution_id, primary_identity(event) or "")
