@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from hookline.relay.fates import Line, Rejected, Skipped
 from hookline.relay.feedback import Event
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.port import Format, Text
+from hookline.relay.formats import FORMATS, QUICK
+from hookline.relay.formats.port import Format, Reading, Text
 from hookline.relay.formats.reading import AUTO, DEEPEST, read_line
 from hookline.relay.sources.lines import LONGEST
 
@@ -162,3 +162,48 @@ def test_no_value_in_any_place_makes_reading_fail(data: st.DataObject, sample: b
     path = data.draw(st.sampled_from(_paths(document)))
     changed = msgspec.json.encode(replaced(document, path, value))
     assert read_line(line(changed), "payload" if sample is PAYLOAD else "xdm")
+
+
+def carefully(data: bytes) -> list[Reading]:
+    """What the line says when it is decoded whole and every format is asked; nothing where it cannot be."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return next((known.events(value) for known in FORMATS.values() if known.recognizes(value)), [])
+
+
+@pytest.mark.parametrize("data", SAMPLES)
+def test_sound_lines_of_the_platform_are_read_quickly(data: bytes) -> None:
+    """Every sample takes the short way, and says there what it says on the long one."""
+    assert carefully(data) == [event for quick in QUICK.values() if (event := quick(data))]
+
+
+@given(st.data(), st.sampled_from(SAMPLES), _VALUES, st.sampled_from(list(QUICK)))
+def test_short_way_says_what_the_long_one_says(data: st.DataObject, sample: bytes, value: Any, name: str) -> None:
+    """Whatever is put anywhere into an event, under any name, what is read quickly is what a careful look finds."""
+    document = json.loads(sample)
+    path = data.draw(st.sampled_from(_paths(document)))
+    changed = replaced(document, path, value)
+    if isinstance(changed, dict):
+        names = ["eventType", "_experience", "messageExecution", "xdm:eventType", "@id", "a"]
+        key = data.draw(st.sampled_from(names))
+        changed = {**changed, key: data.draw(_VALUES | st.just("message.feedback") | st.just(document.get(key)))}
+    line_of_it = msgspec.json.encode(changed)
+    event = QUICK[name](line_of_it)
+    assert event is None or [event] == carefully(line_of_it)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATASET[0].replace(b"campaignActionID", b"campaign\\u0041ctionID"),
+        DATASET[0].replace(b"user1@", b"\xff@"),
+        DATASET[0].replace(b'"_id":"d9b1', b'"@id":"d9b1'),
+        DATASET[0].replace(b'"sent"', b'"sent","deep":' + b"[" * 90 + b"]" * 90),
+        PAYLOAD.replace(b"bounce", b"bou\xffnce"),
+    ],
+)
+def test_what_only_a_careful_look_can_judge_is_left_to_it(data: bytes) -> None:
+    """Escapes, other spellings, deep nesting and bytes that are not UTF-8 are never read quickly."""
+    assert [None, None] == [quick(data) for quick in QUICK.values()]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hookline.relay.formats import payload, xdm
-from hookline.relay.formats.port import Format
+from hookline.relay.formats.port import Format, Quick
 
 FORMATS: dict[str, Format] = {payload.NAME: payload, xdm.NAME: xdm}
+QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
 
-__all__ = ["FORMATS", "Format"]
+__all__ = ["FORMATS", "QUICK", "Format"]

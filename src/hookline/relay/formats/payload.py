@@ -8,7 +8,16 @@ import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Event, MessageFailure
-from hookline.relay.formats.platform import DATASET_KEYS, FEEDBACK, IdentityMap, is_of_another_type, plain_status
+from hookline.relay.formats.platform import (
+    DATASET_KEYS,
+    FEEDBACK,
+    IdentityMap,
+    PlainIdentityMap,
+    is_of_another_type,
+    plain_status,
+    quickly,
+    sound,
+)
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.shape import shaped
 
@@ -51,8 +60,31 @@ class _Payload(msgspec.Struct, frozen=True):
     identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
+class _Plain(msgspec.Struct, frozen=True):
+    """The payload, with an identity map that can be passed through as it is decoded."""
+
+    channel: str
+    feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
+    request_id: str | None = msgspec.field(name="requestId", default=None)
+    organization: str | None = msgspec.field(name="imsOrg", default=None)
+    sandbox: _Sandbox | None = None
+    event_type: str | None = msgspec.field(name="eventType", default=None)
+    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+    identity_map: PlainIdentityMap | None = msgspec.field(name="identityMap", default=None)
+
+
 _NO_SANDBOX = _Sandbox()
 _NO_EXECUTION = _Execution()
+_plain = msgspec.json.Decoder(_Plain)
+
+
+def quick(data: bytes) -> Event | None:
+    if b'"messageDeliveryFeedback"' not in data:
+        return None
+    read = quickly(data, _plain)
+    if read is None or read.event_type not in (None, FEEDBACK) or not sound(read.identity_map):
+        return None
+    return _said(read, read.identity_map)
 
 
 def recognizes(value: object) -> bool:
@@ -74,6 +106,10 @@ def _event(value: object) -> Reading:
     if isinstance(read, Rejected):
         return read
     assert isinstance(value, dict)
+    return _said(read, value.get("identityMap"))
+
+
+def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event:
     sandbox = read.sandbox or _NO_SANDBOX
     execution = read.execution or _NO_EXECUTION
     status, failure = plain_status(read.feedback.status.value, read.feedback.failure)
@@ -93,5 +129,5 @@ def _event(value: object) -> Reading:
         exclusion=read.feedback.exclusion,
         failure=failure,
         retry_count=read.feedback.retry_count,
-        identity_map=value.get("identityMap"),
+        identity_map=identity_map,
     )

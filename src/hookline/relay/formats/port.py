@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -40,3 +41,9 @@ class Format(Protocol):
         """What the line says, never an empty list. Called once, also for lines that this format does not
         recognize when the user has named it: these are Rejected with what is missing."""
         ...
+
+
+# Reads a line of a format's most frequent form straight from its bytes. None: it is not sure, so decode the line and
+# ask the format. Whatever it returns must be what the format's `events` would have said, and no other format may
+# recognize the line. The first thing it does is to look for a name that only its own lines have.
+Quick = Callable[[bytes], Event | None]

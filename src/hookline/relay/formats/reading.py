@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from hookline.relay.fates import Line, Rejected, Skipped
-from hookline.relay.formats import FORMATS
+from hookline.relay.formats import FORMATS, QUICK
 from hookline.relay.formats.port import Reading, Text
 from hookline.relay.sources.lines import LONGEST
 
@@ -16,6 +16,7 @@ DEEPEST = 100
 
 _NO_EVENT = Skipped("not_an_event")
 _TOO_DEEP = Rejected(f"nested deeper than {DEEPEST} levels")
+_QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
 _decoder = msgspec.json.Decoder()
 
 
@@ -29,6 +30,9 @@ def read_line(line: Line, format: str = AUTO) -> list[Reading]:
         return [Rejected(f"too long: {line.length} bytes, the limit is {LONGEST}")]
     if not line.data or line.data.isspace():
         return [_NO_EVENT]
+    for quick in _QUICK.get(format, ()):
+        if event := quick(line.data):
+            return [event]
     value = _decoded(line.data)
     if isinstance(value, Rejected):
         return [value]

@@ -14,7 +14,16 @@ import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Event, MessageFailure
-from hookline.relay.formats.platform import DATASET_KEYS, FEEDBACK, IdentityMap, is_of_another_type, plain_status
+from hookline.relay.formats.platform import (
+    DATASET_KEYS,
+    FEEDBACK,
+    IdentityMap,
+    PlainIdentityMap,
+    is_of_another_type,
+    plain_status,
+    quickly,
+    sound,
+)
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.shape import shaped
 
@@ -78,7 +87,39 @@ class _XdmEvent(msgspec.Struct, frozen=True):
     identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
+_Any = msgspec.Raw | msgspec.UnsetType
+
+
+class _Exported(msgspec.Struct, frozen=True):
+    """The event as data sets are exported. What would make it a line of another kind is named, to be noticed."""
+
+    experience: _Experience = msgspec.field(name="_experience")
+    id: str | None = msgspec.field(name="_id", default=None)
+    timestamp: str | None = None
+    event_type: str | None = msgspec.field(name="eventType", default=None)
+    identity_map: PlainIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    payload_feedback: _Any = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
+    payload_execution: _Any = msgspec.field(name="messageExecution", default=msgspec.UNSET)
+
+
 _NO_EXECUTION = _Execution()
+_exported = msgspec.json.Decoder(_Exported)
+# Names by which a line is not, or not only, in the exported form.
+_OTHER_SPELLINGS = (b"ns.adobe.com/experience/", b'"xdm:', b'"@id"')
+
+
+def quick(data: bytes) -> Event | None:
+    if b'"_experience"' not in data:
+        return None
+    for other in _OTHER_SPELLINGS:
+        if other in data:
+            return None
+    read = quickly(data, _exported)
+    if read is None or read.event_type not in (None, FEEDBACK) or not sound(read.identity_map):
+        return None
+    if read.payload_feedback is not msgspec.UNSET or read.payload_execution is not msgspec.UNSET:
+        return None
+    return _said(read, read.identity_map)
 
 
 def recognizes(value: object) -> bool:
@@ -108,6 +149,10 @@ def _event(value: object) -> Reading:
     if isinstance(read, Rejected):
         return read
     assert isinstance(bare, dict)
+    return _said(read, bare.get("identityMap"))
+
+
+def _said(read: _XdmEvent | _Exported, identity_map: dict[str, Any] | None) -> Event:
     management = read.experience.management
     execution = management.execution or _NO_EXECUTION
     status, failure = plain_status(management.feedback.status, management.feedback.failure)
@@ -125,7 +170,7 @@ def _event(value: object) -> Reading:
         exclusion=management.feedback.exclusion,
         failure=failure,
         retry_count=management.feedback.retry_count,
-        identity_map=bare.get("identityMap"),
+        identity_map=identity_map,
         time=read.timestamp,
     )
 
