@@ -8,6 +8,7 @@
      ├─ Unusable                  8   locked, missing, empty, newer, damaged
      │   ├─ StateUnusable
      │   └─ SpoolUnusable
+     │       └─ SpoolStalled       at this moment only: the disk is full, or another process keeps the spool for long
      ├─ SecretUnavailable         1   a reference that cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material that does not fit its algorithm
      └─ relay.network.AddressRefused  a private or special address that no --allow-network admits
@@ -62,6 +63,10 @@ class StateUnusable(Unusable):
 
 
 class SpoolUnusable(Unusable):
+    pass
+
+
+class SpoolStalled(SpoolUnusable):
     pass
 
 

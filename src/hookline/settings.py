@@ -34,6 +34,11 @@ def user_name() -> str:
         return str(os.getuid())
 
 
+def notify_socket() -> str | None:
+    """Where a service manager wants to be told that the relay is ready (sd_notify(3))."""
+    return os.environ.get("NOTIFY_SOCKET")
+
+
 def is_github_actions() -> bool:
     """Whether this runs as a GitHub Actions step, where workflow annotations are shown."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

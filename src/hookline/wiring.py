@@ -14,19 +14,26 @@ from pathlib import Path
 from hookline.errors import HooklineError, StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
+from hookline.relay.applied import Applied
+from hookline.relay.clock import SteadyClock
+from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.port import Endpoint
-from hookline.relay.dispatch import Dispatcher, SpoolThread
+from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
+from hookline.relay.intaking import Intaking
 from hookline.relay.network import NetworkRules
+from hookline.relay.notify import notify
 from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
 from hookline.relay.routing import Routes
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.sources.opening import STANDARD_INPUT, open_source
+from hookline.relay.sources.opening import STANDARD_INPUT, open_sources
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
+from hookline.settings import notify_socket
 from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
@@ -77,28 +84,63 @@ async def run_relay(
     _require_files(options.sources)
     started = time.monotonic()
     spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
-    thread = SpoolThread(spool)
+    thread = SpoolThread(spool, log)
     try:
         before = spool.tally()
-        dispatcher = Dispatcher(
-            thread, partial(_make_endpoint, options), clock=time.time, random=random.SystemRandom(), log=log
-        )
-        relay = Relay(
-            options.settings,
-            store=store,
-            thread=thread,
-            dispatcher=dispatcher,
-            sources=[partial(open_source, name, from_start=options.from_start) for name in options.sources],
-            log=log,
-            clock=time.time,
-            report=report,
-        )
+        relay = _relay(options, store, thread, log, report)
         relay.obey_signals()
         ending = await relay.run()
         return ending, summarize(before, spool.tally(), time.monotonic() - started)
     finally:
         thread.close()
         spool.close()
+
+
+def _relay(
+    options: RelayOptions,
+    store: StateStore,
+    thread: SpoolThread,
+    log: Log,
+    report: Callable[[Progress], None] | None,
+) -> Relay:
+    settings = options.settings
+    clock = SteadyClock()
+    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=Counters(), keep=settings.retention)
+    applied = Applied(
+        store,
+        dispatcher,
+        thread,
+        partial(_make_endpoint, options),
+        defaults=settings.defaults,
+        format=settings.format,
+        clock=clock.now,
+        random=random.SystemRandom(),
+        log=log,
+    )
+    source = open_sources(
+        options.sources, thread.spool.positions(), follow=settings.follow, from_start=options.from_start
+    )
+    intaking = Intaking(
+        source,
+        applied,
+        dispatcher,
+        thread,
+        window=settings.dedupe_window,
+        most=settings.spool_max,
+        clock=clock.now,
+        log=log,
+    )
+    return Relay(
+        settings,
+        applied=applied,
+        dispatcher=dispatcher,
+        intaking=intaking,
+        thread=thread,
+        clock=clock,
+        log=log,
+        notify=partial(notify, notify_socket()),
+        report=report,
+    )
 
 
 def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:
@@ -121,10 +163,10 @@ def rehearse_relay(options: RelayOptions, tell: Callable[[Rehearsed], None]) -> 
     lookup = SpoolLookup(options.spool)
     positions = lookup.positions()
     reading = Reading(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
-    events = rehearse(
-        [partial(open_source, name, positions, from_start=options.from_start) for name in options.sources],
-        reading,
-        partial(lookup.known, delivered_after=time.time() - settings.dedupe_window),
-    )
-    tally = tally_of(events, tell)
+    source = open_sources(options.sources, positions, follow=False, from_start=options.from_start)
+    try:
+        known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)
+        tally = tally_of(rehearse(source, reading, known), tell)
+    finally:
+        source.close()
     return summarize({"pending": 0}, tally, time.monotonic() - started)

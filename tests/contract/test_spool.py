@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -14,11 +16,13 @@ from hypothesis import strategies as st
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
 from hookline.relay.fates import Delivery, Line
+from hookline.relay.identity import request_prefix
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.letters import DeadLetters, Filter
-from hookline.relay.spool.port import Intake, Refused, Settlement, Spool, Taken, Waiting
+from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Spool, Standing, Taken, Waiting, Wanted
 from hookline.relay.spool.schema import State
 from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.spool.standings import Standings
 
 ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")
@@ -73,7 +77,7 @@ def put(spool: Spool, *deliveries: Delivery, now: float = 0.0, window: float = D
 def fresh(
     spool: Spool, address: Address = ACME, *, after: int = 0, limit: int = 100, ordered: bool = True
 ) -> list[Waiting]:
-    return spool.fresh(address, after=after, limit=limit, ordered=ordered)[0]
+    return spool.fresh([Wanted(address, after, limit, ordered)])[0][0]
 
 
 def end(
@@ -99,8 +103,8 @@ def balanced(tally: dict[str, int]) -> bool:
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:
     """Fresh deliveries come out oldest first, page by page, each once."""
     put(spool, *(delivery(f"e{n}") for n in range(5)))
-    first, cursor = spool.fresh(ACME, after=0, limit=3, ordered=True)
-    rest, _ = spool.fresh(ACME, after=cursor, limit=3, ordered=True)
+    [(first, cursor)] = spool.fresh([Wanted(ACME, 0, 3, True)])
+    [(rest, _)] = spool.fresh([Wanted(ACME, cursor, 3, True)])
     assert [b"e0", b"e1", b"e2", b"e3", b"e4"] == bodies(first) + bodies(rest)
 
 
@@ -187,7 +191,7 @@ def test_a_settlement_counts_once(spool: Spool) -> None:
     """An outcome that arrives after the delivery was settled (buried meanwhile) changes neither row nor tally."""
     put(spool, delivery("a"))
     (a,) = fresh(spool)
-    spool.bury(ACME, reason="webhook deleted", now=1.0, without=())
+    spool.bury(ACME, reason="webhook deleted", now=1.0, without=(), limit=10)
     spool.settle([end(a)], now=2.0)
     tally = spool.tally()
     assert (1, 0) == (tally["dead"], tally.get("delivered", 0))
@@ -198,19 +202,135 @@ def test_burying_spares_what_is_in_flight(spool: Spool) -> None:
     """When an endpoint is gone its pending events become dead letters; what is being attempted gets its own fate."""
     put(spool, delivery("a"), delivery("b"), delivery("o", address=OTHER))
     a, _ = fresh(spool)
-    assert 1 == spool.bury(ACME, reason="http 410", now=1.0, without={a.seq})
+    assert 1 == spool.bury(ACME, reason="http 410", now=1.0, without={a.seq}, limit=10)
     assert ([b"a"], [b"o"]) == (bodies(fresh(spool)), bodies(fresh(spool, OTHER)))
 
 
 def test_a_held_webhooks_events_do_not_age(spool: Spool) -> None:
     """The time for which a webhook is disabled is not counted against `maxAge`."""
     put(spool, delivery("before"), now=100.0)
-    spool.hold(ACME, held=True, now=110.0)
-    spool.hold(ACME, held=True, now=150.0)
+    spool.hold(ACME, disabled=True, now=110.0)
+    spool.hold(ACME, disabled=True, now=150.0)
     put(spool, delivery("meanwhile"), now=200.0)
-    spool.hold(ACME, held=False, now=310.0)
-    spool.hold(ACME, held=False, now=400.0)
+    spool.hold(ACME, disabled=False, now=310.0)
+    spool.hold(ACME, disabled=False, now=400.0)
     assert [300.0, 310.0] == [item.since for item in fresh(spool)]
+
+
+def test_a_paused_webhooks_events_do_not_age_either(spool: Spool, tmp_path: Path) -> None:
+    """Pausing and disabling overlap: the clock stands still from the first of them to the end of the last."""
+    put(spool, delivery("a"), now=100.0)
+    with Standings(tmp_path / "spool") as standings:
+        assert standings.pause(ACME, now=110.0)
+        assert not standings.pause(ACME, now=111.0)
+        spool.hold(ACME, disabled=True, now=120.0)
+        assert standings.resume(ACME, now=130.0)
+        assert not standings.resume(ACME, now=131.0)
+    spool.hold(ACME, disabled=False, now=210.0)
+    assert [200.0] == [item.since for item in fresh(spool)]
+
+
+def test_what_an_endpoint_said_is_remembered(opened: Open, tmp_path: Path) -> None:
+    """That it is gone, or wants to be left alone, outlives the relay, until somebody says `retry-now`."""
+    one = opened(tmp_path / "spool")
+    one.remember(ACME, stopped="http 410", stopped_as="sha256:1", not_before=None)
+    one.remember(OTHER, stopped=None, stopped_as=None, not_before=77.0)
+    one.close()
+    again = opened(tmp_path / "spool")
+    assert {
+        ACME: Standing(stopped="http 410", stopped_as="sha256:1"), OTHER: Standing(not_before=77.0)
+    } == again.standing()  # fmt: skip
+    with Standings(tmp_path / "spool") as standings:
+        standings.retry_now(ACME, now=50.0)
+    assert again.changed_elsewhere()
+    assert Standing(hurried=50.0) == again.standing()[ACME]
+    again.close()
+
+
+def test_retry_now_makes_every_waiting_retry_due(spool: Spool, tmp_path: Path) -> None:
+    """However many there are, and no retry of another webhook."""
+    put(spool, *(delivery(f"e{n}") for n in range(5)), delivery("o", address=OTHER))
+    items = fresh(spool) + fresh(spool, OTHER)
+    spool.settle([end(item, State.PENDING, due=1000.0) for item in items], now=1.0)
+    with Standings(tmp_path / "spool", chunk=2) as standings:
+        assert 5 == standings.retry_now(ACME, now=50.0)
+    assert {ACME: 50.0, OTHER: 1000.0} == spool.next_dues()
+
+
+def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:
+    """What is older than `maxAge` becomes a dead letter, oldest first and a bounded number at a time."""
+    put(spool, delivery("a", key=1), delivery("b", key=1), now=10.0)
+    put(spool, delivery("c"), now=20.0)
+    a = fresh(spool)[0]
+    assert 1 == spool.expire(ACME, before=15.0, now=99.0, without={a.seq}, limit=10)
+    assert 0 == spool.expire(ACME, before=15.0, now=99.0, without={a.seq}, limit=10)
+    assert [b"a", b"c"] == bodies(fresh(spool))
+    assert 1 == spool.tally()["dead"]
+
+
+def test_what_was_kept_for_long_enough_is_forgotten(spool: Spool, tmp_path: Path) -> None:
+    """Records, dead letters and rejected lines go after the retention, a few at a time; pending deliveries never."""
+    put(spool, *(delivery(f"e{n}") for n in range(6)), now=0.0)
+    spool.append(intake(rejected=3), now=10.0, dedupe_window=DAY)
+    items = fresh(spool)
+    spool.settle([end(item) for item in items[:3]], now=10.0)
+    spool.settle([end(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
+    keep = Retention(100.0, 1000)
+    assert not spool.tidy(now=110.0, keep=keep, limit=2)
+    assert spool.tidy(now=111.0, keep=keep, limit=2)
+    while spool.tidy(now=111.0, keep=keep, limit=2):
+        pass
+    with DeadLetters(tmp_path / "spool") as dead:
+        assert [] == dead.letters(Filter(), limit=10)
+    assert (0, 1) == (spool.tally()["records"], spool.tally()["pending"])
+    assert balanced(spool.tally())
+
+
+def test_the_number_of_records_is_bounded(spool: Spool) -> None:
+    """Beyond the largest number the oldest go first; an event that nothing is known of any more is sent again."""
+    for number in range(4):
+        put(spool, delivery(f"e{number}"), now=float(number))
+        spool.settle([end(fresh(spool)[0])], now=float(number))
+    while spool.tidy(now=5.0, keep=Retention(DAY, 2), limit=1):
+        pass
+    assert 2 == spool.tally()["records"]
+    put(spool, delivery("e0"), delivery("e3"), now=6.0)
+    assert (1, 1) == (spool.tally()["pending"], spool.tally()["duplicates"])
+
+
+def test_a_revived_record_counts_as_one_less(spool: Spool) -> None:
+    """An id that is sent again after the window is no record while it is pending."""
+    put(spool, delivery("a"), now=0.0)
+    spool.settle([end(fresh(spool)[0])], now=1.0)
+    put(spool, delivery("a"), delivery("a"), now=3 * DAY)
+    tally = spool.tally()
+    assert (0, 1, 1) == (tally["records"], tally["pending"], tally["duplicates"])
+
+
+def test_a_clock_that_was_set_changes_neither_waits_nor_ages(spool: Spool) -> None:
+    """Everything that is due or dated moves with the clock."""
+    put(spool, delivery("a"), delivery("b"), now=100.0)
+    (a, _) = fresh(spool)
+    spool.settle([end(a, State.PENDING, due=150.0)], now=110.0)
+    spool.clock_stepped(1000.0)
+    (b,) = fresh(spool)
+    assert (1150.0, 1100.0) == (spool.next_due(ACME, after=0.0), b.since)
+
+
+def test_a_spool_of_the_first_format_is_migrated_after_a_copy(opened: Open, tmp_path: Path) -> None:
+    """Pending, delivered and held things are what they were, under ids that are found by their request."""
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    with closing(sqlite3.connect(directory / "spool.db")) as old:
+        old.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
+    spool = opened(directory)
+    assert (directory / "spool.db.format-1").exists()
+    assert [b"waiting"] == bodies(fresh(spool))
+    assert [request_prefix("request-waiting") + b"0123456789ab"] == [item.id for item in fresh(spool)]
+    assert {ACME: Standing(), OTHER: Standing(disabled=True)} == spool.standing()
+    assert 1 == spool.tally()["records"]
+    assert balanced(spool.tally())
+    spool.close()
 
 
 def test_a_rejected_line_is_kept_once(spool: Spool) -> None:

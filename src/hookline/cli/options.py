@@ -14,15 +14,18 @@ from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL
 
 
 class DurationParameter(click.ParamType[float]):
-    """A duration, in seconds as a float. ``0`` needs no unit."""
+    """A duration, in seconds as a float. ``0`` needs no unit; ``30d`` are days, which webhook files do not know."""
 
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
+        text = str(value)
+        if text.endswith("d") and text[:-1].isdecimal():
+            text = f"{int(text[:-1]) * 24}h"
         try:
-            return 0.0 if value == "0" else parse_duration(str(value)).total_seconds()
+            return 0.0 if text == "0" else parse_duration(text).total_seconds()
         except ValueError as error:
             self.fail(str(error), param, ctx)
         except OverflowError:

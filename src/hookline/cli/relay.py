@@ -73,6 +73,20 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
     "--dedupe-window", type=DURATION, default="24h", show_default=True, help="How long a delivered id counts."
 )
 @click.option(
+    "--retain",
+    type=DURATION,
+    default="30d",
+    show_default=True,
+    help="How long dead letters, and records of what was delivered, are kept.",
+)
+@click.option(
+    "--records-max",
+    type=click.IntRange(min=0),
+    default=5_000_000,
+    show_default=True,
+    help="Most records of what was delivered; fewer may shorten the duplicate window.",
+)
+@click.option(
     "--max-wait", type=DURATION, default="10m", show_default=True, help="For retries, after the input's end."
 )
 @click.option("--grace", type=DURATION, default="20s", show_default=True, help="For what is in flight, when stopped.")
@@ -124,6 +138,8 @@ def command(
     drain: bool,
     dry_run: bool,
     dedupe_window: float,
+    retain: float,
+    records_max: int,
     max_wait: float,
     grace: float,
     spool_max: int,
@@ -141,6 +157,11 @@ def command(
     """
     if drain and files:
         raise WrongUse("--drain reads nothing, so it takes no FILE", hint="leave out either of them")
+    if dedupe_window > retain:
+        raise WrongUse(
+            f"--dedupe-window is longer than --retain ({retain:g} s): duplicates would not be known",
+            hint="make --retain longer, or the window shorter",
+        )
     options = RelayOptions(
         state=state,
         spool=spool,
@@ -149,6 +170,8 @@ def command(
             format=format,
             defaults=Defaults(organization=organization, sandbox=sandbox, campaign=campaign),
             dedupe_window=dedupe_window,
+            retain=retain,
+            records_max=records_max,
             max_wait=max_wait,
             grace=grace,
             spool_max=spool_max,

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from hookline.relay.delivery.judging import judge
-from hookline.relay.delivery.outcome import Answer, Confirm, Fault, Renew, Result, Verdict
+from hookline.relay.delivery.outcome import Answer, Confirm, Delivered, Fault, Renew, Result, Verdict
 from hookline.relay.delivery.port import Attempt, Endpoint
+from hookline.relay.history import Failed, with_failure
 from hookline.relay.spool.port import Waiting
 
 # The verdict on a request, the number of the attempt (from 1), and how long it took in seconds.
-Told = Callable[[Verdict, int, float], None]
+Told = Callable[[Waiting, Verdict, int, float], None]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, and
+    the delivery's history as it is now."""
+
+    posts: int
+    verdict: Verdict
+    http: int | None
+    history: str | None
 
 
 async def attempt(
     endpoint: Endpoint, item: Waiting, *, clock: Callable[[], float], max_delay: float, told: Told
-) -> tuple[int, Verdict, int | None]:
-    """Post once, or twice: how many requests it took, the last verdict, and the HTTP status when there was one.
+) -> Turn:
+    """Post once, or twice where a fresh token or a confirming attempt is due.
 
-    A fresh token and a confirming attempt are made here, so the verdict is never Renew or Confirm. `clock` gives Unix
-    seconds, `max_delay` is in seconds.
+    `clock` gives Unix seconds, `max_delay` is in seconds.
     """
     renewed = confirming = False
-    posts = 0
+    history = item.history
+    number = item.attempts
     while True:
-        posts += 1
+        number += 1
         started = clock()
-        number = item.attempts + posts
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
         verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
-        told(verdict, number, clock() - started)
+        ended = clock()
+        told(item, verdict, number, ended - started)
+        http = result.status if isinstance(result, Answer) else None
+        if not isinstance(verdict, Delivered):
+            history = with_failure(history, Failed(ended, number, verdict.reason, http))
         match verdict:
             case Renew():
                 endpoint.renew()
@@ -37,7 +53,7 @@ async def attempt(
             case Confirm():
                 confirming = True
             case _:
-                return posts, verdict, result.status if isinstance(result, Answer) else None
+                return Turn(number - item.attempts, verdict, http, history)
 
 
 async def _post(endpoint: Endpoint, one: Attempt) -> Result:

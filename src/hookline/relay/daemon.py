@@ -5,29 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from enum import Enum, auto
-from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from hookline.errors import HooklineError
 from hookline.observe.log import Log
-from hookline.relay.dispatch import Dispatcher, SpoolThread
-from hookline.relay.intake import Reading, take, take_again
-from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.port import LineSource, Position
-from hookline.relay.spool.port import Intake
-from hookline.state.port import StateStore
+from hookline.relay.applied import Applied
+from hookline.relay.clock import SteadyClock
+from hookline.relay.dispatch import Dispatcher
+from hookline.relay.intaking import Intaking
+from hookline.relay.routing import Defaults
+from hookline.relay.spool.port import Retention
+from hookline.relay.spoolthread import SpoolThread
 
-SUSPICIOUS_LINES: Final = 1000
 WATCH_SECONDS: Final = 1.0
 REPORT_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.05
-
-OpenSource = Callable[[Iterable[Position]], LineSource]
+LONGEST_LOOK_SECONDS: Final = 0.5
 
 
 class Ending(Enum):
@@ -40,14 +36,22 @@ class Ending(Enum):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Times in seconds; `spool_max` in pending deliveries."""
+    """Times in seconds; `spool_max` in pending deliveries, `records_max` in records of settled ones."""
 
     format: str = "auto"
     defaults: Defaults
     dedupe_window: float = 24 * 3600.0
+    retain: float = 30 * 24 * 3600.0
+    records_max: int = 5_000_000
     max_wait: float = 600.0
     grace: float = 20.0
     spool_max: int = 1_000_000
+    follow: bool = False
+
+    @property
+    def retention(self) -> Retention:
+        """How much is kept of what is settled."""
+        return Retention(self.retain, self.records_max)
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -59,150 +63,101 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Relay:
-    """One run. `report` is called some times a second when given. `clock` gives Unix seconds."""
+    """One run. `report` is called some times a second when given, `notify` with what a service manager is told."""
 
     def __init__(
         self,
         settings: Settings,
         *,
-        store: StateStore,
-        thread: SpoolThread,
+        applied: Applied,
         dispatcher: Dispatcher,
-        sources: Sequence[OpenSource],
+        intaking: Intaking,
+        thread: SpoolThread,
+        clock: SteadyClock,
         log: Log,
-        clock: Callable[[], float],
+        notify: Callable[[str], None],
         report: Callable[[Progress], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._store = store
+        self._applied = applied
+        self._dispatcher = dispatcher
+        self._intaking = intaking
         self._thread = thread
         self._spool = thread.spool
-        self._dispatcher = dispatcher
-        self._sources = sources
-        self._log = log
         self._clock = clock
+        self._log = log
+        self._notify = notify
         self._report = report
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._asked_to_stop = asyncio.Event()
         self._reload_now = asyncio.Event()
-        self._version: tuple[str | None, int] = (None, 0)
-        self._reading: Reading | None = None
-        self._source: LineSource | None = None
-        self._lines = 0
-        self._any_readable = False
 
     def stop(self) -> None:
         """Stop reading, finish what is in flight, commit, end."""
         self._asked_to_stop.set()
 
     async def run(self) -> Ending:
-        """Raises SpoolUnusable when the disk refuses, HooklineError when a source cannot be read."""
-        await self._configure()
+        """Raises SpoolUnusable when the spool is damaged, HooklineError when a source or the state cannot be read."""
+        await self._applied.read()
+        self._notify("READY=1")
         stopped = asyncio.create_task(self._asked_to_stop.wait())
-        main = asyncio.create_task(self._read_and_settle())
+        reading = asyncio.create_task(self._intaking.run())
+        main = asyncio.create_task(self._settle_after(reading))
         background = [
             asyncio.create_task(work) for work in (self._dispatcher.run(), self._watch(), self._keep_reporting())
         ]
-        tasks = [stopped, main, *background]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopped, main, *background], return_when=asyncio.FIRST_COMPLETED)
+            if not main.done():
+                await self._finish_reading(reading, background)
             for failed in (task for task in (main, *background) if task.done()):
                 failed.result()
             return main.result() if main.done() else Ending.STOPPED
         finally:
-            await self._end(tasks)
+            self._notify("STOPPING=1")
+            await self._end([stopped, reading, main, *background])
 
-    async def _end(self, tasks: list[asyncio.Task[object]] | list[asyncio.Task]) -> None:  # type: ignore[type-arg]
+    async def _finish_reading(self, reading: asyncio.Task[bool], background: list[asyncio.Task[Any]]) -> None:
+        """What was taken out of a pipe is nowhere else any more: it goes into the spool before the end."""
+        self._intaking.finish()
+        await asyncio.wait([reading, *background], timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
+        self._intaking.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._reader.shutdown)
-        if self._source is not None:
-            self._source.close()
+        await self._intaking.close()
         await self._dispatcher.stop(self._settings.grace)
 
-    # -- reading
-
-    async def _read_and_settle(self) -> Ending:
-        await self._read_again()
-        for open_source in self._sources:
-            self._source = open_source(await self._thread.call(self._spool.positions))
-            if not await self._read(self._source):
-                return Ending.WRONG_FORMAT
-            self._source.close()
-            self._source = None
+    async def _settle_after(self, reading: asyncio.Task[bool]) -> Ending:
+        if not await asyncio.shield(reading):
+            return Ending.WRONG_FORMAT
         return await self._settle()
 
-    async def _read_again(self) -> None:
-        """Rejected lines that `dead replay` put back: their cause may be gone."""
-        while lines := await self._thread.call(self._spool.to_read_again, limit=500):
-            assert self._reading is not None
-            for source, group in groupby(lines, key=lambda one: one.source):
-                await self._append(take_again(list(group), source, self._reading))
-
-    async def _read(self, source: LineSource) -> bool:
-        """Take a source into the spool to its end. False: it looks like the wrong format."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._wait_for_room()
-            intake, end = await loop.run_in_executor(self._reader, self._next_intake, source)
-            if intake.read:
-                await self._append(intake)
-                if self._looks_wrong(intake):
-                    return False
-            if end:
-                if source.unfinished:
-                    self._log.warning(
-                        "unfinished last line left for the next run", source=source.name, bytes=source.unfinished
-                    )
-                return True
-
-    async def _append(self, intake: Intake) -> None:
-        window = self._settings.dedupe_window
-        await self._thread.call(self._spool.append, intake, now=self._clock(), dedupe_window=window)
-        self._dispatcher.arrived({taken.delivery.address for taken in intake.deliveries})
-        for refused in intake.rejected:
-            self._log.info("rejected", source=intake.source, line=refused.line.number, reason=refused.reason)
-
-    def _next_intake(self, source: LineSource) -> tuple[Intake, bool]:
-        """In the reader's thread."""
-        assert self._reading is not None
-        batch = source.read()
-        return take(batch, source.name, self._reading), batch.end
-
-    def _looks_wrong(self, intake: Intake) -> bool:
-        self._lines += intake.read
-        self._any_readable |= len(intake.rejected) < intake.read
-        return not self._any_readable and self._lines >= SUSPICIOUS_LINES
-
-    async def _wait_for_room(self) -> None:
-        """A full spool stops reading for all; the pipe's writer waits, a file's position stays."""
-        warned = False
-        while (pending := (await self._thread.call(self._spool.tally))["pending"]) >= self._settings.spool_max:
-            if not warned:
-                self._log.warning("spool full, reading pauses", pending=pending, most=self._settings.spool_max)
-                warned = True
-            await asyncio.sleep(LOOK_SECONDS)
-
-    # -- settling
-
     async def _settle(self) -> Ending:
-        """Wait until nothing is pending but what stands behind disabled webhooks, or for `max_wait` seconds."""
-        deadline = self._clock() + self._settings.max_wait
-        while self._clock() < deadline:
-            if self._dispatcher.idle() and not await self._still_pending():
-                return Ending.SETTLED
-            await asyncio.sleep(LOOK_SECONDS)
+        """Wait until nothing is pending but what stands behind held webhooks, or for `max_wait` seconds."""
+        deadline = self._clock.now() + self._settings.max_wait
+        pause = LOOK_SECONDS
+        while self._clock.now() < deadline:
+            if self._dispatcher.idle():
+                if not await self._still_pending():
+                    return Ending.SETTLED
+                pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+            else:
+                pause = LOOK_SECONDS
+            await asyncio.sleep(pause)
         return Ending.WAITED_LONG_ENOUGH
 
     async def _still_pending(self) -> bool:
+        if not (await self._thread.call(self._spool.tally))["pending"]:
+            return False
         held = {address for address, lane in self._dispatcher.lanes.items() if lane.held}
         return bool(await self._thread.call(self._spool.pending) - held)
 
-    # -- configuration
+    # -- being watched, being told
 
     async def _watch(self) -> None:
-        """Pick up every apply while running; a state that cannot be read meanwhile changes nothing."""
+        """Each second, and when told to: is the clock still right, was something applied or put back?"""
         while True:
             try:
                 async with asyncio.timeout(WATCH_SECONDS):
@@ -210,26 +165,16 @@ class Relay:
             except TimeoutError:
                 pass
             self._reload_now.clear()
-            try:
-                if await asyncio.to_thread(self._store.version) != self._version:
-                    await self._configure()
-            except HooklineError as error:
-                self._log.warning("state cannot be read, going on as before", reason=error.message)
-
-    async def _configure(self) -> None:
-        snapshot = await asyncio.to_thread(self._store.read)
-        self._version = (snapshot.lineage, snapshot.serial)
-        self._reading = Reading(
-            routes=Routes.of(snapshot), defaults=self._settings.defaults, format=self._settings.format
-        )
-        await self._dispatcher.configure({address: one.webhook for address, one in snapshot.webhooks.items()})
-        self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
-
-    # -- being watched, being told
+            if stepped := self._clock.step():
+                self._log.warning("the clock was set", seconds=round(stepped, 1))
+                await self._dispatcher.clock_stepped(stepped)
+            await self._applied.refresh()
+            await self._intaking.read_again()
 
     async def _keep_reporting(self) -> None:
         while self._report is not None:
-            done, total = self._source.progress() if self._source is not None else (0, None)
+            source = self._intaking.source
+            done, total = source.progress() if source is not None else (0, None)
             self._report(Progress(done, total, await self._thread.call(self._spool.tally)))
             await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
@@ -239,10 +184,15 @@ class Relay:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_now.set)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
 
     def _on_stop_signal(self, number: signal.Signals) -> None:
         if self._asked_to_stop.is_set():
             os._exit(128 + number)
         self._log.info("stopping", signal=number.name, grace=self._settings.grace)
         self.stop()
+
+    def _on_reload_signal(self) -> None:
+        self._log.info("reloading", signal="SIGHUP")
+        self._applied.reload()
+        self._reload_now.set()

@@ -1,120 +1,129 @@
-"""Between the spool and the lanes: fills their windows, and writes what they settle in groups."""
+"""Between the spool and the lanes: fills their windows, and writes what they settle in groups.
+
+Whatever there is to do is known by name: which lanes want more, which have a retry that is due, which are to be
+buried. So a round costs as much as there is to do in it, however many lanes there are.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from random import Random
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
 
-from hookline.model import Address, Webhook
+from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Delivered, Verdict
-from hookline.relay.delivery.port import Endpoint
 from hookline.relay.lanes import Lane
-from hookline.relay.spool.port import Settlement, Spool, Waiting
+from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.schema import State
+from hookline.relay.spoolthread import SpoolThread
 
 GROUP: Final = 500
 GATHER_SECONDS: Final = 0.005
 LOOK_AROUND_SECONDS: Final = 1.0
+TIDY_SECONDS: Final = 10.0
+CHUNK: Final = 1000
+LAST_WRITE_SECONDS: Final = 10.0
 
-P = ParamSpec("P")
-T = TypeVar("T")
+
+class Said(NamedTuple):
+    """What an endpoint has said of itself that is to be remembered (port.Standing)."""
+
+    stopped: str | None
+    stopped_as: str | None
+    not_before: float | None
 
 
-class SpoolThread:
-    """The one thread that the spool is called from, so that waiting for the disk does not hold up the sockets."""
-
-    def __init__(self, spool: Spool) -> None:
-        self.spool = spool
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-
-    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Whoever is cancelled while waiting, the transaction is finished all the same."""
-        work = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
-        return await asyncio.shield(work)
-
-    def close(self) -> None:
-        self._thread.shutdown()
+def _said_by(lane: Lane) -> Said:
+    gate = lane.gate
+    match gate.phase:
+        case Phase.STOPPED:
+            return Said(gate.reason or "stopped", lane.configuration, None)
+        case Phase.WAITING if gate.asked_to_wait:
+            return Said(None, None, gate.until)
+        case _:
+            return Said(None, None, None)
 
 
 class Dispatcher:
-    """Owns the lanes. Implements lanes.LaneListener."""
+    """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds."""
 
     def __init__(
-        self,
-        thread: SpoolThread,
-        make_endpoint: Callable[[Webhook], Endpoint],
-        *,
-        clock: Callable[[], float],
-        random: Random,
-        log: Log,
+        self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
     ) -> None:
         self.lanes: dict[Address, Lane] = {}
         self._thread = thread
         self._spool = thread.spool
-        self._make_endpoint = make_endpoint
         self._clock = clock
-        self._random = random
         self._log = log
+        self._counters = counters
+        self._keep = keep
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
         self._urgent = asyncio.Event()
         self._hungry: dict[Address, Lane] = {}
+        self._dues: list[tuple[float, Address]] = []
         self._doomed: dict[Address, str] = {}
+        self._to_remember: dict[Address, Lane] = {}
+        self._remembered: dict[Address, Said] = {}
+        self._hurried: dict[Address, float | None] = {}
         self._next_look = 0.0
+        self._next_tidy = 0.0
 
     # -- what the daemon tells
 
-    async def configure(self, webhooks: Mapping[Address, Webhook]) -> None:
-        """Make the lanes what the stored state says: new, changed, or gone with their pending deliveries."""
-        for address in [known for known in self.lanes if known not in webhooks]:
-            await self._retire(self.lanes.pop(address))
-        for address, webhook in webhooks.items():
-            lane = self.lanes.get(address)
-            if lane is not None and lane.webhook == webhook:
-                continue
-            if lane is not None:
-                await self._retire(lane)
-                self._log.info("webhook changed", webhook=str(address))
-            await self._open(webhook)
-        if webhooks:  # a state that is not there must not bury what waits in the spool
-            for address in await self._thread.call(self._spool.pending) - webhooks.keys():
-                self._doomed[address] = "webhook deleted"
+    def serve(self, lane: Lane, standing: Standing, next_due: float | None) -> None:
+        """Take a lane in, in place of an earlier one of its webhook."""
+        self.lanes[lane.address] = lane
+        self._hurried[lane.address] = standing.hurried
+        self._remembered[lane.address] = Said(standing.stopped, standing.stopped_as, standing.not_before)
+        self._wake_at(lane, next_due)
+        self.hungry(lane)
+
+    def dismiss(self, address: Address) -> Lane | None:
+        """Let a lane go; its deliveries stay where they are."""
+        self._hungry.pop(address, None)
+        return self.lanes.pop(address, None)
+
+    def doom(self, address: Address, reason: str) -> None:
+        """The pending deliveries of a webhook are to become dead letters."""
+        self._doomed[address] = reason
         self._stirred.set()
-
-    async def _open(self, webhook: Webhook) -> None:
-        lane = Lane(webhook, self._make_endpoint(webhook), self, clock=self._clock, random=self._random)
-        await self._thread.call(self._spool.hold, lane.address, held=not webhook.enabled, now=self._clock())
-        lane.next_due = await self._thread.call(self._spool.next_due, lane.address, after=0.0)
-        self.lanes[lane.address] = self._hungry[lane.address] = lane
-
-    async def _retire(self, lane: Lane) -> None:
-        """Let a lane finish what is in flight: its successor must not send the same again meanwhile."""
-        await lane.stop(lane.webhook.delivery.timeout.total_seconds())
-        await self._write()
 
     def arrived(self, addresses: Iterable[Address]) -> None:
         """There are new deliveries in the spool."""
         for address in addresses:
             if (lane := self.lanes.get(address)) is not None:
                 lane.unread = True
-                self._hungry[address] = lane
-        self._stirred.set()
+                if lane.is_hungry or lane.gate.phase is Phase.STOPPED:
+                    self._hungry[address] = lane
+        if self._hungry:
+            self._stirred.set()
+
+    async def clock_stepped(self, seconds: float) -> None:
+        """The clock was set: nothing is due earlier or later, older or younger for that."""
+        await self._thread.insist("the clock", self._spool.clock_stepped, seconds)
+        self._dues = [(at + seconds, address) for at, address in self._dues]
+        self._next_look = self._next_tidy = 0.0
+        for lane in self.lanes.values():
+            lane.next_due = None if lane.next_due is None else lane.next_due + seconds
+            lane.clock_stepped(seconds)
+            self.hungry(lane)
 
     # -- what the lanes tell
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
+        self._counters.settled(lane.address, settlement.state, self._clock() - item.since)
         self._stirred.set()
         if lane.full or len(self._settlements) >= GROUP:
             self._urgent.set()
 
     def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
+        self._counters.attempted(lane.address, verdict)
         reason = None if isinstance(verdict, Delivered) else verdict.reason
         if reason is None and not self._log.debugging:
             return
@@ -138,104 +147,203 @@ class Dispatcher:
             reason=gate.reason,
             seconds=round(max(0.0, gate.until - self._clock()), 1) if gate.phase is Phase.WAITING else None,
         )
+        self._to_remember[lane.address] = lane
         if gate.phase is Phase.STOPPED:
-            self._doomed[lane.address] = gate.reason or "stopped"
+            self.doom(lane.address, gate.reason or "stopped")
+        elif gate.phase is Phase.OPEN:
+            self.hungry(lane)
+
+    def hungry(self, lane: Lane) -> None:
+        self._hungry[lane.address] = lane
+        self._stirred.set()
 
     # -- the work
 
     async def run(self) -> None:
-        """Write and fill until cancelled. Raises SpoolUnusable when the disk refuses."""
+        """Write and fill until cancelled. Raises SpoolUnusable when the spool is damaged."""
         while True:
             await self._wait_for_work()
             await self._write()
+            await self._remember()
             await self._bury()
-            await self._look_around()
+            if self._clock() >= self._next_look:
+                self._next_look = self._clock() + LOOK_AROUND_SECONDS
+                await self._look_around()
             await self._fill()
 
     async def _wait_for_work(self) -> None:
         """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
-        pause = max(0.0, min([self._next_look, *self._dues()]) - self._clock())
-        if await _happens(self._stirred, within=min(pause, LOOK_AROUND_SECONDS)):
+        until = min(self._next_look, self._dues[0][0] if self._dues else self._next_look)
+        if await _happens(self._stirred, within=min(max(0.0, until - self._clock()), LOOK_AROUND_SECONDS)):
             self._stirred.clear()
             await _happens(self._urgent, within=GATHER_SECONDS)
             self._urgent.clear()
-
-    def _dues(self) -> list[float]:
-        """When waiting retries of the lanes that have room for them are due."""
-        return [lane.next_due for lane in self.lanes.values() if lane.next_due is not None and lane.room_for_due]
 
     async def _write(self) -> None:
         """One transaction for all that was settled since the last one."""
         group, self._settlements = self._settlements, []
         if not group:
             return
-        freed = await self._thread.call(self._spool.settle, [one for _, one in group], now=self._clock())
+        freed = await self._thread.insist(
+            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock()
+        )
+        touched: dict[Address, Lane] = {}
         for lane, one in group:
             lane.forget(one.seq)
-            if one.state is State.PENDING and one.due is not None:
-                lane.next_due = one.due if lane.next_due is None else min(lane.next_due, one.due)
-            if lane.hungry:
-                self._hungry[lane.address] = lane
+            touched[lane.address] = lane
+            if one.state is State.PENDING:
+                self._wake_at(lane, one.due)
         for item in freed:
-            if (waiting := self.lanes.get(item.address)) is not None and waiting.ordered and not waiting.held:
-                waiting.offer([item])
-                waiting.pump()
+            lane_of = self.lanes.get(item.address)
+            if lane_of is not None and lane_of.ordered and not lane_of.held:
+                lane_of.offer((item,))
+                touched[item.address] = lane_of
+        for lane in touched.values():
+            lane.pump()
+            if lane.is_hungry:
+                self._hungry[lane.address] = lane
+
+    def _wake_at(self, lane: Lane, due: float | None) -> None:
+        """The lane has a retry that is due then."""
+        if due is not None and (lane.next_due is None or due < lane.next_due):
+            lane.next_due = due
+            heappush(self._dues, (due, lane.address))
+
+    async def _remember(self) -> None:
+        """What endpoints have said of themselves outlives this process."""
+        lanes, self._to_remember = self._to_remember, {}
+        for address, lane in lanes.items():
+            said = _said_by(lane)
+            if said != self._remembered.get(address):
+                self._remembered[address] = said
+                await self._thread.insist(
+                    "recording outcomes",
+                    self._spool.remember,
+                    address,
+                    stopped=said.stopped,
+                    stopped_as=said.stopped_as,
+                    not_before=said.not_before,
+                )
 
     async def _bury(self) -> None:
         """Dead letters of a webhook that is gone; not of what is in flight, which gets its own outcome."""
         doomed, self._doomed = self._doomed, {}
         for address, reason in doomed.items():
             lane = self.lanes.get(address)
-            busy = lane.in_flight() if lane is not None else ()
-            buried = await self._thread.call(
-                self._spool.bury, address, reason=reason, now=self._clock(), without=busy
+            busy = lane.in_flight() if lane is not None else set()
+            buried = await self._thread.insist(
+                "recording outcomes",
+                self._spool.bury,
+                address,
+                reason=reason,
+                now=self._clock(),
+                without=busy,
+                limit=CHUNK,
             )
             if lane is not None:
-                lane.drop_queued()
+                lane.read_anew()
             if buried:
                 self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
-
-    async def _look_around(self) -> None:
-        """Once a second: has another process put something back into the spool?"""
-        now = self._clock()
-        if now < self._next_look:
-            return
-        self._next_look = now + LOOK_AROUND_SECONDS
-        if await self._thread.call(self._spool.changed_elsewhere):
-            for lane in self.lanes.values():
-                lane.next_due = await self._thread.call(self._spool.next_due, lane.address, after=0.0)
+            if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
+                self.doom(address, reason)
 
     async def _fill(self) -> None:
         now = self._clock()
         hungry, self._hungry = self._hungry, {}
-        for lane in self.lanes.values():
-            is_due = lane.next_due is not None and lane.next_due <= now
-            if lane.gate.phase is Phase.STOPPED:
-                if is_due or lane.address in hungry:
-                    self._doomed[lane.address] = lane.gate.reason or "stopped"
-                    lane.next_due = None
-                continue
-            if lane.address in hungry and lane.hungry:
-                await self._fill_fresh(lane)
-            if is_due and lane.room_for_due:
-                await self._fill_due(lane, now)
-            lane.pump()
+        for lane in [one for one in hungry.values() if one.gate.phase is Phase.STOPPED]:
+            self.doom(lane.address, lane.gate.reason or "stopped")
+        lanes = [lane for lane in hungry.values() if lane.is_hungry and self.lanes.get(lane.address) is lane]
+        if lanes:
+            await self._fill_fresh(lanes)
+        while self._dues and self._dues[0][0] <= now:
+            _, address = heappop(self._dues)
+            due_lane = self.lanes.get(address)
+            if due_lane is not None and due_lane.next_due is not None and due_lane.next_due <= now:
+                await self._fill_due(due_lane, now)
 
-    async def _fill_fresh(self, lane: Lane) -> None:
-        limit, after = lane.room_for_fresh, lane.cursor
-        lane.unread = False  # before the question: what arrives while it is answered sets it again
-        items, lane.cursor = await self._thread.call(
-            self._spool.fresh, lane.address, after=after, limit=limit, ordered=lane.ordered
-        )
-        lane.unread |= len(items) == limit
-        lane.offer(items)
+    async def _fill_fresh(self, lanes: list[Lane]) -> None:
+        questions = []
+        for lane in lanes:
+            questions.append(Wanted(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
+            lane.unread = False  # before the question: what arrives while it is answered sets it again
+        answers = await self._thread.call(self._spool.fresh, questions)
+        for lane, question, (items, cursor) in zip(lanes, questions, answers, strict=True):
+            if lane.cursor != question.after or self.lanes.get(lane.address) is not lane:
+                continue  # told to read anew meanwhile, or replaced
+            lane.cursor = cursor
+            lane.offer(items)
+            lane.loaded(question.limit, len(items))
+            lane.pump()
+            if lane.is_hungry and items:
+                self.hungry(lane)
 
     async def _fill_due(self, lane: Lane, now: float) -> None:
+        if lane.gate.phase is Phase.STOPPED:
+            lane.next_due = None
+            self.doom(lane.address, lane.gate.reason or "stopped")
+            return
         limit = lane.room_for_due
-        items = await self._thread.call(self._spool.due, lane.address, now=now, limit=limit, without=set(lane.known))
+        if limit <= 0:  # asked again when it has worked on what it has; a held one when it is let go
+            lane.next_due = now + LOOK_AROUND_SECONDS / 4
+            heappush(self._dues, (lane.next_due, lane.address))
+            return
+        items = await self._thread.call(
+            self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
+        )
         lane.offer(items)
         if len(items) < limit:
-            lane.next_due = await self._thread.call(self._spool.next_due, lane.address, after=now)
+            lane.next_due = None
+            self._wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
+        else:
+            heappush(self._dues, (now, lane.address))
+        lane.pump()
+
+    # -- now and then
+
+    async def _look_around(self) -> None:
+        """Has another process put something back, paused a webhook, asked for haste? Is something too old?"""
+        if await self._thread.call(self._spool.changed_elsewhere):
+            standing = await self._thread.call(self._spool.standing)
+            dues = await self._thread.call(self._spool.next_dues)
+            for lane in self.lanes.values():
+                self._obey(lane, standing.get(lane.address, Standing()))
+                self._wake_at(lane, dues.get(lane.address))
+        if (now := self._clock()) >= self._next_tidy:
+            self._next_tidy = now + TIDY_SECONDS
+            await self._expire(now)
+            if await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=CHUNK):
+                self._next_tidy = now
+
+    def _obey(self, lane: Lane, standing: Standing) -> None:
+        paused = standing.paused is not None
+        if paused is not lane.paused:
+            lane.pause(paused)
+            self._log.info("paused" if paused else "resumed", webhook=str(lane.address))
+            self.hungry(lane)
+        if standing.hurried != self._hurried.get(lane.address):
+            self._hurried[lane.address] = standing.hurried
+            self._log.info("hurried", webhook=str(lane.address))
+            self._remembered[lane.address] = Said(standing.stopped, standing.stopped_as, standing.not_before)
+            lane.hurry()
+            self.hungry(lane)
+
+    async def _expire(self, now: float) -> None:
+        """What is too old behind a closed gate would never be looked at otherwise."""
+        for lane in [one for one in self.lanes.values() if one.gate.phase is not Phase.OPEN and not one.held]:
+            expired = await self._thread.insist(
+                "recording outcomes",
+                self._spool.expire,
+                lane.address,
+                before=now - lane.max_age,
+                now=now,
+                without=lane.in_flight(),
+                limit=CHUNK,
+            )
+            if expired:
+                self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
+                lane.read_anew()
+                self.hungry(lane)
+                self._next_tidy = now
 
     # -- the end
 
@@ -246,11 +354,22 @@ class Dispatcher:
     async def stop(self, grace: float) -> None:
         """End every lane within `grace` seconds and write what they settled."""
         await asyncio.gather(*(lane.stop(grace) for lane in self.lanes.values()))
-        await self._write()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was settled, and what endpoints have said. A disk that stays full is not waited for."""
+        try:
+            async with asyncio.timeout(LAST_WRITE_SECONDS):
+                await self._write()
+                await self._remember()
+        except TimeoutError:
+            self._log.warning("the last outcomes could not be recorded: the next run sends those events again")
 
 
 async def _happens(event: asyncio.Event, *, within: float) -> bool:
     """Whether the event is set now, or in so many seconds."""
+    if event.is_set():
+        return True
     try:
         async with asyncio.timeout(within):
             return await event.wait()

@@ -11,7 +11,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event to one webhook: its route and payload bytes, fixed for every attempt.
 
     `id` is 16 bytes, the same in every attempt and every re-run. `order_key` is a signed 64-bit hash of address,
-    message execution and primary identity; None where the event names no message.
+    message execution and primary identity; None where the event names no message. `detail` is the provider's own
+    wording, for `trace`: at most some hundred characters.
     """
 
     id: bytes
@@ -22,6 +23,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     status: str
     time: str | None = None
+    detail: str | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):

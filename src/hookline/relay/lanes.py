@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
-from hookline.relay.attempts import attempt
+from hookline.relay.attempts import Turn, attempt
 from hookline.relay.delivery.gate import Gate, Phase
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 from hookline.relay.delivery.pace import Pace
@@ -25,22 +24,34 @@ from hookline.relay.spool.port import Settlement, Waiting
 from hookline.relay.spool.schema import State
 
 REFUSALS_OF_ONE: Final = 3
-SMALLEST_QUEUE: Final = 32
-LARGEST_QUEUE: Final = 512
+SMALLEST_WINDOW: Final = 32
+LARGEST_WINDOW: Final = 512
+# Outcomes that are not durable yet are repeated by a crash, so they are few; but a group of them is written at once,
+# so they are not too few either.
+LEAST_UNWRITTEN: Final = 64
+
+
+def most_unwritten(concurrency: int) -> int:
+    """How many outcomes of one webhook may wait to be written. A crash repeats those, and what is on the wire."""
+    return max(LEAST_UNWRITTEN, 4 * concurrency)
 
 
 class LaneListener(Protocol):
     """What a lane tells its surroundings; called from the event loop, and must not block."""
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None: ...
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None: ...
 
     def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None: ...
 
     def phase_changed(self, lane: Lane, before: Phase) -> None: ...
 
+    def hungry(self, lane: Lane) -> None:
+        """Its window has room, and there may be more in the spool."""
+        ...
+
 
 class Lane:
-    """Made anew when the webhook's configuration changes. `clock` gives Unix seconds."""
+    """Made anew when the webhook's configuration changes: `configuration` is its hash. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -48,28 +59,32 @@ class Lane:
         endpoint: Endpoint,
         listener: LaneListener,
         *,
+        configuration: str,
         clock: Callable[[], float],
         random: Random,
     ) -> None:
         policy = webhook.delivery
         self.webhook = webhook
+        self.configuration = configuration
         self.address = webhook.address
         self.endpoint = endpoint
         self.ordered = policy.ordering is Ordering.MESSAGE
-        self.queue_size = max(SMALLEST_QUEUE, min(LARGEST_QUEUE, 8 * policy.concurrency))
+        self.paused = False
+        self.window = SMALLEST_WINDOW
         self.cursor = 0
         self.unread = True
         self.next_due: float | None = None
-        self.known: dict[int, Waiting] = {}
+        self.known: set[int] = set()
         self.gate = Gate(
             concurrency=policy.concurrency,
             first_interval=policy.retry.initial_delay.total_seconds(),
             longest_interval=policy.retry.max_delay.total_seconds(),
             jitter=random.random,
         )
+        self.max_age = policy.retry.max_age.total_seconds()
         self._pace = Pace(policy.rate_limit)
-        self._max_age = policy.retry.max_age.total_seconds()
         self._max_delay = policy.retry.max_delay.total_seconds()
+        self._most_unwritten = most_unwritten(policy.concurrency)
         self._listener = listener
         self._clock = clock
         self._random = random
@@ -84,55 +99,71 @@ class Lane:
 
     @property
     def held(self) -> bool:
-        """Disabled: keeps its deliveries, sends nothing, and does not keep a finite run from ending."""
-        return not self.webhook.enabled
+        """Disabled or paused: keeps its deliveries, sends nothing, and does not keep a finite run from ending."""
+        return self.paused or not self.webhook.enabled
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are under way."""
+        return len(self._workers)
+
+    @property
+    def _closed(self) -> bool:
+        return self._stopping or self.held or self.gate.phase is Phase.STOPPED
 
     @property
     def room_for_fresh(self) -> int:
         """How many more never attempted deliveries it takes. They and the retries have a queue each: neither
         keeps the other from being loaded."""
-        return 0 if self.held or self._stopping else self.queue_size - len(self._fresh)
+        return 0 if self._closed else self.window - len(self._fresh)
 
     @property
     def room_for_due(self) -> int:
         """How many more retries it takes."""
-        return 0 if self.held or self._stopping else self.queue_size - len(self._again)
+        return 0 if self._closed else self.window - len(self._again)
 
     @property
-    def hungry(self) -> bool:
+    def is_hungry(self) -> bool:
         """Whether loading more is worth a query."""
-        return self.unread and 2 * self.room_for_fresh > self.queue_size
+        return self.unread and 2 * self.room_for_fresh > self.window
 
     @property
     def full(self) -> bool:
-        """Whether as many outcomes as the webhook's concurrency are not durable yet: then nothing more is started.
-
-        What is on the wire and what is being written is what a crash repeats: twice the concurrency, no more.
-        """
-        return self._unwritten >= self.webhook.delivery.concurrency
+        """Whether so many outcomes are not durable yet that nothing more is started."""
+        return self._unwritten >= self._most_unwritten
 
     def offer(self, items: Iterable[Waiting]) -> None:
         """Take deliveries into the window; what is there already is left out."""
         for item in items:
             if item.seq not in self.known:
-                self.known[item.seq] = item
+                self.known.add(item.seq)
                 (self._fresh if item.due is None else self._again).append(item)
+
+    def loaded(self, asked: int, given: int) -> None:
+        """A question for fresh deliveries was answered. A lane that always gets as many as it asks for is a busy
+        one: its window grows, so that fewer questions serve more deliveries."""
+        if given < asked:
+            return
+        self.unread = True
+        if self.gate.phase is Phase.OPEN:
+            self.window = min(2 * self.window, LARGEST_WINDOW)
 
     def forget(self, seq: int) -> None:
         """The spool has the outcome of this delivery."""
-        self.known.pop(seq, None)
+        self.known.discard(seq)
         self._unwritten -= 1
 
     def in_flight(self) -> set[int]:
         """What is being attempted, or is settled and not written yet."""
-        return self.known.keys() - {item.seq for item in (*self._fresh, *self._again)}
+        return self.known - {item.seq for item in (*self._fresh, *self._again)}
 
-    def drop_queued(self) -> None:
-        """Forget what is not in flight."""
-        busy = self.in_flight()
-        self.known = {seq: item for seq, item in self.known.items() if seq in busy}
+    def read_anew(self) -> None:
+        """Forget what is queued, and load again from the first pending delivery."""
+        self.known = self.in_flight()
         self._fresh.clear()
         self._again.clear()
+        self.cursor = 0
+        self.unread = True
 
     def pump(self) -> None:
         """Start workers for what is queued, as far as gate, pace and concurrency allow. Cheap when nothing is."""
@@ -152,6 +183,7 @@ class Lane:
         self.gate.tick(self._clock())
         self._note(before)
         if self.gate.phase is Phase.WAITING:
+            self.window = SMALLEST_WINDOW
             self._wake_in(self.gate.until - self._clock())
 
     def _wake_in(self, delay: float) -> None:
@@ -165,43 +197,46 @@ class Lane:
             self._again_next = False
             return self._again.popleft()
         self._again_next = True
-        return self._fresh.popleft()
+        item = self._fresh.popleft()
+        if self.is_hungry:
+            self._listener.hungry(self)
+        return item
 
     async def _work(self, item: Waiting) -> None:
         """Attempt one delivery after the other, as long as there is one and this worker may go on."""
         while True:
             settlement = await self._settle(item)
             self._unwritten += 1
-            self._listener.settled(self, settlement)
-            may_go_on = (self._fresh or self._again) and not self.full and self.gate.admits(len(self._workers) - 1)
-            if self._stopping or not may_go_on or self._pace.delay(self._clock()) > 0:
+            self._listener.settled(self, item, settlement)
+            if not (self._fresh or self._again) or self._stopping or self.held or self.full:
+                break
+            if not self.gate.admits(len(self._workers) - 1) or self._pace.delay(self._clock()) > 0:
                 break
             item = self._take()
         # What this worker left behind: a probe that succeeded makes room for two, a pace has its next turn later.
-        asyncio.get_running_loop().call_soon(self.pump)
+        if self._fresh or self._again:
+            asyncio.get_running_loop().call_soon(self.pump)
 
     async def _settle(self, item: Waiting) -> Settlement:
-        if self._clock() - item.since >= self._max_age:
-            return self._settlement(item, State.DEAD, 0, reason="expired")
-        posts, verdict, http = await attempt(
-            self.endpoint,
-            item,
-            clock=self._clock,
-            max_delay=self._max_delay,
-            told=partial(self._listener.attempted, self, item),
-        )
+        if self._clock() - item.since >= self.max_age:
+            return _settlement(item, State.DEAD, _NO_TURN, reason="expired")
+        turn = await attempt(self.endpoint, item, clock=self._clock, max_delay=self._max_delay, told=self._told)
         now = self._clock()
-        self._learn(verdict, now)
-        match verdict:
+        self._learn(turn.verdict, now)
+        match turn.verdict:
             case Delivered():
                 self._last_success = now
-                return self._settlement(item, State.DELIVERED, posts, http=http)
+                return _settlement(item, State.DELIVERED, turn)
             case Retry(reason):
-                return self._again_later(item, posts, now, reason, http)
+                delay = next_delay(self.webhook.delivery.retry, item.tries + 1, self._random.random())
+                return _settlement(item, State.PENDING, turn, reason=reason, due=now + delay, tries=item.tries + 1)
             case Hold(reason):
-                return self._refused(item, posts, now, reason, http)
+                return self._refused(item, turn, now, reason)
             case Stop(reason) | Dead(reason) | Renew(reason) | Confirm(reason):
-                return self._settlement(item, State.DEAD, posts, reason=reason, http=http)
+                return _settlement(item, State.DEAD, turn, reason=reason)
+
+    def _told(self, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
+        self._listener.attempted(self, item, verdict, number, seconds)
 
     def _learn(self, verdict: Verdict, now: float) -> None:
         before = self.gate.phase
@@ -221,44 +256,34 @@ class Lane:
         if self.gate.phase is not before:
             self._listener.phase_changed(self, before)
 
-    def _again_later(self, item: Waiting, posts: int, now: float, reason: str, http: int | None) -> Settlement:
-        delay = next_delay(self.webhook.delivery.retry, item.tries + 1, self._random.random())
-        return self._settlement(
-            item, State.PENDING, posts, due=now + delay, tries=item.tries + 1, reason=reason, http=http
-        )
-
-    def _refused(self, item: Waiting, posts: int, now: float, reason: str, http: int | None) -> Settlement:
+    def _refused(self, item: Waiting, turn: Turn, now: float, reason: str) -> Settlement:
         """The endpoint is held. An event that is refused again and again while others pass is itself the reason."""
         others_passed = item.refusals == 0 or (item.due or 0.0) < self._last_success
         refusals = item.refusals + others_passed
         if refusals >= REFUSALS_OF_ONE:
-            return self._settlement(item, State.DEAD, posts, reason=f"refused as probe: {reason}", http=http)
-        return self._settlement(item, State.PENDING, posts, due=now, refusals=refusals, reason=reason, http=http)
+            return _settlement(item, State.DEAD, turn, reason=f"refused as probe: {reason}")
+        return _settlement(item, State.PENDING, turn, reason=reason, due=now, refusals=refusals)
 
-    def _settlement(
-        self,
-        item: Waiting,
-        state: State,
-        posts: int,
-        *,
-        due: float | None = None,
-        tries: int | None = None,
-        refusals: int | None = None,
-        reason: str | None = None,
-        http: int | None = None,
-    ) -> Settlement:
-        return Settlement(
-            seq=item.seq,
-            order_key=item.order_key if self.ordered else None,
-            state=state,
-            attempts=item.attempts + posts,
-            tries=item.tries if tries is None else tries,
-            refusals=item.refusals if refusals is None else refusals,
-            posts=posts,
-            due=due,
-            reason=reason,
-            http=http,
-        )
+    # -- what the surroundings tell
+
+    def pause(self, paused: bool) -> None:
+        """By hand, or no longer. What is in flight is finished."""
+        if paused is not self.paused:
+            self.paused = paused
+            self.read_anew()
+
+    def hurry(self) -> None:
+        """Try the endpoint at once, whatever it was found to be."""
+        before = self.gate.phase
+        self.gate.hurried()
+        self._note(before)
+        self.pump()
+
+    def clock_stepped(self, seconds: float) -> None:
+        """The clock was set: waits are as long as they were; what is queued is loaded again with its new times."""
+        self.gate.stepped(seconds)
+        self._pace = Pace(self.webhook.delivery.rate_limit)
+        self.read_anew()
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; give what is in flight `grace` seconds; what is not answered then stays pending."""
@@ -272,3 +297,31 @@ class Lane:
             if late:
                 await asyncio.wait(late)
         await self.endpoint.aclose()
+
+
+_NO_TURN: Final = Turn(0, Dead("expired"), None, None)
+
+
+def _settlement(
+    item: Waiting,
+    state: State,
+    turn: Turn,
+    *,
+    reason: str | None = None,
+    due: float | None = None,
+    tries: int | None = None,
+    refusals: int | None = None,
+) -> Settlement:
+    return Settlement(
+        seq=item.seq,
+        order_key=item.order_key,
+        state=state,
+        attempts=item.attempts + turn.posts,
+        tries=item.tries if tries is None else tries,
+        refusals=item.refusals if refusals is None else refusals,
+        posts=turn.posts,
+        due=due,
+        reason=reason,
+        http=turn.http,
+        history=turn.history if turn.posts else item.history,
+    )

@@ -5,15 +5,15 @@ twenty attempts within 30 s failed, when it sent Retry-After, or when it refuses
 redirect, a fault of ours). Then one real event at a time PROBES it, at growing intervals, until one gets through;
 from there its concurrency grows by one with every success, so that a healed endpoint is not run over. 410 STOPS it.
 
-    phase      success   failure   trip      wait      hold      stop      time
-    ---------  --------  --------  --------  --------  --------  --------  -------
-    open       open      open      waiting   waiting   waiting   stopped   open
-    waiting    waiting   waiting   waiting   waiting   waiting   stopped   probing
-    probing    open      waiting   waiting   waiting   waiting   stopped   probing
-    stopped    stopped   stopped   stopped   stopped   stopped   stopped   stopped
+    phase      success   failure   trip      wait      hold      stop      time      hurry
+    ---------  --------  --------  --------  --------  --------  --------  --------  -------
+    open       open      open      waiting   waiting   waiting   stopped   open      open
+    waiting    waiting   waiting   waiting   waiting   waiting   stopped   probing   probing
+    probing    open      waiting   waiting   waiting   waiting   stopped   probing   probing
+    stopped    stopped   stopped   stopped   stopped   stopped   stopped   stopped   probing
 
-A stopped gate stays so until a changed configuration brings a new one. Answers to attempts that were in flight when
-the gate closed change nothing, except that a Retry-After can lengthen the wait.
+A stopped gate stays so until a changed configuration brings a new one, or somebody says `retry-now`. Answers to
+attempts that were in flight when the gate closed change nothing, except that a Retry-After can lengthen the wait.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Happening(StrEnum):
     HOLD = "hold"
     STOP = "stop"
     TIME = "time"
+    HURRY = "hurry"
 
 
 TABLE: Final[dict[Phase, dict[Happening, Phase]]] = {
@@ -54,6 +55,7 @@ TABLE: Final[dict[Phase, dict[Happening, Phase]]] = {
         Happening.HOLD: Phase.WAITING,
         Happening.STOP: Phase.STOPPED,
         Happening.TIME: Phase.OPEN,
+        Happening.HURRY: Phase.OPEN,
     },
     Phase.WAITING: {
         Happening.SUCCESS: Phase.WAITING,
@@ -63,6 +65,7 @@ TABLE: Final[dict[Phase, dict[Happening, Phase]]] = {
         Happening.HOLD: Phase.WAITING,
         Happening.STOP: Phase.STOPPED,
         Happening.TIME: Phase.PROBING,
+        Happening.HURRY: Phase.PROBING,
     },
     Phase.PROBING: {
         Happening.SUCCESS: Phase.OPEN,
@@ -72,8 +75,9 @@ TABLE: Final[dict[Phase, dict[Happening, Phase]]] = {
         Happening.HOLD: Phase.WAITING,
         Happening.STOP: Phase.STOPPED,
         Happening.TIME: Phase.PROBING,
+        Happening.HURRY: Phase.PROBING,
     },
-    Phase.STOPPED: dict.fromkeys(Happening, Phase.STOPPED),
+    Phase.STOPPED: dict.fromkeys(Happening, Phase.STOPPED) | {Happening.HURRY: Phase.PROBING},
 }
 
 
@@ -86,6 +90,7 @@ class Gate:
         self.phase = Phase.OPEN
         self.reason: str | None = None
         self.until = 0.0
+        self.asked_to_wait = False
         self.allowance = concurrency
         self._concurrency = concurrency
         self._first_interval = first_interval
@@ -144,6 +149,23 @@ class Gate:
         self.reason = reason
         self._enter(Happening.STOP)
 
+    def restored(self, until: float, reason: str) -> None:
+        """An earlier relay was asked to leave the endpoint alone until then."""
+        self.until = until
+        self.reason = reason
+        self.asked_to_wait = True
+        self._enter(Happening.WAIT)
+
+    def hurried(self) -> None:
+        """Somebody wants it tried at once, whatever it was found to be."""
+        self._intervals = 0
+        self._enter(Happening.HURRY)
+
+    def stepped(self, seconds: float) -> None:
+        """The clock was set by so many seconds: a wait is neither longer nor shorter for that."""
+        self.until += seconds
+        self._recent.clear()
+
     def tick(self, now: float) -> None:
         """Time has passed: a wait that is over becomes a probe."""
         if self.phase is Phase.WAITING and now >= self.until:
@@ -159,7 +181,10 @@ class Gate:
             self.until = now + longest * (0.5 + self._jitter() / 2)
             self._intervals += 1
             self.reason = reason
-        self.until = max(self.until, now + at_least)
+            self.asked_to_wait = False
+        if now + at_least > self.until:
+            self.until = now + at_least
+            self.asked_to_wait = True
         self._enter(happening)
 
     def _enter(self, happening: Happening) -> None:

@@ -67,7 +67,7 @@ class FileSource:
                 lines += self._last_line()
                 end = True
                 break
-        return Batch(lines, self._position(), end)
+        return Batch(self._name, lines, self._position(), end)
 
     def progress(self) -> tuple[int, int | None]:
         return self._cutter.offset, os.fstat(self._descriptor).st_size

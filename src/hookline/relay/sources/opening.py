@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.files import FileSource, facts_of
 from hookline.relay.sources.identity import checkpoint_for
-from hookline.relay.sources.port import Position
+from hookline.relay.sources.port import NOWHERE, Batch, Position
 from hookline.relay.sources.stdin import PipeSource
 
 STANDARD_INPUT = "-"
@@ -61,3 +61,47 @@ def _refuse_compressed(name: str, head: bytes) -> None:
             raise HooklineError(
                 f"{name} is compressed ({program})", hint=f"pipe it in: {program} -dc {name} | hookline relay -"
             )
+
+
+class Chain:
+    """Several sources, one after the other. Implements port.LineSource."""
+
+    def __init__(self, names: Sequence[str], positions: Iterable[Position], *, from_start: bool) -> None:
+        self._names = list(names)
+        self._positions = list(positions)
+        self._from_start = from_start
+        self._open: FileSource | PipeSource | None = None
+        self._unfinished: list[tuple[str, int]] = []
+        self._finishing = False
+
+    def read(self) -> Batch:
+        if self._open is None:
+            if not self._names or self._finishing:
+                return Batch("", [], NOWHERE, True)
+            self._open = open_source(self._names.pop(0), self._positions, from_start=self._from_start)
+        batch = self._open.read()
+        if batch.end:
+            if self._open.unfinished:
+                self._unfinished.append((self._open.name, self._open.unfinished))
+            self._open.close()
+            self._open = None
+        return Batch(batch.source, batch.lines, batch.position, batch.end and not self._names)
+
+    def finish(self) -> None:
+        self._finishing = True
+
+    def progress(self) -> tuple[int, int | None]:
+        return self._open.progress() if self._open is not None else (0, None)
+
+    def unfinished(self) -> list[tuple[str, int]]:
+        return self._unfinished
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+
+
+def open_sources(names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool) -> Chain:
+    if follow:
+        raise HooklineError("--follow is not there yet")
+    return Chain(names, positions, from_start=from_start)

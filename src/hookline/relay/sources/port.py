@@ -25,9 +25,13 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     head_hash: bytes = b""
 
 
+NOWHERE = Position(name="")
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Lines, and the position that is reached when all of them are durable. `end`: nothing more will come."""
 
+    source: str
     lines: list[Line]
     position: Position
     end: bool
@@ -36,22 +40,20 @@ class Batch(msgspec.Struct, frozen=True):
 class LineSource(Protocol):
     """Reads in a thread of its own; never two calls at a time."""
 
-    @property
-    def name(self) -> str:
-        """The path as the user named it, or ``-``."""
-        ...
-
-    @property
-    def unfinished(self) -> int:
-        """Once the end is reached: the bytes of a last line that is not complete yet, and was not taken."""
-        ...
-
     def read(self) -> Batch:
         """The next lines: at most 500, and at most about 4 MiB. Waits at most 0.1 s, then returns an empty batch."""
         ...
 
     def progress(self) -> tuple[int, int | None]:
         """Bytes read, and bytes in all where that is known: for the progress bar."""
+        ...
+
+    def unfinished(self) -> list[tuple[str, int]]:
+        """Once the end is reached: sources whose last line is not complete and was not taken, and its bytes."""
+        ...
+
+    def finish(self) -> None:
+        """Take nothing more in; what was taken in is still given out by `read`, which then ends. From any thread."""
         ...
 
     def close(self) -> None: ...

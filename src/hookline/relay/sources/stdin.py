@@ -54,8 +54,8 @@ class PipeSource:
         if self._ended and len(lines) < LINES_A_BATCH:
             last = self._cutter.take_rest()
             lines += [last] if last else []
-            return Batch(lines, self._position(), True)
-        return Batch(lines, self._position(), False)
+            return Batch(self._name, lines, self._position(), True)
+        return Batch(self._name, lines, self._position(), False)
 
     def progress(self) -> tuple[int, int | None]:
         return self._read, None

@@ -9,11 +9,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from hookline.errors import SpoolUnusable
-from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, TABLES
+from hookline.errors import SpoolStalled, SpoolUnusable
+from hookline.relay.spool.migrating import keep_copy, migrate
+from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
 FILE = "spool.db"
 BUSY_SECONDS = 30.0
+# Pages in the write-ahead log before they are moved into the database: 16 MiB. A page that many groups of rows have
+# changed is moved once.
+_CHECKPOINT_PAGES = 2000
 
 
 def make_directory(directory: Path) -> None:
@@ -41,12 +45,23 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
         descriptor = os.open(directory, os.O_RDONLY)
         os.fsync(descriptor)
         os.close(descriptor)
+    _migrate_if_older(path)
     return _connect(path)
+
+
+def _migrate_if_older(path: Path) -> None:
+    with damage_named(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
+        written_in = format_of(connection, path)
+        if written_in < FORMAT:
+            keep_copy(connection, path, written_in)
+            with transaction(connection):
+                migrate(connection)
 
 
 def _make(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
                 f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
@@ -67,7 +82,7 @@ def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlit
 
 
 def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
-    try:
+    with damage_named(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -80,17 +95,11 @@ def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection
         except BaseException:
             connection.close()
             raise
-    except sqlite3.DatabaseError as error:
-        raise SpoolUnusable(
-            f"the spool's database {path} cannot be used: {error}",
-            hint="nothing was changed; restore it from a backup, or move its directory away",
-        ) from error
     return connection
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
+def format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format that a spool's database was written in. Raises SpoolUnusable for a newer one, or none of ours."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
@@ -101,20 +110,72 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"the spool {path.parent} was written by a newer hookline (format {version}, this one knows {FORMAT})",
             hint="install that version, or give this one a spool of its own",
         )
+    return int(version)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+    version = format_of(connection, path)
+    if version < FORMAT:
+        raise SpoolUnusable(
+            f"the spool {path.parent} was written by an older hookline (format {version}, this one knows {FORMAT})",
+            hint="`hookline relay --drain`, or any other relay, migrates it first, after a copy",
+        )
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of the block, synced, or nothing of it. Raises SpoolUnusable for a full disk or a damaged file."""
+def damage_named(path: Path) -> Iterator[None]:
+    """Whatever SQLite finds wrong with the database becomes SpoolUnusable, with the way out."""
     try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _unusable(error, path) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Iterator[None]:
+    """All of the block or nothing of it. Raises SpoolStalled for a full disk, SpoolUnusable for damage.
+
+    When `synced`, it is on the disk afterwards, with all that was written before. Otherwise a process that is killed
+    loses nothing of it, but a machine that loses power may (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    """
+    try:
+        connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk has already rolled it back
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        raise SpoolUnusable(f"the spool cannot be written: {error}") from error
+        raise _unusable(error, _path(connection)) from error
+
+
+def _path(connection: sqlite3.Connection) -> Path:
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def _unusable(error: sqlite3.DatabaseError, path: Path) -> SpoolUnusable:
+    # The low byte of the code is the kind of fault, the rest of it the place.
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return SpoolStalled(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
+        case sqlite3.SQLITE_BUSY:
+            return SpoolStalled(
+                f"another process has kept the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return SpoolUnusable(
+                f"the spool's database {path} is damaged: {error}",
+                hint=f"`hookline spool recover {path.parent} NEW` saves what can be read into a new spool",
+            )
+        case _:
+            return SpoolUnusable(
+                f"the spool's database {path} cannot be used: {error}",
+                hint="nothing was changed; look at its disk and its permissions",
+            )

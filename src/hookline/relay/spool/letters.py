@@ -14,6 +14,7 @@ import msgspec
 from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.relay.spool.database import open_existing, transaction
+from hookline.relay.spool.storing import count
 
 SHORTEST_ID: Final = 6
 
@@ -124,7 +125,9 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
         where, parameters = self._narrow(chosen)
         with transaction(self._connection):
             deliveries = self._connection.execute(
-                "UPDATE delivery SET state = 0, due = :now, since = :now, settled = NULL, tries = 0, refusals = 0, "
+                "UPDATE delivery SET state = 0, due = :now, "
+                "since = (SELECT coalesce(w.held, :now) - w.idle FROM webhook w WHERE w.n = delivery.webhook), "
+                "settled = NULL, tries = 0, refusals = 0, "
                 f"order_key = NULL WHERE seq IN (SELECT d.seq {_DELIVERIES} {where[0]})",
                 {**parameters, "now": now},
             ).rowcount
@@ -133,10 +136,7 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
                 f"AND n IN (SELECT r.n {_LINES} {where[1]})",
                 parameters,
             ).rowcount
-            self._connection.execute(
-                "INSERT INTO tally VALUES ('replayed', ?) ON CONFLICT (what) DO UPDATE SET n = n + excluded.n",
-                (deliveries,),
-            )
+            count(self._connection, [("replayed", deliveries)])
         return Count(deliveries, lines)
 
     def discard(self, chosen: Filter, *, now: float) -> Count:
@@ -148,6 +148,7 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
                 f"WHERE seq IN (SELECT d.seq {_DELIVERIES} {where[0]})",
                 {**parameters, "now": now},
             ).rowcount
+            count(self._connection, [("records", deliveries)])
             lines = self._connection.execute(
                 f"DELETE FROM rejected WHERE n IN (SELECT r.n {_LINES} {where[1]})", parameters
             ).rowcount

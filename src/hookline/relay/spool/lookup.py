@@ -16,8 +16,7 @@ _POSITIONS = "SELECT name, line, offset, device, inode, head_length, head_hash F
 # Each count is answered from a partial index alone, so that a long backlog takes no longer than its index.
 _BACKLOGS = """
 SELECT organization, sandbox,
-  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.due IS NULL AND d.webhook = w.n),
-  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.due IS NOT NULL AND d.webhook = w.n),
+  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n),
   (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
 FROM webhook w
 """
@@ -57,8 +56,8 @@ class SpoolLookup:
             return None
         with closing(open_existing(self._directory, mode="ro")) as connection:
             return {
-                Address(organization, sandbox): Backlog(fresh + due, dead)
-                for organization, sandbox, fresh, due, dead in connection.execute(_BACKLOGS)
+                Address(organization, sandbox): Backlog(pending, dead)
+                for organization, sandbox, pending, dead in connection.execute(_BACKLOGS)
             }
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:

@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
+from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.relay.fates import Line
 from hookline.relay.sources.port import Position
-from hookline.relay.spool.database import create_or_open, make_directory, transaction
+from hookline.relay.spool import loading, settling, standing, storing, upkeep
+from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, transaction
 from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.lookup import read_positions
-from hookline.relay.spool.port import Intake, Refused, Rereading, Settlement, Waiting
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
+from hookline.relay.spool.reserve import Reserve
 
-_INSERT = """
-INSERT INTO delivery (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET
-  seq = excluded.seq, state = 0, due = NULL, order_key = excluded.order_key, tries = 0, refusals = 0,
-  since = excluded.since, settled = NULL, source = excluded.source, line = excluded.line, reason = NULL,
-  http = NULL, body = excluded.body
-WHERE delivery.state IN (1, 3) AND delivery.settled <= ?
-"""
-_REJECT = """
-INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (source, line, part, sha256) DO NOTHING
-"""
-_COLUMNS = "seq, id, webhook, due, order_key, attempts, tries, refusals, since, event_time, body"
-_FRESH = f"""
-SELECT {_COLUMNS} FROM delivery d WHERE state = 0 AND due IS NULL AND webhook = ? AND seq > ? %s ORDER BY seq LIMIT ?
-"""
-_NO_PREDECESSOR = """AND (order_key IS NULL OR NOT EXISTS (
-  SELECT 1 FROM delivery p WHERE p.state = 0 AND p.order_key = d.order_key AND p.seq < d.seq))"""
-_DUE = f"""
-SELECT {_COLUMNS} FROM delivery
-WHERE state = 0 AND due IS NOT NULL AND due <= ? AND webhook = ? ORDER BY due LIMIT ?
-"""
-_SUCCESSOR = f"""
-SELECT {_COLUMNS} FROM delivery WHERE state = 0 AND order_key = ? AND seq > ? ORDER BY seq LIMIT 1
-"""
-_SETTLE = """
-UPDATE delivery SET state = :state, due = :due, attempts = :attempts, tries = :tries, refusals = :refusals,
-  reason = :reason, http = :http, settled = :settled, body = CASE WHEN :state = 1 THEN NULL ELSE body END
-WHERE seq = :seq AND state = 0
-"""
-_COUNT = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (what) DO UPDATE SET n = n + excluded.n"
+_SYNC_SECONDS: Final = 0.5
+_NEW: Final = standing.Clock()
 
 
 class SqliteSpool:
@@ -61,23 +34,56 @@ class SqliteSpool:
         make_directory(directory)
         self._lock = SpoolLock(directory, since=since)
         try:
+            self._path = directory / FILE
             self._connection = create_or_open(directory)
+            self._reserve = Reserve(directory)
+            with damage_named(self._path):
+                self._load()
         except BaseException:
             self._lock.release()
             raise
+
+    def _load(self) -> None:
+        self._synced_at = 0.0
         self._addresses = {
             n: Address(organization, sandbox)
             for n, organization, sandbox in self._query("SELECT n, organization, sandbox FROM webhook")
         }
         self._webhooks = {address: n for n, address in self._addresses.items()}
+        self._clocks = standing.read_clocks(self._connection)
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
 
     def _query(self, statement: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
-        return self._connection.execute(statement, parameters).fetchall()
+        with damage_named(self._path):
+            return self._connection.execute(statement, parameters).fetchall()
+
+    @contextmanager
+    def _writing(self, *, synced: bool = True) -> Iterator[None]:
+        """A transaction. When the disk is full it fails, and finds room the next time: delivering can go on."""
+        try:
+            with transaction(self._connection, synced=synced):
+                yield
+        except SpoolStalled:
+            self._reserve.lend()
+            # The log's pages move into the database, and the log gives its own room back.
+            with suppress(sqlite3.DatabaseError):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raise
+
+    def _number(self, address: Address) -> int:
+        if (number := self._webhooks.get(address)) is None:
+            with self._writing():
+                number = standing.number_of(self._connection, address)
+            self._webhooks[address] = number
+            self._addresses[number] = address
+        return number
+
+    # -- reading
 
     def positions(self) -> list[Position]:
-        return read_positions(self._connection)
+        with damage_named(self._path):
+            return read_positions(self._connection)
 
     def to_read_again(self, *, limit: int) -> list[Rereading]:
         found = self._query(
@@ -89,38 +95,37 @@ class SqliteSpool:
             for n, source, line, part, length, sha256, data in found
         ]
 
-    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> None:
-        for address in {taken.delivery.address for taken in intake.deliveries}:
-            self._webhook(address)
+    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+        numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
+        rows = self._rows(intake, numbers, now)
+        # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in intake.again])
-            stored = self._store(intake, now, now - dedupe_window)
-            refused = self._refuse(intake.source, intake.rejected, now)
-            duplicates = len(intake.deliveries) - stored + len(intake.rejected) - refused
-            self._count({"read": intake.read, "replayed": len(intake.again)})
-            self._count({"rejected": refused, "duplicates": duplicates})
-            self._count({f"skipped:{reason}": n for reason, n in intake.skipped.items()})
+            stored = storing.store(self._connection, rows, now - dedupe_window)
+            refused = storing.reject(self._connection, intake.source, intake.rejected, now)
+            duplicates = len(rows) - stored + len(intake.rejected) - refused
+            amounts = {
+                "read": intake.read, "replayed": len(intake.again), "rejected": refused, "duplicates": duplicates,
+            } | {f"skipped:{reason}": n for reason, n in intake.skipped.items()}  # fmt: skip
+            storing.count(self._connection, amounts.items())
             if intake.position is not None:
                 self._move(intake.position, now)
+            pending = storing.read_tally(self._connection)["pending"]
+        self._synced_at = now
+        self._reserve.restore()
+        return pending
 
-    def _store(self, intake: Intake, now: float, horizon: float) -> int:
-        rows = []
+    def _rows(self, intake: Intake, numbers: dict[Address, int], now: float) -> list[storing.Row]:
+        rows: list[storing.Row] = []
+        since = {address: self._clocks.get(n, _NEW).at(now) for address, n in numbers.items()}
         for taken in intake.deliveries:
             self._seq += 1
             one = taken.delivery
             rows.append(
-                (self._seq, one.id, self._webhooks[one.address], one.order_key, now, one.request_id, one.channel,
-                 one.status, one.time, intake.source, taken.line, one.body, horizon)
+                (self._seq, one.id, numbers[one.address], one.order_key, since[one.address], one.request_id,
+                 one.channel, one.status, one.time, intake.source, taken.line, one.detail, one.body)
             )  # fmt: skip
-        return self._connection.executemany(_INSERT, rows).rowcount if rows else 0
-
-    def _refuse(self, source: str, rejected: Sequence[Refused], now: float) -> int:
-        rows = [
-            (now, source, one.line.number, one.part, one.reason, one.line.length,
-             one.line.sha256 or hashlib.sha256(one.line.data).digest(), one.line.data)
-            for one in rejected
-        ]  # fmt: skip
-        return self._connection.executemany(_REJECT, rows).rowcount if rows else 0
+        return rows
 
     def _move(self, position: Position, now: float) -> None:
         self._connection.execute(
@@ -129,78 +134,68 @@ class SqliteSpool:
              position.head_hash, now),
         )  # fmt: skip
 
-    def _webhook(self, address: Address) -> int:
-        """The webhook's number, stored in a transaction of its own when it is new."""
-        if (number := self._webhooks.get(address)) is None:
-            self._connection.execute(
-                "INSERT OR IGNORE INTO webhook (organization, sandbox) VALUES (?, ?)",
-                (address.organization, address.sandbox),
-            )
-            found = self._query(
-                "SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", address.organization, address.sandbox
-            )
-            number = int(found[0][0])
-            self._webhooks[address] = number
-            self._addresses[number] = address
-        return number
+    # -- delivering
 
-    def _count(self, amounts: Mapping[str, int]) -> None:
-        self._connection.executemany(_COUNT, [(what, n) for what, n in amounts.items() if n])
+    def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
+        return [self._fresh(one) for one in wanted]
 
-    def fresh(self, address: Address, *, after: int, limit: int, ordered: bool) -> tuple[list[Waiting], int]:
-        if (webhook := self._webhooks.get(address)) is None:
+    def _fresh(self, one: Wanted) -> tuple[list[Waiting], int]:
+        if (webhook := self._webhooks.get(one.address)) is None:
             return [], self._seq
-        rows = self._query(_FRESH % (_NO_PREDECESSOR if ordered else ""), webhook, after, limit)
-        return [self._waiting(row) for row in rows], rows[-1][0] if len(rows) == limit else self._seq
+        with damage_named(self._path):
+            rows = loading.fresh(self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered)
+        return self._waiting(rows), rows[-1][0] if len(rows) == one.limit else self._seq
 
     def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
         if (webhook := self._webhooks.get(address)) is None:
             return []
-        rows = self._query(_DUE, now, webhook, limit + len(without))
-        return [self._waiting(row) for row in rows if row[0] not in without][:limit]
+        with damage_named(self._path):
+            return self._waiting(loading.due(self._connection, webhook, now=now, limit=limit, without=without))
 
     def next_due(self, address: Address, *, after: float) -> float | None:
-        found = self._query(
-            "SELECT min(due) FROM delivery WHERE state = 0 AND due > ? AND webhook = ?",
-            after,
-            self._webhooks.get(address),
-        )
-        due: float | None = found[0][0]
-        return due
+        if (webhook := self._webhooks.get(address)) is None:
+            return None
+        with damage_named(self._path):
+            return loading.next_due(self._connection, webhook, after=after)
+
+    def next_dues(self) -> dict[Address, float]:
+        with damage_named(self._path):
+            return {self._addresses[n]: due for n, due in loading.next_dues(self._connection)}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
-        counted: Counter[str] = Counter()
-        with transaction(self._connection):
-            for one in settlements:
-                counted["attempts"] += one.posts
-                counted[_WORDS[one.state]] += self._connection.execute(_SETTLE, _settle_row(one, now)).rowcount
-            del counted["pending"]
-            self._count(counted)
-            return [
-                self._waiting(row)
-                for one in settlements
-                if one.state != State.PENDING and one.order_key is not None
-                for row in self._query(_SUCCESSOR, one.order_key, one.seq)
-            ]
+        # An outcome that a power cut takes is an event delivered twice, not a lost one: most groups are not synced.
+        synced = not 0.0 <= now - self._synced_at < _SYNC_SECONDS
+        with self._writing(synced=synced):
+            freed = self._waiting(settling.record(self._connection, settlements, now))
+        if synced:
+            self._synced_at = now
+        return freed
 
-    def bury(self, address: Address, *, reason: str, now: float, without: Collection[int]) -> int:
+    def bury(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
-        with transaction(self._connection):
-            self._connection.execute("CREATE TEMP TABLE IF NOT EXISTS spared (seq INTEGER PRIMARY KEY)")
-            self._connection.execute("DELETE FROM spared")
-            self._connection.executemany("INSERT INTO spared VALUES (?)", [(seq,) for seq in without])
-            buried: int = self._connection.execute(
-                "UPDATE delivery SET state = 2, reason = ?, settled = ? "
-                "WHERE state = 0 AND webhook = ? AND seq NOT IN (SELECT seq FROM spared)",
-                (reason, now, webhook),
-            ).rowcount
-            self._count({"dead": buried})
-        return buried
+        with self._writing():
+            return settling.bury(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
 
-    def changed_elsewhere(self) -> bool:
-        seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
-        return seen != self._data_version
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        if (webhook := self._webhooks.get(address)) is None:
+            return 0
+        own = before - self._clocks.get(webhook, _NEW).idle
+        with self._writing():
+            return settling.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
+
+    def _waiting(self, rows: Sequence[tuple]) -> list[Waiting]:  # type: ignore[type-arg]
+        clocks, addresses = self._clocks, self._addresses
+        return [
+            Waiting(
+                seq, identity, addresses[webhook], due, order_key, attempts, tries, refusals,
+                since + clocks.get(webhook, _NEW).idle, event_time, history, body,
+            )
+            for seq, identity, webhook, due, order_key, attempts, tries, refusals, since, event_time, history, body
+            in rows
+        ]  # fmt: skip
+
+    # -- how webhooks stand
 
     def pending(self) -> set[Address]:
         return {
@@ -209,57 +204,45 @@ class SqliteSpool:
             if self._query("SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? LIMIT 1", n)
         }
 
-    def hold(self, address: Address, *, held: bool, now: float) -> None:
-        number = self._webhook(address)
-        with transaction(self._connection):
-            (since,) = self._query("SELECT held FROM webhook WHERE n = ?", number)[0]
-            if held and since is None:
-                self._connection.execute("UPDATE webhook SET held = ? WHERE n = ?", (now, number))
-            elif not held and since is not None:
-                self._connection.execute("UPDATE webhook SET held = NULL WHERE n = ?", (number,))
-                self._connection.execute(
-                    "UPDATE delivery SET since = since + ? - max(since, ?) WHERE state = 0 AND webhook = ?",
-                    (now, since, number),
-                )
+    def standing(self) -> dict[Address, Standing]:
+        with damage_named(self._path):
+            return standing.read_standing(self._connection)
 
-    def _waiting(self, row: tuple) -> Waiting:  # type: ignore[type-arg]
-        seq, identity, webhook, due, order_key, attempts, tries, refusals, since, event_time, body = row
-        return Waiting(
-            seq=seq,
-            id=identity,
-            address=self._addresses[webhook],
-            due=due,
-            order_key=order_key,
-            attempts=attempts,
-            tries=tries,
-            refusals=refusals,
-            since=since,
-            event_time=event_time,
-            body=body,
-        )
+    def hold(self, address: Address, *, disabled: bool, now: float) -> None:
+        number = self._number(address)
+        with self._writing():
+            standing.set_disabled(self._connection, number, disabled, now)
+        self._clocks = standing.read_clocks(self._connection)
+
+    def remember(
+        self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
+    ) -> None:
+        number = self._number(address)
+        with self._writing():
+            standing.remember(self._connection, number, stopped, stopped_as, not_before)
+
+    # -- upkeep
+
+    def changed_elsewhere(self) -> bool:
+        seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
+        if seen == self._data_version:
+            return False
+        self._clocks = standing.read_clocks(self._connection)
+        return True
+
+    def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
+        with self._writing():
+            return upkeep.tidy(self._connection, now=now, keep=keep, limit=limit)
+
+    def clock_stepped(self, seconds: float) -> None:
+        with self._writing():
+            upkeep.follow_clock(self._connection, seconds)
+        self._clocks = standing.read_clocks(self._connection)
 
     def tally(self) -> dict[str, int]:
-        return with_pending(dict(self._query("SELECT what, n FROM tally")))
+        with damage_named(self._path):
+            return storing.read_tally(self._connection)
 
     def close(self) -> None:
         self._connection.close()
         self._lock.release()
-
-
-_WORDS = {State.PENDING: "pending", State.DELIVERED: "delivered", State.DEAD: "dead"}
-
-
-def _settle_row(one: Settlement, now: float) -> dict[str, object]:
-    settled = None if one.state == State.PENDING else now
-    return {
-        "state": int(one.state), "due": one.due, "attempts": one.attempts, "tries": one.tries,
-        "refusals": one.refusals, "reason": one.reason, "http": one.http, "settled": settled, "seq": one.seq,
-    }  # fmt: skip
-
-
-def with_pending(tally: dict[str, int]) -> dict[str, int]:
-    """The tally, with what is still pending worked out from it: read + replayed less everything that is settled."""
-    settled = sum(
-        n for what, n in tally.items() if what.startswith(("delivered", "skipped:", "rejected", "dead", "dup"))
-    )
-    return {**tally, "pending": tally.get("read", 0) + tally.get("replayed", 0) - settled}

@@ -32,7 +32,7 @@ def test_the_table_in_the_docstring_is_the_table_in_force() -> None:
     drawn = {}
     for line in module.__doc__.splitlines():
         cells = re.split(r" {2,}", line.strip())
-        if len(cells) == 8 and cells[0] in set(Phase):
+        if len(cells) == 9 and cells[0] in set(Phase):
             drawn[Phase(cells[0])] = dict(zip(Happening, map(Phase, cells[1:]), strict=True))
     assert TABLE == drawn
 

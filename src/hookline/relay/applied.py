@@ -1,0 +1,127 @@
+"""Follows the stored state: the lanes are what was applied, and what is read is routed by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+
+from hookline.errors import HooklineError
+from hookline.model import Address, Webhook
+from hookline.observe.log import Log
+from hookline.relay.delivery.port import Endpoint
+from hookline.relay.dispatch import Dispatcher
+from hookline.relay.intake import Reading
+from hookline.relay.lanes import Lane
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.spool.port import Standing
+from hookline.relay.spoolthread import SpoolThread
+from hookline.state.port import StateStore
+from hookline.state.snapshot import Snapshot, Stored
+
+
+class Applied:
+    """`reading` is how lines are read and routed at the moment. `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        dispatcher: Dispatcher,
+        thread: SpoolThread,
+        make_endpoint: Callable[[Webhook], Endpoint],
+        *,
+        defaults: Defaults,
+        format: str,
+        clock: Callable[[], float],
+        random: Random,
+        log: Log,
+    ) -> None:
+        self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format)
+        self._store = store
+        self._dispatcher = dispatcher
+        self._thread = thread
+        self._spool = thread.spool
+        self._make_endpoint = make_endpoint
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._version: tuple[str | None, int] = (None, 0)
+        self._configurations: dict[Address, str] = {}
+
+    async def refresh(self) -> None:
+        """Pick up what was applied meanwhile. A state that cannot be read changes nothing, and is tried again."""
+        try:
+            if await asyncio.to_thread(self._store.version) != self._version:
+                await self.read()
+        except HooklineError as error:
+            self._log.warning("state cannot be read, going on as before", reason=error.message)
+
+    def reload(self) -> None:
+        """The next refresh reads the state again, and the next attempts read every secret again."""
+        self._version = (None, -1)
+        for lane in self._dispatcher.lanes.values():
+            lane.endpoint.renew()
+
+    async def read(self) -> None:
+        """Read the state and make the lanes what it says. Raises StateUnusable."""
+        snapshot = await asyncio.to_thread(self._store.read)
+        self._version = (snapshot.lineage, snapshot.serial)
+        self.reading = Reading(routes=Routes.of(snapshot), defaults=self.reading.defaults, format=self.reading.format)
+        await self._configure(snapshot)
+        self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
+
+    async def _configure(self, snapshot: Snapshot) -> None:
+        changed = {
+            address: stored
+            for address, stored in snapshot.webhooks.items()
+            if self._configurations.get(address) != stored.hash
+        }
+        gone = [address for address in self._configurations if address not in snapshot.webhooks]
+        # All at once: an endpoint that hangs delays its own successor and nobody else's.
+        await asyncio.gather(*(self._retire(address) for address in (*gone, *changed)))
+        for address in gone:
+            del self._configurations[address]
+        if changed:
+            await self._open(changed)
+        if snapshot.webhooks:  # a state that is not there must not bury what waits in the spool
+            for address in await self._thread.call(self._spool.pending) - snapshot.webhooks.keys():
+                self._dispatcher.doom(address, "webhook deleted")
+
+    async def _retire(self, address: Address) -> None:
+        """Let a lane finish what is in flight: its successor must not send the same again meanwhile."""
+        lane = self._dispatcher.dismiss(address)
+        if lane is not None:
+            await lane.stop(lane.webhook.delivery.timeout.total_seconds())
+            await self._dispatcher.flush()
+            self._log.info("webhook changed", webhook=str(address))
+
+    async def _open(self, changed: Mapping[Address, Stored]) -> None:
+        known = await self._thread.call(self._spool.standing)
+        for address, stored in changed.items():
+            disabled = not stored.webhook.enabled
+            if known.get(address, Standing()).disabled is not disabled:
+                await self._thread.insist(
+                    "configuring", self._spool.hold, address, disabled=disabled, now=self._clock()
+                )
+        dues = await self._thread.call(self._spool.next_dues)
+        for address, stored in changed.items():
+            standing = known.get(address, Standing())
+            self._configurations[address] = stored.hash
+            self._dispatcher.serve(self._lane(stored, standing), standing, dues.get(address))
+
+    def _lane(self, stored: Stored, standing: Standing) -> Lane:
+        webhook = stored.webhook
+        lane = Lane(
+            webhook,
+            self._make_endpoint(webhook),
+            self._dispatcher,
+            configuration=stored.hash,
+            clock=self._clock,
+            random=self._random,
+        )
+        lane.paused = standing.paused is not None
+        if standing.stopped is not None and standing.stopped_as == stored.hash:
+            lane.gate.stopped(standing.stopped)
+        elif standing.not_before is not None and standing.not_before > self._clock():
+            lane.gate.restored(standing.not_before, "asked to wait (Retry-After)")
+        return lane

@@ -1,0 +1,38 @@
+"""The relay's clock: Unix time that runs on evenly when somebody sets the machine's clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+# A clock that is being slewed is off by less for a while; one that is further off has been set.
+STEP_SECONDS: Final = 2.0
+
+
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class SteadyClock:
+    """`now` is the wall clock's time as of the last `step`, and what has passed since then: also while asleep.
+
+    Everything that is waited for goes by it: when a retry is due, how old an event is. So a clock that jumps neither
+    ends a wait of hours nor starts one. `wall` and `even` give seconds: Unix time, and any that nobody can set.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _since_boot) -> None:
+        self._wall = wall
+        self._even = even
+        self._offset = wall() - even()
+
+    def now(self) -> float:
+        return self._even() + self._offset
+
+    def step(self) -> float:
+        """The seconds by which the wall clock has been set, 0.0 if it was not. From here on `now` goes by it."""
+        apart = self._wall() - self.now()
+        if abs(apart) < STEP_SECONDS:
+            return 0.0
+        self._offset += apart
+        return apart

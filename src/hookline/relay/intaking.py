@@ -1,0 +1,138 @@
+"""From the sources into the spool: reads a group of lines while the one before it is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Final
+
+from hookline.observe.log import Log
+from hookline.relay.applied import Applied
+from hookline.relay.dispatch import Dispatcher
+from hookline.relay.intake import take, take_again
+from hookline.relay.sources.port import LineSource
+from hookline.relay.spool.port import Intake
+from hookline.relay.spoolthread import SpoolThread
+
+SUSPICIOUS_LINES: Final = 1000
+LOOK_SECONDS: Final = 0.05
+AT_A_TIME: Final = 500
+
+
+class Intaking:
+    """Of one run. `most` is how many deliveries may be pending before reading pauses; `window` is in seconds.
+
+    `full`: reading pauses at the moment for want of room in the spool.
+    """
+
+    def __init__(
+        self,
+        source: LineSource | None,
+        applied: Applied,
+        dispatcher: Dispatcher,
+        thread: SpoolThread,
+        *,
+        window: float,
+        most: int,
+        clock: Callable[[], float],
+        log: Log,
+    ) -> None:
+        self.source = source
+        self.full = False
+        self._applied = applied
+        self._dispatcher = dispatcher
+        self._thread = thread
+        self._spool = thread.spool
+        self._window = window
+        self._most = most
+        self._clock = clock
+        self._log = log
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        self._again = asyncio.Lock()
+        self._finishing = False
+        self._lines = 0
+        self._any_readable = False
+
+    def finish(self) -> None:
+        """Take nothing more out of the sources; what was taken already still goes into the spool."""
+        self._finishing = True
+        if self.source is not None:
+            self.source.finish()
+
+    async def run(self) -> bool:
+        """Read until the end of all sources, or until told to finish. False: it looks like the wrong format.
+
+        Raises SpoolUnusable when the spool is damaged, HooklineError when a source cannot be read.
+        """
+        await self.read_again()
+        if self.source is None:
+            return True
+        pending = (await self._thread.call(self._spool.tally))["pending"]
+        reading = self._read_ahead(self.source)
+        try:
+            while True:
+                await self._wait_for_room(pending)
+                intake, end = await reading
+                if not end:
+                    reading = self._read_ahead(self.source)
+                if intake.read or intake.position is not None:
+                    pending = await self._append(intake)
+                if self._looks_wrong(intake):
+                    return False
+                if end:
+                    self._tell_unfinished(self.source)
+                    return True
+        finally:
+            await asyncio.wait([reading])
+
+    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[Intake, bool]]:
+        return asyncio.get_running_loop().run_in_executor(self._reader, self._next_intake, source)
+
+    def _next_intake(self, source: LineSource) -> tuple[Intake, bool]:
+        """In the reader's thread."""
+        batch = source.read()
+        return take(batch, self._applied.reading), batch.end
+
+    async def read_again(self) -> None:
+        """Rejected lines that `dead replay` put back: their cause may be gone."""
+        async with self._again:
+            while lines := await self._thread.call(self._spool.to_read_again, limit=AT_A_TIME):
+                for source, group in groupby(lines, key=lambda one: one.source):
+                    await self._append(take_again(list(group), source, self._applied.reading))
+
+    async def _append(self, intake: Intake) -> int:
+        pending = await self._thread.insist(
+            "reading", self._spool.append, intake, now=self._clock(), dedupe_window=self._window
+        )
+        self._dispatcher.arrived({taken.delivery.address for taken in intake.deliveries})
+        for refused in intake.rejected:
+            self._log.info("rejected", source=intake.source, line=refused.line.number, reason=refused.reason)
+        return pending
+
+    def _looks_wrong(self, intake: Intake) -> bool:
+        self._lines += intake.read
+        self._any_readable |= len(intake.rejected) < intake.read
+        return not self._any_readable and self._lines >= SUSPICIOUS_LINES
+
+    async def _wait_for_room(self, pending: int) -> None:
+        """A full spool stops reading for all; the pipe's writer waits, a file's position stays."""
+        while pending >= self._most and not self._finishing:
+            if not self.full:
+                self.full = True
+                self._log.warning("spool full, reading pauses", pending=pending, most=self._most)
+            await asyncio.sleep(LOOK_SECONDS)
+            pending = (await self._thread.call(self._spool.tally))["pending"]
+        if self.full and pending < self._most:
+            self.full = False
+            self._log.warning("reading goes on", pending=pending)
+
+    def _tell_unfinished(self, source: LineSource) -> None:
+        for name, length in source.unfinished():
+            self._log.warning("unfinished last line left for the next run", source=name, bytes=length)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._reader.shutdown)
+        if self.source is not None:
+            self.source.close()

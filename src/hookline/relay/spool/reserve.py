@@ -1,0 +1,46 @@
+"""Room that is kept for the outcomes of deliveries: a full disk must not keep a relay from delivering.
+
+Reading into the spool needs new room, settling hardly any. So some megabytes are set aside in a file: as many as the
+write-ahead log may have to move into the database, and a good number of outcomes. When the disk
+is full the file is given up, and what an endpoint has accepted can still be recorded; reading waits meanwhile. Once
+there is room again, the file is made anew.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "reserve"
+SIZE: Final = 40 * 1024 * 1024
+
+
+class Reserve:
+    """Of one spool's directory; a spool on a disk with less room than that goes without."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE
+        self._lent = True
+        self.restore()
+
+    def lend(self) -> None:
+        """Give the room up."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        self._lent = True
+
+    def restore(self) -> None:
+        """Set the room aside, if it is not. Cheap when it is."""
+        if not self._lent:
+            return
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, SIZE)
+            finally:
+                os.close(descriptor)
+            self._lent = False
+        except OSError:  # no room yet; half a reserve would only be in the way
+            self.lend()
