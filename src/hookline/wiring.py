@@ -105,12 +105,13 @@ def _relay(
 ) -> Relay:
     settings = options.settings
     clock = SteadyClock()
-    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=Counters(), keep=settings.retention)
+    dispatcher = Dispatcher(thread, clock=clock.now, log=log, keep=settings.retention)
     applied = Applied(
         store,
         dispatcher,
         thread,
         partial(_make_endpoint, options),
+        counters=Counters(),
         defaults=settings.defaults,
         format=settings.format,
         clock=clock.now,

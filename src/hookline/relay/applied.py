@@ -9,6 +9,7 @@ from random import Random
 from hookline.errors import HooklineError
 from hookline.model import Address, Webhook
 from hookline.observe.log import Log
+from hookline.relay.counters import Counters
 from hookline.relay.delivery.port import Endpoint
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
@@ -30,6 +31,7 @@ class Applied:
         thread: SpoolThread,
         make_endpoint: Callable[[Webhook], Endpoint],
         *,
+        counters: Counters,
         defaults: Defaults,
         format: str,
         clock: Callable[[], float],
@@ -42,6 +44,7 @@ class Applied:
         self._thread = thread
         self._spool = thread.spool
         self._make_endpoint = make_endpoint
+        self._counters = counters
         self._clock = clock
         self._random = random
         self._log = log
@@ -116,6 +119,7 @@ class Applied:
             self._make_endpoint(webhook),
             self._dispatcher,
             configuration=stored.hash,
+            counters=self._counters.of(webhook.address),
             clock=self._clock,
             random=self._random,
         )

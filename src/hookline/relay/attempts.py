@@ -17,13 +17,14 @@ Told = Callable[[Waiting, Verdict, int, float], None]
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, and
-    the delivery's history as it is now."""
+    """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, the
+    delivery's history as it is now, and the Unix time at which it ended."""
 
     posts: int
     verdict: Verdict
     http: int | None
     history: str | None
+    ended: float
 
 
 async def attempt(
@@ -34,11 +35,11 @@ async def attempt(
     `clock` gives Unix seconds, `max_delay` is in seconds.
     """
     renewed = confirming = False
+    started = clock()
     history = item.history
     number = item.attempts
     while True:
         number += 1
-        started = clock()
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
         verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
         ended = clock()
@@ -53,7 +54,8 @@ async def attempt(
             case Confirm():
                 confirming = True
             case _:
-                return Turn(number - item.attempts, verdict, http, history)
+                return Turn(number - item.attempts, verdict, http, history, ended)
+        started = ended
 
 
 async def _post(endpoint: Endpoint, one: Attempt) -> Result:

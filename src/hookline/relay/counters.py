@@ -10,11 +10,13 @@ from collections import Counter
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.delivery.outcome import Verdict
-from hookline.relay.spool.schema import State
+from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 
 # Seconds from reading (or replay) to the end, whatever it was: from "at once" to the longest retries.
 LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
+OUTCOMES: Final[dict[type[Verdict], str]] = {
+    kind: kind.__name__.lower() for kind in (Delivered, Retry, Renew, Confirm, Hold, Stop, Dead)
+}
 
 
 class Latency:
@@ -27,24 +29,26 @@ class Latency:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
+        """Of one delivery that has come to its end; a clock that was set makes no negative ones."""
         self.buckets[bisect_left(LATENCY_BOUNDS, seconds)] += 1
-        self.seconds += seconds
+        self.seconds += max(0.0, seconds)
+
+
+class WebhookCounters:
+    """Of one webhook: attempts by outcome (a word of OUTCOMES), and how long deliveries took to their end."""
+
+    __slots__ = ("attempts", "latency")
+
+    def __init__(self) -> None:
+        self.attempts: Counter[str] = Counter()
+        self.latency = Latency()
 
 
 class Counters:
-    """Filled from the event loop alone. `attempts` is by webhook and outcome (the verdict's name in lower case)."""
+    """Filled from the event loop alone. A webhook's counts go on when its configuration changes."""
 
     def __init__(self) -> None:
-        self.attempts: Counter[tuple[Address, str]] = Counter()
-        self.latency: dict[Address, Latency] = {}
+        self.by_webhook: dict[Address, WebhookCounters] = {}
 
-    def attempted(self, address: Address, verdict: Verdict) -> None:
-        self.attempts[address, type(verdict).__name__.lower()] += 1
-
-    def settled(self, address: Address, state: State, seconds: float) -> None:
-        """`seconds` since it was read or replayed."""
-        if state is not State.PENDING:
-            latency = self.latency.get(address)
-            if latency is None:
-                latency = self.latency[address] = Latency()
-            latency.add(max(0.0, seconds))
+    def of(self, address: Address) -> WebhookCounters:
+        return self.by_webhook.setdefault(address, WebhookCounters())

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from hookline.model import Address
 from hookline.observe.log import Log
-from hookline.relay.counters import Counters
+from hookline.relay.counters import OUTCOMES
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Delivered, Verdict
 from hookline.relay.lanes import Lane
@@ -51,15 +51,12 @@ def _said_by(lane: Lane) -> Said:
 class Dispatcher:
     """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds."""
 
-    def __init__(
-        self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
-    ) -> None:
+    def __init__(self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, keep: Retention) -> None:
         self.lanes: dict[Address, Lane] = {}
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
         self._log = log
-        self._counters = counters
         self._keep = keep
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
@@ -115,15 +112,13 @@ class Dispatcher:
 
     # -- what the lanes tell
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
-        self._counters.settled(lane.address, settlement.state, self._clock() - item.since)
         self._stirred.set()
         if lane.full or len(self._settlements) >= GROUP:
             self._urgent.set()
 
     def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        self._counters.attempted(lane.address, verdict)
         reason = None if isinstance(verdict, Delivered) else verdict.reason
         if reason is None and not self._log.debugging:
             return
@@ -132,7 +127,7 @@ class Dispatcher:
             webhook=str(lane.address),
             id=item.id.hex(),
             attempt=number,
-            outcome=type(verdict).__name__.lower(),
+            outcome=OUTCOMES[type(verdict)],
             reason=reason,
             milliseconds=round(seconds * 1000, 1),
         )
@@ -187,18 +182,17 @@ class Dispatcher:
         freed = await self._thread.insist(
             "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock()
         )
-        touched: dict[Address, Lane] = {}
+        touched = {lane for lane, _ in group}
         for lane, one in group:
             lane.forget(one.seq)
-            touched[lane.address] = lane
             if one.state is State.PENDING:
                 self._wake_at(lane, one.due)
         for item in freed:
             lane_of = self.lanes.get(item.address)
             if lane_of is not None and lane_of.ordered and not lane_of.held:
                 lane_of.offer((item,))
-                touched[item.address] = lane_of
-        for lane in touched.values():
+                touched.add(lane_of)
+        for lane in touched:
             lane.pump()
             if lane.is_hungry:
                 self._hungry[lane.address] = lane

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
 from hookline.relay.attempts import Turn, attempt
+from hookline.relay.counters import OUTCOMES, WebhookCounters
 from hookline.relay.delivery.gate import Gate, Phase
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 from hookline.relay.delivery.pace import Pace
@@ -39,7 +40,7 @@ def most_unwritten(concurrency: int) -> int:
 class LaneListener(Protocol):
     """What a lane tells its surroundings; called from the event loop, and must not block."""
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None: ...
+    def settled(self, lane: Lane, settlement: Settlement) -> None: ...
 
     def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None: ...
 
@@ -51,7 +52,8 @@ class LaneListener(Protocol):
 
 
 class Lane:
-    """Made anew when the webhook's configuration changes: `configuration` is its hash. `clock` gives Unix seconds."""
+    """Made anew when the webhook's configuration changes: `configuration` is its hash. `clock` gives Unix seconds;
+    `counters` are added to."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Lane:
         listener: LaneListener,
         *,
         configuration: str,
+        counters: WebhookCounters,
         clock: Callable[[], float],
         random: Random,
     ) -> None:
@@ -86,6 +89,7 @@ class Lane:
         self._max_delay = policy.retry.max_delay.total_seconds()
         self._most_unwritten = most_unwritten(policy.concurrency)
         self._listener = listener
+        self._counters = counters
         self._clock = clock
         self._random = random
         self._fresh: deque[Waiting] = deque()
@@ -198,7 +202,7 @@ class Lane:
             return self._again.popleft()
         self._again_next = True
         item = self._fresh.popleft()
-        if self.is_hungry:
+        if self.unread and 2 * len(self._fresh) < self.window and not self._closed:
             self._listener.hungry(self)
         return item
 
@@ -207,7 +211,7 @@ class Lane:
         while True:
             settlement = await self._settle(item)
             self._unwritten += 1
-            self._listener.settled(self, item, settlement)
+            self._listener.settled(self, settlement)
             if not (self._fresh or self._again) or self._stopping or self.held or self.full:
                 break
             if not self.gate.admits(len(self._workers) - 1) or self._pace.delay(self._clock()) > 0:
@@ -218,24 +222,30 @@ class Lane:
             asyncio.get_running_loop().call_soon(self.pump)
 
     async def _settle(self, item: Waiting) -> Settlement:
-        if self._clock() - item.since >= self.max_age:
-            return _settlement(item, State.DEAD, _NO_TURN, reason="expired")
+        if (now := self._clock()) - item.since >= self.max_age:
+            return self._end(item, State.DEAD, _no_turn(item, now), "expired")
         turn = await attempt(self.endpoint, item, clock=self._clock, max_delay=self._max_delay, told=self._told)
-        now = self._clock()
-        self._learn(turn.verdict, now)
+        self._learn(turn.verdict, turn.ended)
         match turn.verdict:
             case Delivered():
-                self._last_success = now
-                return _settlement(item, State.DELIVERED, turn)
+                self._last_success = turn.ended
+                return self._end(item, State.DELIVERED, turn, None)
             case Retry(reason):
                 delay = next_delay(self.webhook.delivery.retry, item.tries + 1, self._random.random())
-                return _settlement(item, State.PENDING, turn, reason=reason, due=now + delay, tries=item.tries + 1)
+                return _settlement(
+                    item, State.PENDING, turn, reason=reason, due=turn.ended + delay, tries=item.tries + 1
+                )
             case Hold(reason):
-                return self._refused(item, turn, now, reason)
+                return self._refused(item, turn, reason)
             case Stop(reason) | Dead(reason) | Renew(reason) | Confirm(reason):
-                return _settlement(item, State.DEAD, turn, reason=reason)
+                return self._end(item, State.DEAD, turn, reason)
+
+    def _end(self, item: Waiting, state: State, turn: Turn, reason: str | None) -> Settlement:
+        self._counters.latency.add(turn.ended - item.since)
+        return _settlement(item, state, turn, reason=reason)
 
     def _told(self, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
+        self._counters.attempts[OUTCOMES[type(verdict)]] += 1
         self._listener.attempted(self, item, verdict, number, seconds)
 
     def _learn(self, verdict: Verdict, now: float) -> None:
@@ -256,13 +266,13 @@ class Lane:
         if self.gate.phase is not before:
             self._listener.phase_changed(self, before)
 
-    def _refused(self, item: Waiting, turn: Turn, now: float, reason: str) -> Settlement:
+    def _refused(self, item: Waiting, turn: Turn, reason: str) -> Settlement:
         """The endpoint is held. An event that is refused again and again while others pass is itself the reason."""
         others_passed = item.refusals == 0 or (item.due or 0.0) < self._last_success
         refusals = item.refusals + others_passed
         if refusals >= REFUSALS_OF_ONE:
-            return _settlement(item, State.DEAD, turn, reason=f"refused as probe: {reason}")
-        return _settlement(item, State.PENDING, turn, reason=reason, due=now, refusals=refusals)
+            return self._end(item, State.DEAD, turn, f"refused as probe: {reason}")
+        return _settlement(item, State.PENDING, turn, reason=reason, due=turn.ended, refusals=refusals)
 
     # -- what the surroundings tell
 
@@ -299,7 +309,9 @@ class Lane:
         await self.endpoint.aclose()
 
 
-_NO_TURN: Final = Turn(0, Dead("expired"), None, None)
+def _no_turn(item: Waiting, now: float) -> Turn:
+    """Too old to be attempted once more."""
+    return Turn(0, Dead("expired"), None, item.history, now)
 
 
 def _settlement(
@@ -323,5 +335,5 @@ def _settlement(
         due=due,
         reason=reason,
         http=turn.http,
-        history=turn.history if turn.posts else item.history,
+        history=turn.history,
     )

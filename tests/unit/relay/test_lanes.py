@@ -10,6 +10,7 @@ import pytest
 
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.quantities import parse_duration, parse_rate
+from hookline.relay.counters import WebhookCounters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result, Verdict
 from hookline.relay.delivery.port import Attempt
@@ -56,7 +57,7 @@ class Notes:
         self.forgets = True
         self.hunger = 0
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, settlement: Settlement) -> None:
         self.settlements.append(settlement)
         if self.forgets:
             lane.forget(settlement.seq)
@@ -109,6 +110,7 @@ class Bench:
             self.endpoint,
             self.notes,
             configuration="sha256:1",
+            counters=WebhookCounters(),
             clock=self.clock,
             random=Random(1),
         )
