@@ -40,8 +40,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
     "cryptography": ("relay.delivery.keys", "receiver.authority"),
-    "httpx": ("relay.delivery.transport",),
-    "httpcore": ("relay.delivery.transport",),
+    "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
+    "httpcore": ("relay.delivery.httpcore_transport",),
     "h11": ("receiver.connection",),
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
@@ -53,9 +53,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 # Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.
 PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
-        "relay.feedback", "relay.fates", "relay.identity", "relay.intake", "relay.summary", "relay.formats.",
-        "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
-        "relay.delivery.retry", "relay.delivery.outcome", "receiver.misbehaviour")  # fmt: skip
+        "relay.feedback", "relay.fates", "relay.history", "relay.identity", "relay.intake", "relay.summary",
+        "relay.formats.", "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
+        "relay.delivery.retry", "relay.delivery.outcome", "relay.delivery.answer", "relay.delivery.answer_head",
+        "relay.delivery.target", "receiver.misbehaviour")  # fmt: skip
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from hookline.errors import HooklineError, StateUnusable
 from hookline.model import Webhook
@@ -20,6 +21,8 @@ from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.port import Endpoint
+from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.transport import open_httpx
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
 from hookline.relay.intaking import Intaking
@@ -38,6 +41,9 @@ from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
 
+# What carries the requests; `--transport` names one.
+TRANSPORTS: Final[dict[str, OpenPoster]] = {"engine": open_engine, "httpx": open_httpx}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
@@ -52,6 +58,7 @@ class RelayOptions:
     ca_file: Path | None = None
     from_start: bool = False
     allow_empty: bool = False
+    transport: str = "engine"
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
@@ -152,6 +159,7 @@ def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:
         clock=time.time,
         random=os.urandom,
         ca_file=options.ca_file,
+        open_poster=TRANSPORTS[options.transport],
     )
 
 

@@ -28,7 +28,7 @@ from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary
 from hookline.settings import secret_environment
-from hookline.wiring import RelayOptions, rehearse_relay, run_relay
+from hookline.wiring import TRANSPORTS, RelayOptions, rehearse_relay, run_relay
 
 SOME_DEAD = 3
 STILL_PENDING = 4
@@ -103,6 +103,13 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
     "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Further authorities, in PEM."
 )
 @click.option(
+    "--transport",
+    type=click.Choice([*TRANSPORTS]),
+    default="engine",
+    show_default=True,
+    help="What carries the requests; httpx: a library, slower.",
+)
+@click.option(
     "--summary",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -146,6 +153,7 @@ def command(
     allow_empty: bool,
     allow_network: tuple[IPv4Network | IPv6Network, ...],
     ca_file: Path | None,
+    transport: str,
     summary: Literal["text", "json"],
     log_format: Literal["text", "json"],
     log_level: Level,
@@ -183,6 +191,7 @@ def command(
         ca_file=ca_file,
         from_start=from_start,
         allow_empty=allow_empty,
+        transport=transport,
     )
     if "-" in options.sources and sys.stdin.isatty():
         click.echo("Reading events from the terminal, one a line; end with Ctrl-D.", err=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import TypeGuard
 
 from hookline import __version__
 from hookline.errors import SecretUnavailable
@@ -14,7 +16,12 @@ Header = tuple[bytes, bytes]
 
 # RFC 9110 §5.5: visible characters (Latin-1 as sent), spaces and tabs only between them.
 _VALUE = re.compile(rb"(?:[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff\t]*[\x21-\x7e\xa0-\xff])?)?")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _EVENT_TIME = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+class UnfitHeader(ValueError):
+    """A header cannot be sent as it is: it would be read as several, or as none."""
 
 
 def fixed_headers(webhook: Webhook, resolver: SecretResolver) -> list[Header]:
@@ -36,9 +43,33 @@ def attempt_headers(attempt: Attempt) -> list[Header]:
         (b"webhook-timestamp", b"%d" % attempt.at),
         (b"hookline-attempt", b"%d" % attempt.number),
     ]
-    if attempt.event_time is not None and _EVENT_TIME.fullmatch(attempt.event_time):
+    if _sendable(attempt.event_time):
         headers.append((b"hookline-event-time", attempt.event_time.encode()))
     return headers
+
+
+def attempt_lines(attempt: Attempt) -> bytes:
+    """The same headers with the body's length, as they are sent, with the empty line behind them."""
+    time = attempt.event_time
+    when = f"hookline-event-time: {time}\r\n" if _sendable(time) else ""
+    return (
+        f"webhook-id: {attempt.id.hex()}\r\nwebhook-timestamp: {int(attempt.at)}\r\n"
+        f"hookline-attempt: {attempt.number}\r\n{when}content-length: {len(attempt.body)}\r\n\r\n"
+    ).encode("ascii")
+
+
+def request_lines(target: bytes, netloc: bytes, headers: Iterable[Header]) -> bytes:
+    """How a request begins: its line, the host, and headers; more lines may follow. Raises UnfitHeader."""
+    lines = [b"POST %b HTTP/1.1\r\nhost: %b\r\n" % (target, netloc)]
+    for name, value in headers:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise UnfitHeader(f"header {name.decode('latin-1')!r:.60} is malformed")
+        lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines)
+
+
+def _sendable(event_time: str | None) -> TypeGuard[str]:
+    return event_time is not None and _EVENT_TIME.fullmatch(event_time) is not None
 
 
 def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organization: str) -> bytes:

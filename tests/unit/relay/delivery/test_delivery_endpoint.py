@@ -26,6 +26,9 @@ from hookline.model import (
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt, Endpoint
+from hookline.relay.delivery.poster import Poster
+from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.transport import HttpxPoster
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 
@@ -57,9 +60,11 @@ class Receiver:
         self.requests.append(request)
         return await self.answering(request) if self.answering else httpx.Response(200)
 
-    def open(self, rules: NetworkRules, context: ssl.SSLContext, connections: int) -> httpx.AsyncBaseTransport:
-        self.opened.append((rules, context, connections))
-        return httpx.MockTransport(self.answer)
+    def open(
+        self, target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
+    ) -> Poster:
+        self.opened.append((rules, context, limit))
+        return HttpxPoster(httpx.MockTransport(self.answer), target, clock)
 
     def endpoint(self, webhook: Webhook, **options: Any) -> Endpoint:
         return HttpEndpoint(
@@ -68,7 +73,7 @@ class Receiver:
             rules=NetworkRules(),
             clock=lambda: self.now,
             random=lambda size: b"r" * size,
-            transport=self.open,
+            open_poster=self.open,
             **options,
         )
 

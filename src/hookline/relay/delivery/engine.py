@@ -1,0 +1,177 @@
+"""The engine of the hot path: prepared bytes go out to one host over kept connections, and an answer comes back.
+
+It knows one thing, an HTTP/1.1 request over TLS: no redirect, proxy, cookie, coding or 100-continue
+(docs/decisions/0013-an-engine-of-our-own.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from hookline.relay.delivery.answer import AnswerReader
+from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
+from hookline.relay.delivery.connection import Connection
+from hookline.relay.delivery.slots import Slots
+from hookline.relay.network import NetworkRules
+
+# Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
+IDLE_SECONDS: Final = 4.0
+# A name may have got other addresses: a connection is not used beyond this, less up to a fifth of it, so that the
+# connections of a burst are not all made anew at once.
+AGE_SECONDS: Final = 300.0
+
+
+class Engine:
+    """At most `limit` connections to one host, each to an address that `rules` admit.
+
+    One timer serves all deadlines: it is set to the earliest and, since deadlines come in order, hardly ever anew.
+    `jitter` gives numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        rules: NetworkRules,
+        context: ssl.SSLContext,
+        limit: int,
+        resolve: Resolve = system_addresses,
+        jitter: Callable[[], float] = random.random,
+        age_seconds: float = AGE_SECONDS,
+    ) -> None:
+        self._host, self._port = host, port
+        self._rules, self._resolve, self._context = rules, resolve, context
+        self._jitter, self._age_seconds = jitter, age_seconds
+        self._slots = Slots(limit)
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = float("inf")
+        self._is_closed = False
+
+    async def exchange(self, request: bytes, deadline: float, *, keep: bool = False) -> AnswerReader:
+        """Send one request and read its answer, all within `deadline` seconds. With `keep`, body and all.
+
+        Raises AddressRefused, NotHttp and OSError (ssl.SSLError and TimeoutError with it).
+        """
+        now = asyncio.get_running_loop().time()
+        due = now + deadline
+        if not self._slots.take():
+            async with asyncio.timeout_at(due):
+                await self._slots.wait()
+        connection: Connection | None = None
+        try:
+            connection = self._warm(now)
+            if connection is not None:
+                try:
+                    self._expect(connection, due)
+                    return await connection.exchange(request, keep=keep)
+                except ConnectionError:
+                    # A server may hang up on a connection that waits, at the very moment at which the next request is
+                    # on its way (RFC 9112 §9.3.1). The webhook-id makes a second copy recognizable.
+                    if not connection.untouched:
+                        raise
+            connection = await self._connect(due)
+            self._expect(connection, due)
+            return await connection.exchange(request, keep=keep)
+        finally:
+            self._slots.give_back()
+            if connection is not None:
+                self._keep_or_close(connection)
+
+    async def aclose(self) -> None:
+        """Close the idle connections now, and the others when their answer is there."""
+        self._is_closed = True
+        for connection in list(self._idle):
+            connection.close()
+
+    def _warm(self, now: float) -> Connection | None:
+        """The connection that was used last: in a quieter time, the others grow idle and are closed."""
+        while self._idle:
+            connection = self._idle.pop()
+            if now < connection.retire_at and connection.look():
+                return connection
+            connection.close()
+        return None
+
+    def _keep_or_close(self, connection: Connection) -> None:
+        if not connection.reusable or self._is_closed:
+            connection.close()
+            return
+        self._idle.append(connection)
+        self._expect(connection, asyncio.get_running_loop().time() + IDLE_SECONDS)
+
+    async def _connect(self, due: float) -> Connection:
+        async with asyncio.timeout_at(due):
+            raw = await connect_checked(
+                self._host, self._port, rules=self._rules, resolve=self._resolve, connect=self._connect_to
+            )
+            connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
+            self._open.add(connection)
+            try:
+                await connection.handshake()
+            except asyncio.CancelledError:
+                connection.close()
+                raise
+        age = self._age_seconds * (1 - self._jitter() / 5)
+        connection.retire_at = asyncio.get_running_loop().time() + age
+        return connection
+
+    async def _connect_to(self, address: str) -> _Raw:
+        # The address is a numeric one, with its zone where it has one: nothing is looked up here.
+        ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
+            address, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )
+        raw = _Raw(socket.socket(family, kind, protocol))
+        try:
+            raw.socket.setblocking(False)
+            raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(raw.socket, where)
+        except BaseException:
+            await raw.aclose()
+            raise
+        return raw
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    # -- time
+
+    def _expect(self, connection: Connection, due: float) -> None:
+        connection.due = due
+        if due < self._timer_due:
+            self._set_timer(due)
+
+    def _set_timer(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._on_time), due
+
+    def _on_time(self) -> None:
+        """Close what is over its time, and look again when the next one will be."""
+        self._timer, self._timer_due = None, float("inf")
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._open):
+            if connection.due <= now:
+                connection.close(TimeoutError())
+        soonest = min((connection.due for connection in self._open), default=float("inf"))
+        if soonest < float("inf"):
+            self._set_timer(soonest)
+
+
+class _Raw:
+    """A socket that `connect_checked` can close when another address was faster."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+
+    async def aclose(self) -> None:
+        self.socket.close()

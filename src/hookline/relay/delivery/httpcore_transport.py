@@ -1,0 +1,189 @@
+"""httpcore's connections below httpx's interface, with our network rules. The only module that knows httpcore.
+
+What ``--transport httpx`` posts over: slower than the engine by far, and written by others, so that one can be held
+against the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpcore
+import httpx
+
+from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
+from hookline.relay.delivery.pool import Pool
+from hookline.relay.network import NetworkRules
+
+# Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
+_IDLE_SECONDS = 4.0
+
+
+def open_httpcore(
+    rules: NetworkRules, ssl_context: ssl.SSLContext, connections: int, resolve: Resolve = system_addresses
+) -> httpx.AsyncBaseTransport:
+    """A pool of at most `connections`, each to an address that `rules` admit; the certificate is checked by name.
+
+    Raises AddressRefused out of `handle_async_request`, besides httpx's exceptions.
+    """
+    return _PooledTransport(ssl_context, connections, _GuardedBackend(rules, resolve))
+
+
+class _GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Stands where httpcore would look a name up and connect to whatever comes back."""
+
+    def __init__(self, rules: NetworkRules, resolve: Resolve) -> None:
+        self._rules = rules
+        self._resolve = resolve
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        async def connect(address: str) -> httpcore.AsyncNetworkStream:
+            return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+
+        try:
+            stream = await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        return _ClosingStream(stream)
+
+
+class _ClosingStream(httpcore.AsyncNetworkStream):
+    """Closes the connection when its handshake is cancelled: httpcore only does so when it fails."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+_FROM_HTTPCORE: dict[type[Exception], type[httpx.TransportError]] = {
+    httpcore.ConnectTimeout: httpx.ConnectTimeout,
+    httpcore.ReadTimeout: httpx.ReadTimeout,
+    httpcore.WriteTimeout: httpx.WriteTimeout,
+    httpcore.PoolTimeout: httpx.PoolTimeout,
+    httpcore.ConnectError: httpx.ConnectError,
+    httpcore.ReadError: httpx.ReadError,
+    httpcore.WriteError: httpx.WriteError,
+    httpcore.LocalProtocolError: httpx.LocalProtocolError,
+    httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+    httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
+}
+
+
+@contextmanager
+def _httpx_exceptions() -> Iterator[None]:
+    try:
+        yield
+    except tuple(_FROM_HTTPCORE) as error:
+        raise _FROM_HTTPCORE[type(error)](str(error)) from error
+    except OSError as error:
+        # A TLS error in mid-stream passes through httpcore as it is.
+        raise httpx.ReadError(str(error)) from error
+
+
+class _PooledTransport(httpx.AsyncBaseTransport):
+    """httpcore's connections in a pool of ours. For each origin a pool of its own: a webhook has just one."""
+
+    def __init__(self, ssl_context: ssl.SSLContext, limit: int, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._ssl_context = ssl_context
+        self._limit = limit
+        self._backend = backend
+        self._pools: dict[tuple[bytes, bytes, int], Pool[httpcore.AsyncHTTPConnection]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        wired = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        pool = self._pool(wired.url.origin)
+        with _httpx_exceptions():
+            connection = await pool.acquire()
+            try:
+                answer = await connection.handle_async_request(wired)
+            except BaseException:
+                await pool.release(connection)
+                raise
+        stream = _PooledStream(answer, pool, connection)
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    def _pool(self, origin: httpcore.Origin) -> Pool[httpcore.AsyncHTTPConnection]:
+        key = (origin.scheme, origin.host, origin.port)
+        if key not in self._pools:
+            self._pools[key] = Pool(lambda: self._connection(origin), self._limit)
+        return self._pools[key]
+
+    def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(
+            origin=origin,
+            ssl_context=self._ssl_context,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=self._backend,
+        )
+
+
+class _PooledStream(httpx.AsyncByteStream):
+    """The body of an answer; closing it gives the connection back, once."""
+
+    def __init__(
+        self,
+        answer: httpcore.Response,
+        pool: Pool[httpcore.AsyncHTTPConnection],
+        connection: httpcore.AsyncHTTPConnection,
+    ) -> None:
+        self._answer = answer
+        self._pool = pool
+        self._connection: httpcore.AsyncHTTPConnection | None = connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _httpx_exceptions():
+            async for part in self._answer.aiter_stream():
+                yield part
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        with _httpx_exceptions():
+            try:
+                await self._answer.aclose()
+            finally:
+                await self._pool.release(connection)

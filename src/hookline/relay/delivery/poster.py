@@ -1,0 +1,85 @@
+"""How attempts are posted to one URL, whatever carries them; and the engine's way, with little to do for each."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hookline.relay.delivery.answer_head import Head
+from hookline.relay.delivery.connecting import Resolve, system_addresses
+from hookline.relay.delivery.describing import describe
+from hookline.relay.delivery.engine import Engine
+from hookline.relay.delivery.headers import Header, attempt_lines, request_lines
+from hookline.relay.delivery.outcome import Answer, Result
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.retry_after import parse_retry_after
+from hookline.relay.delivery.target import Target
+from hookline.relay.network import NetworkRules
+
+
+class Poster(Protocol):
+    """Posts to one target over connections that it owns."""
+
+    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+        """Make one POST with `headers` and the attempt's own; `deadline` seconds from now everything is over.
+
+        Called by up to `limit` at a time. Raises nothing but CancelledError. An answer counts once its head is
+        complete; what comes behind is read only so that the connection can be used again. `headers` may be the very
+        object of the last call: then nothing in them has changed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the idle connections now, and each of the others when its post is over."""
+        ...
+
+
+# Target, rules for its addresses, TLS, how many posts at a time, and a clock that gives Unix seconds.
+OpenPoster = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Poster]
+
+
+class EnginePoster:
+    """Implements `Poster` on the engine: constant bytes made once, an attempt's own lines, and its body."""
+
+    def __init__(self, engine: Engine, target: Target, clock: Callable[[], float]) -> None:
+        self._engine = engine
+        self._target = target
+        self._clock = clock
+        self._headers: Sequence[Header] | None = None
+        self._beginning = b""
+
+    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+        """Make one POST; see the port."""
+        try:
+            if headers is not self._headers:
+                self._beginning = request_lines(self._target.path, self._target.netloc, headers)
+                self._headers = headers
+            request = b"".join((self._beginning, attempt_lines(attempt), attempt.body))
+            head = (await self._engine.exchange(request, deadline)).head
+        except Exception as error:  # the port promises that nothing a network can do gets out of here
+            return describe(error, deadline)
+        assert head is not None
+        return Answer(head.status, self._wait(head))
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
+
+    def _wait(self, head: Head) -> float | None:
+        if head.retry_after is None or 200 <= head.status < 300:
+            return None
+        return parse_retry_after(head.retry_after.decode("latin-1"), self._clock())
+
+
+def open_engine(
+    target: Target,
+    rules: NetworkRules,
+    context: ssl.SSLContext,
+    limit: int,
+    clock: Callable[[], float],
+    *,
+    resolve: Resolve = system_addresses,
+) -> Poster:
+    """The default way: the engine."""
+    engine = Engine(target.host, target.port, rules=rules, context=context, limit=limit, resolve=resolve)
+    return EnginePoster(engine, target, clock)

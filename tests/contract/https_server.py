@@ -1,0 +1,201 @@
+"""HTTPS servers that do as a script says, on loopback, and the posters that are held against them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, Protocol
+
+import trustme
+
+from hookline.relay.delivery.connecting import Resolve, system_addresses
+from hookline.relay.delivery.outcome import Result
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import Poster, open_engine
+from hookline.relay.delivery.target import Target, parse_target
+from hookline.relay.delivery.tls import tls_context
+from hookline.relay.delivery.transport import EngineTransport, HttpxPoster, open_httpx
+from hookline.relay.network import NetworkRules
+
+Clock = Callable[[], float]
+Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+class Opener(Protocol):
+    def __call__(
+        self,
+        target: Target,
+        rules: NetworkRules,
+        context: ssl.SSLContext,
+        limit: int,
+        clock: Clock,
+        *,
+        resolve: Resolve = ...,
+    ) -> Poster: ...
+
+
+def open_engine_below_httpx(
+    target: Target,
+    rules: NetworkRules,
+    context: ssl.SSLContext,
+    limit: int,
+    clock: Clock,
+    *,
+    resolve: Resolve = system_addresses,
+) -> Poster:
+    return HttpxPoster(EngineTransport(rules, context, limit, resolve), target, clock)
+
+
+# A further one joins here, and must pass whatever is parametrized with it.
+OPENERS: dict[str, Opener] = {
+    "engine": open_engine,
+    "engine below httpx": open_engine_below_httpx,
+    "httpx": open_httpx,
+}
+
+HOST = "hooks.acme.test"
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert(HOST)
+LOCAL = NetworkRules((ip_network("127.0.0.0/8"),))
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+# Seconds: long enough for a busy machine, and for an attempt that is meant to run into it, short.
+DEADLINE = 10.0
+SHORT = 0.4
+
+
+@dataclass
+class Server:
+    """Reads requests whole, and has a script write the answer to each. `script` may be replaced at any time."""
+
+    script: Script
+    port: int = 0
+    connections: int = 0
+    names: list[str | None] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(
+                    int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+                )
+                self.requests.append(head + await reader.readexactly(length))
+                await self.script(writer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+
+def sends(*parts: bytes, then: str = "stay") -> Script:
+    """Write the parts one by one; then stay for the next request, or close, or hang."""
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        if then == "hang":
+            await asyncio.sleep(60)
+        if then == "close":
+            raise ConnectionAbortedError
+
+    return script
+
+
+async def endlessly(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
+        await writer.drain()
+
+
+def server_context(certificate: trustme.LeafCert = CERTIFICATE) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    return context
+
+
+@asynccontextmanager
+async def serving(script: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    server = Server(script)
+    running: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        # The server ends with the test, in the middle of whatever it is doing.
+        with contextlib.suppress(asyncio.CancelledError):
+            await server.serve(reader, writer)
+        running.discard(task)
+
+    def named(_connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        server.names.append(name)
+
+    context = context or server_context()
+    context.sni_callback = named
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in list(running):
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def resolves_to(*addresses: str) -> Resolve:
+    async def resolve(host: str, port: int) -> list[str]:
+        return list(addresses)
+
+    return resolve
+
+
+def client_context() -> ssl.SSLContext:
+    return tls_context(authorities=AUTHORITY.cert_pem.bytes())
+
+
+@asynccontextmanager
+async def posting(
+    opener: Opener,
+    port: int,
+    *,
+    rules: NetworkRules = LOCAL,
+    context: ssl.SSLContext | None = None,
+    connections: int = 4,
+    resolve: Resolve | None = None,
+) -> AsyncIterator[Poster]:
+    target = parse_target(f"https://{HOST}:{port}/feedback?team=crm")
+    looked_up = resolve or resolves_to("127.0.0.1")
+    poster = opener(target, rules, context or client_context(), connections, lambda: 784111747.0, resolve=looked_up)
+    try:
+        yield poster
+    finally:
+        await poster.aclose()
+
+
+HEADERS = [(b"content-type", b"application/json")]
+
+
+async def post(poster: Poster, deadline: float = DEADLINE, body: bytes = b"{}") -> Result:
+    return await poster.post(HEADERS, Attempt(bytes(16), body, 1, 1.0), deadline=deadline)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario, debug=False)
+
+
+async def one(opener: Opener, script: Script, **options: Any) -> Result:
+    """The result of one post to a server that plays the script."""
+    async with serving(script) as server, posting(opener, server.port) as poster:
+        return await post(poster, **options)
