@@ -47,6 +47,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("cli.",),
     "rich": ("cli.",),
     "msgspec": ("relay.",),
+    "backports": ("relay.sources.packing",),
+    "compression": ("relay.sources.packing",),  # the standard library's from Python 3.14 on
     "psycopg": ("state.postgres",),
     "sqlite3": ("state.sqlite", "state.migrating", "relay.spool."),
 }
@@ -55,7 +57,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
         "relay.feedback", "relay.fates", "relay.intake", "relay.summary", "relay.formats.", "relay.network",
         "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging", "relay.delivery.retry",
-        "relay.delivery.outcome", "receiver.misbehaviour")  # fmt: skip
+        "relay.delivery.outcome", "relay.sources.identity", "relay.sources.checkpoints", "relay.sources.locating",
+        "relay.sources.lines", "relay.sources.naming", "relay.sources.packing", "receiver.misbehaviour")  # fmt: skip
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 

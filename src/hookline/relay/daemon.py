@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from itertools import groupby
@@ -28,6 +28,7 @@ REPORT_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.05
 
 OpenSource = Callable[[Iterable[Position]], LineSource]
+"""Opens everything that was named, from the checkpoints of the spool."""
 
 
 class Ending(Enum):
@@ -68,7 +69,7 @@ class Relay:
         store: StateStore,
         thread: SpoolThread,
         dispatcher: Dispatcher,
-        sources: Sequence[OpenSource],
+        open_source: OpenSource,
         log: Log,
         clock: Callable[[], float],
         report: Callable[[Progress], None] | None = None,
@@ -78,7 +79,7 @@ class Relay:
         self._thread = thread
         self._spool = thread.spool
         self._dispatcher = dispatcher
-        self._sources = sources
+        self._open_source = open_source
         self._log = log
         self._clock = clock
         self._report = report
@@ -125,12 +126,9 @@ class Relay:
 
     async def _read_and_settle(self) -> Ending:
         await self._read_again()
-        for open_source in self._sources:
-            self._source = open_source(await self._thread.call(self._spool.positions))
-            if not await self._read(self._source):
-                return Ending.WRONG_FORMAT
-            self._source.close()
-            self._source = None
+        self._source = self._open_source(await self._thread.call(self._spool.positions))
+        if not await self._read(self._source):
+            return Ending.WRONG_FORMAT
         return await self._settle()
 
     async def _read_again(self) -> None:
@@ -146,15 +144,13 @@ class Relay:
         while True:
             await self._wait_for_room()
             intake, end = await loop.run_in_executor(self._reader, self._next_intake, source)
-            if intake.read:
+            if intake.read or intake.position is not None:
                 await self._append(intake)
                 if self._looks_wrong(intake):
                     return False
             if end:
-                if source.unfinished:
-                    self._log.warning(
-                        "unfinished last line left for the next run", source=source.name, bytes=source.unfinished
-                    )
+                for name, size in source.unfinished():
+                    self._log.warning("unfinished last line left for the next run", source=name, bytes=size)
                 return True
 
     async def _append(self, intake: Intake) -> None:
@@ -168,7 +164,7 @@ class Relay:
         """In the reader's thread."""
         assert self._reading is not None
         batch = source.read()
-        return take(batch, source.name, self._reading), batch.end
+        return take(batch, self._reading), batch.end
 
     def _looks_wrong(self, intake: Intake) -> bool:
         self._lines += intake.read

@@ -10,7 +10,7 @@ import msgspec
 from hookline.relay.fates import Delivery, Fate, Line, Rejected, Skipped
 from hookline.relay.formats.reading import read_line
 from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.port import Batch, Position
+from hookline.relay.sources.port import NOWHERE, Batch, Position
 from hookline.relay.spool.port import Intake, Refused, Rereading, Taken
 
 
@@ -29,10 +29,11 @@ def fates_of(line: Line, reading: Reading) -> list[Fate]:
     return [one if isinstance(one, Skipped | Rejected) else route(one, defaults) for one in found]
 
 
-def take(batch: Batch, source: str, reading: Reading) -> Intake:
+def take(batch: Batch, reading: Reading) -> Intake:
     """Read and route every line of a batch."""
     fates = [(line, part, fate) for line in batch.lines for part, fate in enumerate(fates_of(line, reading))]
-    return _intake(fates, source, position=batch.position, read=len(fates), again=())
+    position = None if batch.position is NOWHERE else batch.position
+    return _intake(fates, batch.source, position=position, read=len(fates), again=())
 
 
 def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> Intake:

@@ -22,28 +22,26 @@ class Rehearsed(msgspec.Struct, frozen=True):
 
 
 def rehearse(
-    sources: Iterable[Callable[[], LineSource]],
+    source: LineSource,
     reading: Reading,
     known: Callable[[Sequence[bytes]], set[bytes]],
 ) -> Iterator[Rehearsed]:
-    """Read every source to its end. `known` tells which of some delivery ids would be duplicates."""
+    """Read a source to its end. `known` tells which of some delivery ids would be duplicates."""
     seen: set[bytes] = set()
-    for open_source in sources:
-        source = open_source()
-        try:
-            end = False
-            while not end:
-                batch = source.read()
-                end = batch.end
-                fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
-                seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
-                for number, fate in fates:
-                    duplicate = isinstance(fate, Delivery) and fate.id in seen
-                    if isinstance(fate, Delivery):
-                        seen.add(fate.id)
-                    yield Rehearsed(source.name, number, fate, duplicate)
-        finally:
-            source.close()
+    try:
+        end = False
+        while not end:
+            batch = source.read()
+            end = batch.end
+            fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
+            seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
+            for number, fate in fates:
+                duplicate = isinstance(fate, Delivery) and fate.id in seen
+                if isinstance(fate, Delivery):
+                    seen.add(fate.id)
+                yield Rehearsed(batch.source, number, fate, duplicate)
+    finally:
+        source.close()
 
 
 def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:

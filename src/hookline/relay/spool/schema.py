@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from hookline.relay.spool import positions
+
 APPLICATION_ID = 0x686B6C70  # "hklp"
 FORMAT = 1
 
@@ -17,17 +19,13 @@ class State(IntEnum):
     DISCARDED = 3
 
 
-TABLES = """
+TABLES = f"""
 -- How often each thing has happened in the whole life of this spool. Written in the transaction that makes it
 -- happen, so that read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
 CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
--- How far each source is acknowledged. A pipe is (0, 0).
-CREATE TABLE position (
-  device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
-  offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (device, inode)
-) STRICT, WITHOUT ROWID;
+-- How far each source is acknowledged.
+{positions.TABLE}
 
 -- `held` is since when (Unix seconds) the webhook is disabled: age stands still meanwhile.
 CREATE TABLE webhook (

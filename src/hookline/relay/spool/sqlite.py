@@ -12,8 +12,8 @@ from hookline.relay.fates import Line
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.database import create_or_open, make_directory, transaction
 from hookline.relay.spool.lock import SpoolLock
-from hookline.relay.spool.lookup import read_positions
 from hookline.relay.spool.port import Intake, Refused, Rereading, Settlement, Waiting
+from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
 from hookline.relay.spool.schema import State
 
 _INSERT = """
@@ -65,6 +65,7 @@ class SqliteSpool:
         except BaseException:
             self._lock.release()
             raise
+        forget_oldest(self._connection)
         self._addresses = {
             n: Address(organization, sandbox)
             for n, organization, sandbox in self._query("SELECT n, organization, sandbox FROM webhook")
@@ -101,7 +102,7 @@ class SqliteSpool:
             self._count({"rejected": refused, "duplicates": duplicates})
             self._count({f"skipped:{reason}": n for reason, n in intake.skipped.items()})
             if intake.position is not None:
-                self._move(intake.position, now)
+                write_position(self._connection, intake.position, now=now)
 
     def _store(self, intake: Intake, now: float, horizon: float) -> int:
         rows = []
@@ -121,13 +122,6 @@ class SqliteSpool:
             for one in rejected
         ]  # fmt: skip
         return self._connection.executemany(_REJECT, rows).rowcount if rows else 0
-
-    def _move(self, position: Position, now: float) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (position.device, position.inode, position.name, position.line, position.offset, position.head_length,
-             position.head_hash, now),
-        )  # fmt: skip
 
     def _webhook(self, address: Address) -> int:
         """The webhook's number, stored in a transaction of its own when it is new."""
