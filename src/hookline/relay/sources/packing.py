@@ -15,7 +15,8 @@ else:
 
 LONGEST_MAGIC = 10
 _PIECE = 1024
-_LAST = 8  # the length of gzip's trailer; zstd's checksum has 4
+_LAST = 8  # the length of gzip's trailer, of which the checksum is the first half
+_CHECKSUM = 4
 _ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # a frame, or a skippable one (RFC 8878, 3.1)
 _REFUSED = ((re.compile(rb"\xfd7zXZ\x00"), "xz"), (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2"))
 _PREFIXES = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", *(b"BZh%d1AY&SY" % level for level in range(1, 10)),
@@ -138,7 +139,7 @@ class Unpacker:
     def _step(self, member: _Member, most: int) -> bytes:
         # An error takes with it what the same step would have given. So the steps are small, and the check at a
         # member's end is a step of its own.
-        size = min(_PIECE, max(len(self._input) - _LAST, 0)) or _LAST
+        size = min(_PIECE, max(len(self._input) - _LAST, 0)) or _CHECKSUM
         piece = self._input[:size] if member.hungry else b""
         self._input = self._input[len(piece) :]
         try:

@@ -36,6 +36,7 @@ class Place:
         self.reader: FileReader | None = None
         self.dry_since: float | None = None
         self.retry_at = 0.0
+        self.told: str | None = None
 
 
 class Read(NamedTuple):
@@ -74,6 +75,7 @@ class Trail:
         self._named = named
         self._most_open = most_open
         self._told: dict[str, str] = {}
+        self._next_search = 0.0
 
     # -- looking
 
@@ -83,11 +85,15 @@ class Trail:
             return
         there = [(path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None]
         there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, one[0]))
-        if not there and self._named and not self.places:
-            self._tell(self.path, "file is not there yet, waiting for it")
-        attached = [place for path, status in there if (place := self._place_at(path, status)) is not None]
+        identities = {(status.st_dev, status.st_ino) for _, status in there}
         for place in self.places:
-            place.attached = place in attached
+            place.attached = place.identity in identities
+        for path, status in there:
+            self._look_at(path, status)
+        if self.places and not self.places[-1].attached and now >= self._next_search:
+            # The log was renamed, and no new one is there yet. There may have been one for a moment.
+            self._next_search = now + RETRY
+            self._add_older()
         for place in [one for one in self.places if self._is_over(one, now)]:
             self._remove(place)
 
@@ -113,6 +119,8 @@ class Trail:
         try:
             status = Path(path).stat()
         except FileNotFoundError:
+            if self._named and path == self.path and not self.places:
+                self._tell(path, "file is not there yet, waiting for it")
             return None
         except (OSError, ValueError) as error:
             self._tell(path, "file cannot be looked at, will try again", reason=str(error))
@@ -122,7 +130,7 @@ class Trail:
             return None
         return status
 
-    def _place_at(self, path: str, status: os.stat_result) -> Place | None:
+    def _look_at(self, path: str, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
         place = self._held.get(identity)
         if place is None:
@@ -133,13 +141,13 @@ class Trail:
                 self._open(place)  # at once: it may be renamed again
         place.path = path
         place.stamp = (status.st_size, status.st_mtime_ns)
-        return place
 
     def _add(self, path: str, status: os.stat_result) -> Place:
         place = Place(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
+        newest = self.places[-1] if self.places else None
         # The log itself stays the last one, whatever shows up beside it.
-        last = len(self.places) - 1 if self.places and self.places[-1].path == self.path != path else len(self.places)
-        self.places.insert(last, place)
+        is_log = newest is not None and newest.attached and newest.path == self.path
+        self.places.insert(len(self.places) - is_log, place)
         self._held[place.identity] = place
         return place
 
@@ -173,7 +181,7 @@ class Trail:
             try:
                 found = self._read(place, now)
             except HooklineError as error:
-                self._tell(place.path, "file cannot be read, will try again", reason=error.message)
+                self._tell_of(place, "file cannot be read, will try again", error)
                 place.retry_at = now + RETRY
                 continue
             if found is not None:
@@ -186,7 +194,7 @@ class Trail:
         reader = place.reader
         assert reader is not None
         lines, came = reader.read(final=not place.attached)
-        self._told.pop(place.path, None)
+        place.told = None
         if came is Came.REPLACED:
             return self._replaced(place, reader)
         position = reader.take_position()
@@ -219,7 +227,7 @@ class Trail:
         try:
             reader = open_reader(place.path, self._checkpoints, self._notes)
         except HooklineError as error:
-            self._tell(place.path, "file cannot be opened, will try again", reason=error.message)
+            self._tell_of(place, "file cannot be opened, will try again", error)
             return False
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != place.identity:
             reader.close()  # another one has got the name meanwhile: the next look finds out
@@ -263,6 +271,11 @@ class Trail:
 
     def lags(self) -> list[SourceLag]:
         return [reader.lag() for place in tuple(self.places) if (reader := place.reader) is not None]
+
+    def _tell_of(self, place: Place, what: str, error: HooklineError) -> None:
+        if place.told != error.message:
+            place.told = error.message
+            self._notes.warning(what, source=place.path, reason=error.message, hint=error.hint)
 
     def _tell(self, path: str, what: str, **fields: object) -> None:
         """Once for as long as it is so."""
