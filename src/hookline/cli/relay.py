@@ -181,8 +181,8 @@ def _run(options: RelayOptions, form: str, log: Log) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
         ending, summary = asyncio.run(run_relay(options, log, bar.show if bar is not None else None))
     _print(summary, form)
-    print_ending(ending, summary, options.settings)
-    return exit_code(ending, summary)
+    print_ending(ending, summary, options.settings, followed=options.follow)
+    return exit_code(ending, summary, followed=options.follow)
 
 
 def _write_line(line: str) -> None:
@@ -216,12 +216,12 @@ def _print_fate(one: Rehearsed) -> None:
             click.echo(f"{place} reject {reason}")
 
 
-def exit_code(ending: Ending, summary: Summary) -> int:
-    """CONTRACT, "exit code": 4 before 3."""
+def exit_code(ending: Ending, summary: Summary, *, followed: bool = False) -> int:
+    """CONTRACT, "exit code": 4 before 3. What was followed has no end that a stop could come before: 4 or 0."""
     if ending is Ending.WRONG_FORMAT:
         return 1
     if summary.pending:
         return STILL_PENDING
     if ending is Ending.STOPPED:
-        return INTERRUPTED
+        return 0 if followed else INTERRUPTED
     return SOME_DEAD if summary.dead or summary.rejected or summary.nobody_to_tell else 0
