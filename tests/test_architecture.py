@@ -47,6 +47,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "click": ("cli.",),
     "rich": ("cli.",),
     "msgspec": ("relay.",),
+    "backports": ("relay.sources.packing",),
+    "compression": ("relay.sources.packing",),  # the standard library's from Python 3.14 on
     "psycopg": ("state.postgres",),
     "sqlite3": ("state.sqlite", "state.migrating", "relay.spool."),
 }
@@ -56,7 +58,8 @@ PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "s
         "relay.feedback", "relay.fates", "relay.history", "relay.identity", "relay.intake", "relay.summary",
         "relay.formats.", "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
         "relay.delivery.retry", "relay.delivery.outcome", "relay.delivery.answer", "relay.delivery.answer_head",
-        "relay.delivery.target", "receiver.misbehaviour")  # fmt: skip
+        "relay.delivery.target", "relay.sources.identity", "relay.sources.checkpoints", "relay.sources.locating",
+        "relay.sources.lines", "relay.sources.naming", "relay.sources.packing", "receiver.misbehaviour")  # fmt: skip
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import HooklineError, StateUnusable
+from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.applied import Applied
@@ -31,7 +31,7 @@ from hookline.relay.notify import notify
 from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
 from hookline.relay.routing import Routes
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.sources.opening import STANDARD_INPUT, open_sources
+from hookline.relay.sources.opening import open_sources, require_sources
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
@@ -47,7 +47,7 @@ TRANSPORTS: Final[dict[str, OpenPoster]] = {"engine": open_engine, "httpx": open
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What a relay run needs to know. `sources` are paths, or ``-`` for standard input."""
+    """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input."""
 
     state: str
     spool: Path
@@ -56,6 +56,7 @@ class RelayOptions:
     resolver: SecretResolver
     rules: NetworkRules
     ca_file: Path | None = None
+    follow: bool = False
     from_start: bool = False
     allow_empty: bool = False
     transport: str = "engine"
@@ -76,19 +77,12 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
     )
 
 
-def _require_files(names: Sequence[str]) -> None:
-    """Before anything is read: a misspelt second file should not be found out after the first."""
-    for name in names:
-        if name != STANDARD_INPUT and not Path(name).exists():
-            raise HooklineError(f"{name}: no such file", hint="check the path; - reads standard input")
-
-
 async def run_relay(
     options: RelayOptions, log: Log, report: Callable[[Progress], None] | None = None
 ) -> tuple[Ending, Summary]:
     """One run from its first line to its summary. Raises StateUnusable, SpoolUnusable, HooklineError for sources."""
     store, _ = _open_applied(options)
-    _require_files(options.sources)
+    require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
     spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
     thread = SpoolThread(spool, log)
@@ -126,7 +120,11 @@ def _relay(
         log=log,
     )
     source = open_sources(
-        options.sources, thread.spool.positions(), follow=settings.follow, from_start=options.from_start
+        options.sources,
+        thread.spool.positions(),
+        follow=options.follow,
+        from_start=options.from_start,
+        notes=log,
     )
     intaking = Intaking(
         source,
@@ -163,16 +161,15 @@ def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:
     )
 
 
-def rehearse_relay(options: RelayOptions, tell: Callable[[Rehearsed], None]) -> Summary:
+def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[Rehearsed], None]) -> Summary:
     """A dry run: hands every event's fate to `tell`, and sums them up. What would be sent is `pending` in it."""
     _, snapshot = _open_applied(options)
-    _require_files(options.sources)
+    require_sources(options.sources, follow=False)
     started = time.monotonic()
     settings = options.settings
     lookup = SpoolLookup(options.spool)
-    positions = lookup.positions()
     reading = Reading(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
-    source = open_sources(options.sources, positions, follow=False, from_start=options.from_start)
+    source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
     try:
         known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)
         tally = tally_of(rehearse(source, reading, known), tell)

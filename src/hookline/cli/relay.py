@@ -66,6 +66,7 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @click.option("--organization", help="For events that name no organization (imsOrg).")
 @click.option("--sandbox", help="For events that name no sandbox.")
 @click.option("--campaign", help="For events that name no campaign (campaignID).")
+@click.option("--follow", is_flag=True, help="Go on as files grow, rotate and appear, until stopped.")
 @click.option("--from-start", is_flag=True, help="Read files from their first line, not from where the last run was.")
 @click.option("--drain", is_flag=True, help="Read nothing: settle what is pending in the spool.")
 @click.option("--dry-run", is_flag=True, help="Show each event's fate; send nothing, move nothing.")
@@ -141,6 +142,7 @@ def command(
     organization: str | None,
     sandbox: str | None,
     campaign: str | None,
+    follow: bool,
     from_start: bool,
     drain: bool,
     dry_run: bool,
@@ -160,8 +162,9 @@ def command(
 ) -> int:
     """Read events, one a line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
 
-    Everything read is made durable first; a file is read on from where the last run came to. The relay ends when
-    all is settled, or when --max-wait is over.
+    A FILE is a file (gzip and zstd are read as they are), a named pipe, a directory, or a quoted pattern such as
+    '/var/log/app/*.log'. Everything read is made durable first; a file is read on from where the last run came to.
+    The relay ends when all is settled, or when --max-wait is over; with --follow it goes on until it is stopped.
     """
     if drain and files:
         raise WrongUse("--drain reads nothing, so it takes no FILE", hint="leave out either of them")
@@ -169,6 +172,10 @@ def command(
         raise WrongUse(
             f"--dedupe-window is longer than --retain ({retain:g} s): duplicates would not be known",
             hint="make --retain longer, or the window shorter",
+        )
+    if follow and (drain or dry_run):
+        raise WrongUse(
+            "--follow goes on reading, --drain and --dry-run come to an end", hint="leave out either of them"
         )
     options = RelayOptions(
         state=state,
@@ -189,24 +196,25 @@ def command(
         ),
         rules=NetworkRules(allow_network),
         ca_file=ca_file,
+        follow=follow,
         from_start=from_start,
         allow_empty=allow_empty,
         transport=transport,
     )
     if "-" in options.sources and sys.stdin.isatty():
         click.echo("Reading events from the terminal, one a line; end with Ctrl-D.", err=True)
-    if dry_run:
-        return _dry_run(options, summary)
-    return _run(options, summary, log_format, log_level)
-
-
-def _run(options: RelayOptions, form: str, log_format: Literal["text", "json"], log_level: Level) -> int:
     log = Log(_write_line, level=log_level, format=log_format, clock=time.time)
+    if dry_run:
+        return _dry_run(options, summary, log)
+    return _run(options, summary, log)
+
+
+def _run(options: RelayOptions, form: str, log: Log) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
         ending, summary = asyncio.run(run_relay(options, log, bar.show if bar is not None else None))
     _print(summary, form)
-    print_ending(ending, summary, options.settings)
-    return exit_code(ending, summary)
+    print_ending(ending, summary, options.settings, followed=options.follow)
+    return exit_code(ending, summary, followed=options.follow)
 
 
 def _write_line(line: str) -> None:
@@ -214,8 +222,8 @@ def _write_line(line: str) -> None:
     sys.stderr.write(line)
 
 
-def _dry_run(options: RelayOptions, form: str) -> int:
-    summary = rehearse_relay(options, _print_fate)
+def _dry_run(options: RelayOptions, form: str, log: Log) -> int:
+    summary = rehearse_relay(options, log, _print_fate)
     _print(summary, form)
     click.echo("Dry run: nothing was sent and nothing was moved; what would be sent counts as pending.", err=True)
     return SOME_DEAD if summary.rejected or summary.nobody_to_tell else 0
@@ -240,12 +248,12 @@ def _print_fate(one: Rehearsed) -> None:
             click.echo(f"{place} reject {reason}")
 
 
-def exit_code(ending: Ending, summary: Summary) -> int:
-    """CONTRACT, "exit code": 4 before 3."""
+def exit_code(ending: Ending, summary: Summary, *, followed: bool = False) -> int:
+    """CONTRACT, "exit code": 4 before 3. What was followed has no end that a stop could come before: 4 or 0."""
     if ending is Ending.WRONG_FORMAT:
         return 1
     if summary.pending:
         return STILL_PENDING
     if ending is Ending.STOPPED:
-        return INTERRUPTED
+        return 0 if followed else INTERRUPTED
     return SOME_DEAD if summary.dead or summary.rejected or summary.nobody_to_tell else 0

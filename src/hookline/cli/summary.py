@@ -25,7 +25,7 @@ def print_summary(summary: Summary) -> None:
         click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
 
 
-def print_ending(ending: Ending, summary: Summary, settings: Settings) -> None:
+def print_ending(ending: Ending, summary: Summary, settings: Settings, *, followed: bool) -> None:
     """One line for each thing that wants to be looked at."""
     if ending is Ending.WRONG_FORMAT:
         click.echo(
@@ -34,7 +34,7 @@ def print_ending(ending: Ending, summary: Summary, settings: Settings) -> None:
             "right --format, `hookline dead replay --all` and the same command go on from here",
             err=True,
         )
-    elif ending is Ending.STOPPED:
+    elif ending is Ending.STOPPED and not followed:
         click.echo("Stopped before the end of the input; the same command goes on from here.", err=True)
     elif ending is Ending.WAITED_LONG_ENOUGH:
         click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait:g} s).", err=True)

@@ -46,7 +46,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float = 600.0
     grace: float = 20.0
     spool_max: int = 1_000_000
-    follow: bool = False
 
     @property
     def retention(self) -> Retention:

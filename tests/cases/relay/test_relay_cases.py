@@ -17,8 +17,8 @@ from hookline.relay.fates import Delivery, Fate
 from hookline.relay.feedback import Event
 from hookline.relay.formats.reading import AUTO, read_line
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
-from hookline.relay.sources.opening import open_source
 from hookline.state.snapshot import Snapshot, Stored
+from reading import Book
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/input.ndjson"))
@@ -31,9 +31,7 @@ def fates(case: Path) -> list[dict[str, Any]]:
     routes = Routes.of(Snapshot(lineage="case", serial=1, webhooks={each.webhook.address: each for each in stored}))
     choice = options.pop("format", AUTO)
     defaults = Defaults(**options)
-    source = open_source(str(case / "input.ndjson"))
-    lines = source.read().lines
-    source.close()
+    lines = Book().lines(case / "input.ndjson")
     return [
         {"line": line.number, **as_json(routes.route(reading, defaults) if isinstance(reading, Event) else reading)}
         for line in lines

@@ -1,103 +1,278 @@
-"""A file with an end, read from its checkpoint."""
+"""One file, plain or compressed, read from its checkpoint on."""
 
 from __future__ import annotations
 
 import os
+from enum import Enum, auto
 
 import msgspec
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
+from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.content import Content, Plain, ReadBefore, Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts, reached
 from hookline.relay.sources.lines import LineCutter
-from hookline.relay.sources.port import Batch, Position
+from hookline.relay.sources.locating import Locator
+from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of
+from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
+from hookline.relay.sources.raw import RawFile, Replaced
 
-LINES_A_BATCH = 500
-BYTES_A_BATCH = 4 * 1024 * 1024
 _CHUNK = 256 * 1024
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class FileSource:
-    """Reads an open regular file; `descriptor` is closed with it unless it is the process's standard input.
+class Came(Enum):
+    """What to expect after a read."""
 
-    `checkpoint` None begins at the first line. It must be one that belongs to this file (`checkpoint_for`).
+    MORE = auto()  # there may be more at once
+    DRY = auto()  # nothing more for now
+    REPLACED = auto()  # what is in the file is not what was read of it: `restart`
+
+
+class FileReader:
+    """Owns `descriptor`, but for standard input. Nothing is read before the first call of `read`.
+
+    After Came.REPLACED `lost` says how many bytes were there at the last look and had not been read.
+    Where it begins is looked up in `checkpoints`, and what it reaches is kept there. Errors of the system are raised
+    as HooklineError, and the call may be repeated.
     """
 
-    def __init__(self, name: str, descriptor: int, checkpoint: Position | None = None) -> None:
-        self._name = name
-        self._descriptor = descriptor
-        start = checkpoint or Position(name=name)
-        self._cutter = LineCutter(number=start.line, offset=start.offset)
-        self._read = start.offset
-        self._facts = facts_of(name, descriptor)
-        self._unfinished = 0
-        if start.offset > 0 and self._bytes(1, start.offset - 1) != b"\n":
-            # The last line was taken at the file's end, without its terminator. By now it may have got one.
-            self._pull(2)
-            _ = self._cutter.drop(b"\r\n") or self._cutter.drop(b"\n")
-        elif start.offset == 0:
-            self._pull(_CHUNK)
-            self._cutter.drop(_BYTE_ORDER_MARK)
+    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, notes: Notes) -> None:
+        self.name = name
+        self.position = NOWHERE
+        self.unfinished = 0
+        self.lost = 0
+        self._checkpoints = checkpoints
+        self._notes = notes
+        self._raw = RawFile(descriptor)
+        status = os.fstat(descriptor)
+        self.device, self.inode = status.st_dev, status.st_ino
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._content: Content | None = None
+        self._cutter = LineCutter()
+        self._locator: Locator | None = None
+        self._skip = 0
+        self._head = b""
+        self._begun = False
+        self._key = b""
+        self._kept = NOWHERE
+        self._told_damage = False
 
     @property
-    def name(self) -> str:
-        return self._name
+    def bytes_read(self) -> int:
+        """How much of the file was read, in bytes of the file."""
+        return self._raw.offset
 
     @property
-    def unfinished(self) -> int:
-        """Once the end is reached: the bytes of a last line that has no terminator and is no whole JSON either.
+    def raw_size(self) -> int:
+        return self._raw.size
 
-        It is not taken, since whoever writes the file may be in the middle of it; the next run begins with it.
+    @property
+    def at_definite_end(self) -> bool:
+        """Whether everything was read, and nothing is to be expected after it."""
+        return self._content is not None and self._content.at_definite_end
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the file stands in any directory, so that it can be found again."""
+        return os.fstat(self._raw.descriptor).st_nlink > 0
+
+    def read(self, *, final: bool) -> tuple[list[Line], Came]:
+        """The next lines (see LineSource), and what to expect.
+
+        `final`: nobody writes to the file any more, so a last line without a terminator that is whole is a line too
+        (docs/decisions/0005-what-a-line-is.md).
         """
-        return self._unfinished
+        try:
+            return self._read(final=final)
+        except Replaced as replaced:
+            self.lost = replaced.unread
+            return [], Came.REPLACED
+        except OSError as error:
+            raise HooklineError(
+                f"{self.name}: cannot be read at byte {self._raw.offset}: {error.strerror}"
+            ) from error
 
-    def read(self) -> Batch:
-        """The next lines (see LineSource). Raises HooklineError when the file cannot be read any more."""
-        lines: list[Line] = []
-        budget = BYTES_A_BATCH
-        end = False
-        while len(lines) < LINES_A_BATCH and budget > 0:
-            lines += self._cutter.take(LINES_A_BATCH - len(lines))
-            if len(lines) == LINES_A_BATCH:
-                break
-            pulled = self._pull(_CHUNK)
-            budget -= pulled
-            if not pulled:
-                lines += self._last_line()
-                end = True
-                break
-        return Batch(self._name, lines, self._position(), end)
+    def take_position(self) -> Position:
+        """The position after the lines of the last `read`, or NOWHERE when that has not moved since the last call."""
+        self._move()
+        before, self._kept = self._kept, self.position
+        return NOWHERE if before == self.position else self.position
 
-    def progress(self) -> tuple[int, int | None]:
-        return self._cutter.offset, os.fstat(self._descriptor).st_size
+    def lag(self) -> SourceLag:
+        position = self.position if self.position.name else Position(name=self.name)
+        return SourceLag(self.name, position, max(0, self._raw.size - self._raw.offset))
 
-    def close(self) -> None:
-        if self._descriptor > 2:
-            os.close(self._descriptor)
-
-    def _pull(self, size: int) -> int:
-        chunk = self._bytes(size, self._read)
-        self._read += len(chunk)
-        self._cutter.feed(chunk)
-        return len(chunk)
-
-    def _bytes(self, size: int, offset: int) -> bytes:
-        # pread: a redirected standard input shares its file position with the shell, which is none of ours.
-        return read_at(self._name, self._descriptor, size, offset)
-
-    def _last_line(self) -> list[Line]:
+    def last_words(self) -> list[Line]:
+        """A whole last line without a terminator; else `unfinished` says how many bytes are left."""
         rest = self._cutter.rest()
         if rest is None or not is_whole(rest):
-            self._unfinished = 0 if rest is not None and not rest.strip() else self._cutter.unfinished
+            self.unfinished = 0 if rest is not None and not rest.strip() else self._cutter.unfinished
             return []
+        self.unfinished = 0
         line = self._cutter.take_rest()
         return [line] if line else []
 
-    def _position(self) -> Position:
-        if len(self._facts.head) < min(HEAD, self._cutter.offset):
-            self._facts = facts_of(self._name, self._descriptor)
-        return reached(self._name, self._facts, offset=self._cutter.offset, line=self._cutter.number)
+    def restart(self) -> None:
+        """After Came.REPLACED: read what is in the file now, from its start or the checkpoint that belongs to it."""
+        self._checkpoints.release(self._key)
+        self._raw = RawFile(self._raw.descriptor)
+        self.position = NOWHERE
+        self._begin_anew()
+
+    def close(self) -> None:
+        self._checkpoints.release(self._key)
+        self._raw.close()
+
+    # -- reading
+
+    def _read(self, *, final: bool) -> tuple[list[Line], Came]:
+        lines: list[Line] = []
+        if self._content is None and not self._start(final=final):
+            return lines, Came.DRY
+        assert self._content is not None
+        # A file of which lines come has nothing left over yet.
+        budget = BYTES_A_BATCH
+        while budget > 0:
+            if self._begun:
+                lines += self._cutter.take(LINES_A_BATCH - len(lines))
+            if len(lines) == LINES_A_BATCH:
+                return lines, Came.MORE
+            try:
+                chunk = self._content.next(_CHUNK)
+            except Replaced:
+                if lines:
+                    return lines, Came.MORE  # the next call raises it again
+                raise
+            if not chunk:
+                if self._at_the_end(final=final):
+                    lines += self.last_words()
+                    return lines, Came.DRY
+                if self._locator is None:
+                    return lines, Came.DRY
+                if not final and not self._content.at_definite_end:
+                    return lines, Came.DRY
+                self._located(self._locator.end())
+                continue
+            budget -= len(chunk)
+            self._take_in(chunk)
+        return lines, Came.MORE
+
+    def _start(self, *, final: bool) -> bool:
+        """Find out what the file is and where to go on. False while it holds too little to tell."""
+        descriptor = self._raw.descriptor
+        head = os.pread(descriptor, HEAD, 0)
+        packing = packing_of(head[:LONGEST_MAGIC])
+        if packing is Packing.UNKNOWN and not (final and head):
+            return False
+        refuse_packing(self.name, packing)
+        facts = FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
+        if packing in {Packing.GZIP, Packing.ZSTD}:
+            self._content = Unpacked(self._raw)
+            self._locator = Locator(self._checkpoints, facts)
+            return True
+        found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
+        if found is None:
+            self._content = Plain(self._raw)
+        else:
+            tail = os.pread(descriptor, found.tail_length or 1, found.offset - (found.tail_length or 1))
+            self._raw = RawFile(descriptor, found.offset, tail)
+            self._content = Plain(self._raw)
+            self._go_on_from(found, head[: found.offset], tail)
+        return True
+
+    def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
+        # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
+        self._cutter = LineCutter(
+            number=found.line, offset=found.offset, tail=tail, unterminated=not tail.endswith(b"\n")
+        )
+        self._head = head
+        self._begun = True
+        self._key = self._checkpoints.claim(found.key)
+        self.position = found
+        self._kept = found if found.inode == self.inode and found.key == self._key else NOWHERE
+
+    def _take_in(self, chunk: bytes) -> None:
+        if self._locator is not None:
+            rest = self._locator.feed(chunk)
+            if self._locator.decided:
+                self._located(rest)
+            return
+        if self._skip:
+            dropped = min(self._skip, len(chunk))
+            self._skip -= dropped
+            chunk = chunk[dropped:]
+        self._feed(chunk)
+
+    def _located(self, rest: bytes) -> None:
+        """It is known now which checkpoint belongs to a compressed file."""
+        locator, self._locator = self._locator, None
+        assert locator is not None
+        found = locator.found
+        if found is not None and locator.read_before:
+            self._go_on_from(found, locator.head[: found.offset], b"\n")
+            self._content = ReadBefore(self._raw)
+            self._raw = self._content.raw
+            return
+        if found is not None:
+            self._notes.debug("goes on within a compressed file", source=self.name, offset=found.offset)
+            self._go_on_from(found, locator.head[: found.offset], locator.tail)
+        if locator.passed == (found.offset if found else 0):
+            self._feed(rest)
+            return
+        # It went by too far, after something that only began like this one.
+        self._skip = found.offset if found else 0
+        self._raw = RawFile(self._raw.descriptor)
+        self._content = Unpacked(self._raw)
+
+    def _feed(self, chunk: bytes) -> None:
+        if len(self._head) < HEAD:
+            self._head += chunk[: HEAD - len(self._head)]
+        self._cutter.feed(chunk)
+        # A log that was truncated under a writer that does not append begins with a hole: NUL bytes up to where the
+        # writer was.
+        self._begun = self._begun or self._cutter.begin(hole=True)
+
+    def _at_the_end(self, *, final: bool) -> bool:
+        """Whether what is there now is all: then a last line needs no terminator. Tells of damage, once."""
+        content = self._content
+        assert content is not None
+        if self._locator is not None:
+            return False
+        ended = final or content.at_definite_end
+        if ended and content.damage and not self._told_damage:
+            self._told_damage = True
+            self._notes.warning(
+                "compressed file is damaged, what is whole was read",
+                source=self.name,
+                reason=content.damage,
+                line=self._cutter.number,
+                byte=self._raw.offset,
+            )
+        return ended
+
+    def _move(self) -> None:
+        if isinstance(self._content, ReadBefore) or (self._cutter.number == 0 and self._cutter.offset == 0):
+            return
+        packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
+        if (self.position.offset, self.position.packed) == (self._cutter.offset, packed) and (
+            self.position.inode == self.inode and self.position.key == self._key
+        ):
+            return
+        self.position = reached(
+            FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
+            offset=self._cutter.offset,
+            line=self._cutter.number,
+            tail=self._cutter.tail,
+            packed=packed,
+            key=self._key,
+        )
+        if not self._key:
+            self._key = self.position.key
+            self._checkpoints.claim(self._key)
+        self._checkpoints.keep(self.position)
 
 
 def is_whole(rest: bytes) -> bool:
@@ -114,15 +289,12 @@ def is_whole(rest: bytes) -> bool:
     return True
 
 
-def facts_of(name: str, descriptor: int) -> FileFacts:
-    """What identifies the open file. Raises HooklineError when it cannot be read."""
-    status = os.fstat(descriptor)
-    head = read_at(name, descriptor, HEAD, 0)
-    return FileFacts(device=status.st_dev, inode=status.st_ino, size=status.st_size, head=head)
-
-
-def read_at(name: str, descriptor: int, size: int, offset: int) -> bytes:
-    try:
-        return os.pread(descriptor, size, offset)
-    except OSError as error:
-        raise HooklineError(f"{name}: cannot be read at byte {offset}: {error.strerror}") from error
+def refuse_packing(name: str, packing: Packing) -> None:
+    """Said once and at the door: as lines, a compressed file would become so many dead letters."""
+    if packing in {Packing.XZ, Packing.BZIP2}:
+        program = packing.value
+        source = "standard input" if name == "-" else name
+        raise HooklineError(
+            f"{source} is compressed ({program})",
+            hint=f"gzip and zstd are read as they are; pipe this in: {program} -dc {name} | hookline relay -",
+        )

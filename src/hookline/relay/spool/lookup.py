@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import NamedTuple
 from hookline.model import Address
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.database import FILE, open_existing
+from hookline.relay.spool.positions import read_positions
 
-_POSITIONS = "SELECT name, line, offset, device, inode, head_length, head_hash FROM position"
 # Each count is answered from a partial index alone, so that a long backlog takes no longer than its index.
 _BACKLOGS = """
 SELECT organization, sandbox,
@@ -20,14 +19,6 @@ SELECT organization, sandbox,
   (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
 FROM webhook w
 """
-
-
-def read_positions(connection: sqlite3.Connection) -> list[Position]:
-    """The checkpoints of all sources."""
-    return [
-        Position(name=name, line=line, offset=offset, device=device, inode=inode, head_length=length, head_hash=head)
-        for name, line, offset, device, inode, length, head in connection.execute(_POSITIONS)
-    ]
 
 
 class Backlog(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hookline.errors import SpoolUnusable
 from hookline.relay.identity import request_prefix
+from hookline.relay.spool.positions import migrate_positions_from_1
 from hookline.relay.spool.schema import FORMAT, INDEXES, WEBHOOK
 
 
@@ -41,6 +42,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         "SELECT n, organization, sandbox, held IS NOT NULL, held FROM webhook_1"
     )
     connection.execute("DROP TABLE webhook_1")
+    migrate_positions_from_1(connection)
     for column in ("detail", "history"):
         connection.execute(f"ALTER TABLE delivery ADD COLUMN {column} TEXT")
     connection.create_function("hookline_id", 2, _with_prefix, deterministic=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from hookline.relay.spool import positions
+
 APPLICATION_ID = 0x686B6C70  # "hklp"
 FORMAT = 2
 PAGE_SIZE = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
@@ -47,13 +49,7 @@ TABLES = f"""
 -- `records` is no such count: it is how many delivered or discarded rows are kept at the moment.
 CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
--- How far each source is acknowledged. A pipe is (0, 0).
-CREATE TABLE position (
-  device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
-  offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (device, inode)
-) STRICT, WITHOUT ROWID;
-{WEBHOOK}
+{positions.TABLE}{WEBHOOK}
 -- `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time of the next one.
 -- `since` is when it was read or replayed, by the webhook's own clock (standing.Clock). `attempts` are all that were
 -- made, `tries` those that count for the retry schedule, `refusals` how often it was refused as a probe while

@@ -15,8 +15,8 @@ from hookline.relay.sources.port import Position
 from hookline.relay.spool import loading, settling, standing, storing, upkeep
 from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, transaction
 from hookline.relay.spool.lock import SpoolLock
-from hookline.relay.spool.lookup import read_positions
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
+from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
 from hookline.relay.spool.reserve import Reserve
 
 _SYNC_SECONDS: Final = 0.5
@@ -109,7 +109,7 @@ class SqliteSpool:
             } | {f"skipped:{reason}": n for reason, n in intake.skipped.items()}  # fmt: skip
             storing.count(self._connection, amounts.items())
             if intake.position is not None:
-                self._move(intake.position, now)
+                write_position(self._connection, intake.position, now=now)
             pending = storing.read_tally(self._connection)["pending"]
         self._synced_at = now
         self._reserve.restore()
@@ -126,13 +126,6 @@ class SqliteSpool:
                  one.channel, one.status, one.time, intake.source, taken.line, one.detail, one.body)
             )  # fmt: skip
         return rows
-
-    def _move(self, position: Position, now: float) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (position.device, position.inode, position.name, position.line, position.offset, position.head_length,
-             position.head_hash, now),
-        )  # fmt: skip
 
     # -- delivering
 
@@ -232,6 +225,7 @@ class SqliteSpool:
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
         with self._writing():
+            forget_oldest(self._connection)
             return upkeep.tidy(self._connection, now=now, keep=keep, limit=limit)
 
     def clock_stepped(self, seconds: float) -> None:

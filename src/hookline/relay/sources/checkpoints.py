@@ -1,0 +1,70 @@
+"""What is known of how far contents were read: from the spool, and from what was read since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from hookline.relay.sources.identity import FileFacts, belongs, best, digest, is_candidate
+from hookline.relay.sources.port import Position
+
+_Row = tuple[bytes, int, int]
+
+
+class Checkpoints:
+    """All positions of files, found by the beginning of what they were written for.
+
+    Two files may hold the same (a copy beside its original). Each key is given to one open file at a time, so that
+    they do not move each other's checkpoint.
+    """
+
+    def __init__(self, positions: Iterable[Position]) -> None:
+        self._rows: dict[_Row, Position] = {}
+        self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
+        self._lengths: dict[int, int] = {}
+        self._taken: set[bytes] = set()
+        for position in positions:
+            if position.head_length:
+                self.keep(position)
+
+    def keep(self, position: Position) -> None:
+        """A later position of a content replaces the earlier one."""
+        row = _row(position)
+        if (before := self._rows.get(row)) is not None:
+            self._forget(row, before)
+        self._rows[row] = position
+        self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
+        self._lengths[position.head_length] = self._lengths.get(position.head_length, 0) + 1
+
+    def _forget(self, row: _Row, position: Position) -> None:
+        self._by_head[position.head_length, position.head_hash].discard(row)
+        self._lengths[position.head_length] -= 1
+        if not self._lengths[position.head_length]:
+            del self._lengths[position.head_length]
+
+    def candidates(self, facts: FileFacts) -> list[Position]:
+        """Those that fit by name, inode and beginning."""
+        return [position for position in self._beginning_like(facts.head) if is_candidate(position, facts)]
+
+    def _beginning_like(self, head: bytes) -> Iterator[Position]:
+        for length in self._lengths:
+            if length <= len(head):
+                for row in self._by_head.get((length, digest(head[:length])), ()):
+                    yield self._rows[row]
+
+    def find(self, facts: FileFacts, tail_at: Callable[[int, int], bytes]) -> Position | None:
+        """The position to go on from; None for a content that was never read."""
+        return best([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+
+    def claim(self, key: bytes) -> bytes:
+        """The key, if no open file has it; else nothing, which stands for a new one."""
+        if not key or key in self._taken:
+            return b""
+        self._taken.add(key)
+        return key
+
+    def release(self, key: bytes) -> None:
+        self._taken.discard(key)
+
+
+def _row(position: Position) -> _Row:
+    return (position.key, 0, 0) if position.key else (b"", position.device, position.inode)

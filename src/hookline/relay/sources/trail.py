@@ -1,0 +1,285 @@
+"""One log while it is followed: the file under its name, and those that it has been before."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+from hookline.errors import HooklineError
+from hookline.relay.fates import Line
+from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
+from hookline.relay.sources.files import Came, FileReader
+from hookline.relay.sources.port import NOWHERE, Notes, Position, SourceLag
+from hookline.relay.sources.siblings import Identity, left_behind
+
+LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
+RETRY = 1.0  # seconds until a file that could not be read is tried again
+
+
+class Place:
+    """A file of a log. It is open while it is read; at rest it costs a look at its size.
+
+    `attached`: it stands under a name that was asked for. `stamp` is its size and time of change as they are,
+    `rested` those for which everything in it was read.
+    """
+
+    def __init__(self, path: str, identity: Identity, stamp: tuple[int, int]) -> None:
+        self.path = path
+        self.identity = identity
+        self.stamp = stamp
+        self.rested: tuple[int, int] | None = None
+        self.attached = True
+        self.reader: FileReader | None = None
+        self.dry_since: float | None = None
+        self.retry_at = 0.0
+        self.told: str | None = None
+
+
+class Read(NamedTuple):
+    """`more`: there may be more at once."""
+
+    source: str
+    lines: list[Line]
+    position: Position
+    more: bool
+
+
+class Trail:
+    """The files of one log, each read to its end before the next one is begun.
+
+    `path` is the log's name; `members` are further paths, where a pattern or directory has rotated files of it.
+    `held` has the places of all trails by their identity, so that no file is read twice. With more than `most_open`
+    of them, files of which everything was read are closed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        held: dict[Identity, Place],
+        checkpoints: Checkpoints,
+        notes: Notes,
+        *,
+        named: bool,
+        most_open: int,
+    ) -> None:
+        self.path = path
+        self.members: Collection[str] = ()
+        self.places: list[Place] = []
+        self._held = held
+        self._checkpoints = checkpoints
+        self._notes = notes
+        self._named = named
+        self._most_open = most_open
+        self._told: dict[str, str] = {}
+        self._next_search = 0.0
+
+    # -- looking
+
+    def look(self, now: float) -> None:
+        """See what stands under the names now, and let go of what is over."""
+        if self.path == STANDARD_INPUT:
+            return
+        there = [(path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None]
+        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, one[0]))
+        identities = {(status.st_dev, status.st_ino) for _, status in there}
+        for place in self.places:
+            place.attached = place.identity in identities
+        for path, status in there:
+            self._look_at(path, status)
+        if self.places and not self.places[-1].attached and now >= self._next_search:
+            # The log was renamed, and no new one is there yet. There may have been one for a moment.
+            self._next_search = now + RETRY
+            self._add_older()
+        for place in [one for one in self.places if self._is_over(one, now)]:
+            self._remove(place)
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._held) > self._most_open
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left of a log that only a pattern or directory had brought."""
+        return not self._named and not self.members and not self.places
+
+    def adopt(self, reader: FileReader) -> None:
+        """Take over what is open already: standard input, which has no name to look at."""
+        place = Place(self.path, (reader.device, reader.inode), (0, 0))
+        place.reader = reader
+        self.places.append(place)
+        self._held.setdefault(place.identity, place)
+
+    def _status(self, path: str) -> os.stat_result | None:
+        if path == self.path and not self._named and path not in self.members:
+            return None
+        try:
+            status = Path(path).stat()
+        except FileNotFoundError:
+            if self._named and path == self.path and not self.places:
+                self._tell(path, "file is not there yet, waiting for it")
+            return None
+        except (OSError, ValueError) as error:
+            self._tell(path, "file cannot be looked at, will try again", reason=str(error))
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            self._tell(path, "not a regular file, left alone")
+            return None
+        return status
+
+    def _look_at(self, path: str, status: os.stat_result) -> None:
+        identity = (status.st_dev, status.st_ino)
+        place = self._held.get(identity)
+        if place is None:
+            if path == self.path:
+                self._add_older()
+            place = self._add(path, status)
+            if not self._crowded:
+                self._open(place)  # at once: it may be renamed again
+        place.path = path
+        place.stamp = (status.st_size, status.st_mtime_ns)
+
+    def _add(self, path: str, status: os.stat_result) -> Place:
+        place = Place(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
+        newest = self.places[-1] if self.places else None
+        # The log itself stays the last one, whatever shows up beside it.
+        is_log = newest is not None and newest.attached and newest.path == self.path
+        self.places.insert(len(self.places) - is_log, place)
+        self._held[place.identity] = place
+        return place
+
+    def _add_older(self) -> None:
+        """Another file is the log now: between the one that was it and this one there may have been others."""
+        after = max((place.stamp[1] for place in self.places), default=None)
+        self._add_rotated(left_behind(self.path, self._checkpoints, held=self._held, after=after))
+
+    def _add_rotated(self, paths: list[str]) -> None:
+        for path in paths:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                continue
+            if (status.st_dev, status.st_ino) not in self._held:
+                self._notes.info("rotated file is read first", source=path)
+                place = self._add(path, status)
+                place.attached = False
+                self._open(place)  # at once: it may be renamed again
+
+    # -- reading
+
+    def read(self, now: float) -> Read:
+        """The next lines of the oldest file that has any."""
+        for place in list(self.places):
+            if place.retry_at > now or place.rested == place.stamp:
+                continue
+            if place.reader is None and not self._open(place):
+                place.retry_at = now + RETRY
+                continue
+            try:
+                found = self._read(place, now)
+            except HooklineError as error:
+                self._tell_of(place, "file cannot be read, will try again", error)
+                place.retry_at = now + RETRY
+                continue
+            if found is not None:
+                return found
+            if self._crowded and place.attached and self.path != STANDARD_INPUT:
+                self.rest(place)
+        return Read(self.path, [], NOWHERE, False)
+
+    def _read(self, place: Place, now: float) -> Read | None:
+        reader = place.reader
+        assert reader is not None
+        lines, came = reader.read(final=not place.attached)
+        place.told = None
+        if came is Came.REPLACED:
+            return self._replaced(place, reader)
+        position = reader.take_position()
+        if came is Came.DRY and place.dry_since is None:
+            place.dry_since = now
+        elif came is Came.MORE or lines:
+            place.dry_since = None
+        if came is Came.DRY and reader.at_definite_end:
+            self.rest(place)
+        if lines or position is not NOWHERE or came is Came.MORE:
+            return Read(reader.name, lines, position, True)
+        return None
+
+    def _replaced(self, place: Place, reader: FileReader) -> Read:
+        """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
+        reader.take_position()
+        copies = [] if self.path == STANDARD_INPUT else left_behind(self.path, self._checkpoints, held=self._held)
+        lines: list[Line] = []
+        if not copies:
+            lines = reader.last_words()
+            if lost := reader.lost + reader.unfinished:
+                self._notes.warning("file was truncated before all of it was read", source=place.path, bytes=lost)
+        position = reader.take_position()
+        self._notes.info("file was truncated or written anew, reading it from its start", source=place.path)
+        reader.restart()
+        self._add_rotated(copies)
+        return Read(reader.name, lines, position, True)
+
+    def _open(self, place: Place) -> bool:
+        try:
+            reader = open_reader(place.path, self._checkpoints, self._notes)
+        except HooklineError as error:
+            self._tell_of(place, "file cannot be opened, will try again", error)
+            return False
+        if not isinstance(reader, FileReader) or (reader.device, reader.inode) != place.identity:
+            reader.close()  # another one has got the name meanwhile: the next look finds out
+            return False
+        place.reader = reader
+        return True
+
+    # -- letting go
+
+    def rest(self, place: Place) -> None:
+        """Close a file of which everything was read; it is opened again when it has changed."""
+        place.rested = place.stamp
+        if place.reader is not None:
+            place.reader.close()
+            place.reader = None
+
+    def close(self) -> None:
+        for place in list(self.places):
+            self._remove(place)
+
+    def _is_over(self, place: Place, now: float) -> bool:
+        """Whether a file that has lost its name is done with."""
+        if place.attached:
+            return False
+        if place.reader is None:
+            return True
+        if place.dry_since is None or place is self.places[-1]:
+            return False
+        if place is self.places[-2] and place.reader.has_name:
+            return False  # its writers may not know yet that it was rotated, for as long as they like
+        return now - place.dry_since >= LINGER
+
+    def _remove(self, place: Place) -> None:
+        self.places.remove(place)
+        if self._held.get(place.identity) is place:
+            del self._held[place.identity]
+        if place.reader is not None:
+            place.reader.close()
+
+    # -- telling
+
+    def lags(self) -> list[SourceLag]:
+        return [reader.lag() for place in tuple(self.places) if (reader := place.reader) is not None]
+
+    def _tell_of(self, place: Place, what: str, error: HooklineError) -> None:
+        if place.told != error.message:
+            place.told = error.message
+            self._notes.warning(what, source=place.path, reason=error.message, hint=error.hint)
+
+    def _tell(self, path: str, what: str, **fields: object) -> None:
+        """Once for as long as it is so."""
+        text = f"{what} {fields}"
+        if self._told.get(path) != text:
+            self._told[path] = text
+            self._notes.warning(what, source=path, **fields)

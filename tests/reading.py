@@ -1,0 +1,133 @@
+"""Reads sources to their end, or for as long as something comes: what tests of sources share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hookline.relay.fates import Line
+from hookline.relay.sources.opening import open_sources
+from hookline.relay.sources.port import LINES_A_BATCH, LineSource, Position
+
+
+class Notebook:
+    """Implements port.Notes: remembers what was said, as (level, what, fields)."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str, dict[str, object]]] = []
+
+    def debug(self, what: str, **fields: object) -> None:
+        self.said.append(("debug", what, fields))
+
+    def info(self, what: str, **fields: object) -> None:
+        self.said.append(("info", what, fields))
+
+    def warning(self, what: str, **fields: object) -> None:
+        self.said.append(("warning", what, fields))
+
+    @property
+    def warnings(self) -> list[str]:
+        return [what for level, what, _ in self.said if level == "warning"]
+
+
+class Book:
+    """What a spool would hold: the latest position of each content, and every line that was taken."""
+
+    def __init__(self, positions: Iterable[Position] = ()) -> None:
+        self.positions: dict[tuple[bytes, int, int], Position] = {}
+        self.notes = Notebook()
+        self.unfinished: list[tuple[str, int]] = []
+        for position in positions:
+            self._keep(position)
+
+    def _keep(self, position: Position) -> None:
+        self.positions[position.key, 0 if position.key else position.device, position.inode * (not position.key)] = (
+            position
+        )
+
+    def run(self, *names: Path | str, from_start: bool = False) -> list[bytes]:
+        """A finite run over the names: the lines that it takes."""
+        return [line.data for line in self.lines(*names, from_start=from_start)]
+
+    def lines(self, *names: Path | str, from_start: bool = False) -> list[Line]:
+        source = self.open(*names, from_start=from_start)
+        try:
+            lines: list[Line] = []
+            while not self.take(source, lines):
+                pass
+            self.unfinished = source.unfinished()
+        finally:
+            source.close()
+        return lines
+
+    def open(self, *names: Path | str, follow: bool = False, from_start: bool = False) -> LineSource:
+        return open_sources(
+            [str(name) for name in names], list(self.positions.values()), follow=follow, from_start=from_start,
+            notes=self.notes,
+        )  # fmt: skip
+
+    def take(self, source: LineSource, lines: list[Line]) -> bool:
+        """One batch, as the relay takes it; whether it was the last."""
+        batch = source.read()
+        assert len(batch.lines) <= LINES_A_BATCH
+        assert not batch.lines or batch.source
+        lines += batch.lines
+        if batch.position.name:
+            self._keep(batch.position)
+        return batch.end
+
+    @contextmanager
+    def following(self, *names: Path | str) -> Iterator[Follower]:
+        follower = Follower(self, self.open(*names, follow=True))
+        try:
+            yield follower
+        finally:
+            follower.source.close()
+
+    @property
+    def reached(self) -> Position:
+        """The position, where there is one source."""
+        (position,) = self.positions.values()
+        return position
+
+
+class Follower:
+    """A source that follows, read by hand."""
+
+    def __init__(self, book: Book, source: LineSource) -> None:
+        self.book = book
+        self.source = source
+
+    def takes(self, *expected: bytes, timeout: float = 20) -> None:
+        """Read until as many lines as expected have come, and a little longer: those lines come and no others."""
+        lines = self._read_until(lambda lines: len(lines) >= len(expected), timeout)
+        lines += self._read_for(0.5)
+        assert list(expected) == [line.data for line in lines]
+
+    def takes_nothing(self) -> None:
+        self.takes()
+
+    def read_lines(self, n: int, timeout: float = 20) -> list[Line]:
+        """Read until at least so many lines have come."""
+        return self._read_until(lambda lines: len(lines) >= n, timeout)
+
+    def until(self, condition: Callable[[], bool], timeout: float = 20) -> list[Line]:
+        """Read until something holds."""
+        return self._read_until(lambda _: condition(), timeout)
+
+    def _read_until(self, enough: Callable[[list[Line]], bool], timeout: float) -> list[Line]:
+        deadline = time.monotonic() + timeout
+        lines: list[Line] = []
+        while not enough(lines):
+            assert time.monotonic() < deadline, f"still waiting; came: {lines}, said: {self.book.notes.said}"
+            self.book.take(self.source, lines)
+        return lines
+
+    def _read_for(self, seconds: float) -> list[Line]:
+        deadline = time.monotonic() + seconds
+        lines: list[Line] = []
+        while time.monotonic() < deadline:
+            self.book.take(self.source, lines)
+        return lines

@@ -1,0 +1,359 @@
+"""Which checkpoint belongs to which file: by what is in it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.relay.fates import Line
+from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.identity import HEAD, FileFacts, belongs, digest, reached
+from hookline.relay.sources.lines import TAIL
+from hookline.relay.sources.port import Position
+from reading import Book
+
+HEADER = b"# a log with a long header, the same in each of its files\n" * 40
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def append(path: Path, *lines: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+
+
+def many(prefix: bytes, n: int) -> list[bytes]:
+    """Lines that are longer together than the beginning and the end that are compared."""
+    return [b"%s %d" % (prefix, number * 7919) for number in range(n)]
+
+
+# -- finite runs, one after the other
+
+
+def test_checkpoint_follows_a_renamed_file(path: Path, book: Book) -> None:
+    """A rotated file is known under its new name; the new one under the old name is read from its start."""
+    append(path, b"a", b"b")
+    book.run(path)
+    rotated = path.rename(path.with_suffix(".1"))
+    append(path, b"c")
+    assert [] == book.run(rotated)
+    assert [b"c"] == book.run(path)
+
+
+def test_inode_used_again_is_another_file(path: Path, book: Book) -> None:
+    """Another content in the same inode is read from its start, though it is longer than the checkpoint's offset."""
+    path.write_bytes(b"old one\n")
+    book.run(path)
+    inode = path.stat().st_ino
+    path.write_bytes(b"new one\nand more\n")  # same inode: truncated and written anew
+    assert inode == path.stat().st_ino
+    assert [b"new one", b"and more"] == book.run(path)
+
+
+def test_same_beginning_in_the_same_inode_is_told_apart(path: Path, book: Book) -> None:
+    """Logs begin alike; what stood just before the checkpoint tells a new one from the old one."""
+    path.write_bytes(HEADER + b"old\n")
+    book.run(path)
+    path.write_bytes(HEADER + b"new\nand more\n")
+    assert len(HEADER) > HEAD
+    assert [*HEADER.splitlines(), b"new", b"and more"] == book.run(path)
+
+
+def test_truncated_file_is_read_from_its_start(path: Path, book: Book) -> None:
+    """After copytruncate the file is shorter than its checkpoint."""
+    append(path, b"same", b"same", b"same")
+    book.run(path)
+    path.write_bytes(b"same\n")
+    assert [b"same"] == book.run(path)
+
+
+def test_restored_file_is_known(path: Path, tmp_path: Path, book: Book) -> None:
+    """A file that came back from a backup has another inode, and goes on where it was."""
+    append(path, b"a", b"b")
+    book.run(path)
+    restored = tmp_path / "restored"
+    shutil.copy(path, restored)
+    restored.replace(path)
+    append(path, b"c")
+    assert [Line(3, b"c", 1)] == book.lines(path)
+
+
+def test_device_number_may_change(path: Path, book: Book) -> None:
+    """After a restart of the machine, device numbers are others; the file is the same."""
+    append(path, b"a")
+    book.run(path)
+    known = book.reached
+    moved = Position(**{field: getattr(known, field) for field in known.__struct_fields__} | {"device": 99})
+    assert [] == Book([moved]).run(path)
+
+
+def test_moved_file_is_known_by_enough_of_its_content(path: Path, tmp_path: Path, book: Book) -> None:
+    """Copied to another directory under another name, a file is the same when it has more than a few lines."""
+    append(path, *many(b"event", 200))
+    book.run(path)
+    archived = tmp_path / "archive" / "2026-11-22.ndjson"
+    archived.parent.mkdir()
+    shutil.copy(path, archived)
+    append(archived, b"more")
+    assert [b"more"] == book.run(archived)
+
+
+def test_small_file_of_another_name_is_another(path: Path, tmp_path: Path, book: Book) -> None:
+    """A few equal lines do not make a file another one's copy."""
+    append(path, b"a")
+    book.run(path)
+    other = tmp_path / "other.ndjson"
+    append(other, b"a", b"b")
+    assert [b"a", b"b"] == book.run(other)
+
+
+def test_two_copies_do_not_move_each_others_checkpoint(path: Path, tmp_path: Path, book: Book) -> None:
+    """Files that hold the same, and are continued each in its own way, are two from then on."""
+    append(path, *many(b"event", 200))
+    book.run(path)
+    copy = tmp_path / "copy.ndjson"
+    shutil.copy(path, copy)
+    with book.following(path, copy) as follower:
+        follower.takes_nothing()
+        append(path, b"one")
+        append(copy, b"two")
+        assert {b"one", b"two"} == {line.data for line in follower.read_lines(2)}
+    append(path, b"three")
+    append(copy, b"four")
+    assert [b"three", b"four"] == book.run(path, copy)
+
+
+def test_checkpoint_of_format_1_is_known_by_its_inode(path: Path) -> None:
+    """What an older hookline has written has no bytes before the checkpoint to compare; a first move replaces it."""
+    append(path, b"a", b"b")
+    status = path.stat()
+    old = Position(
+        name=str(path), line=1, offset=2, device=status.st_dev, inode=status.st_ino, head_length=2,
+        head_hash=digest(b"a\n"),
+    )  # fmt: skip
+    book = Book([old])
+    assert [b"b"] == book.run(path)
+    restored = path.with_name("restored")
+    shutil.copy(path, restored)
+    assert [b"a", b"b"] == Book([old]).run(restored.replace(path))
+
+
+# -- rotated while nobody looked
+
+
+def test_rotated_while_stopped_is_read_to_its_end_first(path: Path, book: Book) -> None:
+    """What an earlier run had left of the file that was rotated comes before the new one."""
+    append(path, b"a1")
+    book.run(path)
+    append(path, b"a2")
+    path.rename(f"{path}.1")
+    append(path, b"b1")
+    assert [b"a2", b"b1"] == book.run(path)
+    assert [] == book.run(path)
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log-20261122", "app-20261122.log", "app.log.2026-11-22T10:00"])
+def test_rotated_files_are_found_by_their_usual_names(path: Path, book: Book, name: str) -> None:
+    """Numbers, dates, and both before the extension."""
+    append(path, b"a1")
+    book.run(path)
+    append(path, b"a2")
+    path.rename(path.with_name(name))
+    append(path, b"b1")
+    assert [b"a2", b"b1"] == book.run(path)
+
+
+def test_rotated_twice_while_stopped(path: Path, book: Book) -> None:
+    """A file that came and went between two runs is read too: it is newer than the one that is known."""
+    append(path, b"a1")
+    book.run(path)
+    append(path, b"a2")
+    os.utime(path, (1000, 1000))
+    path.rename(f"{path}.2")
+    append(path, b"b1")
+    os.utime(path, (2000, 2000))
+    path.rename(f"{path}.1")
+    append(path, b"c1")
+    assert [b"a2", b"b1", b"c1"] == book.run(path)
+
+
+def test_the_past_of_a_log_that_is_new_to_us_is_not_read(path: Path, book: Book) -> None:
+    """Only what was named is read, when no run was there before."""
+    path.with_name("app.log.1").write_bytes(b"long ago\n")
+    append(path, b"now")
+    assert [b"now"] == book.run(path)
+    assert [] == book.run(path)
+
+
+def test_older_files_that_were_never_read_stay_unread(path: Path, book: Book) -> None:
+    """What was rotated before the first run is not read because of a rotation after it."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    append(path, b"a1")
+    book.run(path)
+    path.with_name("app.log.1").rename(path.with_name("app.log.2"))
+    append(path, b"a2")
+    path.rename(f"{path}.1")
+    append(path, b"b1")
+    assert [b"a2", b"b1"] == book.run(path)
+
+
+def test_copytruncate_while_stopped(path: Path, book: Book) -> None:
+    """The copy goes on where the log was, and the log begins anew, whatever its length is by now."""
+    append(path, b"a1")
+    book.run(path)
+    append(path, b"a2")
+    shutil.copy(path, f"{path}.1")
+    os.truncate(path, 0)
+    append(path, b"b1", b"b2 that makes it longer than the checkpoint")
+    assert [b"a2", b"b1", b"b2 that makes it longer than the checkpoint"] == book.run(path)
+    assert [] == book.run(path)
+
+
+# -- compressed
+
+
+def gzipped(path: Path) -> Path:
+    """As `gzip` does it: another file with the same time."""
+    status = path.stat()
+    target = path.with_name(path.name + ".gz")
+    target.write_bytes(gzip.compress(path.read_bytes()))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    path.unlink()
+    return target
+
+
+@pytest.mark.parametrize("n", [2, 3000])
+def test_compressed_after_it_was_read(path: Path, book: Book, n: int) -> None:
+    """A file that was read and then compressed has nothing new in it."""
+    append(path, *many(b"event", n))
+    book.run(path)
+    packed = gzipped(path)
+    assert [] == book.run(packed)
+    assert packed.stat().st_size == book.reached.packed
+    assert [] == book.run(packed)
+
+
+@pytest.mark.parametrize("n", [2, 3000])
+def test_compressed_while_it_was_read(path: Path, book: Book, n: int) -> None:
+    """A file of which a part was read goes on at the same place in what it unpacks to."""
+    append(path, *many(b"event", n))
+    book.run(path)
+    append(path, b"more", b"and more")
+    assert [Line(n + 1, b"more", 4), Line(n + 2, b"and more", 8)] == book.lines(gzipped(path))
+
+
+def test_compressed_file_of_the_same_beginning_is_another(path: Path, book: Book) -> None:
+    """A log header that both have does not make one compressed file the other: it is read whole."""
+    path.write_bytes(HEADER + b"old\n")
+    book.run(gzipped(path))
+    path.write_bytes(HEADER + b"new\nand more\n")
+    assert [*HEADER.splitlines(), b"new", b"and more"] == book.run(gzipped(path))
+
+
+def test_unpacked_again_is_known(path: Path, book: Book) -> None:
+    """It works in the other direction, too."""
+    append(path, b"a", b"b")
+    packed = gzipped(path)
+    assert [b"a", b"b"] == book.run(packed)
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    assert [] == book.run(path)
+
+
+def test_rotated_and_compressed_while_stopped(path: Path, book: Book) -> None:
+    """The rest of the compressed file comes before the new one; the next run does not look into it again."""
+    append(path, *many(b"event", 2000))
+    book.run(path)
+    append(path, b"a2")
+    gzipped(path.rename(f"{path}.1"))
+    append(path, b"b1")
+    assert [b"a2", b"b1"] == book.run(path)
+    assert [] == book.run(path)
+    assert 1 == sum(what == "rotated file is read first" for _, what, _ in book.notes.said)
+
+
+def test_older_archives_are_left_alone(path: Path, book: Book) -> None:
+    """Once the newest file that is known was found, compressed ones that are older are not unpacked again."""
+    for turn in range(3):
+        append(path, *many(b"turn %d" % turn, 500))
+        os.utime(path, (1000 + turn, 1000 + turn))
+        book.run(path)
+        gzipped(path.rename(path.with_name(f"app.log-2026112{turn}")))
+    append(path, b"now")
+    assert [b"now"] == book.run(path)
+    said = [fields["source"] for _, what, fields in book.notes.said if what == "rotated file is read first"]
+    assert [str(path.with_name(f"app.log-2026112{turn}.gz")) for turn in range(3)] == said
+
+
+# -- as values
+
+FACTS = FileFacts(name="/logs/f", device=1, inode=2, size=5000, head=b"h" * HEAD)
+CONTENT = b"h" * 5000
+
+
+def facts(**changes: object) -> FileFacts:
+    known = {field: getattr(FACTS, field) for field in FACTS.__struct_fields__}
+    return FileFacts(**{**known, **changes})
+
+
+@pytest.mark.parametrize(
+    ("there", "content", "expected"),
+    [
+        (FACTS, CONTENT, True),
+        (facts(device=9), CONTENT, True),
+        (facts(inode=3), CONTENT, True),  # of the same name
+        (facts(inode=3, name="/other/g"), CONTENT, True),  # and enough of it is the same
+        (facts(size=2999), CONTENT, False),
+        (facts(size=3000), CONTENT, True),
+        (facts(head=b"x" + FACTS.head[1:]), CONTENT, False),
+        (facts(head=FACTS.head[:-1] + b"x"), CONTENT, False),
+        (FACTS, b"h" * 2999 + b"x" * 2001, False),
+        (FACTS, b"h" * 3000 + b"x" * 2000, True),
+    ],
+)
+def test_checkpoint_belongs_by_what_is_in_the_file(there: FileFacts, content: bytes, expected: bool) -> None:
+    """The beginning and what stands before the checkpoint must be the same; numbers and names may change."""
+    position = reached(FACTS, offset=3000, line=30, tail=CONTENT[:3000])
+    assert expected == belongs(position, there, lambda offset, length: content[offset : offset + length])
+
+
+@given(st.binary(min_size=1, max_size=2 * TAIL), st.data())
+def test_position_of_a_file_belongs_to_it_as_it_grows(content: bytes, data: st.DataObject) -> None:
+    """Whatever is appended, a position reached earlier still belongs to the file."""
+    offset = data.draw(st.integers(1, len(content)))
+    size = data.draw(st.integers(offset, len(content)))
+    then = facts(size=size, head=content[: min(size, HEAD)])
+    now = facts(size=len(content), head=content[:HEAD])
+    position = reached(then, offset=offset, line=1, tail=content[max(0, offset - TAIL) : offset])
+    assert belongs(position, now, lambda at, length: content[at : at + length])
+    assert digest(content[: min(offset, HEAD)]) == position.head_hash
+
+
+def test_best_of_several_checkpoints_is_taken() -> None:
+    """One of the same inode before others, then the same device, then the farthest."""
+
+    def at(offset: int, **changes: object) -> Position:
+        return reached(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL, offset)])
+
+    def find(*positions: Position) -> Position | None:
+        return Checkpoints(positions).find(FACTS, lambda offset, length: CONTENT[offset : offset + length])
+
+    near, far, elsewhere, copy = at(1000), at(2000, name="g"), at(4000, device=7), at(4500, inode=7)
+    assert far == find(elsewhere, near, far, copy)
+    assert elsewhere == find(copy, elsewhere)
+    assert copy == find(copy)
+    assert find() is None
