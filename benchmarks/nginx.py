@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import trustme
+
 from bench_lab import Process
 
 POLL: Final = 0.02  # seconds between two looks at the count: the precision of every rate
