@@ -78,16 +78,19 @@ MANNERS: Final[dict[str, Manner]] = {
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _IDENTITY = re.compile(rb"\r\nwebhook-id: *([^\r ]*)", re.IGNORECASE)
+_SENT = re.compile(rb"\r\nwebhook-timestamp: *(\d+)", re.IGNORECASE)
 _LIFE = re.compile(rb"\r\nx-life: *(\d+)", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb'"requestId":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request: Unix nanoseconds, path, the sender's life (its X-Life header, 0 without), the identity of the
-    delivery, the event's requestId, a checksum of the body, and the name of the manner in which it was treated."""
+    """One request: when it was treated (Unix nanoseconds), in which second it was sent by its own account, path, the
+    sender's life (its X-Life header, 0 without), the identity of the delivery, the event's requestId, a checksum of
+    the body, and the name of the manner in which it was treated."""
 
     time: int
+    sent: int
     path: str
     life: int
     identity: str
@@ -97,8 +100,8 @@ class Entry:
 
     @classmethod
     def parse(cls, line: bytes) -> Entry:
-        time, path, life, identity, request_id, checksum, manner = line.decode().split("\t")
-        return cls(int(time), path, int(life), identity, request_id, int(checksum), manner)
+        time, sent, path, life, identity, request_id, checksum, manner = line.decode().split("\t")
+        return cls(int(time), int(sent), path, int(life), identity, request_id, int(checksum), manner)
 
     @property
     def accepted(self) -> bool:
@@ -167,13 +170,14 @@ class Connection(asyncio.Protocol):
         path = request.split(b" ", 2)[1].decode()
         name = self._choice.of(path)
         body = request[head + 4 :]
-        identity, life = _IDENTITY.search(request, 0, head), _LIFE.search(request, 0, head)
+        sent, life, identity = (header.search(request, 0, head) for header in (_SENT, _LIFE, _IDENTITY))
         request_id = _REQUEST_ID.search(body)
         os.write(
             self._ledger,
-            b"%d\t%b\t%b\t%b\t%b\t%d\t%b\n"
+            b"%d\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n"
             % (
                 time.time_ns(),
+                sent[1] if sent else b"0",
                 path.encode(),
                 life[1] if life else b"0",
                 identity[1] if identity else b"",
