@@ -127,13 +127,20 @@ class Audit:
         self._ledger = Ledger(ledger)
         self._accepted: dict[str, list[Entry]] = {}
         self._numbers: set[int] = set()
+        self._lives: set[int] = set()
         self._first_missing = 0
 
     def update(self) -> None:
         for entry in self._ledger.news():
+            self._lives.add(entry.life)
             if entry.accepted:
                 self._accepted.setdefault(entry.identity, []).append(entry)
                 self._numbers.add(number_of(entry))
+
+    def accepted(self) -> int:
+        """How many different events are accepted."""
+        self.update()
+        return len(self._numbers)
 
     def first_missing(self) -> int:
         """All events before this one are accepted, so a producer may begin again here."""
@@ -141,6 +148,11 @@ class Audit:
         while self._first_missing in self._numbers:
             self._first_missing += 1
         return self._first_missing
+
+    def has_heard_of(self, life: int) -> bool:
+        """Whether this life has sent anything, accepted or not."""
+        self.update()
+        return life in self._lives
 
     def missing(self, events: int) -> set[int]:
         self.update()

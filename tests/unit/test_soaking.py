@@ -35,9 +35,10 @@ def duplicates(made: Audit, *killed: int) -> Duplicates:
 
 def test_what_is_missing(tmp_path: Path) -> None:
     """An event that was answered, but not accepted, is missing."""
-    made = audit(tmp_path / "ledger", (0, 1, "accept"), (1, 1, "error"), (2, 1, "accept-hang"))
+    made = audit(tmp_path / "ledger", (0, 1, "accept"), (1, 2, "error"), (2, 4, "accept-hang"))
     assert {1} == made.missing(3)
     assert 1 == made.first_missing()
+    assert [True, True, False, True] == [made.has_heard_of(life) for life in (1, 2, 3, 4)]
 
 
 def test_order_of_a_message(tmp_path: Path) -> None:
