@@ -1,4 +1,4 @@
-"""Kills without end: the relay is killed at random moments while its endpoint misbehaves.
+"""Kills without end: the relay is killed at random moments while its log rotates and its endpoint misbehaves.
 
 Whatever happens, no event is lost, those of a message are first accepted in their order, each duplicate has a reason,
 and every summary adds up. A short form runs with the other tests; `make soak` runs the long one and shows how it
@@ -24,7 +24,7 @@ import pytest
 from hookline.relay.lanes import most_unwritten
 from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
 from rough_endpoint import Endpoint, running
-from soaking import Audit, line_of
+from soaking import Audit, RotatingLog, line_of
 
 CONCURRENCY: Final = 16
 AT_A_KILL: Final = CONCURRENCY + most_unwritten(CONCURRENCY)  # on the wire, and answered and not yet written
@@ -178,6 +178,55 @@ def soak(lab: Lab, size: Size) -> Iterator[Run]:
             },
         )  # fmt: skip
         yield Run(lab, size, endpoint, Random(size.seed), Audit(endpoint.ledger), time.monotonic())
+
+
+def handle(run: Run, log: RotatingLog, moment: Moment) -> None:
+    """Write events into the log, in bursts, and rotate it until the moment comes; a relay may be running or not."""
+    goal = min(run.size.events, moment.target + run.random.randrange(1_000))
+    while True:
+        burst = min(goal - log.written, run.random.randrange(1, 400)) if goal > log.written else 0
+        match run.random.randrange(8) if burst else None:
+            case None:
+                pass  # what is written is enough for this life
+            case 0:
+                log.rename(late=burst)
+            case 1:
+                log.write(burst)
+                log.compress()
+            case 2 if run.audit.first_missing() == log.written:
+                log.copy_and_truncate()
+                log.write(burst)
+            case 3 if run.audit.first_missing() == log.written:
+                log.forget()
+                log.write(burst)
+            case _:
+                log.write(burst)
+        if moment.over:
+            break
+        time.sleep(run.random.uniform(0, 0.1))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_killed_while_the_log_rotates(lab: Lab, size: Size) -> None:
+    """A followed log is renamed, compressed, copied and truncated, while the relay lives and while it is dead."""
+    with soak(lab, size) as run:
+        log = RotatingLog(lab.directory / "log" / "events.log", run.random)
+        log.write(1)
+        log.complete()
+        with run.life("--follow", str(log.path)) as relay:  # until it has seen the log, it knows of no earlier files
+            run.wait_for(lambda: run.audit.first_missing() == log.written)
+            run.end_of_life(relay)
+        while len(run.killed) < size.kills or log.written < size.events:
+            with run.life("--follow", str(log.path)) as relay:
+                handle(run, log, run.moment())
+                run.end_of_life(relay)
+            if run.random.random() < 0.3:
+                handle(run, log, Moment(run.audit, log.written + 500, latest=0.0))
+        log.close()
+        with run.life("--follow", str(log.path)) as relay:
+            run.wait_for(lambda: relay.poll() is not None or run.audit.first_missing() == size.events)
+            run.stop(relay)
+        run.judge()
 
 
 def produce(relay: subprocess.Popen[bytes], first: int, end: int, *, then_close: bool) -> Thread:
