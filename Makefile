@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+BENCHMARKS ?= peers stages isolation backlog reconcile
+
 .PHONY: demo test check soak bench lock format clean
 
 # Made from the lock file, with hashes, and made anew when that changes.
@@ -28,10 +30,10 @@ check: $(READY)  ## lint, format, types: what CI runs before the tests
 	$(BIN)/mypy
 
 soak: $(READY)  ## the long fault runs
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest -m soak -s -v
 
 bench: $(READY)  ## measurements, side by side with their limits
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in $(BENCHMARKS); do echo; echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

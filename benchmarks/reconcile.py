@@ -9,16 +9,14 @@ best of three for what changes nothing; memory is the largest resident set of th
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from bench_lab import HOOKLINE, Usage, machine, run, table
 
 NUMBER = 10_000
 REPEATS = 3
-HOOKLINE = (sys.executable, "-m", "hookline")
 LIMIT = (
     sys.executable,
     "-c",
@@ -58,15 +56,6 @@ delivery:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`seconds` on the clock and of processor time (workers included), `mebibytes` at most."""
-
-    seconds: float
-    processor: float
-    mebibytes: float
-
-
 def write(directory: Path, number: int, *, concurrency: int = 32) -> None:
     """Webhook files of this number, fifty of an organization."""
     folder = directory / "webhooks" / f"organization-{number // 50}"
@@ -77,28 +66,12 @@ def write(directory: Path, number: int, *, concurrency: int = 32) -> None:
     (folder / f"box-{number}.yaml").write_text(text)
 
 
-def run(command: tuple[str, ...], directory: Path) -> Run:
-    """One process from its start to its end. Ends the benchmark when it fails."""
-    begin = time.perf_counter()
-    child = os.fork()
-    if child == 0:
-        os.chdir(directory)
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-        os.execv(command[0], command)
-    _, status, usage = os.wait4(child, 0)
-    seconds = time.perf_counter() - begin
-    if status:
-        sys.exit(f"{' '.join(command[1:])}: exit code {os.waitstatus_to_exitcode(status)}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
-def best(command: tuple[str, ...], directory: Path) -> Run:
+def best(command: tuple[str, ...], directory: Path) -> Usage:
     """Of several runs the fastest: what else this machine does only adds."""
     return min((run(command, directory) for _ in range(REPEATS)), key=lambda each: each.seconds)
 
 
-def measure(number: int, directory: Path) -> dict[str, Run]:
+def measure(number: int, directory: Path) -> dict[str, Usage]:
     """Every row of the table, in its order."""
     for each in range(number):
         write(directory, each)
@@ -121,12 +94,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
         rows = measure(number, Path(name))
     limit = rows["the limit: and parse, C loader"].seconds
-    print(f"{number} webhooks, a file each; {len(os.sched_getaffinity(0))} cores\n")
-    print(f"{'':34}{'seconds':>9}{'x limit':>9}{'CPU s':>8}{'MiB':>7}{'µs each':>10}")
-    for label, row in rows.items():
-        each = row.seconds / number * 1e6
-        ratio = row.seconds / limit
-        print(f"{label:34}{row.seconds:9.2f}{ratio:9.2f}{row.processor:8.2f}{row.mebibytes:7.0f}{each:10.0f}")
+    print(f"{number} webhooks, a file each; {machine()}")
+    lines = [
+        (
+            label, f"{row.seconds:.2f}", f"{row.seconds / limit:.2f}", f"{row.processor:.2f}", f"{row.mebibytes:.0f}",
+            f"{row.seconds / number * 1e6:.0f}",
+        )
+        for label, row in rows.items()
+    ]  # fmt: skip
+    print(table(("", "seconds", "x limit", "CPU s", "MiB", "µs each"), lines))
 
 
 if __name__ == "__main__":

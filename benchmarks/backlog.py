@@ -1,0 +1,162 @@
+"""A million waiting deliveries: what do they cost in memory, at start-up, and when the relay is asked?
+
+    python benchmarks/backlog.py [--deliveries 1000000] [--dead 10000] [--seconds 20] [-- RELAY OPTION …]
+
+The spool is filled behind a disabled webhook, with some lines that cannot be read among the events, so that there are
+dead letters too. Then the commands are timed, and a relay is started three times: at an endpoint that refuses
+connections, at one that answers 500, and at one that accepts; each for `--seconds`. Memory is the largest resident
+set of the relay, of its largest process where there are several. Start-up is from the start of the process to its
+first request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
+from rough_endpoint import Endpoint, Ledger, running
+
+MEMORY_LIMIT: Final = 200.0  # MiB
+START_LIMIT: Final = 5.0  # seconds
+ANSWER_LIMIT: Final = 2.0  # seconds
+REPEATS: Final = 3
+NOBODY_LISTENS: Final = "https://localhost:1/"
+COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "status": ("status",),
+    "dead list": ("dead", "list"),
+    "list": ("list",),
+    "plan": ("plan",),
+}
+LIMITED: Final = ("status", "dead list")
+
+
+@dataclass(slots=True)
+class Rows:
+    """The table, as it grows."""
+
+    lines: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def add(self, what: str, value: float, unit: str, limit: float | None = None) -> None:
+        digits = 2 if unit == "s" else 0
+        judged = "" if limit is None else f"{'within' if value < limit else 'BEYOND'} {limit:g} {unit}"
+        self.lines.append((what, f"{value:,.{digits}f} {unit}", judged))
+
+
+def lines(deliveries: int, dead: int) -> Iterator[bytes]:
+    """The events, and a line that is none at even distances."""
+    every = deliveries // dead if dead else 0
+    for number in range(deliveries):
+        yield event(number)
+        if every and number % every == every - 1:
+            yield b'{"broken": \n'
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    directory: Path
+    endpoint: Endpoint
+    options: tuple[str, ...]
+
+    def url(self, path: str) -> str:
+        return f"https://localhost:{self.endpoint.port}{path}"
+
+    def apply(self, url: str, **fields: Any) -> None:
+        apply(self.directory, [{"url": url, **fields}])
+
+    def command(self, *options: str) -> tuple[str, ...]:
+        return relay_command(self.endpoint.ca_file, "--grace", "2s", *self.options, *options)
+
+
+def fill(scene: Scene, rows: Rows, deliveries: int, dead: int) -> None:
+    write_events(scene.directory / "events", lines(deliveries, dead))
+    scene.apply(scene.url("/feedback"), enabled=False)
+    # 4: stopped while deliveries are pending. It does not wait for what is disabled.
+    usage = run(scene.command("--spool-max", str(deliveries + 1), "events"), scene.directory, codes=(4,))
+    size = sum(path.stat().st_size for path in (scene.directory / ".hookline/spool").rglob("*") if path.is_file())
+    rows.add("fill: events/s", deliveries / usage.seconds, "/s")
+    rows.add("fill: memory", usage.mebibytes, "MiB", MEMORY_LIMIT)
+    rows.add("fill: spool on the disk, a delivery", size / deliveries, "bytes")
+
+
+def ask(scene: Scene, rows: Rows, when: str) -> None:
+    """The commands' answers, the slowest of a few: who waits does not wait for the best one."""
+    known = subprocess.run((*HOOKLINE, "--help"), capture_output=True, text=True, check=True).stdout
+    for name, command in COMMANDS.items():
+        if f"  {command[0]} " not in known:
+            print(f"This hookline has no command {name!r}: not measured.")
+            continue
+        slowest = max(run((*HOOKLINE, *command), scene.directory).seconds for _ in range(REPEATS))
+        rows.add(f"{when}: {name}", slowest, "s", ANSWER_LIMIT if name in LIMITED else None)
+
+
+def first_request(relay: Process, ledger: Ledger, seconds: float) -> float | None:
+    """Seconds from the start of the process to its first request, None when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and relay.usage(wait=False) is None:
+        if any(ledger.news()):
+            return time.perf_counter() - relay.started
+        time.sleep(0.01)
+    return None
+
+
+def run_for(scene: Scene, rows: Rows, what: str, url: str, seconds: float, *, questions: bool = False) -> None:
+    """One relay on the backlog at this URL, for a while."""
+    ledger = Ledger(scene.endpoint.ledger)
+    tuple(ledger.news())
+    scene.apply(url)
+    relay = Process(scene.command("--drain", "--max-wait", "1h"), scene.directory)
+    begin = time.monotonic()
+    if url != NOBODY_LISTENS:
+        started = first_request(relay, ledger, 60)
+        if started is None:
+            raise SystemExit(f"{what}: no request within a minute\n{relay.said()}")
+        rows.add(f"{what}: start-up to the first request", started, "s", START_LIMIT)
+        begin = time.monotonic()
+    if questions:
+        ask(scene, rows, what)
+    time.sleep(max(0.0, begin + seconds - time.monotonic()))
+    accepted = sum(entry.accepted for entry in ledger.news())
+    ran = time.monotonic() - begin
+    usage = relay.end()
+    if usage.code not in (0, 4):
+        raise SystemExit(f"{what}: exit code {usage.code}\n{relay.said()}")
+    if accepted:
+        rows.add(f"{what}: accepted", accepted / ran, "/s")
+    rows.add(f"{what}: memory", usage.mebibytes, "MiB", MEMORY_LIMIT)
+
+
+def measure(deliveries: int, dead: int, seconds: float, options: Sequence[str], directory: Path) -> Rows:
+    rows = Rows()
+    with running(directory / "endpoint") as endpoint:
+        scene = Scene(directory, endpoint, tuple(options))
+        write_key(directory)
+        fill(scene, rows, deliveries, dead)
+        ask(scene, rows, "at rest")
+        run_for(scene, rows, "endpoint refuses", NOBODY_LISTENS, seconds)
+        run_for(scene, rows, "endpoint answers 500", scene.url("/as/error"), seconds)
+        run_for(scene, rows, "draining", scene.url("/feedback"), seconds, questions=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deliveries", type=int, default=1_000_000)
+    parser.add_argument("--dead", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("relay", nargs="*", metavar="RELAY OPTION")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
+        rows = measure(arguments.deliveries, arguments.dead, arguments.seconds, arguments.relay, Path(name))
+    print(f"{arguments.deliveries} waiting deliveries, {arguments.dead} dead letters; {machine()}")
+    print(table(("", "measured", "limit"), rows.lines))
+
+
+if __name__ == "__main__":
+    main()

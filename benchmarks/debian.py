@@ -1,0 +1,54 @@
+"""The programs that hookline is compared with: found, or installed from Debian when that may be done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = {"nginx": "nginx-light", "syslog-ng": "syslog-ng-core syslog-ng-mod-http", "wrk": "wrk"}
+NO_SERVICES: Final = Path("/usr/sbin/policy-rc.d")  # Debian asks it whether a package may start its service
+
+
+def ensure_programs(programs: Sequence[str]) -> set[str]:
+    """Which of these are there, after what is missing was installed, if this may be done."""
+    if missing := [program for program in programs if find(program) is None]:
+        packages = " ".join(PACKAGES[program] for program in missing)
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            print(f"Installing from Debian: {packages} ...", flush=True)
+            install(packages.split())
+        else:
+            print(f"Going on without {', '.join(missing)}. To have them: apt-get install {packages}", flush=True)
+    return {program for program in programs if find(program) is not None}
+
+
+def find(program: str) -> str | None:
+    """Servers stand where the path of an ordinary user does not lead."""
+    return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+
+
+def install(packages: list[str]) -> None:
+    """Nothing may be removed for it (syslog-ng takes the place of another syslog), and no service be started."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(("apt-get", "update", "-qq"), env=environment, check=False)
+    with no_services():
+        command = ("apt-get", "install", "-qq", "-y", "--no-install-recommends", "--no-remove", *packages)
+        if subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
+            print("That did not work; going on without.", flush=True)
+
+
+@contextmanager
+def no_services() -> Iterator[None]:
+    if NO_SERVICES.exists():
+        yield
+        return
+    NO_SERVICES.write_text("#!/bin/sh\nexit 101\n")
+    NO_SERVICES.chmod(0o755)
+    try:
+        yield
+    finally:
+        NO_SERVICES.unlink()

@@ -1,0 +1,209 @@
+"""Fifty webhooks, of which one hangs and one refuses connections: what do the other forty-eight notice?
+
+    python benchmarks/isolation.py [OPTION …] [-- RELAY OPTION …]
+
+Each run is made twice, with the two and without them, in turn. At full speed, from a file of `--events` for each
+webhook: how many a second do the healthy ones get? At a fixed `--rate` (events a second over all webhooks), through
+a pipe: how long does an event take from being written into the pipe to being accepted? The endpoints of all webhooks
+are one process, which writes down when it accepted what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench_lab import Process, apply, event, machine, relay_command, table, write_events, write_key
+from rough_endpoint import Endpoint, Entry, Ledger, running
+
+KEEPS: Final = 0.90  # of the throughput
+AT_MOST: Final = 2.0  # times the p99 latency
+PATIENCE: Final = 300.0  # seconds, for all of a run
+BURST: Final = 0.01  # seconds: events are written in groups, as producers do
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """In milliseconds."""
+
+    median: float
+    p99: float
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port that nobody else gets, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One relay's surroundings. Webhook 0 hangs and webhook 1 refuses, where they are there: `first` is 0, else 2."""
+
+    directory: Path
+    endpoint: Endpoint
+    refusing: int
+    first: int
+    webhooks: int
+    options: tuple[str, ...]
+
+    def apply(self) -> None:
+        urls = {
+            number: f"https://localhost:{self.endpoint.port}/webhook/{number}"
+            for number in range(self.first, self.webhooks)
+        }
+        if self.first == 0:
+            urls[0] = f"https://localhost:{self.endpoint.port}/as/hang"
+            urls[1] = f"https://localhost:{self.refusing}/"
+        apply(self.directory, [{"sandbox": f"box-{number}", "url": url} for number, url in urls.items()])
+        write_key(self.directory)
+
+    def start(self, source: str, *, stdin: int = subprocess.DEVNULL) -> Process:
+        command = relay_command(self.endpoint.ca_file, "--grace", "1s", *self.options, source)
+        return Process(command, self.directory, stdin=stdin)
+
+    def accepted(self, number: int, relay: Process) -> list[Entry]:
+        """Wait until the healthy webhooks have accepted so many events: them."""
+        ledger, entries = Ledger(self.endpoint.ledger), list[Entry]()
+        deadline = time.monotonic() + PATIENCE
+        while len(entries) < number:
+            if relay.usage(wait=False) is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{len(entries)} of {number} accepted\n{relay.said()}")
+            time.sleep(0.1)
+            entries += [entry for entry in ledger.news() if entry.accepted]
+        return entries
+
+
+def throughput(scene: Scene, events: int) -> float:
+    """Events a second that the healthy webhooks accept, from the first to the last, of `events` for each webhook."""
+    webhooks = range(scene.first, scene.webhooks)
+    write_events(
+        scene.directory / "events",
+        (event(n * scene.webhooks + each, sandbox=f"box-{each}") for n in range(events) for each in webhooks),
+    )
+    relay = scene.start("events")
+    try:
+        entries = scene.accepted(events * (scene.webhooks - 2), relay)
+    finally:
+        relay.end()
+    return len(entries) / (entries[-1].time - entries[0].time) * 1e9
+
+
+def latency(scene: Scene, rate: float, seconds: float) -> Latency:
+    """Of the healthy webhooks' events when `rate` events a second are written, whichever webhooks are there.
+
+    The healthy ones get the same number a second in both runs: those of the other two are left out, not shared out.
+    """
+    relay = scene.start("-", stdin=subprocess.PIPE)
+    pipe = relay.popen.stdin
+    assert pipe is not None
+    healthy = 0
+    try:
+        pipe.write(event(0, sandbox="box-2", request_id="warm-up"))
+        pipe.flush()
+        scene.accepted(1, relay)
+        begin = time.perf_counter()
+        written, total = 0, int(rate * seconds)
+        while written < total:
+            time.sleep(BURST)
+            while written < min(total, (time.perf_counter() - begin) * rate):
+                written += 1
+                each = written % scene.webhooks
+                if each >= scene.first:
+                    pipe.write(event(written, sandbox=f"box-{each}", request_id=str(time.time_ns())))
+                    healthy += each >= 2
+            pipe.flush()
+        entries = scene.accepted(healthy + 1, relay)
+    finally:
+        relay.end()
+        pipe.close()
+    taken = sorted((entry.time - int(entry.request_id)) / 1e6 for entry in entries if entry.request_id != "warm-up")
+    return Latency(statistics.median(taken), taken[int(len(taken) * 0.99)])
+
+
+@contextmanager
+def scene(arguments: argparse.Namespace, *, first: int) -> Iterator[Scene]:
+    with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name, refusing() as port:
+        directory = Path(name)
+        with running(directory / "endpoint") as endpoint:
+            made = Scene(directory, endpoint, port, first, arguments.webhooks, tuple(arguments.relay))
+            made.apply()
+            yield made
+
+
+@dataclass(slots=True)
+class Measured:
+    rates: list[float]
+    latencies: list[Latency]
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def latency(self) -> Latency:
+        return Latency(
+            statistics.median(one.median for one in self.latencies),
+            statistics.median(one.p99 for one in self.latencies),
+        )
+
+
+def verdict(ratio: float, *, within: bool) -> str:
+    return f"{ratio:.2f} {'within' if within else 'BEYOND'}"
+
+
+def report(arguments: argparse.Namespace, without: Measured, beside: Measured) -> None:
+    print(
+        f"{arguments.webhooks - 2} healthy webhooks, alone and beside one that hangs and one that refuses; "
+        f"medians of {arguments.runs} runs; {machine()}"
+    )
+    fast, p50, p99 = (
+        beside.rate / without.rate,
+        beside.latency.median / without.latency.median,
+        beside.latency.p99 / without.latency.p99,
+    )
+    rows = [
+        ("at full speed, events/s", f"{without.rate:,.0f}", f"{beside.rate:,.0f}",
+         verdict(fast, within=fast >= KEEPS), f">= {KEEPS:.2f}"),
+        (f"at {arguments.rate:g} events/s: p50, ms", f"{without.latency.median:.1f}", f"{beside.latency.median:.1f}",
+         f"{p50:.2f}", ""),
+        (f"at {arguments.rate:g} events/s: p99, ms", f"{without.latency.p99:.1f}", f"{beside.latency.p99:.1f}",
+         verdict(p99, within=p99 <= AT_MOST), f"<= {AT_MOST:.2f}"),
+    ]  # fmt: skip
+    print(table(("", "alone", "beside the two", "ratio", "limit"), rows))
+    if min(without.rate, beside.rate) < 2 * arguments.rate:
+        print("The relay is hardly faster than --rate: these latencies are those of a queue. Use a lower one.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--webhooks", type=int, default=50)
+    parser.add_argument("--events", type=int, default=400)
+    parser.add_argument("--rate", type=float, default=500)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("relay", nargs="*", metavar="RELAY OPTION")
+    arguments = parser.parse_args()
+    measured = {first: Measured([], []) for first in (2, 0)}
+    for _ in range(arguments.runs):
+        for first, one in measured.items():
+            with scene(arguments, first=first) as each:
+                one.rates.append(throughput(each, arguments.events))
+            with scene(arguments, first=first) as each:
+                one.latencies.append(latency(each, arguments.rate, arguments.seconds))
+    report(arguments, measured[2], measured[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The sink of the comparison with peers: an nginx on loopback that takes every POST and counts its answers."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import trustme
+
+from bench_lab import Process
+
+POLL: Final = 0.02  # seconds between two looks at the count: the precision of every rate
+
+CONFIGURATION: Final = """\
+daemon off; pid nginx.pid; error_log stderr warn; worker_processes auto; {user}
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
+  scgi_temp_path scgi;
+  keepalive_requests 100000000; keepalive_timeout 300s;
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate server.pem; ssl_certificate_key server.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    location / {{ if ($request_method != POST) {{ return 405; }} return 204; }}
+  }}
+  server {{ listen 127.0.0.1:{status_port}; location / {{ stub_status; }} }}
+}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Nginx:
+    """A running one. The count of requests that it keeps includes the questions for it, which are subtracted."""
+
+    def __init__(self, port: int, status_port: int, ca_file: Path) -> None:
+        self.port = port
+        self.ca_file = ca_file
+        self._status = http.client.HTTPConnection("127.0.0.1", status_port, timeout=10)
+        self._questions = 0
+
+    @classmethod
+    @contextmanager
+    def running(cls, program: str, directory: Path) -> Iterator[Nginx]:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
+        port, status_port = free_port(), free_port()
+        (directory / "nginx.conf").write_text(
+            CONFIGURATION.format(port=port, status_port=status_port, user="user root;" if os.geteuid() == 0 else "")
+        )
+        process = Process((program, "-p", str(directory), "-c", "nginx.conf"), directory)
+        sink = cls(port, status_port, directory / "ca.pem")
+        try:
+            while not sink._answers():
+                if process.usage(wait=False) is not None:
+                    raise SystemExit(f"nginx did not start\n{process.said()}")
+                time.sleep(POLL)
+            yield sink
+        finally:
+            sink._status.close()
+            process.end()
+
+    def _answers(self) -> bool:
+        try:
+            self.answered()
+        except OSError:
+            self._status.close()
+            return False
+        return True
+
+    def answered(self) -> int:
+        """How many requests it has answered."""
+        self._status.request("GET", "/")
+        text = self._status.getresponse().read().decode()
+        self._questions += 1
+        _, _, requests = text.splitlines()[2].split()
+        return int(requests) - self._questions
+
+    def watch(self, number: int, runs: Callable[[], bool]) -> tuple[float, float, int]:
+        """Until so many are answered, or the sender no longer `runs`: when the first was seen and when the last
+        (of `time.perf_counter`), and how many there were."""
+        first = 0.0
+        while True:
+            going = runs()
+            answered, now = self.answered(), time.perf_counter()
+            first = first or (now if answered else 0.0)
+            if answered >= number or not going:
+                return first, now, answered
+            time.sleep(POLL)

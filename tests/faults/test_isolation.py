@@ -1,0 +1,71 @@
+"""One endpoint never delays another: beside those that are down in every way, a good one gets all of its events."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from lab import LOOPBACK, ORGANIZATION, Lab, as_lines
+from rough_endpoint import Endpoint, Ledger, running
+
+EVENTS = 1_500  # for each webhook: more than a lane holds at once
+PATIENCE = 240  # seconds; it takes a few
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port that is taken, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def apply(lab: Lab, endpoint: Endpoint, refusing: int) -> None:
+    """Four webhooks, by the name of their sandbox; nobody gives up on the one that hangs."""
+    delivery = {"concurrency": 16, "timeout": "5m", "retry": {"initialDelay": "10ms", "maxDelay": "1s"}}
+    for sandbox, url in {
+        "hangs": f"https://localhost:{endpoint.port}/as/hang",
+        "fails": f"https://localhost:{endpoint.port}/as/error",
+        "refuses": f"https://localhost:{refusing}/feedback",
+        "good": f"https://localhost:{endpoint.port}/feedback",
+    }.items():
+        lab.apply(url, sandbox=sandbox, delivery=delivery)
+
+
+def lines(sandbox: str, first: int) -> bytes:
+    """Events of one webhook, each of a message of its own."""
+    return as_lines(
+        {
+            "requestId": f"request-{number}", "channel": "email",
+            "imsOrg": ORGANIZATION, "sandbox": {"name": sandbox},
+            "messageExecution": {"messageExecutionID": f"message-{number}", "messageType": "transactional"},
+            "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}},
+        }
+        for number in range(first, first + EVENTS)
+    )  # fmt: skip
+
+
+def test_a_good_endpoint_beside_bad_ones(lab: Lab, refusing: int) -> None:
+    """All of its events are accepted, also those behind everybody else's in the file, while the bad ones wait."""
+    with running(lab.directory / "endpoint") as endpoint:
+        apply(lab, endpoint, refusing)
+        names = ("hangs", "fails", "refuses", "good")
+        log = lab.directory / "events"
+        log.write_bytes(b"".join(lines(name, at * EVENTS) for at, name in enumerate(names)))
+        ledger, seen = Ledger(endpoint.ledger), Counter[tuple[str, bool]]()
+        options = ("--ca-file", str(endpoint.ca_file), "--log-level", "warning", "--grace", "1s")
+        with lab.running("relay", *LOOPBACK, *options, str(log)) as relay:
+            deadline = time.monotonic() + PATIENCE
+            while seen["/feedback", True] < EVENTS:
+                assert relay.poll() is None, (lab.directory / "relay.log").read_text()
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.1)
+                seen.update((entry.path, entry.accepted) for entry in ledger.news())
+            relay.terminate()
+            assert 4 == relay.wait(timeout=60)
+    assert {("/feedback", True), ("/as/hang", False), ("/as/error", False)} == seen.keys()
+    assert seen["/as/hang", False] <= 16, "nobody has answered the first ones yet"
