@@ -48,7 +48,7 @@ class Size:
 
 SIZES = [
     pytest.param(Size(events=10_000, kills=15, patience=300), id="short"),
-    pytest.param(Size(events=110_000, kills=110, patience=1200), id="long", marks=pytest.mark.soak),
+    pytest.param(Size(events=110_000, kills=110, patience=1800), id="long", marks=pytest.mark.soak),
 ]
 
 
