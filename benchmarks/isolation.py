@@ -33,10 +33,11 @@ BURST: Final = 0.01  # seconds: events are written in groups, as producers do
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """In milliseconds."""
+    """In milliseconds; `processor` is the relay's microseconds for each event of a healthy webhook."""
 
     median: float
     p99: float
+    processor: float
 
 
 @contextmanager
@@ -126,10 +127,10 @@ def latency(scene: Scene, rate: float, seconds: float) -> Latency:
             pipe.flush()
         entries = scene.accepted(healthy + 1, relay)
     finally:
-        relay.end()
+        usage = relay.end()
         pipe.close()
     taken = sorted((entry.time - int(entry.request_id)) / 1e6 for entry in entries if entry.request_id != "warm-up")
-    return Latency(statistics.median(taken), taken[int(len(taken) * 0.99)])
+    return Latency(statistics.median(taken), taken[int(len(taken) * 0.99)], usage.processor / healthy * 1e6)
 
 
 @contextmanager
@@ -154,8 +155,7 @@ class Measured:
     @property
     def latency(self) -> Latency:
         return Latency(
-            statistics.median(one.median for one in self.latencies),
-            statistics.median(one.p99 for one in self.latencies),
+            *(statistics.median(getattr(one, field) for one in self.latencies) for field in Latency.__slots__)
         )
 
 
@@ -180,6 +180,8 @@ def report(arguments: argparse.Namespace, without: Measured, beside: Measured) -
          f"{p50:.2f}", ""),
         (f"at {arguments.rate:g} events/s: p99, ms", f"{without.latency.p99:.1f}", f"{beside.latency.p99:.1f}",
          verdict(p99, within=p99 <= AT_MOST), f"<= {AT_MOST:.2f}"),
+        (f"at {arguments.rate:g} events/s: CPU µs/event", f"{without.latency.processor:.0f}",
+         f"{beside.latency.processor:.0f}", f"{beside.latency.processor / without.latency.processor:.2f}", ""),
     ]  # fmt: skip
     print(table(("", "alone", "beside the two", "ratio", "limit"), rows))
     if min(without.rate, beside.rate) < 2 * arguments.rate:
