@@ -103,7 +103,7 @@ class Receiver:
 
     def accepted(self) -> list[str]:
         """The webhook-id of every accepted request, in the order of arrival."""
-        return [one["headers"]["webhook-id"] for one in self.records() if one["status"] < 300]
+        return [one["headers"]["webhook-id"] for one in self.records() if one["status"] and one["status"] < 300]
 
     def end(self) -> None:
         if self.process.poll() is None:

@@ -224,8 +224,9 @@ class Lane:
     async def _settle(self, item: Waiting) -> Settlement:
         if (now := self._clock()) - item.since >= self.max_age:
             return self._end(item, State.DEAD, _no_turn(item, now), "expired")
+        closings = self.gate.closings
         turn = await attempt(self.endpoint, item, clock=self._clock, max_delay=self._max_delay, told=self._told)
-        self._learn(turn.verdict, turn.ended)
+        self._learn(turn.verdict, turn.ended, late=closings != self.gate.closings)
         match turn.verdict:
             case Delivered():
                 self._last_success = turn.ended
@@ -248,15 +249,20 @@ class Lane:
         self._counters.attempts[OUTCOMES[type(verdict)]] += 1
         self._listener.attempted(self, item, verdict, number, seconds)
 
-    def _learn(self, verdict: Verdict, now: float) -> None:
+    def _learn(self, verdict: Verdict, now: float, *, late: bool) -> None:
+        """What an attempt says of the endpoint. `late`: the gate has closed since it began."""
         before = self.gate.phase
         match verdict:
+            case Stop(reason):
+                self.gate.stopped(reason)
+            case Retry(reason, wait) if late:
+                self.gate.came_late(now, reason, wait)
+            case _ if late:
+                pass
             case Retry(reason, wait):
                 self.gate.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case Hold(reason):
                 self.gate.held(now, reason)
-            case Stop(reason):
-                self.gate.stopped(reason)
             case Delivered() | Dead() | Renew() | Confirm():
                 # Refusing one event is the endpoint at work: for the gate it is as good as taking it.
                 self.gate.succeeded(now)

@@ -91,6 +91,7 @@ class Gate:
         self.reason: str | None = None
         self.until = 0.0
         self.asked_to_wait = False
+        self.closings = 0
         self.allowance = concurrency
         self._concurrency = concurrency
         self._first_interval = first_interval
@@ -109,6 +110,14 @@ class Gate:
                 return in_flight < 1
             case Phase.WAITING | Phase.STOPPED:
                 return False
+
+    def came_late(self, now: float, reason: str, wait: float | None) -> None:
+        """The end of an attempt that began before the gate closed last (`closings` was less).
+
+        It says what was known then. Only a Retry-After counts: the endpoint asks for it now.
+        """
+        if wait is not None and self.phase in (Phase.WAITING, Phase.PROBING):
+            self._close(Happening.WAIT, now, reason, at_least=wait)
 
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
@@ -180,6 +189,7 @@ class Gate:
             # several relays do not come together.
             self.until = now + longest * (0.5 + self._jitter() / 2)
             self._intervals += 1
+            self.closings += 1
             self.reason = reason
             self.asked_to_wait = False
         if now + at_least > self.until:

@@ -1,0 +1,74 @@
+"""The spool's disk is full: reading stops, delivering goes on, it is said, and it passes by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lab import HOOKLINE, Lab, as_lines, xdm_event
+
+# A disk of its own, which only this process and its children see and which goes with them.
+ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+ON_A_SMALL_DISK = (
+    "unshare", *ROOT, "--mount", "sh", "-c",
+    'mount -t tmpfs -o size=96m tmpfs .hookline/spool && exec "$@"', "sh",
+)  # fmt: skip
+FIRST, MORE = 1_500, 4_000
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room that is left on the disk."""
+    ballast = disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(64 * 1024))
+    return ballast
+
+
+def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
+    """What is in the spool is delivered while the disk is full; what is not waits in its file. Nothing is lost."""
+    assert shutil.which("unshare") is not None
+    spool = lab.directory / ".hookline" / "spool"
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback", delivery={"rateLimit": "400/s"})
+        spool.mkdir(parents=True)
+        log = lab.write_events("events", (xdm_event(n, n) for n in range(FIRST)))
+        arguments = lab.relay_arguments(receiver, "--follow", "--log-level", "info", "events")
+        with (lab.directory / "relay.log").open("wb") as said:
+            relay = subprocess.Popen(
+                (*ON_A_SMALL_DISK, *HOOKLINE, *arguments), cwd=lab.directory, stdin=subprocess.DEVNULL, stderr=said
+            )
+        try:
+            disk = Path(f"/proc/{relay.pid}/root") / spool.relative_to("/")
+            wait_until(lambda: len(receiver.accepted()) > 50)
+            ballast = fill(disk)
+            with log.open("ab") as file:
+                file.write(as_lines(xdm_event(n, n) for n in range(FIRST, FIRST + MORE)))
+            wait_until(lambda: "reading waits for the spool" in (lab.directory / "relay.log").read_text())
+            wait_until(lambda: len(receiver.accepted()) >= FIRST)
+            assert relay.poll() is None
+            ballast.unlink()
+            wait_until(lambda: "reading goes on" in (lab.directory / "relay.log").read_text())
+            wait_until(lambda: len(receiver.accepted()) >= FIRST + MORE)
+            relay.send_signal(signal.SIGTERM)
+            assert 0 == relay.wait(timeout=60)
+        finally:
+            relay.kill()
+            relay.wait()
+        accepted = receiver.accepted()
+    sys.stderr.write((lab.directory / "relay.log").read_text()[-2000:])
+    assert (FIRST + MORE, FIRST + MORE) == (len(accepted), len(set(accepted)))
