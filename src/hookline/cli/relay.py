@@ -18,6 +18,7 @@ from hookline.cli.progress import ProgressBar
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
+from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.formats import FORMATS
@@ -202,8 +203,8 @@ def _print_fate(one: Rehearsed) -> None:
         case Delivery() as fate:
             what = "duplicate" if one.duplicate else "deliver"
             click.echo(f"{place} {what} {fate.address} {fate.channel} {fate.status} {fate.id.hex()}")
-        case Skipped(reason):
-            click.echo(f"{place} skip {reason}")
+        case Skipped(reason, name):
+            click.echo(f"{place} skip {reason}{f' {printable(name)}' if name else ''}")
         case Rejected(reason):
             click.echo(f"{place} reject {reason}")
 

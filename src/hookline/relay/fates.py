@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hookline.model import Address
+
+LONGEST_DETAIL: Final = 500
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event to one webhook: its route and payload bytes, fixed for every attempt.
 
     `id` is 16 bytes, the same in every attempt and every re-run. `order_key` is a signed 64-bit hash of address,
-    message execution and primary identity; None where the event names no message.
+    message execution and primary identity; None where the event names no message. `detail` is the provider's own
+    wording, at most LONGEST_DETAIL characters; it is kept for people, not sent.
     """
 
     id: bytes
@@ -22,12 +27,17 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     status: str
     time: str | None = None
+    detail: str | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """An event that is not for any webhook. `reason` is a stable word of `routing.SKIP_REASONS`, and is counted."""
+    """An event that is not for any webhook. `reason` is a stable word of `routing.SKIP_REASONS`, and is counted.
+
+    `name`: of a status that is not relayed, what it is called where it comes from.
+    """
 
     reason: str
+    name: str | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Event
+from hookline.relay.hints import Hints
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -37,9 +38,10 @@ class Format(Protocol):
         """
         ...
 
-    def events(self, value: object, /) -> list[Reading]:
+    def events(self, value: object, hints: Hints, /) -> list[Reading]:
         """What the line says, never an empty list. Called once, also for lines that this format does not
-        recognize when the user has named it: these are Rejected with what is missing."""
+        recognize when the user has named it: these are Rejected with what is missing. What an event does not carry
+        itself is looked for where `hints` say."""
         ...
 
 
