@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
+from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
@@ -15,17 +16,15 @@ import click
 
 from hookline.cli.options import DURATION, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
+from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.fates import Delivery, Rejected, Skipped
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.reading import AUTO
 from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
-from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary
 from hookline.settings import secret_environment
@@ -57,16 +56,7 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @state_option
 @spool_option
 @secrets_options
-@click.option(
-    "--format",
-    type=click.Choice([AUTO, *FORMATS]),
-    default=AUTO,
-    show_default=True,
-    help="The form of the lines; auto looks at each.",
-)
-@click.option("--organization", help="For events that name no organization (imsOrg).")
-@click.option("--sandbox", help="For events that name no sandbox.")
-@click.option("--campaign", help="For events that name no campaign (campaignID).")
+@reading_options
 @click.option("--from-start", is_flag=True, help="Read files from their first line, not from where the last run was.")
 @click.option("--drain", is_flag=True, help="Read nothing: settle what is pending in the spool.")
 @click.option("--dry-run", is_flag=True, help="Show each event's fate; send nothing, move nothing.")
@@ -121,6 +111,8 @@ def command(
     organization: str | None,
     sandbox: str | None,
     campaign: str | None,
+    mappings: tuple[tuple[str, tuple[str, ...]], ...],
+    timezone: tzinfo,
     from_start: bool,
     drain: bool,
     dry_run: bool,
@@ -148,7 +140,9 @@ def command(
         sources=() if drain else (files or ("-",)),
         settings=Settings(
             format=format,
-            defaults=Defaults(organization=organization, sandbox=sandbox, campaign=campaign),
+            defaults=defaults(
+                organization=organization, sandbox=sandbox, campaign=campaign, mappings=mappings, timezone=timezone
+            ),
             dedupe_window=dedupe_window,
             max_wait=max_wait,
             grace=grace,
