@@ -51,7 +51,7 @@ _BY_STATUS: Mapping[str, int] = {
     **dict.fromkeys(("4.4.1", "4.4.2", "4.4.7"), 24),
     "5.7.1": 50,
 }
-_PERMANENT, _TRANSIENT = 30, 20
+_BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
 _SPAM_BLOCK = 51
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
@@ -61,28 +61,35 @@ _REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
 
 
 def enhanced_status(*texts: str | None) -> str | None:
-    """The first enhanced status code in one of the texts; ``5.0.0`` where there is only a reply code such as 550."""
+    """The first enhanced status code in one of the texts."""
     for text in texts:
         if text and (found := _ENHANCED.search(text)):
             return found[1]
-    for text in texts:
-        if text and (found := _REPLY.search(text)):
-            return f"{found[1]}.0.0"
     return None
 
 
-def classified(status: str | None, wording: str | None, provider: int | None = None) -> int | None:
-    """The class of a failure by its enhanced status code, else by what the provider calls it (`provider`, a code),
-    else by the first digit of the status. None where no class fits."""
+def is_permanent(status: str | None, *wordings: str | None) -> bool:
+    """Whether the enhanced status code, or without one the reply code in a wording, says that it is for good."""
+    return (status or _reply(*wordings) or "")[:1] == "5"
+
+
+def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
+    """The class of a failure: by its enhanced status code where there is one, else by what the provider calls it
+    (`provider`, a code), else by the reply code in a wording. None where no class fits."""
     if status is not None:
-        if status.startswith("5.7.") and wording and any(word in wording.lower() for word in _SPAM_WORDS):
+        if status.startswith("5.7.") and any(
+            word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
+        ):
             return _SPAM_BLOCK
-        if status in _BY_STATUS:
-            return _BY_STATUS[status]
-    if provider is not None:
-        return provider
-    if status is not None and status[0] in "45":
-        return _PERMANENT if status[0] == "5" else _TRANSIENT
+        return _BY_STATUS.get(status) or _BY_DIGIT.get(status[0])
+    return provider or _BY_DIGIT.get(_reply(*wordings) or "")
+
+
+def _reply(*wordings: str | None) -> str | None:
+    """The first digit of the reply code (RFC 5321 §4.2) in a wording, such as that of ``550 unknown``."""
+    for text in wordings:
+        if text and (found := _REPLY.search(text)):
+            return found[1]
     return None
 
 

@@ -116,8 +116,8 @@ def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str 
         return failure(None, SYNC, wording=wording)
     if status != "bounce":
         return None
-    enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message, text(delivery.code))
-    code = classified(enhanced, wording, _REASONS.get(read.reason or ""))
+    enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
+    code = classified(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
     return failure(code, ASYNC if read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording)
 
 

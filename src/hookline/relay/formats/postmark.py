@@ -83,8 +83,7 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     kind = read.type or ""
     wording = read.description or read.details
     if status == "bounce":
-        enhanced = enhanced_status(read.details)
-        code = classified(enhanced, read.details, None if enhanced else _CLASSES[kind])
+        code = classified(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
         return failure(code, SYNC, _BOUNCES[kind], wording)
     return failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
 

@@ -11,7 +11,7 @@ import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
-from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure
+from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
 from hookline.relay.formats.shape import shaped
@@ -87,8 +87,8 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     if status != "bounce":
         return None
     enhanced = enhanced_status(text(read.status), read.reason)
-    permanent = read.type == "bounce" and enhanced is not None and enhanced.startswith("5")
+    permanent = read.type == "bounce" and is_permanent(enhanced, read.reason)
     provider = _EXPIRED if read.type == "expired" else _CLASSES.get(read.classification or "")
-    code = classified(enhanced, read.reason, provider)
+    code = classified(enhanced, read.reason, provider=provider)
     # A bounce that was reported later has lost the id of its message.
     return failure(code, SYNC if read.message_id else ASYNC, HARD if permanent else SOFT, read.reason)

@@ -53,7 +53,7 @@ _SUBTYPES = {
     "Undetermined": 1,
 }
 _TYPES = {"Permanent": 30, "Transient": 20, "Undetermined": 1}
-_NOTIFICATIONS = {"Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"}
+_NOTIFICATIONS = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
 _NO_EVENT = Skipped("not_an_event")
 
 
@@ -195,8 +195,8 @@ def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
 
 def _bounced(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
     status = enhanced_status(bounced.status, bounced.diagnostic)
-    provider = _SUBTYPES.get(bounce.subtype or "")
-    code = classified(status, bounced.diagnostic, provider) or _TYPES.get(bounce.type or "")
+    provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
+    code = classified(status, bounced.diagnostic, provider=provider)
     return failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
-from hookline.relay.formats.bounces import ASYNC, CLASSES, SYNC, classified, enhanced_status, failure
+from hookline.relay.formats.bounces import ASYNC, SYNC, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
 from hookline.relay.formats.shape import shaped
@@ -91,11 +91,14 @@ def _event(value: Any, hints: Hints) -> Reading:
 
 
 def _failure(read: _Event, status: str) -> MessageFailure | None:
-    """`bounce_class` is the platform's own code; one that its table does not have is as good as none."""
+    """`bounce_class` is the platform's own code; one that its table does not have is as good as none.
+
+    An error without it is SparkPost's own decision, so its status code says nothing of the recipient's server.
+    """
     if status not in ("bounce", "error"):
         return None
     wording = read.reason or read.raw_reason
     code = count(read.bounce_class)
-    if code not in CLASSES:
-        code = None if code is not None else classified(enhanced_status(wording), wording)
+    if code is None and status == "bounce":
+        code = classified(enhanced_status(wording), wording)
     return failure(code, ASYNC if read.type == "out_of_band" else SYNC, wording=wording)
