@@ -16,6 +16,7 @@ from hookline.relay.feedback import Event
 
 Path = tuple[str, ...]
 RECIPIENT: Final = "recipient"
+_LARGEST: Final = 10**18  # beyond, a number is no field's value; Python refuses to write out the largest
 
 # The field of `--map` → the field of Event, and the payload's name for it. The recipient is not a field of Event but
 # makes its identity map.
@@ -103,7 +104,7 @@ def plain_text(value: object) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < 10**40 else None
+        return str(value) if abs(value) < _LARGEST else None
     return value or None if isinstance(value, str) else None
 
 

@@ -15,6 +15,8 @@ def unix_time(seconds: str | float | None) -> str | None:
         number = float(seconds or 0)
     except ValueError:
         return str(seconds)
+    except OverflowError:
+        return None
     if not _EARLIEST < number <= _LATEST:  # also for what is not a number
         return None
     return _iso(datetime.fromtimestamp(number, UTC))

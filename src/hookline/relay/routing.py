@@ -39,8 +39,8 @@ SKIP_REASONS: Mapping[str, str] = {
 # Providers do not tell, and feedback webhooks are about transactional messages: an event that does not name its
 # type is selected as one of these. The payload says null all the same.
 _UNNAMED_MESSAGE_TYPE = "transactional"
-_RELAYED_STATUSES = frozenset[str](FeedbackStatus)
-_RELAYED_CHANNELS = frozenset[str](Channel)
+RELAYED_STATUSES = frozenset[str](FeedbackStatus)
+RELAYED_CHANNELS = frozenset[str](Channel)
 _BODIES = {1: payload_bytes, 2: payload2_bytes}
 
 
@@ -163,11 +163,11 @@ class Routes:
 def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
     if not event.status:
         return Rejected("no feedback status: the event does not say what became of the message")
-    if event.status not in _RELAYED_STATUSES:
+    if event.status not in RELAYED_STATUSES:
         return Skipped("status_not_relayed", event.status)
     if not event.channel:
         return Rejected("no channel: the event does not say whether it is of an email or an SMS")
-    if event.channel not in _RELAYED_CHANNELS:
+    if event.channel not in RELAYED_CHANNELS:
         return Skipped("channel_not_relayed")
     if event.status not in route.events:
         return Skipped("status_not_selected")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +22,8 @@ from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
 NAME = "cloudevents"
+
+STATUSES: Mapping[str, str] = {}  # those of what is inside
 
 _NO_EVENT = Skipped("not_an_event")
 

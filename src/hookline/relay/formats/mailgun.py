@@ -5,6 +5,7 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +22,12 @@ from hookline.relay.moments import unix_time
 NAME = "mailgun"
 
 _ENVELOPE = "event-data"
-_STATUSES = {"accepted": "sent", "delivered": "delivered", "failed": "bounce", "rejected": "error"}
+STATUSES: Mapping[str, str] = {
+    "accepted": "sent",
+    "delivered": "delivered",
+    "failed permanent": "bounce",
+    "rejected": "error",
+}
 _KINDS: dict[str, Kind] = {"hard": HARD, "soft": SOFT}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
 _DAY = 24 * 3600
@@ -88,11 +94,10 @@ def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         return read
-    status = _STATUSES.get(read.event)
-    if status == "bounce" and read.severity != "permanent":
-        return Skipped("status_not_relayed", f"failed {read.severity}" if read.severity else "failed")
+    told = f"{read.event} {read.severity}" if read.event == "failed" and read.severity else read.event
+    status = STATUSES.get(told)
     if status is None:
-        return Skipped("status_not_relayed", read.event)
+        return Skipped("status_not_relayed", told)
     delivery = read.delivery or _NO_DELIVERY
     wording = delivery.message or delivery.description or (read.reject.reason if read.reject else None) or read.reason
     attempt = count(delivery.attempt)

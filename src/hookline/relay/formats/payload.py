@@ -12,6 +12,7 @@ from hookline.relay.feedback import Event, MessageFailure
 from hookline.relay.formats.platform import (
     DATASET_KEYS,
     FEEDBACK,
+    STATUSES,
     IdentityMap,
     PlainIdentityMap,
     further,
@@ -25,6 +26,8 @@ from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
 NAME = "payload"
+
+__all__ = ["NAME", "STATUSES", "events", "quick", "recognizes"]
 
 
 class _Sandbox(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +15,13 @@ FEEDBACK = "message.feedback"
 # An event of a dataset has at least one of these, a payload none: so a broken line of one is not taken for the other.
 DATASET_KEYS = ("_experience", "_id", "@id", "xdm:eventType")
 _OUT_OF_BAND = "out_of_band"
+STATUSES: Mapping[str, str] = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "bounce": "bounce",
+    "error": "error",
+    _OUT_OF_BAND: "bounce",
+}
 
 
 class Identity(msgspec.Struct, frozen=True):

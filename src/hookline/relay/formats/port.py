@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -24,12 +24,14 @@ Reading = Event | Skipped | Rejected
 
 
 class Format(Protocol):
-    """A module of this package that has these three names, and stands in FORMATS.
+    """A module of this package that has these four names, and stands in FORMATS.
 
-    Neither function raises for anything that a line can hold.
+    Neither function raises for anything that a line can hold. STATUSES are the sender's words that are relayed, and
+    the platform's words for them; all others are skipped, and counted under their own.
     """
 
     NAME: str
+    STATUSES: Mapping[str, str]
 
     def recognizes(self, value: object, /) -> bool:
         """Whether the line is of this form at all, be it sound or not. Asked of every format, in turn, for ``auto``.

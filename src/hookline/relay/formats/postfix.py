@@ -7,6 +7,7 @@ same log, hold no event.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hookline.relay.fates import Rejected, Skipped
@@ -19,7 +20,7 @@ from hookline.relay.hints import Hints
 
 NAME = "postfix"
 
-_STATUSES = {"sent": "delivered", "bounced": "bounce", "expired": "bounce"}
+STATUSES: Mapping[str, str] = {"sent": "delivered", "bounced": "bounce", "expired": "bounce"}
 _AGENTS = {"smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce"}
 _DELIVERY = re.compile(
     r"(?P<queue_id>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?P<fields>.*?)\bstatus=(?P<status>[a-z-]+)\b,? ?(?P<text>.*)",
@@ -59,7 +60,7 @@ def _fault(value: object) -> Rejected:
 
 def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
     told, queue_id, recipient = found["status"], found["queue_id"], found["to"]
-    status = _STATUSES.get(told)
+    status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
     fields = _fields(found["fields"])

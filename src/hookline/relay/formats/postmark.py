@@ -5,6 +5,7 @@ https://postmarkapp.com/developer/webhooks/bounce-webhook and https://postmarkap
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +21,13 @@ from hookline.relay.hints import Hints
 NAME = "postmark"
 
 _BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
-_ERRORS = {"BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed"}
+_ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
+# By `RecordType`, and of bounces by `Type`.
+STATUSES: Mapping[str, str] = {
+    "Delivery": "delivered",
+    **dict.fromkeys(_BOUNCES, "bounce"),
+    **dict.fromkeys(_ERRORS, "error"),
+}
 # What a type says where the details hold no status; a hard bounce is a permanent failure of whatever kind.
 _CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
 
@@ -52,10 +59,10 @@ def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         return read
-    status = _status(read)
+    told = read.type or "Bounce" if read.record_type == "Bounce" else read.record_type
+    status = STATUSES.get(told) if (read.record_type in ("Bounce", "Delivery")) else None
     if status is None:
-        bounce = read.record_type == "Bounce" and read.type
-        return Skipped("status_not_relayed", read.type if bounce else read.record_type)
+        return Skipped("status_not_relayed", told)
     recipient = read.recipient or read.email
     return provided(
         value,
@@ -69,14 +76,6 @@ def _event(value: Any, hints: Hints) -> Reading:
         detail=read.details or read.description,
         execution_id=read.message_id,
     )
-
-
-def _status(read: _Event) -> str | None:
-    if read.record_type == "Delivery":
-        return "delivered"
-    if read.record_type != "Bounce":
-        return None
-    return "bounce" if read.type in _BOUNCES else "error" if read.type in _ERRORS else None
 
 
 def _failure(read: _Event, status: str) -> MessageFailure | None:

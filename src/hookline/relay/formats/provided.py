@@ -13,6 +13,7 @@ from hookline.relay.hints import RECIPIENT, Hints, carried
 
 Scalar = str | int | float | None
 
+_LARGEST = 10**18  # beyond, no number of a provider is one; Python refuses to write out the largest
 _NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 
@@ -84,8 +85,10 @@ def first(value: object) -> dict[str, Any] | None:
 
 def text(value: Scalar) -> str | None:
     """A value that providers write as text or as a number, as text; None for nothing."""
-    if value is None or value == "" or isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value or None
+    if not abs(value) < _LARGEST:
+        return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -5,6 +5,7 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from hookline.relay.moments import unix_time
 
 NAME = "sendgrid"
 
-_STATUSES = {"processed": "sent", "delivered": "delivered", "bounce": "bounce", "dropped": "error"}
+STATUSES: Mapping[str, str] = {"processed": "sent", "delivered": "delivered", "bounce": "bounce", "dropped": "error"}
 # `bounce_classification`, as far as it says what the platform has a class for; `type` of a message that got too old.
 _CLASSES = {
     "Invalid Address": 10,
@@ -62,7 +63,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         return read
-    status = _STATUSES.get(read.event)
+    status = STATUSES.get(read.event)
     if status is None:
         return Skipped("status_not_relayed", read.event)
     event_id = text(read.event_id)

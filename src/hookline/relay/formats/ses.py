@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ from hookline.relay.hints import Hints
 
 NAME = "ses"
 
-_STATUSES = {
+STATUSES: Mapping[str, str] = {
     "Send": "sent",
     "Delivery": "delivered",
     "Bounce": "bounce",
@@ -145,7 +145,7 @@ def _bare(value: object, hints: Hints) -> list[Reading]:
     kind = read.event_type or read.notification_type
     if not kind:
         return [Rejected("eventType: missing")]
-    status = _STATUSES.get(kind)
+    status = STATUSES.get(kind)
     if status is None:
         return [Skipped("status_not_relayed", kind)]
     if kind == "Bounce" and read.bounce is None:
@@ -188,7 +188,7 @@ def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), read.delivery.timestamp or read.mail.timestamp, None, read.delivery.response
     else:
         wording = read.reject.reason if read.reject else read.failure.message if read.failure else None
-        failed = failure(None, SYNC, wording=wording) if _STATUSES[kind] == "error" else None
+        failed = failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
         for recipient in read.mail.destination:
             yield mailbox(recipient), read.mail.timestamp, failed, wording
 

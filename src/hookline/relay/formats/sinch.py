@@ -5,7 +5,7 @@ https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from hookline.relay.hints import Hints
 
 NAME = "sinch"
 
-_STATUSES = {
+STATUSES: Mapping[str, str] = {
     "dispatched": "sent",
     "delivered": "delivered",
     "failed": "bounce",
@@ -125,7 +125,7 @@ def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
 
 def _event(value: Any, read: _Report, hints: Hints) -> Reading:
     told = read.status.lower()
-    status = _STATUSES.get(told)
+    status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", read.status)
     recipient = text(read.recipient)

@@ -5,6 +5,7 @@ https://developers.sparkpost.com/api/webhooks/ and https://support.sparkpost.com
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from hookline.relay.moments import unix_time
 NAME = "sparkpost"
 
 _ENVELOPE = "msys"
-_STATUSES = {
+STATUSES: Mapping[str, str] = {
     "injection": "sent",
     "delivery": "delivered",
     "bounce": "bounce",
@@ -69,7 +70,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         return read
-    status = _STATUSES.get(read.type)
+    status = STATUSES.get(read.type)
     if status is None:
         return Skipped("status_not_relayed", read.type)
     event_id = text(read.event_id)

@@ -6,6 +6,7 @@ https://www.twilio.com/docs/events/event-types/messaging/outbound-message
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,7 +21,7 @@ from hookline.relay.hints import Hints
 
 NAME = "twilio"
 
-_STATUSES = {
+STATUSES: Mapping[str, str] = {
     "sent": "sent",
     "delivered": "delivered",
     "read": "delivered",
@@ -65,7 +66,7 @@ def _event(value: Any, hints: Hints) -> Reading:
         return Rejected("MessageSid: missing")
     if not told:
         return Rejected("MessageStatus: missing")
-    status = _STATUSES.get(told)
+    status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
     channel, number = _recipient(said.get("to"))

@@ -17,6 +17,7 @@ from hookline.relay.feedback import Event, MessageFailure
 from hookline.relay.formats.platform import (
     DATASET_KEYS,
     FEEDBACK,
+    STATUSES,
     IdentityMap,
     PlainIdentityMap,
     further,
@@ -30,6 +31,8 @@ from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
 NAME = "xdm"
+
+__all__ = ["NAME", "STATUSES", "events", "quick", "recognizes"]
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
