@@ -47,7 +47,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
     ),
     ses.NAME: Description(
         "email",
-        "an event or notification of Amazon SES: bare, as Firehose writes it, or in the envelope of SNS or EventBridge",
+        "an event of Amazon SES: bare, as Firehose writes it, or in the envelope of SNS or EventBridge",
         "`mail` with `eventType` or `notificationType`; `Type` of SNS; `source` of EventBridge",
     ),
     mailgun.NAME: Description(
@@ -73,7 +73,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
     ),
     postfix.NAME: Description(
         "email",
-        "a line of a mail log, by syslog or as an entry of the journal in JSON; lines without an outcome are skipped",
+        "a line of Postfix's log, by syslog or as an entry of the journal; lines without an outcome are skipped",
         "the time, host and program of a syslog line; `MESSAGE` and `SYSLOG_IDENTIFIER`",
     ),
     cloudevents.NAME: Description(
