@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 
+_DAY = 86_400
 # Years with four digits. Nothing beyond them is a time of an event.
-_EARLIEST, _LATEST = 0, 253_402_300_799
+_LATEST = 253_402_300_799
 
 
 def unix_time(seconds: str | float | None) -> str | None:
@@ -17,9 +19,17 @@ def unix_time(seconds: str | float | None) -> str | None:
         return str(seconds)
     except OverflowError:
         return None
-    if not _EARLIEST < number <= _LATEST:  # also for what is not a number
+    if not 0 < number <= _LATEST:  # also for what is not a number
         return None
-    return _iso(datetime.fromtimestamp(number, UTC))
+    days, rest = divmod(int(number * 1000), _DAY * 1000)
+    minutes, millis = divmod(rest, 60_000)
+    # Events of a log are of few days, and writing out a date takes longer than all the rest.
+    return f"{_written(days)}T{minutes // 60:02}:{minutes % 60:02}:{millis // 1000:02}.{millis % 1000:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _written(days: int) -> str:
+    return date.fromordinal(date(1970, 1, 1).toordinal() + days).isoformat()
 
 
 def utc_milliseconds(text: str) -> str | None:
@@ -27,10 +37,7 @@ def utc_milliseconds(text: str) -> str | None:
     text that is no time."""
     try:
         moment = datetime.fromisoformat(text)
-        return _iso(moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC))
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

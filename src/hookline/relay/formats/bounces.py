@@ -76,7 +76,7 @@ def is_permanent(status: str | None, *wordings: str | None) -> bool:
 def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
     """The class of a failure: by its enhanced status code where there is one, else by what the provider calls it
     (`provider`, a code), else by the reply code in a wording. None where no class fits."""
-    if status is not None:
+    if status:
         if status.startswith("5.7.") and any(
             word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
         ):

@@ -15,7 +15,7 @@ from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, failure
 from hookline.relay.formats.port import Reading, Text
 from hookline.relay.formats.provided import provided
-from hookline.relay.formats.syslog import Said, from_journal, moment, parse
+from hookline.relay.formats.syslog import Said, from_journal, looks_like, moment, parse
 from hookline.relay.hints import Hints
 
 NAME = "postfix"
@@ -32,7 +32,7 @@ _EXPIRED = "status=expired, returned to sender"  # of the queue manager, which n
 
 def recognizes(value: object) -> bool:
     if isinstance(value, Text):
-        return parse(value.text) is not None
+        return looks_like(value.text)
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ _MODERN = re.compile(
     re.DOTALL,
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_HOUR = 3600
 _AHEAD = timedelta(days=1)  # how far a sender's clock or zone may be before ours
 
 
@@ -32,6 +34,15 @@ class Said(msgspec.Struct, frozen=True):
     host: str
     program: str
     message: str
+
+
+# The beginning of either form, for a quick look.
+_BEGINNING = re.compile(_PRIORITY + r"(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+|-) \S+ \S")
+
+
+def looks_like(line: str) -> bool:
+    """Whether the line may be one of syslog: whether it begins like one."""
+    return _BEGINNING.match(line) is not None
 
 
 def parse(line: str) -> Said | None:
@@ -61,11 +72,16 @@ def moment(time: str, *, zone: tzinfo, now: float | None) -> str | None:
     One without a year is of the last year in which it is not in the future, so a log that runs across New Year has
     both. `now` is in Unix seconds; where it is None, such a time is None.
     """
+    return _moment(time, zone, None if now is None else int(now) // _HOUR)
+
+
+@lru_cache(maxsize=1024)  # many lines are of the same second
+def _moment(time: str, zone: tzinfo, hour: int | None) -> str | None:
     try:
         if time[0].isdigit():
             written = datetime.fromisoformat(time.replace(",", "."))
             return (written if written.tzinfo else written.replace(tzinfo=zone)).isoformat()
-        return None if now is None else _with_year(time, zone, datetime.fromtimestamp(now, UTC) + _AHEAD)
+        return None if hour is None else _with_year(time, zone, datetime.fromtimestamp(hour * _HOUR, UTC) + _AHEAD)
     except (ValueError, OverflowError, IndexError):
         return None
 

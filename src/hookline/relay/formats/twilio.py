@@ -6,10 +6,10 @@ https://www.twilio.com/docs/events/event-types/messaging/outbound-message
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from hookline.model import Channel
 from hookline.relay.fates import Rejected, Skipped
@@ -48,11 +48,17 @@ def _is_form(line: str) -> bool:
 
 def events(value: object, hints: Hints) -> list[Reading]:
     if isinstance(value, Text) and _is_form(value.text):
-        try:
-            value = dict(parse_qsl(value.text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-        except ValueError:
+        if value.text.count("&") > _MOST_FIELDS:
             return [Rejected(f"more than {_MOST_FIELDS} form fields")]
+        value = dict(_fields(value.text))
     return [_event(one, hints) for one in each(value)]
+
+
+def _fields(form: str) -> Iterator[tuple[str, str]]:
+    """As urllib's parse_qsl, which takes ten times as long where nothing is encoded, as here is the rule."""
+    for part in form.split("&"):
+        name, _, written = part.partition("=")
+        yield name, unquote_plus(written) if "%" in written or "+" in written else written
 
 
 def _event(value: Any, hints: Hints) -> Reading:
@@ -116,10 +122,10 @@ def _failure(said: dict[str, str | None], status: str, told: str) -> MessageFail
 
 def _done(date: str | None) -> str | None:
     """``YYMMDDhhmm``, as the carrier gave it, taken as UTC."""
-    if date is None or len(date) != 10 or not date.isdecimal():
+    if date is None or len(date) != len("YYMMDDhhmm") or not (date.isascii() and date.isdecimal()):
         return None
+    year, month, day, hour, minute = (int(date[at : at + 2]) for at in range(0, 10, 2))
     try:
-        moment = datetime.strptime(date, "%y%m%d%H%M").replace(tzinfo=UTC)
+        return datetime(2000 + year, month, day, hour, minute, tzinfo=UTC).isoformat().replace("+00:00", "Z")
     except ValueError:
         return None
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
