@@ -253,11 +253,11 @@ def formats() -> str:
 
 def statuses() -> str:
     """The senders' words that are relayed, by what they become."""
-    rows = [("format", *(f"`{status}`" for status in FeedbackStatus))]
+    rows = [("format", *(f"`{status}`" for status in FeedbackStatus), "known, and not relayed")]
     for name, known in FORMATS.items():
         cells = [", ".join(f"`{word}`" for word, of in known.STATUSES.items() if of == one) for one in FeedbackStatus]
         if known.STATUSES:
-            rows.append((f"`{name}`", *cells))
+            rows.append((f"`{name}`", *cells, ", ".join(f"`{word}`" for word in known.OTHERS)))
     return _table(rows)
 
 

@@ -91,6 +91,7 @@ class _Counts:
         self.formats: Counter[str] = Counter()
         self.relayed: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
         self.rejected = 0
         self.refused = 0
@@ -106,7 +107,10 @@ class _Counts:
                 case Event() as event:
                     self.relayed[str(event.status)] += 1
                 case Skipped() as skipped:
-                    self.skipped[self._names.key(skipped)] += 1
+                    key = self._names.key(skipped)
+                    self.skipped[key] += 1
+                    if one.unknown:
+                        self.unknown[key.partition(":")[2]] += 1
                 case Rejected():
                     self.rejected += 1
             yield one
@@ -116,6 +120,7 @@ class _Counts:
             "formats": dict(self.formats),
             "relayed": dict(self.relayed),
             "skipped": dict(sorted(self.skipped.items())),
+            "unknown": dict(sorted(self.unknown.items())),
             "rejected": self.rejected,
             "missing": dict(self.missing),
         }
@@ -138,11 +143,16 @@ def _print_table(events: Iterable[Tried], counts: _Counts) -> None:
         )
     click.echo()
     for name, counted in (("recognized", counts.formats), ("relayed", counts.relayed), ("skipped", counts.skipped)):
-        told = ", ".join(f"{what} {n}" for what, n in sorted(counted.items()))
-        click.echo(f"{name:<10}  {told or '0'}")
+        click.echo(f"{name:<10}  {_told(counted) or '0'}")
+    if counts.unknown:
+        click.echo(f"{'unknown':<10}  {_told(counts.unknown)}: words that the sender's documentation did not have")
     click.echo(f"{'rejected':<10}  {counts.rejected}")
     for what, n in sorted(counts.missing.items()):
         click.echo(f"{'missing':<10}  {what} in {n}: {SUPPLIED_BY[what]}")
+
+
+def _told(counted: Counter[str]) -> str:
+    return ", ".join(f"{what} {n}" for what, n in sorted(counted.items()))
 
 
 def _row(one: Tried) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import msgspec
 
 from hookline.relay.fates import Line, Rejected, Skipped
 from hookline.relay.feedback import Event, primary_identity
+from hookline.relay.formats import FORMATS
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.reading import recognized
 from hookline.relay.routing import RELAYED_CHANNELS, RELAYED_STATUSES, Defaults
@@ -19,6 +20,9 @@ SUPPLIED_BY: Mapping[str, str] = {
     "sandbox": "--sandbox, or --map sandbox=PATH",
     "campaign": "--campaign, or --map campaign=PATH; only webhooks with `campaigns: all` take the event without",
 }
+
+
+_KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMATS.items()}
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,9 +37,12 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
 
     @property
-    def relayed(self) -> bool:
-        """Whether there may be a webhook for it, once nothing is missing."""
-        return isinstance(self.reading, Event)
+    def unknown(self) -> str | None:
+        """The status, where it is a word that not even the sender's documentation knows: a novelty."""
+        skipped = self.reading
+        if not isinstance(skipped, Skipped) or skipped.reason != "status_not_relayed" or self.format is None:
+            return None
+        return skipped.name if skipped.name and skipped.name.lower() not in _KNOWN[self.format] else None
 
     @property
     def refused(self) -> bool:
@@ -92,7 +99,7 @@ def as_json(one: Tried) -> dict[str, Any]:
         case Rejected(reason):
             return {**told, "rejected": reason}
         case Skipped(reason, name):
-            return {**told, "skipped": reason, "name": name}
+            return {**told, "skipped": reason, "name": name, "unknown": one.unknown is not None}
         case Event() as event:
             return {
                 **told,

@@ -33,8 +33,9 @@ def test_every_format_is_listed_and_described(capsys: Output) -> None:
 
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_statuses_of_a_format_are_the_platforms(name: str) -> None:
-    """A sender's word stands for one of the four statuses that are relayed, and for nothing else."""
+    """A sender's word stands for one of the four statuses that are relayed, or for none of them."""
     assert {"sent", "delivered", "bounce", "error"} >= set(FORMATS[name].STATUSES.values())
+    assert set() == set(FORMATS[name].STATUSES) & set(FORMATS[name].OTHERS)
 
 
 def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
@@ -50,14 +51,31 @@ def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
         "missing": ["campaign"],
     }
     assert expected.items() <= first.items()
-    assert {"line": 1, "format": "sendgrid", "skipped": "status_not_relayed", "name": "deferred"} in told["events"]
+    assert {
+        "line": 1,
+        "format": "sendgrid",
+        "skipped": "status_not_relayed",
+        "name": "deferred",
+        "unknown": False,
+    } in told["events"]
     assert {
         "formats": {"sendgrid": 6},
         "relayed": {"sent": 2, "delivered": 1},
         "skipped": {f"status_not_relayed:{name}": 1 for name in ("click", "deferred", "open")},
+        "unknown": {},
         "rejected": 0,
         "missing": {"campaign": 3},
     } == told["summary"]
+
+
+def test_novelties_are_told_from_what_is_known_and_not_relayed(capsys: Output) -> None:
+    """A word that the sender documents is only skipped; one that nobody has heard of is shown as unknown."""
+    log = str(CASES / "sendgrid" / "unknown-event-is-counted-by-name" / "input.ndjson")
+    _, told = trial(capsys, *PLACED, log)
+    assert {"machine_opened": 2} == told["summary"]["unknown"]
+    assert [True, True, False, False] == [event["unknown"] for event in told["events"]]
+    main(["formats", "test", *PLACED, log])
+    assert "unknown     machine_opened 2: words" in capsys.readouterr().out
 
 
 def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> None:

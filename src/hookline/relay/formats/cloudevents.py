@@ -24,6 +24,7 @@ from hookline.relay.hints import Hints
 NAME = "cloudevents"
 
 STATUSES: Mapping[str, str] = {}  # those of what is inside
+OTHERS = tuple(word for known in PLAIN.values() for word in known.OTHERS)
 
 _NO_EVENT = Skipped("not_an_event")
 

@@ -53,7 +53,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
     mailgun.NAME: Description(
         "email",
         "a webhook of Mailgun, or the event inside of it",
-        "`event-data`, or `event` and `id` with `recipient` or `message`",
+        "`event-data`, or `event`, `id` and `timestamp` with `recipient` or `message`",
     ),
     postmark.NAME: Description("email", "a bounce or delivery webhook of Postmark", "`RecordType`"),
     sparkpost.NAME: Description(

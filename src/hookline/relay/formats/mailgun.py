@@ -28,6 +28,7 @@ STATUSES: Mapping[str, str] = {
     "failed permanent": "bounce",
     "rejected": "error",
 }
+OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribed", "complained", "stored")
 _KINDS: dict[str, Kind] = {"hard": HARD, "soft": SOFT}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
 _DAY = 24 * 3600
@@ -81,7 +82,10 @@ def recognizes(value: object) -> bool:
     event = first(value)
     if event is None or "email" in event or "specversion" in event:
         return False
-    return _ENVELOPE in event or ("event" in event and ("recipient" in event or "message" in event) and "id" in event)
+    if _ENVELOPE in event:
+        return True
+    named = "event" in event and "id" in event and "timestamp" in event
+    return named and ("recipient" in event or isinstance(event.get("message"), dict))
 
 
 def events(value: object, hints: Hints) -> list[Reading]:

@@ -12,6 +12,7 @@ from hookline.relay.feedback import Event, MessageFailure
 from hookline.relay.formats.platform import (
     DATASET_KEYS,
     FEEDBACK,
+    OTHERS,
     STATUSES,
     IdentityMap,
     PlainIdentityMap,
@@ -27,7 +28,7 @@ from hookline.relay.hints import Hints, plain_text
 
 NAME = "payload"
 
-__all__ = ["NAME", "STATUSES", "events", "quick", "recognizes"]
+__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 
 
 class _Sandbox(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ STATUSES: Mapping[str, str] = {
     "error": "error",
     _OUT_OF_BAND: "bounce",
 }
+OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", "unknown")
 
 
 class Identity(msgspec.Struct, frozen=True):

@@ -24,14 +24,16 @@ Reading = Event | Skipped | Rejected
 
 
 class Format(Protocol):
-    """A module of this package that has these four names, and stands in FORMATS.
+    """A module of this package that has these five names, and stands in FORMATS.
 
     Neither function raises for anything that a line can hold. STATUSES are the sender's words that are relayed, and
-    the platform's words for them; all others are skipped, and counted under their own.
+    the platform's words for them; all others are skipped, and counted under their own name. OTHERS are those of them
+    that the sender documents: any further one is a novelty.
     """
 
     NAME: str
     STATUSES: Mapping[str, str]
+    OTHERS: tuple[str, ...]
 
     def recognizes(self, value: object, /) -> bool:
         """Whether the line is of this form at all, be it sound or not. Asked of every format, in turn, for ``auto``.

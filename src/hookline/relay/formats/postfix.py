@@ -21,6 +21,7 @@ from hookline.relay.hints import Hints
 NAME = "postfix"
 
 STATUSES: Mapping[str, str] = {"sent": "delivered", "bounced": "bounce", "expired": "bounce"}
+OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable")
 _AGENTS = {"smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce"}
 _DELIVERY = re.compile(
     r"(?P<queue_id>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?P<fields>.*?)\bstatus=(?P<status>[a-z-]+)\b,? ?(?P<text>.*)",

@@ -28,6 +28,25 @@ STATUSES: Mapping[str, str] = {
     **dict.fromkeys(_BOUNCES, "bounce"),
     **dict.fromkeys(_ERRORS, "error"),
 }
+OTHERS: tuple[str, ...] = (
+    "Open",
+    "Click",
+    "SpamComplaint",
+    "SubscriptionChange",
+    "Inbound",
+    "AddressChange",
+    "AutoResponder",
+    "ChallengeVerification",
+    "DMARCPolicy",
+    "InboundError",
+    "OpenRelayTest",
+    "SpamNotification",
+    "Subscribe",
+    "Unconfirmed",
+    "Unknown",
+    "Unsubscribe",
+    "VirusNotification",
+)
 # What a type says where the details hold no status; a hard bounce is a permanent failure of whatever kind.
 _CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
 

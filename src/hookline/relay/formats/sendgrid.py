@@ -30,6 +30,16 @@ _CLASSES = {
     "Frequency or Volume Too High": 50,
     "Unclassified": 1,
 }
+OTHERS: tuple[str, ...] = (
+    "deferred",
+    "open",
+    "click",
+    "spamreport",
+    "unsubscribe",
+    "group_unsubscribe",
+    "group_resubscribe",
+    "account_status_change",
+)
 _EXPIRED = 24
 _DROPPED = {"Invalid": 10, "Spam Content": 52}
 

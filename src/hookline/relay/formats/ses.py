@@ -41,6 +41,7 @@ STATUSES: Mapping[str, str] = {
     "Reject": "error",
     "Rendering Failure": "error",
 }
+OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
 _KINDS: dict[str, Kind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED}
 # `bounceSubType`, as far as it says more than its type; then the types themselves.
 _SUBTYPES = {

@@ -32,6 +32,7 @@ STATUSES: Mapping[str, str] = {
     "cancelled": "error",
     "canceled": "error",
 }
+OTHERS: tuple[str, ...] = ("queued", "unknown")
 # The REST API's own codes: their names, and what is said of trying again.
 _CODES: dict[str, tuple[str, Kind | None]] = {
     "402": ("Message unroutable", HARD),

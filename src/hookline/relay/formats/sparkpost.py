@@ -31,6 +31,24 @@ STATUSES: Mapping[str, str] = {
     "generation_failure": "error",
     "generation_rejection": "error",
 }
+OTHERS: tuple[str, ...] = (
+    "delay",
+    "spam_complaint",
+    "open",
+    "initial_open",
+    "click",
+    "amp_open",
+    "amp_initial_open",
+    "amp_click",
+    "link_unsubscribe",
+    "list_unsubscribe",
+    "relay_injection",
+    "relay_rejection",
+    "relay_delivery",
+    "relay_tempfail",
+    "relay_permfail",
+    "sms_status",
+)
 _NO_EVENT = Skipped("not_an_event")
 
 

@@ -29,6 +29,7 @@ STATUSES: Mapping[str, str] = {
     "failed": "error",
     "canceled": "error",
 }
+OTHERS: tuple[str, ...] = ("accepted", "scheduled", "queued", "sending", "receiving", "received")
 # Errors of which Twilio's documentation says that the number cannot be reached at all: unknown, or a landline.
 _PERMANENT = {"30005", "30006"}
 _IDS = ("MessageSid", "messageSid", "SmsSid")

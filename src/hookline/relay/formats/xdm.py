@@ -17,6 +17,7 @@ from hookline.relay.feedback import Event, MessageFailure
 from hookline.relay.formats.platform import (
     DATASET_KEYS,
     FEEDBACK,
+    OTHERS,
     STATUSES,
     IdentityMap,
     PlainIdentityMap,
@@ -32,7 +33,7 @@ from hookline.relay.hints import Hints, plain_text
 
 NAME = "xdm"
 
-__all__ = ["NAME", "STATUSES", "events", "quick", "recognizes"]
+__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
