@@ -80,6 +80,8 @@ def _lines(file: str) -> Iterator[Any]:
             batch = source.read()
             end = batch.end
             yield from batch.lines
+        if source.unfinished:
+            click.echo("The last line has no line end, so it is not read: it may not be whole.", err=True)
     finally:
         source.close()
 

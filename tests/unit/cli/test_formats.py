@@ -131,3 +131,14 @@ def test_hostile_text_does_not_reach_the_terminal(capsys: Output, tmp_path: Path
     log.write_text("\n".join(json.dumps(one | {"event": one["event"]}) for one in told) + "\n")
     main(["formats", "test", str(log)])
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_line_that_is_not_whole_is_left_as_the_relay_leaves_it(capsys: Output, tmp_path: Path) -> None:
+    """A last line without a line end is not read, and that is said."""
+    log = tmp_path / "mail.log"
+    sent = "to=<a@example.com>, relay=m, dsn=2.0.0, status=sent (250 OK)"
+    log.write_text("".join(f"2026-10-10T01:23:4{n}Z mx1 postfix/smtp[1]: A{n}: {sent}\n" for n in range(2))[:-1])
+    assert 0 == main(["formats", "test", *PLACED, str(log)])
+    shown = capsys.readouterr()
+    assert "recognized  postfix 1\n" in shown.out
+    assert "has no line end" in shown.err
