@@ -18,11 +18,15 @@ import click
 
 from hookline.cli.main import COMMANDS, program
 from hookline.config.codes import TITLES
-from hookline.model import RetryPolicy
+from hookline.model import FeedbackStatus, RetryPolicy
 from hookline.relay.delivery.gate import TABLE, Happening
 from hookline.relay.delivery.judging import judge
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.retry import next_delay
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.bounces import CLASSES
+from hookline.relay.formats.described import DESCRIPTIONS
+from hookline.relay.hints import CARRIED, FIELDS, parse_mapping
 from hookline.relay.routing import SKIP_REASONS
 from hookline.schemas import load_schema
 
@@ -237,6 +241,42 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
+# -- formats.md
+
+
+def formats() -> str:
+    """Every format: its channels, what a line is, and by what it is recognized."""
+    rows = [("format", "channels", "a line is", "recognized by")]
+    rows += [(f"`{name}`", known.channels, known.lines, known.mark) for name, known in DESCRIPTIONS.items()]
+    return _table(rows)
+
+
+def statuses() -> str:
+    """The senders' words that are relayed, by what they become."""
+    rows = [("format", *(f"`{status}`" for status in FeedbackStatus), "known, and not relayed")]
+    for name, known in FORMATS.items():
+        cells = [", ".join(f"`{word}`" for word, of in known.STATUSES.items() if of == one) for one in FeedbackStatus]
+        if known.STATUSES:
+            rows.append((f"`{name}`", *cells, ", ".join(f"`{word}`" for word in known.OTHERS)))
+    return _table(rows)
+
+
+def classes() -> str:
+    """The platform's classes of failed email."""
+    rows = [("code", "reason", "type, where the provider does not tell")]
+    return _table([*rows, *((f"`{code}`", name, kind) for code, (name, kind) in CLASSES.items())])
+
+
+def mapped() -> str:
+    """The fields that `--map` takes, and the names under which events carry them."""
+    rows = [("field of `--map`", "carried as")]
+    for name in FIELDS:
+        field, _ = parse_mapping(f"{name}=x")
+        carried = next((each for each, of in CARRIED.items() if of == field), None)
+        rows.append((f"`{name}`", f"`{carried}`" if carried else "the event's own field"))
+    return _table(rows)
+
+
 # -- writing
 
 
@@ -248,6 +288,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "judging": judging,
     "gate": gate,
     "schedule": schedule,
+    "formats": formats,
+    "statuses": statuses,
+    "classes": classes,
+    "mapped": mapped,
 }
 
 

@@ -54,12 +54,24 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 
 # Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.
-PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
-        "relay.feedback", "relay.fates", "relay.history", "relay.identity", "relay.intake", "relay.summary",
-        "relay.formats.", "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
-        "relay.delivery.retry", "relay.delivery.outcome", "relay.delivery.answer", "relay.delivery.answer_head",
-        "relay.delivery.target", "relay.sources.identity", "relay.sources.checkpoints", "relay.sources.locating",
-        "relay.sources.lines", "relay.sources.naming", "relay.sources.packing", "receiver.misbehaviour")  # fmt: skip
+PURE = (
+    *(
+        "diagnostics",
+        "errors",
+        "quantities",
+        "model",
+        "canonical",
+        "plan.",
+        "state.snapshot",
+        "receiver.misbehaviour",
+    ),
+    *("relay.feedback", "relay.fates", "relay.formats.", "relay.hints", "relay.history", "relay.identity"),
+    *("relay.intake", "relay.moments", "relay.naming", "relay.network", "relay.payload2", "relay.routing"),
+    *("relay.summary", "relay.trial", "relay.delivery.answer", "relay.delivery.answer_head", "relay.delivery.gate"),
+    *("relay.delivery.judging", "relay.delivery.outcome", "relay.delivery.pace", "relay.delivery.retry"),
+    *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
+    *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing"),
+)
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 

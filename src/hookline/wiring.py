@@ -26,6 +26,7 @@ from hookline.relay.delivery.transport import open_httpx
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
 from hookline.relay.intaking import Intaking
+from hookline.relay.naming import Names
 from hookline.relay.network import NetworkRules
 from hookline.relay.notify import notify
 from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
@@ -113,6 +114,7 @@ def _relay(
         thread,
         partial(_make_endpoint, options),
         counters=Counters(),
+        names=Names(thread.spool.tally()),
         defaults=settings.defaults,
         format=settings.format,
         clock=clock.now,

@@ -29,6 +29,7 @@ COMMANDS = {
     "drift": ("hookline.cli.drift", "Tell whether the state is still what was applied."),
     "export": ("hookline.cli.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
+    "formats": ("hookline.cli.formats", "List the formats of event logs, or try them on a file."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
+from datetime import tzinfo
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
@@ -15,16 +16,15 @@ import click
 
 from hookline.cli.options import DURATION, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
+from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
+from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.fates import Delivery, Rejected, Skipped
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.reading import AUTO
 from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
-from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary
 from hookline.settings import secret_environment
@@ -56,16 +56,7 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @state_option
 @spool_option
 @secrets_options
-@click.option(
-    "--format",
-    type=click.Choice([AUTO, *FORMATS]),
-    default=AUTO,
-    show_default=True,
-    help="The form of the lines; auto looks at each.",
-)
-@click.option("--organization", help="For events that name no organization (imsOrg).")
-@click.option("--sandbox", help="For events that name no sandbox.")
-@click.option("--campaign", help="For events that name no campaign (campaignID).")
+@reading_options
 @click.option("--follow", is_flag=True, help="Go on as files grow, rotate and appear, until stopped.")
 @click.option("--from-start", is_flag=True, help="Read files from their first line, not from where the last run was.")
 @click.option("--drain", is_flag=True, help="Read nothing: settle what is pending in the spool.")
@@ -142,6 +133,8 @@ def command(
     organization: str | None,
     sandbox: str | None,
     campaign: str | None,
+    mappings: tuple[tuple[str, tuple[str, ...]], ...],
+    timezone: tzinfo,
     follow: bool,
     from_start: bool,
     drain: bool,
@@ -183,7 +176,9 @@ def command(
         sources=() if drain else (files or ("-",)),
         settings=Settings(
             format=format,
-            defaults=Defaults(organization=organization, sandbox=sandbox, campaign=campaign),
+            defaults=defaults(
+                organization=organization, sandbox=sandbox, campaign=campaign, mappings=mappings, timezone=timezone
+            ),
             dedupe_window=dedupe_window,
             retain=retain,
             records_max=records_max,
@@ -242,8 +237,8 @@ def _print_fate(one: Rehearsed) -> None:
         case Delivery() as fate:
             what = "duplicate" if one.duplicate else "deliver"
             click.echo(f"{place} {what} {fate.address} {fate.channel} {fate.status} {fate.id.hex()}")
-        case Skipped(reason):
-            click.echo(f"{place} skip {reason}")
+        case Skipped(reason, name):
+            click.echo(f"{place} skip {reason}{f' {printable(name)}' if name else ''}")
         case Rejected(reason):
             click.echo(f"{place} reject {reason}")
 

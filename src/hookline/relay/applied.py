@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from random import Random
 
+import msgspec
+
 from hookline.errors import HooklineError
 from hookline.model import Address, Webhook
 from hookline.observe.log import Log
@@ -14,6 +16,7 @@ from hookline.relay.delivery.port import Endpoint
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
 from hookline.relay.lanes import Lane
+from hookline.relay.naming import Names
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.spool.port import Standing
 from hookline.relay.spoolthread import SpoolThread
@@ -32,13 +35,14 @@ class Applied:
         make_endpoint: Callable[[Webhook], Endpoint],
         *,
         counters: Counters,
+        names: Names,
         defaults: Defaults,
         format: str,
         clock: Callable[[], float],
         random: Random,
         log: Log,
     ) -> None:
-        self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format)
+        self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format, names=names)
         self._store = store
         self._dispatcher = dispatcher
         self._thread = thread
@@ -69,7 +73,7 @@ class Applied:
         """Read the state and make the lanes what it says. Raises StateUnusable."""
         snapshot = await asyncio.to_thread(self._store.read)
         self._version = (snapshot.lineage, snapshot.serial)
-        self.reading = Reading(routes=Routes.of(snapshot), defaults=self.reading.defaults, format=self.reading.format)
+        self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
         await self._configure(snapshot)
         self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
 

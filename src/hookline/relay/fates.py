@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from hookline.model import Address
+
+LONGEST_DETAIL: Final = 500
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,7 +16,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is 16 bytes, the same in every attempt and every re-run. `order_key` is a signed 64-bit hash of address,
     message execution and primary identity; None where the event names no message. `detail` is the provider's own
-    wording, for `trace`: at most some hundred characters.
+    wording, at most LONGEST_DETAIL characters; it is kept for people, not sent.
     """
 
     id: bytes
@@ -27,9 +31,13 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """An event that is not for any webhook. `reason` is a stable word of `routing.SKIP_REASONS`, and is counted."""
+    """An event that is not for any webhook. `reason` is a stable word of `routing.SKIP_REASONS`, and is counted.
+
+    `name`: of a status that is not relayed, what it is called where it comes from.
+    """
 
     reason: str
+    name: str | None = None
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -18,12 +18,30 @@ class MessageFailure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class Further(msgspec.Struct, frozen=True, kw_only=True):
+    """What only structure 2 of the payload has a place for. None: the source does not say.
+
+    `message_parts` is a number as text, `delivered_at` ISO 8601 as the source wrote it, of a delivered message.
+    """
+
+    message_id: str | None = None
+    profile_id: str | None = None
+    profile_address: str | None = None
+    profile_number: str | None = None
+    response_code: int | str | None = None
+    response_millis: int | None = None
+    encoding: str | None = None
+    message_parts: str | None = None
+    delivered_at: str | None = None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What a source says of one message to one recipient. None: the source does not say.
 
     `identity` is the source's own event id, prefixed by its format (``xdm:d9b1…``); it makes the delivery id.
     `status` and `channel` are in the platform's words (``bounce``, ``email``), also where those are not relayed
     (``delay``, ``push``). `identity_map` is passed through as it is. `time` is ISO 8601 as the source wrote it.
+    `detail` is the provider's own wording, for people; it is not sent.
     """
 
     identity: str | None = None
@@ -38,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     message_type: str | None = None
     campaign_id: str | None = None
     campaign_version_id: str | None = None
+    campaign_type: str | None = None
     journey_version_id: str | None = None
     offers: Any = None
     exclusion: Any = None
@@ -45,6 +64,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int | None = None
     identity_map: dict[str, Any] | None = None
     time: str | None = None
+    further: Further | None = None
+    detail: str | None = None
 
 
 def primary_identity(event: Event) -> str | None:
@@ -63,11 +84,11 @@ def primary_identity(event: Event) -> str | None:
     return first
 
 
-# The fields of the payload, in the order in which they are sent. `schemas/payload.v1.schema.json` is their
+# The fields of structure 1, in the order in which they are sent. `schemas/payload.v1.schema.json` is their
 # contract; a field is never left out, since receivers written against the platform look for each of them.
 
 
-class _Sandbox(msgspec.Struct, frozen=True):
+class Sandbox(msgspec.Struct, frozen=True):
     id: str | None
     name: str
 
@@ -79,12 +100,12 @@ class _Execution(msgspec.Struct, frozen=True):
     campaign_version_id: str | None = msgspec.field(name="campaignVersionID")
 
 
-class _Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True):
     value: str | None
 
 
 class _DeliveryFeedback(msgspec.Struct, frozen=True):
-    status: _Status = msgspec.field(name="feedbackStatus")
+    status: Status = msgspec.field(name="feedbackStatus")
     offers: Any
     exclusion: Any = msgspec.field(name="messageExclusion")
     failure: MessageFailure | None = msgspec.field(name="messageFailure")
@@ -94,7 +115,7 @@ class _DeliveryFeedback(msgspec.Struct, frozen=True):
 class _Payload(msgspec.Struct, frozen=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
-    sandbox: _Sandbox
+    sandbox: Sandbox
     channel: str | None
     event_type: str = msgspec.field(name="eventType")
     execution: _Execution = msgspec.field(name="messageExecution")
@@ -113,7 +134,7 @@ def payload_bytes(
     campaign_id: str | None,
     request_id: str | None,
 ) -> bytes:
-    """The body of the request: compact UTF-8, every field in its documented place, absent ones ``null``.
+    """The body of the request in structure 1: compact UTF-8, every field in its place, absent ones ``null``.
 
     What routing has settled (where it goes, which campaign, which request) comes as arguments; everything else
     is the event's own.
@@ -122,11 +143,11 @@ def payload_bytes(
         _Payload(
             request_id,
             address.organization,
-            _Sandbox(sandbox_id, address.sandbox),
+            Sandbox(sandbox_id, address.sandbox),
             event.channel,
             event.event_type,
             _Execution(event.execution_id, event.message_type, campaign_id, event.campaign_version_id),
-            _DeliveryFeedback(_Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count),
+            _DeliveryFeedback(Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count),
             event.identity_map,
         )
     )

@@ -6,7 +6,6 @@ All are BLAKE2b (RFC 7693), each with a personalization of its own, over texts t
 from __future__ import annotations
 
 from hashlib import blake2b
-from uuid import UUID
 
 PREFIX_BYTES = 4
 
@@ -39,10 +38,11 @@ def derived_request_id(seed: bytes, content: bytes) -> str:
 
     A UUID of version 8 (RFC 9562 §5.8: the meaning of its bits is ours), since receivers may expect one.
     """
-    bits = int.from_bytes(blake2b(seed + content, digest_size=16, person=b"request").digest(), "big")
-    bits = bits & ~(0xF << 76) | 8 << 76
-    bits = bits & ~(0x3 << 62) | 2 << 62
-    return str(UUID(int=bits))
+    digest = bytearray(blake2b(seed + content, digest_size=16, person=b"request").digest())
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    written = digest.hex()
+    return f"{written[:8]}-{written[8:12]}-{written[12:16]}-{written[16:20]}-{written[20:]}"
 
 
 def order_key(seed: bytes, execution_id: str, recipient: str) -> int:

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from hookline.relay.fates import Delivery, Fate, Line, Rejected, Skipped
 from hookline.relay.formats.reading import read_line
+from hookline.relay.naming import Names
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.sources.port import NOWHERE, Batch, Position
 from hookline.relay.spool.port import Intake, Refused, Rereading, Taken
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """How lines are read and routed at the moment. Replaced as a whole when the state changes."""
+    """How lines are read and routed at the moment. Replaced as a whole when the state changes.
+
+    `names` remembers for as long as it lives which statuses have a counter of their own: hand it on.
+    """
 
     routes: Routes
     defaults: Defaults
     format: str = "auto"
+    names: Names = msgspec.field(default_factory=Names)
 
 
 def fates_of(line: Line, reading: Reading) -> list[Fate]:
     """What becomes of each event of a line, in order; of a line without any, one fate."""
-    found = read_line(line, reading.format)
+    found = read_line(line, reading.format, reading.defaults.hints)
     route, defaults = reading.routes.route, reading.defaults
     return [one if isinstance(one, Skipped | Rejected) else route(one, defaults) for one in found]
 
 
 def take(batch: Batch, reading: Reading) -> Intake:
     """Read and route every line of a batch."""
-    fates = [(line, part, fate) for line in batch.lines for part, fate in enumerate(fates_of(line, reading))]
+    fates = [kept for line in batch.lines for kept in _kept(line, fates_of(line, reading))]
     position = None if batch.position is NOWHERE else batch.position
-    return _intake(fates, batch.source, position=position, read=len(fates), again=())
+    return _intake(fates, batch.source, reading.names, position=position, read=len(fates), again=())
 
 
 def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> Intake:
@@ -43,12 +48,30 @@ def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> Int
         found = fates_of(one.line, reading)
         fate = found[one.part] if one.part < len(found) else Rejected("the line holds fewer events than before")
         fates.append((one.line, one.part, fate))
-    return _intake(fates, source, position=None, read=0, again=[one.n for one in lines])
+    return _intake(fates, source, reading.names, position=None, read=0, again=[one.n for one in lines])
+
+
+def _kept(line: Line, fates: Sequence[Fate]) -> Iterator[tuple[Line, int, Fate]]:
+    """Each fate with what a dead letter keeps of the line, and the part of that which it is about.
+
+    Of a list that holds one event each, a rejected event keeps its own item only: a batch of a thousand events
+    without an organization must not be kept a thousand times.
+    """
+    items: object = None
+    if len(fates) > 1 and any(isinstance(fate, Rejected) for fate in fates):
+        items = msgspec.json.decode(line.data) if line.data.lstrip().startswith(b"[") else None
+    for part, fate in enumerate(fates):
+        if isinstance(fate, Rejected) and isinstance(items, list) and len(items) == len(fates):
+            item = msgspec.json.encode(items[part])
+            yield Line(line.number, item, len(item)), 0, fate
+        else:
+            yield line, part, fate
 
 
 def _intake(
     fates: Iterable[tuple[Line, int, Fate]],
     source: str,
+    names: Names,
     *,
     position: Position | None,
     read: int,
@@ -61,8 +84,8 @@ def _intake(
         match fate:
             case Delivery():
                 deliveries.append(Taken(line.number, fate))
-            case Skipped(reason):
-                skipped[reason] += 1
+            case Skipped():
+                skipped[names.key(fate)] += 1
             case Rejected(reason):
                 rejected.append(Refused(line, part, reason))
     return Intake(

@@ -9,6 +9,7 @@ import msgspec
 
 from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
 from hookline.relay.intake import Reading, fates_of
+from hookline.relay.naming import Names
 from hookline.relay.sources.port import LineSource
 
 
@@ -42,14 +43,15 @@ def rehearse(
 def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:
     """Hand each event on, and count them as a spool would: what would be sent is ``pending``."""
     tally: Counter[str] = Counter(pending=0)
+    names = Names()
     for one in rehearsed:
         tell(one)
         tally["read"] += 1
         match one.fate:
             case Delivery():
                 tally["duplicates" if one.duplicate else "pending"] += 1
-            case Skipped(reason):
-                tally[f"skipped:{reason}"] += 1
+            case Skipped() as skipped:
+                tally[f"skipped:{names.key(skipped)}"] += 1
             case Rejected():
                 tally["rejected"] += 1
     return dict(tally)

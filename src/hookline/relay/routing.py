@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from hookline.errors import WrongUse
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
-from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
+from hookline.relay.fates import LONGEST_DETAIL, Delivery, Fate, Rejected, Skipped
 from hookline.relay.feedback import Event, payload_bytes, primary_identity
+from hookline.relay.hints import NO_HINTS, Hints
 from hookline.relay.identity import delivery_id, derived_request_id, framed, order_key
+from hookline.relay.payload2 import payload2_bytes
 from hookline.state.snapshot import Snapshot
 
-# Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them; and a fixed number of
-# them, since a provider's own words (statuses, channels) would make the number of counters its business.
+# Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them. Where a status is not
+# relayed, its own name follows (`status_not_relayed:open`), so that a provider's novelty is seen; naming.Names bounds
+# how many there are.
 SKIP_REASONS: Mapping[str, str] = {
     "no_webhook": "no webhook is applied for the event's organization and sandbox",
     "sandbox_mismatch": "the event's sandbox name and id belong to different sandboxes, by what is applied",
-    "status_not_relayed": "a feedback status other than sent, delivered, bounce and error, such as delay or exclude",
+    "status_not_relayed": "not of sent, delivered, bounce and error, such as delay or open; its name follows",
     "channel_not_relayed": "a channel other than email and sms, such as push",
     "status_not_selected": "the webhook's events do not include the event's feedback status",
     "channel_not_selected": "the webhook's channels do not include the event's",
@@ -34,13 +39,15 @@ SKIP_REASONS: Mapping[str, str] = {
 # Providers do not tell, and feedback webhooks are about transactional messages: an event that does not name its
 # type is selected as one of these. The payload says null all the same.
 _UNNAMED_MESSAGE_TYPE = "transactional"
-_RELAYED_STATUSES = frozenset[str](FeedbackStatus)
-_RELAYED_CHANNELS = frozenset[str](Channel)
+RELAYED_STATUSES = frozenset[str](FeedbackStatus)
+RELAYED_CHANNELS = frozenset[str](Channel)
+_BODIES = {1: payload_bytes, 2: payload2_bytes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What events do not say of themselves, from the command line. The event's own values win.
+    """What events do not say of themselves, from the command line. The event's own values win; then come the paths
+    of `hints` (``--map``), which are already in the event when it is routed.
 
     Raises WrongUse for text that has no UTF-8 form (a stray byte in an argument): no payload could hold it.
     """
@@ -48,6 +55,7 @@ class Defaults:
     organization: str | None = None
     sandbox: str | None = None
     campaign: str | None = None
+    hints: Hints = NO_HINTS
 
     def __post_init__(self) -> None:
         for name in ("organization", "sandbox", "campaign"):
@@ -67,6 +75,7 @@ class _Route:
     message_types: frozenset[str]
     events: frozenset[str]
     campaigns: frozenset[str] | None
+    structure: int
     seed: bytes
 
     @classmethod
@@ -78,6 +87,7 @@ class _Route:
             message_types=webhook.message_types,
             events=frozenset(webhook.events),
             campaigns=webhook.campaigns,
+            structure=webhook.payload,
             seed=framed(webhook.address.organization) + framed(webhook.address.sandbox),
         )
 
@@ -118,7 +128,7 @@ class Routes:
             if campaign is None:
                 return Rejected(
                     f"no campaign: the event has no campaignID, and {found.address} is enabled for certain "
-                    "campaigns only; --campaign supplies it"
+                    "campaigns only; --campaign or --map campaign=PATH supplies it"
                 )
             if campaign not in found.campaigns:
                 return Skipped("campaign_not_enabled")
@@ -127,7 +137,9 @@ class Routes:
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
         organization = event.organization or defaults.organization
         if not organization:
-            return Rejected("no organization: the event has no imsOrg; --organization supplies it")
+            return Rejected(
+                "no organization: the event has no imsOrg; --organization or --map organization=PATH supplies it"
+            )
         name, identifier = event.sandbox_name, event.sandbox_id
         by_id = self.by_id.get((organization, identifier)) if identifier else None
         if not name and by_id:
@@ -137,7 +149,7 @@ class Routes:
         if not name:
             if identifier:
                 return Skipped("no_webhook")
-            return Rejected("no sandbox: the event names none; --sandbox supplies it")
+            return Rejected("no sandbox: the event names none; --sandbox or --map sandbox=PATH supplies it")
         found = self.by_name.get((organization, name))
         if found is None:
             return Skipped("sandbox_mismatch" if by_id else "no_webhook")
@@ -151,11 +163,11 @@ class Routes:
 def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
     if not event.status:
         return Rejected("no feedback status: the event does not say what became of the message")
-    if event.status not in _RELAYED_STATUSES:
-        return Skipped("status_not_relayed")
+    if event.status not in RELAYED_STATUSES:
+        return Skipped("status_not_relayed", event.status)
     if not event.channel:
         return Rejected("no channel: the event does not say whether it is of an email or an SMS")
-    if event.channel not in _RELAYED_CHANNELS:
+    if event.channel not in RELAYED_CHANNELS:
         return Skipped("channel_not_relayed")
     if event.status not in route.events:
         return Skipped("status_not_selected")
@@ -170,7 +182,7 @@ def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
 
 def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     request_id = event.request_id or _derived_request_id(event, route, campaign)
-    body = payload_bytes(
+    body = _BODIES[route.structure](
         event,
         address=route.address,
         sandbox_id=event.sandbox_id or route.sandbox_id,
@@ -179,7 +191,7 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     )
     if event.identity:
         content = event.identity.encode()
-    elif event.sandbox_id or not route.sandbox_id:
+    elif route.structure == 1 and event.further is None and (event.sandbox_id or not route.sandbox_id):
         content = body
     else:
         content = _own_content(event, route, campaign, request_id)
@@ -194,15 +206,17 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
         channel=event.channel,
         status=event.status,
         time=event.time,
+        detail=event.detail and event.detail[:LONGEST_DETAIL],
     )
 
 
 def _own_content(event: Event, route: _Route, campaign: str | None, request_id: str | None) -> bytes:
-    """The payload without what the webhook adds to it, so that adding an id to a webhook's sandbox does not make
-    new deliveries of old events."""
-    return payload_bytes(
+    """The payload in structure 1, without what the webhook adds to it and with what only structure 2 shows: so that
+    neither a webhook's sandbox id nor its choice of structure makes new deliveries of old events."""
+    own = payload_bytes(
         event, address=route.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
     )
+    return own if event.further is None else own + msgspec.json.encode(event.further)
 
 
 def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> str:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hookline.receiver.payloads import LONGEST, PayloadCheck
+
+FACTS = Path(__file__).parents[2] / "facts"
 
 
 def payload(**changes: Any) -> bytes:
@@ -68,3 +71,14 @@ def test_a_huge_value_does_not_make_a_huge_finding(check: PayloadCheck) -> None:
     found = check.check(payload(channel="x" * 10_000))
     assert isinstance(found, str)
     assert LONGEST == len(found)
+
+
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_a_payload_of_structure_2_is_held_to_that(check: PayloadCheck, channel: str) -> None:
+    """A body that has the newer structure is checked by its schema, and told what is wrong by its own channel's."""
+    example = json.loads((FACTS / f"payload-2-{channel}-example.json").read_text())
+    assert True is check.check(json.dumps(example).encode())
+    del example["messageDeliveryFeedback"]["encoding"]
+    complaint = check.check(json.dumps(example).encode())
+    expected = "$.messageDeliveryFeedback: 'encoding' is a required property"
+    assert expected == complaint

@@ -11,7 +11,7 @@ import pytest
 
 from hookline.model import Address
 from hookline.relay.fates import Line, Rejected, Skipped
-from hookline.relay.feedback import Event, MessageFailure, payload_bytes
+from hookline.relay.feedback import Event, Further, MessageFailure, payload_bytes
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.reading import read_line
 
@@ -45,6 +45,7 @@ def test_every_field_of_a_bounce_is_read() -> None:
         retry_count=0,
         identity_map={"email": [{"id": "user2@example.com", "primary": True}]},
         time="2026-05-18T17:02:25.000Z",
+        further=Further(profile_id="4218b775-bef3-46b2-aee2-7caae052cf02"),
     )
     assert expected == read(BOUNCE)
 

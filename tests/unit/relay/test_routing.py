@@ -99,7 +99,14 @@ SELECTIONS = [
 @pytest.mark.parametrize(("configured", "told", "reason"), SELECTIONS)
 def test_event_that_is_not_selected_is_skipped(configured: dict[str, Any], told: dict[str, Any], reason: str) -> None:
     """Each kind of event that a webhook does not get is counted under its own word."""
-    assert Skipped(reason) == routes(webhook(**configured)).route(event(**told), NONE)
+    skipped = routes(webhook(**configured)).route(event(**told), NONE)
+    assert isinstance(skipped, Skipped)
+    assert reason == skipped.reason
+
+
+def test_status_that_is_not_relayed_is_named() -> None:
+    """What a source calls a status that nobody relays is told, so that a novelty is seen."""
+    assert Skipped("status_not_relayed", "delay") == routes(webhook()).route(event(status="delay"), NONE)
 
 
 def test_every_reason_is_explained_and_met() -> None:

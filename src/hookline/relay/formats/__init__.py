@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hookline.relay.formats import payload, xdm
+from hookline.relay.formats import cloudevents, payload, xdm
+from hookline.relay.formats.plain import PLAIN
 from hookline.relay.formats.port import Format, Quick
 
-FORMATS: dict[str, Format] = {payload.NAME: payload, xdm.NAME: xdm}
+FORMATS: dict[str, Format] = {**PLAIN, cloudevents.NAME: cloudevents}
 QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
 
 __all__ = ["FORMATS", "QUICK", "Format"]

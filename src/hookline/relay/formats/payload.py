@@ -1,4 +1,5 @@
-"""The platform's payload itself: what hookline sends is also what it reads (`schemas/event.v1.schema.json`)."""
+"""The platform's payload itself, in either structure: what hookline sends is also what it reads
+(`schemas/event.v1.schema.json`)."""
 
 from __future__ import annotations
 
@@ -11,8 +12,11 @@ from hookline.relay.feedback import Event, MessageFailure
 from hookline.relay.formats.platform import (
     DATASET_KEYS,
     FEEDBACK,
+    OTHERS,
+    STATUSES,
     IdentityMap,
     PlainIdentityMap,
+    further,
     is_of_another_type,
     plain_status,
     quickly,
@@ -20,8 +24,11 @@ from hookline.relay.formats.platform import (
 )
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.shape import shaped
+from hookline.relay.hints import Hints, plain_text
 
 NAME = "payload"
+
+__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 
 
 class _Sandbox(msgspec.Struct, frozen=True):
@@ -35,6 +42,9 @@ class _Execution(msgspec.Struct, frozen=True):
     campaign_id: str | None = msgspec.field(name="campaignID", default=None)
     campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
     journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
+    message_id: Any = msgspec.field(name="messageID", default=None)
+    profile_id: Any = msgspec.field(name="messageProfileID", default=None)
+    campaign_type: Any = msgspec.field(name="campaignType", default=None)
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -47,6 +57,11 @@ class _Feedback(msgspec.Struct, frozen=True):
     exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
     failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
     retry_count: int | None = msgspec.field(name="retryCount", default=None)
+    response_code: Any = msgspec.field(name="responseCode", default=None)
+    response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
+    encoding: Any = None
+    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
+    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -56,6 +71,7 @@ class _Payload(msgspec.Struct, frozen=True):
     organization: str | None = msgspec.field(name="imsOrg", default=None)
     sandbox: _Sandbox | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
+    context: Any = msgspec.field(name="channelContext", default=None)
     execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
     identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
@@ -69,12 +85,14 @@ class _Plain(msgspec.Struct, frozen=True):
     organization: str | None = msgspec.field(name="imsOrg", default=None)
     sandbox: _Sandbox | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
+    context: Any = msgspec.field(name="channelContext", default=None)
     execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
     identity_map: PlainIdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _NO_SANDBOX = _Sandbox()
 _NO_EXECUTION = _Execution()
+_NO_CONTEXT: dict[str, Any] = {}
 _plain = msgspec.json.Decoder(_Plain)
 
 
@@ -95,8 +113,9 @@ def recognizes(value: object) -> bool:
     return value.get("eventType") == FEEDBACK and not any(key in value for key in DATASET_KEYS)
 
 
-def events(value: object) -> list[Reading]:
-    return [_event(value)]
+def events(value: object, hints: Hints) -> list[Reading]:
+    said = _event(value)
+    return [hints.completed(said, value) if hints.paths and isinstance(said, Event) else said]
 
 
 def _event(value: object) -> Reading:
@@ -112,6 +131,7 @@ def _event(value: object) -> Reading:
 def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event:
     sandbox = read.sandbox or _NO_SANDBOX
     execution = read.execution or _NO_EXECUTION
+    context: dict[str, Any] = read.context if isinstance(read.context, dict) else _NO_CONTEXT
     status, failure = plain_status(read.feedback.status.value, read.feedback.failure)
     return Event(
         request_id=read.request_id,
@@ -124,10 +144,22 @@ def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event
         message_type=execution.message_type,
         campaign_id=execution.campaign_id,
         campaign_version_id=execution.campaign_version_id,
+        campaign_type=plain_text(execution.campaign_type),
         journey_version_id=execution.journey_version_id,
         offers=read.feedback.offers,
         exclusion=read.feedback.exclusion,
         failure=failure,
         retry_count=read.feedback.retry_count,
         identity_map=identity_map,
+        further=further(
+            message_id=execution.message_id,
+            profile_id=execution.profile_id,
+            profile_number=context.get("profileNumber"),
+            encoding=read.feedback.encoding,
+            message_parts=read.feedback.message_parts,
+            delivered_at=read.feedback.delivered_at,
+            profile_address=context.get("profileAddress"),
+            response_code=read.feedback.response_code,
+            response_millis=read.feedback.response_millis,
+        ),
     )

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from hookline.relay.feedback import MessageFailure
+from hookline.relay.feedback import Further, MessageFailure
+from hookline.relay.formats.decoding import DEEPEST
+from hookline.relay.hints import plain_text
 
 FEEDBACK = "message.feedback"
 # An event of a dataset has at least one of these, a payload none: so a broken line of one is not taken for the other.
 DATASET_KEYS = ("_experience", "_id", "@id", "xdm:eventType")
 _OUT_OF_BAND = "out_of_band"
+STATUSES: Mapping[str, str] = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "bounce": "bounce",
+    "error": "error",
+    _OUT_OF_BAND: "bounce",
+}
+OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", "unknown")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -27,7 +38,6 @@ IdentityMap = dict[str, list[Identity]]
 # An identity map as it is passed through: `sound` says whether it is also an IdentityMap.
 PlainIdentityMap = dict[str, list[dict[str, Any]]]
 
-MOST_BRACKETS = 100  # with so few, no line is nested deeper than is read at all (reading.DEEPEST)
 _Shape = TypeVar("_Shape")
 
 
@@ -45,7 +55,7 @@ def quickly(data: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape | None
     A third of the time of decoding everything, since what no field of the shape asks for is skipped unread. So this
     must refuse what would be noticed there: names in disguise (escapes), deep nesting, and bytes that are not UTF-8.
     """
-    if b"\\" in data or data.count(b"{") + data.count(b"[") > MOST_BRACKETS:
+    if b"\\" in data or data.count(b"{") + data.count(b"[") > DEEPEST:
         return None
     try:
         if not data.isascii():
@@ -66,3 +76,43 @@ def is_of_another_type(value: object, key: str) -> bool:
     """Whether this is a sound event, only of another type (``message.tracking`` …): not for us, and not broken."""
     named = value.get(key) if isinstance(value, dict) else None
     return isinstance(named, str) and named != FEEDBACK
+
+
+def further(
+    *,
+    message_id: object,
+    profile_id: object,
+    profile_number: object,
+    encoding: object,
+    message_parts: object,
+    delivered_at: object,
+    profile_address: object = None,
+    response_code: object = None,
+    response_millis: object = None,
+) -> Further | None:
+    """What only structure 2 of the payload shows; None where nothing of it is said.
+
+    These fields are new and of no consequence to structure 1: a value of another type is as good as none, and no
+    reason to refuse the line.
+    """
+    said = (message_id, profile_id, profile_number, encoding, message_parts, delivered_at, profile_address)
+    if said == _NOTHING and response_code is None and response_millis is None:
+        return None
+    return Further(
+        message_id=_text(message_id),
+        profile_id=_text(profile_id),
+        profile_address=_text(profile_address),
+        profile_number=_text(profile_number),
+        response_code=response_code if type(response_code) is int else _text(response_code),
+        response_millis=response_millis if type(response_millis) is int else None,
+        encoding=_text(encoding),
+        message_parts=_text(message_parts),
+        delivered_at=_text(delivered_at),
+    )
+
+
+_NOTHING = (None,) * 7
+
+
+def _text(value: object) -> str | None:
+    return value if value is None or (type(value) is str and value) else plain_text(value)

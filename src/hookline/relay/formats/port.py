@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Event
+from hookline.relay.hints import Hints
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -23,12 +24,16 @@ Reading = Event | Skipped | Rejected
 
 
 class Format(Protocol):
-    """A module of this package that has these three names, and stands in FORMATS.
+    """A module of this package that has these five names, and stands in FORMATS.
 
-    Neither function raises for anything that a line can hold.
+    Neither function raises for anything that a line can hold. STATUSES are the sender's words that are relayed, and
+    the platform's words for them; all others are skipped, and counted under their own name. OTHERS are those of them
+    that the sender documents: any further one is a novelty.
     """
 
     NAME: str
+    STATUSES: Mapping[str, str]
+    OTHERS: tuple[str, ...]
 
     def recognizes(self, value: object, /) -> bool:
         """Whether the line is of this form at all, be it sound or not. Asked of every format, in turn, for ``auto``.
@@ -37,9 +42,10 @@ class Format(Protocol):
         """
         ...
 
-    def events(self, value: object, /) -> list[Reading]:
+    def events(self, value: object, hints: Hints, /) -> list[Reading]:
         """What the line says, never an empty list. Called once, also for lines that this format does not
-        recognize when the user has named it: these are Rejected with what is missing."""
+        recognize when the user has named it: these are Rejected with what is missing. What an event does not carry
+        itself is looked for where `hints` say."""
         ...
 
 

@@ -1,0 +1,117 @@
+"""What does it cost to recognize a line and to bring it into an event, on top of parsing it?
+
+    python benchmarks/formats.py [LINES]
+
+The lines are those of tests/cases: what the providers document. For each format, in microseconds a line (the median
+over its lines, each the best of some runs): parsing alone, which is the floor; what `--format auto` and the named
+format add to it; and routing, payload and ids, once more on top. Then one pass over a mixed log of all formats, a
+line each in turn, in which every line must be accounted for. The target is 30 µs for recognizing and mapping.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+from hookline.relay.fates import Line
+from hookline.relay.feedback import Event
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.decoding import decoded
+from hookline.relay.formats.reading import read_line
+from hookline.relay.hints import Hints
+from hookline.relay.intake import Reading, fates_of, take
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.sources.port import Batch, Position
+from hookline.state.snapshot import Snapshot, Stored
+
+CASES = Path(__file__).parents[1] / "tests" / "cases"
+BATCH, REPEATS, LOOPS = 500, 7, 20
+TARGET = 30.0
+WEBHOOK = Stored({
+    "version": 1, "organization": "ACME@AdobeOrg", "sandbox": "prod", "name": "bench", "channels": ["email", "sms"],
+    "url": "https://hooks.acme.example/feedback", "campaigns": "all",
+})  # fmt: skip
+ROUTES = Routes.of(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
+DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", hints=Hints(clock=time.time))
+AUTO = Reading(routes=ROUTES, defaults=DEFAULTS)
+
+
+def lines_of(name: str) -> list[Line]:
+    """The lines of a format's cases that hold events."""
+    own = {"payload": "relay/payload-lines", "xdm": "relay/dataset-events"}
+    folders = CASES.glob(f"{own[name]}/input.ndjson" if name in own else f"formats/{name}/*/input.ndjson")
+    placed = (path.read_bytes().replace(b"1234567890ABCDEF@", b"ACME@") for path in sorted(folders))
+    lines = [Line(1, data, len(data)) for text in placed for data in text.splitlines()]
+    return [line for line in lines if any(isinstance(one, Event) for one in read_line(line, name, DEFAULTS.hints))]
+
+
+def microseconds(call: Callable[[], object]) -> float:
+    """The best of some runs."""
+    best = float("inf")
+    for _ in range(REPEATS):
+        started = time.perf_counter_ns()
+        for _ in range(LOOPS):
+            call()
+        best = min(best, (time.perf_counter_ns() - started) / LOOPS / 1000)
+    return best
+
+
+def costs(name: str, line: Line) -> tuple[float, float, float, float]:
+    """Parsing; what auto and the named format add to it; and what routing adds to that."""
+    hints = DEFAULTS.hints
+    parsing = microseconds(lambda: decoded(line.data))
+    auto = microseconds(lambda: read_line(line, "auto", hints))
+    named = microseconds(lambda: read_line(line, name, hints))
+    routed = microseconds(lambda: fates_of(line, AUTO))
+    return parsing, auto - parsing, named - parsing, routed - auto
+
+
+def batches(lines: list[Line], number: int) -> Iterator[Batch]:
+    numbered = (Line(n, line.data, line.length) for n, line in enumerate(islice(cycle(lines), number), 1))
+    while batch := list(islice(numbered, BATCH)):
+        yield Batch("log", batch, Position(name="log"), False)
+
+
+def mixed(number: int) -> list[Line]:
+    """Every case's every line, those without an event too, the formats in turn."""
+    by_format = [sorted((CASES / "formats" / name).glob("*/input.ndjson")) for name in FORMATS]
+    by_format += [
+        [CASES / "relay" / "payload-lines" / "input.ndjson", CASES / "relay" / "dataset-events" / "input.ndjson"]
+    ]
+    every = [[data for path in paths for data in path.read_bytes().splitlines()] for paths in by_format if paths]
+    turns = zip(*(islice(cycle(lines), max(map(len, every))) for lines in every), strict=True)
+    return [Line(0, data, len(data)) for turn in turns for data in turn][:number]
+
+
+def main(number: int = 100_000) -> None:
+    print("µs a line")
+    print(f"{'format':<12} {'lines':>5} {'bytes':>6} {'parse':>7} {'+ auto':>7} {'+ named':>8} {'+ route':>8}")
+    added = []
+    for name in FORMATS:
+        lines = lines_of(name)
+        found = [costs(name, line) for line in lines]
+        parsing, auto, named, routed = (median(column) for column in zip(*found, strict=True))
+        added += [each[1] for each in found]
+        size = median(line.length for line in lines)
+        print(f"{name:<12} {len(lines):>5} {size:>6.0f} {parsing:>7.1f} {auto:>7.1f} {named:>8.1f} {routed:>8.1f}")
+    print(f"recognizing and mapping, median of all lines: {median(added):.1f} µs (target: {TARGET:.0f})")
+
+    lines, read, settled = mixed(number), 0, 0
+    started = time.perf_counter()
+    for batch in batches(lines, number):
+        intake = take(batch, AUTO)
+        read += intake.read
+        settled += len(intake.deliveries) + sum(intake.skipped.values()) + len(intake.rejected)
+    seconds = time.perf_counter() - started
+    print(f"mixed log, auto: {number:,} lines, {read:,} events, {number / seconds:,.0f} lines/s, "
+          f"{seconds / number * 1e6:.1f} µs a line with routing, payload and ids")  # fmt: skip
+    if read != settled or read < number:
+        raise SystemExit(f"not accounted for: {read} events read, {settled} settled, of {number} lines")
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:2]))

@@ -1,0 +1,98 @@
+"""The options that say how lines are read: of `relay`, and of `formats test`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.reading import AUTO
+from hookline.relay.hints import FIELDS, Hints, Path, parse_mapping
+from hookline.relay.routing import Defaults
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class MappingParameter(click.ParamType[tuple[str, Path]]):
+    """FIELD=PATH, as hints.Hints wants it."""
+
+    name = "field=path"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        try:
+            return parse_mapping(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class TimeZoneParameter(click.ParamType[tzinfo]):
+    """A name of the IANA time zone database, or an offset from UTC."""
+
+    name = "zone"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
+        if isinstance(value, tzinfo):
+            return value
+        try:
+            if str(value)[:1] in ("+", "-"):
+                return datetime.strptime(str(value), "%z").tzinfo or UTC
+            return ZoneInfo(str(value))
+        except (ValueError, ZoneInfoNotFoundError, OSError):
+            self.fail(f"{value!r} is no time zone (write Europe/Paris, UTC or +02:00)", param, ctx)
+
+
+_OPTIONS = (
+    click.option(
+        "--format",
+        type=click.Choice([AUTO, *FORMATS]),
+        default=AUTO,
+        show_default=True,
+        help="The form of the lines; auto looks at each.",
+    ),
+    click.option("--organization", help="For events that name no organization (imsOrg)."),
+    click.option("--sandbox", help="For events that name no sandbox."),
+    click.option("--campaign", help="For events that name no campaign (campaignID)."),
+    click.option(
+        "--map",
+        "mappings",
+        type=MappingParameter(),
+        multiple=True,
+        help=f"Where a field stands in events that do not carry it under its own name. Fields: {', '.join(FIELDS)}.",
+    ),
+    click.option(
+        "--timezone",
+        type=TimeZoneParameter(),
+        default="UTC",
+        show_default=True,
+        help="Of times that name none: those of classic syslog lines.",
+    ),
+)
+
+
+def reading_options(function: Decorated) -> Decorated:
+    """Handed to the command as `format`, and as the arguments of `defaults`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def defaults(
+    *,
+    organization: str | None,
+    sandbox: str | None,
+    campaign: str | None,
+    mappings: tuple[tuple[str, Path], ...],
+    timezone: tzinfo,
+) -> Defaults:
+    """What events do not say of themselves, from these options. Raises WrongUse for text that is not UTF-8."""
+    return Defaults(
+        organization=organization,
+        sandbox=sandbox,
+        campaign=campaign,
+        hints=Hints(paths=mappings, timezone=timezone, clock=time.time),
+    )

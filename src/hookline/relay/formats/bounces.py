@@ -1,0 +1,104 @@
+"""The platform's classification of failed email, and how a provider's wording is brought into it.
+
+The classes are the platform's own (its "email error types"); enhanced status codes are those of RFC 3463.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from hookline.relay.feedback import MessageFailure
+
+Category = Literal["sync", "async"]
+Kind = Literal["Hard", "Soft", "Ignored"]
+
+HARD: Final = "Hard"
+SOFT: Final = "Soft"
+IGNORED: Final = "Ignored"
+SYNC: Final = "sync"  # refused while it was submitted
+ASYNC: Final = "async"  # reported later
+
+# Code → its name, and what it says of the address where the provider does not say it better.
+CLASSES: Mapping[int, tuple[str, Kind]] = {
+    1: ("Undetermined", IGNORED),
+    10: ("Invalid Recipient", HARD),
+    15: ("Recipient Refused", HARD),
+    20: ("Soft Bounce", SOFT),
+    21: ("DNS Failure", SOFT),
+    22: ("Mailbox Full", SOFT),
+    23: ("Too Large", IGNORED),
+    24: ("Timeout", IGNORED),
+    25: ("Admin Failure", IGNORED),
+    30: ("Generic Bounce: No RCPT", IGNORED),
+    40: ("Generic Bounce", IGNORED),
+    50: ("Mail Block", IGNORED),
+    51: ("Spam Block", IGNORED),
+    52: ("Spam Content", IGNORED),
+    53: ("Prohibited Attachment", IGNORED),
+    54: ("Relaying Denied", SOFT),
+    60: ("Auto-Reply", IGNORED),
+    70: ("Transient Failure", IGNORED),
+    100: ("Challenge-Response", SOFT),
+}
+
+_BY_STATUS: Mapping[str, int] = {
+    **dict.fromkeys(("5.1.1", "5.1.10"), 10),
+    **dict.fromkeys(("4.4.3", "4.4.4", "5.1.2", "5.4.4"), 21),
+    **dict.fromkeys(("4.2.2", "5.2.2"), 22),
+    **dict.fromkeys(("5.2.3", "5.3.4"), 23),
+    **dict.fromkeys(("4.4.1", "4.4.2", "4.4.7"), 24),
+    "5.7.1": 50,
+}
+_BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
+_SPAM_BLOCK = 51
+_SPAM_WORDS = ("spam", "unsolicited", "junk mail")
+
+# An enhanced status code, and neither a part of an address of four numbers nor of a longer one.
+_ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
+
+
+def enhanced_status(*texts: str | None) -> str | None:
+    """The first enhanced status code in one of the texts."""
+    for text in texts:
+        if text and (found := _ENHANCED.search(text)):
+            return found[1]
+    return None
+
+
+def is_permanent(status: str | None, *wordings: str | None) -> bool:
+    """Whether the enhanced status code, or without one the reply code in a wording, says that it is for good."""
+    return (status or _reply(*wordings) or "")[:1] == "5"
+
+
+def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
+    """The class of a failure: by its enhanced status code where there is one, else by what the provider calls it
+    (`provider`, a code), else by the reply code in a wording. None where no class fits."""
+    if status:
+        if status.startswith("5.7.") and any(
+            word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
+        ):
+            return _SPAM_BLOCK
+        return _BY_STATUS.get(status) or _BY_DIGIT.get(status[0])
+    return provider or _BY_DIGIT.get(_reply(*wordings) or "")
+
+
+def _reply(*wordings: str | None) -> str | None:
+    """The first digit of the reply code (RFC 5321 §4.2) in a wording, such as that of ``550 unknown``."""
+    for text in wordings:
+        if text and (found := _REPLY.search(text)):
+            return found[1]
+    return None
+
+
+def failure(
+    code: int | None, category: Category, kind: Kind | None = None, wording: str | None = None
+) -> MessageFailure:
+    """The failure of an email in the platform's words; in the provider's (`wording`) only where no class fits."""
+    known = CLASSES.get(code) if code is not None else None
+    if known is None:
+        return MessageFailure(category=category, type=kind, reason=wording)
+    name, usual = known
+    return MessageFailure(category=category, type=kind or usual, code=str(code), reason=name)

@@ -1,0 +1,145 @@
+"""Mailgun's webhooks, and the same events as its Events API lists them.
+
+https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import MessageFailure
+from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import Scalar, count, each, first, mailbox, provided, text
+from hookline.relay.formats.shape import shaped
+from hookline.relay.hints import Hints
+from hookline.relay.moments import unix_time
+
+NAME = "mailgun"
+
+_ENVELOPE = "event-data"
+STATUSES: Mapping[str, str] = {
+    "accepted": "sent",
+    "delivered": "delivered",
+    "failed permanent": "bounce",
+    "rejected": "error",
+}
+OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribed", "complained", "stored")
+_KINDS: dict[str, Kind] = {"hard": HARD, "soft": SOFT}
+_REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
+_DAY = 24 * 3600
+
+
+class _Headers(msgspec.Struct, frozen=True):
+    message_id: str | None = msgspec.field(name="message-id", default=None)
+    to: str | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    headers: _Headers = _Headers()
+
+
+class _DeliveryStatus(msgspec.Struct, frozen=True):
+    code: Scalar = None
+    message: str | None = None
+    description: str | None = None
+    attempt: Scalar = msgspec.field(name="attempt-no", default=None)
+    enhanced: str | None = msgspec.field(name="enhanced-code", default=None)
+    bounce_code: str | None = msgspec.field(name="bounce-code", default=None)
+    bounce_type: str | None = msgspec.field(name="bounce-type", default=None)
+
+
+class _Flags(msgspec.Struct, frozen=True):
+    delayed: bool | None = msgspec.field(name="is-delayed-bounce", default=None)
+
+
+class _Reject(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+    id: str | None = None
+    timestamp: Scalar = None
+    severity: str | None = None
+    reason: str | None = None
+    recipient: str | None = None
+    message: _Message = _Message()
+    delivery: _DeliveryStatus | None = msgspec.field(name="delivery-status", default=None)
+    flags: _Flags = _Flags()
+    reject: _Reject | None = None
+    variables: Any = msgspec.field(name="user-variables", default=None)
+
+
+_NO_DELIVERY = _DeliveryStatus()
+
+
+def recognizes(value: object) -> bool:
+    event = first(value)
+    if event is None or "email" in event or "specversion" in event:
+        return False
+    if _ENVELOPE in event:
+        return True
+    named = "event" in event and "id" in event and "timestamp" in event
+    return named and ("recipient" in event or isinstance(event.get("message"), dict))
+
+
+def events(value: object, hints: Hints) -> list[Reading]:
+    return [_event(one, hints) for one in each(value)]
+
+
+def _event(value: Any, hints: Hints) -> Reading:
+    if isinstance(value, dict) and _ENVELOPE in value:
+        value, hints = value[_ENVELOPE], hints.within(value)
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        return read
+    told = f"{read.event} {read.severity}" if read.event == "failed" and read.severity else read.event
+    status = STATUSES.get(told)
+    if status is None:
+        return Skipped("status_not_relayed", told)
+    delivery = read.delivery or _NO_DELIVERY
+    wording = delivery.message or delivery.description or (read.reject.reason if read.reject else None) or read.reason
+    attempt = count(delivery.attempt)
+    return provided(
+        value,
+        hints,
+        identity=_identity(read),
+        status=status,
+        recipient=read.recipient or _addressee(read.message.headers.to),
+        variables=read.variables,
+        time=unix_time(read.timestamp),
+        failure=_failure(read, delivery, status, wording),
+        detail=wording,
+        retry_count=attempt - 1 if attempt else None,
+        execution_id=read.message.headers.message_id,
+    )
+
+
+def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
+    if status == "error":
+        return failure(None, SYNC, wording=wording)
+    if status != "bounce":
+        return None
+    enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
+    code = classified(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
+    return failure(code, ASYNC if read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording)
+
+
+def _identity(read: _Event) -> str | None:
+    """Mailgun's ids are unique within a day only, so the day belongs to it."""
+    if not read.id:
+        return None
+    try:
+        return f"mailgun:{read.id}:{int(float(read.timestamp or 0)) // _DAY}"
+    except (ValueError, OverflowError):
+        return f"mailgun:{read.id}"
+
+
+def _addressee(header: str | None) -> str | None:
+    """A rejected message may not name its recipient elsewhere; a header with several names none."""
+    return None if header is None or "," in header else mailbox(header.strip())

@@ -1,0 +1,19 @@
+"""The formats whose lines hold events themselves, by name; what unwraps others is not among them."""
+
+from __future__ import annotations
+
+from hookline.relay.formats import mailgun, payload, postfix, postmark, sendgrid, ses, sinch, sparkpost, twilio, xdm
+from hookline.relay.formats.port import Format
+
+PLAIN: dict[str, Format] = {
+    payload.NAME: payload,
+    xdm.NAME: xdm,
+    sendgrid.NAME: sendgrid,
+    ses.NAME: ses,
+    mailgun.NAME: mailgun,
+    postmark.NAME: postmark,
+    sparkpost.NAME: sparkpost,
+    twilio.NAME: twilio,
+    sinch.NAME: sinch,
+    postfix.NAME: postfix,
+}

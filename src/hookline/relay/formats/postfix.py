@@ -1,0 +1,92 @@
+"""Postfix's log: the lines in which smtp, lmtp, local and other delivery agents tell what became of a recipient.
+
+https://www.postfix.org/postconf.5.html, RFC 3463 for `dsn`. All other lines, of Postfix and of other programs in the
+same log, hold no event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import MessageFailure
+from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, failure
+from hookline.relay.formats.port import Reading, Text
+from hookline.relay.formats.provided import provided
+from hookline.relay.formats.syslog import Said, from_journal, looks_like, moment, parse
+from hookline.relay.hints import Hints
+
+NAME = "postfix"
+
+STATUSES: Mapping[str, str] = {"sent": "delivered", "bounced": "bounce", "expired": "bounce"}
+OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable")
+_AGENTS = {"smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce"}
+_DELIVERY = re.compile(
+    r"(?P<queue_id>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?P<fields>.*?)\bstatus=(?P<status>[a-z-]+)\b,? ?(?P<text>.*)",
+    re.DOTALL,
+)
+_NO_EVENT = Skipped("not_an_event")
+_EXPIRED = "status=expired, returned to sender"  # of the queue manager, which names the sender and no recipient
+
+
+def recognizes(value: object) -> bool:
+    if isinstance(value, Text):
+        return looks_like(value.text)
+    return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
+
+
+def events(value: object, hints: Hints) -> list[Reading]:
+    said = _said(value)
+    if said is None:
+        return [_NO_EVENT if recognizes(value) else _fault(value)]
+    found = _DELIVERY.match(said.message) if said.program.rpartition("/")[2] in _AGENTS else None
+    if found is None:
+        return [Skipped("status_not_relayed", "expired") if _EXPIRED in said.message else _NO_EVENT]
+    return [_event(said, found, hints)]
+
+
+def _said(value: object) -> Said | None:
+    if isinstance(value, Text):
+        return parse(value.text)
+    return from_journal(value) if isinstance(value, dict) else None
+
+
+def _fault(value: object) -> Rejected:
+    if isinstance(value, Text) and value.text.startswith(("{", "[")):
+        return Rejected(value.fault)
+    return Rejected("the line: neither syslog nor an entry of a journal")
+
+
+def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
+    told, queue_id, recipient = found["status"], found["queue_id"], found["to"]
+    status = STATUSES.get(told)
+    if status is None:
+        return Skipped("status_not_relayed", told)
+    fields = _fields(found["fields"])
+    wording = found["text"].removeprefix("(").removesuffix(")")
+    dsn = fields.get("dsn")
+    return provided(
+        {"host": said.host, "program": said.program, "queue_id": queue_id, "to": recipient, **fields},
+        hints,
+        # Short queue ids recur, so the time belongs to it: as it is written, whenever and wherever it is read.
+        identity=f"postfix:{said.host}:{said.time}:{queue_id}:{recipient}:{told}",
+        status=status,
+        recipient=recipient or None,
+        time=moment(said.time, zone=hints.timezone, now=hints.clock() if hints.clock else None),
+        failure=_failure(told, dsn, wording) if status == "bounce" else None,
+        detail=wording,
+        execution_id=f"{said.host}/{queue_id}",
+    )
+
+
+def _fields(written: str) -> dict[str, Any]:
+    """``relay=mx.example.com[192.0.2.1]:25, delay=1.1, dsn=2.0.0, `` by name."""
+    parts = (part.partition("=") for part in written.split(", ") if "=" in part)
+    return {name.strip(): value.removeprefix("<").removesuffix(">") for name, _, value in parts}
+
+
+def _failure(told: str, dsn: str | None, wording: str) -> MessageFailure:
+    permanent = told == "bounced" and dsn is not None and dsn.startswith("5")
+    return failure(classified(dsn, wording), SYNC, HARD if permanent else SOFT, wording)

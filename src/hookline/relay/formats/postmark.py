@@ -1,0 +1,114 @@
+"""Postmark's delivery and bounce webhooks.
+
+https://postmarkapp.com/developer/webhooks/bounce-webhook and https://postmarkapp.com/developer/webhooks/delivery-webhook
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import MessageFailure
+from hookline.relay.formats.bounces import HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import Scalar, each, first, provided, text
+from hookline.relay.formats.shape import shaped
+from hookline.relay.hints import Hints
+
+NAME = "postmark"
+
+_BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
+_ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
+# By `RecordType`, and of bounces by `Type`.
+STATUSES: Mapping[str, str] = {
+    "Delivery": "delivered",
+    **dict.fromkeys(_BOUNCES, "bounce"),
+    **dict.fromkeys(_ERRORS, "error"),
+}
+OTHERS: tuple[str, ...] = (
+    "Open",
+    "Click",
+    "SpamComplaint",
+    "SubscriptionChange",
+    "Inbound",
+    "AddressChange",
+    "AutoResponder",
+    "ChallengeVerification",
+    "DMARCPolicy",
+    "InboundError",
+    "OpenRelayTest",
+    "SpamNotification",
+    "Subscribe",
+    "Unconfirmed",
+    "Unknown",
+    "Unsubscribe",
+    "VirusNotification",
+)
+# What a type says where the details hold no status; a hard bounce is a permanent failure of whatever kind.
+_CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
+
+
+class _Event(msgspec.Struct, frozen=True):
+    record_type: str = msgspec.field(name="RecordType")
+    message_id: str | None = msgspec.field(name="MessageID", default=None)
+    id: Scalar = msgspec.field(name="ID", default=None)
+    type: str | None = msgspec.field(name="Type", default=None)
+    recipient: str | None = msgspec.field(name="Recipient", default=None)
+    email: str | None = msgspec.field(name="Email", default=None)
+    delivered_at: str | None = msgspec.field(name="DeliveredAt", default=None)
+    bounced_at: str | None = msgspec.field(name="BouncedAt", default=None)
+    description: str | None = msgspec.field(name="Description", default=None)
+    details: str | None = msgspec.field(name="Details", default=None)
+    metadata: Any = msgspec.field(name="Metadata", default=None)
+
+
+def recognizes(value: object) -> bool:
+    event = first(value)
+    return event is not None and "RecordType" in event
+
+
+def events(value: object, hints: Hints) -> list[Reading]:
+    return [_event(one, hints) for one in each(value)]
+
+
+def _event(value: Any, hints: Hints) -> Reading:
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        return read
+    told = read.type or "Bounce" if read.record_type == "Bounce" else read.record_type
+    status = STATUSES.get(told) if (read.record_type in ("Bounce", "Delivery")) else None
+    if status is None:
+        return Skipped("status_not_relayed", told)
+    recipient = read.recipient or read.email
+    return provided(
+        value,
+        hints,
+        identity=_identity(read, recipient),
+        status=status,
+        recipient=recipient,
+        variables=read.metadata,
+        time=read.bounced_at if read.record_type == "Bounce" else read.delivered_at,
+        failure=_failure(read, status),
+        detail=read.details or read.description,
+        execution_id=read.message_id,
+    )
+
+
+def _failure(read: _Event, status: str) -> MessageFailure | None:
+    kind = read.type or ""
+    wording = read.description or read.details
+    if status == "bounce":
+        code = classified(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
+        return failure(code, SYNC, _BOUNCES[kind], wording)
+    return failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
+
+
+def _identity(read: _Event, recipient: str | None) -> str | None:
+    """A bounce has an id of its own; a delivery happens once to a recipient of a message."""
+    if read.record_type == "Bounce":
+        bounce = text(read.id)
+        return f"postmark:{bounce}" if bounce and bounce != "0" else None
+    return f"postmark:{read.message_id}:{read.record_type}:{recipient}" if read.message_id else None

@@ -1,0 +1,105 @@
+"""SendGrid's Event Webhook: a list of events, or one a line.
+
+https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import MessageFailure
+from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
+from hookline.relay.formats.shape import shaped
+from hookline.relay.hints import Hints
+from hookline.relay.moments import unix_time
+
+NAME = "sendgrid"
+
+STATUSES: Mapping[str, str] = {"processed": "sent", "delivered": "delivered", "bounce": "bounce", "dropped": "error"}
+# `bounce_classification`, as far as it says what the platform has a class for; `type` of a message that got too old.
+_CLASSES = {
+    "Invalid Address": 10,
+    "Content": 52,
+    "Reputation": 50,
+    "Frequency or Volume Too High": 50,
+    "Unclassified": 1,
+}
+OTHERS: tuple[str, ...] = (
+    "deferred",
+    "open",
+    "click",
+    "spamreport",
+    "unsubscribe",
+    "group_unsubscribe",
+    "group_resubscribe",
+    "account_status_change",
+)
+_EXPIRED = 24
+_DROPPED = {"Invalid": 10, "Spam Content": 52}
+
+
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+    email: str | None = None
+    timestamp: Scalar = None
+    event_id: Scalar = msgspec.field(name="sg_event_id", default=None)
+    message_id: Scalar = msgspec.field(name="sg_message_id", default=None)
+    reason: str | None = None
+    response: str | None = None
+    status: Scalar = None
+    attempt: Scalar = None
+    type: str | None = None
+    classification: str | None = msgspec.field(name="bounce_classification", default=None)
+
+
+def recognizes(value: object) -> bool:
+    event = first(value)
+    if event is None or "event" not in event or "email" not in event:
+        return False
+    return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
+
+
+def events(value: object, hints: Hints) -> list[Reading]:
+    return [_event(one, hints) for one in each(value)]
+
+
+def _event(value: Any, hints: Hints) -> Reading:
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        return read
+    status = STATUSES.get(read.event)
+    if status is None:
+        return Skipped("status_not_relayed", read.event)
+    event_id = text(read.event_id)
+    return provided(
+        value,
+        hints,
+        identity=f"sendgrid:{event_id}" if event_id else None,
+        status=status,
+        recipient=read.email,
+        variables=value,  # custom arguments stand among the event's own fields
+        time=unix_time(read.timestamp),
+        failure=_failure(read, status),
+        detail=read.reason or read.response,
+        retry_count=count(read.attempt),
+        execution_id=text(read.message_id),
+    )
+
+
+def _failure(read: _Event, status: str) -> MessageFailure | None:
+    if status == "error":
+        return failure(_DROPPED.get(read.reason or ""), SYNC, wording=read.reason)
+    if status != "bounce":
+        return None
+    enhanced = enhanced_status(text(read.status), read.reason)
+    permanent = read.type == "bounce" and is_permanent(enhanced, read.reason)
+    provider = _EXPIRED if read.type == "expired" else _CLASSES.get(read.classification or "")
+    code = classified(enhanced, read.reason, provider=provider)
+    # A bounce that was reported later has lost the id of its message.
+    return failure(code, SYNC if read.message_id else ASYNC, HARD if permanent else SOFT, read.reason)

@@ -1,0 +1,210 @@
+"""Amazon SES: event publishing and feedback notifications, as Firehose writes them, or in the envelope of SNS or
+EventBridge.
+
+https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html and
+https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.feedback import MessageFailure
+from hookline.relay.formats.bounces import (
+    ASYNC,
+    HARD,
+    IGNORED,
+    SOFT,
+    SYNC,
+    Category,
+    Kind,
+    classified,
+    enhanced_status,
+    failure,
+)
+from hookline.relay.formats.decoding import decoded
+from hookline.relay.formats.port import Reading, Text
+from hookline.relay.formats.provided import mailbox, provided
+from hookline.relay.formats.shape import shaped
+from hookline.relay.hints import Hints
+
+NAME = "ses"
+
+STATUSES: Mapping[str, str] = {
+    "Send": "sent",
+    "Delivery": "delivered",
+    "Bounce": "bounce",
+    "Reject": "error",
+    "Rendering Failure": "error",
+}
+OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
+_KINDS: dict[str, Kind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED}
+# `bounceSubType`, as far as it says more than its type; then the types themselves.
+_SUBTYPES = {
+    "NoEmail": 10,
+    "MailboxFull": 22,
+    "MessageTooLarge": 23,
+    "CustomTimeoutExceeded": 24,
+    "ContentRejected": 52,
+    "AttachmentRejected": 53,
+    "Undetermined": 1,
+}
+_TYPES = {"Permanent": 30, "Transient": 20, "Undetermined": 1}
+_NOTIFICATIONS = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
+_NO_EVENT = Skipped("not_an_event")
+
+
+class _Mail(msgspec.Struct, frozen=True):
+    message_id: str = msgspec.field(name="messageId")
+    timestamp: str | None = None
+    destination: list[str] = []
+    tags: dict[str, Any] | None = None
+
+
+class _Bounced(msgspec.Struct, frozen=True):
+    address: str = msgspec.field(name="emailAddress")
+    status: str | None = None
+    diagnostic: str | None = msgspec.field(name="diagnosticCode", default=None)
+
+
+class _Bounce(msgspec.Struct, frozen=True):
+    recipients: list[_Bounced] = msgspec.field(name="bouncedRecipients")
+    type: str | None = msgspec.field(name="bounceType", default=None)
+    subtype: str | None = msgspec.field(name="bounceSubType", default=None)
+    timestamp: str | None = None
+    feedback_id: str | None = msgspec.field(name="feedbackId", default=None)
+    reporter: str | None = msgspec.field(name="reportingMTA", default=None)
+    remote: str | None = msgspec.field(name="remoteMtaIp", default=None)
+
+
+class _Delivery(msgspec.Struct, frozen=True):
+    recipients: list[str]
+    timestamp: str | None = None
+    response: str | None = msgspec.field(name="smtpResponse", default=None)
+
+
+class _Reject(msgspec.Struct, frozen=True):
+    reason: str | None = None
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    message: str | None = msgspec.field(name="errorMessage", default=None)
+
+
+class _Event(msgspec.Struct, frozen=True):
+    mail: _Mail
+    event_type: str | None = msgspec.field(name="eventType", default=None)
+    notification_type: str | None = msgspec.field(name="notificationType", default=None)
+    bounce: _Bounce | None = None
+    delivery: _Delivery | None = None
+    reject: _Reject | None = None
+    failure: _Failure | None = None
+
+
+def recognizes(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if value.get("Type") in _NOTIFICATIONS and ("TopicArn" in value or "Message" in value):
+        return True
+    return _is_bare(value) or (value.get("source") == "aws.ses" and "detail" in value)
+
+
+def _is_bare(value: dict[str, Any]) -> bool:
+    return "mail" in value and ("eventType" in value or "notificationType" in value)
+
+
+def events(value: object, hints: Hints) -> list[Reading]:
+    if isinstance(value, dict):
+        if "detail-type" in value and "detail" in value:
+            return _bare(value["detail"], hints.within(value))
+        if "Type" in value and not _is_bare(value):
+            return _notified(value, hints)
+    return _bare(value, hints)
+
+
+def _notified(envelope: dict[str, Any], hints: Hints) -> list[Reading]:
+    """A topic may carry other things than events of SES: its own housekeeping, and what others publish to it."""
+    message = envelope.get("Message")
+    if envelope.get("Type") != "Notification" or not isinstance(message, str):
+        return [_NO_EVENT]
+    value = decoded(message.encode())
+    if isinstance(value, Text):
+        return [Rejected(f"Message: {value.fault}") if message.lstrip().startswith("{") else _NO_EVENT]
+    if isinstance(value, Rejected):
+        return [Rejected(f"Message: {value.reason}")]
+    return _bare(value, hints.within(envelope)) if isinstance(value, dict) and _is_bare(value) else [_NO_EVENT]
+
+
+def _bare(value: object, hints: Hints) -> list[Reading]:
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        return [read]
+    kind = read.event_type or read.notification_type
+    if not kind:
+        return [Rejected("eventType: missing")]
+    status = STATUSES.get(kind)
+    if status is None:
+        return [Skipped("status_not_relayed", kind)]
+    if kind == "Bounce" and read.bounce is None:
+        return [Rejected("bounce: missing")]
+    found = [
+        provided(
+            value,
+            hints,
+            identity=f"ses:{_event_id(read, kind)}:{recipient}",
+            status=status,
+            recipient=recipient,
+            variables=read.mail.tags,
+            time=time,
+            failure=why,
+            detail=detail,
+            execution_id=read.mail.message_id,
+        )
+        for recipient, time, why, detail in _outcomes(read, kind)
+    ]
+    return found or [Rejected("no recipient: the event names none")]
+
+
+def _event_id(read: _Event, kind: str) -> str:
+    if read.bounce is not None and read.bounce.feedback_id:
+        return read.bounce.feedback_id
+    return f"{read.mail.message_id}:{kind}"
+
+
+_Outcome = tuple[str | None, str | None, MessageFailure | None, str | None]
+
+
+def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
+    """Recipient, time, failure and wording, for each recipient that the event is about."""
+    if kind == "Bounce" and read.bounce is not None:
+        for bounced in read.bounce.recipients:
+            why = _bounced(read.bounce, bounced)
+            yield mailbox(bounced.address), read.bounce.timestamp or read.mail.timestamp, why, bounced.diagnostic
+    elif kind == "Delivery" and read.delivery is not None:
+        for recipient in read.delivery.recipients:
+            yield mailbox(recipient), read.delivery.timestamp or read.mail.timestamp, None, read.delivery.response
+    else:
+        wording = read.reject.reason if read.reject else read.failure.message if read.failure else None
+        failed = failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
+        for recipient in read.mail.destination:
+            yield mailbox(recipient), read.mail.timestamp, failed, wording
+
+
+def _bounced(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
+    status = enhanced_status(bounced.status, bounced.diagnostic)
+    provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
+    code = classified(status, bounced.diagnostic, provider=provider)
+    return failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
+
+
+def _category(bounce: _Bounce) -> Category:
+    """Refused by the server that SES talked to, or reported later by one further on.
+
+    `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` who tells of it.
+    """
+    refused = bounce.remote is not None or (bounce.reporter or "").rstrip(".").endswith("amazonses.com")
+    return SYNC if refused else ASYNC

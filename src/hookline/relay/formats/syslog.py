@@ -1,0 +1,101 @@
+"""Lines of syslog: who said what when, in the forms of RFC 3164 and RFC 5424, and as journald writes them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+_PRIORITY = r"(?:<\d{1,3}>)?"
+# RFC 3164 §4.1, with a time of its own form or of RFC 3339 (rsyslog's RSYSLOG_FileFormat, journalctl -o short-iso).
+_CLASSIC = re.compile(
+    _PRIORITY + r"(?P<time>[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
+    r"(?P<host>\S+) (?P<program>[^\s\[:]+)(?:\[(?P<process>\d+)\])?: ?(?P<message>.*)",
+    re.DOTALL,
+)
+# RFC 5424 §6: version, time, host, program, process, id of the message, structured data.
+_MODERN = re.compile(
+    _PRIORITY + r"1 (?P<time>\S+) (?P<host>\S+) (?P<program>\S+) (?P<process>\S+) \S+ "
+    r'(?:-|(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+) ?(?P<message>.*)',
+    re.DOTALL,
+)
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_HOUR = 3600
+_AHEAD = timedelta(days=1)  # how far a sender's clock or zone may be before ours
+
+
+class Said(msgspec.Struct, frozen=True):
+    """`time` is as it stands there: only `moment` knows which year or zone it is of."""
+
+    time: str
+    host: str
+    program: str
+    message: str
+
+
+# The beginning of either form, for a quick look.
+_BEGINNING = re.compile(_PRIORITY + r"(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+|-) \S+ \S")
+
+
+def looks_like(line: str) -> bool:
+    """Whether the line may be one of syslog: whether it begins like one."""
+    return _BEGINNING.match(line) is not None
+
+
+def parse(line: str) -> Said | None:
+    """The parts of a line, None where it is of neither form."""
+    found = _CLASSIC.match(line) or _MODERN.match(line)
+    if found is None:
+        return None
+    return Said(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
+
+
+def from_journal(entry: dict[str, Any]) -> Said | None:
+    """An entry as ``journalctl -o json`` writes it, None where it lacks one of the parts."""
+    host, program, message, microseconds = (
+        entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
+    )
+    if not (isinstance(host, str) and isinstance(program, str) and isinstance(message, str)):
+        return None
+    if not (isinstance(microseconds, str) and microseconds.isdecimal() and len(microseconds) <= 17):  # year 5138
+        return None
+    moment = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
+    return Said(moment.isoformat(timespec="microseconds"), host, program, message)
+
+
+def moment(time: str, *, zone: tzinfo, now: float | None) -> str | None:
+    """ISO 8601 of a line's time; one without a zone is of `zone`.
+
+    One without a year is of the last year in which it is not in the future, so a log that runs across New Year has
+    both. `now` is in Unix seconds; where it is None, such a time is None.
+    """
+    return _moment(time, zone, None if now is None else int(now) // _HOUR)
+
+
+@lru_cache(maxsize=1024)  # many lines are of the same second
+def _moment(time: str, zone: tzinfo, hour: int | None) -> str | None:
+    try:
+        if time[0].isdigit():
+            written = datetime.fromisoformat(time.replace(",", "."))
+            return (written if written.tzinfo else written.replace(tzinfo=zone)).isoformat()
+        return None if hour is None else _with_year(time, zone, datetime.fromtimestamp(hour * _HOUR, UTC) + _AHEAD)
+    except (ValueError, OverflowError, IndexError):
+        return None
+
+
+def _with_year(time: str, zone: tzinfo, latest: datetime) -> str | None:
+    name, day, clock = time.split()
+    month = _MONTHS.index(name) + 1
+    hour, minute, second = map(int, clock.split(":"))
+    # A leap day may be eight years back (1896, 1904); an invalid day is of no year.
+    for year in range(latest.year, latest.year - 9, -1):
+        try:
+            written = datetime(year, month, int(day), hour, minute, second, tzinfo=zone)
+        except ValueError:
+            continue
+        if written <= latest:
+            return written.isoformat()
+    return None

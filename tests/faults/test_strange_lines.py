@@ -1,0 +1,152 @@
+"""Random and mutated lines of every format: no exception, and no line unaccounted for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from hookline.relay.fates import Line
+from hookline.relay.formats import FORMATS
+from hookline.relay.formats.reading import AUTO
+from hookline.relay.hints import Hints, parse_mapping
+from hookline.relay.intake import Reading, take
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.sources.port import Batch, Position
+from hookline.state.snapshot import Snapshot, Stored
+
+TESTS = Path(__file__).parents[1]
+SEED = 20261125
+BATCH = 500
+SAMPLES = [
+    line
+    for path in sorted([*TESTS.glob("cases/*/**/input.ndjson"), TESTS / "facts/xdm-feedback-events.ndjson"])
+    for line in path.read_bytes().splitlines()
+]
+WORDS = [
+    *(b"{", b"}", b"[", b"]", b'"', b"\\u0000", b"\\", b",", b":", b"null", b"1e999", b"-0", b"\xff", b"\xc3", b"\0"),
+    *(b"=<", b">, ", b"status=", b"&", b"%zz", b"[" * 120, b" " * 300, b"9" * 400, b'{"a":' * 60, "é".encode()),
+]
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "2026-01-01",
+    "é" * 600,
+    [],
+    [[]],
+    {},
+    {"a": {"b": [1]}},
+    [{}],
+    ["x"] * 3,
+]
+STORED = Stored(
+    {
+        "version": 1,
+        "organization": "ACME@AdobeOrg",
+        "sandbox": "prod",
+        "name": "n",
+        "channels": ["email", "sms"],
+        "url": "https://hooks.acme.example/",
+        "campaigns": "all",
+        "payload": 2,
+    }
+)
+ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
+    ("campaign", "user-variables.campaign"), ("recipient", "to"), ("organization", "0.data.x"), ("requestId", "/id")
+])  # fmt: skip
+
+
+def readings() -> list[Reading]:
+    """Every format by name and auto; with and without what events may lack."""
+    hints = Hints(paths=PATHS, timezone=UTC, clock=lambda: 1_779_123_685.0)
+    told = Defaults(organization="ACME@AdobeOrg", sandbox="prod", campaign="C", hints=hints)
+    plain = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
+    every = [Reading(routes=ROUTES, defaults=told, format=name) for name in (AUTO, *FORMATS)]
+    return [
+        *every,
+        *[Reading(routes=ROUTES, defaults=plain)] * len(every),
+        Reading(routes=ROUTES, defaults=Defaults()),
+    ]
+
+
+def strange_lines(chance: random.Random) -> Iterator[bytes]:
+    while True:
+        kind = chance.random()
+        sample = chance.choice(SAMPLES)
+        if kind < 0.05:
+            yield chance.randbytes(chance.randrange(200))
+        elif kind < 0.4:
+            yield revalued(sample, chance)
+        elif kind < 0.5:
+            other = chance.choice(SAMPLES)
+            yield sample[: chance.randrange(len(sample) + 1)] + other[chance.randrange(len(other) + 1) :]
+        else:
+            yield damaged(sample, chance)
+
+
+def damaged(sample: bytes, chance: random.Random) -> bytes:
+    """Some bytes overwritten, left out or put in."""
+    line = bytearray(sample)
+    for _ in range(chance.randrange(1, 5)):
+        start = chance.randrange(len(line) + 1)
+        end = start + chance.choice([0, 0, 1, 1, 8, 60])
+        line[start:end] = chance.choice([chance.choice(WORDS), chance.randbytes(2), b""])
+    return bytes(line).replace(b"\n", b"")
+
+
+def revalued(sample: bytes, chance: random.Random) -> bytes:
+    """Another value somewhere in the JSON, or another name for one."""
+    try:
+        document = msgspec.json.decode(sample)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return damaged(sample, chance)
+    node = document
+    for _ in range(chance.randrange(6)):
+        inner = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
+        deeper = [one for one in inner if isinstance(one, dict | list) and one]
+        if not deeper:
+            break
+        node = chance.choice(deeper)
+    if isinstance(node, dict) and node:
+        key = chance.choice(list(node))
+        node[chance.choice([key, key, key, key.upper(), "eventType", "event", "type"])] = chance.choice(VALUES)
+    elif isinstance(node, list) and node:
+        node[chance.randrange(len(node))] = chance.choice(VALUES)
+    return msgspec.json.encode(document)
+
+
+def every_line_has_its_fates(lines: int) -> None:
+    chance = random.Random(SEED)
+    ways = readings()
+    strange = strange_lines(chance)
+    for first in range(0, lines, BATCH):
+        batch = [Line(first + n, data, len(data)) for n, data in enumerate((next(strange) for _ in range(BATCH)), 1)]
+        for way in (chance.choice(ways), ways[0]) if lines < 100_000 else (chance.choice(ways),):
+            intake = take(Batch("log", batch, Position(name="log"), False), way)
+            settled = [one.line for one in intake.deliveries] + [one.line.number for one in intake.rejected]
+            assert intake.read == len(settled) + sum(intake.skipped.values())
+            assert intake.read >= BATCH
+            assert set(settled) <= {line.number for line in batch}
+
+
+def test_strange_lines_have_their_fates() -> None:
+    """Thirty thousand lines of all formats, broken in many ways: each is delivered, skipped or rejected."""
+    every_line_has_its_fates(30_000)
+
+
+@pytest.mark.soak
+def test_a_million_strange_lines_have_their_fates() -> None:
+    """The same with a million lines."""
+    every_line_has_its_fates(1_000_000)
