@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -70,28 +71,35 @@ SHORT = 0.4
 
 @dataclass
 class Server:
-    """Reads requests whole, and has a script write the answer to each. `script` may be replaced at any time."""
+    """Reads requests, and has a script write the answer to each. `script` may be replaced at any time.
+
+    `whole`: to its end before it answers, else only its head.
+    """
 
     script: Script
+    whole: bool = True
     port: int = 0
     connections: int = 0
+    open: int = 0
     names: list[str | None] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(
                     int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
                 )
-                self.requests.append(head + await reader.readexactly(length))
+                self.requests.append(head + await reader.readexactly(length if self.whole else 0))
                 await self.script(writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
+            self.open -= 1
             writer.close()
 
 
@@ -103,6 +111,8 @@ def sends(*parts: bytes, then: str = "stay") -> Script:
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0.01)
+            if writer.transport.is_closing():
+                raise ConnectionAbortedError
         if then == "hang":
             await asyncio.sleep(60)
         if then == "close":
@@ -111,22 +121,24 @@ def sends(*parts: bytes, then: str = "stay") -> Script:
     return script
 
 
-async def endlessly(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-    while True:
-        writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
-        await writer.drain()
-
-
-def server_context(certificate: trustme.LeafCert = CERTIFICATE) -> ssl.SSLContext:
+def server_context(certificate: trustme.LeafCert | trustme.CA = CERTIFICATE) -> ssl.SSLContext:
+    """A server's; an authority in place of a certificate shows its own, which it has signed itself."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.configure_cert(context)
+    if isinstance(certificate, trustme.LeafCert):
+        certificate.configure_cert(context)
+        return context
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(certificate.private_key_pem.bytes() + certificate.cert_pem.bytes())
+        file.flush()
+        context.load_cert_chain(file.name)
     return context
 
 
 @asynccontextmanager
-async def serving(script: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    server = Server(script)
+async def serving(
+    script: Script, context: ssl.SSLContext | None = None, *, whole: bool = True
+) -> AsyncIterator[Server]:
+    server = Server(script, whole)
     running: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -80,6 +80,9 @@ class Connection:
         """
         self._answer = AnswerReader(keep=keep)
         waiting = self._waiting = self._loop.create_future()
+        if self._is_closed:  # between its handshake and now
+            self._settle(HungUp("the connection was closed before it"))
+            return waiting
         try:
             self._send(request)
         except OSError as error:

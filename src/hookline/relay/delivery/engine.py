@@ -112,15 +112,23 @@ class Engine:
             raw = await connect_checked(
                 self._host, self._port, rules=self._rules, resolve=self._resolve, connect=self._connect_to
             )
-            connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
-            self._open.add(connection)
-            try:
-                await connection.handshake()
-            except asyncio.CancelledError:
-                connection.close()
-                raise
+            connection = await self._encrypted(raw)
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
+        return connection
+
+    async def _encrypted(self, raw: _Raw) -> Connection:
+        try:
+            connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
+        except ValueError:  # a name that no certificate can be for
+            await raw.aclose()
+            raise
+        self._open.add(connection)
+        try:
+            await connection.handshake()
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         return connection
 
     async def _connect_to(self, address: str) -> _Raw:
@@ -140,6 +148,9 @@ class Engine:
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
+        if not self._open and self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_due = None, float("inf")
         if connection in self._idle:
             self._idle.remove(connection)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpcore
 import httpx
 
+from hookline.relay.delivery.answer import AnswerReader
+from hookline.relay.delivery.answer_head import NotHttp
 from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
 from hookline.relay.delivery.pool import Pool
 from hookline.relay.network import NetworkRules
@@ -30,15 +32,19 @@ def open_httpcore(
 
     Raises AddressRefused out of `handle_async_request`, besides httpx's exceptions.
     """
-    return _PooledTransport(ssl_context, connections, _GuardedBackend(rules, resolve))
+    return _PooledTransport(
+        lambda origin: _Connection(origin, ssl_context, rules, resolve),
+        connections,
+    )
 
 
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Stands where httpcore would look a name up and connect to whatever comes back."""
 
-    def __init__(self, rules: NetworkRules, resolve: Resolve) -> None:
+    def __init__(self, rules: NetworkRules, resolve: Resolve, watch: _Watch) -> None:
         self._rules = rules
         self._resolve = resolve
+        self._watch = watch
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -56,26 +62,55 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             stream = await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return _ClosingStream(stream)
+        return _ClosingStream(stream, self._watch)
+
+
+class _Watch:
+    """Reads along: whether an answer ended where it said it would, and nothing came behind it.
+
+    h11 keeps what came behind, and would take it for the answer to the next request.
+    """
+
+    def __init__(self) -> None:
+        self._reader = AnswerReader.spent()
+        self._lost = False
+
+    @property
+    def clean(self) -> bool:
+        return self._reader.clean and not self._lost
+
+    def begin(self) -> None:
+        """A request is about to go out."""
+        self._reader = AnswerReader()
+
+    def see(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+        except NotHttp:  # httpcore will find that out, or put up with it; this connection is not used again
+            self._lost = True
 
 
 class _ClosingStream(httpcore.AsyncNetworkStream):
     """Closes the connection when its handshake is cancelled: httpcore only does so when it fails."""
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, watch: _Watch) -> None:
         self._stream = stream
+        self._watch = watch
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            encrypted = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except asyncio.CancelledError:
             await self._stream.aclose()
             raise
+        return _ClosingStream(encrypted, self._watch)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
+        data = await self._stream.read(max_bytes, timeout)
+        self._watch.see(data)
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, timeout)
@@ -85,6 +120,34 @@ class _ClosingStream(httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+class _Connection:
+    """A connection of httpcore's that is not used again after an answer which did not end cleanly."""
+
+    def __init__(
+        self, origin: httpcore.Origin, ssl_context: ssl.SSLContext, rules: NetworkRules, resolve: Resolve
+    ) -> None:
+        self._watch = _Watch()
+        self._inner = httpcore.AsyncHTTPConnection(
+            origin=origin,
+            ssl_context=ssl_context,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=_GuardedBackend(rules, resolve, self._watch),
+        )
+
+    async def send(self, request: httpcore.Request) -> httpcore.Response:
+        self._watch.begin()
+        return await self._inner.handle_async_request(request)
+
+    def is_available(self) -> bool:
+        return self._inner.is_available() and self._watch.clean
+
+    def has_expired(self) -> bool:
+        return self._inner.has_expired()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 _FROM_HTTPCORE: dict[type[Exception], type[httpx.TransportError]] = {
@@ -115,11 +178,10 @@ def _httpx_exceptions() -> Iterator[None]:
 class _PooledTransport(httpx.AsyncBaseTransport):
     """httpcore's connections in a pool of ours. For each origin a pool of its own: a webhook has just one."""
 
-    def __init__(self, ssl_context: ssl.SSLContext, limit: int, backend: httpcore.AsyncNetworkBackend) -> None:
-        self._ssl_context = ssl_context
+    def __init__(self, make: Callable[[httpcore.Origin], _Connection], limit: int) -> None:
+        self._make = make
         self._limit = limit
-        self._backend = backend
-        self._pools: dict[tuple[bytes, bytes, int], Pool[httpcore.AsyncHTTPConnection]] = {}
+        self._pools: dict[tuple[bytes, bytes, int], Pool[_Connection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -134,7 +196,7 @@ class _PooledTransport(httpx.AsyncBaseTransport):
         with _httpx_exceptions():
             connection = await pool.acquire()
             try:
-                answer = await connection.handle_async_request(wired)
+                answer = await connection.send(wired)
             except BaseException:
                 await pool.release(connection)
                 raise
@@ -145,19 +207,11 @@ class _PooledTransport(httpx.AsyncBaseTransport):
         for pool in self._pools.values():
             await pool.aclose()
 
-    def _pool(self, origin: httpcore.Origin) -> Pool[httpcore.AsyncHTTPConnection]:
+    def _pool(self, origin: httpcore.Origin) -> Pool[_Connection]:
         key = (origin.scheme, origin.host, origin.port)
         if key not in self._pools:
-            self._pools[key] = Pool(lambda: self._connection(origin), self._limit)
+            self._pools[key] = Pool(lambda: self._make(origin), self._limit)
         return self._pools[key]
-
-    def _connection(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        return httpcore.AsyncHTTPConnection(
-            origin=origin,
-            ssl_context=self._ssl_context,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=self._backend,
-        )
 
 
 class _PooledStream(httpx.AsyncByteStream):
@@ -166,12 +220,12 @@ class _PooledStream(httpx.AsyncByteStream):
     def __init__(
         self,
         answer: httpcore.Response,
-        pool: Pool[httpcore.AsyncHTTPConnection],
-        connection: httpcore.AsyncHTTPConnection,
+        pool: Pool[_Connection],
+        connection: _Connection,
     ) -> None:
         self._answer = answer
         self._pool = pool
-        self._connection: httpcore.AsyncHTTPConnection | None = connection
+        self._connection: _Connection | None = connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _httpx_exceptions():

@@ -1,6 +1,6 @@
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from hookline.model import (
     Webhook,
 )
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.headers import Header
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt, Endpoint
 from hookline.relay.delivery.poster import Poster
@@ -242,6 +243,78 @@ def test_certificates_by_reference(receiver: Receiver) -> None:
     assert Answer(200) == only(post(receiver.endpoint(webhook)))
     plain, trusting = (context.get_ca_certs(binary_form=True) for _, context, _ in receiver.opened)
     assert len(plain) + 1 == len(trusting)
+
+
+def test_replaced_certificates_are_picked_up(receiver: Receiver) -> None:
+    """After a renewal or a TLS failure, replaced files are read again; what has not changed is kept."""
+    certificate = receiver.directory / "ca.pem"
+    broken = False
+
+    async def answering(request: httpx.Request) -> httpx.Response:
+        if broken:
+            raise httpx.ConnectError("x") from ssl.SSLError(1, "x")
+        return httpx.Response(200)
+
+    async def scenario() -> None:
+        nonlocal broken
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
+        for opened, happening in (
+            (1, "start"),
+            (1, "renew"),
+            (1, "replace"),
+            (2, "tls"),
+            (2, "tls"),
+            (3, "replace, renew"),
+        ):
+            broken = happening == "tls"
+            if "replace" in happening:
+                trustme.CA().cert_pem.write_to_path(certificate)
+            if "renew" in happening:
+                endpoint.renew()
+            await endpoint.post(attempt())
+            if broken:
+                await endpoint.post(attempt())
+            assert opened == len(receiver.opened), happening
+
+    receiver.answering = answering
+    trustme.CA().cert_pem.write_to_path(certificate)
+    asyncio.run(scenario())
+
+
+def test_endpoints_without_files_of_their_own_share_one_context(receiver: Receiver) -> None:
+    """Reading the system's authorities takes long: webhooks without certificates of their own do it once for all."""
+    first, second = receiver.endpoint(PLAIN), receiver.endpoint(replace(PLAIN, url="https://other.acme.test/"))
+    post(first)
+    post(second)
+    (_, one, _), (_, other, _) = receiver.opened
+    assert one is other
+
+
+def test_headers_are_made_once(receiver: Receiver) -> None:
+    """While nothing in them has changed, a poster gets the same headers, so that it can keep what it made of them."""
+    given: list[object] = []
+
+    class Keeping:
+        async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+            given.append(headers)
+            return Answer(200)
+
+        async def aclose(self) -> None: ...
+
+    endpoint = HttpEndpoint(
+        replace(PLAIN, authentication=JWT),
+        resolver=SecretResolver(environment=receiver.environment, directory=receiver.directory),
+        rules=NetworkRules(),
+        clock=lambda: receiver.now,
+        random=lambda size: b"r" * size,
+        open_poster=lambda *_: Keeping(),
+    )
+    post(endpoint, times=2)
+    receiver.now += 3600
+    post(endpoint, times=2)
+    assert given[0] is given[1]
+    assert given[1] is not given[2]
+    assert given[2] is given[3]
 
 
 @pytest.mark.parametrize(

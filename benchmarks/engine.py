@@ -1,0 +1,208 @@
+"""What does one POST cost the relay's process, by what carries it?
+
+    python benchmarks/engine.py [POSTS]
+
+One local sink over TLS in a process of its own, 32 connections, one POST at a time on each; the figures are those of
+the client's process. The limit: prepared bytes over bare TLS sockets and epoll, the answers not looked at. Each way
+is measured twice, and the better one counts: on a shared machine compare the ratios, not the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import multiprocessing
+import resource
+import select
+import socket
+import ssl
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_network
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import httpx
+import trustme
+
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.target import parse_target
+from hookline.relay.delivery.tls import tls_context
+from hookline.relay.delivery.transport import open_httpx
+from hookline.relay.network import NetworkRules
+
+CONNECTIONS = 32
+LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
+BODY = b'{"requestId":"' + b"x" * 640 + b'"}'
+HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"user-agent", b"hookline/bench"),
+    (b"authorization", b"Bearer " + b"t" * 300),
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nserver: sink\r\ncontent-type: text/plain\r\n"
+    b"content-length: 2\r\n\r\nok"
+)
+Measured = tuple[float, float]
+
+
+def sink(ready: Connection, certificate: str) -> None:
+    """Answer whatever comes, a TLS record at a time: each request here is one."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    ready.send(listener.getsockname()[1])
+    poll, connections = select.epoll(), {}
+    poll.register(listener, select.EPOLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == listener.fileno():
+                accepted, _ = listener.accept()
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+                connection.setblocking(False)
+                connections[connection.fileno()] = connection
+                poll.register(connection, select.EPOLLIN)
+                continue
+            connection = connections[descriptor]
+            try:
+                if connection.recv(65536):
+                    connection.send(ANSWER)
+                    continue
+            except ssl.SSLWantReadError:
+                continue
+            except OSError:
+                pass
+            poll.unregister(descriptor)
+            connections.pop(descriptor).close()
+
+
+@contextmanager
+def running_sink(certificate: Path) -> Iterator[int]:
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=sink, args=(theirs, str(certificate)), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def used() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def bare_sockets(context: ssl.SSLContext, port: int, posts: int) -> Measured:
+    head = b"".join(b"%b: %b\r\n" % header for header in HEADERS)
+    poll, connections = select.epoll(), {}
+    for _ in range(CONNECTIONS):
+        plain = socket.create_connection(("127.0.0.1", port))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = context.wrap_socket(plain, server_hostname="localhost")
+        connection.setblocking(False)
+        connections[connection.fileno()] = connection
+        poll.register(connection, select.EPOLLIN)
+    request = b"POST /feedback HTTP/1.1\r\nhost: localhost\r\n%bwebhook-id: %032x\r\ncontent-length: %d\r\n\r\n%b"
+    sent = answered = 0
+    cpu, started = used(), time.perf_counter()
+    for connection in connections.values():
+        connection.send(request % (head, sent, len(BODY), BODY))
+        sent += 1
+    while answered < posts:
+        for descriptor, _ in poll.poll():
+            connection = connections[descriptor]
+            try:
+                connection.recv(16384)
+            except ssl.SSLWantReadError:
+                continue
+            answered += 1
+            if sent < posts:
+                connection.send(request % (head, sent, len(BODY), BODY))
+                sent += 1
+    seconds, cpu = time.perf_counter() - started, used() - cpu
+    for connection in connections.values():
+        connection.close()
+    return posts / seconds, cpu / posts
+
+
+async def timed(posts: int, post: Callable[[int], Awaitable[object]]) -> Measured:
+    numbers = iter(range(posts))
+
+    async def work() -> None:
+        for number in numbers:
+            await post(number)
+
+    await asyncio.gather(*(post(0) for _ in range(CONNECTIONS)))
+    cpu, started = used(), time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
+    return posts / (time.perf_counter() - started), (used() - cpu) / posts
+
+
+async def poster(opener: OpenPoster, context: ssl.SSLContext, port: int, posts: int) -> Measured:
+    target = parse_target(f"https://localhost:{port}/feedback")
+    opened = opener(target, LOOPBACK, context, CONNECTIONS, time.time)
+
+    async def post(number: int) -> None:
+        attempt = Attempt(number.to_bytes(16, "big"), BODY, 1, 1_800_000_000.0, "2026-11-22T10:00:00Z")
+        result = await opened.post(HEADERS, attempt, deadline=30.0)
+        assert getattr(result, "status", None) == 200, result
+
+    try:
+        return await timed(posts, post)
+    finally:
+        await opened.aclose()
+
+
+async def plain_httpx(context: ssl.SSLContext, port: int, posts: int) -> Measured:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    async with httpx.AsyncClient(verify=context, trust_env=False, limits=limits, timeout=60) as client:
+
+        async def post(number: int) -> None:
+            headers = [*HEADERS, (b"webhook-id", b"%032x" % number)]
+            answer = await client.post(f"https://localhost:{port}/feedback", content=BODY, headers=headers)
+            answer.raise_for_status()
+
+        return await timed(posts, post)
+
+
+def on_uvloop(opener: OpenPoster, context: ssl.SSLContext, port: int, posts: int) -> Measured:
+    import uvloop  # noqa: PLC0415 - only where somebody has installed it
+
+    measured: Measured = uvloop.run(poster(opener, context, port, posts))
+    return measured
+
+
+def main(posts: int = 20_000) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        authority, directory = trustme.CA(), Path(name)
+        authority.cert_pem.write_to_path(directory / "ca.pem")
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(directory / "sink.pem")
+        context = tls_context(ca_file=directory / "ca.pem")
+        with running_sink(directory / "sink.pem") as port:
+            ways: dict[str, Callable[[], Measured]] = {
+                "limit: bare sockets": lambda: bare_sockets(context, port, posts),
+                "engine": lambda: asyncio.run(poster(open_engine, context, port, posts)),
+                "httpcore transport": lambda: asyncio.run(poster(open_httpx, context, port, posts // 10)),
+                "httpx client": lambda: asyncio.run(plain_httpx(context, port, posts // 40)),
+            }
+            if importlib.util.find_spec("uvloop"):
+                ways["engine on uvloop"] = lambda: on_uvloop(open_engine, context, port, posts)
+            found = {way: min((measure() for _ in range(2)), key=lambda one: one[1]) for way, measure in ways.items()}
+    limit = found["limit: bare sockets"]
+    print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback")
+    for way, (rate, cpu) in found.items():
+        share, times = rate / limit[0], cpu / limit[1]
+        print(
+            f"{way:<20} {rate:>8,.0f} req/s {share:>6.1%} of the limit   {cpu * 1e6:>7.1f} µs CPU {times:>6.1f} times"
+        )
+
+
+if __name__ == "__main__":
+    main(*(int(argument) for argument in sys.argv[1:2]))
