@@ -17,8 +17,9 @@ import httpx
 
 from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
-from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
+from hookline.relay.delivery.connecting import connect_checked
 from hookline.relay.delivery.pool import Pool
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.network import NetworkRules
 
 # Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
