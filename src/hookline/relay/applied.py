@@ -75,7 +75,7 @@ class Applied:
         self._version = (snapshot.lineage, snapshot.serial)
         self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
         await self._configure(snapshot)
-        self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
+        self._log.info("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
 
     async def _configure(self, snapshot: Snapshot) -> None:
         changed = {

@@ -165,9 +165,8 @@ class Relay:
             except TimeoutError:
                 pass
             self._reload_now.clear()
-            if stepped := self._clock.step():
-                self._log.warning("the clock was set", seconds=round(stepped, 1))
-                await self._dispatcher.clock_stepped(stepped)
+            if apart := self._clock.apart():
+                self._dispatcher.follow(self._clock, apart)
             await self._applied.refresh()
             await self._intaking.read_again()
 

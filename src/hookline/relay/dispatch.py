@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+import msgspec
+
+from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import OUTCOMES
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Delivered, Verdict
@@ -67,8 +72,10 @@ class Dispatcher:
         self._to_remember: dict[Address, Lane] = {}
         self._remembered: dict[Address, Said] = {}
         self._hurried: dict[Address, float | None] = {}
+        self._round = asyncio.Lock()
         self._next_look = 0.0
         self._next_tidy = 0.0
+        self._new_time: tuple[SteadyClock, float] | None = None
 
     # -- what the daemon tells
 
@@ -100,13 +107,35 @@ class Dispatcher:
         if self._hungry:
             self._stirred.set()
 
-    async def clock_stepped(self, seconds: float) -> None:
-        """The clock was set: nothing is due earlier or later, older or younger for that."""
-        await self._thread.insist("the clock", self._spool.clock_stepped, seconds)
-        self._dues.clear()
-        self._next_look = self._next_tidy = 0.0
-        for lane in self.lanes.values():
-            lane.clock_stepped(seconds)
+    def follow(self, clock: SteadyClock, seconds: float) -> None:
+        """The clock was set by so many seconds: nothing is due earlier or later, older or younger for that.
+
+        Done between two rounds, so that no outcome is on its way into the spool. What cannot be done now (the disk is
+        full) is asked for again.
+        """
+        self._new_time = (clock, seconds)
+        self._stirred.set()
+
+    async def _follow_clock(self) -> None:
+        if self._new_time is None:
+            return
+        (clock, seconds), self._new_time = self._new_time, None
+
+        def set_clock(_: None) -> None:
+            clock.set(seconds)
+            self._settlements = [(lane, _later(one, seconds)) for lane, one in self._settlements]
+            self._dues.clear()
+            self._next_look = self._next_tidy = 0.0
+            for lane in self.lanes.values():
+                lane.clock_stepped(seconds)
+
+        for lane in self.lanes.values():  # nothing that is queued is judged by a clock that it was not read by
+            lane.read_anew()
+        try:
+            await self._thread.alone(partial(self._spool.clock_stepped, seconds), set_clock)
+            self._log.warning("the clock was set", seconds=round(seconds, 1))
+        except SpoolStalled as stalled:
+            self._log.warning("the clock was set, and waits for the spool", reason=stalled.message)
         await self._reload(self.lanes.values())
 
     async def _reload(self, lanes: Iterable[Lane]) -> None:
@@ -164,13 +193,15 @@ class Dispatcher:
         """Write and fill until cancelled. Raises SpoolUnusable when the spool is damaged."""
         while True:
             await self._wait_for_work()
-            await self._write()
-            await self._remember()
-            await self._bury()
-            if self._clock() >= self._next_look:
-                self._next_look = self._clock() + LOOK_AROUND_SECONDS
-                await self._look_around()
-            await self._fill()
+            async with self._round:
+                await self._follow_clock()
+                await self._write()
+                await self._remember()
+                await self._bury()
+                if self._clock() >= self._next_look:
+                    self._next_look = self._clock() + LOOK_AROUND_SECONDS
+                    await self._look_around()
+                await self._fill()
 
     async def _wait_for_work(self) -> None:
         """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
@@ -358,11 +389,15 @@ class Dispatcher:
     async def flush(self) -> None:
         """Write what was settled, and what endpoints have said. A disk that stays full is not waited for."""
         try:
-            async with asyncio.timeout(LAST_WRITE_SECONDS):
+            async with asyncio.timeout(LAST_WRITE_SECONDS), self._round:
                 await self._write()
                 await self._remember()
         except TimeoutError:
             self._log.warning("the last outcomes could not be recorded: the next run sends those events again")
+
+
+def _later(one: Settlement, seconds: float) -> Settlement:
+    return one if one.due is None else msgspec.structs.replace(one, due=one.due + seconds)
 
 
 async def _happens(event: asyncio.Event, *, within: float) -> bool:

@@ -300,10 +300,9 @@ class Lane:
         self.pump()
 
     def clock_stepped(self, seconds: float) -> None:
-        """The clock was set: waits are as long as they were; what is queued is loaded again with its new times."""
+        """The clock was set: waits are as long as they were. What was queued must have been forgotten before."""
         self.gate.stepped(seconds)
         self._pace = Pace(self.webhook.delivery.rate_limit)
-        self.read_anew()
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; give what is in flight `grace` seconds; what is not answered then stays pending."""
