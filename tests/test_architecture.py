@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"canonical", "errors", "model", "state"},
     "provenance": {"settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
-    "observe": set(),
+    "observe": {"errors"},
     "relay": {"errors", "model", "observe", "quantities", "settings", "state"},
     "receiver": {"errors", "quantities", "schemas"},
     "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
@@ -42,11 +42,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "cryptography": ("relay.delivery.keys", "receiver.authority"),
     "httpx": ("relay.delivery.transport",),
     "httpcore": ("relay.delivery.transport",),
-    "h11": ("receiver.connection",),
+    "h11": ("receiver.connection", "observe.listener"),
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "msgspec": ("relay.",),
+    "msgspec": ("relay.", "observe.report"),
+    "prometheus_client": ("observe.metrics", "observe.families"),
     "psycopg": ("state.postgres",),
     "sqlite3": ("state.sqlite", "state.migrating", "relay.spool."),
 }
@@ -55,7 +56,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
         "relay.feedback", "relay.fates", "relay.identity", "relay.intake", "relay.summary", "relay.formats.",
         "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
-        "relay.delivery.retry", "relay.delivery.outcome", "receiver.misbehaviour")  # fmt: skip
+        "relay.delivery.retry", "relay.delivery.outcome", "receiver.misbehaviour",
+        "relay.counters", "relay.telling", "observe.report", "observe.labels", "observe.families", "observe.metrics",
+        "observe.parked", "observe.status")  # fmt: skip
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 

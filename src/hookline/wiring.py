@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from hookline import __version__
 from hookline.errors import HooklineError, StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
@@ -26,14 +27,16 @@ from hookline.relay.intaking import Intaking
 from hookline.relay.network import NetworkRules
 from hookline.relay.notify import notify
 from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
+from hookline.relay.reporting import Reporter
 from hookline.relay.routing import Routes
 from hookline.relay.secrets import SecretResolver
+from hookline.relay.serving import answering, watched
 from hookline.relay.sources.opening import STANDARD_INPUT, open_sources
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
-from hookline.settings import notify_socket
+from hookline.settings import notify_socket, watchdog_seconds
 from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
@@ -41,7 +44,8 @@ from hookline.state.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What a relay run needs to know. `sources` are paths, or ``-`` for standard input."""
+    """What a relay run needs to know. `sources` are paths, or ``-`` for standard input; `listen` is where metrics,
+    health and status are served, host and port, and `metrics_webhooks` how many webhooks have labels there."""
 
     state: str
     spool: Path
@@ -52,6 +56,8 @@ class RelayOptions:
     ca_file: Path | None = None
     from_start: bool = False
     allow_empty: bool = False
+    listen: tuple[str, int] | None = None
+    metrics_webhooks: int = 1000
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
@@ -79,21 +85,32 @@ def _require_files(names: Sequence[str]) -> None:
 async def run_relay(
     options: RelayOptions, log: Log, report: Callable[[Progress], None] | None = None
 ) -> tuple[Ending, Summary]:
-    """One run from its first line to its summary. Raises StateUnusable, SpoolUnusable, HooklineError for sources."""
+    """One run from its first line to its summary.
+
+    Raises StateUnusable, SpoolUnusable, HooklineError for sources and for a port in use.
+    """
     store, _ = _open_applied(options)
     _require_files(options.sources)
     started = time.monotonic()
-    spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
-    thread = SpoolThread(spool, log)
-    try:
-        before = spool.tally()
-        relay = _relay(options, store, thread, log, report)
-        relay.obey_signals()
-        ending = await relay.run()
-        return ending, summarize(before, spool.tally(), time.monotonic() - started)
-    finally:
-        thread.close()
-        spool.close()
+    async with answering(options.listen, options.metrics_webhooks, log) as serve:
+        spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+        thread = SpoolThread(spool, log)
+        try:
+            before = spool.tally()
+            relay, reporter = _relay(options, store, thread, log, report)
+            relay.obey_signals()
+            serve(reporter)
+            async with watched(_tell(), reporter, watchdog_seconds()):
+                ending = await relay.run()
+            reporter.close()
+            return ending, summarize(before, spool.tally(), time.monotonic() - started)
+        finally:
+            thread.close()
+            spool.close()
+
+
+def _tell() -> Callable[[str], None]:
+    return partial(notify, notify_socket())
 
 
 def _relay(
@@ -102,10 +119,11 @@ def _relay(
     thread: SpoolThread,
     log: Log,
     report: Callable[[Progress], None] | None,
-) -> Relay:
+) -> tuple[Relay, Reporter]:
     settings = options.settings
     clock = SteadyClock()
-    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=Counters(), keep=settings.retention)
+    counters = Counters()
+    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
     applied = Applied(
         store,
         dispatcher,
@@ -130,17 +148,33 @@ def _relay(
         clock=clock.now,
         log=log,
     )
-    return Relay(
+    reporter = Reporter(
+        options.spool,
+        thread=thread,
+        dispatcher=dispatcher,
+        intaking=intaking,
+        applied=applied,
+        counters=counters,
+        clock=clock,
+        process=os.getpid(),
+        version=__version__,
+        spool_max=settings.spool_max,
+        dedupe_window=settings.dedupe_window,
+        tell=_tell(),
+    )
+    relay = Relay(
         settings,
         applied=applied,
         dispatcher=dispatcher,
         intaking=intaking,
         thread=thread,
+        reporter=reporter,
         clock=clock,
         log=log,
-        notify=partial(notify, notify_socket()),
+        notify=_tell(),
         report=report,
     )
+    return relay, reporter
 
 
 def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:

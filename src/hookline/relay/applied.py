@@ -21,7 +21,8 @@ from hookline.state.snapshot import Snapshot, Stored
 
 
 class Applied:
-    """`reading` is how lines are read and routed at the moment. `clock` gives Unix seconds."""
+    """`reading` is how lines are read and routed at the moment; `unreadable` is why the state cannot be read, while
+    it cannot. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Applied:
         log: Log,
     ) -> None:
         self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format)
+        self.unreadable: str | None = None
         self._store = store
         self._dispatcher = dispatcher
         self._thread = thread
@@ -48,12 +50,19 @@ class Applied:
         self._version: tuple[str | None, int] = (None, 0)
         self._configurations: dict[Address, str] = {}
 
+    @property
+    def serial(self) -> int:
+        """Of the state that is followed."""
+        return max(0, self._version[1])
+
     async def refresh(self) -> None:
         """Pick up what was applied meanwhile. A state that cannot be read changes nothing, and is tried again."""
         try:
             if await asyncio.to_thread(self._store.version) != self._version:
                 await self.read()
+            self.unreadable = None
         except HooklineError as error:
+            self.unreadable = error.message
             self._log.warning("state cannot be read, going on as before", reason=error.message)
 
     def reload(self) -> None:

@@ -13,13 +13,14 @@ from typing import Final, NamedTuple
 
 from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay.attempts import Tried
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
-from hookline.relay.delivery.outcome import Delivered, Verdict
 from hookline.relay.lanes import Lane
 from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.schema import State
 from hookline.relay.spoolthread import SpoolThread
+from hookline.relay.telling import Telling
 
 GROUP: Final = 500
 GATHER_SECONDS: Final = 0.005
@@ -60,6 +61,7 @@ class Dispatcher:
         self._clock = clock
         self._log = log
         self._counters = counters
+        self._telling = Telling(log)
         self._keep = keep
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
@@ -117,36 +119,20 @@ class Dispatcher:
 
     def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
-        self._counters.settled(lane.address, settlement.state, self._clock() - item.since)
+        now = self._clock()
+        self._counters.settled(lane.address, settlement, now - item.since)
+        self._telling.settled(lane, item, settlement, now)
         self._stirred.set()
         if lane.full or len(self._settlements) >= GROUP:
             self._urgent.set()
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        self._counters.attempted(lane.address, verdict)
-        reason = None if isinstance(verdict, Delivered) else verdict.reason
-        if reason is None and not self._log.debugging:
-            return
-        (self._log.debug if reason is None else self._log.info)(
-            "attempt",
-            webhook=str(lane.address),
-            id=item.id.hex(),
-            attempt=number,
-            outcome=type(verdict).__name__.lower(),
-            reason=reason,
-            milliseconds=round(seconds * 1000, 1),
-        )
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+        self._counters.attempted(lane.address, tried.verdict)
+        self._telling.attempted(lane, item, tried)
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:
         gate = lane.gate
-        self._log.info(
-            "endpoint",
-            webhook=str(lane.address),
-            phase=str(gate.phase),
-            before=str(before),
-            reason=gate.reason,
-            seconds=round(max(0.0, gate.until - self._clock()), 1) if gate.phase is Phase.WAITING else None,
-        )
+        self._telling.phase_changed(lane, before, self._clock())
         self._to_remember[lane.address] = lane
         if gate.phase is Phase.STOPPED:
             self.doom(lane.address, gate.reason or "stopped")
@@ -243,6 +229,7 @@ class Dispatcher:
             if lane is not None:
                 lane.read_anew()
             if buried:
+                self._counters.died(reason, buried)
                 self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
             if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
                 self.doom(address, reason)
@@ -340,6 +327,7 @@ class Dispatcher:
                 limit=CHUNK,
             )
             if expired:
+                self._counters.died("expired", expired)
                 self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
                 lane.read_anew()
                 self.hungry(lane)

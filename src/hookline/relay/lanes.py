@@ -14,7 +14,7 @@ from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
-from hookline.relay.attempts import Turn, attempt
+from hookline.relay.attempts import Tried, Turn, attempt
 from hookline.relay.delivery.gate import Gate, Phase
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 from hookline.relay.delivery.pace import Pace
@@ -41,7 +41,7 @@ class LaneListener(Protocol):
 
     def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None: ...
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None: ...
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None: ...
 
     def phase_changed(self, lane: Lane, before: Phase) -> None: ...
 
@@ -235,8 +235,8 @@ class Lane:
             case Stop(reason) | Dead(reason) | Renew(reason) | Confirm(reason):
                 return _settlement(item, State.DEAD, turn, reason=reason)
 
-    def _told(self, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        self._listener.attempted(self, item, verdict, number, seconds)
+    def _told(self, item: Waiting, tried: Tried) -> None:
+        self._listener.attempted(self, item, tried)
 
     def _learn(self, verdict: Verdict, now: float) -> None:
         before = self.gate.phase

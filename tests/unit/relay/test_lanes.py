@@ -10,8 +10,9 @@ import pytest
 
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.quantities import parse_duration, parse_rate
+from hookline.relay.attempts import Tried
 from hookline.relay.delivery.gate import Phase
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result, Verdict
+from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.lanes import Lane, most_unwritten
 from hookline.relay.spool.port import Settlement, Waiting
@@ -61,7 +62,7 @@ class Notes:
         if self.forgets:
             lane.forget(settlement.seq)
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
         pass
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:

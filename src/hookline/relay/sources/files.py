@@ -69,6 +69,11 @@ class FileSource:
                 break
         return Batch(self._name, lines, self._position(), end)
 
+    @property
+    def reached(self) -> Position:
+        """How far it was read."""
+        return reached(self._name, self._facts, offset=self._cutter.offset, line=self._cutter.number)
+
     def progress(self) -> tuple[int, int | None]:
         return self._cutter.offset, os.fstat(self._descriptor).st_size
 

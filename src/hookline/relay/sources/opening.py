@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hookline.errors import HooklineError
 from hookline.relay.sources.files import FileSource, facts_of
 from hookline.relay.sources.identity import checkpoint_for
-from hookline.relay.sources.port import NOWHERE, Batch, Position
+from hookline.relay.sources.port import NOWHERE, Batch, Position, SourceLag
 from hookline.relay.sources.stdin import PipeSource
 
 STANDARD_INPUT = "-"
@@ -89,6 +89,16 @@ class Chain:
 
     def finish(self) -> None:
         self._finishing = True
+
+    def lags(self) -> list[SourceLag]:
+        source = self._open
+        if source is None:
+            return []
+        try:
+            done, total = source.progress()
+        except OSError:  # the reader has just closed it
+            return []
+        return [SourceLag(source.name, source.reached, None if total is None else max(0, total - done))]
 
     def progress(self) -> tuple[int, int | None]:
         return self._open.progress() if self._open is not None else (0, None)

@@ -37,11 +37,23 @@ class Batch(msgspec.Struct, frozen=True):
     end: bool
 
 
+class SourceLag(msgspec.Struct, frozen=True):
+    """How far a source was read. `behind`: bytes not read yet (compressed, where it is that), None for a pipe."""
+
+    source: str
+    position: Position
+    behind: int | None
+
+
 class LineSource(Protocol):
     """Reads in a thread of its own; never two calls at a time."""
 
     def read(self) -> Batch:
         """The next lines: at most 500, and at most about 4 MiB. Waits at most 0.1 s, then returns an empty batch."""
+        ...
+
+    def lags(self) -> list[SourceLag]:
+        """How far each source was read that is open now. Cheap, and may be called from another thread."""
         ...
 
     def progress(self) -> tuple[int, int | None]:

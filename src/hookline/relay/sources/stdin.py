@@ -57,6 +57,11 @@ class PipeSource:
             return Batch(self._name, lines, self._position(), True)
         return Batch(self._name, lines, self._position(), False)
 
+    @property
+    def reached(self) -> Position:
+        """How far it was read."""
+        return self._position()
+
     def progress(self) -> tuple[int, int | None]:
         return self._read, None
 
