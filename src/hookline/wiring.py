@@ -100,9 +100,11 @@ async def run_relay(
             relay, reporter = _relay(options, store, thread, log, report)
             relay.obey_signals()
             serve(reporter)
-            async with watched(_tell(), reporter, watchdog_seconds()):
-                ending = await relay.run()
-            reporter.close()
+            try:
+                async with watched(_tell(), reporter, watchdog_seconds()):
+                    ending = await relay.run()
+            finally:
+                reporter.close()
             return ending, summarize(before, spool.tally(), time.monotonic() - started)
         finally:
             thread.close()
@@ -160,6 +162,7 @@ def _relay(
         version=__version__,
         spool_max=settings.spool_max,
         dedupe_window=settings.dedupe_window,
+        records_max=settings.records_max,
         tell=_tell(),
     )
     relay = Relay(

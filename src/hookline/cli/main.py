@@ -29,6 +29,8 @@ COMMANDS = {
     "drift": ("hookline.cli.drift", "Tell whether the state is still what was applied."),
     "export": ("hookline.cli.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
+    "status": ("hookline.cli.status", "Show the spool, and the relay that works on it."),
+    "trace": ("hookline.cli.trace", "Show what became of one API request's events."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),

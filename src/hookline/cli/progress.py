@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from hookline.cli.spans import span
 from hookline.relay import daemon
 
 _RATE_OVER_SECONDS = 5.0
@@ -79,11 +80,3 @@ def counts(now: daemon.Progress, rate: float | None) -> str:
     if now.oldest is not None and tally["pending"]:
         parts.append(f"oldest {span(now.oldest)}")
     return ", ".join(parts)
-
-
-def span(seconds: float) -> str:
-    """``3 s``, ``12 min``, ``5.2 h``, ``3.1 d``."""
-    for unit, size in (("d", 86_400), ("h", 3600)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -94,6 +94,7 @@ class RelayFacts(msgspec.Struct, frozen=True, kw_only=True):
     delivered_rate: float = 0.0
     spool_max: int = 0
     dedupe_window: float = 0.0
+    records_max: int = 0
     lanes: Sequence[LaneFacts] = ()
     lags: Sequence[LagFacts] = ()
 

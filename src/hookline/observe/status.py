@@ -24,11 +24,20 @@ def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | N
             "bytes": dict(spool.sizes),
             "records": spool.records,
             "oldestRecordSeconds": _seconds(spool.oldest_record),
+            "duplicatesKnownSeconds": None if relay is None else _seconds(window_that_holds(spool, relay)),
         },
         "webhooks": [_webhook(one, lanes.get(one.webhook)) for one in webhooks],
         "sources": _sources(spool, relay),
         "relay": _relay(relay, holder),
     }
+
+
+def window_that_holds(spool: SpoolFacts, relay: RelayFacts) -> float:
+    """For how many seconds a delivered id is known: the window that was asked for, or less where the number of
+    records does not suffice for it."""
+    if spool.records < relay.records_max:
+        return relay.dedupe_window
+    return min(relay.dedupe_window, spool.oldest_record or 0.0)
 
 
 def _webhook(one: WebhookFacts, lane: LaneFacts | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _SHARE_OF_SURVEYS: Final = 0.05
 
 
 class Reporter:
-    """Of one run. `spool_max` and `dedupe_window` are the relay's own (daemon.Settings), `tell` speaks to a service
+    """Of one run. `spool_max`, `dedupe_window` and `records_max` are daemon.Settings', `tell` speaks to a service
     manager."""
 
     def __init__(
@@ -54,6 +54,7 @@ class Reporter:
         version: str,
         spool_max: int,
         dedupe_window: float,
+        records_max: int,
         tell: Callable[[str], None],
     ) -> None:
         self._directory = directory
@@ -67,6 +68,7 @@ class Reporter:
         self._version = version
         self._spool_max = spool_max
         self._dedupe_window = dedupe_window
+        self._records_max = records_max
         self._tell = tell
         self._beacon = Beacon(directory)
         self._started = clock.now()
@@ -87,7 +89,7 @@ class Reporter:
         self._phase = "stopping"
 
     def close(self) -> None:
-        """The relay has come to its end by itself."""
+        """The relay has come to its end."""
         self._beacon.put_out()
 
     async def run(self) -> None:
@@ -162,6 +164,7 @@ class Reporter:
             delivered_rate=delivered,
             spool_max=self._spool_max,
             dedupe_window=self._dedupe_window,
+            records_max=self._records_max,
             lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
             lags=[self._lag(one, now) for one in (source.lags() if source is not None else ())],
         )
