@@ -13,13 +13,16 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.utils import floatToGoString
 
 from hookline.observe.families import by_name, counter, gauge, of_the_relay, of_the_spool
 from hookline.observe.labels import OTHER, Labels
 from hookline.observe.parked import parked
 from hookline.observe.report import LatencyFacts, Report, WebhookFacts
 
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 MOST_REASONS: Final = 60
 MOST_SOURCES: Final = 100
 PHASES: Final = ("open", "waiting", "probing", "stopped")
@@ -48,11 +51,9 @@ class Metrics:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Page(self._families(report)))
         ProcessCollector(registry=registry)
-        try:
-            encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is none
-            encode, content_type = choose_encoder("")
-        return content_type, encode(registry)
+        if "application/openmetrics-text" in accept:
+            return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(registry)
+        return TEXT, generate_latest(registry)
 
     def _families(self, report: Report) -> Iterator[Metric]:
         yield from self._of_the_account(report)
@@ -110,7 +111,7 @@ class Metrics:
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n
         yield counter("attempts", "Requests made, by what came of them.", attempts.items(), "webhook", "outcome")
-        yield self._latencies(report.counts.latency, [f"{bound:g}" for bound in report.counts.bounds])
+        yield self._latencies(report.counts.latency, [floatToGoString(bound) for bound in report.counts.bounds])
 
     def _latencies(self, latency: Mapping[str, LatencyFacts], bounds: list[str]) -> Metric:
         family = HistogramMetricFamily(

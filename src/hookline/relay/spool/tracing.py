@@ -45,8 +45,8 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery, with all that is kept of it. Moments are Unix seconds.
 
     `read` is when it was read, or replayed; where it is not `exact`, it was worked out from an age that has stood
-    still while the webhook was held. `settled` is when it was delivered, died or was discarded. `body` is None once it
-    is delivered. `predecessor` is the id of the earlier event of its message that is still pending.
+    still while the webhook was held. `settled` is when it was delivered, died or was discarded. `body` is None once
+    it is delivered. `predecessor` is the id of the earlier event of its message that is still pending.
     """
 
     id: str
