@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.utils import floatToGoString
 
 from hookline.observe.families import by_name, counter, gauge, of_the_relay, of_the_spool
 from hookline.observe.labels import OTHER, Labels
@@ -52,7 +51,7 @@ class Metrics:
         registry.register(_Page(self._families(report)))
         ProcessCollector(registry=registry)
         if "application/openmetrics-text" in accept:
-            return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(registry)
+            return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
         return TEXT, generate_latest(registry)
 
     def _families(self, report: Report) -> Iterator[Metric]:
@@ -111,7 +110,7 @@ class Metrics:
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n
         yield counter("attempts", "Requests made, by what came of them.", attempts.items(), "webhook", "outcome")
-        yield self._latencies(report.counts.latency, [floatToGoString(bound) for bound in report.counts.bounds])
+        yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
 
     def _latencies(self, latency: Mapping[str, LatencyFacts], bounds: list[str]) -> Metric:
         family = HistogramMetricFamily(
