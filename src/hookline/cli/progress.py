@@ -16,8 +16,8 @@ _RATE_OVER_SECONDS = 5.0
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """Shown on stderr while entered. It measures the input, or while nothing is read (`--drain`) what was pending at
-    first; where neither has an end (a pipe, `--follow`) it only shows that something goes on."""
+    """Shown on stderr while entered. It measures the input, and after its end (`--drain`: from the start) what was
+    pending then; where the input has no end in sight (a pipe, `--follow`) it only shows that something goes on."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)

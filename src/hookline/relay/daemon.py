@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Progress(msgspec.Struct, frozen=True):
     """For a progress bar: bytes of the input read so far and in all (None for a pipe), the spool's tally, and the age
-    in seconds of the oldest pending delivery. `draining`: nothing is read, or not any more; `at` is in seconds."""
+    in seconds of the oldest pending delivery. `draining`: nothing is read any more; `at` is in seconds."""
 
     bytes_read: int
     bytes_total: int | None
@@ -98,6 +98,7 @@ class Relay:
         self._report = report
         self._asked_to_stop = asyncio.Event()
         self._reload_now = asyncio.Event()
+        self._settling = False
 
     def stop(self) -> None:
         """Stop reading, finish what is in flight, commit, end."""
@@ -147,6 +148,7 @@ class Relay:
 
     async def _settle(self) -> Ending:
         """Wait until nothing is pending but what stands behind held webhooks, or for `max_wait` seconds."""
+        self._settling = True
         deadline = self._clock.now() + self._settings.max_wait
         pause = LOOK_SECONDS
         while self._clock.now() < deadline:
@@ -191,7 +193,7 @@ class Relay:
             done, total = source.progress() if source is not None else (0, None)
             tally = await self._thread.call(self._spool.tally)
             oldest = await self._reporter.oldest()
-            self._report(Progress(done, total, tally, oldest, source is None, self._clock.now()))
+            self._report(Progress(done, total, tally, oldest, self._settling, self._clock.now()))
             await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
 
