@@ -106,6 +106,8 @@ class Metrics:
 
     def _of_attempts(self, report: Report) -> Iterator[Metric]:
         attempts: Counter[tuple[str, ...]] = Counter()
+        for lane in report.relay.lanes:  # a rate needs a beginning
+            attempts[self._webhooks.of(lane.webhook) or OTHER, "delivered"] = 0
         for (webhook, outcome), n in report.counts.attempts.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n

@@ -9,13 +9,17 @@ from typing import Final
 from hookline.observe.report import LaneFacts, Report
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
+ALWAYS: Final = ("paused", "disabled", "stopped", "not_applied")
 _KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
 def parked(report: Report) -> Counter[str]:
-    """Pending deliveries that are not sent, by the reason; ``not_applied`` where their webhook is not there."""
+    """Pending deliveries that are not sent, by the reason; ``not_applied`` where their webhook is not there.
+
+    The first few reasons are always there: what is added up must not be missing where nothing is parked.
+    """
     lanes = {lane.webhook: lane for lane in report.relay.lanes}
-    found: Counter[str] = Counter()
+    found: Counter[str] = Counter(dict.fromkeys(ALWAYS, 0))
     for one in report.spool.webhooks:
         if one.pending:
             lane = lanes.get(one.webhook)
