@@ -29,6 +29,7 @@ from hookline.relay.spoolthread import SpoolThread
 
 BEAT_SECONDS: Final = 1.0
 SURVEY_SECONDS: Final = 2.0
+LONGEST_SURVEY_SECONDS: Final = 30.0
 RATE_BEATS: Final = 10
 STATUS_SECONDS: Final = 5.0
 # A beat costs at most this part of one core, a survey of the spool at most that of another.
@@ -137,7 +138,8 @@ class Reporter:
             if self._surveyed is None or started >= self._survey_again:
                 self._surveyed = await asyncio.to_thread(survey, self._directory, now=self._clock.now())
                 cost = time.monotonic() - started
-                self._survey_again = started + cost + max(SURVEY_SECONDS, cost / _SHARE_OF_SURVEYS)
+                rest = max(SURVEY_SECONDS, min(cost / _SHARE_OF_SURVEYS, LONGEST_SURVEY_SECONDS))
+                self._survey_again = started + cost + rest
             return self._surveyed
 
     async def report(self) -> Report:
