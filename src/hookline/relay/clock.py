@@ -19,12 +19,14 @@ class SteadyClock:
 
     Everything that is waited for goes by it: when a retry is due, how old an event is. So a clock that jumps neither
     ends a wait of hours nor starts one. `wall` and `even` give seconds: Unix time, and any that nobody can set.
+    `steps` counts how often it was set.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _since_boot) -> None:
         self._wall = wall
         self._even = even
         self._offset = wall() - even()
+        self.steps = 0
 
     def now(self) -> float:
         return self._even() + self._offset
@@ -37,3 +39,4 @@ class SteadyClock:
     def set(self, seconds: float) -> None:
         """Follow the wall clock by so many seconds, once everything that has a time has been told."""
         self._offset += seconds
+        self.steps += 1

@@ -17,14 +17,15 @@ import msgspec
 from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay.attempts import Tried
 from hookline.relay.clock import SteadyClock
-from hookline.relay.counters import OUTCOMES
+from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
-from hookline.relay.delivery.outcome import Delivered, Verdict
 from hookline.relay.lanes import Lane
 from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.schema import State
 from hookline.relay.spoolthread import SpoolThread
+from hookline.relay.telling import Telling
 
 GROUP: Final = 500
 GATHER_SECONDS: Final = 0.005
@@ -56,12 +57,16 @@ def _said_by(lane: Lane) -> Said:
 class Dispatcher:
     """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds."""
 
-    def __init__(self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, keep: Retention) -> None:
+    def __init__(
+        self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
+    ) -> None:
         self.lanes: dict[Address, Lane] = {}
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
         self._log = log
+        self._counters = counters
+        self._telling = Telling(log)
         self._keep = keep
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
@@ -147,36 +152,22 @@ class Dispatcher:
 
     # -- what the lanes tell
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
+        if settlement.state is not State.DELIVERED:
+            self._telling.settled(lane, item, settlement, self._clock())
+            if settlement.state is State.DEAD:
+                self._counters.died(settlement.reason)
         self._stirred.set()
         if lane.full or len(self._settlements) >= GROUP:
             self._urgent.set()
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        reason = None if isinstance(verdict, Delivered) else verdict.reason
-        if reason is None and not self._log.debugging:
-            return
-        (self._log.debug if reason is None else self._log.info)(
-            "attempt",
-            webhook=str(lane.address),
-            id=item.id.hex(),
-            attempt=number,
-            outcome=OUTCOMES[type(verdict)],
-            reason=reason,
-            milliseconds=round(seconds * 1000, 1),
-        )
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+        self._telling.attempted(lane, item, tried)
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:
         gate = lane.gate
-        self._log.info(
-            "endpoint",
-            webhook=str(lane.address),
-            phase=str(gate.phase),
-            before=str(before),
-            reason=gate.reason,
-            seconds=round(max(0.0, gate.until - self._clock()), 1) if gate.phase is Phase.WAITING else None,
-        )
+        self._telling.phase_changed(lane, before, self._clock())
         self._to_remember[lane.address] = lane
         if gate.phase is Phase.STOPPED:
             self.doom(lane.address, gate.reason or "stopped")
@@ -277,6 +268,7 @@ class Dispatcher:
                 lane.read_anew()
                 await self._reload([lane])
             if buried:
+                self._counters.died(reason, buried)
                 self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
             if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
                 self.doom(address, reason)
@@ -370,6 +362,7 @@ class Dispatcher:
                 limit=CHUNK,
             )
             if expired:
+                self._counters.died("expired", expired)
                 self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
                 lane.read_anew()
                 await self._reload([lane])
