@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hookline.relay.formats import payload, xdm
+from hookline.relay.formats import dead, payload, xdm
 from hookline.relay.formats.port import Format, Quick
 
-FORMATS: dict[str, Format] = {payload.NAME: payload, xdm.NAME: xdm}
+FORMATS: dict[str, Format] = {payload.NAME: payload, xdm.NAME: xdm, dead.NAME: dead}
 QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
 
 __all__ = ["FORMATS", "QUICK", "Format"]

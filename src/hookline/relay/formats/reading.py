@@ -7,7 +7,8 @@ import re
 import msgspec
 
 from hookline.relay.fates import Line, Rejected, Skipped
-from hookline.relay.formats import FORMATS, QUICK
+from hookline.relay.formats import FORMATS, QUICK, dead
+from hookline.relay.formats.envelope import is_letter
 from hookline.relay.formats.port import Reading, Text
 from hookline.relay.sources.lines import LONGEST
 
@@ -36,12 +37,20 @@ def read_line(line: Line, format: str = AUTO) -> list[Reading]:
     value = _decoded(line.data)
     if isinstance(value, Rejected):
         return [value]
+    if format in (AUTO, dead.NAME) and (within := dead.line_within(value)):
+        return [_read_within(*within)]
     if format != AUTO:
         return FORMATS[format].events(value)
     for known in FORMATS.values():
         if known.recognizes(value):
             return known.events(value)
     return [Rejected(value.fault) if isinstance(value, Text) else _NO_EVENT]
+
+
+def _read_within(line: Line, part: int) -> Reading:
+    """The event number `part` of a line that was rejected once; each line is longer than what it holds."""
+    found = read_line(line)
+    return found[part] if part < len(found) else Rejected("the line holds fewer events than before")
 
 
 def _decoded(data: bytes) -> object:
@@ -54,8 +63,9 @@ def _decoded(data: bytes) -> object:
         return _as_text(data, "not UTF-8")
     except msgspec.DecodeError as error:
         return _as_text(data, _why_not_json(str(error)))
-    # Only a line with that many brackets can be that deep; the count is much cheaper than the walk.
-    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST, value):
+    # Only a line with that many brackets can be that deep; the count is much cheaper than the walk. A dead letter
+    # holds its payload one level deeper than that was read.
+    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
         return _TOO_DEEP
     return value
 
