@@ -53,9 +53,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 
 # Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.
 PURE = ("diagnostics", "errors", "quantities", "model", "canonical", "plan.", "state.snapshot", "relay.routing",
-        "relay.feedback", "relay.fates", "relay.identity", "relay.intake", "relay.summary", "relay.formats.",
-        "relay.network", "relay.delivery.gate", "relay.delivery.pace", "relay.delivery.judging",
-        "relay.delivery.retry", "relay.delivery.outcome", "receiver.misbehaviour")  # fmt: skip
+        "relay.feedback", "relay.fates", "relay.identity", "relay.intake", "relay.letters", "relay.summary",
+        "relay.formats.", "relay.network", "relay.spool.soundness", "relay.delivery.gate", "relay.delivery.pace",
+        "relay.delivery.judging", "relay.delivery.retry", "relay.delivery.outcome",
+        "receiver.misbehaviour")  # fmt: skip
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 
