@@ -39,7 +39,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jsonschema": ("config.schema", "receiver.payloads"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
-    "cryptography": ("relay.delivery.keys", "receiver.authority"),
+    "cryptography": ("relay.delivery.keys", "relay.checking.certificate", "receiver.authority"),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
     "httpcore": ("relay.delivery.httpcore_transport",),
     "h11": ("receiver.connection",),
@@ -70,6 +70,7 @@ PURE = (
     *("relay.summary", "relay.trial", "relay.delivery.answer", "relay.delivery.answer_head", "relay.delivery.gate"),
     *("relay.delivery.judging", "relay.delivery.outcome", "relay.delivery.pace", "relay.delivery.retry"),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
+    *("relay.checking.answering", "relay.checking.certificate", "relay.checking.report", "relay.checking.testevent"),
     *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing"),
 )
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}

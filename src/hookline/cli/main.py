@@ -31,6 +31,7 @@ COMMANDS = {
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
     "formats": ("hookline.cli.formats", "List the formats of event logs, or try them on a file."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
+    "check": ("hookline.cli.check", "Tell whether endpoints can be delivered to."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),
     "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),
