@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -108,11 +108,12 @@ def _relay(
     settings = options.settings
     clock = SteadyClock()
     dispatcher = Dispatcher(thread, clock=clock.now, log=log, keep=settings.retention)
+    resolver = replace(options.resolver, organizations=lambda: applied.organizations)
     applied = Applied(
         store,
         dispatcher,
         thread,
-        partial(_make_endpoint, options),
+        partial(_make_endpoint, options, resolver),
         counters=Counters(),
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
@@ -151,10 +152,10 @@ def _relay(
     )
 
 
-def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:
+def _make_endpoint(options: RelayOptions, resolver: SecretResolver, webhook: Webhook) -> Endpoint:
     return HttpEndpoint(
         webhook,
-        resolver=options.resolver,
+        resolver=resolver,
         rules=options.rules,
         clock=time.time,
         random=os.urandom,

@@ -48,6 +48,7 @@ def command(
     state: str,
     secrets_dir: Path,
     secrets_by_organization: bool,
+    insecure_secret_files: bool,
     allow_network: tuple[IPv4Network | IPv6Network, ...],
     ca_file: Path | None,
     transport: str,
@@ -65,7 +66,11 @@ def command(
     webhooks = list({stored.webhook.address: stored.webhook for stored in chosen}.values())
     means = Means(
         resolver=SecretResolver(
-            environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+            environment=secret_environment(),
+            directory=secrets_dir,
+            by_organization=secrets_by_organization,
+            insecure_files=insecure_secret_files,
+            organizations=lambda: {one.organization for one in snapshot.webhooks},
         ),
         rules=NetworkRules(allow_network),
         clock=time.time,

@@ -108,6 +108,7 @@ def command(
     spool: Path,
     secrets_dir: Path,
     secrets_by_organization: bool,
+    insecure_secret_files: bool,
     format: str,
     organization: str | None,
     sandbox: str | None,
@@ -166,7 +167,10 @@ def command(
             spool_max=spool_max,
         ),
         resolver=SecretResolver(
-            environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+            environment=secret_environment(),
+            directory=secrets_dir,
+            by_organization=secrets_by_organization,
+            insecure_files=insecure_secret_files,
         ),
         rules=NetworkRules(allow_network),
         ca_file=ca_file,

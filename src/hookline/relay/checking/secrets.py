@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.model import FileRef, JwtAuthentication, NoAuthentication, SecretRef, Webhook
+from hookline.model import NoAuthentication, Webhook
 from hookline.relay.checking.report import Finding, Grade, Step
-from hookline.relay.delivery.certificates import context_for, read_certificates
+from hookline.relay.delivery.certificates import context_for, public_files, read_certificates
 from hookline.relay.delivery.headers import fixed_headers
 from hookline.relay.delivery.keys import load_key
 from hookline.relay.secrets import SecretResolver
@@ -17,11 +17,12 @@ from hookline.relay.secrets import SecretResolver
 
 def secret_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
     """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too."""
-    references = [*dict.fromkeys(_references(webhook))]
+    references = [*dict.fromkeys(webhook.secrets())]
+    public = public_files(webhook.delivery.tls)
     refused = False
     for reference in references:
         try:
-            resolver.resolve(reference, webhook.address.organization)
+            resolver.resolve(reference, webhook.address.organization, public=reference in public)
         except SecretUnavailable as error:
             refused = True
             yield _failed(Step.SECRETS, error)
@@ -64,16 +65,6 @@ def make_context(
         return None, []  # secret_findings has told
     except HooklineError as error:
         return None, [_failed(Step.KEY if isinstance(error, KeyUnusable) else Step.TLS, error)]
-
-
-def _references(webhook: Webhook) -> Iterator[SecretRef]:
-    yield from (value for _, value in webhook.headers if not isinstance(value, str))
-    if isinstance(webhook.authentication, JwtAuthentication):
-        yield from (key.secret for key in webhook.authentication.keys)
-    tls = webhook.delivery.tls
-    if tls.ca_file is not None:
-        yield FileRef(tls.ca_file)
-    yield from (reference for reference in (tls.client_certificate, tls.client_key) if reference is not None)
 
 
 def _failed(step: Step, error: HooklineError) -> Finding:
