@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,38 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jsonschema import Draft202012Validator
 
-from contract.https_server import Script, Server, sends, server_context, serving
+from beside import AUTHORITY, running
+from contract.https_server import sends
 from hookline.schemas import load_schema
 from lab import ADDRESS, LOOPBACK, Lab
 
-AUTHORITY = trustme.CA()
 NOW = datetime.now(UTC)
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 JWT = {"type": "jwt", "algorithm": "ES256", "keys": [{"id": "2026-11", "secret": {"file": "key.pem"}}]}
-
-
-@contextmanager
-def running(script: Script, certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
-    """A server beside the test, in a loop of its own."""
-    found: list[Server] = []
-    ready, loop, over = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
-
-    async def serve() -> None:
-        context = server_context(certificate or AUTHORITY.issue_cert("localhost"))
-        async with serving(script, context) as server:
-            found.append(server)
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join()
-        loop.close()
 
 
 @dataclass
