@@ -198,6 +198,19 @@ def test_answer_that_is_no_success(lab: Lab, answer: bytes, words: str, hint: st
 
 
 @pytest.mark.parametrize("transport", ["engine", "httpx"])
+def test_redirect_leads_nowhere(lab: Lab, transport: str) -> None:
+    """Whoever is redirected to never hears of it, though it is admitted and trusted."""
+    with running(sends(OK)) as other:
+        location = f"https://localhost:{other.port}/".encode()
+        redirect = b"HTTP/1.1 307 Go\r\nlocation: " + location + b"\r\ncontent-length: 0\r\n\r\n"
+        with running(sends(redirect)) as server:
+            lab.apply(f"https://localhost:{server.port}/")
+            assert "http" == check(lab, "--send", "--transport", transport).last()["step"]
+            assert 1 == len(server.requests)
+        assert 0 == other.connections
+
+
+@pytest.mark.parametrize("transport", ["engine", "httpx"])
 def test_one_that_hangs_beside_one_that_answers(lab: Lab, transport: str) -> None:
     """Each has its own timeout: the one that hangs fails at HTTP, the other is good, and both are told in order."""
     with running(sends(then="hang")) as hanging, running(sends(OK)) as good:
