@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -156,6 +156,16 @@ class Webhook:
     delivery: DeliveryPolicy = DeliveryPolicy()
     enabled: bool = True
     protected: bool = False
+
+    def secrets(self) -> Iterator[SecretRef]:
+        """Every reference in it, as often as it stands there."""
+        yield from (value for _, value in self.headers if not isinstance(value, str))
+        if isinstance(self.authentication, JwtAuthentication):
+            yield from (key.secret for key in self.authentication.keys)
+        tls = self.delivery.tls
+        if tls.ca_file is not None:
+            yield FileRef(tls.ca_file)
+        yield from (reference for reference in (tls.client_certificate, tls.client_key) if reference is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,15 @@ def test_tests_that_are_named_exist() -> None:
     assert all(_named_tests(guarantee) for guarantee in guarantees)
 
 
+def test_each_line_of_the_threat_model_has_its_test() -> None:
+    """Whatever somebody can or cannot do stands beside a test, for each of the three kinds of people."""
+    text = (ROOT / "docs" / "explanation" / "security.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith(("| can ", "| cannot "))]
+    assert len(lines) >= 25
+    assert [] == [line for line in lines if not _named_tests(line)]
+    assert {"can", "cannot"} == {line.split()[1] for line in lines}
+
+
 @pytest.mark.parametrize("page", DECISIONS, ids=name)
 def test_decisions_are_short(page: Path) -> None:
     """A decision says context, choice and price, within 40 lines, and its number is its own."""

@@ -23,15 +23,22 @@ from hookline.settings import secret_environment
 @click.argument("address", metavar="ORG/SANDBOX")
 @state_option
 @secrets_options
-def command(address: str, state: str, secrets_dir: Path, secrets_by_organization: bool) -> None:
+def command(
+    address: str, state: str, secrets_dir: Path, secrets_by_organization: bool, insecure_secret_files: bool
+) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
     The receiver verifies tokens with it. All keys of the webhook are in it, in the order of the file, so that a new
     key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
     """
-    webhook = find(read_applied(state), address).webhook
+    snapshot = read_applied(state)
+    webhook = find(snapshot, address).webhook
     resolver = SecretResolver(
-        environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+        environment=secret_environment(),
+        directory=secrets_dir,
+        by_organization=secrets_by_organization,
+        insecure_files=insecure_secret_files,
+        organizations=lambda: {one.organization for one in snapshot.webhooks},
     )
     authentication = _jwt(webhook)
     click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization), indent=2))

@@ -8,6 +8,7 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, SigningKey, Webhook
 from hookline.relay.delivery.certificates import Certificates, context_for, read_certificates
+from hookline.relay.delivery.freshness import Watch
 from hookline.relay.delivery.headers import Header, fixed_headers
 from hookline.relay.delivery.keys import Key, load_key
 from hookline.relay.delivery.outcome import Failure, FailureKind, Result
@@ -23,8 +24,8 @@ from hookline.relay.secrets import Secret, SecretResolver
 class HttpEndpoint:
     """Implements `port.Endpoint`.
 
-    Secrets, keys and certificates are read at the first attempt, and again by the attempt after `renew` or after
-    one that failed on them: what an operator corrects is picked up without a restart. `clock` gives Unix time in
+    Secrets, keys and certificates are read at the first attempt, and again by the attempt after `renew`, after one
+    that failed on them, and a second after a file was replaced: no restart is needed. `clock` gives Unix time in
     seconds, `random` that many random bytes.
     """
 
@@ -46,6 +47,7 @@ class HttpEndpoint:
         self._random = random
         self._ca_file = ca_file
         self._open_poster = open_poster
+        self._watch = Watch(webhook, resolver)
         self._deadline = webhook.delivery.timeout.total_seconds()
         self._poster: Poster | None = None
         self._certificates: Certificates | None = None
@@ -58,6 +60,8 @@ class HttpEndpoint:
 
     async def post(self, attempt: Attempt) -> Result:
         """Make one attempt; see the port."""
+        if self._watch.changed(self._clock()):
+            self.renew()
         try:
             poster = self._poster
             if poster is None or self._doubtful:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.connecting import connect_checked
+from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.slots import Slots
@@ -111,14 +111,18 @@ class Engine:
     async def _connect(self, due: float) -> Connection:
         async with asyncio.timeout_at(due):
             raw = await connect_checked(
-                self._host, self._port, rules=self._rules, resolve=self._resolve, connect=self._connect_to
+                self._host,
+                self._port,
+                rules=self._rules,
+                resolve=self._resolve,
+                connect=partial(connect_socket, port=self._port),
             )
             connection = await self._encrypted(raw)
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
-    async def _encrypted(self, raw: _Raw) -> Connection:
+    async def _encrypted(self, raw: Raw) -> Connection:
         try:
             connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
         except ValueError:  # a name that no certificate can be for
@@ -131,21 +135,6 @@ class Engine:
             connection.close()
             raise
         return connection
-
-    async def _connect_to(self, address: str) -> _Raw:
-        # The address is a numeric one, with its zone where it has one: nothing is looked up here.
-        ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
-            address, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-        raw = _Raw(socket.socket(family, kind, protocol))
-        try:
-            raw.socket.setblocking(False)
-            raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().sock_connect(raw.socket, where)
-        except BaseException:
-            await raw.aclose()
-            raise
-        return raw
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -177,13 +166,3 @@ class Engine:
         soonest = min((connection.due for connection in self._open), default=float("inf"))
         if soonest < float("inf"):
             self._set_timer(soonest)
-
-
-class _Raw:
-    """A socket that `connect_checked` can close when another address was faster."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self.socket = connected
-
-    async def aclose(self) -> None:
-        self.socket.close()
