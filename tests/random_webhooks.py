@@ -33,8 +33,14 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(lines, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-_keys = st.lists(tokens, min_size=1, max_size=2, unique=True).map(
-    lambda ids: [{"id": each, "secret": {"file": f"{each}.pem"}} for each in ids]
+_times: st.SearchStrategy[Document] = st.sampled_from(
+    [{}, {"activate": "2026-11-01T00:00:00Z"}, {"retire": "2027-11-01T01:00:00+01:00", "passphrase": {"file": "p"}}]
+)
+_keys = st.tuples(st.lists(tokens, min_size=1, max_size=2, unique=True), _times).map(
+    lambda drawn: [
+        {"id": each, "secret": {"file": f"{each}.pem"}, **(drawn[1] if each != drawn[0][-1] else {})}
+        for each in drawn[0]
+    ]
 )
 _authentications = st.fixed_dictionaries(
     {"type": st.just("jwt"), "algorithm": st.sampled_from(["ES256", "RS256", "HS512"]), "keys": _keys},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hookline.model import (
@@ -29,7 +30,7 @@ from hookline.model import (
     TlsPolicy,
     Webhook,
 )
-from hookline.quantities import format_duration, parse_duration, parse_rate
+from hookline.quantities import format_duration, format_moment, parse_duration, parse_moment, parse_rate
 
 Document = Mapping[str, Any]
 
@@ -86,7 +87,7 @@ def _read_authentication(document: Document) -> Authentication:
     full = {**_JWT_DEFAULTS, **document}
     return JwtAuthentication(
         algorithm=full["algorithm"],
-        keys=tuple(SigningKey(str(key["id"]), _read_secret(key["secret"])) for key in full["keys"]),
+        keys=tuple(_read_key(key) for key in full["keys"]),
         issuer=full.get("issuer"),
         subject=full.get("subject"),
         audience=full.get("audience"),
@@ -95,6 +96,21 @@ def _read_authentication(document: Document) -> Authentication:
         header=full["header"].lower(),
         claims=full["claims"],
     )
+
+
+def _read_key(document: Document) -> SigningKey:
+    passphrase = document.get("passphrase")
+    return SigningKey(
+        str(document["id"]),
+        _read_secret(document["secret"]),
+        passphrase=None if passphrase is None else _read_secret(passphrase),
+        activate=_moment_or_none(document.get("activate")),
+        retire=_moment_or_none(document.get("retire")),
+    )
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(text)
 
 
 def _read_delivery(document: Document) -> DeliveryPolicy:
@@ -164,7 +180,7 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
             document = {
                 "type": "jwt",
                 "algorithm": authentication.algorithm,
-                "keys": [{"id": key.id, "secret": _write_value(key.secret)} for key in authentication.keys],
+                "keys": [_write_key(key) for key in authentication.keys],
                 "issuer": authentication.issuer,
                 "subject": authentication.subject,
                 "audience": authentication.audience,
@@ -174,6 +190,23 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
                 "claims": dict(authentication.claims),
             }
             return _without(document, _JWT_DEFAULTS)
+
+
+def _write_key(key: SigningKey) -> dict[str, Any]:
+    document = {
+        "id": key.id,
+        "secret": _write_value(key.secret),
+        "passphrase": None if key.passphrase is None else _write_value(key.passphrase),
+        **_write_times(key.activate, key.retire),
+    }
+    return _without(document, {})
+
+
+def _write_times(activate: datetime | None, retire: datetime | None) -> dict[str, str | None]:
+    return {
+        "activate": None if activate is None else format_moment(activate),
+        "retire": None if retire is None else format_moment(retire),
+    }
 
 
 def _write_delivery(delivery: DeliveryPolicy) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -81,15 +81,18 @@ class NoAuthentication:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`id` is the JWT header's ``kid`` (RFC 7515 §4.1.4)."""
+    """`id` is the JWT header's ``kid`` (RFC 7515 §4.1.4). `activate` and `retire` are in UTC; see `rotation`."""
 
     id: str
     secret: SecretRef
+    passphrase: SecretRef | None = None
+    activate: datetime | None = None
+    retire: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtAuthentication:
-    """How a bearer token is made (RFC 7519). The first key signs; the others are only published (rotation).
+    """How a bearer token is made (RFC 7519). The first active key signs; the others are only published (rotation).
 
     `audience` None means the origin of the webhook's URL.
     """

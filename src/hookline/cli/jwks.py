@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -26,15 +27,15 @@ from hookline.settings import secret_environment
 def command(address: str, state: str, secrets_dir: Path, secrets_by_organization: bool) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
-    The receiver verifies tokens with it. All keys of the webhook are in it, in the order of the file, so that a new
-    key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
+    The receiver verifies tokens with it. All keys that are not retired are in it, in the order of the file, so that
+    a new key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
     """
     webhook = find(read_applied(state), address).webhook
     resolver = SecretResolver(
         environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
     )
     authentication = _jwt(webhook)
-    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization), indent=2))
+    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization, time.time()), indent=2))
 
 
 def _jwt(webhook: Webhook) -> JwtAuthentication:
