@@ -42,6 +42,14 @@ _keys = st.tuples(st.lists(tokens, min_size=1, max_size=2, unique=True), _times)
         for each in drawn[0]
     ]
 )
+
+
+def _signature(keys: list[Document]) -> Document:
+    allowed = ("secret", "activate", "retire")
+    listed = [{name: key[name] for name in allowed if name in key} for key in keys]
+    return {"type": "standard-webhooks", "keys": listed}
+
+
 _authentications = st.fixed_dictionaries(
     {"type": st.just("jwt"), "algorithm": st.sampled_from(["ES256", "RS256", "HS512"]), "keys": _keys},
     optional={
@@ -78,6 +86,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
             "description": lines | several_lines,
             "owner": lines,
             "authentication": _authentications,
+            "signature": _keys.map(_signature),
             "headers": _headers,
             "delivery": _deliveries,
             "events": st.lists(st.sampled_from(["sent", "delivered", "bounce", "error"]), min_size=1, unique=True),

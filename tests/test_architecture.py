@@ -40,7 +40,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jsonschema": ("config.schema", "receiver.payloads"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
-    "cryptography": ("relay.delivery.keys", "receiver.authority"),
+    "cryptography": ("relay.delivery.keys", "relay.delivery.signature", "receiver.authority", "receiver.signed"),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
     "httpcore": ("relay.delivery.httpcore_transport",),
     "h11": ("receiver.connection",),

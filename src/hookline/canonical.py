@@ -16,6 +16,7 @@ from typing import Any
 from hookline.model import (
     Address,
     Authentication,
+    BodySignature,
     Channel,
     DeliveryPolicy,
     EnvRef,
@@ -26,6 +27,7 @@ from hookline.model import (
     Ordering,
     RetryPolicy,
     SecretRef,
+    SignatureKey,
     SigningKey,
     TlsPolicy,
     Webhook,
@@ -70,6 +72,7 @@ def read_webhook(document: Document) -> Webhook:
         channels=frozenset(Channel(channel) for channel in document["channels"]),
         url=document["url"],
         authentication=_read_authentication(full["authentication"]),
+        signature=_read_signature(document["signature"]) if "signature" in document else None,
         headers=tuple(sorted((key.lower(), _read_value(value)) for key, value in full["headers"].items())),
         campaigns=None if campaigns == "all" else frozenset(campaigns),
         message_types=frozenset(full["messageTypes"]),
@@ -106,6 +109,19 @@ def _read_key(document: Document) -> SigningKey:
         passphrase=None if passphrase is None else _read_secret(passphrase),
         activate=_moment_or_none(document.get("activate")),
         retire=_moment_or_none(document.get("retire")),
+    )
+
+
+def _read_signature(document: Document) -> BodySignature:
+    return BodySignature(
+        tuple(
+            SignatureKey(
+                secret=_read_secret(key["secret"]),
+                activate=_moment_or_none(key.get("activate")),
+                retire=_moment_or_none(key.get("retire")),
+            )
+            for key in document["keys"]
+        )
     )
 
 
@@ -160,6 +176,7 @@ def write_webhook(webhook: Webhook) -> dict[str, Any]:
         "channels": sorted(webhook.channels),
         "url": webhook.url,
         "authentication": _write_authentication(webhook.authentication),
+        "signature": _write_signature(webhook.signature),
         "headers": {name: _write_value(value) for name, value in webhook.headers},
         "campaigns": "all" if webhook.campaigns is None else sorted(webhook.campaigns),
         "messageTypes": sorted(webhook.message_types),
@@ -200,6 +217,13 @@ def _write_key(key: SigningKey) -> dict[str, Any]:
         **_write_times(key.activate, key.retire),
     }
     return _without(document, {})
+
+
+def _write_signature(signature: BodySignature | None) -> dict[str, Any] | None:
+    if signature is None:
+        return None
+    keys = [{"secret": _write_value(key.secret), **_write_times(key.activate, key.retire)} for key in signature.keys]
+    return {"type": "standard-webhooks", "keys": [_without(key, {}) for key in keys]}
 
 
 def _write_times(activate: datetime | None, retire: datetime | None) -> dict[str, str | None]:

@@ -112,6 +112,22 @@ Authentication = NoAuthentication | JwtAuthentication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureKey:
+    """`secret` is ``whsec_…`` (HMAC-SHA256) or ``whsk_…`` (Ed25519); the times are in UTC, see `rotation`."""
+
+    secret: SecretRef
+    activate: datetime | None = None
+    retire: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BodySignature:
+    """How a request's id, time and body are signed (Standard Webhooks): by every key that is active."""
+
+    keys: tuple[SignatureKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     initial_delay: timedelta = timedelta(seconds=1)
     max_delay: timedelta = timedelta(hours=1)
@@ -151,6 +167,7 @@ class Webhook:
     channels: frozenset[Channel]
     url: str
     authentication: Authentication = NoAuthentication()
+    signature: BodySignature | None = None
     headers: tuple[tuple[str, str | SecretRef], ...] = ()
     campaigns: frozenset[str] | None
     message_types: frozenset[str] = frozenset({"transactional"})

@@ -19,6 +19,7 @@ _EXAMPLE = "2026-11-01T00:00:00Z"
 def check(document: Any) -> Iterator[Finding]:
     """Findings about `activate` and `retire` of every list of keys."""
     yield from _check_keys(document, ("authentication", "keys"))
+    yield from _check_keys(document, ("signature", "keys"))
 
 
 def _check_keys(document: Any, path: Path) -> Iterator[Finding]:

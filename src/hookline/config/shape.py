@@ -54,6 +54,9 @@ def secret_references(document: Any) -> list[tuple[Path, Mapping[str, Any]]]:
         for part in ("secret", "passphrase"):
             path: Path = ("authentication", "keys", index, part)
             found.append((path, value_at(document, *path)))
+    for index, _ in enumerate(list_at(document, "signature", "keys")):
+        path = ("signature", "keys", index, "secret")
+        found.append((path, value_at(document, *path)))
     for name in ("clientCertificate", "clientKey"):
         found.append((("delivery", "tls", name), value_at(document, "delivery", "tls", name)))
     return [(path, value) for path, value in found if isinstance(value, Mapping)]

@@ -57,10 +57,11 @@ class HttpEndpoint:
             if poster is None or self._doubtful:
                 poster = await self._renewed_poster()
             headers = self._credentials.headers(self._clock())
+            signature = self._credentials.sign(attempt)
         except HooklineError as fault:
             self.renew()
             return as_fault(fault)
-        result = await poster.post(headers, attempt, deadline=self._deadline)
+        result = await poster.post(headers, attempt, deadline=self._deadline, signature=signature)
         if isinstance(result, Failure) and result.kind is FailureKind.TLS:
             self._doubtful = True
         return result

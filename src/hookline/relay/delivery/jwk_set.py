@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hookline.model import JwtAuthentication
+from hookline.errors import HooklineError, KeyUnusable
+from hookline.model import JwtAuthentication, Webhook
 from hookline.relay.delivery.keys import load_key, public_jwk
+from hookline.relay.delivery.signature import load_signature_key, public_text
 from hookline.relay.secrets import SecretResolver
 from hookline.rotation import unretired
 
@@ -29,3 +31,28 @@ def jwk_set(
             for key in unretired(authentication.keys, now)
         ]
     }
+
+
+def public_signature_keys(webhook: Webhook, resolver: SecretResolver, now: float) -> list[str]:
+    """``whpk_…`` of every Ed25519 key of the body's signature that is not retired at `now`, in their order.
+
+    Raises HooklineError for a webhook without signature, SecretUnavailable, and KeyUnusable, also where all are
+    shared.
+    """
+    if webhook.signature is None:
+        raise HooklineError(
+            f"{webhook.address} signs no bodies: it has no signature",
+            hint="give it a signature of type standard-webhooks, and apply that",
+        )
+    organization = webhook.address.organization
+    texts = [
+        public_text(load_signature_key(resolver.resolve(key.secret, organization), str(key.secret)))
+        for key in unretired(webhook.signature.keys, now)
+    ]
+    found = [text for text in texts if text is not None]
+    if not found:
+        raise KeyUnusable(
+            "signature keys of type whsec_ are symmetric, they have no public half to export",
+            hint="hand the secret to the receiver itself, or use a whsk_ key",
+        )
+    return found

@@ -1,7 +1,7 @@
 """Keys for tokens: read from PEM, a JWK or plain bytes, checked against their algorithm, and their public halves.
 
-The only module that knows `cryptography`; it hands loaded key objects on, since reading a PEM text costs a token's
-worth of time a thousand times over.
+Beside `signature` the only module of delivery that knows `cryptography`. It hands loaded key objects on, since
+reading a PEM text costs a token's worth of time a thousand times over.
 """
 
 from __future__ import annotations
