@@ -34,7 +34,7 @@ _values = st.recursive(
     max_leaves=6,
 )  # fmt: skip
 _times: st.SearchStrategy[Document] = st.sampled_from(
-    [{}, {"activate": "2026-11-01T00:00:00Z"}, {"retire": "2027-11-01T01:00:00+01:00", "passphrase": {"file": "p"}}]
+    [{}, {"activate": "2026-11-01T00:00:00Z"}, {"retire": "2027-11-01T01:00:00+01:00"}]
 )
 _keys = st.tuples(st.lists(tokens, min_size=1, max_size=2, unique=True), _times).map(
     lambda drawn: [
