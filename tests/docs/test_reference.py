@@ -201,7 +201,7 @@ def test_tests_that_are_named_exist() -> None:
     named = [one for page in pages() for one in _named_tests(page.read_text())]
     assert [] == [f"{path}::{test}" for path, test in named if test not in _functions(ROOT / path)]
     guarantees = re.split(r"^## \d", (REFERENCE / "guarantees.md").read_text(), flags=re.MULTILINE)[1:]
-    assert 7 == len(guarantees)
+    assert 8 == len(guarantees)
     assert all(_named_tests(guarantee) for guarantee in guarantees)
 
 

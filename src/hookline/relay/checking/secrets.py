@@ -12,6 +12,7 @@ from hookline.relay.checking.report import Finding, Grade, Step
 from hookline.relay.delivery.certificates import context_for, public_files, read_certificates
 from hookline.relay.delivery.headers import fixed_headers
 from hookline.relay.delivery.keys import load_key
+from hookline.relay.delivery.signature import load_signature_key
 from hookline.relay.secrets import SecretResolver
 
 
@@ -38,12 +39,24 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Find
 
 def key_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
     """Every key, also those that only wait for their turn. A key whose secret is missing is not looked at."""
+    organization = webhook.address.organization
+    for one in () if webhook.signature is None else webhook.signature.keys:
+        try:
+            load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
+        except SecretUnavailable:
+            continue
+        except KeyUnusable as error:
+            yield _failed(Step.KEY, error)
+        else:
+            yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
     authentication = webhook.authentication
     if isinstance(authentication, NoAuthentication):
         return
     for key in authentication.keys:
         try:
-            load_key(resolver.resolve(key.secret, webhook.address.organization), authentication.algorithm, key.id)
+            passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
+            secret = resolver.resolve(key.secret, organization)
+            load_key(secret, authentication.algorithm, key.id, passphrase=passphrase)
         except SecretUnavailable:
             continue
         except KeyUnusable as error:

@@ -328,7 +328,9 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     given: list[object] = []
 
     class Keeping:
-        async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+        async def post(
+            self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+        ) -> Result:
             given.append(headers)
             return Answer(200)
 
