@@ -39,7 +39,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "jsonschema": ("config.schema", "receiver.payloads"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
-    "cryptography": ("relay.delivery.keys", "receiver.authority"),
+    "cryptography": ("relay.delivery.keys", "relay.delivery.shown", "receiver.authority"),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
     "httpcore": ("relay.delivery.httpcore_transport",),
     "h11": ("receiver.connection",),
@@ -68,7 +68,13 @@ PURE = (
     *("relay.feedback", "relay.fates", "relay.formats.", "relay.hints", "relay.history", "relay.identity"),
     *("relay.intake", "relay.moments", "relay.naming", "relay.network", "relay.payload2", "relay.routing"),
     *("relay.summary", "relay.trial", "relay.delivery.answer", "relay.delivery.answer_head", "relay.delivery.gate"),
-    *("relay.delivery.judging", "relay.delivery.outcome", "relay.delivery.pace", "relay.delivery.retry"),
+    *(
+        "relay.delivery.judging",
+        "relay.delivery.outcome",
+        "relay.delivery.pace",
+        "relay.delivery.proxy",
+        "relay.delivery.retry",
+    ),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
     *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing"),
 )

@@ -16,12 +16,14 @@ import click
 
 from hookline.cli.options import DURATION, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
+from hookline.cli.proxying import proxy_option
 from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
@@ -94,6 +96,7 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 @click.option(
     "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Further authorities, in PEM."
 )
+@proxy_option
 @click.option(
     "--transport",
     type=click.Choice([*TRANSPORTS]),
@@ -148,6 +151,7 @@ def command(
     allow_empty: bool,
     allow_network: tuple[IPv4Network | IPv6Network, ...],
     ca_file: Path | None,
+    proxy: Proxy | None,
     transport: str,
     summary: Literal["text", "json"],
     log_format: Literal["text", "json"],
@@ -191,6 +195,7 @@ def command(
         ),
         rules=NetworkRules(allow_network),
         ca_file=ca_file,
+        proxy=proxy,
         follow=follow,
         from_start=from_start,
         allow_empty=allow_empty,

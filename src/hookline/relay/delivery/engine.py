@@ -1,6 +1,6 @@
 """The engine of the hot path: prepared bytes go out to one host over kept connections, and an answer comes back.
 
-It knows one thing, an HTTP/1.1 request over TLS: no redirect, proxy, cookie, coding or 100-continue
+It knows one thing, an HTTP/1.1 request over TLS: no redirect, cookie, coding or 100-continue
 (docs/decisions/0013-an-engine-of-our-own.md).
 """
 
@@ -11,11 +11,14 @@ import random
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
 from hookline.relay.delivery.connection import Connection
+from hookline.relay.delivery.dialing import Dial, dial
+from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.slots import Slots
 from hookline.relay.network import NetworkRules
 
@@ -42,11 +45,13 @@ class Engine:
         context: ssl.SSLContext,
         limit: int,
         resolve: Resolve = system_addresses,
+        dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
         age_seconds: float = AGE_SECONDS,
     ) -> None:
         self._host, self._port = host, port
         self._rules, self._resolve, self._context = rules, resolve, context
+        self._dial = dial
         self._jitter, self._age_seconds = jitter, age_seconds
         self._slots = Slots(limit)
         self._idle: list[Connection] = []
@@ -129,22 +134,12 @@ class Engine:
         except asyncio.CancelledError:
             connection.close()
             raise
+        except ssl.SSLCertVerificationError as error:
+            raise await refusal(error, self._host, partial(self._dial, raw.address, self._port)) from error
         return connection
 
     async def _connect_to(self, address: str) -> _Raw:
-        # The address is a numeric one, with its zone where it has one: nothing is looked up here.
-        ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
-            address, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-        raw = _Raw(socket.socket(family, kind, protocol))
-        try:
-            raw.socket.setblocking(False)
-            raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().sock_connect(raw.socket, where)
-        except BaseException:
-            await raw.aclose()
-            raise
-        return raw
+        return _Raw(await self._dial(address, self._port), address)
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -181,8 +176,9 @@ class Engine:
 class _Raw:
     """A socket that `connect_checked` can close when another address was faster."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, address: str) -> None:
         self.socket = connected
+        self.address = address
 
     async def aclose(self) -> None:
         self.socket.close()
