@@ -81,7 +81,10 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
 
 
 async def run_relay(
-    options: RelayOptions, log: Log, report: Callable[[Progress], None] | None = None
+    options: RelayOptions,
+    log: Log,
+    report: Callable[[Progress], None] | None = None,
+    clock: SteadyClock | None = None,
 ) -> tuple[Ending, Summary]:
     """One run from its first line to its summary. Raises StateUnusable, SpoolUnusable, HooklineError for sources."""
     store, _ = _open_applied(options)
@@ -91,7 +94,7 @@ async def run_relay(
     thread = SpoolThread(spool, log)
     try:
         before = spool.tally()
-        relay = _relay(options, store, thread, log, report)
+        relay = _relay(options, store=store, thread=thread, log=log, report=report, clock=clock or SteadyClock())
         relay.obey_signals()
         ending = await relay.run()
         return ending, summarize(before, spool.tally(), time.monotonic() - started)
@@ -102,13 +105,14 @@ async def run_relay(
 
 def _relay(
     options: RelayOptions,
+    *,
     store: StateStore,
     thread: SpoolThread,
     log: Log,
     report: Callable[[Progress], None] | None,
+    clock: SteadyClock,
 ) -> Relay:
     settings = options.settings
-    clock = SteadyClock()
     dispatcher = Dispatcher(thread, clock=clock.now, log=log, keep=settings.retention)
     applied = Applied(
         store,

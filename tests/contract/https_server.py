@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import trustme
 
-from hookline.relay.delivery.connecting import Resolve, system_addresses
 from hookline.relay.delivery.outcome import Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster, open_engine
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.target import Target, parse_target
 from hookline.relay.delivery.tls import tls_context
 from hookline.relay.delivery.transport import EngineTransport, HttpxPoster, open_httpx

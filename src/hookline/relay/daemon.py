@@ -135,9 +135,10 @@ class Relay:
 
     async def _settle(self) -> Ending:
         """Wait until nothing is pending but what stands behind held webhooks, or for `max_wait` seconds."""
-        deadline = self._clock.now() + self._settings.max_wait
+        even = asyncio.get_running_loop().time  # a clock that is set must not end the wait
+        deadline = even() + self._settings.max_wait
         pause = LOOK_SECONDS
-        while self._clock.now() < deadline:
+        while even() < deadline:
             if self._dispatcher.idle():
                 if not await self._still_pending():
                     return Ending.SETTLED

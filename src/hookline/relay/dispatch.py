@@ -103,11 +103,17 @@ class Dispatcher:
     async def clock_stepped(self, seconds: float) -> None:
         """The clock was set: nothing is due earlier or later, older or younger for that."""
         await self._thread.insist("the clock", self._spool.clock_stepped, seconds)
-        self._dues = [(at + seconds, address) for at, address in self._dues]
+        self._dues.clear()
         self._next_look = self._next_tidy = 0.0
         for lane in self.lanes.values():
-            lane.next_due = None if lane.next_due is None else lane.next_due + seconds
             lane.clock_stepped(seconds)
+        await self._reload(self.lanes.values())
+
+    async def _reload(self, lanes: Iterable[Lane]) -> None:
+        """What lanes have forgotten is asked for again."""
+        dues = await self._thread.call(self._spool.next_dues)
+        for lane in lanes:
+            self._wake_at(lane, dues.get(lane.address))
             self.hungry(lane)
 
     # -- what the lanes tell
@@ -185,7 +191,9 @@ class Dispatcher:
         touched = {lane for lane, _ in group}
         for lane, one in group:
             lane.forget(one.seq)
-            if one.state is State.PENDING:
+            if one.state is State.PENDING and lane.gate.phase is Phase.STOPPED:
+                self.doom(lane.address, lane.gate.reason or "stopped")
+            elif one.state is State.PENDING:
                 self._wake_at(lane, one.due)
         for item in freed:
             lane_of = self.lanes.get(item.address)
@@ -234,8 +242,9 @@ class Dispatcher:
                 without=busy,
                 limit=CHUNK,
             )
-            if lane is not None:
+            if lane is not None and buried:
                 lane.read_anew()
+                await self._reload([lane])
             if buried:
                 self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
             if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
@@ -244,16 +253,19 @@ class Dispatcher:
     async def _fill(self) -> None:
         now = self._clock()
         hungry, self._hungry = self._hungry, {}
-        for lane in [one for one in hungry.values() if one.gate.phase is Phase.STOPPED]:
-            self.doom(lane.address, lane.gate.reason or "stopped")
+        for lane in hungry.values():
+            if lane.gate.phase is Phase.STOPPED:
+                self.doom(lane.address, lane.gate.reason or "stopped")
         lanes = [lane for lane in hungry.values() if lane.is_hungry and self.lanes.get(lane.address) is lane]
         if lanes:
             await self._fill_fresh(lanes)
+        wanting = dict.fromkeys(hungry)
         while self._dues and self._dues[0][0] <= now:
-            _, address = heappop(self._dues)
-            due_lane = self.lanes.get(address)
-            if due_lane is not None and due_lane.next_due is not None and due_lane.next_due <= now:
-                await self._fill_due(due_lane, now)
+            wanting[heappop(self._dues)[1]] = None
+        for address in wanting:
+            lane_of = self.lanes.get(address)
+            if lane_of is not None and lane_of.wants_due(now):
+                await self._fill_due(lane_of, now)
 
     async def _fill_fresh(self, lanes: list[Lane]) -> None:
         questions = []
@@ -266,30 +278,23 @@ class Dispatcher:
                 continue  # told to read anew meanwhile, or replaced
             lane.cursor = cursor
             lane.offer(items)
+            lane.unread |= len(items) == question.limit
             lane.loaded(question.limit, len(items))
             lane.pump()
             if lane.is_hungry and items:
                 self.hungry(lane)
 
     async def _fill_due(self, lane: Lane, now: float) -> None:
-        if lane.gate.phase is Phase.STOPPED:
-            lane.next_due = None
-            self.doom(lane.address, lane.gate.reason or "stopped")
-            return
+        """Retries whose time has come. When there are more than it takes, the lane says when it wants them."""
         limit = lane.room_for_due
-        if limit <= 0:  # asked again when it has worked on what it has; a held one when it is let go
-            lane.next_due = now + LOOK_AROUND_SECONDS / 4
-            heappush(self._dues, (lane.next_due, lane.address))
-            return
         items = await self._thread.call(
             self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
         )
         lane.offer(items)
+        lane.loaded(limit, len(items))
         if len(items) < limit:
             lane.next_due = None
             self._wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
-        else:
-            heappush(self._dues, (now, lane.address))
         lane.pump()
 
     # -- now and then
@@ -336,7 +341,7 @@ class Dispatcher:
             if expired:
                 self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
                 lane.read_anew()
-                self.hungry(lane)
+                await self._reload([lane])
                 self._next_tidy = now
 
     # -- the end

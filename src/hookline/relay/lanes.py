@@ -131,6 +131,10 @@ class Lane:
         """Whether loading more is worth a query."""
         return self.unread and 2 * self.room_for_fresh > self.window
 
+    def wants_due(self, now: float) -> bool:
+        """Whether a retry is due that may not be loaded yet, and there is room for it."""
+        return self.next_due is not None and self.next_due <= now and 2 * self.room_for_due >= self.window
+
     @property
     def full(self) -> bool:
         """Whether so many outcomes are not durable yet that nothing more is started."""
@@ -144,12 +148,9 @@ class Lane:
                 (self._fresh if item.due is None else self._again).append(item)
 
     def loaded(self, asked: int, given: int) -> None:
-        """A question for fresh deliveries was answered. A lane that always gets as many as it asks for is a busy
-        one: its window grows, so that fewer questions serve more deliveries."""
-        if given < asked:
-            return
-        self.unread = True
-        if self.gate.phase is Phase.OPEN:
+        """A question for deliveries was answered. A lane that always gets as many as it asks for is a busy one: its
+        window grows, so that fewer questions serve more deliveries."""
+        if given == asked and self.gate.phase is Phase.OPEN:
             self.window = min(2 * self.window, LARGEST_WINDOW)
 
     def forget(self, seq: int) -> None:
@@ -162,12 +163,13 @@ class Lane:
         return self.known - {item.seq for item in (*self._fresh, *self._again)}
 
     def read_anew(self) -> None:
-        """Forget what is queued, and load again from the first pending delivery."""
+        """Forget what is queued: it is loaded again, fresh ones from the first, retries once `next_due` is set."""
         self.known = self.in_flight()
         self._fresh.clear()
         self._again.clear()
         self.cursor = 0
         self.unread = True
+        self.next_due = None
 
     def pump(self) -> None:
         """Start workers for what is queued, as far as gate, pace and concurrency allow. Cheap when nothing is."""
@@ -199,6 +201,8 @@ class Lane:
         """A fresh delivery and one that waited, in turn; a probe prefers one that was not refused yet."""
         if self._again and (not self._fresh or (self._again_next and self.gate.phase is Phase.OPEN)):
             self._again_next = False
+            if self.next_due is not None and 2 * len(self._again) <= self.window:
+                self._listener.hungry(self)
             return self._again.popleft()
         self._again_next = True
         item = self._fresh.popleft()

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from hookline.relay.delivery.resolving import Resolve
 from hookline.relay.network import NetworkRules
 
 # RFC 8305 §5: how long an attempt has before the next address is tried beside it.
 STAGGER_SECONDS = 0.25
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 class Closable(Protocol):
@@ -20,17 +18,6 @@ class Closable(Protocol):
 
 
 Connection = TypeVar("Connection", bound=Closable)
-
-
-async def system_addresses(host: str, port: int) -> list[str]:
-    """What the system's resolver answers, in its order of preference (RFC 6724). Raises OSError."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except UnicodeError as error:
-        raise OSError(f"not a host name: {host!r}") from error
-    # An IPv6 address comes with its zone, where it has one: fe80::1%eth0.
-    return [str(address[0]) for *_, address in found]
 
 
 async def connect_checked(

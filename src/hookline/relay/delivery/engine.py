@@ -15,9 +15,10 @@ from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
+from hookline.relay.delivery.connecting import connect_checked
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.dialing import Dial, dial
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.slots import Slots
 from hookline.relay.network import NetworkRules

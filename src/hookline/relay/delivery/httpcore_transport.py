@@ -19,9 +19,10 @@ import httpx
 
 from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
-from hookline.relay.delivery.connecting import Resolve, connect_checked, system_addresses
+from hookline.relay.delivery.connecting import connect_checked
 from hookline.relay.delivery.pool import Pool
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.network import NetworkRules

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hookline.relay.delivery.answer_head import Head
-from hookline.relay.delivery.connecting import Resolve, system_addresses
 from hookline.relay.delivery.describing import describe
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, attempt_lines, request_lines
 from hookline.relay.delivery.outcome import Answer, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.proxy import Proxy
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.retry_after import parse_retry_after
 from hookline.relay.delivery.target import Target
 from hookline.relay.delivery.tunnelling import dialling

@@ -14,7 +14,6 @@ import httpx
 
 from hookline.relay.delivery.answer import LARGEST_BODY, AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
-from hookline.relay.delivery.connecting import Resolve, system_addresses
 from hookline.relay.delivery.describing import broken, describe
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, UnfitHeader, attempt_headers, request_lines
@@ -23,6 +22,7 @@ from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault,
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster
 from hookline.relay.delivery.proxy import Proxy
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.retry_after import parse_retry_after
 from hookline.relay.delivery.target import Target
 from hookline.relay.delivery.tunnelling import dialling

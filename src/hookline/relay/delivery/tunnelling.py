@@ -6,9 +6,9 @@ import asyncio
 import socket
 from typing import Final
 
-from hookline.relay.delivery.connecting import Resolve, system_addresses
 from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 
 _READ_BYTES: Final = 4096
 

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from hookline.relay.delivery.connecting import STAGGER_SECONDS, connect_checked, system_addresses
+from hookline.relay.delivery.connecting import STAGGER_SECONDS, connect_checked
+from hookline.relay.delivery.resolving import system_addresses
 from hookline.relay.network import AddressRefused, NetworkRules
 
 SILENT, DEAD, SLOW, ALIVE = "8.8.4.1", "8.8.4.2", "8.8.4.3", "8.8.4.4"
