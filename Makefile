@@ -29,8 +29,9 @@ check: $(READY)  ## lint, format, types: what CI runs before the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-soak: $(READY)  ## the long fault runs
+soak: $(READY)  ## the long fault runs, and fuzzing where atheris is installed
 	@$(BIN)/python -m pytest -m soak -s -v
+	@$(BIN)/python tests/fuzz/fuzzing.py
 
 bench: $(READY)  ## measurements, side by side with their limits
 	@for script in $(BENCHMARKS); do echo; echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
