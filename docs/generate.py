@@ -19,6 +19,17 @@ import click
 from hookline.cli.main import COMMANDS, program
 from hookline.config.codes import TITLES
 from hookline.model import FeedbackStatus, RetryPolicy
+from hookline.observe.metrics import Metrics
+from hookline.observe.report import (
+    Counts,
+    LagFacts,
+    LaneFacts,
+    LatencyFacts,
+    RelayFacts,
+    Report,
+    SpoolFacts,
+    WebhookFacts,
+)
 from hookline.relay.delivery.gate import TABLE, Happening
 from hookline.relay.delivery.judging import judge
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
@@ -277,6 +288,50 @@ def mapped() -> str:
     return _table(rows)
 
 
+# -- metrics.md
+
+
+def metrics() -> str:
+    """Every metric of the page: its kind, its labels, and what it says of itself."""
+    _, body = Metrics(most_webhooks=1).page(_REPORT, "")
+    kinds, texts, labels = dict[str, str](), dict[str, str](), dict[str, list[str]]()
+    for line in body.decode().splitlines():
+        if (said := re.match(r"# (HELP|TYPE) (\S+) (.*)", line)) is not None:
+            (texts if said[1] == "HELP" else kinds)[said[2]] = said[3]
+        elif (sample := re.match(r"([a-z_]+)(?:{(.*)})? ", line)) is not None:
+            family = next(
+                name for name in (sample[1], re.sub("_(bucket|sum|count)$", "", sample[1])) if name in kinds
+            )
+            labels[family] = [name for name in re.findall(r'(\w+)="', sample[2] or "") if name != "le"]
+    rows = [("metric", "kind", "labels", "")]
+    rows += [
+        (f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels.get(name, ())), texts[name])
+        for name, kind in kinds.items()
+    ]
+    return _table(rows)
+
+
+_REPORT = Report(
+    spool=SpoolFacts(
+        at=0.0,
+        tally={"skipped:journey": 1},
+        webhooks=[WebhookFacts(webhook="a/b", pending=1, dead=1)],
+        sizes={"database": 1},
+    ),
+    relay=RelayFacts(
+        version="0",
+        process=1,
+        started=0.0,
+        at=0.0,
+        lanes=[LaneFacts(webhook="a/b", phase="waiting")],
+        lags=[LagFacts(name="-", line=0, offset=0, behind=0, seconds=0.0)],
+    ),
+    counts=Counts(
+        attempts={("a/b", "retry"): 1}, latency={"a/b": LatencyFacts([0], 0.0)}, bounds=(), dead={"expired": 1}
+    ),
+)
+
+
 # -- writing
 
 
@@ -292,6 +347,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "statuses": statuses,
     "classes": classes,
     "mapped": mapped,
+    "metrics": metrics,
 }
 
 

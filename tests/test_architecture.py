@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"canonical", "errors", "model", "state"},
     "provenance": {"settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
-    "observe": set(),
+    "observe": {"errors"},
     "relay": {"errors", "model", "observe", "quantities", "settings", "state"},
     "receiver": {"errors", "quantities", "schemas"},
     "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
@@ -42,11 +42,12 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "cryptography": ("relay.delivery.keys", "relay.delivery.shown", "receiver.authority"),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
     "httpcore": ("relay.delivery.httpcore_transport",),
-    "h11": ("receiver.connection",),
+    "h11": ("receiver.connection", "observe.listener"),
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "msgspec": ("relay.",),
+    "msgspec": ("relay.", "observe.report"),
+    "prometheus_client": ("observe.metrics", "observe.families"),
     "backports": ("relay.sources.packing",),
     "compression": ("relay.sources.packing",),  # the standard library's from Python 3.14 on
     "psycopg": ("state.postgres",),
@@ -76,7 +77,8 @@ PURE = (
         "relay.delivery.retry",
     ),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
-    *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing"),
+    *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing", "relay.counters", "relay.telling"),
+    *("observe.report", "observe.labels", "observe.families", "observe.metrics", "observe.parked", "observe.status"),
 )
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 

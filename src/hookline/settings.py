@@ -45,6 +45,13 @@ def notify_socket() -> str | None:
     return os.environ.get("NOTIFY_SOCKET")
 
 
+def watchdog_seconds() -> float | None:
+    """How often a service manager wants to hear of this process (sd_watchdog_enabled(3)); None: not at all."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    meant = os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
+    return int(microseconds) / 1e6 if meant and microseconds.isdecimal() and int(microseconds) else None
+
+
 def is_github_actions() -> bool:
     """Whether this runs as a GitHub Actions step, where workflow annotations are shown."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from hookline import __version__
 from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
@@ -31,14 +32,16 @@ from hookline.relay.naming import Names
 from hookline.relay.network import NetworkRules
 from hookline.relay.notify import notify
 from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
+from hookline.relay.reporting import Reporter
 from hookline.relay.routing import Routes
 from hookline.relay.secrets import SecretResolver
+from hookline.relay.serving import answering, watched
 from hookline.relay.sources.opening import open_sources, require_sources
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
-from hookline.settings import notify_socket
+from hookline.settings import notify_socket, watchdog_seconds
 from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
@@ -49,7 +52,11 @@ TRANSPORTS: Final[dict[str, OpenThrough]] = {"engine": open_engine, "httpx": ope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input."""
+    """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input.
+
+    `listen` is where metrics, health and status are served (host and port), `metrics_webhooks` how many webhooks have
+    labels there.
+    """
 
     state: str
     spool: Path
@@ -63,6 +70,8 @@ class RelayOptions:
     from_start: bool = False
     allow_empty: bool = False
     transport: str = "engine"
+    listen: tuple[str, int] | None = None
+    metrics_webhooks: int = 1000
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
@@ -86,21 +95,36 @@ async def run_relay(
     report: Callable[[Progress], None] | None = None,
     clock: SteadyClock | None = None,
 ) -> tuple[Ending, Summary]:
-    """One run from its first line to its summary. Raises StateUnusable, SpoolUnusable, HooklineError for sources."""
+    """One run from its first line to its summary.
+
+    Raises StateUnusable, SpoolUnusable, HooklineError for sources and for a port in use.
+    """
     store, _ = _open_applied(options)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
-    spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
-    thread = SpoolThread(spool, log)
-    try:
-        before = spool.tally()
-        relay = _relay(options, store=store, thread=thread, log=log, report=report, clock=clock or SteadyClock())
-        relay.obey_signals()
-        ending = await relay.run()
-        return ending, summarize(before, spool.tally(), time.monotonic() - started)
-    finally:
-        thread.close()
-        spool.close()
+    async with answering(options.listen, options.metrics_webhooks, log) as serve:
+        spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+        thread = SpoolThread(spool, log)
+        try:
+            before = spool.tally()
+            relay, reporter = _relay(
+                options, store=store, thread=thread, log=log, report=report, clock=clock or SteadyClock()
+            )
+            relay.obey_signals()
+            serve(reporter)
+            try:
+                async with watched(_tell(), reporter, watchdog_seconds()):
+                    ending = await relay.run()
+            finally:
+                reporter.close()
+            return ending, summarize(before, spool.tally(), time.monotonic() - started)
+        finally:
+            thread.close()
+            spool.close()
+
+
+def _tell() -> Callable[[str], None]:
+    return partial(notify, notify_socket())
 
 
 def _relay(
@@ -111,15 +135,16 @@ def _relay(
     log: Log,
     report: Callable[[Progress], None] | None,
     clock: SteadyClock,
-) -> Relay:
+) -> tuple[Relay, Reporter]:
     settings = options.settings
-    dispatcher = Dispatcher(thread, clock=clock.now, log=log, keep=settings.retention)
+    counters = Counters()
+    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
     applied = Applied(
         store,
         dispatcher,
         thread,
         partial(_make_endpoint, options),
-        counters=Counters(),
+        counters=counters,
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
         format=settings.format,
@@ -144,17 +169,34 @@ def _relay(
         clock=clock.now,
         log=log,
     )
-    return Relay(
+    reporter = Reporter(
+        options.spool,
+        thread=thread,
+        dispatcher=dispatcher,
+        intaking=intaking,
+        applied=applied,
+        counters=counters,
+        clock=clock,
+        process=os.getpid(),
+        version=__version__,
+        spool_max=settings.spool_max,
+        dedupe_window=settings.dedupe_window,
+        records_max=settings.records_max,
+        tell=_tell(),
+    )
+    relay = Relay(
         settings,
         applied=applied,
         dispatcher=dispatcher,
         intaking=intaking,
         thread=thread,
+        reporter=reporter,
         clock=clock,
         log=log,
-        notify=partial(notify, notify_socket()),
+        notify=_tell(),
         report=report,
     )
+    return relay, reporter
 
 
 def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from docs.pages import ROOT, blocks, name, pages
 from hookline.cli.main import COMMANDS, program
 from hookline.config.codes import TITLES
+from hookline.observe.metrics import Metrics
 from hookline.relay.routing import SKIP_REASONS
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -88,6 +90,72 @@ def test_every_skip_reason_is_documented() -> None:
     places = [text.find(f"| `{reason}` |") for reason in SKIP_REASONS]
     assert -1 not in places
     assert sorted(places) == places
+
+
+def test_every_metric_is_documented() -> None:
+    """Each metric of a page that has all of them stands in the reference, with its labels."""
+    text = (REFERENCE / "metrics.md").read_text()
+    rows = {row.split("|")[1].strip(): row for row in text.splitlines() if row.startswith("| `hookline_")}
+    found = _metrics()
+    assert len(found) > 30
+    assert set() == {f"`{name}`" for name in found} - rows.keys()
+    assert [] == [
+        (name, label) for name, labels in found.items() for label in labels if label not in rows[f"`{name}`"]
+    ]
+
+
+def test_alerts_are_about_metrics_that_exist() -> None:
+    """Each rule has a name, an expression, a severity and words; its expression knows only what the relay serves."""
+    groups = yaml.safe_load((ROOT / "docs" / "alerts.yaml").read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    for rule in rules:
+        assert (
+            {"alert", "expr", "labels", "annotations"}
+            <= rule.keys()
+            <= {"alert", "expr", "for", "labels", "annotations"}
+        )
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert {"summary", "description"} == rule["annotations"].keys()
+    named = {
+        name for rule in rules for name in re.findall(r"\bhookline_\w+", rule["expr"] + str(rule["annotations"]))
+    }
+    assert len(named) > 10
+    assert set() == named - _metrics().keys()
+    how_to = (ROOT / "docs" / "how-to" / "watch-the-relay.md").read_text()
+    assert [] == [rule["alert"] for rule in rules if f"`{rule['alert']}`" not in how_to]
+
+
+def _metrics() -> dict[str, set[str]]:
+    """Every family that the relay serves under its own name, with its labels."""
+    generated = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+    _, page = Metrics(most_webhooks=1).page(generated["_REPORT"], "")
+    kinds = set(re.findall(r"^# TYPE (hookline_\w+) ", page.decode(), re.MULTILINE))
+    found: dict[str, set[str]] = {name: set() for name in kinds}
+    for sample, labels in re.findall(r"^(hookline_\w+)(?:{(.*)})? ", page.decode(), re.MULTILINE):
+        family = sample if sample in kinds else re.sub("_(bucket|sum|count)$", "", sample)
+        found[family] |= set(re.findall(r'(\w+)="', labels)) - {"le"}
+    return found
+
+
+def test_every_log_line_is_documented() -> None:
+    """What the relay's modules log stands in the reference, but for two lines that are put together."""
+    text = (REFERENCE / "logs.md").read_text()
+    said = set[str]()
+    for path in (ROOT / "src" / "hookline" / "relay").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.IfExp):
+                said |= _logged(node.func, node.args)
+    assert len(said) > 15
+    assert set() == {what for what in said if f"`{what}`" not in text}
+
+
+def _logged(function: ast.expr, arguments: list[ast.expr]) -> set[str]:
+    """The events that a call of a log's method can write."""
+    methods = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
+    if not methods & {"debug", "info", "warning"} or not arguments:
+        return set()
+    texts = (node.value for node in ast.walk(arguments[0]) if isinstance(node, ast.Constant))
+    return {text for text in texts if isinstance(text, str)} if not isinstance(arguments[0], ast.JoinedStr) else set()
 
 
 def test_generated_parts_are_up_to_date() -> None:

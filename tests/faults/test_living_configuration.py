@@ -114,6 +114,7 @@ def test_a_deleted_webhooks_events_become_dead_letters_and_come_back_with_it(lab
             wait_until(lambda: len(lab.dead()) == 3)
             assert {"webhook deleted"} == {letter["reason"] for letter in lab.dead()}
             lab.apply(url)
+            wait_until(lambda: "serial=4" in (lab.directory / "relay.log").read_text())
             happens(lab, 4)
             wait_until(lambda: accepted(receiver) == {4})
             lab.hookline("dead", "replay", "--all")

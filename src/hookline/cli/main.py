@@ -30,6 +30,8 @@ COMMANDS = {
     "export": ("hookline.cli.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
     "formats": ("hookline.cli.formats", "List the formats of event logs, or try them on a file."),
+    "status": ("hookline.cli.status", "Show the spool, and the relay that works on it."),
+    "trace": ("hookline.cli.trace", "Show what became of one API request's events."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay or discard them."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),

@@ -46,7 +46,23 @@ class AddressParameter(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
+class ListenParameter(click.ParamType[tuple[str, int]]):
+    """HOST:PORT, with an IPv6 address in brackets. Port 0 stands for any that is free."""
+
+    name = "host:port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if not bare or (":" in bare and bare == host) or not port.isdecimal() or int(port) > 65535:
+            self.fail(f"not an address to listen on: {value!r} (write 127.0.0.1:9469 or [::1]:9469)", param, ctx)
+        return bare, int(port)
+
+
 DURATION = DurationParameter()
+LISTEN = ListenParameter()
 ADDRESS = AddressParameter()
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import AbstractContextManager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from hookline.cli.spans import span
 from hookline.relay import daemon
+
+_RATE_OVER_SECONDS = 5.0
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """Shown on stderr while entered; lines written to sys.stderr meanwhile appear above it."""
+    """Shown on stderr while entered. It measures the input, and after its end (`--drain`: from the start) what was
+    pending then; where the input has no end in sight (a pipe, `--follow`) it only shows that something goes on."""
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("read"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[counts]}"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
+            console=self._console,
             transient=True,
             redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._task = self._progress.add_task("relay", total=None, counts="")
+        self._task = self._progress.add_task("read", total=None, counts="")
+        self._carried: int | None = None
+        self._seen: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> ProgressBar:
         self._progress.start()
+        self._console.show_cursor(True)  # a process that is killed would leave the terminal without one
         return self
 
     def __exit__(
@@ -37,10 +47,36 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
     ) -> None:
         self._progress.stop()
 
+    def write(self, line: str) -> None:
+        """A line above the bar, as it is: the terminal wraps a long one, nothing breaks or colours it."""
+        self._console.out(line, highlight=False, end="")
+
     def show(self, now: daemon.Progress) -> None:
         """Called some times a second."""
-        tally = now.tally
-        counts = (
-            f"{tally.get('read', 0):,} read, {tally.get('delivered', 0):,} delivered, {tally['pending']:,} pending"
+        if now.draining:
+            self._carried = max(self._carried or 0, now.tally["pending"])
+            done, total, what = self._carried - now.tally["pending"], self._carried or None, "settled"
+        else:
+            done, total, what = now.bytes_read, now.bytes_total, "read"
+        self._progress.update(
+            self._task, description=what, completed=done, total=total, counts=counts(now, self._rate(now))
         )
-        self._progress.update(self._task, completed=now.bytes_read, total=now.bytes_total, counts=counts)
+
+    def _rate(self, now: daemon.Progress) -> float | None:
+        """Events delivered by second, over the last seconds."""
+        self._seen.append((now.at, now.tally.get("delivered", 0)))
+        while now.at - self._seen[0][0] > _RATE_OVER_SECONDS and len(self._seen) > 2:
+            self._seen.popleft()
+        (then, before), (at, delivered) = self._seen[0], self._seen[-1]
+        return (delivered - before) / (at - then) if at > then else None
+
+
+def counts(now: daemon.Progress, rate: float | None) -> str:
+    """What stands beside the bar."""
+    tally = now.tally
+    parts = [] if now.draining else [f"{tally.get('read', 0):,} read"]
+    speed = "" if rate is None else f" ({rate:,.0f}/s)"
+    parts += [f"{tally.get('delivered', 0):,} delivered{speed}", f"{tally['pending']:,} pending"]
+    if now.oldest is not None and tally["pending"]:
+        parts.append(f"oldest {span(now.oldest)}")
+    return ", ".join(parts)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import click
 
-from hookline.cli.options import DURATION, secrets_options, spool_option, state_option
+from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
 from hookline.cli.proxying import proxy_option
 from hookline.cli.reading import defaults, reading_options
@@ -105,6 +105,18 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
     help="What carries the requests; httpx: a library, slower.",
 )
 @click.option(
+    "--listen",
+    type=LISTEN,
+    help="Serve /metrics, /healthz, /readyz and /status there, such as 127.0.0.1:9469. Port 0: any.",
+)
+@click.option(
+    "--metrics-webhooks",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Webhooks with metrics of their own; the others are summed.",
+)
+@click.option(
     "--summary",
     type=click.Choice(["text", "json"]),
     default="text",
@@ -153,6 +165,8 @@ def command(
     ca_file: Path | None,
     proxy: Proxy | None,
     transport: str,
+    listen: tuple[str, int] | None,
+    metrics_webhooks: int,
     summary: Literal["text", "json"],
     log_format: Literal["text", "json"],
     log_level: Level,
@@ -200,25 +214,27 @@ def command(
         from_start=from_start,
         allow_empty=allow_empty,
         transport=transport,
+        listen=listen,
+        metrics_webhooks=metrics_webhooks,
     )
     if "-" in options.sources and sys.stdin.isatty():
         click.echo("Reading events from the terminal, one a line; end with Ctrl-D.", err=True)
-    log = Log(_write_line, level=log_level, format=log_format, clock=time.time)
     if dry_run:
-        return _dry_run(options, summary, log)
-    return _run(options, summary, log)
+        return _dry_run(options, summary, Log(_write_line, level=log_level, format=log_format, clock=time.time))
+    return _run(options, summary, log_format, log_level)
 
 
-def _run(options: RelayOptions, form: str, log: Log) -> int:
+def _run(options: RelayOptions, form: str, log_format: Literal["text", "json"], log_level: Level) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
-        ending, summary = asyncio.run(run_relay(options, log, bar.show if bar is not None else None))
+        write, show = (_write_line, None) if bar is None else (bar.write, bar.show)
+        log = Log(write, level=log_level, format=log_format, clock=time.time)
+        ending, summary = asyncio.run(run_relay(options, log, show))
     _print(summary, form)
     print_ending(ending, summary, options.settings, followed=options.follow)
     return exit_code(ending, summary, followed=options.follow)
 
 
 def _write_line(line: str) -> None:
-    """To sys.stderr as it is at that moment: while the progress bar is shown, lines go above it."""
     sys.stderr.write(line)
 
 

@@ -25,7 +25,8 @@ from hookline.state.snapshot import Snapshot, Stored
 
 
 class Applied:
-    """`reading` is how lines are read and routed at the moment. `clock` gives Unix seconds."""
+    """`reading` is how lines are read and routed at the moment; `unreadable` is why the state cannot be read, while
+    it cannot. `clock` gives Unix seconds."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Applied:
         log: Log,
     ) -> None:
         self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format, names=names)
+        self.unreadable: str | None = None
         self._store = store
         self._dispatcher = dispatcher
         self._thread = thread
@@ -55,12 +57,19 @@ class Applied:
         self._version: tuple[str | None, int] = (None, 0)
         self._configurations: dict[Address, str] = {}
 
+    @property
+    def serial(self) -> int:
+        """Of the state that is followed."""
+        return max(0, self._version[1])
+
     async def refresh(self) -> None:
         """Pick up what was applied meanwhile. A state that cannot be read changes nothing, and is tried again."""
         try:
             if await asyncio.to_thread(self._store.version) != self._version:
                 await self.read()
+            self.unreadable = None
         except HooklineError as error:
+            self.unreadable = error.message
             self._log.warning("state cannot be read, going on as before", reason=error.message)
 
     def reload(self) -> None:
@@ -71,11 +80,15 @@ class Applied:
 
     async def read(self) -> None:
         """Read the state and make the lanes what it says. Raises StateUnusable."""
+        first = self._version == (None, 0)
         snapshot = await asyncio.to_thread(self._store.read)
         self._version = (snapshot.lineage, snapshot.serial)
         self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
         await self._configure(snapshot)
-        self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
+        if first:
+            self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
+        else:
+            self._log.info("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
 
     async def _configure(self, snapshot: Snapshot) -> None:
         changed = {

@@ -12,8 +12,18 @@ from hookline.relay.delivery.port import Attempt, Endpoint
 from hookline.relay.history import Failed, with_failure
 from hookline.relay.spool.port import Waiting
 
-# The verdict on a request, the number of the attempt (from 1), and how long it took in seconds.
-Told = Callable[[Waiting, Verdict, int, float], None]
+
+class Tried(msgspec.Struct, frozen=True):
+    """One request: the number of the attempt (from 1), the verdict, how long it took in seconds, and the HTTP status
+    when there was one."""
+
+    number: int
+    verdict: Verdict
+    seconds: float
+    http: int | None
+
+
+Told = Callable[[Waiting, Tried], None]
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -43,8 +53,8 @@ async def attempt(
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
         verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
         ended = clock()
-        told(item, verdict, number, ended - started)
         http = result.status if isinstance(result, Answer) else None
+        told(item, Tried(number, verdict, ended - started, http))
         if not isinstance(verdict, Delivered):
             history = with_failure(history, Failed(ended, number, verdict.reason, http))
         match verdict:

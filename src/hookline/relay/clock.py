@@ -15,24 +15,28 @@ def _since_boot() -> float:
 
 
 class SteadyClock:
-    """`now` is the wall clock's time as of the last `step`, and what has passed since then: also while asleep.
+    """`now` is the wall clock's time as of the last `set`, and what has passed since then: also while asleep.
 
     Everything that is waited for goes by it: when a retry is due, how old an event is. So a clock that jumps neither
     ends a wait of hours nor starts one. `wall` and `even` give seconds: Unix time, and any that nobody can set.
+    `steps` counts how often it was set.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _since_boot) -> None:
         self._wall = wall
         self._even = even
         self._offset = wall() - even()
+        self.steps = 0
 
     def now(self) -> float:
         return self._even() + self._offset
 
-    def step(self) -> float:
-        """The seconds by which the wall clock has been set, 0.0 if it was not. From here on `now` goes by it."""
-        apart = self._wall() - self.now()
-        if abs(apart) < STEP_SECONDS:
-            return 0.0
-        self._offset += apart
-        return apart
+    def apart(self) -> float:
+        """The seconds by which the wall clock has been set meanwhile, 0.0 if it was not."""
+        seconds = self._wall() - self.now()
+        return seconds if abs(seconds) >= STEP_SECONDS else 0.0
+
+    def set(self, seconds: float) -> None:
+        """Follow the wall clock by so many seconds, once everything that has a time has been told."""
+        self._offset += seconds
+        self.steps += 1

@@ -5,11 +5,13 @@ The account that must never be wrong is the spool's tally; these only tell how i
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
 from hookline.model import Address
+from hookline.observe.report import Counts, LatencyFacts
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
 
 # Seconds from reading (or replay) to the end, whatever it was: from "at once" to the longest retries.
@@ -17,6 +19,9 @@ LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800
 OUTCOMES: Final[dict[type[Verdict], str]] = {
     kind: kind.__name__.lower() for kind in (Delivered, Retry, Renew, Confirm, Hold, Stop, Dead)
 }
+
+_STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])")
+_CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted", "stopped": "stopped"}
 
 
 class Latency:
@@ -45,10 +50,41 @@ class WebhookCounters:
 
 
 class Counters:
-    """Filled from the event loop alone. A webhook's counts go on when its configuration changes."""
+    """Filled from the event loop alone; a webhook's counts go on when its configuration changes. `dead` is by the
+    class of the reason."""
 
     def __init__(self) -> None:
         self.by_webhook: dict[Address, WebhookCounters] = {}
+        self.dead: Counter[str] = Counter()
 
     def of(self, address: Address) -> WebhookCounters:
         return self.by_webhook.setdefault(address, WebhookCounters())
+
+    def died(self, reason: str | None, deliveries: int = 1) -> None:
+        self.dead[reason_class(reason)] += deliveries
+
+    def copied(self) -> Counts:
+        """All of it at this moment."""
+        return Counts(
+            attempts={
+                (str(address), outcome): n
+                for address, one in self.by_webhook.items()
+                for outcome, n in one.attempts.items()
+            },
+            latency={
+                str(address): LatencyFacts(tuple(one.latency.buckets), one.latency.seconds)
+                for address, one in self.by_webhook.items()
+            },
+            bounds=LATENCY_BOUNDS,
+            dead=dict(self.dead),
+        )
+
+
+def reason_class(reason: str | None) -> str:
+    """One of a small number of words for the reason of a dead letter, whose text may hold anything."""
+    text = reason or ""
+    if (status := _STATUS.fullmatch(text)) is not None:
+        return f"http_{status[1]}"
+    if text.startswith("refused as probe"):
+        return "refused_as_probe"
+    return _CLASSES.get(text, "other")

@@ -16,6 +16,8 @@ from hookline.relay.applied import Applied
 from hookline.relay.clock import SteadyClock
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intaking import Intaking
+from hookline.relay.notify import READY, STOPPING, reloading
+from hookline.relay.reporting import Reporter
 from hookline.relay.routing import Defaults
 from hookline.relay.spool.port import Retention
 from hookline.relay.spoolthread import SpoolThread
@@ -54,11 +56,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """For a progress bar: bytes of the input read so far and in all (None for a pipe), and the spool's tally."""
+    """For a progress bar: bytes of the input read so far and in all (None for a pipe), the spool's tally, and the age
+    in seconds of the oldest pending delivery. `draining`: nothing is read any more; `at` is in seconds."""
 
     bytes_read: int
     bytes_total: int | None
     tally: dict[str, int]
+    oldest: float | None
+    draining: bool
+    at: float
 
 
 class Relay:
@@ -72,6 +78,7 @@ class Relay:
         dispatcher: Dispatcher,
         intaking: Intaking,
         thread: SpoolThread,
+        reporter: Reporter,
         clock: SteadyClock,
         log: Log,
         notify: Callable[[str], None],
@@ -83,12 +90,14 @@ class Relay:
         self._intaking = intaking
         self._thread = thread
         self._spool = thread.spool
+        self._reporter = reporter
         self._clock = clock
         self._log = log
         self._notify = notify
         self._report = report
         self._asked_to_stop = asyncio.Event()
         self._reload_now = asyncio.Event()
+        self._settling = False
 
     def stop(self) -> None:
         """Stop reading, finish what is in flight, commit, end."""
@@ -97,12 +106,14 @@ class Relay:
     async def run(self) -> Ending:
         """Raises SpoolUnusable when the spool is damaged, HooklineError when a source or the state cannot be read."""
         await self._applied.read()
-        self._notify("READY=1")
+        self._reporter.ready()
+        self._notify(READY)
         stopped = asyncio.create_task(self._asked_to_stop.wait())
         reading = asyncio.create_task(self._intaking.run())
         main = asyncio.create_task(self._settle_after(reading))
         background = [
-            asyncio.create_task(work) for work in (self._dispatcher.run(), self._watch(), self._keep_reporting())
+            asyncio.create_task(work)
+            for work in (self._dispatcher.run(), self._watch(), self._keep_reporting(), self._reporter.run())
         ]
         try:
             await asyncio.wait([stopped, main, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +123,8 @@ class Relay:
                 failed.result()
             return main.result() if main.done() else Ending.STOPPED
         finally:
-            self._notify("STOPPING=1")
+            self._reporter.stopping()
+            self._notify(STOPPING)
             await self._end([stopped, reading, main, *background])
 
     async def _finish_reading(self, reading: asyncio.Task[bool], background: list[asyncio.Task[Any]]) -> None:
@@ -135,6 +147,7 @@ class Relay:
 
     async def _settle(self) -> Ending:
         """Wait until nothing is pending but what stands behind held webhooks, or for `max_wait` seconds."""
+        self._settling = True
         even = asyncio.get_running_loop().time  # a clock that is set must not end the wait
         deadline = even() + self._settings.max_wait
         pause = LOOK_SECONDS
@@ -164,18 +177,22 @@ class Relay:
                     await self._reload_now.wait()
             except TimeoutError:
                 pass
+            told_to = self._reload_now.is_set()
             self._reload_now.clear()
-            if stepped := self._clock.step():
-                self._log.warning("the clock was set", seconds=round(stepped, 1))
-                await self._dispatcher.clock_stepped(stepped)
+            if apart := self._clock.apart():
+                self._dispatcher.follow(self._clock, apart)
             await self._applied.refresh()
+            if told_to:
+                self._notify(READY)
             await self._intaking.read_again()
 
     async def _keep_reporting(self) -> None:
         while self._report is not None:
             source = self._intaking.source
             done, total = source.progress() if source is not None else (0, None)
-            self._report(Progress(done, total, await self._thread.call(self._spool.tally)))
+            tally = await self._thread.call(self._spool.tally)
+            oldest = await self._reporter.oldest()
+            self._report(Progress(done, total, tally, oldest, self._settling, self._clock.now()))
             await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
 
@@ -194,5 +211,6 @@ class Relay:
 
     def _on_reload_signal(self) -> None:
         self._log.info("reloading", signal="SIGHUP")
+        self._notify(reloading())
         self._applied.reload()
         self._reload_now.set()

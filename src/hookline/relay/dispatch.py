@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+import msgspec
+
+from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.observe.log import Log
-from hookline.relay.counters import OUTCOMES
+from hookline.relay.attempts import Tried
+from hookline.relay.clock import SteadyClock
+from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
-from hookline.relay.delivery.outcome import Delivered, Verdict
 from hookline.relay.lanes import Lane
 from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.schema import State
 from hookline.relay.spoolthread import SpoolThread
+from hookline.relay.telling import Telling
 
 GROUP: Final = 500
 GATHER_SECONDS: Final = 0.005
@@ -51,12 +57,16 @@ def _said_by(lane: Lane) -> Said:
 class Dispatcher:
     """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds."""
 
-    def __init__(self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, keep: Retention) -> None:
+    def __init__(
+        self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
+    ) -> None:
         self.lanes: dict[Address, Lane] = {}
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
         self._log = log
+        self._counters = counters
+        self._telling = Telling(log)
         self._keep = keep
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
@@ -67,8 +77,10 @@ class Dispatcher:
         self._to_remember: dict[Address, Lane] = {}
         self._remembered: dict[Address, Said] = {}
         self._hurried: dict[Address, float | None] = {}
+        self._round = asyncio.Lock()
         self._next_look = 0.0
         self._next_tidy = 0.0
+        self._new_time: tuple[SteadyClock, float] | None = None
 
     # -- what the daemon tells
 
@@ -100,13 +112,35 @@ class Dispatcher:
         if self._hungry:
             self._stirred.set()
 
-    async def clock_stepped(self, seconds: float) -> None:
-        """The clock was set: nothing is due earlier or later, older or younger for that."""
-        await self._thread.insist("the clock", self._spool.clock_stepped, seconds)
-        self._dues.clear()
-        self._next_look = self._next_tidy = 0.0
-        for lane in self.lanes.values():
-            lane.clock_stepped(seconds)
+    def follow(self, clock: SteadyClock, seconds: float) -> None:
+        """The clock was set by so many seconds: nothing is due earlier or later, older or younger for that.
+
+        Done between two rounds, so that no outcome is on its way into the spool. What cannot be done now (the disk is
+        full) is asked for again.
+        """
+        self._new_time = (clock, seconds)
+        self._stirred.set()
+
+    async def _follow_clock(self) -> None:
+        if self._new_time is None:
+            return
+        (clock, seconds), self._new_time = self._new_time, None
+
+        def set_clock(_: None) -> None:
+            clock.set(seconds)
+            self._settlements = [(lane, _later(one, seconds)) for lane, one in self._settlements]
+            self._dues.clear()
+            self._next_look = self._next_tidy = 0.0
+            for lane in self.lanes.values():
+                lane.clock_stepped(seconds)
+
+        for lane in self.lanes.values():  # nothing that is queued is judged by a clock that it was not read by
+            lane.read_anew()
+        try:
+            await self._thread.alone(partial(self._spool.clock_stepped, seconds), set_clock)
+            self._log.warning("the clock was set", seconds=round(seconds, 1))
+        except SpoolStalled as stalled:
+            self._log.warning("the clock was set, and waits for the spool", reason=stalled.message)
         await self._reload(self.lanes.values())
 
     async def _reload(self, lanes: Iterable[Lane]) -> None:
@@ -118,36 +152,22 @@ class Dispatcher:
 
     # -- what the lanes tell
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
+        if settlement.state is not State.DELIVERED:
+            self._telling.settled(lane, item, settlement, self._clock())
+            if settlement.state is State.DEAD:
+                self._counters.died(settlement.reason)
         self._stirred.set()
         if lane.full or len(self._settlements) >= GROUP:
             self._urgent.set()
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        reason = None if isinstance(verdict, Delivered) else verdict.reason
-        if reason is None and not self._log.debugging:
-            return
-        (self._log.debug if reason is None else self._log.info)(
-            "attempt",
-            webhook=str(lane.address),
-            id=item.id.hex(),
-            attempt=number,
-            outcome=OUTCOMES[type(verdict)],
-            reason=reason,
-            milliseconds=round(seconds * 1000, 1),
-        )
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+        self._telling.attempted(lane, item, tried)
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:
         gate = lane.gate
-        self._log.info(
-            "endpoint",
-            webhook=str(lane.address),
-            phase=str(gate.phase),
-            before=str(before),
-            reason=gate.reason,
-            seconds=round(max(0.0, gate.until - self._clock()), 1) if gate.phase is Phase.WAITING else None,
-        )
+        self._telling.phase_changed(lane, before, self._clock())
         self._to_remember[lane.address] = lane
         if gate.phase is Phase.STOPPED:
             self.doom(lane.address, gate.reason or "stopped")
@@ -164,13 +184,15 @@ class Dispatcher:
         """Write and fill until cancelled. Raises SpoolUnusable when the spool is damaged."""
         while True:
             await self._wait_for_work()
-            await self._write()
-            await self._remember()
-            await self._bury()
-            if self._clock() >= self._next_look:
-                self._next_look = self._clock() + LOOK_AROUND_SECONDS
-                await self._look_around()
-            await self._fill()
+            async with self._round:
+                await self._follow_clock()
+                await self._write()
+                await self._remember()
+                await self._bury()
+                if self._clock() >= self._next_look:
+                    self._next_look = self._clock() + LOOK_AROUND_SECONDS
+                    await self._look_around()
+                await self._fill()
 
     async def _wait_for_work(self) -> None:
         """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
@@ -246,6 +268,7 @@ class Dispatcher:
                 lane.read_anew()
                 await self._reload([lane])
             if buried:
+                self._counters.died(reason, buried)
                 self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
             if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
                 self.doom(address, reason)
@@ -339,6 +362,7 @@ class Dispatcher:
                 limit=CHUNK,
             )
             if expired:
+                self._counters.died("expired", expired)
                 self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
                 lane.read_anew()
                 await self._reload([lane])
@@ -358,11 +382,15 @@ class Dispatcher:
     async def flush(self) -> None:
         """Write what was settled, and what endpoints have said. A disk that stays full is not waited for."""
         try:
-            async with asyncio.timeout(LAST_WRITE_SECONDS):
+            async with asyncio.timeout(LAST_WRITE_SECONDS), self._round:
                 await self._write()
                 await self._remember()
         except TimeoutError:
             self._log.warning("the last outcomes could not be recorded: the next run sends those events again")
+
+
+def _later(one: Settlement, seconds: float) -> Settlement:
+    return one if one.due is None else msgspec.structs.replace(one, due=one.due + seconds)
 
 
 async def _happens(event: asyncio.Event, *, within: float) -> bool:

@@ -103,8 +103,9 @@ class Intaking:
                     await self._append(take_again(list(group), source, self._applied.reading))
 
     async def _append(self, intake: Intake) -> int:
+        # The time is looked at in the spool's thread: between here and there the clock may be set.
         pending = await self._thread.insist(
-            "reading", self._spool.append, intake, now=self._clock(), dedupe_window=self._window
+            "reading", lambda: self._spool.append(intake, now=self._clock(), dedupe_window=self._window)
         )
         self._dispatcher.arrived({taken.delivery.address for taken in intake.deliveries})
         for refused in intake.rejected:

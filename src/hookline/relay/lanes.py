@@ -14,7 +14,7 @@ from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
-from hookline.relay.attempts import Turn, attempt
+from hookline.relay.attempts import Tried, Turn, attempt
 from hookline.relay.counters import OUTCOMES, WebhookCounters
 from hookline.relay.delivery.gate import Gate, Phase
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
@@ -40,9 +40,9 @@ def most_unwritten(concurrency: int) -> int:
 class LaneListener(Protocol):
     """What a lane tells its surroundings; called from the event loop, and must not block."""
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None: ...
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None: ...
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None: ...
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None: ...
 
     def phase_changed(self, lane: Lane, before: Phase) -> None: ...
 
@@ -215,7 +215,7 @@ class Lane:
         while True:
             settlement = await self._settle(item)
             self._unwritten += 1
-            self._listener.settled(self, settlement)
+            self._listener.settled(self, item, settlement)
             if not (self._fresh or self._again) or self._stopping or self.held or self.full:
                 break
             if not self.gate.admits(len(self._workers) - 1) or self._pace.delay(self._clock()) > 0:
@@ -249,9 +249,9 @@ class Lane:
         self._counters.latency.add(turn.ended - item.since)
         return _settlement(item, state, turn, reason=reason)
 
-    def _told(self, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
-        self._counters.attempts[OUTCOMES[type(verdict)]] += 1
-        self._listener.attempted(self, item, verdict, number, seconds)
+    def _told(self, item: Waiting, tried: Tried) -> None:
+        self._counters.attempts[OUTCOMES[type(tried.verdict)]] += 1
+        self._listener.attempted(self, item, tried)
 
     def _learn(self, verdict: Verdict, now: float, *, late: bool) -> None:
         """What an attempt says of the endpoint. `late`: the gate has closed since it began."""
@@ -300,10 +300,9 @@ class Lane:
         self.pump()
 
     def clock_stepped(self, seconds: float) -> None:
-        """The clock was set: waits are as long as they were; what is queued is loaded again with its new times."""
+        """The clock was set: waits are as long as they were. What was queued must have been forgotten before."""
         self.gate.stepped(seconds)
         self._pace = Pace(self.webhook.delivery.rate_limit)
-        self.read_anew()
 
     async def stop(self, grace: float) -> None:
         """Start nothing more; give what is in flight `grace` seconds; what is not answered then stays pending."""

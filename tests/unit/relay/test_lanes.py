@@ -10,9 +10,10 @@ import pytest
 
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.quantities import parse_duration, parse_rate
+from hookline.relay.attempts import Tried
 from hookline.relay.counters import WebhookCounters
 from hookline.relay.delivery.gate import Phase
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result, Verdict
+from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.lanes import Lane, most_unwritten
 from hookline.relay.spool.port import Settlement, Waiting
@@ -57,12 +58,12 @@ class Notes:
         self.forgets = True
         self.hunger = 0
 
-    def settled(self, lane: Lane, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self.settlements.append(settlement)
         if self.forgets:
             lane.forget(settlement.seq)
 
-    def attempted(self, lane: Lane, item: Waiting, verdict: Verdict, number: int, seconds: float) -> None:
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
         pass
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:

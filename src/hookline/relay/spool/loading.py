@@ -9,7 +9,7 @@ from typing import Any, Final
 # As port.Waiting has them, but for the webhook's number in place of its address.
 COLUMNS: Final = (
     "seq", "id", "webhook", "due", "order_key", "attempts", "tries", "refusals", "since", "event_time", "history",
-    "body",
+    "body", "request_id",
 )  # fmt: skip
 _LIST = ", ".join(COLUMNS)
 _FRESH: Final = f"""

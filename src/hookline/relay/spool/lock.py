@@ -4,27 +4,60 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+from typing import Final
 
 from hookline.errors import SpoolUnusable
+
+FILE: Final = "lock"
+# Who only asks whether it is held has it for a moment; a relay that starts just then tries again.
+_TRIES: Final = 5
+_BETWEEN_SECONDS: Final = 0.02
 
 
 class SpoolLock:
     """Held from construction to `release`. Raises SpoolUnusable, naming the holder, when another process has it."""
 
     def __init__(self, directory: Path, *, since: str) -> None:
-        self._descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as held:
-            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        for _ in range(_TRIES):
+            if _taken(self._descriptor, fcntl.LOCK_EX):
+                break
+            time.sleep(_BETWEEN_SECONDS)
+        else:
+            holder = _named(self._descriptor)
             os.close(self._descriptor)
             raise SpoolUnusable(
                 f"the spool {directory} is held by {holder}",
                 hint="stop that relay first, or give this one a spool of its own with --spool",
-            ) from held
+            )
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"process {os.getpid()} since {since}\n".encode(), 0)
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+def holder_of(directory: Path) -> str | None:
+    """Who holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``). None: nobody."""
+    try:
+        descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return None if _taken(descriptor, fcntl.LOCK_SH) else _named(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _named(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"

@@ -62,6 +62,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """A pending delivery, with what is needed to attempt and to judge it. Times are Unix seconds.
 
     `since` has moved on by as long as the webhook was held. `history` are its latest failed attempts (history.py).
+    `request_id` is for the log.
     """
 
     seq: int
@@ -76,6 +77,7 @@ class Waiting(msgspec.Struct, frozen=True):
     event_time: str | None
     history: str | None
     body: bytes
+    request_id: str = ""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -182,10 +182,10 @@ class SqliteSpool:
         return [
             Waiting(
                 seq, identity, addresses[webhook], due, order_key, attempts, tries, refusals,
-                since + clocks.get(webhook, _NEW).idle, event_time, history, body,
+                since + clocks.get(webhook, _NEW).idle, event_time, history, body, request_id,
             )
-            for seq, identity, webhook, due, order_key, attempts, tries, refusals, since, event_time, history, body
-            in rows
+            for (seq, identity, webhook, due, order_key, attempts, tries, refusals, since, event_time, history, body,
+                 request_id) in rows
         ]  # fmt: skip
 
     # -- how webhooks stand

@@ -1,0 +1,54 @@
+"""`hookline trace`: what became of one API request's events."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import click
+
+from hookline.cli.options import format_option, spool_option
+from hookline.cli.tracetext import trace_document, trace_text
+from hookline.relay.spool.beacon import read_beacon
+from hookline.relay.spool.tracing import SHORTEST_ID, trace
+
+NOT_FOUND = 1
+
+
+@click.command(
+    epilog="Example: hookline trace REQ-80940504. "
+    "Exit codes: 0 found, 1 not found, 8 there is no spool, or it cannot be read."
+)
+@spool_option
+@click.option("--payload", is_flag=True, help="Show payloads and rejected lines too: they name recipients.")
+@format_option("text", "json", help="For people, or one JSON object.")
+@click.argument("identity", metavar="REQUEST_ID")
+def command(*, spool: Path, payload: bool, form: str, identity: str) -> int:
+    """Show what became of one API request's events: read where, sent to whom, every attempt, and how it ended.
+
+    For what is still pending it says when it is tried next, or what it waits for. A delivery id (the webhook-id
+    that a receiver has seen), or the first 8 of its digits or more, is looked for too.
+    """
+    found = trace(spool, identity)
+    holder, relay = read_beacon(spool)
+    now = time.time()
+    if form == "json":
+        click.echo(json.dumps(trace_document(found, relay, holder, now=now, payload=payload), indent=2))
+    else:
+        for line in trace_text(found, relay, holder, now=now, payload=payload):
+            click.echo(line)
+    if not found.found:
+        _say_not_found(identity)
+    return 0 if found.found else NOT_FOUND
+
+
+def _say_not_found(identity: str) -> None:
+    click.echo(
+        f"Nothing is known of {identity!r} in this spool. That can mean:\n"
+        "  - its events were skipped: those are counted by reason (`hookline status`), not kept;\n"
+        "  - it was not read yet, or by a relay with another spool (--spool);\n"
+        "  - it was settled longer ago than records are kept (`hookline relay --retain`, --records-max);\n"
+        f"  - it is the beginning of a delivery id with fewer than {SHORTEST_ID} digits.",
+        err=True,
+    )

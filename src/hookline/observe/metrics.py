@@ -1,0 +1,200 @@
+"""The metrics page: a report as Prometheus text, or as OpenMetrics where that is asked for.
+
+Nothing is counted here, and there is no registry of the library's: each page is made from one report.
+docs/reference/metrics.md says what each metric means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from hookline.observe.families import by_name, counter, gauge, of_the_relay, of_the_spool
+from hookline.observe.labels import OTHER, Labels
+from hookline.observe.parked import parked
+from hookline.observe.report import LatencyFacts, Report, WebhookFacts
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+MOST_REASONS: Final = 60
+MOST_SOURCES: Final = 100
+PHASES: Final = ("open", "waiting", "probing", "stopped")
+
+
+class Metrics:
+    """Of one relay: which webhooks have labels of their own stays the same from page to page."""
+
+    def __init__(self, *, most_webhooks: int) -> None:
+        self._webhooks = Labels(most_webhooks)
+        self._skips = Labels(MOST_REASONS)
+        self._deaths = Labels(MOST_REASONS)
+        self._parked = Labels(MOST_REASONS)
+        self._sources = Labels(MOST_SOURCES)
+
+    def page(self, report: Report, accept: str) -> tuple[str, bytes]:
+        """The content type and the text. `accept` is the request's header, empty where there was none."""
+        self._webhooks.admit(
+            {lane.webhook for lane in report.relay.lanes}
+            | {one.webhook for one in report.spool.webhooks if one.pending}
+        )
+        self._skips.admit(_skipped(report))
+        self._deaths.admit(report.counts.dead)
+        self._parked.admit(parked(report))
+        self._sources.admit(lag.name for lag in report.relay.lags)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Page(self._families(report)))
+        ProcessCollector(registry=registry)
+        if "application/openmetrics-text" in accept:
+            return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return TEXT, generate_latest(registry)
+
+    def _families(self, report: Report) -> Iterator[Metric]:
+        yield from self._of_the_account(report)
+        yield from self._of_webhooks(report)
+        yield from self._of_attempts(report)
+        yield from self._of_sources(report)
+        yield from of_the_spool(report)
+        yield from of_the_relay(report)
+
+    def _of_the_account(self, report: Report) -> Iterator[Metric]:
+        tally = report.spool.tally
+        for what, text in _ACCOUNT.items():
+            yield counter(what, text, [((), tally.get(what, 0))])
+        skipped = self._folded(self._skips, _skipped(report))
+        yield counter("skipped", "Events skipped, by reason.", by_name(skipped), "reason")
+        yield gauge(
+            "unsettled", "Events read or replayed and not settled: always the sum of hookline_pending.",
+            [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
+        )  # fmt: skip
+
+    def _of_webhooks(self, report: Report) -> Iterator[Metric]:
+        webhooks = report.spool.webhooks
+        yield self._summed("pending", "Deliveries that wait in the spool.",
+                           ((one.webhook, one.pending) for one in webhooks))  # fmt: skip
+        yield gauge("oldest_undelivered_age_seconds", "Age of the oldest pending delivery; 0 where there is none. "
+                     "The time for which a webhook is held does not count.", by_name(self._oldest(webhooks)),
+                     "webhook")  # fmt: skip
+        yield self._summed("dead_letters", "Dead letters that are kept.",
+                           ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
+        deaths = self._folded(self._deaths, report.counts.dead)
+        yield counter("dead_by_reason", "Deliveries that this process made dead letters, by the kind of reason.",
+                      by_name(deaths), "reason")  # fmt: skip
+        lanes = report.relay.lanes
+        yield self._summed("in_flight", "Attempts under way.", ((lane.webhook, lane.in_flight) for lane in lanes))
+        yield self._phases(report)
+        yield gauge("parked", "Pending deliveries of webhooks that are not sent to at the moment, by the reason.",
+                    by_name(self._folded(self._parked, parked(report))), "reason")  # fmt: skip
+        yield self._summed("paused", "1 while a webhook is paused by hand.",
+                           ((lane.webhook, int(lane.paused)) for lane in lanes))  # fmt: skip
+        yield self._summed("disabled", "1 while a webhook is disabled by what is applied.",
+                           ((lane.webhook, int(lane.disabled)) for lane in lanes))  # fmt: skip
+
+    def _phases(self, report: Report) -> Metric:
+        phases: Counter[tuple[str, ...]] = Counter()
+        for lane in report.relay.lanes:
+            label = self._webhooks.of(lane.webhook) or OTHER
+            for phase in PHASES:
+                phases[label, phase] += phase == lane.phase
+        return gauge("gate_phase", "1 for the phase that a webhook's gate is in: open, waiting, probing or stopped.",
+                      phases.items(), "webhook", "phase")  # fmt: skip
+
+    def _of_attempts(self, report: Report) -> Iterator[Metric]:
+        attempts: Counter[tuple[str, ...]] = Counter()
+        for lane in report.relay.lanes:  # a rate needs a beginning
+            attempts[self._webhooks.of(lane.webhook) or OTHER, "delivered"] = 0
+        for (webhook, outcome), n in report.counts.attempts.items():
+            if (label := self._webhooks.of(webhook)) is not None:
+                attempts[label, outcome] += n
+        yield counter("attempts", "Requests made, by what came of them.", attempts.items(), "webhook", "outcome")
+        yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
+
+    def _latencies(self, latency: Mapping[str, LatencyFacts], bounds: list[str]) -> Metric:
+        family = HistogramMetricFamily(
+            "hookline_settle_seconds",
+            "Time from reading or replay to the end: delivered or dead.",
+            labels=["webhook"],
+        )
+        folded: dict[str, LatencyFacts] = {}
+        for webhook, one in latency.items():
+            if (label := self._webhooks.of(webhook)) is not None:
+                folded[label] = _added(folded[label], one) if label in folded else one
+        for label, one in folded.items():
+            family.add_metric(
+                [label], list(zip([*bounds, "+Inf"], accumulate(one.buckets), strict=True)), one.seconds
+            )
+        return family
+
+    def _of_sources(self, report: Report) -> Iterator[Metric]:
+        lags = [(self._sources.of(lag.name) or OTHER, lag) for lag in report.relay.lags]
+        behind: Counter[str] = Counter()
+        seconds: dict[str, float] = {}
+        for label, lag in lags:
+            if lag.behind is not None:
+                behind[label] += lag.behind
+            seconds[label] = max(seconds.get(label, 0.0), lag.seconds)
+        yield gauge("source_lag_bytes", "Bytes of a source that are not read yet.", by_name(behind), "source")
+        yield gauge("source_lag_seconds", "Time for which no line was taken although there is more to read.",
+                     by_name(seconds), "source")  # fmt: skip
+
+    def _summed(self, name: str, text: str, values: Iterable[tuple[str, float]]) -> Metric:
+        summed: Counter[str] = Counter()
+        for webhook, value in values:
+            label = self._webhooks.of(webhook)
+            if label is not None or value:
+                summed[label or OTHER] += value  # type: ignore[assignment] # a Counter of floats
+        return gauge(name, text, by_name(summed), "webhook")
+
+    def _oldest(self, webhooks: Iterable[WebhookFacts]) -> dict[str, float]:
+        oldest: dict[str, float] = {}
+        for one in webhooks:
+            if (label := self._webhooks.of(one.webhook)) is not None:
+                oldest[label] = max(oldest.get(label, 0.0), one.oldest or 0.0)
+        return oldest
+
+    @staticmethod
+    def _folded(labels: Labels, values: Mapping[str, int]) -> Counter[str]:
+        folded: Counter[str] = Counter()
+        for name, n in values.items():
+            folded[labels.of(name) or OTHER] += n
+        return folded
+
+
+_ACCOUNT: Final = {
+    "read": "Events read.",
+    "replayed": "Dead letters that were made pending again.",
+    "delivered": "Events delivered.",
+    "dead": "Deliveries that became dead letters.",
+    "rejected": "Lines or events that could not be read.",
+    "duplicates": "Events left out because their delivery is known.",
+}
+
+
+class _Page:
+    """What the library calls a collector."""
+
+    def __init__(self, families: Iterator[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return self._families
+
+
+def _skipped(report: Report) -> dict[str, int]:
+    prefix = "skipped:"
+    return {what.removeprefix(prefix): n for what, n in report.spool.tally.items() if what.startswith(prefix)}
+
+
+def _settled(tally: Mapping[str, int]) -> int:
+    fates = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
+    return fates + sum(n for what, n in tally.items() if what.startswith("skipped:"))
+
+
+def _added(one: LatencyFacts, other: LatencyFacts) -> LatencyFacts:
+    buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
+    return LatencyFacts(buckets, one.seconds + other.seconds)

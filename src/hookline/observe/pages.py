@@ -1,0 +1,79 @@
+"""What the relay answers when it is asked: /metrics, /healthz, /readyz and /status."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from hookline.errors import HooklineError
+from hookline.observe.listener import Page, plain
+from hookline.observe.metrics import Metrics
+from hookline.observe.report import Report
+from hookline.observe.status import status_document
+
+HEALTH_SECONDS: Final = 10.0
+_INDEX: Final = "/metrics\n/healthz\n/readyz\n/status"
+
+
+class Asked(Protocol):
+    """The relay, asked at any time, from the event loop."""
+
+    def answers(self) -> Awaitable[None]:
+        """Done once its parts have answered."""
+        ...
+
+    def unready(self) -> str | None:
+        """Why it does not do its work at the moment."""
+        ...
+
+    def report(self) -> Awaitable[Report]:
+        """Everything that there is to tell. Raises HooklineError when that cannot be found out."""
+        ...
+
+
+class Pages:
+    """Implements listener.Answer. A page is made in a thread: it may have many thousands of lines."""
+
+    def __init__(self, relay: Asked, metrics: Metrics) -> None:
+        self._relay = relay
+        self._metrics = metrics
+        self._one_at_a_time = asyncio.Lock()
+
+    async def __call__(self, path: str, accept: str) -> Page:
+        match path:
+            case "/metrics" | "/status":
+                return await self._told(path, accept)
+            case "/healthz":
+                return await self._health()
+            case "/readyz":
+                unready = self._relay.unready()
+                return plain(HTTPStatus.SERVICE_UNAVAILABLE, unready) if unready else plain(HTTPStatus.OK, "ready")
+            case "/":
+                return plain(HTTPStatus.OK, _INDEX)
+            case _:
+                return plain(HTTPStatus.NOT_FOUND, f"there is no such page; there are\n{_INDEX}")
+
+    async def _told(self, path: str, accept: str) -> Page:
+        async with self._one_at_a_time:
+            try:
+                report = await self._relay.report()
+            except HooklineError as error:
+                return plain(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
+            if path == "/metrics":
+                return Page(HTTPStatus.OK, *await asyncio.to_thread(self._metrics.page, report, accept))
+            return Page(HTTPStatus.OK, "application/json", await asyncio.to_thread(_status, report))
+
+    async def _health(self) -> Page:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._relay.answers()
+        except TimeoutError:
+            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the spool's thread does not answer")
+        return plain(HTTPStatus.OK, "alive")
+
+
+def _status(report: Report) -> bytes:
+    return json.dumps(status_document(report.spool, report.relay)).encode() + b"\n"

@@ -1,0 +1,117 @@
+"""The status document: schemas/status.v1.schema.json, from what the spool holds and what its relay says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hookline.observe.report import LagFacts, LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
+
+
+def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None = None) -> dict[str, Any]:
+    """`relay` is None when none is running, or when it does not say anything; `holder` names it then."""
+    lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
+    known = {one.webhook: one for one in spool.webhooks}
+    webhooks = [known.get(name, WebhookFacts(webhook=name)) for name in sorted(known.keys() | lanes.keys())]
+    return {
+        "formatVersion": 1,
+        "time": moment(spool.at),
+        "pending": spool.tally.get("pending", 0),
+        "oldestSeconds": _seconds(spool.oldest),
+        "deadLetters": sum(one.dead for one in spool.webhooks),
+        "tally": dict(spool.tally),
+        "spool": {
+            "bytes": dict(spool.sizes),
+            "records": spool.records,
+            "oldestRecordSeconds": _seconds(spool.oldest_record),
+            "duplicatesKnownSeconds": None if relay is None else _seconds(window_that_holds(spool, relay)),
+        },
+        "webhooks": [_webhook(one, lanes.get(one.webhook)) for one in webhooks],
+        "sources": _sources(spool, relay),
+        "relay": _relay(relay, holder),
+    }
+
+
+def window_that_holds(spool: SpoolFacts, relay: RelayFacts) -> float:
+    """For how many seconds a delivered id is known: the window that was asked for, or less where the number of
+    records does not suffice for it."""
+    if spool.records < relay.records_max:
+        return relay.dedupe_window
+    return min(relay.dedupe_window, spool.oldest_record or 0.0)
+
+
+def _webhook(one: WebhookFacts, lane: LaneFacts | None) -> dict[str, Any]:
+    return {
+        "webhook": one.webhook,
+        "pending": one.pending,
+        "oldestSeconds": _seconds(one.oldest),
+        "deadLetters": one.dead,
+        "disabled": one.disabled if lane is None else lane.disabled,
+        "pausedSince": moment(one.paused),
+        "stopped": one.stopped,
+        "waitsUntil": moment(one.not_before),
+        "lane": None if lane is None else {
+            "phase": lane.phase,
+            "reason": lane.reason,
+            "until": moment(lane.until),
+            "inFlight": lane.in_flight,
+            "queued": lane.queued,
+            "nextRetry": moment(lane.next_due),
+        },
+    }  # fmt: skip
+
+
+def _sources(spool: SpoolFacts, relay: RelayFacts | None) -> list[dict[str, Any]]:
+    """The checkpoints, the latest first; what a relay reads at the moment comes with its lag."""
+    lags = {lag.name: lag for lag in relay.lags} if relay is not None else {}
+    checkpoints = {one.name: one for one in reversed(spool.checkpoints)}
+    found = [
+        _source(one.name, one.line, one.offset, one.at, lags.get(one.name) if checkpoints[one.name] is one else None)
+        for one in spool.checkpoints
+    ]
+    return found + [_source(lag.name, 0, 0, None, lag) for lag in lags.values() if lag.name not in checkpoints]
+
+
+def _source(name: str, line: int, offset: int, at: float | None, lag: LagFacts | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "line": line,
+        "offset": offset,
+        "checkpoint": moment(at),
+        "reading": None if lag is None else {
+            "line": lag.line, "offset": lag.offset, "behindBytes": lag.behind, "behindSeconds": _seconds(lag.seconds),
+        },
+    }  # fmt: skip
+
+
+def _relay(relay: RelayFacts | None, holder: str | None) -> dict[str, Any] | None:
+    if relay is None:
+        return None if holder is None else {"holder": holder, "says": None}
+    return {
+        "holder": holder or f"process {relay.process} since {moment(relay.started)}",
+        "says": {
+            "version": relay.version,
+            "started": moment(relay.started),
+            "time": moment(relay.at),
+            "ready": relay.unready is None,
+            "unready": relay.unready,
+            "readingPaused": relay.full,
+            "spoolMax": relay.spool_max,
+            "dedupeWindowSeconds": relay.dedupe_window,
+            "stateSerial": relay.serial,
+            "clockSteps": relay.clock_steps,
+            "readPerSecond": relay.read_rate,
+            "deliveredPerSecond": relay.delivered_rate,
+        },
+    }
+
+
+def moment(at: float | None) -> str | None:
+    """``2026-05-18T17:01:25Z``."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _seconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

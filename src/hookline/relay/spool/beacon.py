@@ -1,0 +1,70 @@
+"""What a running relay says of itself to other commands: a file in the spool's directory, made anew all the time.
+
+Only the relay that holds the lock writes it, and takes it away at its end. After a kill it stays; the lock tells then
+that nobody is there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hookline.observe.report import RelayFacts
+from hookline.relay.spool.lock import holder_of
+
+FILE: Final = "relay.json"
+_decoder = msgspec.json.Decoder(RelayFacts)
+
+
+class Beacon:
+    """Of one spool's directory. A full disk is no reason for anything: then there is no news."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / FILE
+        self._unfinished = directory / f"{FILE}.new"
+        self._writing = threading.Lock()
+        self._out = False
+
+    def show(self, facts: RelayFacts) -> None:
+        """Replace the file as a whole; it is not synced, since it means nothing after a crash. From any thread."""
+        with self._writing:
+            if not self._out:
+                self._replace(facts)
+
+    def put_out(self) -> None:
+        """There is no relay any more: nothing is shown after this, whoever is still about to."""
+        with self._writing:
+            self._out = True
+            self._remove()
+
+    def _replace(self, facts: RelayFacts) -> None:
+        try:
+            descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(facts))
+            self._unfinished.replace(self._path)
+        except OSError:  # rather nothing than what was true some time ago
+            self._remove()
+
+    def _remove(self) -> None:
+        for path in (self._unfinished, self._path):
+            with suppress(OSError):
+                path.unlink()
+
+
+def read_beacon(directory: Path) -> tuple[str | None, RelayFacts | None]:
+    """Who holds the spool, and what that relay said last. The second is None without the first, or while the relay is
+    starting, cannot write, or is of another version."""
+    holder = holder_of(directory)
+    if holder is None:
+        return None, None
+    try:
+        facts = _decoder.decode((directory / FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return holder, None
+    return holder, facts if holder.startswith(f"process {facts.process} ") else None

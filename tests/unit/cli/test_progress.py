@@ -1,0 +1,37 @@
+"""What stands beside the progress bar."""
+
+from __future__ import annotations
+
+import pytest
+
+from hookline.cli.progress import counts
+from hookline.cli.spans import size, span
+from hookline.relay.daemon import Progress
+
+
+def progress(*, draining: bool = False, pending: int = 214, oldest: float | None = 3.0) -> Progress:
+    return Progress(10, None, {"read": 1500, "delivered": 1286, "pending": pending}, oldest, draining, 0.0)
+
+
+def test_what_is_counted() -> None:
+    """Read, delivered with its rate, pending, and how old the oldest of that is."""
+    assert "1,500 read, 1,286 delivered (430/s), 214 pending, oldest 3 s" == counts(progress(), 430.2)
+    assert "1,500 read, 1,286 delivered, 0 pending" == counts(progress(pending=0, oldest=None), None)
+    assert "1,286 delivered, 214 pending, oldest 3 s" == counts(progress(draining=True), None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h"), (400_000, "4.6 d")],
+)
+def test_spans(seconds: float, text: str) -> None:
+    """A span has one unit, small numbers, and no false exactness."""
+    assert text == span(seconds)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [(712, "712 B"), (2048, "2.0 KiB"), (41_943_040, "40.0 MiB"), (1 << 31, "2.0 GiB")]
+)
+def test_sizes(amount: int, text: str) -> None:
+    """Amounts of data in binary units."""
+    assert text == size(amount)
