@@ -99,7 +99,8 @@ class Receiver:
         """Every request so far, in the order of arrival."""
         if not self.record_file.exists():
             return []
-        return [json.loads(line) for line in self.record_file.read_text().splitlines()]
+        # What stands behind the last line end is still being written.
+        return [json.loads(line) for line in self.record_file.read_text().split("\n")[:-1]]
 
     def accepted(self) -> list[str]:
         """The webhook-id of every accepted request, in the order of arrival."""

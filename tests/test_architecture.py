@@ -78,6 +78,7 @@ PURE = (
     ),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
     *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing", "relay.counters", "relay.telling"),
+    *("relay.letters", "relay.spool.soundness"),
     *("observe.report", "observe.labels", "observe.families", "observe.metrics", "observe.parked", "observe.status"),
 )
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-_FILE_NAME = re.compile(r"(?P<name>[a-z]+)\.v(?P<version>[0-9]+)\.schema\.json")
+_FILE_NAME = re.compile(r"(?P<name>[a-z-]+)\.v(?P<version>[0-9]+)\.schema\.json")
 
 
 def schema_names() -> list[str]:

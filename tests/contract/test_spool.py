@@ -281,7 +281,7 @@ def test_what_was_kept_for_long_enough_is_forgotten(spool: Spool, tmp_path: Path
     while spool.tidy(now=111.0, keep=keep, limit=2):
         pass
     with DeadLetters(tmp_path / "spool") as dead:
-        assert [] == dead.letters(Filter(), limit=10)
+        assert [] == list(dead.letters(Filter(), limit=10))
     assert (0, 1) == (spool.tally()["records"], spool.tally()["pending"])
     assert balanced(spool.tally())
 
@@ -373,7 +373,7 @@ def test_a_discarded_letter_is_gone_and_stays_a_duplicate(spool: Spool, tmp_path
     spool.settle([end(fresh(spool)[0], State.DEAD, reason="http 422")], now=5.0)
     with DeadLetters(tmp_path / "spool") as dead:
         assert 1 == dead.discard(Filter(reason="422"), now=6.0).deliveries
-        assert [] == dead.letters(Filter(), limit=10)
+        assert [] == list(dead.letters(Filter(), limit=10))
     put(spool, delivery("a"), now=7.0)
     assert 1 == spool.tally()["duplicates"]
     assert balanced(spool.tally())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from hostile.meeting import (
     DOCUMENT,
     PLANTED,
     certificate,
+    dead_letters,
     dns_answer,
     event_line,
     event_time,
@@ -62,6 +64,15 @@ def creation(after: dict[str, Any], **changed: object) -> bytes:
     summary = {"create": 1, "update": 0, "delete": 0, "unchanged": 0, "blocked": 0}
     plan = {"formatVersion": 1, "lineage": None, "serial": 0, "fingerprint": sealed, "changes": [change]}
     return json.dumps({**plan, "summary": summary, **changed}).encode()
+
+
+def letter(**changed: object) -> bytes:
+    """An exported dead letter that is sound but for these."""
+    whole = {
+        "hookline": "dead-letter", "version": 1, "id": "line-1", "reason": "not JSON", "source": "log", "line": 1,
+        "part": 0, "time": "2026-01-01T00:00:00Z", "bytes": 1, "sha256": sha256(b"x").hexdigest(), "text": "x",
+    }  # fmt: skip
+    return json.dumps({**whole, **changed}).encode() + b"\n"
 
 
 ROWS: dict[str, Row] = {
@@ -291,6 +302,18 @@ ROWS: dict[str, Row] = {
     "state: half a database": Row(
         state_file, b"SQLite format 3\x00" + bytes(84), "error: state.db is not an SQLite database"
     ),
+    # -- exported dead letters
+    "letter: not JSON": Row(dead_letters, b"{", "l.ndjson:1: not JSON"),
+    "letter: 50,000 brackets": Row(dead_letters, b"[" * 50_000, "l.ndjson:1: not JSON"),
+    "letter: something else": Row(dead_letters, b"{}", "l.ndjson:1: no dead letter"),
+    "letter: 9 MiB": Row(dead_letters, b'"' + b"x" * 9 * 2**20 + b'"', "l.ndjson:1: too long"),
+    "letter: of tomorrow": Row(dead_letters, letter(version=2), "l.ndjson:1: version"),
+    "letter: an id that is SQL": Row(dead_letters, letter(id="line-1; DROP TABLE delivery"), "l.ndjson:1: id"),
+    "letter: another text than its hash": Row(dead_letters, letter(text="y"), "l.ndjson:1: sha256"),
+    "letter: a line of negative number": Row(dead_letters, letter(line=-1), "l.ndjson:1: line"),
+    "letter: an unknown key": Row(dead_letters, letter(url="https://evil.test/"), "l.ndjson:1: "),
+    "letter: a terminal's commands for a key": Row(dead_letters, letter(**{ESC: 1}), "l.ndjson:1: "),
+    "letter: a time before 1970": Row(dead_letters, letter(time="0001-01-01T00:00:00Z"), "l.ndjson:1: time"),
     # -- event lines
     "line: not JSON": Row(event_line, b"{", "not JSON"),
     "line: 200 brackets": Row(event_line, b"[" * 200 + b"]" * 200, "nested deeper than 100 levels"),

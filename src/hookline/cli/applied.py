@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
@@ -45,12 +46,14 @@ def find(snapshot: Snapshot, text: str) -> Stored:
         raise WrongUse(str(wrong), hint="`hookline list` shows every address") from wrong
     if address in snapshot.webhooks:
         return snapshot.webhooks[address]
-    known = {str(one).casefold(): str(one) for one in snapshot.webhooks}
+    raise HooklineError(f"no webhook is applied for {text}", hint=near_ones(text, snapshot.webhooks))
+
+
+def near_ones(text: str, addresses: Iterable[Address]) -> str:
+    """A hint for an address that is none of these: the nearest ones."""
+    known = {str(one).casefold(): str(one) for one in addresses}
     near = [known[one] for one in get_close_matches(text.casefold(), known, n=_SHOWN_NEAR, cutoff=_NEAR)]
-    raise HooklineError(
-        f"no webhook is applied for {text}",
-        hint=f"did you mean {' or '.join(near)}?" if near else "`hookline list` shows every address",
-    )
+    return f"did you mean {' or '.join(near)}?" if near else "`hookline list` shows every address"
 
 
 def _refuse_none(snapshot: Snapshot, state: str) -> None:

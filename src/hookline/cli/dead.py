@@ -1,69 +1,30 @@
-"""`hookline dead`: look at dead letters, replay or discard them."""
+"""`hookline dead`: look at dead letters. What is done to them is in modules of their own."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from hookline.cli.options import ADDRESS, format_option, spool_option
-from hookline.errors import Blocked, WrongUse
-from hookline.model import Channel, FeedbackStatus
-from hookline.relay.spool.letters import Count, DeadLetters, Filter, Letter
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-_FILTERS = (
-    click.option("--webhook", type=ADDRESS, help="Only of this webhook (ORGANIZATION/SANDBOX)."),
-    click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only of this channel."),
-    click.option(
-        "--status",
-        type=click.Choice([str(status) for status in FeedbackStatus]),
-        help="Only of this feedback status.",
-    ),
-    click.option("--reason", help="Only those whose reason holds this text."),
-    click.option("--http-status", type=click.IntRange(100, 599), help="Only those last answered with this status."),
-    click.option("--since", type=click.DateTime(), help="Only those that died at or after this time (UTC)."),
-    click.option("--until", type=click.DateTime(), help="Only those that died before this time (UTC)."),
-)
-
-
-def filters(function: Decorated) -> Decorated:
-    """The options by which dead letters are chosen."""
-    for option in reversed(_FILTERS):
-        function = option(function)
-    return function
-
-
-def _filter(ids: tuple[str, ...], chosen: Mapping[str, Any]) -> Filter:
-    """From the options that `filters` declares."""
-    return Filter(
-        ids=ids,
-        webhook=chosen["webhook"],
-        channel=chosen["channel"],
-        status=chosen["status"],
-        reason=chosen["reason"],
-        http=chosen["http_status"],
-        since=_unix(chosen["since"]),
-        until=_unix(chosen["until"]),
-    )
-
-
-def _unix(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+from hookline.cli.deadacting import discard_command, replay_command
+from hookline.cli.deadchoice import chosen_by, filters, in_words
+from hookline.cli.deadfiles import export_command, import_command
+from hookline.cli.options import format_option, spool_option
+from hookline.errors import WrongUse
+from hookline.relay.formats.envelope import history_as_json
+from hookline.relay.letters import DeadDelivery, DeadLine, Letter
+from hookline.relay.spool.letters import DeadLetters, Filter
 
 
 @click.group(epilog="Example: hookline dead list --http-status 422, then: hookline dead replay --http-status 422")
 def command() -> None:
     """Dead letters: deliveries that were refused or too old, and lines that could not be read.
 
-    They are kept whole, with the reason, and can be looked at and replayed while a relay runs.
+    They are kept whole, with the reason, and can be looked at, replayed, exported and imported while a relay runs.
+    A relay forgets them after its --retain.
     """
 
 
@@ -74,116 +35,93 @@ def command() -> None:
 @format_option("text", "json", help="A line each, or a JSON array.")
 def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
-    narrowed = _filter((), chosen)
+    narrowed = chosen_by((), chosen)
     with DeadLetters(spool) as dead:
-        letters, count = dead.letters(narrowed, limit=limit), dead.count(narrowed)
-    if form == "json":
-        click.echo(json.dumps([_as_json(letter) for letter in letters], ensure_ascii=False))
-        return
-    for letter in letters:
-        where = letter.webhook or "-"
-        what = f"{letter.channel} {letter.status}" if letter.webhook else "line"
-        click.echo(
-            f"{letter.id}  {_time(letter.at)}  {where}  {what}  {letter.source}:{letter.line}  {letter.reason}"
-        )
-    more = f", the newest {len(letters)} shown" if len(letters) < count.total else ""
-    click.echo(f"{_counted(count)}{more}.", err=True)
+        if form == "json":
+            _print_json(dead, narrowed, limit)
+            return
+        shown = 0
+        for letter in dead.letters(narrowed, limit=limit):
+            click.echo(_line(letter))
+            shown += 1
+        count = dead.count(narrowed)
+    more = f", the newest {shown:,} shown" if shown < count.total else ""
+    click.echo(f"{in_words(count)}{more}.", err=True)
+
+
+def _print_json(dead: DeadLetters, chosen: Filter, limit: int) -> None:
+    """An array on one line, written as it is read."""
+    before = "["
+    for letter in dead.letters(chosen, limit=limit):
+        click.echo(before + json.dumps(_as_json(letter), ensure_ascii=False), nl=False)
+        before = ", "
+    click.echo("[]" if before == "[" else "]")
 
 
 @command.command("show", epilog="Example: hookline dead show line-12")
 @spool_option
 @click.argument("identity", metavar="ID")
 def show_command(*, spool: Path, identity: str) -> None:
-    """Show one dead letter whole, as JSON. The beginning of its ID is enough."""
-    with DeadLetters(spool) as dead:
-        letters = dead.letters(Filter(ids=(identity,)), limit=1)
-    click.echo(json.dumps(_as_json(letters[0], whole=True), indent=2, ensure_ascii=False))
+    """Show one dead letter whole, as JSON, with every attempt that is remembered. The beginning of its ID is enough.
 
-
-@command.command("replay", epilog="Example: hookline dead replay --http-status 422 --dry-run")
-@spool_option
-@filters
-@click.argument("ids", nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="Replay every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count them.")
-def replay_command(*, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, **chosen: Any) -> None:
-    """Make dead letters pending again, under the same ids.
-
-    A running relay delivers them at once, else the next one does; rejected lines are read again by the next one.
+    An attempt with the number 0 in its history is a replay by hand.
     """
-    narrowed = _aimed(_filter(ids, chosen), everything)
     with DeadLetters(spool) as dead:
-        if dry_run:
-            click.echo(f"Would replay {_counted(dead.count(narrowed))}.")
-            return
-        replayed = dead.replay(narrowed, now=time.time())
-    click.echo(f"Replayed {_counted(replayed)}.")
-    if replayed.total:
-        click.echo("  next: a running relay has them already; otherwise `hookline relay --drain`", err=True)
+        letters = list(dead.letters(Filter(ids=(identity,)), limit=1))
+    if not letters:  # put back a moment ago, or waiting to be read again
+        raise WrongUse(f"no dead letter has the id {identity!r} any more", hint="`hookline dead list` shows them")
+    click.echo(json.dumps(_whole(letters[0]), indent=2, ensure_ascii=False))
 
 
-@command.command("discard", epilog="Example: hookline dead discard --until 2026-01-01 --yes")
-@spool_option
-@filters
-@click.argument("ids", nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="Discard every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def discard_command(
-    *, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **chosen: Any
-) -> None:
-    """Throw dead letters away for good. Asks on a terminal; elsewhere it wants --yes."""
-    narrowed = _aimed(_filter(ids, chosen), everything)
-    with DeadLetters(spool) as dead:
-        count = dead.count(narrowed)
-        if dry_run or not count.total:
-            click.echo(f"Would discard {_counted(count)}.")
-            return
-        if not yes:
-            _ask(f"Discard {_counted(count)} for good?")
-        click.echo(f"Discarded {_counted(dead.discard(narrowed, now=time.time()))}.")
+def _line(letter: Letter) -> str:
+    match letter:
+        case DeadDelivery():
+            what = f"{letter.webhook}  {letter.channel} {letter.status}"
+        case DeadLine():
+            what = "-  line"
+    return f"{_id(letter)}  {_time(letter.at)}  {what}  {letter.source}:{letter.line}  {letter.reason}"
 
 
-def _aimed(chosen: Filter, everything: bool) -> Filter:
-    if chosen.everything and not everything:
-        raise WrongUse("nothing says which dead letters", hint="give IDs or filters, or --all for every one")
-    return chosen
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Blocked(f"{question} There is no terminal to ask on", hint="say --yes")
-    if not click.confirm(question, err=True):
-        raise Blocked("nothing was discarded")
+def _id(letter: Letter) -> str:
+    return letter.id.hex() if isinstance(letter, DeadDelivery) else f"line-{letter.n}"
 
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _counted(count: Count) -> str:
-    deliveries = f"{count.deliveries:,} {'delivery' if count.deliveries == 1 else 'deliveries'}"
-    return f"{deliveries} and {count.lines:,} rejected {'line' if count.lines == 1 else 'lines'}"
-
-
-def _as_json(letter: Letter, *, whole: bool = False) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "id": letter.id,
+def _as_json(letter: Letter) -> dict[str, Any]:
+    delivery = letter if isinstance(letter, DeadDelivery) else None
+    return {
+        "id": _id(letter),
         "time": _time(letter.at),
         "reason": letter.reason,
-        "httpStatus": letter.http,
-        "attempts": letter.attempts,
-        "webhook": letter.webhook,
-        "channel": letter.channel,
-        "status": letter.status,
-        "requestId": letter.request_id,
+        "httpStatus": delivery and delivery.http,
+        "attempts": delivery and delivery.attempts,
+        "webhook": delivery and str(delivery.webhook),
+        "channel": delivery and delivery.channel,
+        "status": delivery and delivery.status,
+        "requestId": delivery and delivery.request_id,
         "source": letter.source,
         "line": letter.line,
-        "bytes": letter.length,
+        "bytes": len(letter.body) if isinstance(letter, DeadDelivery) else letter.length,
     }
-    if whole and letter.webhook is not None:
-        document["payload"] = json.loads(letter.content)
-    elif whole:
-        # What is not UTF-8 is shown as an escape, never sent raw to a terminal.
-        document["text"] = letter.content.decode("utf-8", "backslashreplace")
-    return document
+
+
+def _whole(letter: Letter) -> dict[str, Any]:
+    match letter:
+        case DeadDelivery():
+            return {
+                **_as_json(letter),
+                "eventTime": letter.event_time,
+                "detail": letter.detail,
+                "history": history_as_json(letter.history),
+                "payload": json.loads(letter.body),
+            }
+        case DeadLine():
+            # What is not UTF-8 is shown as an escape, never sent raw to a terminal.
+            return {**_as_json(letter), "text": letter.data.decode("utf-8", "backslashreplace")}
+
+
+for _command in (replay_command, discard_command, export_command, import_command):
+    command.add_command(_command)

@@ -17,7 +17,7 @@ from hookline.cli.reading import defaults, reading_options
 from hookline.cli.table import columns, shortened
 from hookline.observe.log import Log
 from hookline.plan.printable import printable
-from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.feedback import Event, primary_identity
 from hookline.relay.formats import FORMATS
 from hookline.relay.formats.described import DESCRIPTIONS
@@ -110,8 +110,8 @@ class _Counts:
             self.missing.update(one.missing)
             self.refused += one.refused
             match one.reading:
-                case Event() as event:
-                    self.relayed[str(event.status)] += 1
+                case Event(status=status) | Delivery(status=status):
+                    self.relayed[str(status)] += 1
                 case Skipped() as skipped:
                     key = self._names.key(skipped)
                     self.skipped[key] += 1
@@ -173,6 +173,8 @@ def _cells(one: Tried) -> tuple[str, str, str, str]:
             return f"rejected: {reason}", "", "", ""
         case Skipped(reason, name):
             return f"skipped: {reason}{f' {name}' if name else ''}", "", "", ""
+        case Delivery() as letter:
+            return f"{letter.channel} {letter.status}, under the id {letter.id.hex()}", "", "", ""
         case Event() as event:
             read_as = f"{event.channel} {event.status}"
             if event.failure is not None:

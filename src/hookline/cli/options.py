@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hookline.model import Address
-from hookline.quantities import parse_duration
+from hookline.quantities import parse_duration, parse_rate
 from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE
 
 
@@ -61,7 +61,23 @@ class ListenParameter(click.ParamType[tuple[str, int]]):
         return bare, int(port)
 
 
+class RateParameter(click.ParamType[float]):
+    """``50/s``, ``1000/m``; as a number for each second."""
+
+    name = "rate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            rate = parse_rate(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return rate.count / rate.per_seconds
+
+
 DURATION = DurationParameter()
+RATE = RateParameter()
 LISTEN = ListenParameter()
 ADDRESS = AddressParameter()
 

@@ -6,8 +6,6 @@ A file is replaced whole or not at all, so that whoever reads it never meets hal
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from hookline.errors import HooklineError, WrongUse
+from hookline.cli.wholefile import replacing
+from hookline.errors import WrongUse
 from hookline.plan.changes import Plan
 from hookline.plan.render_json import plan_document
 from hookline.plan.render_markdown import render_markdown
@@ -124,19 +123,5 @@ def print_rows(rows: Sequence[Row]) -> None:
 
 def write_whole(file: Path, text: str, *, mode: int = 0o666) -> None:
     """Replace a file in one step; `mode` is further narrowed by the umask. Raises HooklineError."""
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as open_file:
-                open_file.write(text.encode())
-                open_file.flush()
-                os.fsync(open_file.fileno())
-            draft.replace(file)
-        finally:
-            with suppress(OSError):
-                draft.unlink()
-    except OSError as failed:
-        raise HooklineError(
-            f"{file} cannot be written: {failed.strerror}", hint="check the path, its permissions and the disk"
-        ) from failed
+    with replacing(file, mode=mode) as draft:
+        draft.write(text.encode())

@@ -13,7 +13,7 @@ from hookline.schemas import schema_names, schema_text
 def command(name: str | None) -> None:
     """Print a JSON Schema (2020-12).
 
-    NAME is webhook, event, payload, plan or status, for its newest version, or one version of it (webhook.v1).
+    NAME is webhook, event, payload, plan, status or dead-letter, for its newest version, or one version (webhook.v1).
     Without a NAME: the names of all that there are.
     """
     if name is None:

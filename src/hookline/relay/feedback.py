@@ -88,23 +88,23 @@ def primary_identity(event: Event) -> str | None:
 # contract; a field is never left out, since receivers written against the platform look for each of them.
 
 
-class Sandbox(msgspec.Struct, frozen=True):
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str | None
     name: str
 
 
-class _Execution(msgspec.Struct, frozen=True):
+class _Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution_id: str | None = msgspec.field(name="messageExecutionID")
     message_type: str | None = msgspec.field(name="messageType")
     campaign_id: str | None = msgspec.field(name="campaignID")
     campaign_version_id: str | None = msgspec.field(name="campaignVersionID")
 
 
-class Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str | None
 
 
-class _DeliveryFeedback(msgspec.Struct, frozen=True):
+class _DeliveryFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Status = msgspec.field(name="feedbackStatus")
     offers: Any
     exclusion: Any = msgspec.field(name="messageExclusion")
@@ -112,7 +112,9 @@ class _DeliveryFeedback(msgspec.Struct, frozen=True):
     retry_count: int | None = msgspec.field(name="retryCount")
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The payload as it is sent, also when it comes back (formats.envelope)."""
+
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -124,6 +126,11 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 _encoder = msgspec.json.Encoder()
+
+
+def encoded(payload: msgspec.Struct) -> bytes:
+    """The same bytes as when it was made."""
+    return _encoder.encode(payload)
 
 
 def payload_bytes(
@@ -140,7 +147,7 @@ def payload_bytes(
     is the event's own.
     """
     return _encoder.encode(
-        _Payload(
+        Payload(
             request_id,
             address.organization,
             Sandbox(sandbox_id, address.sandbox),

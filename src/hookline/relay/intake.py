@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from hookline.relay.fates import Delivery, Fate, Line, Rejected, Skipped
+from hookline.relay.feedback import Event
+from hookline.relay.formats.port import Reading as Said
 from hookline.relay.formats.reading import read_line
 from hookline.relay.naming import Names
 from hookline.relay.routing import Defaults, Routes
@@ -30,8 +32,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 def fates_of(line: Line, reading: Reading) -> list[Fate]:
     """What becomes of each event of a line, in order; of a line without any, one fate."""
     found = read_line(line, reading.format, reading.defaults.hints)
-    route, defaults = reading.routes.route, reading.defaults
-    return [one if isinstance(one, Skipped | Rejected) else route(one, defaults) for one in found]
+    return [_fate_of(one, reading) for one in found]
+
+
+def _fate_of(one: Said, reading: Reading) -> Fate:
+    match one:
+        case Event():
+            return reading.routes.route(one, reading.defaults)
+        case Delivery():
+            return reading.routes.again(one)
+        case Skipped() | Rejected():
+            return one
 
 
 def take(batch: Batch, reading: Reading) -> Intake:

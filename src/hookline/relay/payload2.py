@@ -18,7 +18,7 @@ _CAMPAIGN_TYPE = {name.lower(): name for name in CAMPAIGN_TYPES}
 _NOTHING = Further()
 
 
-class _EmailExecution(msgspec.Struct, frozen=True):
+class _EmailExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution_id: str | None = msgspec.field(name="messageExecutionID")
     message_type: str | None = msgspec.field(name="messageType")
     campaign_id: str | None = msgspec.field(name="campaignID")
@@ -26,7 +26,7 @@ class _EmailExecution(msgspec.Struct, frozen=True):
     campaign_type: str | None = msgspec.field(name="campaignType")
 
 
-class _SmsExecution(msgspec.Struct, frozen=True):
+class _SmsExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution_id: str | None = msgspec.field(name="messageExecutionID")
     message_type: str | None = msgspec.field(name="messageType")
     campaign_id: str | None = msgspec.field(name="campaignID")
@@ -36,7 +36,7 @@ class _SmsExecution(msgspec.Struct, frozen=True):
     campaign_type: str | None = msgspec.field(name="campaignType")
 
 
-class _EmailFeedback(msgspec.Struct, frozen=True):
+class _EmailFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Status = msgspec.field(name="feedbackStatus")
     offers: Any
     exclusion: Any = msgspec.field(name="messageExclusion")
@@ -47,7 +47,7 @@ class _EmailFeedback(msgspec.Struct, frozen=True):
     delivered_at: str | None = msgspec.field(name="deliveryTimestamp")
 
 
-class _SmsFeedback(msgspec.Struct, frozen=True):
+class _SmsFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Status = msgspec.field(name="feedbackStatus")
     offers: Any
     exclusion: Any = msgspec.field(name="messageExclusion")
@@ -60,12 +60,12 @@ class _SmsFeedback(msgspec.Struct, frozen=True):
     delivered_at: str | None = msgspec.field(name="deliveryTimestamp")
 
 
-class _SmsContext(msgspec.Struct, frozen=True):
+class _SmsContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_address: str | None = msgspec.field(name="profileAddress")
     profile_number: str | None = msgspec.field(name="profileNumber")
 
 
-class _Email(msgspec.Struct, frozen=True):
+class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -76,7 +76,7 @@ class _Email(msgspec.Struct, frozen=True):
     identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
-class _Sms(msgspec.Struct, frozen=True):
+class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -102,9 +102,9 @@ def payload2_bytes(
 
 def _email(
     event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
-) -> _Email:
+) -> Email:
     further = event.further or _NOTHING
-    return _Email(
+    return Email(
         request_id,
         organization,
         sandbox,
@@ -127,9 +127,9 @@ def _email(
     )
 
 
-def _sms(event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None) -> _Sms:
+def _sms(event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None) -> Sms:
     further = event.further or _NOTHING
-    return _Sms(
+    return Sms(
         request_id,
         organization,
         sandbox,

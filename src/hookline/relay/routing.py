@@ -134,6 +134,12 @@ class Routes:
                 return Skipped("campaign_not_enabled")
         return _delivery(event, found, campaign)
 
+    def again(self, delivery: Delivery) -> Fate:
+        """A delivery that was routed before keeps its route, as long as its webhook is there."""
+        address = delivery.address
+        known = (address.organization, address.sandbox) in self.by_name
+        return delivery if known else Skipped("no_webhook")
+
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
         organization = event.organization or defaults.organization
         if not organization:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.relay.fates import Line, Rejected, Skipped
+from hookline.relay.fates import Delivery, Line, Rejected, Skipped
 from hookline.relay.feedback import Event, primary_identity
 from hookline.relay.formats import FORMATS
 from hookline.relay.formats.port import Reading
@@ -100,6 +100,15 @@ def as_json(one: Tried) -> dict[str, Any]:
             return {**told, "rejected": reason}
         case Skipped(reason, name):
             return {**told, "skipped": reason, "name": name, "unknown": one.unknown is not None}
+        case Delivery() as letter:
+            return {
+                **told,
+                "status": letter.status,
+                "channel": letter.channel,
+                "webhook": str(letter.address),
+                "requestId": letter.request_id,
+                "id": letter.id.hex(),
+            }
         case Event() as event:
             return {
                 **told,

@@ -83,7 +83,7 @@ def rehearsed(case: Path) -> tuple[list[Rehearsed], dict[str, Any]]:
 
 def test_every_format_has_its_cases() -> None:
     """At least six for every provider, and no folder without a format."""
-    own = {"payload", "xdm"}  # the platform's, in tests/cases/relay
+    own = {"payload", "xdm", "dead-letter"}  # in tests/cases/relay, and tests/e2e/test_dead.py
     assert set(FORMATS) - own == set(PROVIDERS)
     few = {name for name in PROVIDERS if len(list((HERE / name).iterdir())) < 6}
     assert set() == few

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hookline.relay.formats import cloudevents, payload, xdm
+from hookline.relay.formats import cloudevents, dead, payload, xdm
 from hookline.relay.formats.plain import PLAIN
 from hookline.relay.formats.port import Format, Quick
 
-FORMATS: dict[str, Format] = {**PLAIN, cloudevents.NAME: cloudevents}
+FORMATS: dict[str, Format] = {**PLAIN, cloudevents.NAME: cloudevents, dead.NAME: dead}
 QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
 
 __all__ = ["FORMATS", "QUICK", "Format"]

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from hookline.relay.fates import Rejected
+from hookline.relay.formats.envelope import is_letter
 from hookline.relay.formats.port import Text
 
 DEEPEST: Final = 100
@@ -26,8 +27,9 @@ def decoded(data: bytes) -> object:
         return _as_text(data, "not UTF-8")
     except msgspec.DecodeError as error:
         return _as_text(data, _why_not_json(str(error)))
-    # Only a line with that many brackets can be that deep; the count is much cheaper than the walk.
-    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST, value):
+    # Only a line with that many brackets can be that deep; the count is much cheaper than the walk. A dead letter
+    # holds its payload one level deeper than that was read.
+    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
         return _TOO_DEEP
     return value
 

@@ -8,6 +8,7 @@ import msgspec
 
 from hookline.relay.formats import (
     cloudevents,
+    dead,
     mailgun,
     payload,
     postfix,
@@ -30,6 +31,11 @@ class Description(msgspec.Struct, frozen=True):
 
 
 DESCRIPTIONS: Mapping[str, Description] = {
+    dead.NAME: Description(
+        "email, sms",
+        "a dead letter that `hookline dead export` wrote, under its own id and to its own webhook",
+        '`"hookline": "dead-letter"`',
+    ),
     payload.NAME: Description(
         "email, sms",
         "the platform's payload, in either structure, which is also what is sent",

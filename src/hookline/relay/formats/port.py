@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.feedback import Event
 from hookline.relay.hints import Hints
 
@@ -19,8 +19,9 @@ class Text(msgspec.Struct, frozen=True):
     fault: str
 
 
-# What a line turns out to hold. Several of them where one line speaks of several messages or recipients.
-Reading = Event | Skipped | Rejected
+# What a line turns out to hold. Several of them where one line speaks of several messages or recipients. A Delivery
+# was routed once before, and keeps its id and its route.
+Reading = Event | Delivery | Skipped | Rejected
 
 
 class Format(Protocol):

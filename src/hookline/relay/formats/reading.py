@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hookline.relay.fates import Line, Rejected, Skipped
-from hookline.relay.formats import FORMATS, QUICK
+from hookline.relay.formats import FORMATS, QUICK, dead
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.port import Format, Reading, Text
 from hookline.relay.hints import NO_HINTS, Hints
@@ -39,6 +39,8 @@ def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple
     value = decoded(line.data)
     if isinstance(value, Rejected):
         return None, [value]
+    if format in (AUTO, dead.NAME) and (within := dead.line_within(value)):
+        return dead.NAME, [_read_within(*within, hints)]
     known = FORMATS[format] if format != AUTO else recognizing(value)
     if known is None:
         return None, [Rejected(value.fault) if isinstance(value, Text) else _NO_EVENT]
@@ -51,3 +53,9 @@ def recognizing(value: object) -> Format | None:
         if known.recognizes(value):
             return known
     return None
+
+
+def _read_within(line: Line, part: int, hints: Hints) -> Reading:
+    """The event number `part` of a line that was rejected once; each line is longer than what it holds."""
+    found = read_line(line, AUTO, hints)
+    return found[part] if part < len(found) else Rejected("the line holds fewer events than before")

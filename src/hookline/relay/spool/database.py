@@ -20,6 +20,10 @@ BUSY_SECONDS = 30.0
 _CHECKPOINT_PAGES = 2000
 
 
+# The second is what becomes of a message about a name in the schema that is no text any more.
+_FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
+
+
 def make_directory(directory: Path) -> None:
     """The spool's directory, private to its owner. Raises SpoolUnusable."""
     try:
@@ -129,7 +133,7 @@ def damage_named(path: Path) -> Iterator[None]:
     """Whatever SQLite finds wrong with the database becomes SpoolUnusable, with the way out."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except _FAULTS as error:
         raise _unusable(error, path) from error
 
 
@@ -150,7 +154,7 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
+    except _FAULTS as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise _unusable(error, _path(connection)) from error
@@ -160,7 +164,9 @@ def _path(connection: sqlite3.Connection) -> Path:
     return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
-def _unusable(error: sqlite3.DatabaseError, path: Path) -> SpoolUnusable:
+def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> SpoolUnusable:
+    if isinstance(error, UnicodeDecodeError):
+        return _damaged(path, "what should be text is none")
     # The low byte of the code is the kind of fault, the rest of it the place.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
@@ -170,12 +176,16 @@ def _unusable(error: sqlite3.DatabaseError, path: Path) -> SpoolUnusable:
                 f"another process has kept the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return SpoolUnusable(
-                f"the spool's database {path} is damaged: {error}",
-                hint=f"`hookline spool recover {path.parent} NEW` saves what can be read into a new spool",
-            )
+            return _damaged(path, str(error))
         case _:
             return SpoolUnusable(
                 f"the spool's database {path} cannot be used: {error}",
                 hint="nothing was changed; look at its disk and its permissions",
             )
+
+
+def _damaged(path: Path, how: str) -> SpoolUnusable:
+    return SpoolUnusable(
+        f"the spool's database {path} is damaged: {how}",
+        hint=f"`hookline spool recover {path.parent} NEW` saves what can be read into a new spool",
+    )

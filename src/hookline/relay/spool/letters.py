@@ -1,62 +1,42 @@
-"""Dead letters: what a relay will not try again by itself. Looked at and acted on beside a running relay."""
+"""The dead letters of a spool: looked at and acted on beside a running relay, in short transactions."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from hookline.errors import WrongUse
 from hookline.model import Address
-from hookline.relay.spool.database import open_existing, transaction
+from hookline.relay.letters import DeadDelivery, DeadLine, Letter
+from hookline.relay.spool import putting_back
+from hookline.relay.spool.choosing import Chosen, Filter
+from hookline.relay.spool.database import FILE, damage_named, open_existing, transaction
 from hookline.relay.spool.storing import count
 
-SHORTEST_ID: Final = 6
+__all__ = ["Count", "DeadLetters", "Filter"]
 
+CHUNK: Final = 1000
+# Between two chunks, so that a running relay gets its turn at the database: it asks for it every 100 ms at least.
+REST_SECONDS: Final = 0.01
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused or exhausted delivery, or a rejected line (``id`` ``line-12``: then the delivery's fields are None).
+_DELIVERY: Final = """
+SELECT d.id, d.settled, d.reason, d.http, d.attempts, d.history, w.organization, w.sandbox, d.request_id, d.channel,
+  d.status, d.event_time, d.detail, d.source, d.line, d.body
+FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.seq = ? AND d.state = 2
+"""
+_LINE: Final = """
+SELECT n, at, reason, source, line, part, data, length, sha256 FROM rejected WHERE n = ? AND again = 0
+"""
 
-    `at` is when it died, in Unix seconds. `content` is the payload, or the line as it was read (of one that is too
-    long its beginning; `length` is the whole in bytes).
-    """
-
-    id: str
-    at: float
-    reason: str
-    source: str
-    line: int
-    content: bytes
-    length: int
-    webhook: str | None = None
-    channel: str | None = None
-    status: str | None = None
-    request_id: str | None = None
-    attempts: int | None = None
-    http: int | None = None
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters; all parts must hold. `reason` is found anywhere in it; times are Unix seconds."""
-
-    ids: tuple[str, ...] = ()
-    webhook: Address | None = None
-    channel: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    http: int | None = None
-    since: float | None = None
-    until: float | None = None
-
-    @property
-    def everything(self) -> bool:
-        """Whether nothing narrows it."""
-        return self == Filter()
+T = TypeVar("T")
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -69,140 +49,148 @@ class Count(msgspec.Struct, frozen=True):
     def total(self) -> int:
         return self.deliveries + self.lines
 
+    def __add__(self, more: Count) -> Count:
+        return Count(self.deliveries + more.deliveries, self.lines + more.lines)
 
-_DELIVERIES = (
-    "FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.state = 2 "
-    "AND (:organization IS NULL OR (w.organization = :organization AND w.sandbox = :sandbox)) "
-    "AND (:channel IS NULL OR d.channel = :channel) AND (:status IS NULL OR d.status = :status) "
-    "AND (:reason IS NULL OR instr(d.reason, :reason) > 0) AND (:http IS NULL OR d.http = :http) "
-    "AND (:since IS NULL OR d.settled >= :since) AND (:until IS NULL OR d.settled < :until) "
-)
-_LINES = (
-    "FROM rejected r WHERE r.again = 0 AND :organization IS NULL AND :channel IS NULL AND :status IS NULL "
-    "AND :http IS NULL AND (:reason IS NULL OR instr(r.reason, :reason) > 0) "
-    "AND (:since IS NULL OR r.at >= :since) AND (:until IS NULL OR r.at < :until) "
-)
-_LETTERS = (
-    "SELECT lower(hex(d.id)), d.settled AS at, d.reason, d.source, d.line, d.body, length(d.body), "
-    "w.organization || '/' || w.sandbox, d.channel, d.status, d.request_id, d.attempts, d.http "
-    f"{_DELIVERIES} %s UNION ALL "
-    "SELECT 'line-' || r.n, r.at, r.reason, r.source, r.line, r.data, r.length, "
-    f"NULL, NULL, NULL, NULL, NULL, NULL {_LINES} %s ORDER BY at DESC LIMIT :limit"
-)
+
+NOTHING: Final = Count(0, 0)
+Told = Callable[[Count], None]
 
 
 class DeadLetters(AbstractContextManager["DeadLetters"]):
-    """The dead letters of a spool that is there. Raises SpoolUnusable when it is not, or cannot be read."""
+    """Of a spool that is there. Every method raises SpoolUnusable when it is not, or cannot be read, and WrongUse
+    for an id that does not fit; those that write raise SpoolStalled when the disk is full.
 
-    def __init__(self, directory: Path) -> None:
+    What changes many letters does so in chunks, and hands the count so far to `told`. Cut off in the middle it has
+    changed some of them: the same call goes on with the rest.
+    """
+
+    def __init__(self, directory: Path, *, chunk: int = CHUNK) -> None:
+        self._path = directory / FILE
         self._connection = open_existing(directory)
+        self._chunk = chunk
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
 
-    def letters(self, chosen: Filter, *, limit: int) -> list[Letter]:
-        """The newest first, at most `limit`."""
-        where, parameters = self._narrow(chosen)
-        rows = self._connection.execute(_LETTERS % where, {**parameters, "limit": limit})
-        return [_letter(row) for row in rows]
+    # -- looking
+
+    def letters(self, chosen: Filter, *, limit: int) -> Iterator[Letter]:
+        """The newest first, at most `limit`. Their contents are read one by one."""
+        with damage_named(self._path):
+            which = Chosen(self._connection, chosen)
+            deliveries = [
+                (place.settled, 1, place.seq)
+                for webhook in which.webhooks()
+                for place in which.newest_deliveries(webhook, limit)
+            ]
+            lines = [(at, 0, n) for at, n in which.newest_lines(limit)]
+        newest = merge(sorted(deliveries, reverse=True), sorted(lines, reverse=True), reverse=True)
+        for _, is_delivery, number in islice(newest, limit):
+            letter = self._delivery(number) if is_delivery else self._line(number)
+            if letter is not None:
+                yield letter
+
+    def every(self, chosen: Filter) -> Iterator[Letter]:
+        """Those that are there now: deliveries by webhook and time of death, then lines in the order of reading."""
+        with damage_named(self._path):
+            which = Chosen(self._connection, chosen)
+            for webhook in which.webhooks():
+                for page in which.delivery_pages(webhook, self._chunk):
+                    yield from _present(self._delivery(place.seq) for place in page)
+            for numbers in which.line_pages(self._chunk):
+                yield from _present(self._line(n) for n in numbers)
 
     def count(self, chosen: Filter) -> Count:
-        where, parameters = self._narrow(chosen)
-        return Count(
-            *(
-                self._connection.execute(f"SELECT count(*) {table} {narrowed}", parameters).fetchone()[0]
-                for table, narrowed in zip((_DELIVERIES, _LINES), where, strict=True)
-            )
+        with damage_named(self._path):
+            which = Chosen(self._connection, chosen)
+            return Count(which.count_deliveries(), which.count_lines())
+
+    def cut_lines(self, chosen: Filter) -> int:
+        """How many of the lines were too long to be kept whole: they cannot be replayed."""
+        with damage_named(self._path):
+            return Chosen(self._connection, chosen).count_lines(whole=False)
+
+    def _delivery(self, seq: int) -> DeadDelivery | None:
+        with damage_named(self._path):
+            row = self._connection.execute(_DELIVERY, (seq,)).fetchone()
+        return _as_delivery(row) if row else None
+
+    def _line(self, n: int) -> DeadLine | None:
+        with damage_named(self._path):
+            row = self._connection.execute(_LINE, (n,)).fetchone()
+        if row is None:
+            return None
+        n, at, reason, source, line, part, data, length, sha256 = row
+        return DeadLine(
+            n=n, at=at, reason=reason, source=source, line=line, part=part, data=data, length=length, sha256=sha256
         )
 
-    def replay(self, chosen: Filter, *, now: float) -> Count:
+    # -- acting
+
+    def replay(self, chosen: Filter, *, now: float, rate: float | None = None, told: Told | None = None) -> Count:
         """Make them pending once more, under the same id, exempt from order; lines are read again by a relay.
 
-        A line that was too long to be kept whole stays where it is.
+        `rate`: so many a second for each webhook, from `now` on, instead of all at once. A line that was too long to
+        be kept whole stays where it is.
         """
-        where, parameters = self._narrow(chosen)
-        with transaction(self._connection):
-            deliveries = self._connection.execute(
-                "UPDATE delivery SET state = 0, due = :now, "
-                "since = (SELECT coalesce(w.held, :now) - w.idle FROM webhook w WHERE w.n = delivery.webhook), "
-                "settled = NULL, tries = 0, refusals = 0, "
-                f"order_key = NULL WHERE seq IN (SELECT d.seq {_DELIVERIES} {where[0]})",
-                {**parameters, "now": now},
-            ).rowcount
-            lines = self._connection.execute(
-                "UPDATE rejected SET again = 1 WHERE length = length(data) "
-                f"AND n IN (SELECT r.n {_LINES} {where[1]})",
-                parameters,
-            ).rowcount
-            count(self._connection, [("replayed", deliveries)])
-        return Count(deliveries, lines)
+        done = NOTHING
+        with damage_named(self._path):
+            which = Chosen(self._connection, chosen)
+            for webhook in which.webhooks():
+                schedule = putting_back.schedule(self._connection, webhook, now, rate)
+                for page in self._in_turn(which.delivery_pages(webhook, self._chunk)):
+                    with transaction(self._connection):
+                        replayed = putting_back.replay(self._connection, webhook, page, schedule, now)
+                        count(self._connection, [("replayed", replayed)])
+                    done = _tell(done + Count(replayed, 0), told)
+            for numbers in self._in_turn(which.line_pages(self._chunk)):
+                with transaction(self._connection):
+                    lines = putting_back.read_again(self._connection, numbers)
+                done = _tell(done + Count(0, lines), told)
+        return done
 
-    def discard(self, chosen: Filter, *, now: float) -> Count:
+    def discard(self, chosen: Filter, *, now: float, told: Told | None = None) -> Count:
         """Throw them away. What stays of a delivery is its small record, so that it is not read in again."""
-        where, parameters = self._narrow(chosen)
-        with transaction(self._connection):
-            deliveries = self._connection.execute(
-                "UPDATE delivery SET state = 3, body = NULL, settled = :now "
-                f"WHERE seq IN (SELECT d.seq {_DELIVERIES} {where[0]})",
-                {**parameters, "now": now},
-            ).rowcount
-            count(self._connection, [("records", deliveries)])
-            lines = self._connection.execute(
-                f"DELETE FROM rejected WHERE n IN (SELECT r.n {_LINES} {where[1]})", parameters
-            ).rowcount
-        return Count(deliveries, lines)
+        done = NOTHING
+        with damage_named(self._path):
+            which = Chosen(self._connection, chosen)
+            for webhook in which.webhooks():
+                for page in self._in_turn(which.delivery_pages(webhook, self._chunk)):
+                    with transaction(self._connection):
+                        discarded = putting_back.discard(self._connection, page, now)
+                        count(self._connection, [("records", discarded)])
+                    done = _tell(done + Count(discarded, 0), told)
+            for numbers in self._in_turn(which.line_pages(self._chunk)):
+                with transaction(self._connection):
+                    lines = putting_back.discard_lines(self._connection, numbers)
+                done = _tell(done + Count(0, lines), told)
+        return done
 
-    def _narrow(self, chosen: Filter) -> tuple[tuple[str, str], dict[str, object]]:
-        """The conditions that are not the same for every filter, for deliveries and for lines; and all parameters."""
-        parameters: dict[str, object] = {
-            "organization": chosen.webhook.organization if chosen.webhook else None,
-            "sandbox": chosen.webhook.sandbox if chosen.webhook else None,
-            "channel": chosen.channel,
-            "status": chosen.status,
-            "reason": chosen.reason,
-            "http": chosen.http,
-            "since": chosen.since,
-            "until": chosen.until,
-        }
-        if not chosen.ids:
-            return ("", ""), parameters
-        numbers = [self._line_number(identity) for identity in chosen.ids if identity.startswith("line-")]
-        seqs = [self._seq(identity) for identity in chosen.ids if not identity.startswith("line-")]
-        return (f"AND d.seq IN ({_numbers(seqs)})", f"AND r.n IN ({_numbers(numbers)})"), parameters
-
-    def _line_number(self, identity: str) -> int:
-        text = identity.removeprefix("line-")
-        found = self._one("SELECT n FROM rejected WHERE n = ?", int(text)) if text.isdecimal() else []
-        return self._only(identity, found)
-
-    def _seq(self, identity: str) -> int:
-        lowered = identity.lower()
-        if len(lowered) < SHORTEST_ID or set(lowered) - set("0123456789abcdef"):
-            raise WrongUse(f"not a dead letter's id: {identity!r}", hint="`hookline dead list` shows them")
-        return self._only(
-            identity, self._one("SELECT seq FROM delivery WHERE state = 2 AND instr(lower(hex(id)), ?) = 1", lowered)
-        )
-
-    def _one(self, statement: str, parameter: object) -> list[int]:
-        return [row[0] for row in self._connection.execute(statement, (parameter,))]
-
-    @staticmethod
-    def _only(identity: str, found: Sequence[int]) -> int:
-        if len(found) == 1:
-            return found[0]
-        what = "no dead letter has the id" if not found else f"{len(found)} dead letters have an id that begins with"
-        raise WrongUse(f"{what} {identity!r}", hint="`hookline dead list` shows them")
+    def _in_turn(self, pages: Iterator[list[T]]) -> Iterator[list[T]]:
+        for page in pages:
+            yield page
+            if len(page) == self._chunk:
+                time.sleep(REST_SECONDS)
 
 
-def _numbers(values: Sequence[int]) -> str:
-    return ", ".join(str(int(value)) for value in values)
+def _present(letters: Iterator[DeadDelivery | None] | Iterator[DeadLine | None]) -> Iterator[Letter]:
+    return (letter for letter in letters if letter is not None)
 
 
-def _letter(row: sqlite3.Row) -> Letter:
-    names = (
-        "id", "at", "reason", "source", "line", "content", "length",
-        "webhook", "channel", "status", "request_id", "attempts", "http",
+def _tell(done: Count, told: Told | None) -> Count:
+    if told is not None:
+        told(done)
+    return done
+
+
+def _as_delivery(row: sqlite3.Row) -> DeadDelivery:
+    (identity, at, reason, http, attempts, history, organization, sandbox, request_id, channel, status, event_time,
+     detail, source, line, body) = row  # fmt: skip
+    return DeadDelivery(
+        id=identity, at=at, reason=reason, http=http, attempts=attempts, history=history,
+        webhook=Address(organization, sandbox), request_id=request_id, channel=channel, status=status,
+        event_time=event_time, detail=detail, source=source, line=line, body=body,
     )  # fmt: skip
-    return Letter(**dict(zip(names, row, strict=True)))

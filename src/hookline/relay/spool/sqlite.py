@@ -45,14 +45,15 @@ class SqliteSpool:
 
     def _load(self) -> None:
         self._synced_at = 0.0
-        self._addresses = {
-            n: Address(organization, sandbox)
-            for n, organization, sandbox in self._query("SELECT n, organization, sandbox FROM webhook")
-        }
-        self._webhooks = {address: n for n, address in self._addresses.items()}
-        self._clocks = standing.read_clocks(self._connection)
+        self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
+
+    def _read_webhooks(self) -> None:
+        """Other commands give webhooks their numbers too (`pause`, `dead import`)."""
+        self._addresses = standing.read_addresses(self._connection)
+        self._webhooks = {address: n for n, address in self._addresses.items()}
+        self._clocks = standing.read_clocks(self._connection)
 
     def _query(self, statement: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
         with damage_named(self._path):
@@ -153,7 +154,10 @@ class SqliteSpool:
 
     def next_dues(self) -> dict[Address, float]:
         with damage_named(self._path):
-            return {self._addresses[n]: due for n, due in loading.next_dues(self._connection)}
+            dues = loading.next_dues(self._connection)
+            if any(n not in self._addresses for n, _ in dues):
+                self._read_webhooks()
+            return {self._addresses[n]: due for n, due in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
         # An outcome that a power cut takes is an event delivered twice, not a lost one: most groups are not synced.
@@ -220,7 +224,8 @@ class SqliteSpool:
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
-        self._clocks = standing.read_clocks(self._connection)
+        with damage_named(self._path):
+            self._read_webhooks()
         return True
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:

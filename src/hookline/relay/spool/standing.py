@@ -25,6 +25,14 @@ def number_of(connection: sqlite3.Connection, address: Address) -> int:
     return int(found[0])
 
 
+def read_addresses(connection: sqlite3.Connection) -> dict[int, Address]:
+    """By a webhook's number."""
+    return {
+        n: Address(organization, sandbox)
+        for n, organization, sandbox in connection.execute("SELECT n, organization, sandbox FROM webhook")
+    }
+
+
 def read_standing(connection: sqlite3.Connection) -> dict[Address, Standing]:
     return {
         Address(organization, sandbox): Standing(

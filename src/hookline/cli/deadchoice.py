@@ -1,0 +1,67 @@
+"""Which dead letters a command is about, and how they are counted in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from hookline.cli.options import ADDRESS
+from hookline.errors import WrongUse
+from hookline.model import Channel, FeedbackStatus
+from hookline.relay.spool.letters import Count, Filter
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+_FILTERS = (
+    click.option("--webhook", type=ADDRESS, help="Only of this webhook (ORGANIZATION/SANDBOX)."),
+    click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only of this channel."),
+    click.option(
+        "--status",
+        type=click.Choice([str(status) for status in FeedbackStatus]),
+        help="Only of this feedback status.",
+    ),
+    click.option("--reason", help="Only those whose reason holds this text."),
+    click.option("--http-status", type=click.IntRange(100, 599), help="Only those last answered with this status."),
+    click.option("--since", type=click.DateTime(), help="Only those that died at or after this time (UTC)."),
+    click.option("--until", type=click.DateTime(), help="Only those that died before this time (UTC)."),
+)
+
+
+def filters(function: Decorated) -> Decorated:
+    """The options by which dead letters are chosen."""
+    for option in reversed(_FILTERS):
+        function = option(function)
+    return function
+
+
+def chosen_by(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
+    """From the options that `filters` declares."""
+    return Filter(
+        ids=ids,
+        webhook=options["webhook"],
+        channel=options["channel"],
+        status=options["status"],
+        reason=options["reason"],
+        http=options["http_status"],
+        since=_unix(options["since"]),
+        until=_unix(options["until"]),
+    )
+
+
+def aimed(chosen: Filter, everything: bool) -> Filter:
+    """The filter, when it or `--all` says which letters are meant. Raises WrongUse when nothing does."""
+    if chosen.everything and not everything:
+        raise WrongUse("nothing says which dead letters", hint="give IDs or filters, or --all for every one")
+    return chosen
+
+
+def in_words(count: Count) -> str:
+    deliveries = f"{count.deliveries:,} {'delivery' if count.deliveries == 1 else 'deliveries'}"
+    return f"{deliveries} and {count.lines:,} rejected {'line' if count.lines == 1 else 'lines'}"
+
+
+def _unix(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()

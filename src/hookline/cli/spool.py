@@ -1,0 +1,83 @@
+"""`hookline spool recover`: save what can be read of a damaged spool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from hookline.cli.options import format_option
+from hookline.cli.table import columns
+from hookline.relay.spool.recovering import Recovered, recover
+
+SOME_LOST: Final = 1
+_NAMES: Final = {
+    "pending": "pending deliveries",
+    "dead": "dead letters",
+    "records": "records of delivered ones",
+    "lines": "rejected lines",
+    "webhooks": "webhooks, with their pauses",
+}
+
+
+@click.group(epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered")
+def command() -> None:
+    """Look after a spool that a relay refuses."""
+
+
+@command.command(
+    "recover",
+    epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered. Exit codes: 0 everything was "
+    "saved, 1 something could not be, 8 there is no such spool, a relay holds it, or there is no room.",
+)
+@click.argument("old", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("new", type=click.Path(path_type=Path), metavar="NEW_DIR")
+@format_option("text", "json", help="A table, or a JSON object.")
+def recover_command(*, old: Path, new: Path, form: str) -> int:
+    """Save what can be read of the damaged spool DIR into a new one, NEW_DIR, and report what could not be.
+
+    DIR is only read, from a copy that is made beside NEW_DIR: it takes its room twice for as long. What was lost is
+    read again: unless nothing is missing, the new spool has no positions, so a relay reads its files from their
+    start, and recognizes what was saved by its id.
+    """
+    recovered = recover(old, new)
+    if form == "json":
+        click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
+    else:
+        _print(new, recovered)
+    return 0 if recovered.complete else SOME_LOST
+
+
+def _print(new: Path, recovered: Recovered) -> None:
+    rows = [("", "SAVED", "LOST")]
+    for kind, name in _NAMES.items():
+        lost = recovered.lost[kind]
+        rows.append((name, f"{recovered.saved[kind]:,}", "not known" if lost is None else f"{lost:,}"))
+    rows.append(("positions of sources", f"{recovered.positions:,}", f"{recovered.dropped:,} left out"))
+    for line in columns(rows):
+        click.echo(line)
+    for note in recovered.notes:
+        click.echo(f"  found: {note}", err=True)
+    if recovered.complete:
+        click.echo("Everything that the old spool held is in the new one.", err=True)
+    else:
+        click.echo(
+            "Something is lost, or may be: the new spool has no positions, so files are read from their start.\n"
+            "  Ids that it knows are duplicates within --dedupe-window; make that as long as the old --retain.",
+            err=True,
+        )
+    click.echo(f"  next: hookline relay --spool {new}", err=True)
+
+
+def _as_json(old: Path, new: Path, recovered: Recovered) -> dict[str, Any]:
+    return {
+        "from": str(old),
+        "to": str(new),
+        "complete": recovered.complete,
+        "saved": recovered.saved,
+        "lost": recovered.lost,
+        "positions": {"kept": recovered.positions, "dropped": recovered.dropped},
+        "notes": recovered.notes,
+    }

@@ -1,0 +1,59 @@
+"""Dead letters that `hookline dead export` wrote, to be delivered after all: under their own ids, to their webhooks.
+
+A rejected line among them is read as the line that it was; of one with several events, the event that was rejected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hookline.relay.fates import Delivery, Line, Rejected
+from hookline.relay.formats.envelope import KIND, is_letter, read_letter
+from hookline.relay.formats.port import Reading, Text
+from hookline.relay.hints import Hints
+from hookline.relay.letters import DeadDelivery, DeadLine
+
+NAME = KIND
+STATUSES: Mapping[str, str] = {}
+OTHERS: tuple[str, ...] = ()
+
+
+def recognizes(value: object) -> bool:
+    return is_letter(value)
+
+
+def events(value: object, hints: Hints) -> list[Reading]:  # noqa: ARG001 - a letter says everything itself
+    if isinstance(value, Text):
+        return [Rejected(value.fault)]
+    letter = read_letter(value)
+    match letter:
+        case DeadDelivery():
+            return [_delivery(letter)]
+        case DeadLine():
+            return [Rejected("a line that was rejected, and holds another one")]
+        case Rejected():
+            return [letter]
+
+
+def line_within(value: object) -> tuple[Line, int] | None:
+    """The rejected line that a letter holds, and the number of the event that is meant. None: it holds none."""
+    letter = read_letter(value) if is_letter(value) else None
+    if not isinstance(letter, DeadLine):
+        return None
+    whole = letter.length == len(letter.data)
+    return Line(letter.line, letter.data, letter.length, None if whole else letter.sha256), letter.part
+
+
+def _delivery(letter: DeadDelivery) -> Delivery:
+    """As a replay by hand it is exempt from the order within its message."""
+    return Delivery(
+        id=letter.id,
+        address=letter.webhook,
+        order_key=None,
+        body=letter.body,
+        request_id=letter.request_id,
+        channel=letter.channel,
+        status=letter.status,
+        time=letter.event_time,
+        detail=letter.detail,
+    )

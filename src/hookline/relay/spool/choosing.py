@@ -1,0 +1,197 @@
+"""Which dead letters are meant: filters, and the SQL that finds them without looking at what an index leaves out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hookline.errors import WrongUse
+from hookline.model import Address
+
+SHORTEST_ID: Final = 6
+LINE_PREFIX: Final = "line-"
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dead letters; all parts must hold. `reason` is found anywhere in it; times are Unix seconds."""
+
+    ids: tuple[str, ...] = ()
+    webhook: Address | None = None
+    channel: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    http: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing narrows it."""
+        return self == Filter()
+
+    @property
+    def deliveries_only(self) -> bool:
+        """Whether it asks for what a rejected line does not have."""
+        return (self.webhook, self.channel, self.status, self.http) != (None, None, None, None)
+
+
+class Place(NamedTuple):
+    """Of a dead delivery: when it died, and its `seq`. The two are the order of the index."""
+
+    settled: float
+    seq: int
+
+
+_BEGINNING: Final = Place(float("-inf"), -(2**63))
+
+
+class Chosen:
+    """A filter, with its ids looked up. Each question is asked of one webhook, as the index of the dead is.
+
+    Raises WrongUse for an id that no dead letter has, or that several begin with.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, chosen: Filter) -> None:
+        self._connection = connection
+        self._filter = chosen
+        lines = [one for one in chosen.ids if one.startswith(LINE_PREFIX)]
+        deliveries = [one for one in chosen.ids if not one.startswith(LINE_PREFIX)]
+        self._seqs = sorted({_seq(connection, identity) for identity in deliveries})
+        self._ns = sorted({_number(connection, identity) for identity in lines})
+        self._conditions, self._parameters = _narrow(
+            [("d.channel = ?", chosen.channel), ("d.status = ?", chosen.status), ("d.http = ?", chosen.http),
+             ("instr(d.reason, ?) > 0", chosen.reason), ("d.settled >= ?", chosen.since),
+             ("d.settled < ?", chosen.until)]
+        )  # fmt: skip
+        self._line_conditions, self._line_parameters = _narrow(
+            [("instr(r.reason, ?) > 0", chosen.reason), ("r.at >= ?", chosen.since), ("r.at < ?", chosen.until)]
+        )
+        if chosen.ids:
+            self._conditions += f" AND d.seq IN ({_numbers(self._seqs)})"
+            self._line_conditions += f" AND r.n IN ({_numbers(self._ns)})"
+
+    # -- deliveries
+
+    def webhooks(self) -> list[int]:
+        """The webhooks that may have such letters, by number, in the order of their addresses."""
+        if self._filter.ids and not self._seqs:
+            return []
+        one = self._filter.webhook
+        if one is None:
+            rows = self._connection.execute("SELECT n FROM webhook ORDER BY organization, sandbox")
+        else:
+            rows = self._connection.execute(
+                "SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", (one.organization, one.sandbox)
+            )
+        return [n for (n,) in rows]
+
+    def count_deliveries(self) -> int:
+        statement = f"SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = ?{self._conditions}"
+        return sum(
+            self._connection.execute(statement, (webhook, *self._parameters)).fetchone()[0]
+            for webhook in self.webhooks()
+        )
+
+    def newest_deliveries(self, webhook: int, limit: int) -> list[Place]:
+        rows = self._connection.execute(
+            f"SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ?{self._conditions} "
+            "ORDER BY d.settled DESC, d.seq DESC LIMIT ?",
+            (webhook, *self._parameters, limit),
+        )
+        return [Place(*row) for row in rows]
+
+    def delivery_pages(self, webhook: int, size: int) -> Iterator[list[Place]]:
+        """What is dead at this moment, the oldest first, in groups; what dies meanwhile comes after the end."""
+        row = self._connection.execute(
+            "SELECT settled, seq FROM delivery WHERE state = 2 AND webhook = ? "
+            "ORDER BY settled DESC, seq DESC LIMIT 1",
+            (webhook,),
+        ).fetchone()
+        after, end = _BEGINNING, Place(*row) if row else _BEGINNING
+        while after < end:
+            rows = self._connection.execute(
+                "SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ? "
+                f"AND (d.settled, d.seq) > (?, ?) AND (d.settled, d.seq) <= (?, ?){self._conditions} "
+                "ORDER BY d.settled, d.seq LIMIT ?",
+                (webhook, *after, *end, *self._parameters, size),
+            ).fetchall()
+            if not rows:
+                return
+            page = [Place(*row) for row in rows]
+            after = page[-1]
+            yield page
+
+    # -- lines
+
+    def count_lines(self, *, whole: bool | None = None) -> int:
+        """`whole`: only of those that are kept whole, or only of those that were too long for it."""
+        if self._filter.deliveries_only:
+            return 0
+        if not self._line_conditions and whole is None:
+            # Each is answered from an index, the lines themselves stay unread.
+            statement = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
+            return int(self._connection.execute(statement).fetchone()[0])
+        kept = "" if whole is None else f" AND {'' if whole else 'NOT '}r.length = length(r.data)"
+        statement = f"SELECT count(*) FROM rejected r WHERE r.again = 0{self._line_conditions}{kept}"
+        return int(self._connection.execute(statement, self._line_parameters).fetchone()[0])
+
+    def newest_lines(self, limit: int) -> list[tuple[float, int]]:
+        """When each was rejected, and its number."""
+        if self._filter.deliveries_only:
+            return []
+        return self._connection.execute(
+            f"SELECT r.at, r.n FROM rejected r WHERE r.again = 0{self._line_conditions} ORDER BY r.n DESC LIMIT ?",
+            (*self._line_parameters, limit),
+        ).fetchall()
+
+    def line_pages(self, size: int) -> Iterator[list[int]]:
+        """The numbers of what is rejected at this moment, the oldest first, in groups."""
+        if self._filter.deliveries_only:
+            return
+        after, end = 0, self._connection.execute("SELECT coalesce(max(n), 0) FROM rejected").fetchone()[0]
+        while after < end:
+            page = self._connection.execute(
+                f"SELECT r.n FROM rejected r WHERE r.again = 0 AND r.n > ? AND r.n <= ?{self._line_conditions} "
+                "ORDER BY r.n LIMIT ?",
+                (after, end, *self._line_parameters, size),
+            ).fetchall()
+            if not page:
+                return
+            after = page[-1][0]
+            yield [n for (n,) in page]
+
+
+def _narrow(parts: Sequence[tuple[str, object]]) -> tuple[str, list[object]]:
+    """Only what is asked for stands in the statement: a condition too many would make an index insufficient."""
+    given = [(condition, value) for condition, value in parts if value is not None]
+    return "".join(f" AND {condition}" for condition, _ in given), [value for _, value in given]
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ", ".join(str(int(value)) for value in values)
+
+
+def _number(connection: sqlite3.Connection, identity: str) -> int:
+    text = identity.removeprefix(LINE_PREFIX)
+    number = int(text) if text.isdecimal() and len(text) < 19 else -1
+    return _only(identity, [n for (n,) in connection.execute("SELECT n FROM rejected WHERE n = ?", (number,))])
+
+
+def _seq(connection: sqlite3.Connection, identity: str) -> int:
+    """By the beginning of an id: a range of the index of ids."""
+    digits = identity.lower()
+    if not SHORTEST_ID <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        raise WrongUse(f"not a dead letter's id: {identity!r}", hint="`hookline dead list` shows them")
+    first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+    found = connection.execute("SELECT seq FROM delivery WHERE id BETWEEN ? AND ? AND state = 2", (first, last))
+    return _only(identity, [seq for (seq,) in found])
+
+
+def _only(identity: str, found: Sequence[int]) -> int:
+    if len(found) == 1:
+        return found[0]
+    what = "no dead letter has the id" if not found else f"{len(found)} dead letters have an id that begins with"
+    raise WrongUse(f"{what} {identity!r}", hint="`hookline dead list` shows them")

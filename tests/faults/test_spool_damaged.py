@@ -1,0 +1,414 @@
+"""A spool whose database is damaged in many ways: what can be read is saved, and the report is true.
+
+The damage is done to real spools; each recovered one must balance and be usable, and nothing may be claimed that is
+not so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookline.errors import SpoolUnusable, WrongUse
+from hookline.model import Address
+from hookline.relay.fates import Delivery, Line
+from hookline.relay.feedback import Event, payload_bytes
+from hookline.relay.formats.envelope import as_line
+from hookline.relay.history import Failed, with_failure
+from hookline.relay.identity import delivery_id
+from hookline.relay.sources.port import Position
+from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.lookup import SpoolLookup
+from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Standing, Taken, Wanted
+from hookline.relay.spool.recovering import Recovered, recover
+from hookline.relay.spool.schema import PAGE_SIZE, State
+from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.spool.standings import Standings
+from lab import ADDRESS, Lab, xdm_event
+
+ACME = Address("acme", "prod")
+OTHER = Address("other", "prod")
+EVENTS = 240
+WHOLE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
+
+Damage = Callable[[Path], None]
+
+
+def delivery(number: int) -> Delivery:
+    """One in twenty has a payload that goes on in pages of its own."""
+    address = OTHER if number % 3 == 0 else ACME
+    offers = "x" * 30_000 if number % 20 == 0 else "y" * 500
+    event = Event(channel="email", status="sent", offers=offers, execution_id=f"m{number}")
+    request_id = f"request-{number}"
+    body = payload_bytes(event, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
+    return Delivery(
+        id=delivery_id(str(address).encode(), body, request_id), address=address, order_key=number, body=body,
+        request_id=request_id, channel="email", status="sent", time=None,
+    )  # fmt: skip
+
+
+def make(directory: Path) -> None:
+    """Of each kind something: fresh, retrying, delivered and dead deliveries, rejected lines, a pause, a position."""
+    spool = SqliteSpool(directory, since="now")
+    for first in range(0, EVENTS, 40):
+        numbers = range(first, first + 40)
+        lines = [Refused(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), 0, "not JSON") for n in numbers[:2]]
+        taken = [Taken(n, delivery(n)) for n in numbers]
+        position = Position(name="events", line=numbers[-1], offset=numbers[-1] * 100, device=1, inode=2,
+                            head_length=100, head_hash=b"0" * 16)  # fmt: skip
+        intake = Intake(source="events", position=position, read=42, deliveries=taken, skipped={}, rejected=lines)
+        spool.append(intake, now=float(first), dedupe_window=86_400.0)
+    items = [item for address in (ACME, OTHER) for item in spool.fresh([Wanted(address, 0, 200, True)])[0][0]]
+    states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
+    history = with_failure(None, Failed(1.0, 1, "http 503", 503))
+    spool.settle(
+        [Settlement(seq=item.seq, order_key=item.order_key, state=state, attempts=1, tries=1, refusals=0, posts=1,
+                    due=900.0 if state is State.PENDING else None,
+                    reason=None if state is State.DELIVERED else "http 503", http=503, history=history)
+         for item, state in zip(items, states, strict=False)],
+        now=500.0,
+    )  # fmt: skip
+    spool.close()
+    with Standings(directory) as standings:
+        standings.pause(OTHER, now=600.0)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("sound") / "spool"
+    make(directory)
+    return directory
+
+
+def rows(directory: Path) -> dict[bytes, tuple[Any, ...]]:
+    """Every delivery by its id."""
+    with closing(sqlite3.connect(directory / "spool.db")) as connection:
+        found = connection.execute(
+            "SELECT id, seq, state, due, attempts, request_id, reason, history, body, organization FROM delivery d "
+            "JOIN webhook w ON w.n = d.webhook"
+        )
+        return {row[0]: row for row in found}
+
+
+def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] = WHOLE) -> Recovered:
+    """What comes of it. `tmp_path` has the damaged spool as `old`, and the recovered one, checked, as `new`."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(sound, old)
+    damage(old / "spool.db")
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    recovered = recover(old, new)
+    assert before == {path.name: path.read_bytes() for path in old.iterdir()}, "the old one is only read"
+    check(new, recovered, whole)
+    return recovered
+
+
+def check(new: Path, recovered: Recovered, whole: dict[str, int]) -> None:
+    """The new spool is sound and balanced, and the report is what it holds."""
+    spool = SqliteSpool(new, since="now")
+    try:
+        tally, positions, pending = spool.tally(), spool.positions(), spool.pending()
+    finally:
+        spool.close()
+    with closing(sqlite3.connect(new / "spool.db")) as connection:
+        assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
+        lines = connection.execute("SELECT count(*) FROM rejected").fetchone()[0]
+        records = connection.execute("SELECT count(*) FROM delivery WHERE state IN (1, 3)").fetchone()[0]
+    saved = recovered.saved
+    assert (saved["pending"], saved["lines"], saved["records"]) == (tally["pending"], lines, records)
+    assert tally.get("records", 0) == records
+    assert all(n >= 0 for n in tally.values())
+    assert bool(saved["pending"]) == bool(pending)
+    assert recovered.positions == len(positions)
+    assert recovered.complete or not positions, "an incomplete spool has everything read again"
+    if recovered.complete:
+        assert saved == whole
+        assert 0 == sum(lost or 0 for lost in recovered.lost.values())
+
+
+def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
+    """Rows, positions, pauses and the tally: all that there is, and it is said."""
+    recovered = damaged(sound, tmp_path, lambda path: None)
+    assert (True, WHOLE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
+    assert rows(sound) == rows(tmp_path / "new")
+    spool = SqliteSpool(tmp_path / "new", since="now")
+    assert {ACME: Standing(), OTHER: Standing(paused=600.0)} == spool.standing()
+    assert {"read": 252, "delivered": 60, "dead": 40, "rejected": 12}.items() <= spool.tally().items()
+    spool.close()
+
+
+def page(number: int, path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek((number - 1) * PAGE_SIZE)
+        file.write(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "step"), [(b"\0" * PAGE_SIZE, 1), (b"\x0d" + b"\xff" * (PAGE_SIZE - 1), 6)], ids=["zeros", "noise"]
+)
+def test_any_page_lost(sound: Path, tmp_path: Path, content: bytes, step: int) -> None:
+    """Whichever page is overwritten: what is saved is what it was, and what is missing is counted or not known."""
+    original = rows(sound)
+    pages = (sound / "spool.db").stat().st_size // PAGE_SIZE
+    assert pages > 40
+    saved_of_all = []
+    for number in range(1, pages + 1, step):
+        recovered = damaged(sound, tmp_path, lambda path, number=number: page(number, path, content))  # type: ignore[misc]
+        found = rows(tmp_path / "new")
+        assert all(original[identity][4:] == row[4:] for identity, row in found.items())
+        missing = {kind: WHOLE[kind] - recovered.saved[kind] for kind in WHOLE}
+        for kind, lost in recovered.lost.items():
+            assert lost is None or lost == max(0, missing[kind]), (number, kind, recovered)
+        saved_of_all.append(len(found))
+    # A page has some ten deliveries; a lost first page, or the way to a table, loses none of them.
+    assert min(saved_of_all) >= EVENTS - 30
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_flipped_bytes_anywhere(sound: Path, tmp_path: Path, seed: int) -> None:
+    """A few bytes of a few pages: never a traceback, most is saved, and what is claimed holds."""
+    generator = random.Random(seed)
+    size = (sound / "spool.db").stat().st_size
+
+    def damage(path: Path) -> None:
+        with path.open("r+b") as file:
+            for _ in range(generator.choice([1, 10, 200])):
+                file.seek(generator.randrange(size))
+                byte = file.read(1)
+                file.seek(-1, os.SEEK_CUR)
+                file.write(bytes([byte[0] ^ generator.randrange(1, 256)]))
+
+    recovered = damaged(sound, tmp_path, damage)
+    assert sum(recovered.saved.values()) > 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_commands_say_that_it_is_damaged(sound: Path, tmp_path: Path, seed: int) -> None:
+    """What meets damage in its way raises SpoolUnusable, with the way out; nothing else."""
+    generator = random.Random(seed)
+    old = tmp_path / "old"
+    shutil.copytree(sound, old)
+    with (old / "spool.db").open("r+b") as file:
+        pages = file.seek(0, os.SEEK_END) // PAGE_SIZE
+        for number in {0, *generator.sample(range(pages), pages // 2)}:
+            file.seek(number * PAGE_SIZE + generator.choice([100, 4000, 7000]))
+            file.write(generator.randbytes(1000))
+    lookup = SpoolLookup(old)
+    refusals = []
+    for ask in (lookup.positions, lookup.backlogs, lookup.standing, lambda: _all_of(old), lambda: _open(old)):
+        try:
+            ask()
+        except SpoolUnusable as refused:
+            refusals.append(refused)
+    assert refusals
+    assert all(refused.hint for refused in refusals)
+
+
+def _all_of(directory: Path) -> None:
+    with DeadLetters(directory) as dead:
+        for letter in dead.every(Filter()):
+            as_line(letter)
+        dead.count(Filter(http=503))
+        dead.replay(Filter(), now=1000.0)
+
+
+def _open(directory: Path) -> None:
+    spool = SqliteSpool(directory, since="now")
+    try:
+        spool.tally()
+        spool.next_dues()
+        spool.fresh([Wanted(ACME, 0, 500, True)])
+        spool.tidy(now=1000.0, keep=Retention(10.0, 5), limit=1000)
+    finally:
+        spool.close()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_flipped_bytes_of_the_header(sound: Path, tmp_path: Path, seed: int) -> None:
+    """The first hundred bytes are known, whatever stands there."""
+    generator = random.Random(seed)
+
+    def damage(path: Path) -> None:
+        with path.open("r+b") as file:
+            file.seek(generator.randrange(0, 90))
+            file.write(generator.randbytes(10))
+
+    recovered = damaged(sound, tmp_path, damage)
+    assert WHOLE == recovered.saved
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
+    """What stands before the cut is saved; an emptied file ends in an empty spool and a report that says so."""
+    recovered = damaged(sound, tmp_path, lambda path: os.truncate(path, int(path.stat().st_size * share)))
+    assert not recovered.complete
+    if share == 0.0:
+        assert ["spool.db is empty"] == recovered.notes[:1]
+        assert 0 == sum(recovered.saved.values())
+    if share >= 0.5:
+        assert recovered.saved["pending"] > 20
+
+
+def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
+    """A file that was never a spool holds nothing of one, and the report is about nothing."""
+
+    def damage(path: Path) -> None:
+        path.write_bytes(random.Random(7).randbytes(100_000))
+
+    recovered = damaged(sound, tmp_path, damage)
+    assert (False, 0) == (recovered.complete, sum(recovered.saved.values()))
+
+
+def unfinished(directory: Path) -> None:
+    """A spool whose last commits stand in its write-ahead log only, as a killed relay leaves it."""
+    script = (
+        "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from faults.test_spool_damaged import make\n"
+        "import hookline.relay.spool.database as database; database._CHECKPOINT_PAGES = 1_000_000\n"
+        "import hookline.relay.spool.sqlite as sqlite\n"
+        "sqlite.SqliteSpool.close = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "make(Path(sys.argv[1]))\n"
+    )
+    tests = str(Path(__file__).parents[1])
+    subprocess.run((sys.executable, "-c", script, str(directory), tests), check=False, timeout=60)
+    assert (directory / "spool.db-wal").stat().st_size > 20 * PAGE_SIZE
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("killed") / "spool"
+    unfinished(directory)
+    return directory
+
+
+def test_the_log_of_a_killed_relay_is_read(killed: Path, tmp_path: Path) -> None:
+    """What was committed and never moved into the database is part of the spool."""
+    recovered = damaged(killed, tmp_path, lambda path: None)
+    assert (True, WHOLE | {"webhooks": 2}) == (recovered.complete, recovered.saved)
+
+
+def test_a_lost_log(killed: Path, tmp_path: Path) -> None:
+    """Without its log a spool is an older one, or an empty one; it is usable all the same."""
+    nothing = dict.fromkeys(WHOLE, 0)  # none of it was moved into the database yet
+    recovered = damaged(killed, tmp_path, lambda path: path.with_name("spool.db-wal").unlink(), nothing)
+    assert nothing == recovered.saved
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_damaged_log(killed: Path, tmp_path: Path, seed: int) -> None:
+    """What comes after the damage in the log is gone, and the report says how much of the log could be read."""
+
+    def damage(path: Path) -> None:
+        log = path.with_name("spool.db-wal")
+        with log.open("r+b") as file:
+            file.seek(random.Random(seed).randrange(log.stat().st_size - 20))
+            file.write(b"\xa5" * 20)
+
+    recovered = damaged(killed, tmp_path, damage)
+    assert not recovered.complete
+    assert any("write-ahead log" in note for note in recovered.notes)
+
+
+def test_a_spool_of_the_first_format(tmp_path: Path) -> None:
+    """Its rows are brought to today's form as a migration does it."""
+    old = tmp_path / "old"
+    old.mkdir()
+    one = delivery(1)
+    with closing(sqlite3.connect(old / "spool.db")) as connection:
+        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
+        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
+        connection.commit()
+    recovered = recover(old, tmp_path / "new")
+    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
+    spool = SqliteSpool(tmp_path / "new", since="now")
+    ((item,), _) = spool.fresh([Wanted(ACME, 0, 10, True)])[0]
+    assert (one.id[:4] + b"0123456789ab", one.body) == (item.id, item.body)
+    assert Standing(disabled=True) == spool.standing()[OTHER]
+    spool.close()
+
+
+def test_a_migrated_spool_without_its_schema(tmp_path: Path) -> None:
+    """Its tables have another order of columns, and smaller pages; without the schema nobody says so."""
+    old = tmp_path / "old"
+    old.mkdir()
+    one = delivery(1)
+    with closing(sqlite3.connect(old / "spool.db")) as connection:
+        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
+        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
+        connection.commit()
+    SqliteSpool(old, since="now").close()
+    with (old / "spool.db").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * (4096 - 100))
+    recovered = recover(old, tmp_path / "new")
+    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
+    assert {one.body, None} == {row[8] for row in rows(tmp_path / "new").values()}
+
+
+def test_a_spool_that_is_held_is_left_alone(sound: Path, tmp_path: Path) -> None:
+    """While a relay works on it, and when there is none, or something else stands where the new one shall be."""
+    old = tmp_path / "old"
+    shutil.copytree(sound, old)
+    spool = SqliteSpool(old, since="now")
+    with pytest.raises(SpoolUnusable, match=r"held by process \d+ since now"):
+        recover(old, tmp_path / "new")
+    spool.close()
+    with pytest.raises(SpoolUnusable, match="there is no spool"):
+        recover(tmp_path / "nothing", tmp_path / "new")
+    with pytest.raises(WrongUse, match="is there already"):
+        recover(old, old)
+    assert ["old"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_relay_goes_on_with_the_recovered_spool(lab: Lab, seed: int) -> None:
+    """Half of a file is delivered, then pages are lost. After `spool recover` each event is accepted at least once:
+    what was saved is sent from the spool, what was lost is read again."""
+    events = 400
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        log = lab.write_events("events", [xdm_event(n, n) for n in range(events // 2)])
+        lab.relay(receiver, "events")
+        lab.hookline("pause", ADDRESS)
+        with log.open("ab") as file:
+            file.write(lab.write_events("more", [xdm_event(n, n) for n in range(events // 2, events)]).read_bytes())
+        assert events // 2 == lab.relay(receiver, "events", code=4)["pending"]
+        spool = lab.directory / ".hookline" / "spool"
+        generator = random.Random(seed)
+        pages = (spool / "spool.db").stat().st_size // PAGE_SIZE
+        for number in generator.sample(range(6, pages + 1), 3):
+            page(number, spool / "spool.db", generator.randbytes(PAGE_SIZE))
+        done = lab.hookline("spool", "recover", str(spool), "recovered", "--format", "json", code=1)
+        report = json.loads(done.stdout)
+        assert (False, 0) == (report["complete"], report["positions"]["kept"])
+        lab.environment["HOOKLINE_SPOOL"] = "recovered"
+        lab.hookline("resume", ADDRESS)
+        summary = lab.relay(receiver, "events", "--dedupe-window", "30d")
+        assert (events, report["saved"]["pending"]) == (summary["read"], summary["carried"])
+        accepted = {one["body"]["requestId"] for one in receiver.records() if one["status"] < 300}
+    assert {f"request-{n}" for n in range(events)} == accepted
+
+
+def test_the_report_is_read_by_people(lab: Lab) -> None:
+    """A table on stdout, what was found on stderr, and what to do next; 0 when nothing was lost."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback", enabled=False)
+        lab.write_events("events", [xdm_event(n, n) for n in range(3)])
+        lab.relay(receiver, "events", code=4)
+    done = lab.hookline("spool", "recover", ".hookline/spool", "recovered")
+    assert "pending deliveries           3      0\n" in done.stdout.decode()
+    assert b"Everything that the old spool held is in the new one." in done.stderr
+    assert b"is there already" in lab.hookline("spool", "recover", ".hookline/spool", "recovered", code=64).stderr
+    assert b"there is no spool at nowhere" in lab.hookline("spool", "recover", "nowhere", "other", code=8).stderr
