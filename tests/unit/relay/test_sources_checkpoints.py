@@ -344,7 +344,7 @@ def test_position_of_a_file_belongs_to_it_as_it_grows(content: bytes, data: st.D
 
 
 def test_best_of_several_checkpoints_is_taken() -> None:
-    """One of the same inode before others, then the same device, then the farthest."""
+    """The farthest, since all before it was read; of equal ones that of the same inode and device."""
 
     def at(offset: int, **changes: object) -> Position:
         return reached(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL, offset)])
@@ -352,8 +352,9 @@ def test_best_of_several_checkpoints_is_taken() -> None:
     def find(*positions: Position) -> Position | None:
         return Checkpoints(positions).find(FACTS, lambda offset, length: CONTENT[offset : offset + length])
 
-    near, far, elsewhere, copy = at(1000), at(2000, name="g"), at(4000, device=7), at(4500, inode=7)
+    near, far, elsewhere, copy = at(1000), at(2000), at(2000, device=7), at(2000, inode=7)
+    farthest = at(4500, name="g", inode=9)
     assert far == find(elsewhere, near, far, copy)
-    assert elsewhere == find(copy, elsewhere)
-    assert copy == find(copy)
+    assert elsewhere == find(copy, near, elsewhere)
+    assert farthest == find(far, farthest)
     assert find() is None

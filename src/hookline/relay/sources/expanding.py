@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.devices import STANDARD_INPUT, status_of
-from hookline.relay.sources.naming import is_pattern
+from hookline.relay.sources.naming import is_pattern, turn
 
 
 def expand(name: str) -> list[str]:
@@ -54,5 +54,5 @@ def files_of(name: str) -> list[str]:
         paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
     else:
         paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
-    found = [(status.st_mtime_ns, path) for path in paths if (status := status_of(path)) is not None]
-    return [path for _, path in sorted(found)]
+    found = [(status.st_mtime_ns, turn(path), path) for path in paths if (status := status_of(path)) is not None]
+    return [path for _, _, path in sorted(found)]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from enum import Enum, auto
-
-import msgspec
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.content import Content, Plain, ReadBefore, Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts, reached
-from hookline.relay.sources.lines import LineCutter
+from hookline.relay.sources.lines import LineCutter, is_whole
 from hookline.relay.sources.locating import Locator
-from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of
+from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of, refuse_packing
 from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
 from hookline.relay.sources.raw import RawFile, Replaced
 
 _CHUNK = 256 * 1024
+_GLIMPSE = 4096
 
 
 class Came(Enum):
@@ -32,9 +32,10 @@ class Came(Enum):
 class FileReader:
     """Owns `descriptor`, but for standard input. Nothing is read before the first call of `read`.
 
-    After Came.REPLACED `lost` says how many bytes were there at the last look and had not been read.
-    Where it begins is looked up in `checkpoints`, and what it reaches is kept there. Errors of the system are raised
-    as HooklineError, and the call may be repeated.
+    Where it begins is looked up in `checkpoints`, and what it reaches is kept there. `key` is that of what is read,
+    `origin` that of the checkpoint where it began. `full`: the last `read` gave as much as it may, so more lines are
+    in hand. After Came.REPLACED `lost` says how many bytes were there at the last look and had not been read.
+    Errors of the system are raised as HooklineError, and the call may be repeated.
     """
 
     def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, notes: Notes) -> None:
@@ -42,6 +43,7 @@ class FileReader:
         self.position = NOWHERE
         self.unfinished = 0
         self.lost = 0
+        self.full = False
         self._checkpoints = checkpoints
         self._notes = notes
         self._raw = RawFile(descriptor)
@@ -56,7 +58,10 @@ class FileReader:
         self._skip = 0
         self._head = b""
         self._begun = False
-        self._key = b""
+        self._glimpse = b""
+        self._is_other = False
+        self.key = b""
+        self.origin = b""
         self._kept = NOWHERE
         self._told_damage = False
 
@@ -78,6 +83,24 @@ class FileReader:
     def has_name(self) -> bool:
         """Whether the file stands in any directory, so that it can be found again."""
         return os.fstat(self._raw.descriptor).st_nlink > 0
+
+    @property
+    def has_begun(self) -> bool:
+        return self._content is not None
+
+    def glance(self) -> None:
+        """Before it is begun: remember how the file begins, to notice when it is truncated until then."""
+        if self._content is None:
+            with suppress(OSError):  # a read will tell
+                head = os.pread(self._raw.descriptor, _GLIMPSE, 0)
+                self._is_other |= not head.startswith(self._glimpse)
+                self._glimpse = head
+
+    def from_hand(self) -> list[Line]:
+        """More of the lines that the last `read` had to leave."""
+        lines = self._cutter.take(LINES_A_BATCH)
+        self.full = len(lines) == LINES_A_BATCH
+        return lines
 
     def read(self, *, final: bool) -> tuple[list[Line], Came]:
         """The next lines (see LineSource), and what to expect.
@@ -117,19 +140,20 @@ class FileReader:
 
     def restart(self) -> None:
         """After Came.REPLACED: read what is in the file now, from its start or the checkpoint that belongs to it."""
-        self._checkpoints.release(self._key)
+        self._checkpoints.release(self.key)
         self._raw = RawFile(self._raw.descriptor)
         self.position = NOWHERE
         self._begin_anew()
 
     def close(self) -> None:
-        self._checkpoints.release(self._key)
+        self._checkpoints.release(self.key)
         self._raw.close()
 
     # -- reading
 
     def _read(self, *, final: bool) -> tuple[list[Line], Came]:
         lines: list[Line] = []
+        self.full = False
         if self._content is None and not self._start(final=final):
             return lines, Came.DRY
         assert self._content is not None
@@ -139,6 +163,7 @@ class FileReader:
             if self._begun:
                 lines += self._cutter.take(LINES_A_BATCH - len(lines))
             if len(lines) == LINES_A_BATCH:
+                self.full = True
                 return lines, Came.MORE
             try:
                 chunk = self._content.next(_CHUNK)
@@ -162,6 +187,10 @@ class FileReader:
 
     def _start(self, *, final: bool) -> bool:
         """Find out what the file is and where to go on. False while it holds too little to tell."""
+        self.glance()
+        if self._is_other:
+            self._is_other = False
+            raise Replaced(0)
         descriptor = self._raw.descriptor
         head = os.pread(descriptor, HEAD, 0)
         packing = packing_of(head[:LONGEST_MAGIC])
@@ -190,9 +219,10 @@ class FileReader:
         )
         self._head = head
         self._begun = True
-        self._key = self._checkpoints.claim(found.key)
+        self.key = self._checkpoints.claim(found.key)
+        self.origin = found.key
         self.position = found
-        self._kept = found if found.inode == self.inode and found.key == self._key else NOWHERE
+        self._kept = found if found.inode == self.inode and found.key == self.key else NOWHERE
 
     def _take_in(self, chunk: bytes) -> None:
         if self._locator is not None:
@@ -218,7 +248,7 @@ class FileReader:
             return
         if found is not None:
             self._notes.debug("goes on within a compressed file", source=self.name, offset=found.offset)
-            self._go_on_from(found, locator.head[: found.offset], locator.tail)
+            self._go_on_from(found, locator.head[: found.offset], locator.tail_of(found))
         if locator.passed == (found.offset if found else 0):
             self._feed(rest)
             return
@@ -258,7 +288,7 @@ class FileReader:
             return
         packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
         if (self.position.offset, self.position.packed) == (self._cutter.offset, packed) and (
-            self.position.inode == self.inode and self.position.key == self._key
+            self.position.inode == self.inode and self.position.key == self.key
         ):
             return
         self.position = reached(
@@ -267,34 +297,9 @@ class FileReader:
             line=self._cutter.number,
             tail=self._cutter.tail,
             packed=packed,
-            key=self._key,
+            key=self.key,
         )
-        if not self._key:
-            self._key = self.position.key
-            self._checkpoints.claim(self._key)
+        if not self.key:
+            self.key = self.position.key
+            self._checkpoints.claim(self.key)
         self._checkpoints.keep(self.position)
-
-
-def is_whole(rest: bytes) -> bool:
-    """Whether a line without a terminator is complete all the same: an object or a list of JSON that has its end.
-
-    (A number, or a line of plain text, may be the beginning of a longer one.)
-    """
-    if not rest.lstrip().startswith((b"{", b"[")):
-        return False
-    try:
-        msgspec.json.decode(rest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def refuse_packing(name: str, packing: Packing) -> None:
-    """Said once and at the door: as lines, a compressed file would become so many dead letters."""
-    if packing in {Packing.XZ, Packing.BZIP2}:
-        program = packing.value
-        source = "standard input" if name == "-" else name
-        raise HooklineError(
-            f"{source} is compressed ({program})",
-            hint=f"gzip and zstd are read as they are; pipe this in: {program} -dc {name} | hookline relay -",
-        )

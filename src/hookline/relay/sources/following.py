@@ -16,11 +16,12 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.expanding import files_of, stands_for_others
 from hookline.relay.sources.files import FileReader
+from hookline.relay.sources.looking import Identity
 from hookline.relay.sources.naming import base_of
 from hookline.relay.sources.pipes import PipeReader
+from hookline.relay.sources.place import Place
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, SourceLag
-from hookline.relay.sources.siblings import Identity
-from hookline.relay.sources.trail import Place, Trail
+from hookline.relay.sources.trail import Trail
 
 LOOK = 0.2  # seconds between two looks at the files
 SCAN = 1.0  # seconds between two looks for new files in directories and patterns
@@ -145,9 +146,9 @@ class Following:
         for path in found:
             base, packed = base_of(Path(path).name)
             log = str(Path(path).parent / base) if Path(path).parent != Path() else base
-            # Only beside its log, or packed, is a file with a number at the end a rotated one.
-            key = log if packed or log in found or log in self._trails else path
-            members.setdefault(key, set()).add(path)
+            # ``app.log.1`` is a rotated file. ``worker-1`` may be a log of its own: only beside ``worker`` it is one.
+            is_rotated = packed or "." in base or log in found or log in self._trails
+            members.setdefault(log if is_rotated else path, set()).add(path)
         for key in members.keys() - self._trails.keys():
             self._trails[key] = self._new_trail(key, named=False)
         for key, trail in self._trails.items():

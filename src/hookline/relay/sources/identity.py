@@ -76,10 +76,10 @@ def _related(position: Position, facts: FileFacts) -> bool:
 
 
 def best(fitting: list[Position], facts: FileFacts) -> Position | None:
-    """Of several that belong to a file: one of the same device and inode before others, then the farthest."""
+    """Of several that belong to a file the farthest: all that comes before it was read, whatever file that was in."""
     return max(
         fitting,
-        key=lambda one: (one.inode == facts.inode, one.device == facts.device, one.offset),
+        key=lambda one: (one.offset, one.inode == facts.inode, one.device == facts.device),
         default=None,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import msgspec
+
 from hookline.relay.fates import Line
 
 LONGEST = 1024 * 1024
@@ -155,3 +157,17 @@ class LineCutter:
             self._tail = (self._tail + endless.tail)[-TAIL:]
         endless.add(part)
         return endless.line(self.number)
+
+
+def is_whole(rest: bytes) -> bool:
+    """Whether a line without a terminator is complete all the same: an object or a list of JSON that has its end.
+
+    (A number, or a line of plain text, may be the beginning of a longer one.)
+    """
+    if not rest.lstrip().startswith((b"{", b"[")):
+        return False
+    try:
+        msgspec.json.decode(rest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

@@ -21,7 +21,7 @@ class Locator:
         self._head = b""
         self._recent = b""
         self._waiting: list[Position] | None = None  # still to be passed, nearest first; None: the head is not there
-        self._fitting: list[Position] = []
+        self._fitting: dict[Position, bytes] = {}  # and the bytes before each
         self.passed = 0
         self.read_before = False
 
@@ -34,12 +34,12 @@ class Locator:
         return self._head
 
     @property
-    def tail(self) -> bytes:
-        return self._recent
-
-    @property
     def found(self) -> Position | None:
-        return best(self._fitting, self._file)
+        return best(list(self._fitting), self._file)
+
+    def tail_of(self, found: Position) -> bytes:
+        """The bytes before the position that was found; unknown, thus none, of a file that was read before."""
+        return self._fitting[found]
 
     def feed(self, chunk: bytes) -> bytes:
         """What of the chunk comes after the last position in question; once that is reached, or nothing was found."""
@@ -75,7 +75,7 @@ class Locator:
         self._waiting = sorted(candidates, key=lambda one: one.offset)
         for one in candidates:
             if one.packed and (one.packed, one.inode) == (self._file.size, self._file.inode):
-                self._waiting, self._fitting, self.read_before = [], [one], True
+                self._waiting, self._fitting, self.read_before = [], {one: b""}, True
         return held
 
     def _pass(self, part: bytes) -> None:
@@ -84,4 +84,4 @@ class Locator:
 
     def _compare(self, position: Position) -> None:
         if ends_like(position, self._recent[len(self._recent) - position.tail_length :]):
-            self._fitting.append(position)
+            self._fitting[position] = self._recent

@@ -36,6 +36,12 @@ def base_of(name: str) -> tuple[str, bool]:
     return found["base"], found["packed"] is not None
 
 
+def turn(name: str) -> tuple[int, str]:
+    """Sorts the rotated files of a log that were changed at the same time, oldest first: ``.2`` is before ``.1``."""
+    found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd))?$", name)
+    return (-int(found[1]) if found else 0, name)
+
+
 def is_pattern(name: str) -> bool:
     """Whether a name has what a shell would expand."""
     return any(sign in name for sign in "*?[")

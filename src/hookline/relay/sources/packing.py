@@ -8,6 +8,8 @@ import zlib
 from enum import Enum
 from typing import Protocol
 
+from hookline.errors import HooklineError
+
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdDecompressor, ZstdError
 else:
@@ -44,6 +46,17 @@ def packing_of(head: bytes) -> Packing:
         if magic.match(head):
             return Packing(program)
     return Packing.UNKNOWN if any(prefix.startswith(head) for prefix in _PREFIXES) else Packing.PLAIN
+
+
+def refuse_packing(name: str, packing: Packing) -> None:
+    """Said once and at the door: as lines, a compressed file would become so many dead letters."""
+    if packing in {Packing.XZ, Packing.BZIP2}:
+        program = packing.value
+        source = "standard input" if name == "-" else name
+        raise HooklineError(
+            f"{source} is compressed ({program})",
+            hint=f"gzip and zstd are read as they are; pipe this in: {program} -dc {name} | hookline relay -",
+        )
 
 
 class Damaged(Exception):

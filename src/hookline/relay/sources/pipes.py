@@ -7,10 +7,9 @@ import select
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
-from hookline.relay.sources.files import refuse_packing
 from hookline.relay.sources.identity import pipe_position
 from hookline.relay.sources.lines import LineCutter
-from hookline.relay.sources.packing import LONGEST_MAGIC, Damaged, Packing, Unpacker, packing_of
+from hookline.relay.sources.packing import LONGEST_MAGIC, Damaged, Packing, Unpacker, packing_of, refuse_packing
 from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
 
 _CHUNK = 256 * 1024

@@ -6,46 +6,20 @@ import os
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
-from hookline.relay.sources.port import NOWHERE, Notes, Position, SourceLag
-from hookline.relay.sources.siblings import Identity, left_behind
+from hookline.relay.sources.looking import Identity
+from hookline.relay.sources.naming import turn
+from hookline.relay.sources.place import Place, Read
+from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
+from hookline.relay.sources.siblings import left_behind
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
-
-
-class Place:
-    """A file of a log. It is open while it is read; at rest it costs a look at its size.
-
-    `attached`: it stands under a name that was asked for. `stamp` is its size and time of change as they are,
-    `rested` those for which everything in it was read.
-    """
-
-    def __init__(self, path: str, identity: Identity, stamp: tuple[int, int]) -> None:
-        self.path = path
-        self.identity = identity
-        self.stamp = stamp
-        self.rested: tuple[int, int] | None = None
-        self.attached = True
-        self.reader: FileReader | None = None
-        self.dry_since: float | None = None
-        self.retry_at = 0.0
-        self.told: str | None = None
-
-
-class Read(NamedTuple):
-    """`more`: there may be more at once."""
-
-    source: str
-    lines: list[Line]
-    position: Position
-    more: bool
 
 
 class Trail:
@@ -84,7 +58,7 @@ class Trail:
         if self.path == STANDARD_INPUT:
             return
         there = [(path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None]
-        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, one[0]))
+        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, turn(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in there}
         for place in self.places:
             place.attached = place.identity in identities
@@ -139,6 +113,8 @@ class Trail:
             place = self._add(path, status)
             if not self._crowded:
                 self._open(place)  # at once: it may be renamed again
+        if place.reader is not None:
+            place.reader.glance()
         place.path = path
         place.stamp = (status.st_size, status.st_mtime_ns)
 
@@ -172,12 +148,14 @@ class Trail:
 
     def read(self, now: float) -> Read:
         """The next lines of the oldest file that has any."""
-        for place in list(self.places):
+        for index, place in enumerate(list(self.places)):
             if place.retry_at > now or place.rested == place.stamp:
                 continue
             if place.reader is None and not self._open(place):
                 place.retry_at = now + RETRY
                 continue
+            if (from_hand := self._from_hand(index)) is not None:
+                return from_hand
             try:
                 found = self._read(place, now)
             except HooklineError as error:
@@ -189,6 +167,17 @@ class Trail:
             if self._crowded and place.attached and self.path != STANDARD_INPUT:
                 self.rest(place)
         return Read(self.path, [], NOWHERE, False)
+
+    def _from_hand(self, index: int) -> Read | None:
+        """Before a file is begun that may be a copy of a later one: what is in hand of that one."""
+        reader = self.places[index].reader
+        if reader is None or reader.has_begun:
+            return None
+        for later in self.places[index + 1 :]:
+            if later.reader is not None and later.reader.full:
+                lines = later.reader.from_hand()
+                return Read(later.reader.name, lines, later.reader.take_position(), True)
+        return None
 
     def _read(self, place: Place, now: float) -> Read | None:
         reader = place.reader
@@ -211,17 +200,29 @@ class Trail:
     def _replaced(self, place: Place, reader: FileReader) -> Read:
         """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
         reader.take_position()
-        copies = [] if self.path == STANDARD_INPUT else left_behind(self.path, self._checkpoints, held=self._held)
+        copies = self._copies(place, reader)
         lines: list[Line] = []
-        if not copies:
+        if copies is None:
             lines = reader.last_words()
             if lost := reader.lost + reader.unfinished:
                 self._notes.warning("file was truncated before all of it was read", source=place.path, bytes=lost)
         position = reader.take_position()
         self._notes.info("file was truncated or written anew, reading it from its start", source=place.path)
         reader.restart()
-        self._add_rotated(copies)
+        self._add_rotated(copies or [])
         return Read(reader.name, lines, position, True)
+
+    def _copies(self, place: Place, reader: FileReader) -> list[str] | None:
+        """What has been copied away of a file, as far as it is not read anyway. None where there is no copy."""
+        if self.path == STANDARD_INPUT:
+            return None
+        others = [one for one in self.places if one is not place]
+        after = None
+        if not reader.key:  # nothing was read of it, so a copy can only be told by its time
+            after = max((one.stamp[1] for one in others), default=place.born)
+        found = left_behind(self.path, self._checkpoints, held=self._held, after=after)
+        is_there = any(one.reader is not None and one.reader.origin == reader.key != b"" for one in others)
+        return found if found or is_there else None
 
     def _open(self, place: Place) -> bool:
         try:

@@ -28,7 +28,10 @@ WEBHOOK: Final = (
     "n", "organization", "sandbox", "disabled", "paused", "held", "idle", "stopped", "stopped_as", "not_before",
     "hurried",
 )  # fmt: skip
-POSITION: Final = ("device", "inode", "name", "line", "offset", "head_length", "head_hash", "at")
+POSITION: Final = (
+    "key", "device", "inode", "name", "line", "offset", "head_length", "head_hash", "tail_length", "tail_hash",
+    "packed", "at",
+)  # fmt: skip
 
 Row = Mapping[str, object]
 
@@ -158,11 +161,16 @@ def webhook(row: Row) -> dict[str, object]:
 
 
 def position(row: Row) -> dict[str, object]:
-    """Raises Unsound."""
+    """Raises Unsound. One of the first format has neither key nor tail."""
     sound: dict[str, object] = {
         name: _count(row[name]) for name in ("device", "inode", "line", "offset", "head_length")
     }
-    return sound | {"name": _text(row["name"]), "head_hash": _bytes(row["head_hash"]), "at": _number(row["at"])}
+    later = {"key": _bytes(row.get("key", b"")), "tail_hash": _bytes(row.get("tail_hash", b""))} | {
+        name: _count(row.get(name, 0)) for name in ("tail_length", "packed")
+    }
+    return sound | later | {
+        "name": _text(row["name"]), "head_hash": _bytes(row["head_hash"]), "at": _number(row["at"]),
+    }  # fmt: skip
 
 
 def carved_delivery(number: int, values: Sequence[object]) -> Row:

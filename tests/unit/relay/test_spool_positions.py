@@ -1,0 +1,111 @@
+"""The table of checkpoints."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from msgspec.structs import replace
+
+from hookline.relay.sources.identity import pipe_position
+from hookline.relay.sources.port import Position
+from hookline.relay.spool.positions import (
+    TABLE,
+    forget_oldest,
+    migrate_positions_from_1,
+    read_checkpoints,
+    read_positions,
+    write_position,
+)
+
+# As format 1 had it.
+OLD_TABLE = """
+CREATE TABLE position (
+  device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
+  offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, at REAL NOT NULL,
+  PRIMARY KEY (device, inode)
+) STRICT, WITHOUT ROWID;
+INSERT INTO position VALUES (1, 2, '/logs/app.log', 30, 3000, 1024, x'aa', 100.0), (0, 0, '-', 7, 0, 0, x'', 200.0);
+"""
+POSITION = Position(
+    name="/logs/app.log", line=30, offset=3000, device=1, inode=2, head_length=1024, head_hash=b"\xaa",
+    tail_length=3000, tail_hash=b"\xbb", packed=40, key=b"k",
+)  # fmt: skip
+OLD = replace(POSITION, tail_length=0, tail_hash=b"", packed=0, key=b"")
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(TABLE)
+        yield connection
+
+
+def test_read_as_written(connection: sqlite3.Connection) -> None:
+    """Every field comes back, and so does the time."""
+    write_position(connection, POSITION, now=5.0)
+    ((position, at),) = [(one.position, one.at) for one in read_checkpoints(connection)]
+    assert (POSITION, 5.0) == (position, at)
+
+
+def test_one_row_for_a_content(connection: sqlite3.Connection) -> None:
+    """A later position replaces the earlier one, also when the content is in another file by now."""
+    write_position(connection, POSITION, now=5.0)
+    moved = replace(POSITION, inode=9, name="/logs/app.log.1.gz", offset=4000)
+    write_position(connection, moved, now=6.0)
+    assert [moved] == read_positions(connection)
+
+
+def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
+    """The content that was in the inode before may still be in some other file."""
+    other = replace(POSITION, key=b"other")
+    write_position(connection, POSITION, now=5.0)
+    write_position(connection, other, now=6.0)
+    assert [POSITION, other] == read_positions(connection)
+
+
+def test_row_of_format_1_is_superseded(connection: sqlite3.Connection) -> None:
+    """It has no key; the first position with one for the same file replaces it."""
+    write_position(connection, OLD, now=5.0)
+    write_position(connection, POSITION, now=6.0)
+    assert [POSITION] == read_positions(connection)
+
+
+def test_each_pipe_has_its_row(connection: sqlite3.Connection) -> None:
+    """Pipes have no inode to be told apart by; their names do."""
+    for position in (pipe_position("-", 1), pipe_position("/run/fifo", 2), pipe_position("-", 3)):
+        write_position(connection, position, now=1.0)
+    assert [("-", 3), ("/run/fifo", 2)] == [(one.name, one.line) for one in read_positions(connection)]
+
+
+def test_the_oldest_are_forgotten(connection: sqlite3.Connection) -> None:
+    """Of more rows than there is room for, those that were moved last stay."""
+    for number in range(10):
+        write_position(connection, replace(POSITION, key=b"%d" % number, line=number), now=float(number))
+    forget_oldest(connection, most=3)
+    assert [7, 8, 9] == [one.line for one in read_positions(connection)]
+    forget_oldest(connection, most=3)
+    assert 3 == len(read_positions(connection))
+
+
+def test_format_1_is_migrated() -> None:
+    """All rows are kept as they were, in the present table; a failed migration changes nothing."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.executescript(OLD_TABLE)
+        connection.execute("BEGIN IMMEDIATE")
+        migrate_positions_from_1(connection)
+        connection.execute("ROLLBACK")
+        assert 8 == len(connection.execute("SELECT * FROM position").fetchone())
+        connection.execute("BEGIN IMMEDIATE")
+        migrate_positions_from_1(connection)
+        connection.execute("COMMIT")
+        assert [(OLD, 100.0), (Position(name="-", line=7), 200.0)] == [
+            (one.position, one.at) for one in read_checkpoints(connection)
+        ]
+        tables = "SELECT sql FROM sqlite_schema WHERE name LIKE 'position%' ORDER BY name"
+        migrated = connection.execute(tables).fetchall()
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(TABLE)
+        assert fresh.execute(tables).fetchall() == migrated
