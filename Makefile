@@ -31,8 +31,9 @@ check: $(READY)  ## lint, format, types, dependencies: what CI runs before the t
 	$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/python release/sbom.py > /dev/null  # what is installed, locked and asked for must agree
 
-soak: $(READY)  ## the long fault runs
+soak: $(READY)  ## the long fault runs, and fuzzing where atheris is installed
 	@$(BIN)/python -m pytest -m soak -s -v
+	@$(BIN)/python tests/fuzz/fuzzing.py
 
 bench: $(READY)  ## measurements, side by side with their limits
 	@for script in $(BENCHMARKS); do echo; echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done

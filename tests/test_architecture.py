@@ -41,7 +41,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
     "cryptography": (
-        *("relay.delivery.keys", "relay.delivery.signature", "relay.checking.certificate"),
+        *("relay.delivery.keys", "relay.delivery.signature", "relay.delivery.shown", "relay.checking.certificate"),
         *("receiver.authority", "receiver.signed"),
     ),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
@@ -74,7 +74,13 @@ PURE = (
     *("relay.feedback", "relay.fates", "relay.formats.", "relay.hints", "relay.history", "relay.identity"),
     *("relay.intake", "relay.moments", "relay.naming", "relay.network", "relay.payload2", "relay.routing"),
     *("relay.summary", "relay.trial", "relay.delivery.answer", "relay.delivery.answer_head", "relay.delivery.gate"),
-    *("relay.delivery.judging", "relay.delivery.outcome", "relay.delivery.pace", "relay.delivery.retry"),
+    *(
+        "relay.delivery.judging",
+        "relay.delivery.outcome",
+        "relay.delivery.pace",
+        "relay.delivery.proxy",
+        "relay.delivery.retry",
+    ),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
     *("relay.checking.answering", "relay.checking.certificate", "relay.checking.report", "relay.checking.testevent"),
     *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing", "relay.counters", "relay.telling"),

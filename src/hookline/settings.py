@@ -34,6 +34,12 @@ def user_name() -> str:
         return str(os.getuid())
 
 
+def proxy_variables() -> tuple[str | None, str]:
+    """HTTPS_PROXY and NO_PROXY, or their lower case forms, which come first; for ``--proxy environment`` only."""
+    proxy, bypass = (os.environ.get(name.lower()) or os.environ.get(name) for name in ("HTTPS_PROXY", "NO_PROXY"))
+    return proxy, bypass or ""
+
+
 def notify_socket() -> str | None:
     """Where a service manager wants to be told that the relay is ready (sd_notify(3))."""
     return os.environ.get("NOTIFY_SOCKET")

@@ -22,7 +22,8 @@ from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.port import Endpoint
-from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.poster import OpenThrough, open_engine
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.transport import open_httpx
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
@@ -46,7 +47,7 @@ from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
 
 # What carries the requests; `--transport` names one.
-TRANSPORTS: Final[dict[str, OpenPoster]] = {"engine": open_engine, "httpx": open_httpx}
+TRANSPORTS: Final[dict[str, OpenThrough]] = {"engine": open_engine, "httpx": open_httpx}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class RelayOptions:
     resolver: SecretResolver
     rules: NetworkRules
     ca_file: Path | None = None
+    proxy: Proxy | None = None
     follow: bool = False
     from_start: bool = False
     allow_empty: bool = False
@@ -206,7 +208,7 @@ def _make_endpoint(options: RelayOptions, resolver: SecretResolver, webhook: Web
         clock=time.time,
         random=os.urandom,
         ca_file=options.ca_file,
-        open_poster=TRANSPORTS[options.transport],
+        open_poster=partial(TRANSPORTS[options.transport], proxy=options.proxy),
     )
 
 

@@ -289,19 +289,38 @@ def test_address_literal(opener: Opener) -> None:
     run(scenario())
 
 
-NOW = datetime.now(UTC)
-STRANGER = trustme.CA()
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+LONG_AGO, TOMORROW = NOW - timedelta(days=1), NOW + timedelta(days=1)
+STRANGER = trustme.CA(organization_name="Evil\x1b[2J\r\nGET / Ltd.")
 
 
 @pytest.mark.parametrize(
     ("certificate", "words"),
     [
-        (AUTHORITY.issue_cert(HOST, not_after=NOW - timedelta(days=1)), "the certificate has expired"),
-        (AUTHORITY.issue_cert("other.acme.test"), "the certificate is for another host"),
-        (trustme.CA().issue_cert(HOST), "the certificate is of an unknown authority"),
+        (
+            AUTHORITY.issue_cert(HOST, not_after=LONG_AGO),
+            f"the certificate has expired: valid until {LONG_AGO:%Y-%m-%d %H:%M}+00:00",
+        ),
+        (
+            AUTHORITY.issue_cert(HOST, not_before=TOMORROW),
+            f"the certificate is not valid yet: valid from {TOMORROW:%Y-%m-%d %H:%M}+00:00",
+        ),
+        (
+            AUTHORITY.issue_cert("other.acme.test", "*.other.acme.test"),
+            "the certificate is for another host: it has other.acme.test, *.other.acme.test",
+        ),
+        (
+            AUTHORITY.issue_cert(*(f"{name}.test" for name in "abcdefg")),
+            "the certificate is for another host: it has a.test, b.test, c.test, d.test, e.test and 2 more",
+        ),
+        (AUTHORITY.issue_cert(common_name=HOST), "the certificate is for another host: it has no names"),
+        (
+            STRANGER.issue_cert(HOST),
+            "the certificate is of an unknown authority: issued by Evil [2J GET / Ltd.",
+        ),
         (STRANGER, "the certificate is self-signed"),
     ],
-    ids=["expired", "other host", "unknown authority", "self-signed"],
+    ids=["expired", "not yet", "other host", "many other hosts", "no names", "unknown authority", "self-signed"],
 )
 def test_certificate(opener: Opener, certificate: trustme.LeafCert | trustme.CA, words: str) -> None:
     """A certificate that does not hold is a TLS failure which says why, and nothing is sent."""

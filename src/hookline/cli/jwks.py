@@ -26,6 +26,7 @@ from hookline.settings import secret_environment
 @state_option
 @secrets_options
 def command(
+    *,
     address: str,
     signature: bool,
     state: str,

@@ -17,12 +17,14 @@ import click
 from hookline.cli.networking import network_options
 from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
+from hookline.cli.proxying import proxy_option
 from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
@@ -80,6 +82,7 @@ INTERRUPTED = 130
 )
 @click.option("--allow-empty", is_flag=True, help="Go on although no webhook is applied.")
 @network_options
+@proxy_option
 @click.option(
     "--listen",
     type=LISTEN,
@@ -140,6 +143,7 @@ def command(
     allow_empty: bool,
     allow_network: tuple[IPv4Network | IPv6Network, ...],
     ca_file: Path | None,
+    proxy: Proxy | None,
     transport: str,
     listen: tuple[str, int] | None,
     metrics_webhooks: int,
@@ -188,6 +192,7 @@ def command(
         ),
         rules=NetworkRules(allow_network),
         ca_file=ca_file,
+        proxy=proxy,
         follow=follow,
         from_start=from_start,
         allow_empty=allow_empty,

@@ -79,6 +79,8 @@ _IPV6 = tuple(
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
+# RFC 5214 §6.1: the interface identifiers whose last 32 bits are an IPv4 address that an ISATAP router would reach.
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 class AddressRefused(HooklineError):
@@ -126,10 +128,18 @@ def _special(address: IpAddress) -> str | None:
         return _first(address, _IPV4)
     if address in _NAT64:
         # RFC 6052 §3.1: the gateway reaches the IPv4 address in the last 32 bits, which must be a public one.
-        inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-        kind = _first(inner, _IPV4)
-        return None if kind is None else f"NAT64 of {inner}, which is {kind}"
-    return _first(address, _IPV6) or (None if address in _GLOBAL_UNICAST else "not global unicast")
+        return _embedded("NAT64", address)
+    if kind := _first(address, _IPV6) or (None if address in _GLOBAL_UNICAST else "not global unicast"):
+        return kind
+    if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+        return _embedded("ISATAP", address)
+    return None
+
+
+def _embedded(manner: str, address: IPv6Address) -> str | None:
+    inner = IPv4Address(int(address) & 0xFFFF_FFFF)
+    kind = _first(inner, _IPV4)
+    return None if kind is None else f"{manner} of {inner}, which is {kind}"
 
 
 def _first(address: IpAddress, table: Iterable[tuple[IpNetwork, str]]) -> str | None:

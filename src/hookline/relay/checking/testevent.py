@@ -52,8 +52,10 @@ class MarkingPoster:
     def __init__(self, poster: Poster) -> None:
         self._poster = poster
 
-    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
-        return await self._poster.post([*headers, MARK], attempt, deadline=deadline)
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> Result:
+        return await self._poster.post([*headers, MARK], attempt, deadline=deadline, signature=signature)
 
     async def aclose(self) -> None:
         await self._poster.aclose()

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.resolving import Resolve
 from hookline.relay.network import NetworkRules
 
@@ -24,27 +25,17 @@ Connection = TypeVar("Connection", bound=Closable)
 class Raw:
     """A connected socket that does not block; `connect_checked` can close it when another address was faster."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, address: str) -> None:
         self.socket = connected
+        self.address = address
 
     async def aclose(self) -> None:
         self.socket.close()
 
 
-async def connect_socket(address: str, port: int) -> Raw:
+async def connect_socket(address: str, port: int, dial: Dial = dial) -> Raw:
     """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
-    ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
-        address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-    )
-    raw = Raw(socket.socket(family, kind, protocol))
-    try:
-        raw.socket.setblocking(False)
-        raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(raw.socket, where)
-    except BaseException:
-        await raw.aclose()
-        raise
-    return raw
+    return Raw(await dial(address, port), address)
 
 
 async def connect_checked(

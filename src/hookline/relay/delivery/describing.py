@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hookline.relay.delivery.answer_head import NotHttp
 from hookline.relay.delivery.headers import UnfitHeader
 from hookline.relay.delivery.outcome import Failure, FailureKind, Fault
+from hookline.relay.delivery.proxy import ProxyFailed, ProxyRefused
 from hookline.relay.delivery.tls import describe_tls_error
 from hookline.relay.delivery.wording import as_fault, one_line
 from hookline.relay.network import AddressRefused
@@ -23,7 +24,7 @@ def describe(error: Exception, deadline: float) -> Failure | Fault:
     if tls := next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None):
         return Failure(FailureKind.TLS, one_line(describe_tls_error(tls)))
     match error:
-        case AddressRefused():
+        case AddressRefused() | ProxyRefused():
             return as_fault(error)
         case UnfitHeader():
             return Fault(one_line(f"the request cannot be sent: {error}"))
@@ -43,6 +44,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def broken(error: BaseException) -> str:
     """A connection that did not come about, or broke: in the operating system's words where there are any."""
+    if proxy := next((cause for cause in _causes(error) if isinstance(cause, ProxyFailed)), None):
+        return one_line(str(proxy))
     reasons = [reason for cause in _causes(error) if (reason := _system_reason(cause))]
     return one_line(reasons[-1] if reasons else str(error) or "the connection broke")
 

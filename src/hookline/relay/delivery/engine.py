@@ -1,6 +1,6 @@
 """The engine of the hot path: prepared bytes go out to one host over kept connections, and an answer comes back.
 
-It knows one thing, an HTTP/1.1 request over TLS: no redirect, proxy, cookie, coding or 100-continue
+It knows one thing, an HTTP/1.1 request over TLS: no redirect, cookie, coding or 100-continue
 (docs/decisions/0013-an-engine-of-our-own.md).
 """
 
@@ -16,7 +16,9 @@ from typing import Final
 from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
+from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.resolving import Resolve, system_addresses
+from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.slots import Slots
 from hookline.relay.network import NetworkRules
 
@@ -43,11 +45,13 @@ class Engine:
         context: ssl.SSLContext,
         limit: int,
         resolve: Resolve = system_addresses,
+        dial: Dial = dial,
         jitter: Callable[[], float] = random.random,
         age_seconds: float = AGE_SECONDS,
     ) -> None:
         self._host, self._port = host, port
         self._rules, self._resolve, self._context = rules, resolve, context
+        self._dial = dial
         self._jitter, self._age_seconds = jitter, age_seconds
         self._slots = Slots(limit)
         self._idle: list[Connection] = []
@@ -115,7 +119,7 @@ class Engine:
                 self._port,
                 rules=self._rules,
                 resolve=self._resolve,
-                connect=partial(connect_socket, port=self._port),
+                connect=partial(connect_socket, port=self._port, dial=self._dial),
             )
             connection = await self._encrypted(raw)
         age = self._age_seconds * (1 - self._jitter() / 5)
@@ -134,6 +138,8 @@ class Engine:
         except asyncio.CancelledError:
             connection.close()
             raise
+        except ssl.SSLCertVerificationError as error:
+            raise await refusal(error, self._host, partial(self._dial, raw.address, self._port)) from error
         return connection
 
     def _forget(self, connection: Connection) -> None:

@@ -7,9 +7,11 @@ against the other.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpcore
@@ -19,7 +21,10 @@ from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
 from hookline.relay.delivery.connecting import connect_checked
 from hookline.relay.delivery.pool import Pool
+from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
 from hookline.relay.delivery.resolving import Resolve, system_addresses
+from hookline.relay.delivery.shown import refusal
+from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.network import NetworkRules
 
 # Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
@@ -27,14 +32,18 @@ _IDLE_SECONDS = 4.0
 
 
 def open_httpcore(
-    rules: NetworkRules, ssl_context: ssl.SSLContext, connections: int, resolve: Resolve = system_addresses
+    rules: NetworkRules,
+    ssl_context: ssl.SSLContext,
+    connections: int,
+    resolve: Resolve = system_addresses,
+    proxy: Proxy | None = None,
 ) -> httpx.AsyncBaseTransport:
     """A pool of at most `connections`, each to an address that `rules` admit; the certificate is checked by name.
 
     Raises AddressRefused out of `handle_async_request`, besides httpx's exceptions.
     """
     return _PooledTransport(
-        lambda origin: _Connection(origin, ssl_context, rules, resolve),
+        lambda origin: _Connection(origin, ssl_context, rules, resolve, proxy),
         connections,
     )
 
@@ -42,10 +51,11 @@ def open_httpcore(
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Stands where httpcore would look a name up and connect to whatever comes back."""
 
-    def __init__(self, rules: NetworkRules, resolve: Resolve, watch: _Watch) -> None:
+    def __init__(self, rules: NetworkRules, resolve: Resolve, watch: _Watch, proxy: Proxy | None) -> None:
         self._rules = rules
         self._resolve = resolve
         self._watch = watch
+        self._proxy = proxy
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -56,14 +66,35 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        proxy = self._proxy if self._proxy is not None and self._proxy.stands_before(host, port) else None
+
         async def connect(address: str) -> httpcore.AsyncNetworkStream:
-            return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            if proxy is not None:
+                stream = await self._tunnel(proxy, address, port)
+            else:
+                stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+            again = partial(dialling(proxy, host, port), address, port)
+            return _ClosingStream(stream, self._watch, host, again)
 
         try:
-            stream = await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
+            return await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        return _ClosingStream(stream, self._watch)
+
+    async def _tunnel(self, proxy: Proxy, address: str, port: int) -> httpcore.AsyncNetworkStream:
+        try:
+            stream = await self._network.connect_tcp(proxy.host, proxy.port)
+        except httpcore.ConnectError as error:
+            raise ProxyFailed(f"no connection to the proxy: {error}") from error
+        try:
+            await stream.write(connect_request(address, port, proxy.authorization))
+            tunnel = Tunnel()
+            while not tunnel.feed(await stream.read(4096)):
+                pass
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
 
 
 class _Watch:
@@ -92,11 +123,21 @@ class _Watch:
 
 
 class _ClosingStream(httpcore.AsyncNetworkStream):
-    """Closes the connection when its handshake is cancelled: httpcore only does so when it fails."""
+    """Closes the connection when its handshake is cancelled: httpcore only does so when it fails.
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream, watch: _Watch) -> None:
+    `again` connects to the same address once more, to say more of a certificate than that it was refused.
+    """
+
+    def __init__(
+        self,
+        stream: httpcore.AsyncNetworkStream,
+        watch: _Watch,
+        host: str,
+        again: Callable[[], Awaitable[socket.socket]],
+    ) -> None:
         self._stream = stream
         self._watch = watch
+        self._host, self._again = host, again
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -106,7 +147,11 @@ class _ClosingStream(httpcore.AsyncNetworkStream):
         except asyncio.CancelledError:
             await self._stream.aclose()
             raise
-        return _ClosingStream(encrypted, self._watch)
+        except httpcore.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise httpcore.ConnectError(str(error)) from await refusal(error.__cause__, self._host, self._again)
+            raise
+        return _ClosingStream(encrypted, self._watch, self._host, self._again)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._stream.read(max_bytes, timeout)
@@ -127,14 +172,19 @@ class _Connection:
     """A connection of httpcore's that is not used again after an answer which did not end cleanly."""
 
     def __init__(
-        self, origin: httpcore.Origin, ssl_context: ssl.SSLContext, rules: NetworkRules, resolve: Resolve
+        self,
+        origin: httpcore.Origin,
+        ssl_context: ssl.SSLContext,
+        rules: NetworkRules,
+        resolve: Resolve,
+        proxy: Proxy | None,
     ) -> None:
         self._watch = _Watch()
         self._inner = httpcore.AsyncHTTPConnection(
             origin=origin,
             ssl_context=ssl_context,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_GuardedBackend(rules, resolve, self._watch),
+            network_backend=_GuardedBackend(rules, resolve, self._watch, proxy),
         )
 
     async def send(self, request: httpcore.Request) -> httpcore.Response:

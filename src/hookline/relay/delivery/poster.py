@@ -12,9 +12,11 @@ from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, attempt_lines, request_lines
 from hookline.relay.delivery.outcome import Answer, Result
 from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.retry_after import parse_retry_after
 from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.network import NetworkRules
 
 
@@ -41,6 +43,21 @@ class Poster(Protocol):
 
 # Target, rules for its addresses, TLS, how many posts at a time, and a clock that gives Unix seconds.
 OpenPoster = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Poster]
+
+
+class OpenThrough(Protocol):
+    """An `OpenPoster` that goes through a proxy where there is one."""
+
+    def __call__(
+        self,
+        target: Target,
+        rules: NetworkRules,
+        context: ssl.SSLContext,
+        limit: int,
+        clock: Callable[[], float],
+        *,
+        proxy: Proxy | None = ...,
+    ) -> Poster: ...
 
 
 class EnginePoster:
@@ -85,7 +102,9 @@ def open_engine(
     clock: Callable[[], float],
     *,
     resolve: Resolve = system_addresses,
+    proxy: Proxy | None = None,
 ) -> Poster:
     """The default way: the engine."""
-    engine = Engine(target.host, target.port, rules=rules, context=context, limit=limit, resolve=resolve)
+    dial = dialling(proxy, target.host, target.port)
+    engine = Engine(target.host, target.port, rules=rules, context=context, limit=limit, resolve=resolve, dial=dial)
     return EnginePoster(engine, target, clock)

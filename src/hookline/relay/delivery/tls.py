@@ -7,19 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hookline.errors import HooklineError, KeyUnusable
-
-# OpenSSL's X509_V_ERR_…, see openssl-verification-options(1).
-_CERTIFICATE_ERRORS = {
-    9: "the certificate is not valid yet",
-    10: "the certificate has expired",
-    18: "the certificate is self-signed",
-    19: "the certificate is of an unknown authority",
-    20: "the certificate is of an unknown authority",
-    21: "the certificate is of an unknown authority",
-    23: "the certificate was revoked",
-    62: "the certificate is for another host",
-    64: "the certificate is for another address",
-}
+from hookline.relay.delivery.shown import CertificateRefused, certificate_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +25,12 @@ def tls_context(
 
     Raises HooklineError when `ca_file` or `authorities` hold no certificate, KeyUnusable for the client's.
     """
-    context = ssl.create_default_context()
+    # Not ssl.create_default_context: that writes the keys of every connection into the file that SSLKEYLOGFILE names,
+    # and is stricter with a newer Python than with an older one. A client's context verifies from its birth.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # RFC 9525 §2: a name in the subject names nobody
+    context.load_default_certs()
     if ca_file is not None:
         _trust_file(context, ca_file)
     if authorities is not None:
@@ -93,8 +85,10 @@ def _words(error: ssl.SSLError) -> str:
 
 def describe_tls_error(error: ssl.SSLError) -> str:
     """What went wrong in a handshake, for people: which fault a certificate has, or OpenSSL's reason in words."""
+    if isinstance(error, CertificateRefused):
+        return error.words
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_ERRORS.get(error.verify_code, f"the certificate is not accepted: {error.verify_message}")
+        return certificate_words(error, None)
     reason = _words(error) or "the connection ended in the handshake"
     if reason in ("wrong version number", "http request", "record layer failure"):
         return "the server does not speak TLS on this port"

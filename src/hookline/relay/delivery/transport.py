@@ -21,9 +21,11 @@ from hookline.relay.delivery.httpcore_transport import open_httpcore
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.retry_after import parse_retry_after
 from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
 
@@ -105,9 +107,10 @@ def open_httpx(
     clock: Callable[[], float],
     *,
     resolve: Resolve = system_addresses,
+    proxy: Proxy | None = None,
 ) -> Poster:
     """httpx's way: its requests, responses and exceptions over httpcore's connections."""
-    return HttpxPoster(open_httpcore(rules, context, limit, resolve), target, clock)
+    return HttpxPoster(open_httpcore(rules, context, limit, resolve, proxy), target, clock)
 
 
 class EngineTransport(httpx.AsyncBaseTransport):
@@ -118,9 +121,15 @@ class EngineTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, rules: NetworkRules, ssl_context: ssl.SSLContext, limit: int, resolve: Resolve = system_addresses
+        self,
+        rules: NetworkRules,
+        ssl_context: ssl.SSLContext,
+        limit: int,
+        resolve: Resolve = system_addresses,
+        proxy: Proxy | None = None,
     ) -> None:
         self._rules, self._context, self._limit, self._resolve = rules, ssl_context, limit, resolve
+        self._proxy = proxy
         self._engines: dict[tuple[str, int], Engine] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -150,7 +159,12 @@ class EngineTransport(httpx.AsyncBaseTransport):
         origin = (url.raw_host.decode("ascii"), url.port or 443)
         if origin not in self._engines:
             self._engines[origin] = Engine(
-                *origin, rules=self._rules, context=self._context, limit=self._limit, resolve=self._resolve
+                *origin,
+                rules=self._rules,
+                context=self._context,
+                limit=self._limit,
+                resolve=self._resolve,
+                dial=dialling(self._proxy, *origin),
             )
         return self._engines[origin]
 

@@ -33,7 +33,12 @@ def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        return Rejected(_in_plain_words(str(error)))
+        return Rejected(_visible(_in_plain_words(str(error))))
+
+
+def _visible(words: str) -> str:
+    """A fault names the keys that it found, and whoever wrote the line chose those: nothing of it moves a cursor."""
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in words)
 
 
 def _in_plain_words(fault: str) -> str:

@@ -20,6 +20,28 @@ def test_strict() -> None:
     assert ssl.TLSVersion.TLSv1_2 is context.minimum_version
 
 
+def test_the_subject_names_nobody() -> None:
+    """A certificate without alternative names is for no host, whatever its subject says."""
+    assert not tls_context().hostname_checks_common_name
+
+
+def test_session_keys_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSLKEYLOGFILE, which makes Python write down every connection's keys, is not obeyed."""
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert ssl.create_default_context().keylog_filename is not None
+    assert tls_context().keylog_filename is None
+
+
+def test_no_authorities_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSL_CERT_FILE and SSL_CERT_DIR say where the system's authorities are; they switch nothing off."""
+    (tmp_path / "none.pem").write_text("")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    context = tls_context()
+    assert [] == context.get_ca_certs()
+    assert ssl.CERT_REQUIRED is context.verify_mode
+
+
 def test_authorities_are_added(tmp_path: Path) -> None:
     """Authorities of a file and of a text come on top of the system's."""
     AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -1,0 +1,191 @@
+"""Posting through a proxy: the rules and the results are those of posting directly, whatever carries the request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from functools import partial
+
+import pytest
+
+from contract.https_server import (
+    AUTHORITY,
+    DEADLINE,
+    HOST,
+    OK,
+    SHORT,
+    Opener,
+    post,
+    posting,
+    resolves_to,
+    run,
+    sends,
+    server_context,
+    serving,
+)
+from contract.test_misbehaviour import CASES, Case, meet
+from contract.tunnel import STANDS, TestProxy, tunnelling
+from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.delivery.poster import OpenThrough, open_engine
+from hookline.relay.delivery.proxy import Proxy, parse_proxy
+from hookline.relay.delivery.transport import open_httpx
+from hookline.relay.network import NetworkRules
+
+THROUGH: dict[str, OpenThrough] = {"engine": open_engine, "httpx": open_httpx}
+
+
+@pytest.fixture(params=list(THROUGH))
+def through(request: pytest.FixtureRequest) -> OpenThrough:
+    return THROUGH[request.param]
+
+
+def opener(through: OpenThrough, proxy: Proxy) -> Opener:
+    return partial(through, proxy=proxy)
+
+
+async def answered(through: OpenThrough, proxy: TestProxy, deadline: float = DEADLINE) -> Result:
+    """The result of one post through a proxy to an endpoint that accepts everything."""
+    async with (
+        tunnelling(proxy),
+        serving(sends(OK)) as server,
+        posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as poster,
+    ):
+        return await post(poster, deadline)
+
+
+def test_the_proxy_is_asked_for_the_checked_address(through: OpenThrough) -> None:
+    """CONNECT names the address that was checked; TLS within names and verifies the host. Connections are kept."""
+
+    async def scenario() -> None:
+        async with (
+            tunnelling(TestProxy()) as proxy,
+            serving(sends(OK)) as server,
+            posting(
+                opener(through, parse_proxy(f"http://us%40er:p%3Aw@127.0.0.1:{proxy.port}")), server.port
+            ) as poster,
+        ):
+            assert [Answer(200)] * 3 == [await post(poster) for _ in range(3)]
+            where = b"127.0.0.1:%d" % server.port
+            expected = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nProxy-Authorization: Basic %b\r\n\r\n"
+            assert [expected % (where, where, b"dXNAZXI6cDp3")] == proxy.asked
+            assert [HOST] == server.names
+            assert b"proxy-authorization" not in server.requests[0].lower()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::ffff:10.0.0.1"]])
+def test_forbidden_addresses_stay_so(through: OpenThrough, addresses: list[str]) -> None:
+    """A name with a forbidden address is a fault before the proxy hears of it."""
+
+    async def scenario() -> None:
+        async with tunnelling(TestProxy()) as proxy:
+            using = opener(through, Proxy("127.0.0.1", proxy.port))
+            async with posting(using, 443, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster:
+                result = await post(poster)
+            assert isinstance(result, Fault)
+            assert f"refused address of {HOST}: {addresses[-1]} is" in result.detail
+            assert [] == proxy.asked
+
+    run(scenario())
+
+
+def test_certificates_are_verified_through_it(through: OpenThrough) -> None:
+    """A proxy that is somebody else, or an endpoint that is, gets no request; the names are told all the same."""
+
+    async def scenario() -> None:
+        context = server_context(AUTHORITY.issue_cert("other.acme.test"))
+        async with (
+            tunnelling(TestProxy()) as proxy,
+            serving(sends(OK), context) as server,
+            posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as poster,
+        ):
+            words = "the certificate is for another host: it has other.acme.test"
+            assert Failure(FailureKind.TLS, words) == await post(poster)
+            assert [] == server.requests
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "the proxy makes no connection (it answers 403)"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://x/\r\n\r\n", "the proxy makes no connection (it answers 302)"),
+        (b"SSH-2.0-OpenSSH_9.7\r\n\r\n", "the proxy does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nx: \x00\r\n\r\n", "the proxy does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\n", "the proxy hung up"),
+        (STANDS + b"hello", "the proxy says more than it was asked for"),
+        (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 4000, "the proxy answers with a head of more than 16 KiB"),
+    ],
+    ids=["forbidden", "redirect", "ssh", "NUL", "half a head", "more than asked", "head without end"],
+)
+def test_what_a_proxy_may_answer(through: OpenThrough, answer: bytes, words: str) -> None:
+    """Whatever a proxy says in place of a connection is a network failure that names the proxy."""
+
+    async def scenario() -> None:
+        assert Failure(FailureKind.NETWORK, words) == await answered(through, TestProxy(answer))
+
+    run(scenario())
+
+
+def test_a_proxy_that_wants_credentials(through: OpenThrough) -> None:
+    """407 of the proxy is a fault of ours, which says where credentials belong."""
+
+    async def scenario() -> None:
+        result = await answered(through, TestProxy(b"HTTP/1.1 407 Auth\r\nproxy-authenticate: Basic\r\n\r\n"))
+        assert isinstance(result, Fault)
+        assert "the proxy asks for other credentials (407)" in result.detail
+        assert "HOOKLINE_RELAY_PROXY" in result.detail
+
+    run(scenario())
+
+
+def test_a_proxy_that_is_silent(through: OpenThrough) -> None:
+    """The one deadline of an attempt holds for the proxy, too."""
+
+    async def scenario() -> None:
+        result = await answered(through, TestProxy(hangs=True), SHORT)
+        assert isinstance(result, Failure)
+        assert FailureKind.TIMEOUT is result.kind
+
+    run(scenario())
+
+
+def test_a_proxy_that_is_not_there(through: OpenThrough) -> None:
+    """Nobody listening where the proxy should be is a network failure that names the proxy."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        async with posting(opener(through, Proxy("127.0.0.1", port)), 443) as poster:
+            result = await post(poster)
+        assert isinstance(result, Failure)
+        assert FailureKind.NETWORK is result.kind
+        assert result.detail.startswith("no connection to the proxy: ")
+
+    run(scenario())
+
+
+def test_what_bypasses_it(through: OpenThrough) -> None:
+    """A host that NO_PROXY covers is reached directly."""
+
+    async def scenario() -> None:
+        async with tunnelling(TestProxy()) as proxy, serving(sends(OK)) as server:
+            direct = parse_proxy(f"http://127.0.0.1:{proxy.port}", "localhost, .ACME.test")
+            async with posting(opener(through, direct), server.port) as poster:
+                assert Answer(200) == await post(poster)
+            assert [] == proxy.asked
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_misbehaviour(through: OpenThrough, case: Case) -> None:
+    """Every misbehaviour of an endpoint ends behind a proxy as it does in front of none."""
+
+    async def scenario() -> None:
+        async with tunnelling(TestProxy()) as proxy:
+            await asyncio.wait_for(meet(opener(through, Proxy("127.0.0.1", proxy.port)), case), 60)
+
+    run(scenario())

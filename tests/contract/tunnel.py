@@ -1,0 +1,77 @@
+"""A small HTTP proxy on loopback: it does CONNECT and nothing else, and writes down what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@dataclass
+class TestProxy:
+    """`answer`: what it says in place of a connection, with which it is done; `hangs`: it says no more."""
+
+    __test__ = False
+
+    answer: bytes = b""
+    hangs: bool = False
+    port: int = 0
+    asked: list[bytes] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head)
+        if self.answer or self.hangs:
+            writer.write(self.answer)
+            await writer.drain()
+            if self.hangs:
+                await reader.read()
+            return
+        host, _, port = head.split(b" ", 2)[1].decode().rpartition(":")
+        try:
+            inner, outer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except OSError:
+            writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+            return
+        writer.write(STANDS)
+        try:
+            await asyncio.gather(_copy(reader, outer), _copy(inner, writer))
+        finally:
+            outer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    if writer.can_write_eof():
+        writer.write_eof()
+
+
+@asynccontextmanager
+async def tunnelling(proxy: TestProxy) -> AsyncIterator[TestProxy]:
+    running: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.add(task)
+        # Either side may hang up, and the proxy ends with the test.
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await proxy.serve(reader, writer)
+        writer.close()
+        running.discard(task)
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    proxy.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        listener.close()
+        for task in list(running):
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,279 @@
+"""How each kind of hostile input meets hookline, and what hookline says. Where a socket is involved it is a real one.
+
+A function here takes the input and a directory to work in, and gives the words of the refusal, the exit code of a
+command before them. What must hold for the whole kind (nothing was sent, nothing was written) is asserted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from contract.https_server import (
+    DEADLINE,
+    OK,
+    Script,
+    client_context,
+    post,
+    posting,
+    resolves_to,
+    sends,
+    server_context,
+    serving,
+)
+from contract.tunnel import TestProxy, tunnelling
+from hookline.cli.main import main
+from hookline.model import Address, EnvRef, SecretRef, Webhook
+from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.outcome import Answer, Failure, Fault, Result
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import open_engine
+from hookline.relay.delivery.proxy import Proxy
+from hookline.relay.fates import Rejected, Skipped
+from hookline.relay.intake import Reading, fates_of
+from hookline.relay.network import NetworkRules
+from hookline.relay.routing import Defaults, Routes
+from hookline.relay.secrets import SecretResolver
+from hookline.relay.sources.lines import LineCutter
+from hookline.state.snapshot import Snapshot, Stored
+
+DOCUMENT: dict[str, Any] = {
+    "version": 1,
+    "organization": "ACME@AdobeOrg",
+    "sandbox": "prod",
+    "name": "Feedback",
+    "channels": ["email"],
+    "url": "https://hooks.acme.test/feedback",
+    "campaigns": "all",
+}
+STORED = Stored(DOCUMENT)
+ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+READING = Reading(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
+PLANTED = "planted-value-8d1f"
+
+
+def command(directory: Path, *arguments: str) -> str:
+    """What a command prints, its exit code before it, run in `directory` with nothing on standard input."""
+    out, before = io.StringIO(), Path.cwd()
+    os.chdir(directory)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            before_input, sys.stdin = sys.stdin, io.StringIO()
+            try:
+                code = main(list(arguments))
+            finally:
+                sys.stdin = before_input
+    finally:
+        os.chdir(before)
+    return f"{code} {out.getvalue()}"
+
+
+def webhook_file(text: bytes, directory: Path) -> str:
+    """`hookline validate` on a file that somebody put into a pull request."""
+    (directory / "webhooks").mkdir()
+    (directory / "webhooks" / "prod.yaml").write_bytes(text)
+    said = command(directory, "validate")
+    assert "Traceback" not in said
+    assert PLANTED not in said
+    return said
+
+
+def field(name: str, value: object) -> Callable[[object, Path], str]:
+    """The same on a file that is sound but for one field."""
+
+    def meet(_: object, directory: Path) -> str:
+        return webhook_file(json.dumps({**DOCUMENT, name: value}).encode(), directory)
+
+    return meet
+
+
+def url(value: str, directory: Path) -> str:
+    return field("url", value)(None, directory)
+
+
+def plan_file(data: bytes, directory: Path) -> str:
+    """`hookline apply` of a plan file that somebody made or edited. No state comes of it."""
+    (directory / "p.json").write_bytes(data)
+    said = command(directory, "apply", "p.json", "--auto-approve")
+    assert "Traceback" not in said
+    assert not (directory / ".hookline" / "state.db").exists()
+    return said
+
+
+def dead_letters(data: bytes, directory: Path) -> str:
+    """`hookline dead import` of a file that somebody edited. None of it becomes a dead letter."""
+    (directory / "l.ndjson").write_bytes(data)
+    said = command(directory, "dead", "import", "l.ndjson")
+    assert "Traceback" not in said
+    assert "Imported 0 deliveries and 0 rejected lines" in said
+    assert said.replace("\n", "").isprintable()
+    return said
+
+
+def event_line(data: bytes, directory: Path) -> str:
+    """The fate of a line in an event log."""
+    cutter = LineCutter()
+    cutter.feed(data + b"\n")
+    (line,) = cutter.take(1)
+    (fate,) = fates_of(line, READING)
+    assert isinstance(fate, Rejected | Skipped)
+    return fate.reason
+
+
+def words(result: Result) -> str:
+    """The result in words, which can stand on a terminal whoever wrote them."""
+    match result:
+        case Answer(status):
+            return f"answer {status}"
+        case Failure(kind, detail):
+            said = f"{kind} {detail}"
+        case Fault(detail):
+            said = f"fault {detail}"
+    assert said.isprintable()
+    assert len(said) < 700
+    return said
+
+
+def dns_answer(addresses: list[str], directory: Path) -> str:
+    """What a name's addresses come to, with an endpoint listening on loopback that must not hear of it."""
+
+    async def scenario() -> str:
+        async with (
+            serving(sends(OK)) as server,
+            posting(open_engine, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster,
+        ):
+            said = words(await post(poster))
+            assert 0 == server.connections
+            return said
+
+    return asyncio.run(scenario())
+
+
+def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
+    """What comes of an endpoint that shows this certificate. It gets no request."""
+
+    async def scenario() -> str:
+        async with (
+            serving(sends(OK), server_context(shown)) as server,
+            posting(open_engine, server.port, context=client_context()) as poster,
+        ):
+            said = words(await post(poster))
+            assert [] == server.requests
+            return said
+
+    return asyncio.run(scenario())
+
+
+def response(script: Script, directory: Path) -> str:
+    """What an answer comes to; the endpoint then gets a second request, whose answer is its own."""
+
+    async def scenario() -> str:
+        async with serving(script) as server, posting(open_engine, server.port) as poster:
+            said = words(await post(poster, DEADLINE / 5))
+            server.script = sends(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+            assert Answer(202) == await post(poster)
+            return said
+
+    return asyncio.run(scenario())
+
+
+def proxy_answer(answer: bytes, directory: Path) -> str:
+    """What comes of a proxy that says this when it is asked for a tunnel."""
+
+    async def scenario() -> str:
+        async with tunnelling(TestProxy(answer)) as proxy, serving(sends(OK)) as server:
+
+            def through(*given: Any, **named: Any) -> Any:
+                return open_engine(*given, **named, proxy=Proxy("127.0.0.1", proxy.port))
+
+            async with posting(through, server.port) as poster:
+                said = words(await post(poster))
+            assert 0 == server.connections
+            return said
+
+    return asyncio.run(scenario())
+
+
+def secret(ref: SecretRef, directory: Path) -> str:
+    """What the relay says to a webhook, with this reference for a header, that made it into the state."""
+    return _attempt({"X-Key": ref}, directory)
+
+
+def secret_value(value: str, directory: Path) -> str:
+    """The same for a reference in scope, whose value is this."""
+    return _attempt({"X-Key": EnvRef("HOOKLINE_SECRET_ACME_ADOBEORG_KEY")}, directory, value=value)
+
+
+def event_time(value: str, directory: Path) -> str:
+    """What reaches an endpoint as hookline-event-time, of an event whose source says that this is its time."""
+
+    async def scenario() -> str:
+        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+            attempt = Attempt(bytes(16), b"{}", 1, 1.0, value)
+            assert Answer(200) == await poster.post([], attempt, deadline=DEADLINE)
+            lines = server.requests[0].split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+        assert 1 == sum(line.lower().startswith("content-length:") for line in lines)
+        return " | ".join(line for line in lines if "event-time" in line) or "left out"
+
+    return asyncio.run(scenario())
+
+
+def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = PLANTED) -> str:
+    secrets = directory / "secrets"
+    (secrets / "ACME@AdobeOrg").mkdir(parents=True)
+    (secrets / "OTHER@AdobeOrg").mkdir()
+    (secrets / "OTHER@AdobeOrg" / "key").write_text(PLANTED)
+    (directory / "outside").write_text(PLANTED)
+    (secrets / "ACME@AdobeOrg" / "link").symlink_to(directory / "outside")
+    (secrets / "ACME@AdobeOrg" / "huge").write_bytes(b"x" * 100_000)
+    os.mkfifo(secrets / "ACME@AdobeOrg" / "pipe")
+
+    async def scenario() -> str:
+        async with serving(sends(OK)) as server:
+            webhook = Webhook(
+                address=Address("ACME@AdobeOrg", "prod"),
+                name="n",
+                channels=frozenset(),
+                url=f"https://localhost:{server.port}/",
+                campaigns=None,
+                headers=tuple(headers.items()),
+            )
+            environment = {
+                "PATH": PLANTED,
+                "HOOKLINE_SECRET_OTHER_ADOBEORG_KEY": PLANTED,
+                "HOOKLINE_SECRET_ACME_ADOBEORG_KEY": value,
+            }
+            endpoint = HttpEndpoint(
+                webhook,
+                resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
+                rules=NetworkRules(),
+                clock=lambda: 1.0,
+                random=bytes,
+            )
+            try:
+                said = words(await endpoint.post(Attempt(bytes(16), b"{}", 1, 1.0)))
+            finally:
+                await endpoint.aclose()
+            assert 0 == server.connections
+        assert PLANTED not in said
+        return said
+
+    return asyncio.run(scenario())
+
+
+def state_file(data: bytes, directory: Path) -> str:
+    """What commands say to a state that is something else."""
+    (directory / "state.db").write_bytes(data)
+    said = command(directory, "plan", "--state", "state.db")
+    assert data == (directory / "state.db").read_bytes()
+    assert "Traceback" not in said
+    return said
