@@ -35,7 +35,11 @@ def request(signature: str, body: bytes = b"{}", **headers: str) -> Request:
     return Request("POST", "/", {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}, body)
 
 
-@pytest.mark.parametrize("signature", [V1, V1A, f"v2,x {V1}", f"v1,AAAA {V1A}", f"v1,? {V1}", f"  {V1}"])
+@pytest.mark.parametrize(
+    "signature",
+    [V1, V1A, f"v2,x {V1}", f"v1,AAAA {V1A}", f"v1,? {V1}", f"  {V1}"],
+    ids=["v1", "v1a", "unknown-version", "other-key", "rubbish", "spaces"],
+)
 def test_one_that_holds_is_enough(tmp_path: Path, signature: str) -> None:
     """Among unknown versions, other keys and rubbish, one signature of a known key counts."""
     assert verifier(tmp_path, SECRET, PUBLIC).check(request(signature)) is True

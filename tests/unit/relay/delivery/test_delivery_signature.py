@@ -99,6 +99,7 @@ def test_both_forms_of_the_headers() -> None:
         (text("whsk_", SEED + b"x"), "holds 33 bytes behind whsk_, not 32 or 64"),
         (text("whsk_", SEED + b"x" * 32), "its public half belongs to another key"),
     ],
+    ids=["bare", "public", "no-base64", "no-base64-of-a-key", "empty", "short", "long", "odd", "foreign-half"],
 )
 def test_unusable(secret: str, words: str) -> None:
     """A secret of another form or size is refused with what is wrong and how to make one, and is not repeated."""
