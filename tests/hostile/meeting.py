@@ -119,6 +119,14 @@ def dead_letters(data: bytes, directory: Path) -> str:
     return said
 
 
+def dead_letter_shown(data: bytes, directory: Path) -> str:
+    """A sound dead letter, imported, as `dead list` and `dead show` print it: nothing in it moves a terminal."""
+    (directory / "l.ndjson").write_bytes(data)
+    said = [command(directory, "dead", *rest) for rest in (("import", "l.ndjson"), ("list",), ("show", "line-1"))]
+    assert all(text.replace("\n", "").isprintable() for text in said), said
+    return said[1]
+
+
 def event_line(data: bytes, directory: Path) -> str:
     """The fate of a line in an event log."""
     cutter = LineCutter()

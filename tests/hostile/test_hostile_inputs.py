@@ -24,6 +24,7 @@ from hostile.meeting import (
     DOCUMENT,
     PLANTED,
     certificate,
+    dead_letter_shown,
     dead_letters,
     dns_answer,
     event_line,
@@ -314,6 +315,9 @@ ROWS: dict[str, Row] = {
     "letter: an unknown key": Row(dead_letters, letter(url="https://evil.test/"), "l.ndjson:1: "),
     "letter: a terminal's commands for a key": Row(dead_letters, letter(**{ESC: 1}), "l.ndjson:1: "),
     "letter: a time before 1970": Row(dead_letters, letter(time="0001-01-01T00:00:00Z"), "l.ndjson:1: time"),
+    "letter: a terminal's commands for a reason": Row(
+        dead_letter_shown, letter(reason=ESC, source="\u009b2J\u202e"), "\\u009b2J\\u202e:1  \\u001b]0;owned\\u0007"
+    ),
     # -- event lines
     "line: not JSON": Row(event_line, b"{", "not JSON"),
     "line: 200 brackets": Row(event_line, b"[" * 200 + b"]" * 200, "nested deeper than 100 levels"),
