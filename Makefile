@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 BENCHMARKS ?= peers stages isolation backlog reconcile
 
-.PHONY: demo test check soak bench lock format clean
+.PHONY: demo test check soak bench lock sbom format clean
 
 # Made from the lock file, with hashes, and made anew when that changes.
 $(READY): requirements.lock pyproject.toml
@@ -24,10 +24,12 @@ demo: $(READY)  ## apply the repository's webhooks, relay example events, show w
 test: $(READY)  ## every test but the long ones
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
 
-check: $(READY)  ## lint, format, types: what CI runs before the tests
+check: $(READY)  ## lint, format, types, dependencies: what CI runs before the tests; no network is needed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pip --disable-pip-version-check check
+	$(BIN)/python release/sbom.py > /dev/null  # what is installed, locked and asked for must agree
 
 soak: $(READY)  ## the long fault runs, and fuzzing where atheris is installed
 	@$(BIN)/python -m pytest -m soak -s -v
@@ -43,6 +45,9 @@ format: $(READY)
 lock: $(READY)  ## write requirements.lock anew from pyproject.toml (uv must be installed)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+
+sbom: $(READY)  ## the bill of materials of what is installed with hookline, as CycloneDX
+	$(BIN)/python release/sbom.py dist/hookline.cdx.json
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache build dist

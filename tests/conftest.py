@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,15 @@ from lab import Lab
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def private_files() -> Iterator[None]:
+    """Files that the test makes are its own, as files of secrets must be."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, private_files: None) -> Lab:
     """A fresh directory to run hookline in."""
     return Lab(tmp_path)
 

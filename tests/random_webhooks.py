@@ -33,9 +33,23 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(lines, inner, max_size=3),
     max_leaves=6,
 )  # fmt: skip
-_keys = st.lists(tokens, min_size=1, max_size=2, unique=True).map(
-    lambda ids: [{"id": each, "secret": {"file": f"{each}.pem"}} for each in ids]
+_times: st.SearchStrategy[Document] = st.sampled_from(
+    [{}, {"activate": "2026-11-01T00:00:00Z"}, {"retire": "2027-11-01T01:00:00+01:00"}]
 )
+_keys = st.tuples(st.lists(tokens, min_size=1, max_size=2, unique=True), _times).map(
+    lambda drawn: [
+        {"id": each, "secret": {"file": f"{each}.pem"}, **(drawn[1] if each != drawn[0][-1] else {})}
+        for each in drawn[0]
+    ]
+)
+
+
+def _signature(keys: list[Document]) -> Document:
+    allowed = ("secret", "activate", "retire")
+    listed = [{name: key[name] for name in allowed if name in key} for key in keys]
+    return {"type": "standard-webhooks", "keys": listed}
+
+
 _authentications = st.fixed_dictionaries(
     {"type": st.just("jwt"), "algorithm": st.sampled_from(["ES256", "RS256", "HS512"]), "keys": _keys},
     optional={
@@ -72,6 +86,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
             "description": lines | several_lines,
             "owner": lines,
             "authentication": _authentications,
+            "signature": _keys.map(_signature),
             "headers": _headers,
             "delivery": _deliveries,
             "events": st.lists(st.sampled_from(["sent", "delivered", "bounce", "error"]), min_size=1, unique=True),

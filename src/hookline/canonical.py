@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hookline.model import (
     Address,
     Authentication,
+    BodySignature,
     Channel,
     DeliveryPolicy,
     EnvRef,
@@ -25,11 +27,12 @@ from hookline.model import (
     Ordering,
     RetryPolicy,
     SecretRef,
+    SignatureKey,
     SigningKey,
     TlsPolicy,
     Webhook,
 )
-from hookline.quantities import format_duration, parse_duration, parse_rate
+from hookline.quantities import format_duration, format_moment, parse_duration, parse_moment, parse_rate
 
 Document = Mapping[str, Any]
 
@@ -69,6 +72,7 @@ def read_webhook(document: Document) -> Webhook:
         channels=frozenset(Channel(channel) for channel in document["channels"]),
         url=document["url"],
         authentication=_read_authentication(full["authentication"]),
+        signature=_read_signature(document["signature"]) if "signature" in document else None,
         headers=tuple(sorted((key.lower(), _read_value(value)) for key, value in full["headers"].items())),
         campaigns=None if campaigns == "all" else frozenset(campaigns),
         message_types=frozenset(full["messageTypes"]),
@@ -86,7 +90,7 @@ def _read_authentication(document: Document) -> Authentication:
     full = {**_JWT_DEFAULTS, **document}
     return JwtAuthentication(
         algorithm=full["algorithm"],
-        keys=tuple(SigningKey(str(key["id"]), _read_secret(key["secret"])) for key in full["keys"]),
+        keys=tuple(_read_key(key) for key in full["keys"]),
         issuer=full.get("issuer"),
         subject=full.get("subject"),
         audience=full.get("audience"),
@@ -95,6 +99,34 @@ def _read_authentication(document: Document) -> Authentication:
         header=full["header"].lower(),
         claims=full["claims"],
     )
+
+
+def _read_key(document: Document) -> SigningKey:
+    passphrase = document.get("passphrase")
+    return SigningKey(
+        str(document["id"]),
+        _read_secret(document["secret"]),
+        passphrase=None if passphrase is None else _read_secret(passphrase),
+        activate=_moment_or_none(document.get("activate")),
+        retire=_moment_or_none(document.get("retire")),
+    )
+
+
+def _read_signature(document: Document) -> BodySignature:
+    return BodySignature(
+        tuple(
+            SignatureKey(
+                secret=_read_secret(key["secret"]),
+                activate=_moment_or_none(key.get("activate")),
+                retire=_moment_or_none(key.get("retire")),
+            )
+            for key in document["keys"]
+        )
+    )
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return None if text is None else parse_moment(text)
 
 
 def _read_delivery(document: Document) -> DeliveryPolicy:
@@ -144,6 +176,7 @@ def write_webhook(webhook: Webhook) -> dict[str, Any]:
         "channels": sorted(webhook.channels),
         "url": webhook.url,
         "authentication": _write_authentication(webhook.authentication),
+        "signature": _write_signature(webhook.signature),
         "headers": {name: _write_value(value) for name, value in webhook.headers},
         "campaigns": "all" if webhook.campaigns is None else sorted(webhook.campaigns),
         "messageTypes": sorted(webhook.message_types),
@@ -164,7 +197,7 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
             document = {
                 "type": "jwt",
                 "algorithm": authentication.algorithm,
-                "keys": [{"id": key.id, "secret": _write_value(key.secret)} for key in authentication.keys],
+                "keys": [_write_key(key) for key in authentication.keys],
                 "issuer": authentication.issuer,
                 "subject": authentication.subject,
                 "audience": authentication.audience,
@@ -174,6 +207,30 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
                 "claims": dict(authentication.claims),
             }
             return _without(document, _JWT_DEFAULTS)
+
+
+def _write_key(key: SigningKey) -> dict[str, Any]:
+    document = {
+        "id": key.id,
+        "secret": _write_value(key.secret),
+        "passphrase": None if key.passphrase is None else _write_value(key.passphrase),
+        **_write_times(key.activate, key.retire),
+    }
+    return _without(document, {})
+
+
+def _write_signature(signature: BodySignature | None) -> dict[str, Any] | None:
+    if signature is None:
+        return None
+    keys = [{"secret": _write_value(key.secret), **_write_times(key.activate, key.retire)} for key in signature.keys]
+    return {"type": "standard-webhooks", "keys": [_without(key, {}) for key in keys]}
+
+
+def _write_times(activate: datetime | None, retire: datetime | None) -> dict[str, str | None]:
+    return {
+        "activate": None if activate is None else format_moment(activate),
+        "retire": None if retire is None else format_moment(retire),
+    }
 
 
 def _write_delivery(delivery: DeliveryPolicy) -> dict[str, Any]:

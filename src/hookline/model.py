@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -81,15 +81,18 @@ class NoAuthentication:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`id` is the JWT header's ``kid`` (RFC 7515 §4.1.4)."""
+    """`id` is the JWT header's ``kid`` (RFC 7515 §4.1.4). `activate` and `retire` are in UTC; see `rotation`."""
 
     id: str
     secret: SecretRef
+    passphrase: SecretRef | None = None
+    activate: datetime | None = None
+    retire: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtAuthentication:
-    """How a bearer token is made (RFC 7519). The first key signs; the others are only published (rotation).
+    """How a bearer token is made (RFC 7519). The first active key signs; the others are only published (rotation).
 
     `audience` None means the origin of the webhook's URL.
     """
@@ -106,6 +109,22 @@ class JwtAuthentication:
 
 
 Authentication = NoAuthentication | JwtAuthentication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureKey:
+    """`secret` is ``whsec_…`` (HMAC-SHA256) or ``whsk_…`` (Ed25519); the times are in UTC, see `rotation`."""
+
+    secret: SecretRef
+    activate: datetime | None = None
+    retire: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BodySignature:
+    """How a request's id, time and body are signed (Standard Webhooks): by every key that is active."""
+
+    keys: tuple[SignatureKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +167,7 @@ class Webhook:
     channels: frozenset[Channel]
     url: str
     authentication: Authentication = NoAuthentication()
+    signature: BodySignature | None = None
     headers: tuple[tuple[str, str | SecretRef], ...] = ()
     campaigns: frozenset[str] | None
     message_types: frozenset[str] = frozenset({"transactional"})
@@ -156,6 +176,21 @@ class Webhook:
     delivery: DeliveryPolicy = DeliveryPolicy()
     enabled: bool = True
     protected: bool = False
+
+    def secrets(self) -> Iterator[SecretRef]:
+        """Every reference in it, as often as it stands there."""
+        yield from (value for _, value in self.headers if not isinstance(value, str))
+        if isinstance(self.authentication, JwtAuthentication):
+            for key in self.authentication.keys:
+                yield key.secret
+                if key.passphrase is not None:
+                    yield key.passphrase
+        if self.signature is not None:
+            yield from (key.secret for key in self.signature.keys)
+        tls = self.delivery.tls
+        if tls.ca_file is not None:
+            yield FileRef(tls.ca_file)
+        yield from (reference for reference in (tls.client_certificate, tls.client_key) if reference is not None)
 
 
 @dataclass(frozen=True, slots=True)

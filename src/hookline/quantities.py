@@ -1,13 +1,14 @@
-"""Durations and rates as they are written in a webhook file and on the command line."""
+"""Durations and rates as they are written in a webhook file and on the command line; moments in webhook files."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
+MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
 
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
@@ -48,3 +49,18 @@ def parse_rate(text: str) -> Rate:
         raise ValueError(f"not a rate: {text!r} (write 200/s or 1000/m)")
     count, unit = text.split("/")
     return Rate(int(count), _PER_SECONDS[unit])
+
+
+def parse_moment(text: str) -> datetime:
+    """``2026-11-01T00:00:00Z`` or ``…+01:00`` (RFC 3339, to the second), in UTC. Raises ValueError for others."""
+    if re.fullmatch(MOMENT_PATTERN, text) is None:
+        raise ValueError(f"not a moment: {text!r} (write 2026-11-01T00:00:00Z)")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"not a moment that a clock can show: {text!r}") from error
+
+
+def format_moment(moment: datetime) -> str:
+    """The one spelling of a moment: in UTC, with ``Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

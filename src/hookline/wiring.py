@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -139,11 +139,12 @@ def _relay(
     settings = options.settings
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
+    resolver = replace(options.resolver, organizations=lambda: applied.organizations)
     applied = Applied(
         store,
         dispatcher,
         thread,
-        partial(_make_endpoint, options),
+        partial(_make_endpoint, options, resolver),
         counters=counters,
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
@@ -199,10 +200,10 @@ def _relay(
     return relay, reporter
 
 
-def _make_endpoint(options: RelayOptions, webhook: Webhook) -> Endpoint:
+def _make_endpoint(options: RelayOptions, resolver: SecretResolver, webhook: Webhook) -> Endpoint:
     return HttpEndpoint(
         webhook,
-        resolver=options.resolver,
+        resolver=resolver,
         rules=options.rules,
         clock=time.time,
         random=os.urandom,

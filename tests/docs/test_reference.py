@@ -201,8 +201,17 @@ def test_tests_that_are_named_exist() -> None:
     named = [one for page in pages() for one in _named_tests(page.read_text())]
     assert [] == [f"{path}::{test}" for path, test in named if test not in _functions(ROOT / path)]
     guarantees = re.split(r"^## \d", (REFERENCE / "guarantees.md").read_text(), flags=re.MULTILINE)[1:]
-    assert 7 == len(guarantees)
+    assert 8 == len(guarantees)
     assert all(_named_tests(guarantee) for guarantee in guarantees)
+
+
+def test_each_line_of_the_threat_model_has_its_test() -> None:
+    """Whatever somebody can or cannot do stands beside a test, for each of the three kinds of people."""
+    text = (ROOT / "docs" / "explanation" / "security.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith(("| can ", "| cannot "))]
+    assert len(lines) >= 25
+    assert [] == [line for line in lines if not _named_tests(line)]
+    assert {"can", "cannot"} == {line.split()[1] for line in lines}
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=name)

@@ -32,6 +32,8 @@ from hookline.relay.secrets import Secret
 from hookline.state.opening import open_state
 from hookline.state.port import Entry
 
+pytestmark = pytest.mark.usefixtures("private_files")
+
 ADDRESS = Address("acme@Org", "prod")
 JWT = JwtAuthentication(
     algorithm="ES256", keys=(SigningKey("new", FileRef("new.pem")), SigningKey("old", FileRef("old.pem")))
@@ -125,8 +127,8 @@ def test_by_organization(applied: Path, capsys: pytest.CaptureFixture[str], monk
     """With --secrets-by-organization a key elsewhere is refused, and one that belongs to the organization is read."""
     assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 1
     assert "leads out of" in capsys.readouterr().err
-    monkeypatch.setenv("HOOKLINE_SECRET_ACME_ORG_KEY", (applied / "new.pem").read_text())
-    apply(ADDRESS, replace(JWT, keys=(SigningKey("env", EnvRef("HOOKLINE_SECRET_ACME_ORG_KEY")),)))
+    monkeypatch.setenv("HOOKLINE_SECRET_ACME_ORG__KEY", (applied / "new.pem").read_text())
+    apply(ADDRESS, replace(JWT, keys=(SigningKey("env", EnvRef("HOOKLINE_SECRET_ACME_ORG__KEY")),)))
     assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 0
     assert [key["kid"] for key in json.loads(capsys.readouterr().out)["keys"]] == ["env"]
 

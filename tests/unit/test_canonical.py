@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hookline.canonical import canonical_json, digest, read_webhook, write_webho
 from hookline.config import checks, schema
 from hookline.model import (
     Address,
+    BodySignature,
     Channel,
     DeliveryPolicy,
     EnvRef,
@@ -22,6 +23,7 @@ from hookline.model import (
     NoAuthentication,
     Ordering,
     RetryPolicy,
+    SignatureKey,
     SigningKey,
     TlsPolicy,
     Webhook,
@@ -39,12 +41,14 @@ def durations(least: int, most: int) -> st.SearchStrategy[timedelta]:
     return st.integers(least, most).map(lambda milliseconds: timedelta(milliseconds=milliseconds))
 
 
+moments = st.none() | st.integers(0, 4_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+signing_keys = st.builds(SigningKey, lines, secrets, activate=moments)
 jwts = st.builds(
     JwtAuthentication,
     algorithm=st.sampled_from(["ES256", "RS512", "EdDSA", "HS256"]),
-    keys=st.lists(st.builds(SigningKey, lines, secrets), min_size=1, max_size=3, unique_by=lambda key: key.id).map(
-        tuple
-    ),
+    keys=st.lists(
+        st.builds(SigningKey, lines, secrets, activate=moments), min_size=1, max_size=3, unique_by=lambda key: key.id
+    ).map(tuple),
     issuer=st.none() | lines,
     subject=st.none() | lines,
     audience=st.none() | lines,
@@ -80,6 +84,10 @@ webhooks = st.builds(
     channels=st.sets(st.sampled_from(Channel), min_size=1).map(frozenset),
     url=names.map("https://hooks.acme.example/{}".format),
     authentication=st.just(NoAuthentication()) | jwts,
+    signature=st.none()
+    | st.lists(st.builds(SignatureKey, secret=secrets, activate=moments), min_size=1, max_size=3).map(
+        lambda keys: BodySignature(tuple(keys))
+    ),
     headers=st.dictionaries(names.map("x-team-{}-a".format), secrets | names, max_size=3).map(
         lambda headers: tuple(sorted(headers.items()))
     ),
@@ -115,6 +123,23 @@ def test_a_canonical_document_is_a_valid_webhook_file(webhook: Webhook) -> None:
     """What `export` would write passes validation: there is nothing to find in it."""
     document = write_webhook(webhook)
     assert [*schema.check(document), *checks.check(document)] == []
+
+
+def test_a_key_without_times_is_written_as_it_always_was() -> None:
+    """Times, passphrase and signature are left out where they are not written, and times are written in UTC."""
+    key = {"id": "a", "secret": {"file": "a.pem"}}
+    timed = {
+        "passphrase": {"env": "HOOKLINE_SECRET_P"},
+        "activate": "2026-11-01T01:00:00+01:00",
+        "retire": "2027-11-01T00:00:00Z",
+    }
+    jwt = {"type": "jwt", "algorithm": "ES256"}
+    plain = MINIMAL | {"authentication": {**jwt, "keys": [key]}}
+    assert plain == write_webhook(read_webhook(plain))
+    written = write_webhook(read_webhook(MINIMAL | {"authentication": {**jwt, "keys": [key | timed]}}))
+    assert [key | timed | {"activate": "2026-11-01T00:00:00Z"}] == written["authentication"]["keys"]
+    signed = MINIMAL | {"signature": {"type": "standard-webhooks", "keys": [{"secret": {"file": "a"}}]}}
+    assert signed == write_webhook(read_webhook(signed))
 
 
 @pytest.mark.parametrize("written", [

@@ -81,10 +81,11 @@ def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
         raise Blocked("the current directory cannot be replaced", hint="name a directory below it")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    draft.mkdir()
+    draft.mkdir(mode=0o700)
     try:
         for name, content in files.items():
-            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).parent.mkdir(mode=0o700, exist_ok=True)
+            (draft / name).touch(mode=0o600)
             (draft / name).write_bytes(content)
         os.replace(draft, target)  # noqa: PTH105 - rename(2): it takes the place of an empty directory, and of no other
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from hookline.cli.applied import find, read_applied
 from hookline.cli.options import secrets_options, state_option
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, Webhook
-from hookline.relay.delivery.jwk_set import jwk_set
+from hookline.relay.delivery.jwk_set import jwk_set, public_signature_keys
 from hookline.relay.secrets import SecretResolver
 from hookline.settings import secret_environment
 
@@ -21,20 +22,38 @@ from hookline.settings import secret_environment
     " keys, or a key cannot be read, 8 the state cannot be used."
 )
 @click.argument("address", metavar="ORG/SANDBOX")
+@click.option("--signature", is_flag=True, help="The public keys of the body's signature instead: one whpk_… a line.")
 @state_option
 @secrets_options
-def command(address: str, state: str, secrets_dir: Path, secrets_by_organization: bool) -> None:
+def command(
+    *,
+    address: str,
+    signature: bool,
+    state: str,
+    secrets_dir: Path,
+    secrets_by_organization: bool,
+    insecure_secret_files: bool,
+) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
-    The receiver verifies tokens with it. All keys of the webhook are in it, in the order of the file, so that a new
-    key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
+    The receiver verifies tokens with it. All keys that are not retired are in it, in the order of the file, so that
+    a new key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
     """
-    webhook = find(read_applied(state), address).webhook
+    snapshot = read_applied(state)
+    webhook = find(snapshot, address).webhook
     resolver = SecretResolver(
-        environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+        environment=secret_environment(),
+        directory=secrets_dir,
+        by_organization=secrets_by_organization,
+        insecure_files=insecure_secret_files,
+        organizations=lambda: {one.organization for one in snapshot.webhooks},
     )
+    if signature:
+        for line in public_signature_keys(webhook, resolver, time.time()):
+            click.echo(line)
+        return
     authentication = _jwt(webhook)
-    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization), indent=2))
+    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization, time.time()), indent=2))
 
 
 def _jwt(webhook: Webhook) -> JwtAuthentication:

@@ -37,6 +37,7 @@ COMMANDS = {
     "retry-now": ("hookline.cli.retry_now", "Try a webhook's endpoint at once."),
     "dead": ("hookline.cli.dead", "Look at dead letters, replay, export, import or discard them."),
     "spool": ("hookline.cli.spool", "Save what can be read of a damaged spool."),
+    "check": ("hookline.cli.check", "Tell whether endpoints can be delivered to."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),
     "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),

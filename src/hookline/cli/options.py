@@ -117,6 +117,13 @@ def spool_option(function: Decorated) -> Decorated:
 
 
 def secrets_options(function: Decorated) -> Decorated:
+    """`secrets_dir`, `secrets_by_organization` and `insecure_secret_files`: what a SecretResolver is made of."""
+    function = click.option(
+        "--insecure-secret-files",
+        is_flag=True,
+        envvar="HOOKLINE_INSECURE_SECRET_FILES",
+        help="Take secrets from files that others may read or write, too.",
+    )(function)
     function = click.option(
         "--secrets-by-organization",
         is_flag=True,

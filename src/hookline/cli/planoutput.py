@@ -121,7 +121,7 @@ def print_rows(rows: Sequence[Row]) -> None:
         click.echo(click.style(row.text, fg=colour) if colour else row.text)
 
 
-def write_whole(file: Path, text: str, *, mode: int = 0o666) -> None:
+def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace a file in one step; `mode` is further narrowed by the umask. Raises HooklineError."""
     with replacing(file, mode=mode) as draft:
         draft.write(text.encode())

@@ -64,9 +64,16 @@ FAILURES = _read_by(parse_failure)
 @click.option(
     "--hmac-secret-file", type=FILE, help="Answer 401 unless an HS256, HS384 or HS512 token fits this secret."
 )
+@click.option(
+    "--signature-secret-file",
+    type=FILE,
+    help="Answer 401 unless webhook-signature fits one of this file's secrets: one whsec_… or whpk_… a line.",
+)
 @click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must be for.")
 @click.option("--token-header", default="Authorization", show_default=True, help="The header that carries the token.")
-@click.option("--protect", multiple=True, metavar="PATH", help="Ask for a token only below this path. Repeatable.")
+@click.option(
+    "--protect", multiple=True, metavar="PATH", help="Ask for a token or signature only below this path. Repeatable."
+)
 @click.option("--verify-payload/--no-verify-payload", default=True, help="Check bodies against the payload schema.")
 @click.option("--strict", is_flag=True, help="Answer 422 to a body that does not fit the schema.")
 @click.option(

@@ -8,12 +8,13 @@ import sys
 import time
 from contextlib import nullcontext
 from datetime import tzinfo
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from hookline.cli.networking import network_options
 from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
 from hookline.cli.proxying import proxy_option
@@ -30,23 +31,11 @@ from hookline.relay.rehearsal import Rehearsed
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary
 from hookline.settings import secret_environment
-from hookline.wiring import TRANSPORTS, RelayOptions, rehearse_relay, run_relay
+from hookline.wiring import RelayOptions, rehearse_relay, run_relay
 
 SOME_DEAD = 3
 STILL_PENDING = 4
 INTERRUPTED = 130
-
-
-class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
-    name = "cidr"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> IPv4Network | IPv6Network:
-        try:
-            return ip_network(str(value))
-        except ValueError as error:
-            self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
 
 
 @click.command(
@@ -92,18 +81,8 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
     help="Reading pauses while so many deliveries are pending.",
 )
 @click.option("--allow-empty", is_flag=True, help="Go on although no webhook is applied.")
-@click.option("--allow-network", type=NetworkParameter(), multiple=True, help="Admit a private network, as CIDR.")
-@click.option(
-    "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Further authorities, in PEM."
-)
+@network_options
 @proxy_option
-@click.option(
-    "--transport",
-    type=click.Choice([*TRANSPORTS]),
-    default="engine",
-    show_default=True,
-    help="What carries the requests; httpx: a library, slower.",
-)
 @click.option(
     "--listen",
     type=LISTEN,
@@ -144,6 +123,7 @@ def command(
     spool: Path,
     secrets_dir: Path,
     secrets_by_organization: bool,
+    insecure_secret_files: bool,
     format: str,
     organization: str | None,
     sandbox: str | None,
@@ -205,7 +185,10 @@ def command(
             spool_max=spool_max,
         ),
         resolver=SecretResolver(
-            environment=secret_environment(), directory=secrets_dir, by_organization=secrets_by_organization
+            environment=secret_environment(),
+            directory=secrets_dir,
+            by_organization=secrets_by_organization,
+            insecure_files=insecure_secret_files,
         ),
         rules=NetworkRules(allow_network),
         ca_file=ca_file,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hookline.config import delivery, headers, secrets, signing, urls
+from hookline.config import delivery, headers, rotating, secrets, signing, urls
 from hookline.config.finding import Finding
 
-_CHECKS = (urls.check, headers.check, secrets.check, signing.check, delivery.check)
+_CHECKS = (urls.check, headers.check, secrets.check, signing.check, rotating.check, delivery.check)
 
 
 def check(document: Any) -> list[Finding]:

@@ -58,6 +58,9 @@ TLS_PAIR: Final = "HL052"
 
 REGISTERED_CLAIM: Final = "HL060"
 REPEATED_KEY_ID: Final = "HL061"
+KEY_TIMES: Final = "HL062"
+KEY_GAP: Final = "HL063"
+NEEDLESS_PASSPHRASE: Final = "HL064"
 RETRY_ORDER: Final = "HL065"
 
 SECOND_WEBHOOK: Final = "HL070"
@@ -107,6 +110,9 @@ TITLES: Mapping[str, str] = MappingProxyType(
         TLS_PAIR: "a client certificate and its key belong together",
         REGISTERED_CLAIM: "the claim is set by hookline itself",
         REPEATED_KEY_ID: "two keys have the same id",
+        KEY_TIMES: "a key retires before it is active",
+        KEY_GAP: "there is a time at which no key is active",
+        NEEDLESS_PASSPHRASE: "a passphrase has nothing to open",
         RETRY_ORDER: "the retry delays are not in order",
         SECOND_WEBHOOK: "the sandbox has a webhook already",
         SHARED_SANDBOX_ID: "one sandbox id stands for two sandboxes",

@@ -51,7 +51,11 @@ def secret_references(document: Any) -> list[tuple[Path, Mapping[str, Any]]]:
         (("headers", name), value) for name, value in mapping_at(document, "headers").items()
     ]
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
-        path = ("authentication", "keys", index, "secret")
+        for part in ("secret", "passphrase"):
+            path: Path = ("authentication", "keys", index, part)
+            found.append((path, value_at(document, *path)))
+    for index, _ in enumerate(list_at(document, "signature", "keys")):
+        path = ("signature", "keys", index, "secret")
         found.append((path, value_at(document, *path)))
     for name in ("clientCertificate", "clientKey"):
         found.append((("delivery", "tls", name), value_at(document, "delivery", "tls", name)))

@@ -28,10 +28,11 @@ class Request:
 class Verified:
     jwt: Finding = None
     payload: Finding = None
+    signature: Finding = None
 
     @property
     def holds(self) -> bool:
-        return not isinstance(self.jwt, str) and not isinstance(self.payload, str)
+        return not any(isinstance(finding, str) for finding in (self.jwt, self.payload, self.signature))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ def answer_to(request: Request, verified: Verified, failure: int | None, house: 
     if isinstance(verified.jwt, str):
         # RFC 6750 section 3: the challenge; the reason is in the body, where any character may stand.
         return _refusal(HTTPStatus.UNAUTHORIZED, verified.jwt, ("www-authenticate", 'Bearer error="invalid_token"'))
+    if isinstance(verified.signature, str):
+        return _refusal(HTTPStatus.UNAUTHORIZED, verified.signature)
     if house.strict and isinstance(verified.payload, str):
         return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, verified.payload)
     return Answer(ACCEPTED)

@@ -33,7 +33,10 @@ def as_line(request: Request, verified: Verified, *, at: float, status: int | No
         "path": request.path,
         "headers": dict(request.headers),
     }
-    ending = {"status": status, "verified": {"jwt": verified.jwt, "payload": verified.payload}}
+    findings = {"jwt": verified.jwt, "payload": verified.payload}
+    if verified.signature is not None:  # a receiver that checks none says nothing about them
+        findings["signature"] = verified.signature
+    ending = {"status": status, "verified": findings}
     try:
         return _encode({**fields, "body": parse_json(request.body), **ending})
     except ValueError:

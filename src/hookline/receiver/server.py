@@ -17,6 +17,7 @@ from hookline.receiver.exchange import Answer, House, Request, Tally, Verified, 
 from hookline.receiver.misbehaviour import OUTAGE_STATUS, status_by_chance
 from hookline.receiver.record import Journal, as_line, open_record
 from hookline.receiver.settings import ReceiverSettings
+from hookline.receiver.signed import SignatureVerifier, read_signature_keys
 from hookline.receiver.verify import TokenVerifier, read_keys
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Receiver:
         self.identity = authority.prepare(settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC))
         self._house = House(strict=settings.strict, retry_after=settings.retry_after)
         self._tokens = self._token_verifier()
+        self._signatures = self._signature_verifier()
         self._payloads = self._payload_check()
         self._random = random.Random(settings.seed)  # noqa: S311 - chance that a seed repeats, not a secret
         self._first: float | None = None
@@ -57,6 +59,10 @@ class Receiver:
             return None
         keys = read_keys(chosen.jwks, chosen.hmac_secret_file)
         return TokenVerifier(keys, audience=chosen.audience, clock=self._clock)
+
+    def _signature_verifier(self) -> SignatureVerifier | None:
+        path = self._settings.signature_secret_file
+        return None if path is None else SignatureVerifier(read_signature_keys(path), clock=self._clock)
 
     def _payload_check(self) -> PayloadCheck | None:
         if not self._settings.verify_payload:
@@ -135,10 +141,13 @@ class Receiver:
     def _verify(self, request: Request) -> Verified:
         if request.method != "POST" or request.body is None:
             return Verified()
-        tokens = self._tokens if request.path.startswith(self._settings.protected) else None
+        protected = request.path.startswith(self._settings.protected)
+        tokens = self._tokens if protected else None
+        signatures = self._signatures if protected else None
         return Verified(
             None if tokens is None else tokens.check(request.headers.get(self._settings.token_header.lower())),
             None if self._payloads is None else self._payloads.check(request.body),
+            None if signatures is None else signatures.check(request),
         )
 
     def _failure_for(self, request: Request, now: float) -> int | None:

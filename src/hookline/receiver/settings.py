@@ -14,7 +14,8 @@ BODY_LIMIT = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverSettings:
-    """`names` is what the certificate is for; `jwks` and `hmac_secret_file` None mean that tokens are not checked.
+    """`names` is what the certificate is for; `jwks` and `hmac_secret_file` None mean that tokens are not checked,
+    `signature_secret_file` None that signatures of bodies are not.
 
     `protected`: the beginnings of the paths that ask for a token; others are open. `retry_after` is in seconds.
     `stop_after` counts accepted requests; None means to go on until told to stop.
@@ -27,6 +28,7 @@ class ReceiverSettings:
     record: Path | None = None
     jwks: Path | None = None
     hmac_secret_file: Path | None = None
+    signature_secret_file: Path | None = None
     audience: str | None = None
     token_header: str = "authorization"  # noqa: S105 - the name of a header
     protected: tuple[str, ...] = ("/",)

@@ -72,6 +72,11 @@ class Applied:
             self.unreadable = error.message
             self._log.warning("state cannot be read, going on as before", reason=error.message)
 
+    @property
+    def organizations(self) -> frozenset[str]:
+        """Of all webhooks that are applied at this moment."""
+        return frozenset(address.organization for address in self._configurations)
+
     def reload(self) -> None:
         """The next refresh reads the state again, and the next attempts read every secret again."""
         self._version = (None, -1)

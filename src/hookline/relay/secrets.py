@@ -4,26 +4,25 @@ The scope is the point. Someone who can open a pull request writes references, a
 relay post its own environment or another team's key to a URL of theirs. So a variable must begin with
 ``HOOKLINE_SECRET_``, a file must lie below the secrets directory once every link is resolved, and with
 `by_organization` both must belong to the webhook's own organization: variables that begin with
-``HOOKLINE_SECRET_<ORGANIZATION>_``, files below ``<secrets directory>/<organization>/``. ``<ORGANIZATION>`` is the
-organization in upper case with ``_`` for every character other than A-Z and 0-9:
-``1234567890ABCDEF@AdobeOrg`` becomes ``1234567890ABCDEF_ADOBEORG``.
+``HOOKLINE_SECRET_<ORGANIZATION>__``, files below ``<secrets directory>/<organization>/``. ``<ORGANIZATION>`` is the
+organization in upper case with one ``_`` for whatever stands between letters and digits:
+``1234567890ABCDEF@AdobeOrg`` becomes ``1234567890ABCDEF_ADOBEORG``. It never holds two of them in a row, so where it
+ends is certain: `acme` does not reach what belongs to `acme-eu` (docs/decisions/0028-whose-variables.md).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, FileRef, SecretRef
+from hookline.relay.secretfile import Stamp, Unfit, read_file, stamp
 from hookline.settings import SECRET_PREFIX
-
-LARGEST_FILE = 64 * 1024
 
 
 class Secret:
@@ -54,28 +53,47 @@ def without_newline(value: bytes) -> bytes:
 
 
 def variable_part(organization: str) -> str:
-    """How an organization is written within a variable's name."""
-    return re.sub(r"[^A-Z0-9]", "_", organization.upper())
+    """How an organization is written within a variable's name: never with two underscores in a row, or at an end."""
+    return re.sub(r"[^A-Z0-9]+", "_", organization.upper()).strip("_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretResolver:
-    """Where secrets may come from. `environment` needs to hold no more than the HOOKLINE_SECRET_ variables."""
+    """Where secrets may come from. `environment` needs to hold no more than the HOOKLINE_SECRET_ variables.
+
+    `insecure_files`: files are taken whoever else may read or write them. `organizations`: those of all applied
+    webhooks, at the moment of the call; of two that are written alike within a variable's name, neither has any.
+    """
 
     environment: Mapping[str, str]
     directory: Path
     by_organization: bool = False
+    insecure_files: bool = False
+    organizations: Callable[[], Iterable[str]] = tuple
 
-    def resolve(self, ref: SecretRef, organization: str) -> Secret:
+    def resolve(self, ref: SecretRef, organization: str, *, public: bool = False) -> Secret:
         """Read what `ref` names for a webhook of `organization`, anew in every call.
 
-        Raises SecretUnavailable, never with a value, when it is out of scope, missing, empty or no plain file.
+        `public`: it is no secret, such as a certificate, so anybody may read it. Raises SecretUnavailable, never
+        with a value, when it is out of scope, missing, empty, no plain file, or open to others.
         """
         match ref:
             case EnvRef(name):
                 return self._variable(ref, name, organization)
             case FileRef():
-                return _read(ref, self.locate(ref, organization))
+                path = self.locate(ref, organization)
+                try:
+                    root = Path(os.path.realpath(self.directory))
+                    return Secret(read_file(path, root, public=public, lenient=self.insecure_files))
+                except Unfit as unfit:
+                    raise SecretUnavailable(f"secret {ref}: {unfit.what}", hint=unfit.hint) from unfit
+
+    def stamp(self, ref: FileRef, organization: str) -> Stamp | None:
+        """What tells whether the file that `ref` names has changed; None while there is none within its scope."""
+        try:
+            return stamp(self.locate(ref, organization))
+        except SecretUnavailable:
+            return None
 
     def locate(self, ref: FileRef, organization: str) -> Path:
         """The file that `ref` names, with links resolved: for libraries that insist on reading it themselves.
@@ -95,12 +113,12 @@ class SecretResolver:
         return Path(found)
 
     def _variable(self, ref: EnvRef, name: str, organization: str) -> Secret:
-        prefix = f"{SECRET_PREFIX}{variable_part(organization)}_" if self.by_organization else SECRET_PREFIX
+        prefix = self._own_prefix(ref, organization) if self.by_organization else SECRET_PREFIX
         if not name.startswith(prefix):
             raise SecretUnavailable(
                 f"secret {ref}: the name does not begin with {prefix}",
-                hint=f"only variables named {prefix}… are within a webhook's reach: rename it in the relay's"
-                " environment and in the webhook file",
+                hint=f"only variables named {prefix}… are within this webhook's reach: name it"
+                f" {_fitting(name, prefix)} in the relay's environment and in the webhook file",
             )
         value = self.environment.get(name)
         if not value:
@@ -109,6 +127,22 @@ class SecretResolver:
                 f"secret {ref}: the variable is {state}", hint=f"set {name} where hookline runs, and start it again"
             )
         return Secret(value.encode("utf-8", "surrogateescape"))
+
+    def _own_prefix(self, ref: EnvRef, organization: str) -> str:
+        part = variable_part(organization)
+        if not part:
+            raise SecretUnavailable(
+                f"secret {ref}: organization {organization!r} has no letter or digit that a variable's name can hold",
+                hint="keep its secrets in files",
+            )
+        for other in sorted(self.organizations()):
+            if other != organization and variable_part(other) == part:
+                raise SecretUnavailable(
+                    f"secret {ref}: variables named {SECRET_PREFIX}{part}__… would be within reach of both"
+                    f" {organization!r} and {other!r}",
+                    hint="keep the secrets of both in files: each has a folder of its own",
+                )
+        return f"{SECRET_PREFIX}{part}__"
 
     def _own_folder(self, ref: FileRef, root: str, organization: str) -> str:
         plain = "/" not in organization and "\0" not in organization
@@ -121,38 +155,11 @@ class SecretResolver:
         return own
 
 
+def _fitting(name: str, prefix: str) -> str:
+    """The name that would be within reach, with what tells it from others kept."""
+    own = name.removeprefix(prefix.rstrip("_")) if prefix != SECRET_PREFIX else name
+    return prefix + (own.removeprefix(SECRET_PREFIX).strip("_") or "NAME")
+
+
 def _is_below(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/")
-
-
-def _read(ref: FileRef, path: Path) -> Secret:
-    # O_NONBLOCK: opening a FIFO would otherwise wait for a writer. O_NOFOLLOW: links were resolved, none may appear.
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise _unreadable(ref, path, error) from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise SecretUnavailable(f"secret {ref}: {path} is not a regular file", hint="name a file that holds it")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            value = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise _unreadable(ref, path, error) from error
-    finally:
-        os.close(descriptor)
-    if len(value) > LARGEST_FILE:
-        raise SecretUnavailable(
-            f"secret {ref}: {path} is larger than {LARGEST_FILE // 1024} KiB",
-            hint="name a file that holds only the secret",
-        )
-    if not value.strip():
-        raise SecretUnavailable(f"secret {ref}: {path} is empty", hint="write the secret into it")
-    return Secret(value)
-
-
-def _unreadable(ref: FileRef, path: Path, error: OSError) -> SecretUnavailable:
-    return SecretUnavailable(
-        f"secret {ref}: cannot read {path}: {error.strerror}",
-        hint="put it below --secrets-dir, readable for the user that runs hookline",
-    )

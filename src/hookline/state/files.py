@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hookline.errors import StateUnusable
+from hookline.state.guarding import open_to_all
 
 
 def is_there(path: Path) -> bool:
@@ -31,7 +32,18 @@ def is_there(path: Path) -> bool:
             f"the state {path} is an empty file",
             hint="restore it from a backup; only if nothing was ever applied here, remove the file and apply again",
         )
+    _refuse_open(path)
     return True
+
+
+def _refuse_open(path: Path) -> None:
+    """What everybody can write says nothing about what was applied. Another user's state may be read, as in CI."""
+    for found, what in ((path, "the state"), (path.resolve().parent, "the directory of the state,")):
+        if open_to_all(found):
+            raise StateUnusable(
+                f"anybody can write to {what} {found}",
+                hint=f"chmod o-w {found}, and see with `hookline drift` whether anybody did",
+            )
 
 
 def place(path: Path, content: bytes) -> None:

@@ -36,12 +36,13 @@ def test_every_command_explains_itself(name: str, command: click.Command) -> Non
 
 @pytest.mark.parametrize(("name", "command"), list(every_command()), ids=str)
 def test_every_option_has_its_variable(name: str, command: click.Command) -> None:
-    """Options are taken from the environment too, by the name that is typed."""
+    """Options are taken from the environment too, by the name that is typed; `check` goes by the relay's."""
     for option in command.params:
         if isinstance(option, click.Option):
             typed = max(option.opts, key=len).lstrip("-").upper().replace("-", "_")
             own = f"HOOKLINE_{name.upper().replace(' ', '_')}_{typed}"
-            assert option.envvar in {own, f"HOOKLINE_{typed}"}
+            relays = {f"HOOKLINE_RELAY_{typed}"} if name == "check" else set()
+            assert option.envvar in {own, f"HOOKLINE_{typed}", *relays}
 
 
 def test_a_variable_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,13 @@ DOCUMENT: dict[str, Any] = {
         "header": "Authorization",
         "claims": {"tenant": "acme", "n": 1},
     },
+    "signature": {
+        "type": "standard-webhooks",
+        "keys": [
+            {"secret": {"file": "b"}, "activate": "2026-11-01T00:00:00Z"},
+            {"secret": {"env": "HOOKLINE_SECRET_C"}, "retire": "2026-11-02T00:00:00+01:00"},
+        ],
+    },
     "headers": {"X-Team": "crm", "X-Key": {"env": "HOOKLINE_SECRET_KEY"}},
     "campaigns": ["16f24a15"],
     "messageTypes": ["transactional"],

@@ -28,13 +28,20 @@ class Certificates:
 _CONTEXTS: WeakValueDictionary[Certificates, ssl.SSLContext] = WeakValueDictionary()
 
 
+def public_files(policy: TlsPolicy) -> frozenset[FileRef]:
+    """Which of the files of `policy` hold no secret. A client certificate without a key's file holds its key too."""
+    own = {policy.client_certificate} if policy.client_key is not None else set()
+    authorities = set() if policy.ca_file is None else {FileRef(policy.ca_file)}
+    return frozenset(ref for ref in own | authorities if ref is not None and ref != policy.client_key)
+
+
 def read_certificates(
     policy: TlsPolicy, *, ca_file: Path | None, resolver: SecretResolver, organization: str
 ) -> Certificates:
     """Read what `policy` names, and the relay's own `ca_file`. Raises SecretUnavailable."""
 
     def read(ref: FileRef) -> bytes:
-        return resolver.resolve(ref, organization).reveal()
+        return resolver.resolve(ref, organization, public=ref in public_files(policy)).reveal()
 
     texts = []
     if ca_file is not None:

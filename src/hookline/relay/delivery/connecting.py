@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.resolving import Resolve
 from hookline.relay.network import NetworkRules
 
@@ -18,6 +20,22 @@ class Closable(Protocol):
 
 
 Connection = TypeVar("Connection", bound=Closable)
+
+
+class Raw:
+    """A connected socket that does not block; `connect_checked` can close it when another address was faster."""
+
+    def __init__(self, connected: socket.socket, address: str) -> None:
+        self.socket = connected
+        self.address = address
+
+    async def aclose(self) -> None:
+        self.socket.close()
+
+
+async def connect_socket(address: str, port: int, dial: Dial = dial) -> Raw:
+    """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
+    return Raw(await dial(address, port), address)
 
 
 async def connect_checked(

@@ -90,6 +90,11 @@ class Connection:
         return waiting
 
     @property
+    def tls(self) -> ssl.SSLObject:
+        """The session, for who wants to know what was agreed on and which certificates were shown."""
+        return self._tls
+
+    @property
     def reusable(self) -> bool:
         """Whether one more request can go out: the last one did, and its answer ended where it said it would."""
         return self._answer.clean and self._shaken and not (self._is_closed or self._unsent or self._mute)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.connecting import connect_checked
+from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.resolving import Resolve, system_addresses
@@ -116,14 +115,18 @@ class Engine:
     async def _connect(self, due: float) -> Connection:
         async with asyncio.timeout_at(due):
             raw = await connect_checked(
-                self._host, self._port, rules=self._rules, resolve=self._resolve, connect=self._connect_to
+                self._host,
+                self._port,
+                rules=self._rules,
+                resolve=self._resolve,
+                connect=partial(connect_socket, port=self._port, dial=self._dial),
             )
             connection = await self._encrypted(raw)
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
-    async def _encrypted(self, raw: _Raw) -> Connection:
+    async def _encrypted(self, raw: Raw) -> Connection:
         try:
             connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
         except ValueError:  # a name that no certificate can be for
@@ -138,9 +141,6 @@ class Engine:
         except ssl.SSLCertVerificationError as error:
             raise await refusal(error, self._host, partial(self._dial, raw.address, self._port)) from error
         return connection
-
-    async def _connect_to(self, address: str) -> _Raw:
-        return _Raw(await self._dial(address, self._port), address)
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -172,14 +172,3 @@ class Engine:
         soonest = min((connection.due for connection in self._open), default=float("inf"))
         if soonest < float("inf"):
             self._set_timer(soonest)
-
-
-class _Raw:
-    """A socket that `connect_checked` can close when another address was faster."""
-
-    def __init__(self, connected: socket.socket, address: str) -> None:
-        self.socket = connected
-        self.address = address
-
-    async def aclose(self) -> None:
-        self.socket.close()

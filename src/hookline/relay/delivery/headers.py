@@ -36,8 +36,11 @@ def fixed_headers(webhook: Webhook, resolver: SecretResolver) -> list[Header]:
     return headers
 
 
-def attempt_headers(attempt: Attempt) -> list[Header]:
-    """The headers that tell one attempt from another. An event time that cannot stand in a header is left out."""
+def attempt_headers(attempt: Attempt, signature: str = "") -> list[Header]:
+    """The headers that tell one attempt from another. An event time that cannot stand in a header is left out.
+
+    `signature` is the value of ``webhook-signature``; empty: there is none.
+    """
     headers = [
         (b"webhook-id", attempt.id.hex().encode()),
         (b"webhook-timestamp", b"%d" % attempt.at),
@@ -45,16 +48,19 @@ def attempt_headers(attempt: Attempt) -> list[Header]:
     ]
     if _sendable(attempt.event_time):
         headers.append((b"hookline-event-time", attempt.event_time.encode()))
+    if signature:
+        headers.append((b"webhook-signature", signature.encode("ascii")))
     return headers
 
 
-def attempt_lines(attempt: Attempt) -> bytes:
+def attempt_lines(attempt: Attempt, signature: str = "") -> bytes:
     """The same headers with the body's length, as they are sent, with the empty line behind them."""
     time = attempt.event_time
     when = f"hookline-event-time: {time}\r\n" if _sendable(time) else ""
+    signed = f"webhook-signature: {signature}\r\n" if signature else ""
     return (
         f"webhook-id: {attempt.id.hex()}\r\nwebhook-timestamp: {int(attempt.at)}\r\n"
-        f"hookline-attempt: {attempt.number}\r\n{when}content-length: {len(attempt.body)}\r\n\r\n"
+        f"hookline-attempt: {attempt.number}\r\n{when}{signed}content-length: {len(attempt.body)}\r\n\r\n"
     ).encode("ascii")
 
 

@@ -1,7 +1,7 @@
 """Keys for tokens: read from PEM, a JWK or plain bytes, checked against their algorithm, and their public halves.
 
-The only module that knows `cryptography`; it hands loaded key objects on, since reading a PEM text costs a token's
-worth of time a thousand times over.
+Beside `signature` the only module of delivery that knows `cryptography`. It hands loaded key objects on, since
+reading a PEM text costs a token's worth of time a thousand times over.
 """
 
 from __future__ import annotations
@@ -46,19 +46,22 @@ class Key:
     material: PrivateKey | bytes = field(repr=False)
 
 
-def load_key(secret: Secret, algorithm: str, key_id: str) -> Key:
+def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> Key:
     """Read key material: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key.
 
-    An HMAC key is taken as it stands, without a line end, and not decoded from base64 or hex. Raises KeyUnusable,
-    naming the key by its id, when it cannot be read or does not fit `algorithm`.
+    `passphrase` opens an encrypted PEM file, and belongs to nothing else. An HMAC key is taken as it stands, without
+    a line end, and not decoded from base64 or hex. Raises KeyUnusable, naming the key by its id, when it cannot be
+    read or does not fit `algorithm`.
     """
     text = secret.reveal()
     jwk = _as_jwk(text)
+    if passphrase is not None and (jwk is not None or algorithm in _HMAC_BYTES):
+        raise _nothing_to_open(key_id, "a JWK" if jwk is not None else "a shared secret")
     if algorithm in _HMAC_BYTES:
         material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
         _check_hmac(material, algorithm, key_id)
         return Key(key_id, algorithm, material)
-    key = _from_pem(text, algorithm, key_id) if jwk is None else _from_jwk(jwk, key_id)
+    key = _from_pem(text, algorithm, key_id, passphrase) if jwk is None else _from_jwk(jwk, key_id)
     return Key(key_id, algorithm, _checked(key, algorithm, key_id))
 
 
@@ -139,20 +142,34 @@ def _unfit(what: str, algorithm: str, key_id: str) -> KeyUnusable:
     return KeyUnusable(f"key {key_id!r}: {algorithm} {what}", hint=f"make one that fits: {make}")
 
 
-def _from_pem(text: bytes, algorithm: str, key_id: str) -> object:
+def _from_pem(text: bytes, algorithm: str, key_id: str, passphrase: Secret | None) -> object:
     try:
-        return load_pem_private_key(text, password=None)
-    except TypeError as error:
+        return load_pem_private_key(text, None if passphrase is None else without_newline(passphrase.reveal()))
+    except TypeError as error:  # a passphrase without encryption, or encryption without a passphrase
+        if passphrase is not None:
+            raise _nothing_to_open(key_id, "a PEM file that is not encrypted") from error
         raise KeyUnusable(
             f"key {key_id!r}: the PEM file is encrypted with a passphrase",
-            hint="store it decrypted, and guard the file: openssl pkey -in KEY.pem -out PLAIN.pem",
+            hint="name it beside the secret: passphrase: {file: KEY.passphrase}",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
+        if passphrase is not None and b"ENCRYPTED" in text:
+            raise KeyUnusable(
+                f"key {key_id!r}: the passphrase does not open the PEM file",
+                hint="try it: openssl pkey -in KEY.pem -noout",
+            ) from error
         found = "a public key or certificate" if _is_public(text) else "something else"
         raise KeyUnusable(
             f"key {key_id!r}: expected a private key in PEM or JWK, found {found}",
             hint=f"the private key signs; make one: {_MAKE.get(algorithm, _MAKE_RSA)}",
         ) from error
+
+
+def _nothing_to_open(key_id: str, found: str) -> KeyUnusable:
+    return KeyUnusable(
+        f"key {key_id!r}: the passphrase has nothing to open, the secret is {found}",
+        hint="remove passphrase from the key, or store the key encrypted",
+    )
 
 
 def _is_public(text: bytes) -> bool:

@@ -23,8 +23,12 @@ from hookline.relay.network import NetworkRules
 class Poster(Protocol):
     """Posts to one target over connections that it owns."""
 
-    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
-        """Make one POST with `headers` and the attempt's own; `deadline` seconds from now everything is over.
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> Result:
+        """Make one POST with `headers`, the attempt's own and its `signature`, if any.
+
+        `deadline` seconds from now everything is over.
 
         Called by up to `limit` at a time. Raises nothing but CancelledError. An answer counts once its head is
         complete; what comes behind is read only so that the connection can be used again. `headers` may be the very
@@ -66,13 +70,15 @@ class EnginePoster:
         self._headers: Sequence[Header] | None = None
         self._beginning = b""
 
-    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> Result:
         """Make one POST; see the port."""
         try:
             if headers is not self._headers:
                 self._beginning = request_lines(self._target.path, self._target.netloc, headers)
                 self._headers = headers
-            request = b"".join((self._beginning, attempt_lines(attempt), attempt.body))
+            request = b"".join((self._beginning, attempt_lines(attempt, signature), attempt.body))
             head = (await self._engine.exchange(request, deadline)).head
         except Exception as error:  # the port promises that nothing a network can do gets out of here
             return describe(error, deadline)

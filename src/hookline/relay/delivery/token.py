@@ -15,6 +15,9 @@ REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 # Signing with RS256 costs as much as forty requests, so a token is reused, but never into the last fifth of its
 # life: a slow request and a receiver whose clock runs ahead must both find it valid.
 _USED_SHARE = 0.8
+# A receiver whose clock is behind would read "not valid yet" (RFC 7519 §4.1.5) or "issued in the future". So a token
+# is dated back, within its lifetime: what a receiver sees between iat and exp is what was configured.
+_BACKDATED_SHARE, _BACKDATED_MOST = 0.1, 30.0
 _JTI_BYTES = 16
 
 
@@ -37,6 +40,7 @@ class Signer:
         self._key = key
         self._random = random
         self._lifetime = authentication.lifetime.total_seconds()
+        self._backdated = min(_BACKDATED_SHARE * self._lifetime, _BACKDATED_MOST)
         self._one_time = authentication.one_time
         self._claims = {
             name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS
@@ -50,25 +54,25 @@ class Signer:
             if value is not None
         }
         self._token: str | None = None
-        self._issued_at = 0.0
+        self._signed_at = 0.0
 
     def token(self, now: float) -> str:
         """A token that is valid at `now` (Unix time in seconds): the one in use while 80 % of its life is not over.
 
         A new one each time where the webhook asks for one-time tokens. Raises KeyUnusable when signing fails.
         """
-        age = now - self._issued_at
+        age = now - self._signed_at
         # A negative age: the clock was set back, and the receiver would read "not valid yet".
-        if self._token is None or self._one_time or not 0 <= age < _USED_SHARE * self._lifetime:
-            self._token, self._issued_at = self._sign(now), now
+        if self._token is None or self._one_time or not 0 <= age < _USED_SHARE * self._lifetime - self._backdated:
+            self._token, self._signed_at = self._sign(now - self._backdated), now
         return self._token
 
     def renew(self) -> None:
         """Forget the token in use."""
         self._token = None
 
-    def _sign(self, now: float) -> str:
-        issued = int(now)
+    def _sign(self, begins: float) -> str:
+        issued = int(begins)
         claims = {
             **self._claims,
             "iat": issued,
@@ -77,6 +81,8 @@ class Signer:
             "jti": self._random(_JTI_BYTES).hex(),
         }
         try:
-            return jwt.encode(claims, self._key.material, self._key.algorithm, headers={"kid": self._key.id})
+            # RFC 8725 §3.11: the type is said, so that no other kind of JWT under the same key is taken for one.
+            headers = {"typ": "JWT", "kid": self._key.id}
+            return jwt.encode(claims, self._key.material, self._key.algorithm, headers=headers)
         except (jwt.PyJWTError, TypeError, ValueError) as error:
             raise KeyUnusable(f"key {self._key.id!r}: signing with {self._key.algorithm} failed: {error}") from error

@@ -41,12 +41,14 @@ class HttpxPoster:
         self._url = httpx.URL(target.url)
         self._clock = clock
 
-    async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> Result:
         """Make one POST; see the port."""
         answer: Answer | None = None
         try:
             async with asyncio.timeout(deadline):
-                sent = [*headers, *attempt_headers(attempt)]
+                sent = [*headers, *attempt_headers(attempt, signature)]
                 request = httpx.Request("POST", self._url, headers=sent, content=attempt.body)
                 response = await self._transport.handle_async_request(request)
                 try:

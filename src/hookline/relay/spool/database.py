@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import SpoolStalled, SpoolUnusable
+from hookline.relay.spool.guarding import require_private
 from hookline.relay.spool.migrating import keep_copy, migrate
 from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
@@ -25,11 +26,12 @@ _FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def make_directory(directory: Path) -> None:
-    """The spool's directory, private to its owner. Raises SpoolUnusable."""
+    """The spool's directory, private to its owner. Raises SpoolUnusable, also for one that is not private."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SpoolUnusable(f"cannot make the spool {directory}: {error.strerror}") from error
+    require_private(directory, directory / FILE)
 
 
 def create_or_open(directory: Path) -> sqlite3.Connection:
@@ -82,6 +84,7 @@ def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlit
             f"there is no spool at {directory}",
             hint="a relay makes it; name another with --spool or HOOKLINE_SPOOL",
         )
+    require_private(directory, path)
     return _connect(path, mode)
 
 

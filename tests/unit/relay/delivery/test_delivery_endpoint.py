@@ -33,6 +33,8 @@ from hookline.relay.delivery.transport import HttpxPoster
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 
+pytestmark = pytest.mark.usefixtures("private_files")
+
 NOW = 1_800_000_000.0
 VARIABLE = "HOOKLINE_SECRET_KEY"
 PLAIN = Webhook(
@@ -182,6 +184,37 @@ def test_missing_secret_is_healed(receiver: Receiver) -> None:
     assert receiver.requests[0].headers["x-key"] == "here"
 
 
+def test_replaced_file(receiver: Receiver) -> None:
+    """A file that was replaced is read again a second later, without a refusal; not every event looks at it."""
+    path = receiver.directory / "token"
+    path.write_text("old")
+    webhook = replace(PLAIN, headers=(("x-key", FileRef("token")),))
+    endpoint = receiver.endpoint(webhook)
+
+    async def scenario() -> None:
+        assert Answer(200) == await endpoint.post(attempt())
+        (receiver.directory / "fresh").write_text("new")
+        (receiver.directory / "fresh").replace(path)
+        receiver.now += 0.5
+        await endpoint.post(attempt())
+        receiver.now += 0.5
+        await endpoint.post(attempt())
+
+    asyncio.run(scenario())
+    assert ["old", "old", "new"] == [request.headers["x-key"] for request in receiver.requests]
+
+
+def test_open_file(receiver: Receiver) -> None:
+    """A secret's file that others may read is a fault, and nothing is sent."""
+    (receiver.directory / "token").write_text("value")
+    (receiver.directory / "token").chmod(0o644)
+    result = only(post(receiver.endpoint(replace(PLAIN, headers=(("x-key", FileRef("token")),)))))
+    assert isinstance(result, Fault)
+    assert "can be read by everybody (mode 0644)" in result.detail
+    assert "--insecure-secret-files" in result.detail
+    assert receiver.requests == []
+
+
 def test_wrong_key(receiver: Receiver) -> None:
     """A key that does not fit the algorithm is a fault that says what was needed and found, in one line."""
     pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -295,7 +328,9 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     given: list[object] = []
 
     class Keeping:
-        async def post(self, headers: Sequence[Header], attempt: Attempt, *, deadline: float) -> Result:
+        async def post(
+            self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+        ) -> Result:
             given.append(headers)
             return Answer(200)
 

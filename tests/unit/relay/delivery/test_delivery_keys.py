@@ -150,6 +150,32 @@ def test_symmetric_has_no_public_half() -> None:
         public_jwk(load_key(Secret(b"k" * 32), "HS256", "k"))
 
 
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_encrypted(form: PrivateFormat) -> None:
+    """An encrypted PEM file is opened by its passphrase, whose line end does not count."""
+    secret = Secret(pem(P256, form, BestAvailableEncryption(b"open sesame")))
+    loaded = load_key(secret, "ES256", "k", passphrase=Secret(b"open sesame\n"))
+    assert public_jwk(load_key(Secret(pem(P256)), "ES256", "k")) == public_jwk(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithm", "found"),
+    [
+        (pem(P256, encryption=BestAvailableEncryption(b"another")), "ES256", "the passphrase does not open the PEM"),
+        (pem(P256), "ES256", "nothing to open, the secret is a PEM file that is not encrypted"),
+        (b'{"kty": "EC"}', "ES256", "nothing to open, the secret is a JWK"),
+        (b"k" * 32, "HS256", "nothing to open, the secret is a shared secret"),
+        (b"rubbish", "ES256", "found something else"),
+    ],
+)
+def test_passphrase_that_does_not_fit(text: bytes, algorithm: str, found: str) -> None:
+    """A wrong passphrase, and one that has nothing to open, are refused in words that do not hold it."""
+    with pytest.raises(KeyUnusable) as caught:
+        load_key(Secret(text), algorithm, "2026-11", passphrase=Secret(b"open sesame"))
+    assert found in caught.value.message
+    assert "sesame" not in f"{caught.value.message}{caught.value.hint}"
+
+
 def test_hidden() -> None:
     """A loaded key does not show its material when printed."""
     assert "kkkk" not in repr(load_key(Secret(b"k" * 32), "HS256", "k"))

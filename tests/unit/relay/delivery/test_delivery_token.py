@@ -67,7 +67,7 @@ def test_verified_through_the_jwk_set(algorithm: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(new_pem(algorithm))
     described = authentication(algorithm)
     resolver = SecretResolver(environment={}, directory=tmp_path)
-    exported: Any = jwk_set(described, resolver, "acme")
+    exported: Any = jwk_set(described, resolver, "acme", NOW)
     token = signer(described, (tmp_path / "new.pem").read_bytes()).token(NOW)
 
     by_id = {key.key_id: key for key in jwt.PyJWKSet.from_dict(exported).keys}
@@ -92,7 +92,7 @@ def test_verified_with_the_shared_secret(algorithm: str, secret: bytes, tmp_path
     read = jose_jwt.decode(token, OctKey.import_key(secret), [algorithm]).claims
     jwt.decode(token, secret, [algorithm], audience=read["aud"], options={"verify_iat": False, "verify_nbf": False})
     with pytest.raises(KeyUnusable, match="is symmetric"):
-        jwk_set(described, SecretResolver(environment={}, directory=tmp_path), "acme")
+        jwk_set(described, SecretResolver(environment={}, directory=tmp_path), "acme", NOW)
 
 
 def test_claims() -> None:
@@ -102,9 +102,9 @@ def test_claims() -> None:
         "iss": "https://acme.example",
         "sub": "hookline",
         "aud": "https://hooks.acme.example",
-        "iat": 1_800_000_000,
-        "nbf": 1_800_000_000,
-        "exp": 1_800_000_300,
+        "iat": 1_799_999_970,
+        "nbf": 1_799_999_970,
+        "exp": 1_800_000_270,
         "jti": "00" * 16,
         "tenant": "acme",
         "roles": ["a"],
@@ -130,12 +130,12 @@ def test_registered_claims_win() -> None:
 
 
 def test_reused_for_four_fifths() -> None:
-    """A token is used for 80 % of its life and then replaced by one with a new jti and new times."""
+    """A token is used until 80 % of its life are over, then replaced by one with a new jti and new times."""
     made = signer(authentication(lifetime=timedelta(seconds=100)))
     first = made.token(NOW)
-    assert first == made.token(NOW + 79.9)
-    second = made.token(NOW + 80)
-    assert claims(first)["exp"] + 80 == claims(second)["exp"]
+    assert first == made.token(NOW + 69.9)
+    second = made.token(NOW + 70)
+    assert claims(first)["exp"] + 70 == claims(second)["exp"]
     assert claims(first)["jti"] != claims(second)["jti"]
     assert second == made.token(NOW + 100)
 
@@ -144,6 +144,18 @@ def test_clock_set_back() -> None:
     """When the clock is set back a new token is made: the receiver would read the old one as not valid yet."""
     made = signer(authentication())
     assert made.token(NOW) != made.token(NOW - 1)
+
+
+@pytest.mark.parametrize(("lifetime", "behind"), [(30, 3), (60, 6), (300, 30), (3600, 30)])
+def test_receiver_whose_clock_differs(lifetime: int, behind: int) -> None:
+    """A token is good at once for a clock that is behind, and to its last use for one that is ahead."""
+    made = signer(authentication(lifetime=timedelta(seconds=lifetime)))
+    first = claims(made.token(NOW))
+    assert (int(NOW - behind), lifetime) == (first["iat"], first["exp"] - first["iat"])
+    assert first["iat"] == first["nbf"]
+    last_use = NOW + 0.8 * lifetime - behind - 0.01
+    assert first == claims(made.token(last_use))
+    assert last_use + 0.19 * lifetime < first["exp"]
 
 
 def test_one_time() -> None:
@@ -179,4 +191,4 @@ def test_rotation_names_the_broken_key(tmp_path: Path) -> None:
     (tmp_path / "new.pem").write_bytes(new_pem("ES256"))
     (tmp_path / "old.pem").write_bytes(new_pem("ES384"))
     with pytest.raises(KeyUnusable, match="'2026-05'"):
-        jwk_set(authentication("ES256"), SecretResolver(environment={}, directory=tmp_path), "acme")
+        jwk_set(authentication("ES256"), SecretResolver(environment={}, directory=tmp_path), "acme", NOW)

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,10 +9,15 @@ import pytest
 
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, FileRef, SecretRef
-from hookline.relay.secrets import LARGEST_FILE, Secret, SecretResolver, without_newline
+from hookline.relay.secretfile import LARGEST_FILE, handed_over
+from hookline.relay.secrets import Secret, SecretResolver, variable_part, without_newline
+
+pytestmark = pytest.mark.usefixtures("private_files")
 
 ORGANIZATION = "1234567890ABCDEF@AdobeOrg"
 VALUE = "s3cr3t-value"
+# A group that nobody is in.
+STRANGERS = 54321
 
 
 @pytest.fixture
@@ -156,11 +162,124 @@ def test_unreadable(directory: Path) -> None:
 
 def test_by_organization_variable(directory: Path) -> None:
     """By organization, only variables with the organization's name in them are resolved."""
-    own, other = "HOOKLINE_SECRET_1234567890ABCDEF_ADOBEORG_KEY", "HOOKLINE_SECRET_OTHER_KEY"
+    own, other = "HOOKLINE_SECRET_1234567890ABCDEF_ADOBEORG__KEY", "HOOKLINE_SECRET_OTHER__KEY"
     of = resolver(directory, {own: VALUE, other: VALUE}, by_organization=True)
     assert VALUE.encode() == of.resolve(EnvRef(own), ORGANIZATION).reveal()
-    assert "does not begin with HOOKLINE_SECRET_1234567890ABCDEF_ADOBEORG_" in refusal(of, EnvRef(other))
+    assert "does not begin with HOOKLINE_SECRET_1234567890ABCDEF_ADOBEORG__" in refusal(of, EnvRef(other))
     assert VALUE.encode() == of.resolve(EnvRef(other), "other").reveal()
+
+
+@pytest.mark.parametrize(
+    ("shorter", "longer"), [("acme", "acme-eu"), ("acme", "acme__eu"), ("a", "a--b"), ("a", "a_")]
+)
+def test_by_organization_neighbour(directory: Path, shorter: str, longer: str) -> None:
+    """An organization does not reach the variables of another one whose name begins like its own."""
+    name = f"HOOKLINE_SECRET_{variable_part(longer)}__KEY"
+    of = resolver(directory, {name: VALUE}, by_organization=True)
+    assert VALUE.encode() == of.resolve(EnvRef(name), longer).reveal()
+    if variable_part(longer) != variable_part(shorter):
+        assert "does not begin with" in refusal(of, EnvRef(name), shorter)
+
+
+@pytest.mark.parametrize("other", ["ACME", "acme_", "-acme", "Acme@"])
+def test_by_organization_written_alike(directory: Path, other: str) -> None:
+    """Of two applied organizations that a variable's name cannot tell apart, neither has any; both are named."""
+    name = "HOOKLINE_SECRET_ACME__KEY"
+    of = SecretResolver(
+        environment={name: VALUE},
+        directory=directory,
+        by_organization=True,
+        organizations=lambda: ("acme", other, "b"),
+    )
+    assert f"both 'acme' and {other!r}" in refusal(of, EnvRef(name), "acme")
+    assert f"both {other!r} and 'acme'" in refusal(of, EnvRef(name), other)
+
+
+def test_by_organization_without_a_name(directory: Path) -> None:
+    """An organization without a letter or digit of a variable's name has none."""
+    of = resolver(directory, {"HOOKLINE_SECRET___KEY": VALUE}, by_organization=True)
+    assert "no letter or digit" in refusal(of, EnvRef("HOOKLINE_SECRET___KEY"), "組織")
+
+
+@pytest.mark.parametrize(
+    "name", ["HOOKLINE_SECRET_ACME_API_KEY", "HOOKLINE_SECRET_API_KEY", "API_KEY", "HOOKLINE_SECRET_OTHER__API_KEY"]
+)
+def test_fitting_name(directory: Path, name: str) -> None:
+    """A name out of reach is answered with one that would fit."""
+    of = resolver(directory, {name: VALUE}, by_organization=True)
+    with pytest.raises(SecretUnavailable) as caught:
+        of.resolve(EnvRef(name), "acme")
+    suggested = re.search(r"name it (\S+)", caught.value.hint or "")
+    assert suggested is not None
+    assert suggested[1].startswith("HOOKLINE_SECRET_ACME__")
+    assert suggested[1].endswith("API_KEY")
+    again = resolver(directory, {suggested[1]: VALUE}, by_organization=True)
+    assert VALUE.encode() == again.resolve(EnvRef(suggested[1]), "acme").reveal()
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (0o644, "can be read by everybody"),
+        (0o640, "can be read by its group"),
+        (0o660, "can be written by its group"),
+        (0o602, "can be written by everybody"),
+        (0o604, "can be read by everybody"),
+    ],
+)
+def test_file_open_to_others(directory: Path, mode: int, words: str) -> None:
+    """A file that somebody else may read or write is refused, with its mode; --insecure-secret-files accepts it."""
+    path = directory / "key.txt"
+    if os.geteuid() == 0:
+        os.chown(path, -1, STRANGERS)
+    path.chmod(mode)
+    found = refusal(resolver(directory), FileRef("key.txt"))
+    assert words in found
+    assert f"{mode:04o}" in found
+    lenient = SecretResolver(environment={}, directory=directory, insecure_files=True)
+    assert VALUE.encode() == lenient.resolve(FileRef("key.txt"), ORGANIZATION).reveal()
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o700])
+def test_private_file(directory: Path, mode: int) -> None:
+    """A file of the relay's own user, open to nobody else, is read."""
+    (directory / "key.txt").chmod(mode)
+    assert VALUE.encode() == resolver(directory).resolve(FileRef("key.txt"), ORGANIZATION).reveal()
+
+
+@pytest.mark.parametrize(
+    ("owner", "group", "expected"), [(0, 0, True), (0, 2000, True), (0, 2001, False), (1000, 2000, False)]
+)
+def test_file_handed_over_by_root(owner: int, group: int, expected: bool) -> None:
+    """A group may read what root hands over by it: systemd's root:root 0440, and root:GROUP of Kubernetes."""
+    assert expected is handed_over(owner, group, {0, 2000})
+
+
+def test_public_file(directory: Path) -> None:
+    """What is no secret, such as a certificate, may be read by everybody, but not written."""
+    path = directory / "key.txt"
+    path.chmod(0o644)
+    of = resolver(directory)
+    assert VALUE.encode() == of.resolve(FileRef("key.txt"), ORGANIZATION, public=True).reveal()
+    path.chmod(0o646)
+    with pytest.raises(SecretUnavailable, match="written by everybody"):
+        of.resolve(FileRef("key.txt"), ORGANIZATION, public=True)
+
+
+def test_directory_open_to_everybody(directory: Path) -> None:
+    """In a directory that anybody may write to, files can be exchanged; Kubernetes' sticky one is fine."""
+    directory.chmod(0o777)
+    assert "anybody can write to the secrets directory" in refusal(resolver(directory), FileRef("key.txt"))
+    directory.chmod(0o1777)
+    assert VALUE.encode() == resolver(directory).resolve(FileRef("key.txt"), ORGANIZATION).reveal()
+
+
+def test_mode_is_that_of_the_file_behind_the_link(directory: Path) -> None:
+    """A private name that leads to an open file is refused: what is opened is judged."""
+    (directory / "open.txt").write_text(VALUE)
+    (directory / "open.txt").chmod(0o604)
+    (directory / "link.txt").symlink_to("open.txt")
+    assert "can be read by everybody" in refusal(resolver(directory), FileRef("link.txt"))
 
 
 def test_by_organization_file(directory: Path) -> None:

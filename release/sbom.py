@@ -1,0 +1,153 @@
+"""Writes the software bill of materials of a release: CycloneDX 1.6 in JSON, of what is installed with hookline.
+
+    python release/sbom.py [FILE]
+
+Names and relations are those of the installed packages, versions and hashes those of requirements.lock. Where the two
+differ, or a package does not fit what asks for it, it says so and writes nothing. The same lock makes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+LOCK = Path(__file__).parents[1] / "requirements.lock"
+_PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?==(?P<version>[^ ;\\]+)")
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+# Installed on demand: hookline[postgres].
+OPTIONAL = "postgres"
+
+
+@dataclass(frozen=True)
+class Locked:
+    version: str
+    hashes: tuple[str, ...]
+
+
+class Inconsistent(Exception):
+    """What is installed, what is locked and what is asked for do not agree."""
+
+
+def read_lock(text: str) -> dict[str, Locked]:
+    """Every pinned package by its canonical name, with the SHA-256 of each of its files."""
+    found: dict[str, Locked] = {}
+    for block in re.split(r"\n(?=\S)", text):
+        if pinned := _PINNED.match(block):
+            name = canonicalize_name(pinned["name"])
+            found[name] = Locked(pinned["version"], tuple(sorted(_HASH.findall(block))))
+    return found
+
+
+def closure(extras: frozenset[str], lock: Mapping[str, Locked]) -> dict[str, list[str]]:
+    """Each package that hookline needs with these extras, with those that it needs itself. Raises Inconsistent."""
+    needs: dict[str, list[str]] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [("hookline", extras)]
+    while waiting:
+        name, wanted = waiting.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        for requirement in _requirements(_installed(name), wanted):
+            other = canonicalize_name(requirement.name)
+            _check(requirement, other, lock)
+            needs.setdefault(name, []).append(other)
+            waiting.append((other, frozenset(requirement.extras)))
+        needs.setdefault(name, [])
+    return {name: sorted({*others}) for name, others in sorted(needs.items())}
+
+
+def _requirements(package: Distribution, extras: frozenset[str]) -> Iterator[Requirement]:
+    for line in package.requires or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in ("", *extras)):
+            yield requirement
+
+
+def _check(requirement: Requirement, name: str, lock: Mapping[str, Locked]) -> None:
+    if name not in lock:
+        raise Inconsistent(f"{name} is not in {LOCK.name}: make lock")
+    locked, installed = lock[name].version, _installed(name).version
+    if locked != installed:
+        raise Inconsistent(
+            f"{name} {installed} is installed, {locked} is locked: make it anew with `make clean check`"
+        )
+    if not requirement.specifier.contains(locked, prereleases=True):
+        raise Inconsistent(f"{name} {locked} is locked, {requirement} is asked for: make lock")
+
+
+def _installed(name: str) -> Distribution:
+    try:
+        return distribution(name)
+    except PackageNotFoundError as missing:
+        raise Inconsistent(f"{name} is not installed: make it anew with `make clean check`") from missing
+
+
+def document(lock: Mapping[str, Locked]) -> dict[str, Any]:
+    """The bill of materials. Raises Inconsistent."""
+    needed, everything = closure(frozenset(), lock), closure(frozenset({OPTIONAL}), lock)
+    own = distribution("hookline")
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": {"type": "application", **_identity("hookline", own.version), **_licence(own)}},
+        "components": [_component(name, lock[name], name in needed) for name in everything if name != "hookline"],
+        "dependencies": [
+            {"ref": _ref(name, lock, own), "dependsOn": [_ref(other, lock, own) for other in others]}
+            for name, others in everything.items()
+        ],
+    }
+
+
+def _component(name: str, locked: Locked, required: bool) -> dict[str, Any]:
+    return {
+        "type": "library",
+        **_identity(name, locked.version),
+        "scope": "required" if required else "optional",
+        "hashes": [{"alg": "SHA-256", "content": content} for content in locked.hashes],
+        **_licence(_installed(name)),
+    }
+
+
+def _identity(name: str, version: str) -> dict[str, str]:
+    purl = f"pkg:pypi/{name}@{version}"
+    return {"bom-ref": purl, "name": name, "version": version, "purl": purl}
+
+
+def _ref(name: str, lock: Mapping[str, Locked], own: Distribution) -> str:
+    return _identity(name, own.version if name == "hookline" else lock[name].version)["bom-ref"]
+
+
+def _licence(package: Distribution) -> dict[str, Any]:
+    """As the package states it by the expression of PEP 639; older ways of saying it are not guessed at."""
+    if "License-Expression" not in package.metadata:
+        return {}
+    return {"licenses": [{"expression": package.metadata["License-Expression"]}]}
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        text = json.dumps(document(read_lock(LOCK.read_text(encoding="utf-8"))), indent=2) + "\n"
+    except Inconsistent as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 1
+    if arguments:
+        Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
+        Path(arguments[0]).write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

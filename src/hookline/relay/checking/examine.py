@@ -1,0 +1,115 @@
+"""`check`: go the relay's own way to an endpoint, and say at which step it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hookline.errors import HooklineError
+from hookline.model import Webhook
+from hookline.relay.checking.answering import judge_answer
+from hookline.relay.checking.network import look
+from hookline.relay.checking.report import Finding, Grade, Report, Step
+from hookline.relay.checking.secrets import key_findings, make_context, secret_findings
+from hookline.relay.checking.testevent import marking, test_body
+from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.resolving import Resolve, system_addresses
+from hookline.relay.delivery.target import parse_target
+from hookline.relay.network import NetworkRules
+from hookline.relay.secrets import SecretResolver
+
+# A thousand webhooks at once would run into limits of files and of name servers before they told anything.
+AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the relay has to deliver with. `clock` gives Unix time in seconds, `random` that many random bytes."""
+
+    resolver: SecretResolver
+    rules: NetworkRules
+    clock: Callable[[], float]
+    random: Callable[[int], bytes]
+    ca_file: Path | None = None
+    open_poster: OpenPoster = open_engine
+    resolve: Resolve = system_addresses
+
+
+async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) -> AsyncIterator[Report]:
+    """A report for each, in their order, some at a time; one that hangs costs its own timeout and nobody else's."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(webhook: Webhook) -> Report:
+        async with slots:
+            return await examine(webhook, means, send=send)
+
+    running = [asyncio.create_task(one(webhook)) for webhook in webhooks]
+    try:
+        for task in running:
+            yield await task
+    finally:
+        for task in running:
+            task.cancel()
+
+
+async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
+    """Look at one webhook: the way to it within its own timeout, and with `send` one test event within another.
+
+    What can be looked at although something before it has failed is looked at; the event is sent only when nothing
+    has.
+    """
+    findings = [*secret_findings(webhook, means.resolver), *key_findings(webhook, means.resolver)]
+    context, wrong = make_context(webhook, means.resolver, means.ca_file)
+    findings += wrong
+    try:
+        target = parse_target(webhook.url)
+    except HooklineError as error:
+        findings.append(Finding(Step.DNS, Grade.FAILED, error.message, error.hint))
+        return Report(address=str(webhook.address), url=webhook.url, findings=tuple(findings))
+    way = await look(
+        target,
+        context,
+        rules=means.rules,
+        resolve=means.resolve,
+        deadline=webhook.delivery.timeout.total_seconds(),
+        now=datetime.fromtimestamp(means.clock(), UTC),
+    )
+    findings += way.findings
+    if send and all(finding.grade is not Grade.FAILED for finding in findings):
+        findings.append(await _sent(webhook, means))
+    return Report(
+        address=str(webhook.address),
+        url=webhook.url,
+        findings=tuple(findings),
+        addresses=way.addresses,
+        certificates=way.certificates,
+    )
+
+
+async def _sent(webhook: Webhook, means: Means) -> Finding:
+    """Post one test event over the very endpoint that the relay posts over."""
+    now = means.clock()
+    identity = means.random(16)
+    moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    body = test_body(webhook, f"hookline-test-{identity.hex()}", moment)
+    endpoint = HttpEndpoint(
+        webhook,
+        resolver=means.resolver,
+        rules=means.rules,
+        clock=means.clock,
+        random=means.random,
+        ca_file=means.ca_file,
+        open_poster=marking(means.open_poster),
+    )
+    started = time.monotonic()
+    try:
+        result = await endpoint.post(Attempt(identity, body, 1, now, moment))
+    finally:
+        await endpoint.aclose()
+    return judge_answer(result, seconds=time.monotonic() - started)

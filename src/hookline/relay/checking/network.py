@@ -1,0 +1,219 @@
+"""Looking at the way to an endpoint: its name, each address, a connection, and TLS. No request is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from hookline.relay.checking.certificate import Shown, read_certificate
+from hookline.relay.checking.report import Finding, Grade, Step
+from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
+from hookline.relay.delivery.connection import Connection
+from hookline.relay.delivery.describing import describe
+from hookline.relay.delivery.outcome import Failure, FailureKind
+from hookline.relay.delivery.resolving import Resolve
+from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.wording import one_line
+from hookline.relay.network import NetworkRules
+
+WARN_DAYS = 30
+
+
+@dataclass(slots=True)
+class Way:
+    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before."""
+
+    target: Target
+    now: datetime
+    step: Step = Step.DNS
+    findings: list[Finding] = field(default_factory=list)
+    addresses: tuple[str, ...] = ()
+    certificates: tuple[Shown, ...] = ()
+
+    def ok(self, detail: str) -> None:
+        self.findings.append(Finding(self.step, Grade.OK, detail))
+
+    def failed(self, detail: str, hint: str) -> None:
+        self.findings.append(Finding(self.step, Grade.FAILED, detail, hint))
+
+
+async def look(
+    target: Target,
+    context: ssl.SSLContext | None,
+    *,
+    rules: NetworkRules,
+    resolve: Resolve,
+    deadline: float,
+    now: datetime,
+) -> Way:
+    """Go the way that an attempt goes, within `deadline` seconds. Without a context it ends before TLS."""
+    way = Way(target, now)
+    try:
+        async with asyncio.timeout(deadline):
+            if await _resolved(way, resolve) and _admitted(way, rules):
+                await _connected(way, context, rules)
+    except TimeoutError:
+        way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
+    return way
+
+
+_HINTS = {
+    Step.DNS: "correct the host in url, or the name servers of this machine",
+    Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
+    Step.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
+}
+
+
+async def _resolved(way: Way, resolve: Resolve) -> bool:
+    host = way.target.host
+    try:
+        way.addresses = tuple(dict.fromkeys(await resolve(host, way.target.port)))
+    except OSError as error:
+        way.failed(_words(error), _HINTS[Step.DNS])
+        return False
+    if not way.addresses:
+        way.failed(f"no address for {host}", _HINTS[Step.DNS])
+        return False
+    way.ok(f"{host}: {', '.join(way.addresses)}")
+    return True
+
+
+def _admitted(way: Way, rules: NetworkRules) -> bool:
+    way.step = Step.ADDRESS
+    refused = {address: reason for address in way.addresses if (reason := rules.refusal(address))}
+    for address, reason in refused.items():
+        way.failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
+    if not refused:
+        way.ok("admitted" if len(way.addresses) == 1 else f"all {len(way.addresses)} are admitted")
+    return not refused
+
+
+async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules) -> None:
+    way.step = Step.CONNECT
+    try:
+        raw = await _connect(way, rules)
+    except OSError as error:
+        where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
+        way.failed(f"{_words(error)}: {where}", _HINTS[Step.CONNECT])
+        return
+    way.ok(f"{raw.socket.getpeername()[0]} port {way.target.port}")
+    if context is None:
+        await raw.aclose()
+        return
+    await _shaken(way, raw, context, rules)
+
+
+async def _connect(way: Way, rules: NetworkRules) -> Raw:
+    async def known(*_: object) -> list[str]:
+        return list(way.addresses)
+
+    port = way.target.port
+    return await connect_checked(
+        way.target.host, port, rules=rules, resolve=known, connect=partial(connect_socket, port=port)
+    )
+
+
+async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext, rules: NetworkRules) -> None:
+    way.step = Step.TLS
+    try:
+        session = await _handshake(raw, context, way.target.host)
+    except (OSError, ValueError) as error:  # ValueError: a name that no certificate can be for
+        shown = await _presented(way, rules) if isinstance(error, ssl.SSLCertVerificationError) else ()
+        way.certificates = shown
+        way.failed(f"{_words(error)}{_details(shown)}", _tls_hint(error, way))
+        return
+    way.certificates = _chain(session)
+    way.findings.append(_expiry(session, way))
+
+
+async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
+    try:
+        connection = Connection(raw.socket, context, host, hurry=lambda *_: None, closed=lambda _: None)
+    except ValueError:
+        await raw.aclose()
+        raise
+    try:
+        await connection.handshake()
+        return connection.tls
+    finally:
+        connection.close()
+
+
+async def _presented(way: Way, rules: NetworkRules) -> tuple[Shown, ...]:
+    """What a certificate that was refused says of itself: OpenSSL does not tell, so it is asked for once more.
+
+    This handshake verifies nothing, and nothing is ever sent over it.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        return _chain(await _handshake(await _connect(way, rules), context, way.target.host))
+    except OSError:
+        return ()
+
+
+def _chain(session: ssl.SSLObject) -> tuple[Shown, ...]:
+    """The certificates that lead to the authority, the endpoint's own first; only that one before Python 3.13."""
+    verified = getattr(session, "get_verified_chain", None)
+    chain: Sequence[bytes | None] = []
+    if verified is not None and session.context.verify_mode is not ssl.CERT_NONE:
+        chain = verified()
+    chain = chain or [session.getpeercert(binary_form=True)]
+    return tuple(shown for der in chain if der is not None and (shown := read_certificate(der)) is not None)
+
+
+def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
+    agreed = f"{session.version()}, certificate for {way.target.host}"
+    if not way.certificates:
+        return Finding(Step.TLS, Grade.OK, agreed)
+    soonest = min(way.certificates, key=lambda one: one.not_after)
+    days = soonest.days_left(way.now)
+    whose = "" if soonest is way.certificates[0] else f" (of the chain: {soonest.subject})"
+    detail = f"{agreed}, expires in {days} days, on {_date(soonest.not_after)}{whose}"
+    if days < WARN_DAYS:
+        return Finding(Step.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time")
+    return Finding(Step.TLS, Grade.OK, detail)
+
+
+def _details(shown: Sequence[Shown]) -> str:
+    if not shown:
+        return ""
+    own = shown[0]
+    names = ", ".join(own.names) or "no name"
+    dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
+    return f"; it is for {names}, {dates}, issued by {own.issuer}"
+
+
+# OpenSSL's X509_V_ERR_…, as in delivery.tls; the rest are faults of the chain.
+_NOT_YET, _EXPIRED, _OTHER_HOST = 9, 10, 62
+
+
+def _tls_hint(error: Exception, way: Way) -> str:
+    match error:
+        case ssl.SSLCertVerificationError(verify_code=code) if code in (_NOT_YET, _EXPIRED):
+            return "have the receiver's certificate renewed, and see that the clock of this machine is right"
+        case ssl.SSLCertVerificationError(verify_code=code) if code == _OTHER_HOST:
+            return f"have a certificate issued for {way.target.host}, or correct the host in url"
+        case ssl.SSLCertVerificationError():
+            return (
+                "see that the receiver sends its whole chain; a private authority is trusted with --ca-file, or with"
+                " delivery.tls.caFile in the webhook file"
+            )
+        case _:
+            return _HINTS[Step.TLS]
+
+
+def _words(error: Exception) -> str:
+    described = describe(error, 0.0)
+    if isinstance(described, Failure) and described.kind is not FailureKind.TIMEOUT:
+        return described.detail
+    return one_line(str(error))
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

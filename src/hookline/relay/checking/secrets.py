@@ -1,0 +1,84 @@
+"""Looking at what a webhook needs on our side: its secrets, and keys that fit their algorithm."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
+from hookline.model import NoAuthentication, Webhook
+from hookline.relay.checking.report import Finding, Grade, Step
+from hookline.relay.delivery.certificates import context_for, public_files, read_certificates
+from hookline.relay.delivery.headers import fixed_headers
+from hookline.relay.delivery.keys import load_key
+from hookline.relay.delivery.signature import load_signature_key
+from hookline.relay.secrets import SecretResolver
+
+
+def secret_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
+    """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too."""
+    references = [*dict.fromkeys(webhook.secrets())]
+    public = public_files(webhook.delivery.tls)
+    refused = False
+    for reference in references:
+        try:
+            resolver.resolve(reference, webhook.address.organization, public=reference in public)
+        except SecretUnavailable as error:
+            refused = True
+            yield _failed(Step.SECRETS, error)
+    if refused:
+        return
+    try:
+        fixed_headers(webhook, resolver)
+    except SecretUnavailable as error:
+        yield _failed(Step.SECRETS, error)
+    else:
+        yield Finding(Step.SECRETS, Grade.OK, f"{len(references)} resolved" if references else "none are needed")
+
+
+def key_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
+    """Every key, also those that only wait for their turn. A key whose secret is missing is not looked at."""
+    organization = webhook.address.organization
+    for one in () if webhook.signature is None else webhook.signature.keys:
+        try:
+            load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
+        except SecretUnavailable:
+            continue
+        except KeyUnusable as error:
+            yield _failed(Step.KEY, error)
+        else:
+            yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
+    authentication = webhook.authentication
+    if isinstance(authentication, NoAuthentication):
+        return
+    for key in authentication.keys:
+        try:
+            passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
+            secret = resolver.resolve(key.secret, organization)
+            load_key(secret, authentication.algorithm, key.id, passphrase=passphrase)
+        except SecretUnavailable:
+            continue
+        except KeyUnusable as error:
+            yield _failed(Step.KEY, error)
+        else:
+            yield Finding(Step.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
+
+
+def make_context(
+    webhook: Webhook, resolver: SecretResolver, ca_file: Path | None
+) -> tuple[ssl.SSLContext | None, list[Finding]]:
+    """The TLS context of the relay, None with what is wrong with the files it is made of."""
+    try:
+        certificates = read_certificates(
+            webhook.delivery.tls, ca_file=ca_file, resolver=resolver, organization=webhook.address.organization
+        )
+        return context_for(certificates), []
+    except SecretUnavailable:
+        return None, []  # secret_findings has told
+    except HooklineError as error:
+        return None, [_failed(Step.KEY if isinstance(error, KeyUnusable) else Step.TLS, error)]
+
+
+def _failed(step: Step, error: HooklineError) -> Finding:
+    return Finding(step, Grade.FAILED, error.message, error.hint)

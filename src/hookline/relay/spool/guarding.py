@@ -1,0 +1,28 @@
+"""A spool holds recipients' addresses and decides what is sent: it is its relay's alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hookline.errors import SpoolUnusable
+from hookline.state.guarding import is_somebody_elses, open_to_all
+
+
+def require_private(directory: Path, database: Path) -> None:
+    """Raises SpoolUnusable when everybody can write to it, when it is another user's, or its database a link."""
+    if open_to_all(directory):
+        raise SpoolUnusable(
+            f"anybody can write to the spool {directory}",
+            hint=f"chmod 0700 {directory}, or name another with --spool",
+        )
+    if database.is_symlink():
+        raise SpoolUnusable(
+            f"the spool's database {database} is a link", hint="name the directory that it leads to with --spool"
+        )
+    if open_to_all(database):
+        raise SpoolUnusable(f"anybody can write to {database}", hint=f"chmod 0600 {database}")
+    for path in (directory, database):
+        if is_somebody_elses(path):
+            raise SpoolUnusable(
+                f"{path} belongs to another user", hint="run as the user that runs the relay, or as root"
+            )
