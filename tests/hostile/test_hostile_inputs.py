@@ -150,7 +150,7 @@ ROWS: dict[str, Row] = {
         secret, EnvRef("PATH"), "fault secret {env: PATH}: the name does not begin with"
     ),
     "secret: another team's variable": Row(
-        secret, EnvRef("HOOKLINE_SECRET_OTHER_ADOBEORG_KEY"), "does not begin with HOOKLINE_SECRET_ACME_ADOBEORG_"
+        secret, EnvRef("HOOKLINE_SECRET_OTHER_ADOBEORG__KEY"), "does not begin with HOOKLINE_SECRET_ACME_ADOBEORG__"
     ),
     "secret: another team's file": Row(secret, FileRef("OTHER@AdobeOrg/key"), "the path leads out of"),
     "secret: dots": Row(secret, FileRef("ACME@AdobeOrg/../OTHER@AdobeOrg/key"), "the path leads out of"),
@@ -158,6 +158,9 @@ ROWS: dict[str, Row] = {
     "secret: /proc": Row(secret, FileRef("/proc/self/environ"), "the path leads out of"),
     "secret: a link": Row(secret, FileRef("ACME@AdobeOrg/link"), "the path leads out of"),
     "secret: NUL in a path": Row(secret, FileRef("ACME@AdobeOrg/key\0.pem"), "the path holds a NUL character"),
+    "secret: a file that everybody can read": Row(
+        secret, FileRef("ACME@AdobeOrg/open"), "open can be read by everybody (mode 0644)"
+    ),
     "secret: a pipe": Row(secret, FileRef("ACME@AdobeOrg/pipe"), "not a regular file"),
     "secret: a huge file": Row(secret, FileRef("ACME@AdobeOrg/huge"), "larger than 64 KiB"),
     "secret: a value with a line break": Row(secret_value, "a\r\nX-Other: b", "cannot be sent: it holds a line end"),
