@@ -119,6 +119,14 @@ def dead_letters(data: bytes, directory: Path) -> str:
     return said
 
 
+def dead_letter_shown(data: bytes, directory: Path) -> str:
+    """A sound dead letter, imported, as `dead list` and `dead show` print it: nothing in it moves a terminal."""
+    (directory / "l.ndjson").write_bytes(data)
+    said = [command(directory, "dead", *rest) for rest in (("import", "l.ndjson"), ("list",), ("show", "line-1"))]
+    assert all(text.replace("\n", "").isprintable() for text in said), said
+    return said[1]
+
+
 def event_line(data: bytes, directory: Path) -> str:
     """The fate of a line in an event log."""
     cutter = LineCutter()
@@ -210,7 +218,7 @@ def secret(ref: SecretRef, directory: Path) -> str:
 
 def secret_value(value: str, directory: Path) -> str:
     """The same for a reference in scope, whose value is this."""
-    return _attempt({"X-Key": EnvRef("HOOKLINE_SECRET_ACME_ADOBEORG_KEY")}, directory, value=value)
+    return _attempt({"X-Key": EnvRef("HOOKLINE_SECRET_ACME_ADOBEORG__KEY")}, directory, value=value)
 
 
 def event_time(value: str, directory: Path) -> str:
@@ -235,7 +243,11 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
     (directory / "outside").write_text(PLANTED)
     (secrets / "ACME@AdobeOrg" / "link").symlink_to(directory / "outside")
     (secrets / "ACME@AdobeOrg" / "huge").write_bytes(b"x" * 100_000)
+    (secrets / "ACME@AdobeOrg" / "open").write_text(PLANTED)
     os.mkfifo(secrets / "ACME@AdobeOrg" / "pipe")
+    for path in (secrets / "ACME@AdobeOrg").iterdir():
+        if not path.is_symlink():
+            path.chmod(0o644 if path.name == "open" else 0o600)
 
     async def scenario() -> str:
         async with serving(sends(OK)) as server:
@@ -249,8 +261,8 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
             )
             environment = {
                 "PATH": PLANTED,
-                "HOOKLINE_SECRET_OTHER_ADOBEORG_KEY": PLANTED,
-                "HOOKLINE_SECRET_ACME_ADOBEORG_KEY": value,
+                "HOOKLINE_SECRET_OTHER_ADOBEORG__KEY": PLANTED,
+                "HOOKLINE_SECRET_ACME_ADOBEORG__KEY": value,
             }
             endpoint = HttpEndpoint(
                 webhook,

@@ -24,6 +24,7 @@ from hostile.meeting import (
     DOCUMENT,
     PLANTED,
     certificate,
+    dead_letter_shown,
     dead_letters,
     dns_answer,
     event_line,
@@ -149,7 +150,7 @@ ROWS: dict[str, Row] = {
         secret, EnvRef("PATH"), "fault secret {env: PATH}: the name does not begin with"
     ),
     "secret: another team's variable": Row(
-        secret, EnvRef("HOOKLINE_SECRET_OTHER_ADOBEORG_KEY"), "does not begin with HOOKLINE_SECRET_ACME_ADOBEORG_"
+        secret, EnvRef("HOOKLINE_SECRET_OTHER_ADOBEORG__KEY"), "does not begin with HOOKLINE_SECRET_ACME_ADOBEORG__"
     ),
     "secret: another team's file": Row(secret, FileRef("OTHER@AdobeOrg/key"), "the path leads out of"),
     "secret: dots": Row(secret, FileRef("ACME@AdobeOrg/../OTHER@AdobeOrg/key"), "the path leads out of"),
@@ -157,6 +158,9 @@ ROWS: dict[str, Row] = {
     "secret: /proc": Row(secret, FileRef("/proc/self/environ"), "the path leads out of"),
     "secret: a link": Row(secret, FileRef("ACME@AdobeOrg/link"), "the path leads out of"),
     "secret: NUL in a path": Row(secret, FileRef("ACME@AdobeOrg/key\0.pem"), "the path holds a NUL character"),
+    "secret: a file that everybody can read": Row(
+        secret, FileRef("ACME@AdobeOrg/open"), "open can be read by everybody (mode 0644)"
+    ),
     "secret: a pipe": Row(secret, FileRef("ACME@AdobeOrg/pipe"), "not a regular file"),
     "secret: a huge file": Row(secret, FileRef("ACME@AdobeOrg/huge"), "larger than 64 KiB"),
     "secret: a value with a line break": Row(secret_value, "a\r\nX-Other: b", "cannot be sent: it holds a line end"),
@@ -314,6 +318,9 @@ ROWS: dict[str, Row] = {
     "letter: an unknown key": Row(dead_letters, letter(url="https://evil.test/"), "l.ndjson:1: "),
     "letter: a terminal's commands for a key": Row(dead_letters, letter(**{ESC: 1}), "l.ndjson:1: "),
     "letter: a time before 1970": Row(dead_letters, letter(time="0001-01-01T00:00:00Z"), "l.ndjson:1: time"),
+    "letter: a terminal's commands for a reason": Row(
+        dead_letter_shown, letter(reason=ESC, source="\u009b2J\u202e"), "\\u009b2J\\u202e:1  \\u001b]0;owned\\u0007"
+    ),
     # -- event lines
     "line: not JSON": Row(event_line, b"{", "not JSON"),
     "line: 200 brackets": Row(event_line, b"[" * 200 + b"]" * 200, "nested deeper than 100 levels"),

@@ -14,6 +14,7 @@ from hookline.cli.deadchoice import chosen_by, filters, in_words
 from hookline.cli.deadfiles import export_command, import_command
 from hookline.cli.options import format_option, spool_option
 from hookline.errors import WrongUse
+from hookline.plan.printable import printable
 from hookline.relay.formats.envelope import history_as_json
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
 from hookline.relay.spool.letters import DeadLetters, Filter
@@ -42,7 +43,7 @@ def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
             return
         shown = 0
         for letter in dead.letters(narrowed, limit=limit):
-            click.echo(_line(letter))
+            click.echo(printable(_line(letter)))
             shown += 1
         count = dead.count(narrowed)
     more = f", the newest {shown:,} shown" if shown < count.total else ""
@@ -53,7 +54,7 @@ def _print_json(dead: DeadLetters, chosen: Filter, limit: int) -> None:
     """An array on one line, written as it is read."""
     before = "["
     for letter in dead.letters(chosen, limit=limit):
-        click.echo(before + json.dumps(_as_json(letter), ensure_ascii=False), nl=False)
+        click.echo(before + json.dumps(_as_json(letter)), nl=False)
         before = ", "
     click.echo("[]" if before == "[" else "]")
 
@@ -70,7 +71,7 @@ def show_command(*, spool: Path, identity: str) -> None:
         letters = list(dead.letters(Filter(ids=(identity,)), limit=1))
     if not letters:  # put back a moment ago, or waiting to be read again
         raise WrongUse(f"no dead letter has the id {identity!r} any more", hint="`hookline dead list` shows them")
-    click.echo(json.dumps(_whole(letters[0]), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(_whole(letters[0]), indent=2))
 
 
 def _line(letter: Letter) -> str:
