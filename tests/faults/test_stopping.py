@@ -81,7 +81,7 @@ def test_a_second_signal_ends_at_once_and_nothing_is_lost(lab: Lab) -> None:
 
 def test_grace_bounds_the_wait_for_what_is_in_flight(lab: Lab) -> None:
     """An endpoint that does not answer is not waited for longer than --grace; its events stay pending."""
-    with lab.receiver("--delay", "5m") as receiver:
+    with lab.receiver("--delay", "15s") as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback", delivery={"timeout": "10m"})
         log = str(lab.write_events("events", (xdm_event(n, n) for n in range(5))))
         with lab.running(*lab.relay_arguments(receiver, "--grace", "1s", "--summary", "json", log)) as relay:

@@ -16,6 +16,8 @@ from hookline.relay.delivery.credentials import LOOK_SECONDS, Credentials
 from hookline.relay.delivery.headers import Header
 from hookline.relay.secrets import SecretResolver
 
+pytestmark = pytest.mark.usefixtures("private_files")
+
 NOW = 1_800_000_000.0
 WEBHOOK = Webhook(
     address=Address("acme", "prod"),

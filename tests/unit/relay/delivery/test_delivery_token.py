@@ -19,6 +19,8 @@ from hookline.relay.delivery.keys import load_key
 from hookline.relay.delivery.token import Signer, origin
 from hookline.relay.secrets import Secret, SecretResolver
 
+pytestmark = pytest.mark.usefixtures("private_files")
+
 NOW = 1_800_000_000.25
 URL = "https://hooks.acme.example/feedback"
 ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
