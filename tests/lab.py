@@ -96,10 +96,11 @@ class Receiver:
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
-        """Every request so far, in the order of arrival."""
+        """Every request so far, in the order of arrival; the one that is being written down is not there yet."""
         if not self.record_file.exists():
             return []
-        return [json.loads(line) for line in self.record_file.read_text().splitlines()]
+        text = self.record_file.read_text()
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def accepted(self) -> list[str]:
         """The webhook-id of every accepted request, in the order of arrival."""
