@@ -96,7 +96,7 @@ class Receiver:
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
-        """Every request so far, in the order of arrival."""
+        """Every request so far, in the order of arrival; the one that is being written down is not there yet."""
         if not self.record_file.exists():
             return []
         # What stands behind the last line end is still being written.

@@ -57,7 +57,7 @@ def all_there(lab: Lab, receiver: Receiver, events: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("events", "most_kills"), [(4_000, 12), pytest.param(20_000, 200, marks=pytest.mark.soak)]
+    ("events", "most_kills"), [(8_000, 12), pytest.param(60_000, 200, marks=pytest.mark.soak)]
 )  # fmt: skip
 def test_from_a_file_nothing_is_lost(lab: Lab, events: int, most_kills: int) -> None:
     """Kill -9 at random moments until a run ends: every event is accepted, and the spool accounts for every line."""
@@ -109,7 +109,7 @@ def producing(relay: subprocess.Popen[bytes], lines: list[bytes]) -> Iterator[No
 
 
 @pytest.mark.parametrize(
-    ("events", "most_kills"), [(3_000, 6), pytest.param(20_000, 60, marks=pytest.mark.soak)]
+    ("events", "most_kills"), [(10_000, 6), pytest.param(60_000, 60, marks=pytest.mark.soak)]
 )  # fmt: skip
 def test_from_a_pipe_a_rerun_repeats_only_what_was_in_flight(lab: Lab, events: int, most_kills: int) -> None:
     """The producer is run again from its start after every kill: duplicates are recognized, nothing is lost."""

@@ -480,6 +480,22 @@ def test_rotated_files_are_let_go(path: Path, book: Book, monkeypatch: pytest.Mo
         assert 2 == len(follower.source.lags())
 
 
+def test_half_a_line_in_a_rotated_file_is_told(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody has finished it by the time that the file is let go, a warning says how many bytes it has."""
+    monkeypatch.setattr(LINGER, 0.1)
+    append(path, b"0")
+    append(path, b'{"half":', end=b"")
+    with book.following(path) as follower:
+        follower.takes(b"0")
+        for turn in (1, 2):
+            path.rename(path.with_name(f"app.log.{10 - turn}"))
+            append(path, b"%d" % turn)
+            follower.takes(b"%d" % turn)
+    assert [("unfinished last line of a rotated file left", 8)] == [
+        (what, fields["bytes"]) for level, what, fields in book.notes.said if level == "warning"
+    ]
+
+
 # -- what cannot be read
 
 

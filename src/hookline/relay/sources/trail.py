@@ -69,6 +69,10 @@ class Trail:
             self._next_search = now + RETRY
             self._add_older()
         for place in [one for one in self.places if self._is_over(one, now)]:
+            if place.reader is not None and place.reader.unfinished:
+                self._notes.warning(
+                    "unfinished last line of a rotated file left", source=place.path, bytes=place.reader.unfinished
+                )
             self._remove(place)
 
     @property
