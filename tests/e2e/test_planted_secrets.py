@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -110,18 +111,27 @@ def test_planted_secrets_are_found_nowhere(lab: Lab) -> None:
         everything.run("jwks", ADDRESS, "--secrets-dir", str(lab.secrets))
         for words in (("list",), ("list", "--format", "json"), ("show", "1")):
             everything.run("dead", *words)
+        everything.run("dead", "export", "--out", "letters.ndjson")
+        everything.run("status", "--format", "json")
+        for form in ("text", "json"):
+            everything.run("trace", "request-1", "--payload", "--format", form)
         tokens = [match[1] for request in server.requests for match in _TOKEN.finditer(request)]
-        with lab.running(*relay, "--log-level", "debug", "-", stdin=subprocess.PIPE) as process:
+        listening = ("--log-level", "debug", "--listen", "127.0.0.1:0")
+        with lab.running(*relay, *listening, "-", stdin=subprocess.PIPE) as process:
             assert process.stdin is not None
             process.stdin.write(as_lines(xdm_event(number, number) for number in range(20, 30)))
             process.stdin.flush()
             wait_for(lab.directory / ".hookline" / "spool" / "spool.db-wal")
-            alive = everything.places()
+            everything.run("status")
+            alive = everything.places() | served(lab.directory / "relay.log")
     assert any(HEADER_VARIABLE.encode() in request for request in server.requests)
     assert len(tokens) > 5
     places = everything.places()
     assert any(name.endswith("spool.db-wal") for name in alive)
-    assert {"plan.json", "relay.log", ".hookline/state.db", ".hookline/spool/spool.db"} <= set(places)
+    assert b"hookline_unsettled" in alive["/metrics"]
+    assert {"letters.ndjson", "plan.json", "relay.log", ".hookline/state.db", ".hookline/spool/spool.db"} <= set(
+        places
+    )
     assert b"HOOKLINE_SECRET_PLANTED" in places["plan.json"]
     values = [*planted, *(token.rpartition(b".")[2] for token in tokens)]
     assert [] == finds({**places, **{f"alive {name}": content for name, content in alive.items()}}, values)
@@ -139,6 +149,12 @@ def reconcile(everything: Everything) -> None:
     everything.run("apply", "plan.json", "--auto-approve")
     for words in (("list",), ("show", ADDRESS), ("history",), ("blame", ADDRESS), ("drift",), ("export", "exported")):
         assert 0 == everything.run(*words).returncode
+
+
+def served(log: Path) -> dict[str, bytes]:
+    """What a running relay tells whoever asks it, by path."""
+    (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", log.read_text()))
+    return {path: urlopen(url + path, timeout=30).read() for path in ("/metrics", "/status", "/healthz")}
 
 
 def wait_for(path: Path) -> None:
