@@ -78,7 +78,9 @@ def write_key(directory: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    (directory / "secrets" / KEY_FILE).write_bytes(pem)
+    key = directory / "secrets" / KEY_FILE
+    key.touch(mode=0o600)  # a secret that others can read is refused
+    key.write_bytes(pem)
 
 
 def relay_command(ca_file: Path, *options: str) -> tuple[str, ...]:
