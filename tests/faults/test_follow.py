@@ -65,7 +65,16 @@ class Relay:
             assert time.monotonic() < deadline, f"{accepted} of {self.log.written}"
             time.sleep(0.05)
 
+    def obeys(self) -> bool:
+        """Whether it has got as far as to handle SIGTERM itself (SigCgt in proc(5))."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (caught,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
     def stop(self) -> None:
+        while not self.obeys():
+            assert self.process.poll() is None, "the relay has ended"
+            time.sleep(0.05)
         self.process.send_signal(signal.SIGTERM)
         out, _ = self.process.communicate(timeout=SECONDS)
         assert 0 == self.process.returncode
