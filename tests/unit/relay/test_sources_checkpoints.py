@@ -5,13 +5,17 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.relay.fates import Line
+from hookline.relay.sources import devices, looking, series, siblings, trail
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.identity import HEAD, FileFacts, belongs, digest, reached
 from hookline.relay.sources.lines import TAIL
@@ -358,3 +362,91 @@ def test_best_of_several_checkpoints_is_taken() -> None:
     assert elsewhere == find(copy, near, elsewhere)
     assert farthest == find(far, farthest)
     assert find() is None
+
+
+# -- renamed at the worst moment
+
+
+def rotate(path: Path) -> None:
+    """Every file of the log moves one place up, as logrotate moves them."""
+    for number in range(5, 0, -1):
+        if (old := path.with_name(f"app.log.{number}")).exists():
+            old.rename(path.with_name(f"app.log.{number + 1}"))
+    if path.exists():
+        path.rename(f"{path}.1")
+
+
+def left_after_two_rotations(path: Path, book: Book) -> None:
+    """A known file with a rest, one that nobody has seen, and the log."""
+    append(path, b"a1")
+    book.run(path)
+    for number, line in enumerate((b"a2", b"b1")):
+        append(path, line)
+        os.utime(path, (1000 + number, 1000 + number))
+        rotate(path)
+    append(path, b"c1")
+
+
+def once(call: Callable[..., Any], happening: Callable[[], None], *, before: bool = False) -> Callable[..., Any]:
+    """The call, with something that happens right after it (or before it) the first time."""
+    waiting = [happening]
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        if before and waiting:
+            waiting.pop()()
+        result = call(*arguments, **options)
+        if waiting:
+            waiting.pop()()
+        return result
+
+    return wrapped
+
+
+@pytest.mark.parametrize("module", [series, trail])
+def test_rotated_between_the_search_and_the_opening(
+    path: Path, book: Book, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found stands under other names by the time that it is opened: it is searched for again."""
+    left_after_two_rotations(path, book)
+
+    def happening() -> None:
+        rotate(path)
+        append(path, b"d1")
+
+    monkeypatch.setattr(module, "left_behind", once(siblings.left_behind, happening))
+    if module is series:
+        assert [b"a2", b"b1", b"c1", b"d1"] == book.run(path)
+    else:
+        with book.following(path) as follower:
+            follower.takes(b"a2", b"b1", b"c1", b"d1")
+    monkeypatch.undo()
+    assert [] == book.run(path)
+
+
+def test_rotated_in_the_midst_of_the_search(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that change their names while they are looked at, one by one, are all looked at."""
+    left_after_two_rotations(path, book)
+
+    def happening() -> None:
+        rotate(path)
+        append(path, b"d1")
+
+    monkeypatch.setattr(looking.Look, "at", once(looking.Look.at, happening))
+    with book.following(path) as follower:
+        follower.takes(b"a2", b"b1", b"c1", b"d1")
+
+
+def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log that was looked at is another one when it is opened: the first is found among the rotated ones."""
+    append(path, b"a1")
+    with book.following(path) as follower:
+        follower.takes(b"a1")
+        rotate(path)
+        append(path, b"b1")
+
+        def happening() -> None:
+            rotate(path)
+            append(path, b"c1")
+
+        monkeypatch.setattr(trail, "open_reader", once(devices.open_reader, happening, before=True))
+        follower.takes(b"b1", b"c1")

@@ -6,12 +6,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from hookline.errors import HooklineError
 from hookline.relay.fates import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import Reader, open_reader, status_of
 from hookline.relay.sources.files import Came, FileReader
+from hookline.relay.sources.looking import Identity
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, Position, SourceLag
-from hookline.relay.sources.siblings import left_behind
+from hookline.relay.sources.siblings import TRIES, left_behind
 
 _STANDARD_INPUT = "-"
 
@@ -30,7 +32,8 @@ class Series:
         self._current: Reader | None = None
         self._unfinished: list[tuple[str, int]] = []
         stats = [status_of(path) for path in paths]
-        self._held = {(one.st_dev, one.st_ino) for one in stats if one is not None}
+        self._held: set[Identity] = set()
+        self._named = frozenset(paths)
         self._total = None if None in stats else sum(one.st_size for one in stats if one is not None)
         self._done = 0
         self._finishing = False
@@ -86,27 +89,43 @@ class Series:
         """The next in line, or what is to be read before it."""
         if not self._waiting:
             return None
-        path = self._waiting[0]
-        if (older := self._older(path)) is not None:
-            path = older
-            self._notes.info("rotated file is read first", source=path)
-        else:
+        log = self._waiting[0]
+        path, reader = self._opened(log)
+        if path == log:
             self._waiting.popleft()
             self._newest = None
-        reader = open_reader(path, self._checkpoints, self._notes)
+        else:
+            self._notes.info("rotated file is read first", source=path)
         if isinstance(reader, FileReader):
             self._held.add((reader.device, reader.inode))
         return reader
 
-    def _older(self, path: str) -> str | None:
-        """The next of the files that a log was rotated to. Looked up one by one: they may be renamed meanwhile."""
-        if path == _STANDARD_INPUT:
-            return None
-        older = left_behind(path, self._checkpoints, held=self._held, after=self._newest)
-        if not older or (status := status_of(older[0])) is None:
-            return None
-        self._newest = max(self._newest or 0, status.st_mtime_ns)
-        return older[0]
+    def _opened(self, log: str) -> tuple[str, Reader]:
+        """The log, or what is to be read before it; searched for again when that was renamed before it was opened."""
+        for _ in range(TRIES):
+            path, expected = self._oldest(log)
+            try:
+                reader = open_reader(path, self._checkpoints, self._notes)
+            except HooklineError:
+                if path == log:
+                    raise
+                continue
+            if not isinstance(reader, FileReader) or expected in {None, (reader.device, reader.inode)}:
+                return path, reader
+            reader.close()
+        return log, open_reader(log, self._checkpoints, self._notes)
+
+    def _oldest(self, log: str) -> tuple[str, Identity | None]:
+        """What is to be read next of a log and its rotated files, and which file that is."""
+        if log == _STANDARD_INPUT:
+            return log, None
+        behind = left_behind(log, self._checkpoints, held=self._held, after=self._newest)
+        self._newest = behind.newest
+        # What was named itself is read when it is its turn.
+        for sibling in behind.files:
+            if sibling.path not in self._named:
+                return sibling.path, sibling.identity
+        return log, behind.log
 
     def _read(self, current: Reader, wait: float) -> tuple[list[Line], Position, bool]:
         if not isinstance(current, FileReader):

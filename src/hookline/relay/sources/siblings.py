@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,11 +13,25 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.looking import Identity, Known, Look, Sibling
 from hookline.relay.sources.naming import is_rotated, turn
 
+TRIES = 20  # to see files in one moment, while a rotation renames them
+
+
+class Behind(msgspec.Struct, frozen=True):
+    """What is to be read before a log, oldest first.
+
+    `newest`: when the newest file that is known was modified (nanoseconds; None: none is), for another search.
+    `log`: what stood under the log's name meanwhile. Whoever opens one of these has to see that it is still that.
+    """
+
+    files: list[Sibling]
+    newest: int | None
+    log: Identity | None
+
 
 def left_behind(
     path: str, checkpoints: Checkpoints, *, held: Collection[Identity], after: int | None = None
-) -> list[str]:
-    """The rotated files of the log `path` that are to be read before it, oldest first. `held` are read anyway.
+) -> Behind:
+    """The rotated files of the log `path` that are to be read before it. `held` are read anyway.
 
     - one that a checkpoint says is unfinished;
     - those that are newer than the newest known one: they were the log itself while nobody looked. `after` is when
@@ -25,7 +40,7 @@ def left_behind(
     A log that was never read has none: its past was not asked for.
     """
     look = Look(checkpoints)
-    there = [one for one in map(look.at, [*_rotated(path), path]) if one is not None]
+    there = _seen_at_once(path, look)
     log = next((one for one in there if one.path == path), None)
     siblings = [one for one in _without_doubles(there) if one.path != path and one.identity not in held]
     siblings.sort(key=lambda one: (one.modified, turn(one.path)))
@@ -34,7 +49,18 @@ def left_behind(
     if newest is None and not (log is not None and log.in_place):
         siblings = _with_newest_made_out(siblings, look)
         newest = max((one.modified for one in siblings if one.known is not Known.NOT), default=None)
-    return [one.path for one in siblings if _is_wanted(one, newest)]
+    return Behind([one for one in siblings if _is_wanted(one, newest)], newest, log.identity if log else None)
+
+
+def _seen_at_once(path: str, look: Look) -> list[Sibling]:
+    """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
+    there: list[Sibling] = []
+    for _ in range(TRIES):
+        before = _names(path)
+        there = [one for one in map(look.at, before) if one is not None]
+        if before == _names(path):
+            break
+    return there
 
 
 def _without_doubles(there: list[Sibling]) -> list[Sibling]:
@@ -72,10 +98,15 @@ def _is_wanted(one: Sibling, newest: int | None) -> bool:
             return newest is not None and one.modified >= newest
 
 
-def _rotated(path: str) -> list[str]:
+def _names(path: str) -> dict[str, Identity]:
+    """What stands under the log's name and those of its rotated files."""
     directory, name = os.path.split(path)
-    try:
-        names = [one.name for one in Path(directory or ".").iterdir()]
-        return [str(Path(directory) / one) for one in names if is_rotated(one, name)]
-    except OSError:
-        return []
+    found: dict[str, Identity] = {}
+    with suppress(OSError):
+        for one in Path(directory or ".").iterdir():
+            if one.name == name or is_rotated(one.name, name):
+                with suppress(OSError):
+                    status = one.stat()
+                    known_as = path if one.name == name else str(Path(directory) / one.name)
+                    found[known_as] = (status.st_dev, status.st_ino)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
+from itertools import takewhile
 from pathlib import Path
 
 from hookline.errors import HooklineError
@@ -12,11 +13,11 @@ from hookline.relay.fates import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
-from hookline.relay.sources.looking import Identity
+from hookline.relay.sources.looking import Identity, Sibling
 from hookline.relay.sources.naming import turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
-from hookline.relay.sources.siblings import left_behind
+from hookline.relay.sources.siblings import TRIES, left_behind
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
@@ -50,6 +51,7 @@ class Trail:
         self._most_open = most_open
         self._told: dict[str, str] = {}
         self._next_search = 0.0
+        self._latest: int | None = None
 
     # -- looking
 
@@ -67,7 +69,7 @@ class Trail:
         if self.places and not self.places[-1].attached and now >= self._next_search:
             # The log was renamed, and no new one is there yet. There may have been one for a moment.
             self._next_search = now + RETRY
-            self._add_older()
+            self._add_older(self._newest())
         for place in [one for one in self.places if self._is_over(one, now)]:
             if place.reader is not None and place.reader.unfinished:
                 self._notes.warning(
@@ -113,10 +115,14 @@ class Trail:
         place = self._held.get(identity)
         if place is None:
             if path == self.path:
-                self._add_older()
+                self._add_older(self._newest())
+            if identity in self._held:
+                return  # it was renamed meanwhile, and is among the older ones
             place = self._add(path, status)
-            if not self._crowded:
-                self._open(place)  # at once: it may be renamed again
+            # At once, since it may be renamed again. Then the next look finds it among the older ones.
+            if not self._crowded and not self._open(place) and place.told is None:
+                self._remove(place)
+                return
         if place.reader is not None:
             place.reader.glance()
         place.path = path
@@ -131,22 +137,39 @@ class Trail:
         self._held[place.identity] = place
         return place
 
-    def _add_older(self) -> None:
-        """Another file is the log now: between the one that was it and this one there may have been others."""
-        after = max((place.stamp[1] for place in self.places), default=None)
-        self._add_rotated(left_behind(self.path, self._checkpoints, held=self._held, after=after))
+    def _newest(self) -> int | None:
+        """When the newest of the files was modified that this trail has had."""
+        self._latest = max((place.stamp[1] for place in self.places), default=self._latest)
+        return self._latest
 
-    def _add_rotated(self, paths: list[str]) -> None:
-        for path in paths:
-            try:
-                status = Path(path).stat()
-            except OSError:
-                continue
-            if (status.st_dev, status.st_ino) not in self._held:
-                self._notes.info("rotated file is read first", source=path)
-                place = self._add(path, status)
-                place.attached = False
-                self._open(place)  # at once: it may be renamed again
+    def _add_older(self, after: int | None) -> bool:
+        """Take in what the log was rotated to, newer than `after`. Whether there was any."""
+        any_added = False
+        for _ in range(TRIES):
+            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after)
+            after = behind.newest
+            # One that was renamed between the search and the opening is searched for again, and so are those after
+            # it, so that they keep their order.
+            added = list(takewhile(bool, map(self._add_rotated, behind.files)))
+            any_added |= bool(added)
+            if len(added) == len(behind.files):
+                break
+        return any_added
+
+    def _add_rotated(self, sibling: Sibling) -> bool:
+        try:
+            status = Path(sibling.path).stat()
+        except OSError:
+            return False
+        if (status.st_dev, status.st_ino) != sibling.identity:
+            return False
+        place = self._add(sibling.path, status)
+        place.attached = False
+        if not self._open(place):
+            self._remove(place)
+            return False
+        self._notes.info("rotated file is read first", source=sibling.path)
+        return True
 
     # -- reading
 
@@ -204,29 +227,26 @@ class Trail:
     def _replaced(self, place: Place, reader: FileReader) -> Read:
         """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
         reader.take_position()
-        copies = self._copies(place, reader)
         lines: list[Line] = []
-        if copies is None:
+        if not self._is_copied(place, reader):
             lines = reader.last_words()
             if lost := reader.lost + reader.unfinished:
                 self._notes.warning("file was truncated before all of it was read", source=place.path, bytes=lost)
         position = reader.take_position()
         self._notes.info("file was truncated or written anew, reading it from its start", source=place.path)
         reader.restart()
-        self._add_rotated(copies or [])
         return Read(reader.name, lines, position, True)
 
-    def _copies(self, place: Place, reader: FileReader) -> list[str] | None:
-        """What has been copied away of a file, as far as it is not read anyway. None where there is no copy."""
+    def _is_copied(self, place: Place, reader: FileReader) -> bool:
+        """Whether there is a copy of what the file held, which is then read first."""
         if self.path == STANDARD_INPUT:
-            return None
+            return False
         others = [one for one in self.places if one is not place]
         after = None
         if not reader.key:  # nothing was read of it, so a copy can only be told by its time
             after = max((one.stamp[1] for one in others), default=place.born)
-        found = left_behind(self.path, self._checkpoints, held=self._held, after=after)
         is_there = any(one.reader is not None and one.reader.origin == reader.key != b"" for one in others)
-        return found if found or is_there else None
+        return self._add_older(after) or is_there
 
     def _open(self, place: Place) -> bool:
         try:
