@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from hookline import __version__
 from hookline.errors import StateUnusable
@@ -21,10 +21,9 @@ from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.opening import TRANSPORTS, Opening, opening
 from hookline.relay.delivery.port import Endpoint
-from hookline.relay.delivery.poster import OpenThrough, open_engine
 from hookline.relay.delivery.proxy import Proxy
-from hookline.relay.delivery.transport import open_httpx
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import Reading
 from hookline.relay.intaking import Intaking
@@ -41,21 +40,21 @@ from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
-from hookline.settings import notify_socket, watchdog_seconds
+from hookline.relay.workers.crew import Crew
+from hookline.relay.workers.member import Process
+from hookline.relay.workers.messages import Setup
+from hookline.settings import notify_socket, watchdog_seconds, worker_environment
 from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
-
-# What carries the requests; `--transport` names one.
-TRANSPORTS: Final[dict[str, OpenThrough]] = {"engine": open_engine, "httpx": open_httpx}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
     """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input.
 
-    `listen` is where metrics, health and status are served (host and port), `metrics_webhooks` how many webhooks have
-    labels there.
+    `workers` are the processes that share the work, this one included. `listen` is where metrics, health and status
+    are served (host and port), `metrics_webhooks` how many webhooks have labels there.
     """
 
     state: str
@@ -70,6 +69,7 @@ class RelayOptions:
     from_start: bool = False
     allow_empty: bool = False
     transport: str = "engine"
+    workers: int = 1
     listen: tuple[str, int] | None = None
     metrics_webhooks: int = 1000
 
@@ -102,13 +102,13 @@ async def run_relay(
     store, _ = _open_applied(options)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
-    async with answering(options.listen, options.metrics_webhooks, log) as serve:
+    async with answering(options.listen, options.metrics_webhooks, log) as serve, _crew(options, log) as crew:
         spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()
             relay, reporter = _relay(
-                options, store=store, thread=thread, log=log, report=report, clock=clock or SteadyClock()
+                options, store=store, thread=thread, crew=crew, log=log, report=report, clock=clock or SteadyClock()
             )
             relay.obey_signals()
             serve(reporter)
@@ -127,11 +127,23 @@ def _tell() -> Callable[[str], None]:
     return partial(notify, notify_socket())
 
 
+@asynccontextmanager
+async def _crew(options: RelayOptions, log: Log) -> AsyncIterator[Crew | None]:
+    """The worker processes that post, where this one does not do so itself."""
+    if options.workers == 1:
+        yield None
+        return
+    setup = Setup.of(options.transport, options.rules, options.proxy)
+    async with Crew.of(options.workers - 1, setup, partial(Process, worker_environment()), log) as crew:
+        yield crew
+
+
 def _relay(
     options: RelayOptions,
     *,
     store: StateStore,
     thread: SpoolThread,
+    crew: Crew | None,
     log: Log,
     report: Callable[[Progress], None] | None,
     clock: SteadyClock,
@@ -144,7 +156,7 @@ def _relay(
         store,
         dispatcher,
         thread,
-        partial(_make_endpoint, options, resolver),
+        partial(_make_endpoint, options, resolver, _posting(options) if crew is None else crew.open),
         counters=counters,
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
@@ -176,6 +188,7 @@ def _relay(
         dispatcher=dispatcher,
         intaking=intaking,
         applied=applied,
+        crew=crew,
         counters=counters,
         clock=clock,
         process=os.getpid(),
@@ -200,15 +213,18 @@ def _relay(
     return relay, reporter
 
 
-def _make_endpoint(options: RelayOptions, resolver: SecretResolver, webhook: Webhook) -> Endpoint:
+def _posting(options: RelayOptions) -> Opening:
+    return opening(partial(TRANSPORTS[options.transport], proxy=options.proxy), options.rules, time.time)
+
+
+def _make_endpoint(options: RelayOptions, resolver: SecretResolver, opened: Opening, webhook: Webhook) -> Endpoint:
     return HttpEndpoint(
         webhook,
         resolver=resolver,
-        rules=options.rules,
         clock=time.time,
         random=os.urandom,
+        opened=opened,
         ca_file=options.ca_file,
-        open_poster=partial(TRANSPORTS[options.transport], proxy=options.proxy),
     )
 
 

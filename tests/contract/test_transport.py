@@ -36,6 +36,7 @@ from contract.https_server import (
 )
 from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.target import parse_target
@@ -427,14 +428,14 @@ def test_a_whole_endpoint(opener: Opener, tmp_path: Path) -> None:
                 url=f"https://localhost:{server.port}/",
                 campaigns=None,
             )
+            rules = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
             endpoint = HttpEndpoint(
                 webhook,
                 resolver=SecretResolver(environment={}, directory=tmp_path),
-                rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
                 clock=time.time,
                 random=bytes,
                 ca_file=tmp_path / "ca.pem",
-                open_poster=opener,
+                opened=opening(opener, rules, time.time),
             )
             try:
                 results = [await endpoint.post(Attempt(bytes(16), b"{}", number, 0.0)) for number in (1, 2)]

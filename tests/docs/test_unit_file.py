@@ -95,6 +95,7 @@ def test_the_command_line_is_hooklines() -> None:
     assert relay is not None
     context = relay.make_context("relay", [word for word in arguments if not word.startswith("$")])
     assert ("127.0.0.1", 9469) == context.params["listen"]
+    assert context.params["follow"], "without it the relay ends with the file, and nothing starts it again"
 
 
 def test_its_variables_are_read() -> None:

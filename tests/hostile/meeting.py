@@ -34,6 +34,7 @@ from contract.tunnel import TestProxy, tunnelling
 from hookline.cli.main import main
 from hookline.model import Address, EnvRef, SecretRef, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.outcome import Answer, Failure, Fault, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import open_engine
@@ -267,9 +268,9 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
             endpoint = HttpEndpoint(
                 webhook,
                 resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
-                rules=NetworkRules(),
                 clock=lambda: 1.0,
                 random=bytes,
+                opened=opening(open_engine, NetworkRules(), lambda: 1.0),
             )
             try:
                 said = words(await endpoint.post(Attempt(bytes(16), b"{}", 1, 1.0)))

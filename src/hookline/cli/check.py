@@ -23,10 +23,10 @@ from hookline.plan.printable import printable
 from hookline.relay.checking.certificate import Shown
 from hookline.relay.checking.examine import Means, examine_all
 from hookline.relay.checking.report import Finding, Grade, Report
+from hookline.relay.delivery.opening import TRANSPORTS
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 from hookline.settings import secret_environment
-from hookline.wiring import TRANSPORTS
 
 _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hookline.wiring import TRANSPORTS
+from hookline.relay.delivery.opening import TRANSPORTS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

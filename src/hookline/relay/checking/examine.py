@@ -17,6 +17,7 @@ from hookline.relay.checking.report import Finding, Grade, Report, Step
 from hookline.relay.checking.secrets import key_findings, make_context, secret_findings
 from hookline.relay.checking.testevent import marking, test_body
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import OpenPoster, open_engine
 from hookline.relay.delivery.resolving import Resolve, system_addresses
@@ -101,11 +102,10 @@ async def _sent(webhook: Webhook, means: Means) -> Finding:
     endpoint = HttpEndpoint(
         webhook,
         resolver=means.resolver,
-        rules=means.rules,
         clock=means.clock,
         random=means.random,
+        opened=marking(opening(means.open_poster, means.rules, means.clock)),
         ca_file=means.ca_file,
-        open_poster=marking(means.open_poster),
     )
     started = time.monotonic()
     try:

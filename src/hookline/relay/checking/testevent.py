@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery.headers import Header
+from hookline.relay.delivery.opening import Opening
 from hookline.relay.delivery.outcome import Result
 from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import OpenPoster, Poster
-from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.poster import Poster
 from hookline.relay.feedback import Event, payload_bytes
-from hookline.relay.network import NetworkRules
 from hookline.relay.payload2 import payload2_bytes
 
 MARK: Final[Header] = (b"hookline-test", b"true")
@@ -61,12 +59,6 @@ class MarkingPoster:
         await self._poster.aclose()
 
 
-def marking(open_poster: OpenPoster) -> OpenPoster:
-    """What opens the same posters, with the mark."""
-
-    def opened(
-        target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
-    ) -> Poster:
-        return MarkingPoster(open_poster(target, rules, context, limit, clock))
-
-    return opened
+def marking(opened: Opening) -> Opening:
+    """What makes the same posters, with the mark."""
+    return lambda *asked: MarkingPoster(opened(*asked))

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.model import Webhook
-from hookline.relay.delivery.certificates import Certificates, context_for, read_certificates
+from hookline.relay.delivery.certificates import Certificates, read_certificates
 from hookline.relay.delivery.credentials import Credentials
 from hookline.relay.delivery.freshness import Watch
+from hookline.relay.delivery.opening import Opening
 from hookline.relay.delivery.outcome import Failure, FailureKind, Result
 from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import OpenPoster, Poster, open_engine
+from hookline.relay.delivery.poster import Poster
 from hookline.relay.delivery.target import parse_target
 from hookline.relay.delivery.wording import as_fault
-from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 
 
@@ -24,7 +24,7 @@ class HttpEndpoint:
 
     Secrets, keys and certificates are read at the first attempt, and again by the attempt after `renew`, after one
     that failed on them, and a second after a file was replaced: no restart is needed. `clock` gives Unix time in
-    seconds, `random` that many random bytes.
+    seconds, `random` that many random bytes; `opened` makes what posts.
     """
 
     def __init__(
@@ -32,19 +32,17 @@ class HttpEndpoint:
         webhook: Webhook,
         *,
         resolver: SecretResolver,
-        rules: NetworkRules,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
+        opened: Opening,
         ca_file: Path | None = None,
-        open_poster: OpenPoster = open_engine,
     ) -> None:
         self._webhook = webhook
         self._resolver = resolver
-        self._rules = rules
         self._clock = clock
         self._credentials = Credentials(webhook, resolver, random)
         self._ca_file = ca_file
-        self._open_poster = open_poster
+        self._opened = opened
         self._watch = Watch(webhook, resolver)
         self._deadline = webhook.delivery.timeout.total_seconds()
         self._poster: Poster | None = None
@@ -91,13 +89,7 @@ class HttpEndpoint:
         if before is not None and certificates == self._certificates:
             self._doubtful = False
             return before
-        poster = self._poster = self._open_poster(
-            parse_target(webhook.url),
-            self._rules,
-            context_for(certificates),
-            webhook.delivery.concurrency,
-            self._clock,
-        )
+        poster = self._poster = self._opened(parse_target(webhook.url), certificates, webhook.delivery.concurrency)
         self._certificates, self._doubtful = certificates, False
         if before is not None:
             await before.aclose()

@@ -25,6 +25,7 @@ from hookline.model import (
 )
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.headers import Header
+from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt, Endpoint
 from hookline.relay.delivery.poster import Poster
@@ -73,10 +74,9 @@ class Receiver:
         return HttpEndpoint(
             webhook,
             resolver=SecretResolver(environment=self.environment, directory=self.directory),
-            rules=NetworkRules(),
             clock=lambda: self.now,
             random=lambda size: b"r" * size,
-            open_poster=self.open,
+            opened=opening(self.open, NetworkRules(), lambda: self.now),
             **options,
         )
 
@@ -339,10 +339,9 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     endpoint = HttpEndpoint(
         replace(PLAIN, authentication=JWT),
         resolver=SecretResolver(environment=receiver.environment, directory=receiver.directory),
-        rules=NetworkRules(),
         clock=lambda: receiver.now,
         random=lambda size: b"r" * size,
-        open_poster=lambda *_: Keeping(),
+        opened=lambda *_: Keeping(),
     )
     post(endpoint, times=2)
     receiver.now += 3600

@@ -1,0 +1,28 @@
+"""How an endpoint gets what posts for it: by which transport, by whose rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from hookline.relay.delivery.certificates import Certificates, context_for
+from hookline.relay.delivery.poster import OpenPoster, OpenThrough, Poster, open_engine
+from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.transport import open_httpx
+from hookline.relay.network import NetworkRules
+
+# What carries the requests; `--transport` names one.
+TRANSPORTS: Final[dict[str, OpenThrough]] = {"engine": open_engine, "httpx": open_httpx}
+
+# Target, the certificates that TLS rests on, and how many posts at a time. Raises HooklineError when the certificates
+# cannot be used.
+Opening = Callable[[Target, Certificates, int], Poster]
+
+
+def opening(open_poster: OpenPoster, rules: NetworkRules, clock: Callable[[], float]) -> Opening:
+    """Post from this process. `clock` gives Unix time in seconds."""
+
+    def opened(target: Target, certificates: Certificates, limit: int) -> Poster:
+        return open_poster(target, rules, context_for(certificates), limit, clock)
+
+    return opened

@@ -1,0 +1,177 @@
+"""The worker processes of one relay: who makes which POST, and what happens when one of them dies.
+
+The relay reads, keeps, orders and judges in its own process, so that what it decides holds for all: the order of a
+message's events, an endpoint's limits, its breaker and its pause. What costs most, TLS and HTTP, is done by the
+workers (docs/decisions/0031-workers-post-the-relay-decides.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from hookline.errors import HooklineError
+from hookline.observe.log import Log
+from hookline.relay.delivery.certificates import Certificates, context_for
+from hookline.relay.delivery.headers import Header
+from hookline.relay.delivery.outcome import Failure, FailureKind, Result
+from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import Poster
+from hookline.relay.delivery.target import Target
+from hookline.relay.workers.member import Member, Process
+from hookline.relay.workers.messages import Open, Setup
+
+WATCH_SECONDS: Final = 1.0
+# A worker that ends sooner than this is not replaced at once: its next might do the same.
+SHORT_LIFE_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 1.0
+
+_FEWER: Final = "a smaller --workers needs fewer of them"
+
+Start = Callable[[], Process]
+
+
+class Crew:
+    """`size` workers, each replaced when it ends. `start` makes a process; `replaced`: how many were so far."""
+
+    def __init__(self, size: int, setup: Setup, start: Start, log: Log) -> None:
+        self.replaced = 0
+        self._size = size
+        self._setup = setup
+        self._start = start
+        self._log = log
+        self._members: dict[Member, tuple[Process, float]] = {}
+        self._posters: dict[int, SharedPoster] = {}
+        self._next_poster = 0
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, size: int, setup: Setup, start: Start, log: Log) -> AsyncIterator[Crew]:
+        """A crew that is ended with the block. Raises HooklineError when its processes cannot be started."""
+        crew = cls(size, setup, start, log)
+        watching = asyncio.create_task(crew._watch())
+        try:
+            for _ in range(size):
+                await crew._hire()
+            yield crew
+        finally:
+            watching.cancel()
+            await crew._end()
+
+    @property
+    def processes(self) -> list[int]:
+        """The process ids of those that are there."""
+        return sorted(process.pid for member, (process, _) in self._members.items() if member.is_there)
+
+    def open(self, target: Target, certificates: Certificates, limit: int) -> Poster:
+        """Implements `opening.Opening`: posts from whichever worker has least to do for this target."""
+        self._next_poster += 1
+        poster = SharedPoster(self, Open.of(self._next_poster, target, limit, certificates), certificates)
+        self._posters[self._next_poster] = poster
+        return poster
+
+    def closed(self, poster: int) -> None:
+        self._posters.pop(poster, None)
+        for member in self._members:
+            member.close(poster)
+
+    async def best(self, poster: int, within: float) -> Member | None:
+        """The worker to make the next POST; None when there was none for so many seconds."""
+        until = asyncio.get_running_loop().time() + within
+        while not (there := [member for member in self._members if member.is_there]):
+            self._changed.clear()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._changed.wait()
+            except TimeoutError:
+                return None
+        # The same webhook's work is spread evenly, and those with one connection do not all meet at the first worker.
+        turn = poster % len(there)
+        return min(there[turn:] + there[:turn], key=lambda member: member.busy[poster])
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for member, (process, _) in self._members.items():
+                if member.is_stuck():
+                    self._log.warning("a worker process does not answer and is ended", process=process.pid)
+                    process.kill()
+
+    async def _end(self) -> None:
+        """End all of them. What they were still posting is over."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        leaving = list(self._members.items())
+        for member, _ in leaving:
+            member.hang_up()
+        await asyncio.gather(*(asyncio.to_thread(process.end) for _, (process, _) in leaving))
+
+    async def _hire(self) -> None:
+        try:
+            process = self._start()
+        except OSError as error:
+            raise HooklineError(f"cannot start a worker process: {error.strerror}", hint=_FEWER) from error
+        member = Member(self._setup, self._gone)
+        self._members[member] = process, time.monotonic()
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: member, sock=process.socket)
+        self._changed.set()
+
+    def _gone(self, member: Member) -> None:
+        if self._closing:
+            return
+        process, since = self._members.pop(member)
+        task = asyncio.get_running_loop().create_task(self._replace(process, since))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _replace(self, process: Process, since: float) -> None:
+        code = await asyncio.to_thread(process.end)
+        self._log.warning("a worker process has ended, another one is started", process=process.pid, code=code)
+        if time.monotonic() - since < SHORT_LIFE_SECONDS:
+            await asyncio.sleep(PAUSE_SECONDS)
+        self.replaced += 1
+        while True:
+            try:
+                return await self._hire()
+            except HooklineError as error:  # no memory, no more processes: the others go on
+                self._log.warning(error.message)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+
+class SharedPoster:
+    """Implements `poster.Poster` over a crew."""
+
+    def __init__(self, crew: Crew, opened: Open, certificates: Certificates) -> None:
+        self._crew = crew
+        self._open = opened
+        # A certificate that cannot be used is found here, before a worker finds it.
+        self._context = context_for(certificates)
+
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> Result:
+        """Make one POST; see the port.
+
+        When the worker dies meanwhile, another one posts once more: that says nothing of the endpoint. It may have
+        had the request, which its webhook-id tells.
+        """
+        for _ in range(2):
+            member = await self._crew.best(self._open.poster, deadline)
+            if member is None:
+                return Failure(FailureKind.NETWORK, f"no worker process was there within {deadline:g} s")
+            result = await member.post(self._open, headers, attempt, deadline, signature)
+            if result is not None:
+                return result
+        return Failure(FailureKind.NETWORK, "two worker processes ended while they posted this")
+
+    async def aclose(self) -> None:
+        self._crew.closed(self._open.poster)
