@@ -179,6 +179,7 @@ def _relay(
         thread,
         window=settings.dedupe_window,
         most=settings.spool_max,
+        patience=None if options.follow else settings.max_wait,
         clock=clock.now,
         log=log,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import LOOPBACK, ORGANIZATION, Lab, as_lines
+from lab import LOOPBACK, ORGANIZATION, Lab, as_lines, xdm_event
 from rough_endpoint import Endpoint, Ledger, running
 
 EVENTS = 1_500  # for each webhook: more than a lane holds at once
@@ -69,3 +70,22 @@ def test_a_good_endpoint_beside_bad_ones(lab: Lab, refusing: int) -> None:
             assert 4 == relay.wait(timeout=60)
     assert {("/feedback", True), ("/as/hang", False), ("/as/error", False)} == seen.keys()
     assert seen["/as/hang", False] <= 16, "nobody has answered the first ones yet"
+
+
+@pytest.mark.parametrize("source", ["file", "pipe"])
+def test_a_full_spool_behind_a_held_webhook_does_not_hold_a_finite_run(lab: Lab, source: str) -> None:
+    """All that is pending is of a disabled webhook, and there is no room for more: the run ends with 4 and says why;
+    a file is read on from there."""
+    events = [xdm_event(n, n) for n in range(1_500)]
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback", enabled=False)
+        name = str(lab.write_events("events", events)) if source == "file" else "-"
+        arguments = lab.relay_arguments(receiver, "--spool-max", "100", "--summary", "json", name)
+        done = lab.hookline(*arguments, stdin=as_lines(events) if source == "pipe" else None, code=4)
+        assert b"the spool is full (--spool-max 100)" in done.stderr
+        assert 100 <= json.loads(done.stdout)["pending"] < 1_500
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        assert 0 == lab.relay(receiver, name, stdin=as_lines(events) if source == "pipe" else None)["pending"]
+        assert set(range(1_500)) == {
+            int(one["body"]["requestId"].removeprefix("request-")) for one in receiver.records()
+        }

@@ -161,6 +161,43 @@ def test_a_state_that_cannot_be_read_for_a_while_changes_nothing(lab: Lab) -> No
             assert 0 == stopped(relay)
 
 
+def test_a_state_that_vanishes_for_a_while_changes_nothing(lab: Lab) -> None:
+    """Moved away, restored, on a volume that is not mounted: no state is not an empty one, and eats no event."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        state = lab.directory / ".hookline" / "state.db"
+        with following(lab, receiver) as relay:
+            happens(lab, 1)
+            wait_until(lambda: accepted(receiver) == {1})
+            state.rename(lab.directory / "elsewhere")
+            wait_until(lambda: "not there any more" in (lab.directory / "relay.log").read_text())
+            happens(lab, 2)
+            wait_until(lambda: accepted(receiver) == {1, 2})
+            (lab.directory / "elsewhere").rename(state)
+            wait_until(lambda: "state can be read again" in (lab.directory / "relay.log").read_text())
+            happens(lab, 3)
+            wait_until(lambda: accepted(receiver) == {1, 2, 3})
+            assert 0 == stopped(relay)
+        assert 1 == (lab.directory / "relay.log").read_text().count("state cannot be read")
+
+
+def test_what_is_replayed_for_a_deleted_webhook_does_not_wait_for_ever(lab: Lab) -> None:
+    """Dead letters of a webhook that is gone, put back beside a running relay, are dead letters again."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback", sandbox="other")
+        lab.apply(GONE)
+        with following(lab, receiver) as relay:
+            happens(lab, 1, 2, 3)
+            wait_until(lambda: pending(lab) == 3)
+            (lab.directory / "webhooks" / ORGANIZATION / f"{SANDBOX}.yaml").unlink()
+            lab.hookline("apply", "--auto-approve")
+            wait_until(lambda: len(lab.dead()) == 3)
+            lab.hookline("dead", "replay", "--all")
+            wait_until(lambda: (lab.directory / "relay.log").read_text().count("buried") >= 2)
+            wait_until(lambda: len(lab.dead()) == 3)
+            assert 0 == stopped(relay)
+
+
 @pytest.mark.parametrize("status", [410])
 def test_a_gone_endpoint_stays_so_over_a_restart_until_its_configuration_changes(lab: Lab, status: int) -> None:
     """After 410 not one more request comes, also of a new relay; events become dead letters; a change lets it go."""

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up, xdm_event
+from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up, children, is_there, xdm_event
 from rough_endpoint import Endpoint, Ledger, running
 from soaking import Audit, line_of
 
@@ -45,19 +44,6 @@ def processes(lab: Lab) -> list[int]:
 
     wait_until(there)
     return found
-
-
-def children(process: int) -> list[int]:
-    """The processes that a process has started and that are still there."""
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [child for child in map(int, listed) if is_there(child)]
-
-
-def is_there(process: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 @contextmanager

@@ -36,6 +36,13 @@ def print_ending(ending: Ending, summary: Summary, settings: Settings, *, follow
         )
     elif ending is Ending.STOPPED and not followed:
         click.echo("Stopped before the end of the input; the same command goes on from here.", err=True)
+    elif ending is Ending.NO_ROOM:
+        click.echo(
+            "Stopped before the end of the input: nothing that is pending can be sent now, and the spool is full "
+            f"(--spool-max {settings.spool_max:,}).\n"
+            "  hint: `hookline status` says why; then the same command goes on from here",
+            err=True,
+        )
     elif ending is Ending.WAITED_LONG_ENOUGH:
         click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait:g} s).", err=True)
     if summary.pending:

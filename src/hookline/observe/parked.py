@@ -9,7 +9,7 @@ from typing import Final
 from hookline.observe.report import LaneFacts, Report
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
-ALWAYS: Final = ("paused", "disabled", "stopped", "not_applied")
+ALWAYS: Final = ("paused", "disabled", "stopped", "not_applied", "retry_later")
 _KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
@@ -23,20 +23,21 @@ def parked(report: Report) -> Counter[str]:
     for one in report.spool.webhooks:
         if one.pending:
             lane = lanes.get(one.webhook)
-            why = "not_applied" if lane is None else why_parked(lane)
+            why = "not_applied" if lane is None else why_parked(lane, report.relay.at)
             if why is not None:
                 found[why] += one.pending
     return found
 
 
-def why_parked(lane: LaneFacts) -> str | None:
+def why_parked(lane: LaneFacts, now: float) -> str | None:
     """None: its deliveries are sent."""
     if lane.paused:
         return "paused"
     if lane.disabled:
         return "disabled"
     if lane.phase == "open":
-        return None
+        later = lane.next_due is not None and lane.next_due > now
+        return "retry_later" if later and not lane.queued else None
     return "stopped" if lane.phase == "stopped" else _kind(lane.reason or "")
 
 

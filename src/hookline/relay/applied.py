@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from hookline.errors import HooklineError
+from hookline.errors import StateUnusable
 from hookline.model import Address, Webhook
 from hookline.observe.log import Log
 from hookline.relay.counters import Counters
@@ -55,6 +55,7 @@ class Applied:
         self._random = random
         self._log = log
         self._version: tuple[str | None, int] = (None, 0)
+        self._lineage: str | None = None
         self._configurations: dict[Address, str] = {}
 
     @property
@@ -67,10 +68,17 @@ class Applied:
         try:
             if await asyncio.to_thread(self._store.version) != self._version:
                 await self.read()
-            self.unreadable = None
-        except HooklineError as error:
+        except StateUnusable as error:
+            if self.unreadable is None:
+                self._log.warning("state cannot be read, going on as before", reason=error.message)
             self.unreadable = error.message
-            self._log.warning("state cannot be read, going on as before", reason=error.message)
+        else:
+            if self.unreadable is not None:
+                self._log.warning("state can be read again")
+            self.unreadable = None
+        if self._dispatcher.strayed:
+            self._dispatcher.strayed = False
+            await self._bury_deleted()
 
     @property
     def organizations(self) -> frozenset[str]:
@@ -87,9 +95,18 @@ class Applied:
         """Read the state and make the lanes what it says. Raises StateUnusable."""
         first = self._version == (None, 0)
         snapshot = await asyncio.to_thread(self._store.read)
-        self._version = (snapshot.lineage, snapshot.serial)
+        if snapshot.lineage is None and self._lineage is not None:
+            # A file that is being restored, a volume that is not mounted: an empty routing table must not eat a log.
+            raise StateUnusable("the state that was followed is not there any more", hint="put it back")
+        before = self._version
+        # Before the rest: `reload` may say at any time that it is to be read once more.
+        self._version, self._lineage = (snapshot.lineage, snapshot.serial), snapshot.lineage
         self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
-        await self._configure(snapshot)
+        try:
+            await self._configure(snapshot)
+        except BaseException:
+            self._version = before
+            raise
         if first:
             self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
         else:
@@ -108,16 +125,16 @@ class Applied:
             del self._configurations[address]
         if changed:
             await self._open(changed)
-        if snapshot.webhooks:  # a state that is not there must not bury what waits in the spool
-            for address in await self._thread.call(self._spool.pending) - snapshot.webhooks.keys():
+        await self._bury_deleted()
+
+    async def _bury_deleted(self) -> None:
+        """What is pending for webhooks that are not applied. Where there is no state, nothing was deleted."""
+        if self._lineage is not None:
+            for address in await self._thread.call(self._spool.pending) - self._configurations.keys():
                 self._dispatcher.doom(address, "webhook deleted")
 
     async def _retire(self, address: Address) -> None:
-        """Let a lane finish what is in flight: its successor must not send the same again meanwhile."""
-        lane = self._dispatcher.dismiss(address)
-        if lane is not None:
-            await lane.stop(lane.webhook.delivery.timeout.total_seconds())
-            await self._dispatcher.flush()
+        if await self._dispatcher.dismiss(address):
             self._log.info("webhook changed", webhook=str(address))
 
     async def _open(self, changed: Mapping[Address, Stored]) -> None:

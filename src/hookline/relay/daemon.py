@@ -15,7 +15,7 @@ from hookline.observe.log import Log
 from hookline.relay.applied import Applied
 from hookline.relay.clock import SteadyClock
 from hookline.relay.dispatch import Dispatcher
-from hookline.relay.intaking import Intaking
+from hookline.relay.intaking import HowRead, Intaking
 from hookline.relay.notify import READY, STOPPING, reloading
 from hookline.relay.reporting import Reporter
 from hookline.relay.routing import Defaults
@@ -35,6 +35,7 @@ class Ending(Enum):
     WAITED_LONG_ENOUGH = auto()
     STOPPED = auto()
     WRONG_FORMAT = auto()
+    NO_ROOM = auto()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +128,7 @@ class Relay:
             self._notify(STOPPING)
             await self._end([stopped, reading, main, *background])
 
-    async def _finish_reading(self, reading: asyncio.Task[bool], background: list[asyncio.Task[Any]]) -> None:
+    async def _finish_reading(self, reading: asyncio.Task[HowRead], background: list[asyncio.Task[Any]]) -> None:
         """What was taken out of a pipe is nowhere else any more: it goes into the spool before the end."""
         self._intaking.finish()
         await asyncio.wait([reading, *background], timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -140,10 +141,14 @@ class Relay:
         await self._intaking.close()
         await self._dispatcher.stop(self._settings.grace)
 
-    async def _settle_after(self, reading: asyncio.Task[bool]) -> Ending:
-        if not await asyncio.shield(reading):
-            return Ending.WRONG_FORMAT
-        return await self._settle()
+    async def _settle_after(self, reading: asyncio.Task[HowRead]) -> Ending:
+        match await asyncio.shield(reading):
+            case HowRead.WRONG_FORMAT:
+                return Ending.WRONG_FORMAT
+            case HowRead.NO_ROOM:
+                return Ending.NO_ROOM
+            case HowRead.WHOLE:
+                return await self._settle()
 
     async def _settle(self) -> Ending:
         """Wait until nothing is pending but what stands behind held webhooks, or for `max_wait` seconds."""
@@ -164,8 +169,7 @@ class Relay:
     async def _still_pending(self) -> bool:
         if not (await self._thread.call(self._spool.tally))["pending"]:
             return False
-        held = {address for address, lane in self._dispatcher.lanes.items() if lane.held}
-        return bool(await self._thread.call(self._spool.pending) - held)
+        return bool(await self._thread.call(self._spool.pending) - self._dispatcher.held())
 
     # -- being watched, being told
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -18,10 +18,12 @@ from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.attempts import Tried
+from hookline.relay.burying import Burying
 from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.lanes import Lane
+from hookline.relay.remembered import Remembered
 from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.schema import State
 from hookline.relay.spoolthread import SpoolThread
@@ -35,32 +37,17 @@ CHUNK: Final = 1000
 LAST_WRITE_SECONDS: Final = 10.0
 
 
-class Said(NamedTuple):
-    """What an endpoint has said of itself that is to be remembered (port.Standing)."""
-
-    stopped: str | None
-    stopped_as: str | None
-    not_before: float | None
-
-
-def _said_by(lane: Lane) -> Said:
-    gate = lane.gate
-    match gate.phase:
-        case Phase.STOPPED:
-            return Said(gate.reason or "stopped", lane.configuration, None)
-        case Phase.WAITING if gate.asked_to_wait:
-            return Said(None, None, gate.until)
-        case _:
-            return Said(None, None, None)
-
-
 class Dispatcher:
-    """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds."""
+    """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds.
+
+    `strayed`: there may be pending deliveries of a webhook that no lane serves.
+    """
 
     def __init__(
         self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
     ) -> None:
         self.lanes: dict[Address, Lane] = {}
+        self.strayed = False
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
@@ -68,15 +55,15 @@ class Dispatcher:
         self._counters = counters
         self._telling = Telling(log)
         self._keep = keep
+        self._burying = Burying(self.lanes, thread, clock=clock, log=log, counters=counters)
+        self._remembered = Remembered(self.lanes, thread, log)
+        self._leaving: set[Lane] = set()
+        self._writing: asyncio.Task[None] | None = None
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
         self._urgent = asyncio.Event()
         self._hungry: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
-        self._doomed: dict[Address, str] = {}
-        self._to_remember: dict[Address, Lane] = {}
-        self._remembered: dict[Address, Said] = {}
-        self._hurried: dict[Address, float | None] = {}
         self._round = asyncio.Lock()
         self._next_look = 0.0
         self._next_tidy = 0.0
@@ -87,24 +74,33 @@ class Dispatcher:
     def serve(self, lane: Lane, standing: Standing, next_due: float | None) -> None:
         """Take a lane in, in place of an earlier one of its webhook."""
         self.lanes[lane.address] = lane
-        self._hurried[lane.address] = standing.hurried
-        self._remembered[lane.address] = Said(standing.stopped, standing.stopped_as, standing.not_before)
+        self._remembered.serve(lane, standing)
         self._wake_at(lane, next_due)
         self.hungry(lane)
 
-    def dismiss(self, address: Address) -> Lane | None:
-        """Let a lane go; its deliveries stay where they are."""
+    async def dismiss(self, address: Address) -> bool:
+        """Let a lane go once what is in flight is finished and written: a successor must not send the same again
+        meanwhile. Its other deliveries stay where they are. False: there was none."""
         self._hungry.pop(address, None)
-        return self.lanes.pop(address, None)
+        lane = self.lanes.pop(address, None)
+        if lane is None:
+            return False
+        self._leaving.add(lane)  # a relay that is stopped meanwhile has its own patience
+        await lane.stop(lane.webhook.delivery.timeout.total_seconds())
+        async with self._round:
+            await self._write_all()
+        self._leaving.discard(lane)
+        return True
 
     def doom(self, address: Address, reason: str) -> None:
-        """The pending deliveries of a webhook are to become dead letters."""
-        self._doomed[address] = reason
+        """The pending deliveries of a webhook that is gone are to become dead letters."""
+        self._burying.doom(address, reason)
         self._stirred.set()
 
     def arrived(self, addresses: Iterable[Address]) -> None:
         """There are new deliveries in the spool."""
         for address in addresses:
+            self.strayed |= address not in self.lanes
             if (lane := self.lanes.get(address)) is not None:
                 lane.unread = True
                 if lane.is_hungry or lane.gate.phase is Phase.STOPPED:
@@ -168,11 +164,17 @@ class Dispatcher:
     def phase_changed(self, lane: Lane, before: Phase) -> None:
         gate = lane.gate
         self._telling.phase_changed(lane, before, self._clock())
-        self._to_remember[lane.address] = lane
+        if self.lanes.get(lane.address) is not lane:
+            return  # its webhook's next configuration is another endpoint
+        self._remembered.changed(lane)
         if gate.phase is Phase.STOPPED:
-            self.doom(lane.address, gate.reason or "stopped")
+            self._doom_stopped(lane)
         elif gate.phase is Phase.OPEN:
             self.hungry(lane)
+
+    def _doom_stopped(self, lane: Lane) -> None:
+        self._burying.doom(lane.address, lane.gate.reason or "stopped", lane)
+        self._stirred.set()
 
     def hungry(self, lane: Lane) -> None:
         self._hungry[lane.address] = lane
@@ -187,7 +189,7 @@ class Dispatcher:
             async with self._round:
                 await self._follow_clock()
                 await self._write()
-                await self._remember()
+                await self._remembered.remember()
                 await self._bury()
                 if self._clock() >= self._next_look:
                     self._next_look = self._clock() + LOOK_AROUND_SECONDS
@@ -203,7 +205,20 @@ class Dispatcher:
             self._urgent.clear()
 
     async def _write(self) -> None:
-        """One transaction for all that was settled since the last one."""
+        """One transaction for all that was settled since the last one. It is finished whoever is cancelled meanwhile:
+        half of it would be outcomes that are neither written nor in hand."""
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_group())
+        await asyncio.shield(self._writing)
+
+    async def _write_all(self) -> None:
+        """Also what was settled while it was written."""
+        await self._write()
+        if self._settlements:
+            await self._write()
+        await self._remembered.remember()
+
+    async def _write_group(self) -> None:
         group, self._settlements = self._settlements, []
         if not group:
             return
@@ -214,7 +229,7 @@ class Dispatcher:
         for lane, one in group:
             lane.forget(one.seq)
             if one.state is State.PENDING and lane.gate.phase is Phase.STOPPED:
-                self.doom(lane.address, lane.gate.reason or "stopped")
+                self._doom_stopped(lane)
             elif one.state is State.PENDING:
                 self._wake_at(lane, one.due)
         for item in freed:
@@ -233,52 +248,25 @@ class Dispatcher:
             lane.next_due = due
             heappush(self._dues, (due, lane.address))
 
-    async def _remember(self) -> None:
-        """What endpoints have said of themselves outlives this process."""
-        lanes, self._to_remember = self._to_remember, {}
-        for address, lane in lanes.items():
-            said = _said_by(lane)
-            if said != self._remembered.get(address):
-                self._remembered[address] = said
-                await self._thread.insist(
-                    "recording outcomes",
-                    self._spool.remember,
-                    address,
-                    stopped=said.stopped,
-                    stopped_as=said.stopped_as,
-                    not_before=said.not_before,
-                )
-
     async def _bury(self) -> None:
-        """Dead letters of a webhook that is gone; not of what is in flight, which gets its own outcome."""
-        doomed, self._doomed = self._doomed, {}
-        for address, reason in doomed.items():
-            lane = self.lanes.get(address)
-            busy = lane.in_flight() if lane is not None else set()
-            buried = await self._thread.insist(
-                "recording outcomes",
-                self._spool.bury,
-                address,
-                reason=reason,
-                now=self._clock(),
-                without=busy,
-                limit=CHUNK,
-            )
-            if lane is not None and buried:
-                lane.read_anew()
-                await self._reload([lane])
-            if buried:
-                self._counters.died(reason, buried)
-                self._log.info("buried", webhook=str(address), deliveries=buried, reason=reason)
-            if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
-                self.doom(address, reason)
+        if self._burying.pending:
+            await self._read_anew(await self._burying.bury())
+        if self._burying.pending:
+            self._stirred.set()
+
+    async def _read_anew(self, lanes: list[Lane]) -> None:
+        """What lanes have in hand and is not in flight may not be pending any more."""
+        for lane in lanes:
+            lane.read_anew()
+        if lanes:
+            await self._reload(lanes)
 
     async def _fill(self) -> None:
         now = self._clock()
         hungry, self._hungry = self._hungry, {}
         for lane in hungry.values():
             if lane.gate.phase is Phase.STOPPED:
-                self.doom(lane.address, lane.gate.reason or "stopped")
+                self._doom_stopped(lane)
         lanes = [lane for lane in hungry.values() if lane.is_hungry and self.lanes.get(lane.address) is lane]
         if lanes:
             await self._fill_fresh(lanes)
@@ -324,69 +312,48 @@ class Dispatcher:
 
     async def _look_around(self) -> None:
         """Has another process put something back, paused a webhook, asked for haste? Is something too old?"""
-        if await self._thread.call(self._spool.changed_elsewhere):
-            standing = await self._thread.call(self._spool.standing)
+        changed = await self._thread.call(self._spool.changed_elsewhere)
+        if changed or self._remembered.wants_a_look:
+            for lane in await self._remembered.obey():
+                self.hungry(lane)
+        if changed:
+            self.strayed = True
             dues = await self._thread.call(self._spool.next_dues)
             for lane in self.lanes.values():
-                self._obey(lane, standing.get(lane.address, Standing()))
                 self._wake_at(lane, dues.get(lane.address))
         if (now := self._clock()) >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS
-            await self._expire(now)
-            if await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=CHUNK):
-                self._next_tidy = now
-
-    def _obey(self, lane: Lane, standing: Standing) -> None:
-        paused = standing.paused is not None
-        if paused is not lane.paused:
-            lane.pause(paused)
-            self._log.info("paused" if paused else "resumed", webhook=str(lane.address))
-            self.hungry(lane)
-        if standing.hurried != self._hurried.get(lane.address):
-            self._hurried[lane.address] = standing.hurried
-            self._log.info("hurried", webhook=str(lane.address))
-            self._remembered[lane.address] = Said(standing.stopped, standing.stopped_as, standing.not_before)
-            lane.hurry()
-            self.hungry(lane)
-
-    async def _expire(self, now: float) -> None:
-        """What is too old behind a closed gate would never be looked at otherwise."""
-        for lane in [one for one in self.lanes.values() if one.gate.phase is not Phase.OPEN and not one.held]:
-            expired = await self._thread.insist(
-                "recording outcomes",
-                self._spool.expire,
-                lane.address,
-                before=now - lane.max_age,
-                now=now,
-                without=lane.in_flight(),
-                limit=CHUNK,
-            )
-            if expired:
-                self._counters.died("expired", expired)
-                self._log.info("buried", webhook=str(lane.address), deliveries=expired, reason="expired")
-                lane.read_anew()
-                await self._reload([lane])
+            expired = await self._burying.expire()
+            await self._read_anew(expired)
+            more = await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=CHUNK)
+            if expired or more:
                 self._next_tidy = now
 
     # -- the end
+
+    def held(self) -> set[Address]:
+        """The webhooks that are disabled or paused."""
+        return {address for address, lane in self.lanes.items() if lane.held}
 
     def idle(self) -> bool:
         """Whether nothing is queued, in flight or unwritten; there may still be something waiting in the spool."""
         return not self._settlements and not any(lane.known for lane in self.lanes.values())
 
     async def stop(self, grace: float) -> None:
-        """End every lane within `grace` seconds and write what they settled."""
-        await asyncio.gather(*(lane.stop(grace) for lane in self.lanes.values()))
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Write what was settled, and what endpoints have said. A disk that stays full is not waited for."""
-        try:
-            async with asyncio.timeout(LAST_WRITE_SECONDS), self._round:
-                await self._write()
-                await self._remember()
-        except TimeoutError:
+        """End every lane within `grace` seconds and write what they settled. A disk that stays full is not waited
+        for."""
+        await asyncio.gather(*(lane.stop(grace) for lane in (*self.lanes.values(), *self._leaving)))
+        writing = asyncio.create_task(self._last_write())
+        _, late = await asyncio.wait([writing], timeout=LAST_WRITE_SECONDS)
+        if late:
+            writing.cancel()
             self._log.warning("the last outcomes could not be recorded: the next run sends those events again")
+        else:
+            writing.result()
+
+    async def _last_write(self) -> None:
+        async with self._round:
+            await self._write_all()
 
 
 def _later(one: Settlement, seconds: float) -> Settlement:

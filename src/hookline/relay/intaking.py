@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, auto
 from itertools import groupby
 from typing import Final
 
@@ -21,8 +22,17 @@ LOOK_SECONDS: Final = 0.05
 AT_A_TIME: Final = 500
 
 
+class HowRead(Enum):
+    """Why no more is read. NO_ROOM: the spool is full, and stays so."""
+
+    WHOLE = auto()
+    WRONG_FORMAT = auto()
+    NO_ROOM = auto()
+
+
 class Intaking:
     """Of one run. `most` is how many deliveries may be pending before reading pauses; `window` is in seconds.
+    `patience` is how many seconds an input that has an end waits for room in the spool, None for one that has none.
 
     `full`: reading pauses at the moment for want of room in the spool.
     """
@@ -36,6 +46,7 @@ class Intaking:
         *,
         window: float,
         most: int,
+        patience: float | None,
         clock: Callable[[], float],
         log: Log,
     ) -> None:
@@ -47,6 +58,7 @@ class Intaking:
         self._spool = thread.spool
         self._window = window
         self._most = most
+        self._patience = patience
         self._clock = clock
         self._log = log
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
@@ -61,29 +73,30 @@ class Intaking:
         if self.source is not None:
             self.source.finish()
 
-    async def run(self) -> bool:
-        """Read until the end of all sources, or until told to finish. False: it looks like the wrong format.
+    async def run(self) -> HowRead:
+        """Read until the end of all sources, or until told to finish.
 
         Raises SpoolUnusable when the spool is damaged, HooklineError when a source cannot be read.
         """
         await self.read_again()
         if self.source is None:
-            return True
+            return HowRead.WHOLE
         pending = (await self._thread.call(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
         try:
             while True:
-                await self._wait_for_room(pending)
+                if not await self._room(pending):
+                    return HowRead.NO_ROOM
                 intake, end = await reading
                 if not end:
                     reading = self._read_ahead(self.source)
                 if intake.read or intake.position is not None:
                     pending = await self._append(intake)
                 if self._looks_wrong(intake):
-                    return False
+                    return HowRead.WRONG_FORMAT
                 if end:
                     self._tell_unfinished(self.source)
-                    return True
+                    return HowRead.WHOLE
         finally:
             await asyncio.wait([reading])
 
@@ -117,17 +130,31 @@ class Intaking:
         self._any_readable |= len(intake.rejected) < intake.read
         return not self._any_readable and self._lines >= SUSPICIOUS_LINES
 
-    async def _wait_for_room(self, pending: int) -> None:
-        """A full spool stops reading for all; the pipe's writer waits, a file's position stays."""
+    async def _room(self, pending: int) -> bool:
+        """A full spool stops reading for all; the pipe's writer waits, a file's position stays. False: an input that
+        has an end waits in vain, since all that is pending is held, or nothing was settled for too long."""
+        even = asyncio.get_running_loop().time
+        moved = even()
         while pending >= self._most and not self._finishing:
             if not self.full:
                 self.full = True
                 self._log.warning("spool full, reading pauses", pending=pending, most=self._most)
+            before = pending
             await asyncio.sleep(LOOK_SECONDS)
             pending = (await self._thread.call(self._spool.tally))["pending"]
+            if pending < before:
+                moved = even()
+            elif self._patience is not None and (even() - moved > self._patience or not await self._moves()):
+                self._log.warning("spool stays full, reading ends", pending=pending, most=self._most)
+                return False
         if self.full and pending < self._most:
             self.full = False
             self._log.warning("reading goes on", pending=pending)
+        return True
+
+    async def _moves(self) -> bool:
+        """Whether anything pending is for a webhook that is not held."""
+        return bool(await self._thread.call(self._spool.pending) - self._dispatcher.held())
 
     def _tell_unfinished(self, source: LineSource) -> None:
         for name, length in source.unfinished():

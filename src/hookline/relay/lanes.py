@@ -302,6 +302,7 @@ class Lane:
     def clock_stepped(self, seconds: float) -> None:
         """The clock was set: waits are as long as they were. What was queued must have been forgotten before."""
         self.gate.stepped(seconds)
+        self._last_success += seconds
         self._pace = Pace(self.webhook.delivery.rate_limit)
 
     async def stop(self, grace: float) -> None:

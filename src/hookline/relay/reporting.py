@@ -154,6 +154,9 @@ class Reporter:
         now = self._clock.now()
         read, delivered = self._rates()
         source = self._intaking.source
+        lags = source.lags() if source is not None else []
+        told = [self._lag(one, now) for one in lags]
+        self._moved = {one.source: self._moved[one.source] for one in lags}
         return RelayFacts(
             version=self._version,
             process=self._process,
@@ -173,7 +176,7 @@ class Reporter:
             dedupe_window=self._dedupe_window,
             records_max=self._records_max,
             lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
-            lags=[self._lag(one, now) for one in (source.lags() if source is not None else ())],
+            lags=told,
         )
 
     def _rates(self) -> tuple[float, float]:

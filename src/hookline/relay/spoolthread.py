@@ -50,20 +50,23 @@ class SpoolThread:
         `what` stands still meanwhile (``reading``); that is said once, and once more when it goes on.
         """
         said = False
-        while True:
-            try:
-                result = await self.call(function, *args, **kwargs)
-            except SpoolStalled as stalled:
-                self.stalled = stalled.message
-                if not said:
-                    self._log.warning(f"{what} waits for the spool", reason=stalled.message)
-                said = True
-                await asyncio.sleep(PATIENCE_SECONDS)
-            else:
-                if said:
-                    self._log.warning(f"{what} goes on")
-                    self.stalled = None
-                return result
+        try:
+            while True:
+                try:
+                    result = await self.call(function, *args, **kwargs)
+                except SpoolStalled as stalled:
+                    self.stalled = stalled.message
+                    if not said:
+                        self._log.warning(f"{what} waits for the spool", reason=stalled.message)
+                    said = True
+                    await asyncio.sleep(PATIENCE_SECONDS)
+                else:
+                    if said:
+                        self._log.warning(f"{what} goes on")
+                    return result
+        finally:
+            if said:  # also when nobody waits for it any more: who finds it stalled says so again
+                self.stalled = None
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
@@ -86,6 +87,15 @@ def test_the_account_adds_up() -> None:
     pending = [value for (name, _), value in found.items() if name == "hookline_pending"]
     assert one(found, "unsettled") == sum(pending) == 6
     assert 4 == one(found, "skipped_total", reason="no_webhook")
+
+
+@pytest.mark.parametrize(("queued", "due", "later"), [(0, 200.0, 2), (0, 100.0, 0), (1, 200.0, 0), (0, None, 0)])
+def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int) -> None:
+    """An open webhook of which nothing is due yet has nothing to send: it is not stuck."""
+    report = a_report()
+    lane = LaneFacts(webhook="acme/w1", phase="open", queued=queued, next_due=due)
+    relay = msgspec.structs.replace(report.relay, lanes=[report.relay.lanes[0], lane])
+    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "parked", reason="retry_later")
 
 
 def test_one_phase_at_a_time() -> None:

@@ -226,6 +226,20 @@ async def test_refusals_do_not_count_while_nobody_passes() -> None:
         bad = item(1, due=refused.due, refusals=refused.refusals)
 
 
+async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
+    """A success before the clock was set back does not lie after every later refusal."""
+    bench = Bench(lambda attempt: Answer(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
+    await bench.run(item(9))
+    bench.clock.now -= 3_600
+    bench.lane.clock_stepped(-3_600)
+    bad = item(1, since=bench.clock.now)
+    for _ in range(6):
+        (refused,) = await bench.run(bad)
+        assert (State.PENDING, 1) == (refused.state, refused.refusals)
+        bench.clock.now = bench.lane.gate.until
+        bad = item(1, due=refused.due, refusals=refused.refusals, since=bench.clock.now)
+
+
 async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
     """An exception out of an endpoint is a fault of ours: the event stays pending and the endpoint is paused."""
 
