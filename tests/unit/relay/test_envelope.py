@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Line, Rejected
+from hookline.relay.fates import WHOLE, Delivery, Line, Rejected
 from hookline.relay.feedback import Event, payload_bytes
 from hookline.relay.formats.decoding import DEEPEST
 from hookline.relay.formats.envelope import as_json, as_line, read_exported
@@ -162,6 +162,9 @@ def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
         assert "sms" == read.channel
     second = as_line(rejected(json.dumps(event).encode(), part=1))
     assert [Rejected("the line holds fewer events than before")] == read_line(Line(1, second, len(second)))
+    both = as_line(rejected(json.dumps([event, event]).encode(), part=WHOLE))
+    assert json.loads(both)["part"] is None
+    assert WHOLE == read_exported(both.rstrip(b"\n")).part  # type: ignore[union-attr]
     endless = as_line(rejected(b"{", length=2 << 20))
     (refused,) = read_line(Line(1, endless, len(endless)))
     assert isinstance(refused, Rejected)

@@ -58,7 +58,7 @@ def test_one_format_recognizes_a_line(data: bytes) -> None:
 def test_format_survives_what_is_none_of_its_own(name: str, value: object) -> None:
     """A format neither recognizes nor takes what is not its own, and says so instead of failing."""
     assert not FORMATS[name].recognizes(value)
-    readings = FORMATS[name].events(value, NO_HINTS)
+    readings = list(FORMATS[name].events(value, NO_HINTS))
     assert readings
     assert not any(isinstance(reading, Event) for reading in readings)
 
@@ -171,7 +171,7 @@ def carefully(data: bytes) -> list[Reading]:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    return next((known.events(value, NO_HINTS) for known in FORMATS.values() if known.recognizes(value)), [])
+    return next((list(known.events(value, NO_HINTS)) for known in FORMATS.values() if known.recognizes(value)), [])
 
 
 @pytest.mark.parametrize("data", SAMPLES)

@@ -5,7 +5,7 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -88,8 +88,8 @@ def recognizes(value: object) -> bool:
     return named and ("recipient" in event or isinstance(event.get("message"), dict))
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:

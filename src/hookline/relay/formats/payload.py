@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -113,7 +114,7 @@ def recognizes(value: object) -> bool:
     return value.get("eventType") == FEEDBACK and not any(key in value for key in DATASET_KEYS)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     said = _event(value)
     return [hints.completed(said, value) if hints.paths and isinstance(said, Event) else said]
 

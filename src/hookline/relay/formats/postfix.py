@@ -7,7 +7,7 @@ same log, hold no event.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hookline.relay.fates import Rejected, Skipped
@@ -37,7 +37,7 @@ def recognizes(value: object) -> bool:
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     said = _said(value)
     if said is None:
         return [_NO_EVENT if recognizes(value) else _fault(value)]

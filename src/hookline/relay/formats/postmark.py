@@ -5,7 +5,7 @@ https://postmarkapp.com/developer/webhooks/bounce-webhook and https://postmarkap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -70,8 +70,8 @@ def recognizes(value: object) -> bool:
     return event is not None and "RecordType" in event
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:

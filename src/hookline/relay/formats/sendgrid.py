@@ -5,7 +5,7 @@ https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -65,8 +65,8 @@ def recognizes(value: object) -> bool:
     return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:

@@ -5,7 +5,7 @@ https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -89,8 +89,8 @@ def recognizes(value: object) -> bool:
     return "recipient" in event and "status" in event
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [reading for one in each(value) for reading in _events(one, hints)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (reading for one in each(value) for reading in _events(one, hints))
 
 
 def _events(value: Any, hints: Hints) -> Iterator[Reading]:

@@ -5,7 +5,7 @@ https://developers.sparkpost.com/api/webhooks/ and https://support.sparkpost.com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -74,8 +74,8 @@ def recognizes(value: object) -> bool:
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:

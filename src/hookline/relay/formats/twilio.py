@@ -6,7 +6,7 @@ https://www.twilio.com/docs/events/event-types/messaging/outbound-message
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
@@ -47,12 +47,12 @@ def _is_form(line: str) -> bool:
     return "&" in line and "Sid=" in line and not any(char in line for char in ' {"')
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     if isinstance(value, Text) and _is_form(value.text):
         if value.text.count("&") > _MOST_FIELDS:
             return [Rejected(f"more than {_MOST_FIELDS} form fields")]
         value = dict(_fields(value.text))
-    return [_event(one, hints) for one in each(value)]
+    return (_event(one, hints) for one in each(value))
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ event or deeper, so both are first brought into the bare form; what is read afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -155,7 +156,7 @@ def _has_full_names(value: dict[str, Any]) -> bool:
     return False
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     said = _event(value)
     return [hints.completed(said, value) if hints.paths and isinstance(said, Event) else said]
 
