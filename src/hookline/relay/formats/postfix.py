@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, failure
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import provided
+from hookline.relay.formats.provided import provided, recipient_of
 from hookline.relay.formats.syslog import Said, from_journal, looks_like, moment, parse
 from hookline.relay.hints import Hints
 
@@ -60,20 +60,22 @@ def _fault(value: object) -> Rejected:
 
 
 def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
-    told, queue_id, recipient = found["status"], found["queue_id"], found["to"]
+    told, queue_id = found["status"], found["queue_id"]
     status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
     fields = _fields(found["fields"])
     wording = found["text"].removeprefix("(").removesuffix(")")
     dsn = fields.get("dsn")
+    source = {"host": said.host, "program": said.program, "queue_id": queue_id, "to": found["to"], **fields}
+    recipient = recipient_of(found["to"], source, hints)
     return provided(
-        {"host": said.host, "program": said.program, "queue_id": queue_id, "to": recipient, **fields},
+        source,
         hints,
         # Short queue ids recur, so the time belongs to it: as it is written, whenever and wherever it is read.
         identity=f"postfix:{said.host}:{said.time}:{queue_id}:{recipient}:{told}",
         status=status,
-        recipient=recipient or None,
+        recipient=recipient,
         time=moment(said.time, zone=hints.timezone, now=hints.clock() if hints.clock else None),
         failure=_failure(told, dsn, wording) if status == "bounce" else None,
         detail=wording,

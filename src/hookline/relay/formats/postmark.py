@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -82,7 +82,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     status = STATUSES.get(told) if (read.record_type in ("Bounce", "Delivery")) else None
     if status is None:
         return Skipped("status_not_relayed", told)
-    recipient = read.recipient or read.email
+    recipient = recipient_of(read.recipient or read.email, value, hints)
     return provided(
         value,
         hints,

@@ -28,7 +28,7 @@ from hookline.relay.formats.bounces import (
 )
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import mailbox, provided
+from hookline.relay.formats.provided import mailbox, provided, recipient_of
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -153,8 +153,9 @@ def _bare(value: object, hints: Hints) -> Iterator[Reading]:
         yield Rejected("bounce: missing")
         return
     nobody = True
-    for recipient, time, why, detail in _outcomes(read, kind):
+    for told, time, why, detail in _outcomes(read, kind):
         nobody = False
+        recipient = recipient_of(told, value, hints)
         yield provided(
             value,
             hints,

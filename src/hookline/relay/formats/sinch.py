@@ -15,7 +15,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, Kind
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -129,7 +129,7 @@ def _event(value: Any, read: _Report, hints: Hints) -> Reading:
     status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", read.status)
-    recipient = text(read.recipient)
+    recipient = recipient_of(text(read.recipient), value, hints)
     time = read.operator_status_at or read.at
     channel = Channel.SMS if read.type is None or not read.type.endswith("_mms") else "mms"
     return provided(

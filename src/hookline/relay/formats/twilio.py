@@ -16,7 +16,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SYNC
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import each, first, provided, text
+from hookline.relay.formats.provided import each, first, provided, recipient_of, text
 from hookline.relay.hints import Hints
 
 NAME = "twilio"
@@ -77,6 +77,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     if status is None:
         return Skipped("status_not_relayed", told)
     channel, number = _recipient(said.get("to"))
+    number = recipient_of(number, value, hints)
     time = _done(said.get("rawdlrdonedate")) or said.get("timestamp")
     return provided(
         value,
