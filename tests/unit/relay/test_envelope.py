@@ -102,6 +102,9 @@ def test_whatever_the_bytes_are_nothing_fails(data: bytes) -> None:
         ({"httpStatus": 7}, "httpStatus"),
         ({"time": "2026-05-18T17:01:25"}, "time: not a moment"),
         ({"time": "0001-01-01T00:00:00Z"}, "time: not a moment"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time: not a moment"),
+        ({"time": "9999-12-31T23:59:59.999999Z"}, "time: not a moment"),
+        ({"time": "1970-01-01T00:00:00+14:00"}, "time: not a moment"),
         ({"history": [{"time": "2026-05-18T17:01:25Z"}]}, "history"),
         ({"reason": "x" * 5000}, "reason"),
         ({"surprise": 1}, "surprise"),
@@ -125,6 +128,7 @@ def test_a_letter_that_contradicts_itself_is_refused(change: dict[str, Any], fau
         ({"text": None, "base64": "?"}, "base64: not base64"),
         ({"sha256": "00"}, "sha256"),
         ({"part": -1}, "part"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time: not a moment"),
     ],
 )
 def test_a_line_that_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:

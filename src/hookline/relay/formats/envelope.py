@@ -273,4 +273,8 @@ def _data(read: _Line) -> bytes | Rejected:
 
 
 def _plain(moment: datetime) -> bool:
-    return moment.tzinfo is not None and 1970 <= moment.year <= 9999
+    """Whether it can be kept as Unix seconds and written out again, wherever its zone puts it."""
+    try:
+        return moment.tzinfo is not None and datetime.fromtimestamp(moment.timestamp(), UTC).year >= 1970
+    except (ValueError, OverflowError):
+        return False
