@@ -26,6 +26,10 @@ PAYLOAD = json.dumps(json.loads((FACTS / "payload-example.json").read_text())).e
 SAMPLES = [*DATASET, PAYLOAD]
 no_event = [Skipped("not_an_event")]
 CHOICES = [AUTO, *FORMATS]
+HALF = (
+    "half of a surrogate pair (\\{}) near byte {}: "
+    "no text in UTF-8 can hold it; the sender has cut a character in two"
+)
 
 
 def line(data: bytes) -> Line:
@@ -90,8 +94,14 @@ def test_named_format_rejects_what_lacks_its_fields(data: bytes, choice: str) ->
         (b"{", "not JSON: it ends too early"),
         (b'{"a":1} x', "not JSON: trailing characters near byte 10"),
         (b'{"a":NaN}', "not JSON: invalid character near byte 6"),
-        (b'{"a":1e999}', "not JSON: number out of range"),
-        (b'{"a":"\\udc00"}', "not JSON: invalid utf-16 surrogate pair near byte 13"),
+        (b'{"a":1e999}', "number out of range"),
+        (b'{"a":' + b"9" * 5000 + b"}", "integer value out of range"),
+        (b'{"a":"\\udc00"}', HALF.format("udc00", 7)),
+        (b'{"a":"x\\uD83Dy"}', HALF.format("uD83D", 8)),
+        (b'{"a":"\\\\ud83d\\ud83d\\ude00\\ude00"}', HALF.format("ude00", 26)),
+        (b'{"a":"\\ud800"', "not JSON: it ends too early"),
+        (b'{"a":"\\ud800",}', "not JSON: it ends too early"),
+        (b'{"a":"\\ud8zz"}', "not JSON: invalid character in unicode escape near byte 12"),
         (b'{"a":"\xff"}', "not UTF-8: byte 0xff at position 7"),
         (b"\xff\xfe{\x00}\x00", "not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)"),
         (b"[" * 100_000, "nested deeper than 100 levels"),
