@@ -82,3 +82,100 @@ def test_mapped_number_is_the_profiles_number() -> None:
     further = event(sinch(who="+1555"), "recipient=who").further
     assert further is not None
     assert "+1555" == further.profile_number
+
+
+def test_ses_delivery_says_to_whom() -> None:
+    """Who was written to is not who got it: without the part that says so, nobody is reported to have it."""
+    assert [Rejected("delivery: missing")] == read(ses("Delivery"))
+
+
+def test_postmarks_words_are_of_their_own_field() -> None:
+    """A type of a bounce is no record, and a record is no type of a bounce."""
+    assert [Skipped("status_not_relayed", "Delivery")] == read(postmark(Type="Delivery"))
+    assert [Skipped("status_not_relayed", "HardBounce")] == read(postmark(RecordType="HardBounce"))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"event": "opened", "id": "e", "timestamp": 1, "recipient": "a@example.com", "message": None},
+        {"event": "opened", "id": "e", "timestamp": 1, "recipient": "a@example.com", "message": {"headers": 5}},
+        {"event": "failed", "severity": "temporary", "id": "e", "timestamp": 1, "recipient": 7},
+        {"event": "open", "email": "a@example.com", "timestamp": {}},
+        ses("Open", bounce={"bouncedRecipients": None}),
+        {"RecordType": "Open", "MessageID": 5},
+        postmark(Type="Unknown", Details={}),
+        {"msys": {"track_event": {"type": "open", "event_id": [], "rcpt_to": "a@example.com"}}},
+        sinch(status="Queued", recipient="1", at=5),
+    ],
+)
+def test_what_is_not_relayed_is_skipped_whatever_else_it_holds(document: object) -> None:
+    """The status is looked at first: an event that nobody is told of needs no sound fields."""
+    (found,) = read(document)
+    assert isinstance(found, Skipped)
+    assert "status_not_relayed" == found.reason
+    assert found.name
+
+
+@pytest.mark.parametrize(
+    ("document", "recipient"),
+    [
+        ({"event": "delivered", "id": "e", "timestamp": 1, "recipient": "a", "message": None, "flags": None}, "a"),
+        ({"event": "rejected", "id": "e", "timestamp": 1, "message": {"headers": {"to": "a"}}, "flags": None}, "a"),
+        ({"event": "delivered", "id": "e", "timestamp": 1, "recipient": "a", "message": {"headers": None}}, "a"),
+        (ses("Delivery", delivery={"recipients": ["a"]}, mail={"messageId": "m", "destination": None}), "a"),
+        (sinch(recipient="a", statuses=None), "a"),
+        (
+            {"type": "delivery_report_sms", "batch_id": "b"}
+            | {"statuses": [{"status": "Failed", "recipients": None}, {"status": "Delivered", "recipients": ["a"]}]},
+            "a",
+        ),
+    ],
+)
+def test_null_is_as_good_as_absent(document: object, recipient: str) -> None:
+    """Senders that write null where there is nothing are read."""
+    assert recipient == next(iter((event(document).identity_map or {}).values()))[0]["id"]
+
+
+def test_journals_messages_that_are_no_utf8() -> None:
+    """journald writes the bytes of such a message one by one."""
+    message = b"4F9D195432C: to=<caf\xe9@example.com>, relay=none, dsn=5.1.1, status=bounced (550 caf\xc3\xa9)"
+    entry = {
+        "_HOSTNAME": "mx1",
+        "SYSLOG_IDENTIFIER": "postfix/smtp",
+        "MESSAGE": list(message),
+        "__REALTIME_TIMESTAMP": "1700000000000000",
+    }
+    found = event(entry)
+    assert {"email": [{"id": "caf\ufffd@example.com", "primary": True}]} == found.identity_map
+    assert "550 caf\u00e9" == found.detail
+    odds: list[list[object]] = [[256], ["a"], [-1], [True, 1.5], [[]]]
+    for odd in odds:
+        assert [Skipped("not_an_event")] == read({**entry, "MESSAGE": odd})
+
+
+@pytest.mark.parametrize("text", ["- x y", "- a list, of sorts", "<1>- x y"])
+def test_a_dash_alone_is_no_syslog(text: str) -> None:
+    """Only after its version may RFC 5424's time be a dash; other lines are told why they cannot be read."""
+    (found,) = read(text.encode())
+    assert isinstance(found, Rejected)
+    assert [Skipped("not_an_event")] == read(b"<34>1 - mx1 app 1 - - hello")
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "kind"),
+    [
+        (postmark(Details="smtp;550 rejected by FooMTA 2.4.1 user unknown", Type="HardBounce"), "30", "Hard"),
+        ({"event": "bounce", "email": "a", "timestamp": 1, "type": "bounce", "status": ""}
+         | {"reason": "550 rejected by FooMTA 2.4.1 user unknown"}, "30", "Hard"),
+        ({"event": "bounce", "email": "a", "timestamp": 1, "type": "bounce", "status": "2.0.0"}
+         | {"reason": "550 5.1.1 unknown"}, "10", "Hard"),
+        (b"Oct 11 22:14:15 mx1 postfix/smtp[2]: 4F9D: to=<a@example.com>, relay=x, dsn=2.0.0, status=bounced "
+         b"(host x said: 550 no)", "30", "Hard"),
+    ],
+)  # fmt: skip
+def test_a_failure_has_no_status_of_a_success(document: object, code: str, kind: str) -> None:
+    """A number like 2.4.1 in the text of a failure is some program's version: the reply code counts then."""
+    failure = event(document).failure
+    assert failure is not None
+    assert (code, kind) == (failure.code, failure.type)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hookline.model import Channel
-from hookline.relay.fates import LONGEST_DETAIL, Rejected
+from hookline.relay.fates import LONGEST_DETAIL, Rejected, Skipped
 from hookline.relay.feedback import Event, Further, MessageFailure
 from hookline.relay.formats.port import Reading
 from hookline.relay.hints import LARGEST, RECIPIENT, Hints, carried
@@ -66,6 +66,12 @@ def provided(
         further=further,
         detail=detail[:LONGEST_DETAIL] if detail else None,
     )
+
+
+def unless_skipped(fault: Rejected, told: object, statuses: Mapping[str, str]) -> Rejected | Skipped:
+    """What becomes of a line with a fault, whose status the sender calls `told`: one that is not relayed needs no
+    sound fields."""
+    return Skipped("status_not_relayed", told) if isinstance(told, str) and told and told not in statuses else fault
 
 
 def recipient_of(told: str | None, source: object, hints: Hints) -> str | None:

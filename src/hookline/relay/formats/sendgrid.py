@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, count, each, first, provided, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 from hookline.relay.moments import unix_time
@@ -72,7 +72,7 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
 def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return read
+        return unless_skipped(read, value.get("event") if isinstance(value, dict) else None, STATUSES)
     status = STATUSES.get(read.event)
     if status is None:
         return Skipped("status_not_relayed", read.event)

@@ -28,7 +28,7 @@ from hookline.relay.formats.bounces import (
 )
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import mailbox, provided, recipient_of
+from hookline.relay.formats.provided import mailbox, provided, recipient_of, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -61,7 +61,7 @@ _NO_EVENT = Skipped("not_an_event")
 class _Mail(msgspec.Struct, frozen=True):
     message_id: str = msgspec.field(name="messageId")
     timestamp: str | None = None
-    destination: list[str] = []
+    destination: list[str] | None = None
     tags: dict[str, Any] | None = None
 
 
@@ -142,15 +142,15 @@ def _notified(envelope: dict[str, Any], hints: Hints) -> Iterable[Reading]:
 def _bare(value: object, hints: Hints) -> Iterator[Reading]:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        yield read
+        yield unless_skipped(read, _kind(value), STATUSES)
         return
     kind = read.event_type or read.notification_type
     status = STATUSES.get(kind or "")
     if not kind or status is None:
         yield Skipped("status_not_relayed", kind) if kind else Rejected("eventType: missing")
         return
-    if kind == "Bounce" and read.bounce is None:
-        yield Rejected("bounce: missing")
+    if (kind == "Bounce" and read.bounce is None) or (kind == "Delivery" and read.delivery is None):
+        yield Rejected(f"{kind.lower()}: missing")
         return
     nobody = True
     for told, time, why, detail in _outcomes(read, kind):
@@ -170,6 +170,10 @@ def _bare(value: object, hints: Hints) -> Iterator[Reading]:
         )
     if nobody:
         yield Rejected("no recipient: the event names none")
+
+
+def _kind(value: object) -> object:
+    return (value.get("eventType") or value.get("notificationType")) if isinstance(value, dict) else None
 
 
 def _event_id(read: _Event, kind: str) -> str:
@@ -193,7 +197,7 @@ def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
     else:
         wording = read.reject.reason if read.reject else read.failure.message if read.failure else None
         failed = failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
-        for recipient in read.mail.destination:
+        for recipient in read.mail.destination or ():
             yield mailbox(recipient), read.mail.timestamp, failed, wording
 
 

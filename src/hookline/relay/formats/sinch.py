@@ -15,7 +15,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, Kind
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text
+from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -69,7 +69,7 @@ class _Report(msgspec.Struct, frozen=True):
 class _Group(msgspec.Struct, frozen=True):
     status: str
     code: Scalar = None
-    recipients: list[str] = []
+    recipients: list[str] | None = None
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -94,11 +94,16 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
 
 
 def _events(value: Any, hints: Hints) -> Iterator[Reading]:
-    if isinstance(value, dict) and "statuses" in value:
+    if isinstance(value, dict) and value.get("statuses") is not None:
         yield from _listed(value, hints)
         return
     read = shaped(value, _Report)
-    yield read if isinstance(read, Rejected) else _event(value, read, hints)
+    if isinstance(read, Rejected):
+        told = value.get("status") if isinstance(value, dict) else None
+        known = isinstance(told, str) and told.lower() in STATUSES
+        yield read if known else unless_skipped(read, told, STATUSES)
+        return
+    yield _event(value, read, hints)
 
 
 def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
@@ -109,7 +114,7 @@ def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
         return
     nobody = True
     for group in batch.statuses:
-        for recipient in group.recipients:
+        for recipient in group.recipients or ():
             nobody = False
             report = _Report(
                 status=group.status,

@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, SYNC, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, count, each, first, provided, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 from hookline.relay.moments import unix_time
@@ -87,7 +87,7 @@ def _event(value: Any, hints: Hints) -> Reading:
         hints = hints.within(envelope)
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return read
+        return unless_skipped(read, value.get("type") if isinstance(value, dict) else None, STATUSES)
     status = STATUSES.get(read.type)
     if status is None:
         return Skipped("status_not_relayed", read.type)
