@@ -175,6 +175,18 @@ def test_no_value_in_any_place_makes_reading_fail(data: st.DataObject, sample: b
     assert read_line(line(changed), "payload" if sample is PAYLOAD else "xdm")
 
 
+@pytest.mark.parametrize("format", [AUTO, "named"])
+@pytest.mark.parametrize("samples", [DATASET[:3], [PAYLOAD, PAYLOAD]], ids=["xdm", "payload"])
+def test_list_of_the_platforms_events_holds_each_of_them(samples: list[bytes], format: str) -> None:
+    """As with other senders, a list gives what its items give by themselves, and a broken one is told alone."""
+    choice = format if format == AUTO else "payload" if PAYLOAD in samples else "xdm"
+    alone = [reading for sample in samples for reading in read_line(line(sample))]
+    assert alone == read_line(line(b"[" + b",".join(samples) + b"]"), choice)
+    broken = read_line(line(b"[" + samples[0] + b',{"eventType":"message.feedback"}]'), choice)
+    assert alone[:1] == broken[:1]
+    assert isinstance(broken[1], Rejected)
+
+
 def carefully(data: bytes) -> list[Reading]:
     """What the line says when it is decoded whole and every format is asked; nothing where it cannot be."""
     try:
