@@ -55,7 +55,7 @@ _MAPPED: Mapping[str, str] = {**CARRIED, **{name: field for name, (field, _) in 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """`paths`: a field of Event, or RECIPIENT, and where its value stands; asked in this order.
 
-    `timezone` is of times that name none, `clock` (Unix seconds) tells the year of those that name none.
+    `timezone` is of syslog times that name none, `clock` (Unix seconds) tells the year of those that name none.
     `around` is what the event was unwrapped from: a path that leads nowhere in the event is tried there.
     """
 
