@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Line
+from hookline.relay.fates import WHOLE, Delivery, Line
 from hookline.relay.identity import request_prefix
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.letters import DeadLetters, Filter
@@ -364,6 +364,25 @@ def test_a_replayed_line_is_read_again(spool: Spool, tmp_path: Path) -> None:
     replacing = msgspec.structs.replace(intake(delivery("a")), position=None, read=0, again=[1])
     spool.append(replacing, now=2.0, dedupe_window=DAY)
     assert ([], 1) == (spool.to_read_again(limit=10), spool.tally()["replayed"])
+    assert balanced(spool.tally())
+
+
+def test_long_lines_are_read_again_in_small_groups(spool: Spool, tmp_path: Path) -> None:
+    """What is handed out at a time is bounded in bytes as well, and in the end all of it was."""
+    lines = [Line(n, b"%02d" % n * 2**19, 2**20) for n in range(10)]
+    refused = [Refused(line, WHOLE, "not JSON") for line in lines]
+    given = msgspec.structs.replace(intake(), read=len(lines), rejected=refused)
+    spool.append(given, now=0.0, dedupe_window=DAY)
+    with DeadLetters(tmp_path / "spool") as dead:
+        dead.replay(Filter(), now=1.0)
+    groups = []
+    while group := spool.to_read_again(limit=500):
+        groups.append(len(group))
+        again = msgspec.structs.replace(
+            intake(), position=None, again=[one.n for one in group], skipped={"x": len(group)}
+        )
+        spool.append(again, now=2.0, dedupe_window=DAY)
+    assert [4, 4, 2] == groups
     assert balanced(spool.tally())
 
 

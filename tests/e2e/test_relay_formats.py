@@ -78,6 +78,38 @@ def test_batch_that_lacked_an_organization_is_read_again_event_by_event(lab: Lab
     assert ["a0@example.com", "a1@example.com", "a2@example.com"] == sorted(recipients)
 
 
+def test_reports_on_thousands_of_recipients(lab: Lab) -> None:
+    """Without an organization each is one dead letter; replayed, or read at once, each of their events is accounted
+    for, in several transactions."""
+    lines = []
+    for batch in range(3):
+        groups = [
+            {"status": "Dispatched", "recipients": [f"+1555{batch}"]},
+            {"status": "Delivered", "recipients": [f"+1666{number}" for number in range(5_000)]},
+        ]
+        lines.append(json.dumps({"type": "delivery_report_sms", "batch_id": f"b{batch}", "statuses": groups}))
+    (lab.directory / "log").write_text("\n".join(lines) + "\n")
+    with lab.receiver() as receiver:
+        lab.apply(url(receiver), events=["sent"])
+        options = lab.relay_arguments(receiver, "--summary", "json")
+        bare = [word for word in options if word not in ("--organization", ORGANIZATION)]
+        first = json.loads(lab.hookline(*bare, "log", code=3).stdout)
+        assert {"read": 3, "rejected": 3}.items() <= first.items()
+        assert all("too many to be kept one by one" in letter["reason"] for letter in lab.dead())
+        rehearsed = json.loads(lab.hookline(*options, "--dry-run", "--from-start", "log").stdout.splitlines()[-1])
+        assert {"read": 15_003, "pending": 3, "rejected": 0}.items() <= rehearsed.items()
+        lab.hookline("dead", "replay", "--all")
+        again = json.loads(lab.hookline(*options, "--drain").stdout)
+        assert {"read": 15_000, "carried": 3, "delivered": 3}.items() <= again.items()
+        assert {"status_not_selected": 15_000} == again["skipped"]
+        at_once = lab.relay(receiver, "--from-start", "log")
+        assert {
+            "read": 15_003,
+            "duplicates": 3,
+            "skipped": {"status_not_selected": 15_000},
+        }.items() <= at_once.items()
+
+
 def test_names_of_skipped_statuses_are_bounded(lab: Lab) -> None:
     """A thousand invented statuses become fifty counters and one for the rest; none is lost from the sum."""
     lines = (

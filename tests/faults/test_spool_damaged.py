@@ -63,7 +63,8 @@ def make(directory: Path) -> None:
     spool = SqliteSpool(directory, since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
-        lines = [Refused(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), 0, "not JSON") for n in numbers[:2]]
+        lines = [Refused(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), n % 2 - 1, "not JSON")
+                 for n in numbers[:2]]  # fmt: skip
         taken = [Taken(n, delivery(n)) for n in numbers]
         position = Position(name="events", line=numbers[-1], offset=numbers[-1] * 100, device=1, inode=2,
                             head_length=100, head_hash=b"0" * 16)  # fmt: skip

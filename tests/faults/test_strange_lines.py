@@ -134,7 +134,8 @@ def every_line_has_its_fates(lines: int) -> None:
     for first in range(0, lines, BATCH):
         batch = [Line(first + n, data, len(data)) for n, data in enumerate((next(strange) for _ in range(BATCH)), 1)]
         for way in (chance.choice(ways), ways[0]) if lines < 100_000 else (chance.choice(ways),):
-            intake = take(Batch("log", batch, Position(name="log"), False), way)
+            intake, taken = take(Batch("log", batch, Position(name="log"), False), way)
+            assert BATCH == taken
             settled = [one.line for one in intake.deliveries] + [one.line.number for one in intake.rejected]
             assert intake.read == len(settled) + sum(intake.skipped.values())
             assert intake.read >= BATCH

@@ -56,7 +56,7 @@ def webhook_file(data: bytes) -> None:
 
 def event_line(data: bytes) -> None:
     """A line has one fate for each event, at least one, and what is rejected says why in a line."""
-    intake = take(Batch("log", [Line(1, data, len(data))], Position(name="log"), False), READING)
+    intake, _ = take(Batch("log", [Line(1, data, len(data))], Position(name="log"), False), READING)
     assert intake.read >= 1
     assert intake.read == len(intake.deliveries) + len(intake.rejected) + sum(intake.skipped.values())
     for refused in intake.rejected:

@@ -318,6 +318,9 @@ ROWS: dict[str, Row] = {
     "letter: an unknown key": Row(dead_letters, letter(url="https://evil.test/"), "l.ndjson:1: "),
     "letter: a terminal's commands for a key": Row(dead_letters, letter(**{ESC: 1}), "l.ndjson:1: "),
     "letter: a time before 1970": Row(dead_letters, letter(time="0001-01-01T00:00:00Z"), "l.ndjson:1: time"),
+    "letter: a time that UTC cannot say": Row(
+        dead_letters, letter(time="9999-12-31T23:59:59-14:00"), "l.ndjson:1: time"
+    ),
     "letter: a terminal's commands for a reason": Row(
         dead_letter_shown, letter(reason=ESC, source="\u009b2J\u202e"), "\\u009b2J\\u202e:1  \\u001b]0;owned\\u0007"
     ),
@@ -327,9 +330,11 @@ ROWS: dict[str, Row] = {
     "line: 2 MiB": Row(event_line, b'"' + b"x" * 2**21 + b'"', "too long"),
     "line: no UTF-8": Row(event_line, b'{"a": "\xff"}', "not UTF-8"),
     "line: UTF-16": Row(event_line, "{}".encode("utf-16"), "not UTF-8"),
-    "line: half of a surrogate pair": Row(event_line, rb'{"requestId": "\ud800"}', "not JSON"),
+    "line: half of a surrogate pair": Row(
+        event_line, rb'{"requestId": "\ud800"}', "half of a surrogate pair (\\ud800)"
+    ),
     "line: a number of 10,000 digits": Row(
-        event_line, b'{"requestId": ' + b"9" * 10_000 + b"}", "not JSON: integer value out of range"
+        event_line, b'{"requestId": ' + b"9" * 10_000 + b"}", "integer value out of range"
     ),
     "line: somebody else's organization": Row(
         event_line, b'{"requestId":"r","imsOrg":"EVIL@AdobeOrg","sandbox":{"name":"prod"}}', "not_an_event"

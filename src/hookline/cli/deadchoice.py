@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hookline.cli.options import ADDRESS
+from hookline.cli.options import ADDRESS, TEXT
 from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.letters import Count, Filter
@@ -23,7 +23,7 @@ _FILTERS = (
         type=click.Choice([str(status) for status in FeedbackStatus]),
         help="Only of this feedback status.",
     ),
-    click.option("--reason", help="Only those whose reason holds this text."),
+    click.option("--reason", type=TEXT, help="Only those whose reason holds this text."),
     click.option("--http-status", type=click.IntRange(100, 599), help="Only those last answered with this status."),
     click.option("--since", type=click.DateTime(), help="Only those that died at or after this time (UTC)."),
     click.option("--until", type=click.DateTime(), help="Only those that died before this time (UTC)."),

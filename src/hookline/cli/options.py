@@ -32,6 +32,20 @@ class DurationParameter(click.ParamType[float]):
             self.fail(f"longer than any clock runs: {value!r}", param, ctx)
 
 
+class TextParameter(click.ParamType[str]):
+    """Text that has a UTF-8 form: a stray byte in an argument has none, and nothing that is stored can hold it."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail("not valid UTF-8: check the terminal's encoding", param, ctx)
+        return text
+
+
 class AddressParameter(click.ParamType[Address]):
     """ORGANIZATION/SANDBOX."""
 
@@ -41,7 +55,7 @@ class AddressParameter(click.ParamType[Address]):
         if isinstance(value, Address):
             return value
         try:
-            return Address.parse(str(value))
+            return Address.parse(TEXT.convert(value, param, ctx))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -56,6 +70,10 @@ class ListenParameter(click.ParamType[tuple[str, int]]):
             return value
         host, _, port = str(value).rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            bare.encode("idna")
+        except UnicodeError:  # an empty part of a name, or one that is too long
+            bare = ""
         if not bare or (":" in bare and bare == host) or not port.isdecimal() or int(port) > 65535:
             self.fail(f"not an address to listen on: {value!r} (write 127.0.0.1:9469 or [::1]:9469)", param, ctx)
         return bare, int(port)
@@ -80,6 +98,7 @@ DURATION = DurationParameter()
 RATE = RateParameter()
 LISTEN = ListenParameter()
 ADDRESS = AddressParameter()
+TEXT = TextParameter()
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

@@ -69,7 +69,7 @@ _OPTIONS = (
         type=TimeZoneParameter(),
         default="UTC",
         show_default=True,
-        help="Of times that name none: those of classic syslog lines.",
+        help="Of syslog times that name none, as classic ones do.",
     ),
 )
 

@@ -16,7 +16,7 @@ from hookline.errors import WrongUse
 
 @click.command(
     epilog="Example: hookline show acme/prod, or: hookline show plan.json. "
-    "Exit codes: 0 done, 1 no such webhook, 5 not a plan, 8 the state cannot be used."
+    "Exit codes: 0 done, 1 no such webhook, 7 a plan that was edited, 8 the state cannot be used, 64 not a plan."
 )
 @click.argument("what", metavar="ORG/SANDBOX|PLANFILE")
 @state_option

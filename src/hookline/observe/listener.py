@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -18,6 +19,10 @@ HEAD_BYTES: Final = 8192
 HEAD_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
 _CHUNK: Final = 4096
+_HINTS: Final = {
+    errno.EADDRINUSE: "another process has that port; name another with --listen, or 0 as the port for any",
+    errno.EACCES: "ports below 1024 are for privileged processes; name a higher one with --listen",
+}
 
 
 class Page(NamedTuple):
@@ -54,7 +59,7 @@ class Listener:
         except OSError as error:
             raise HooklineError(
                 f"cannot listen on {shown(self._host, self._port)}: {error.strerror or error}",
-                hint="another process may have that port; name another with --listen, or 0 as the port for any",
+                hint=_HINTS.get(error.errno or 0, "name an address of this machine with --listen"),
             ) from error
         return self
 

@@ -9,6 +9,8 @@ import msgspec
 from hookline.model import Address
 
 LONGEST_DETAIL: Final = 500
+WHOLE: Final = -1
+"""In the place of the number of a line's event: what is said is of the whole line."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):

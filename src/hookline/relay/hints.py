@@ -16,7 +16,9 @@ from hookline.relay.feedback import Event
 
 Path = tuple[str, ...]
 RECIPIENT: Final = "recipient"
-_LARGEST: Final = 10**18  # beyond, a number is no field's value; Python refuses to write out the largest
+# Beyond, a number is no field's value, and Python refuses to write out the longest. Ids of 64 bits are common, and
+# somebody may write a UUID as its number.
+LARGEST: Final = 2**128
 
 # The field of `--map` → the field of Event, and the payload's name for it. The recipient is not a field of Event but
 # makes its identity map.
@@ -53,7 +55,7 @@ _MAPPED: Mapping[str, str] = {**CARRIED, **{name: field for name, (field, _) in 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
     """`paths`: a field of Event, or RECIPIENT, and where its value stands; asked in this order.
 
-    `timezone` is of times that name none, `clock` (Unix seconds) tells the year of those that name none.
+    `timezone` is of syslog times that name none, `clock` (Unix seconds) tells the year of those that name none.
     `around` is what the event was unwrapped from: a path that leads nowhere in the event is tried there.
     """
 
@@ -104,7 +106,7 @@ def plain_text(value: object) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < _LARGEST else None
+        return str(value) if abs(value) < LARGEST else None
     return value or None if isinstance(value, str) else None
 
 

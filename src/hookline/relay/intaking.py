@@ -13,8 +13,8 @@ from hookline.observe.log import Log
 from hookline.relay.applied import Applied
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import take, take_again
-from hookline.relay.sources.port import LineSource
-from hookline.relay.spool.port import Intake
+from hookline.relay.sources.port import Batch, LineSource
+from hookline.relay.spool.port import Intake, Rereading
 from hookline.relay.spoolthread import SpoolThread
 
 SUSPICIOUS_LINES: Final = 1000
@@ -66,6 +66,8 @@ class Intaking:
         self._finishing = False
         self._lines = 0
         self._any_readable = False
+        # Of a batch that did not fit into one transaction, and the index of the line to go on with.
+        self._left: tuple[Batch, int] | None = None
 
     def finish(self) -> None:
         """Take nothing more out of the sources; what was taken already still goes into the spool."""
@@ -105,15 +107,23 @@ class Intaking:
 
     def _next_intake(self, source: LineSource) -> tuple[Intake, bool]:
         """In the reader's thread."""
-        batch = source.read()
-        return take(batch, self._applied.reading), batch.end
+        batch, start = self._left or (source.read(), 0)
+        intake, taken = take(batch, self._applied.reading, start)
+        self._left = (batch, start + taken) if start + taken < len(batch.lines) else None
+        return intake, batch.end and self._left is None
 
     async def read_again(self) -> None:
         """Rejected lines that `dead replay` put back: their cause may be gone."""
         async with self._again:
             while lines := await self._thread.call(self._spool.to_read_again, limit=AT_A_TIME):
                 for source, group in groupby(lines, key=lambda one: one.source):
-                    await self._append(take_again(list(group), source, self._applied.reading))
+                    await self._take_again(list(group), source)
+
+    async def _take_again(self, lines: list[Rereading], source: str) -> None:
+        while lines:
+            intake, taken = take_again(lines, source, self._applied.reading)
+            await self._append(intake)
+            del lines[:taken]
 
     async def _append(self, intake: Intake) -> int:
         # The time is looked at in the spool's thread: between here and there the clock may be set.

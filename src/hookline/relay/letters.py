@@ -29,7 +29,7 @@ class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line, or the event number `part` (from 0) of it, that was rejected at `at` (Unix seconds).
+    """A line (`part` is WHOLE), or the event number `part` (from 0) of it, rejected at `at` (Unix seconds).
 
     `n` is its number in its spool. Of a line that is too long, `data` is the beginning; `length` (bytes) and `sha256`
     are of the whole line.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
 from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
-from hookline.relay.intake import Reading, fates_of
+from hookline.relay.intake import Reading, fated, until_full
 from hookline.relay.naming import Names
 from hookline.relay.sources.port import LineSource
 
@@ -31,13 +32,17 @@ def rehearse(
     while not end:
         batch = source.read()
         end = batch.end
-        fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
-        seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
-        for number, fate in fates:
-            duplicate = isinstance(fate, Delivery) and fate.id in seen
-            if isinstance(fate, Delivery):
-                seen.add(fate.id)
-            yield Rehearsed(batch.source, number, fate, duplicate)
+        start = 0
+        while start < len(batch.lines):
+            found = until_full(fated(line, reading) for line in islice(batch.lines, start, None))
+            start += len(found)
+            fates = [(line.number, fate) for each in found for line, _, fate in each]
+            seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
+            for number, fate in fates:
+                duplicate = isinstance(fate, Delivery) and fate.id in seen
+                if isinstance(fate, Delivery):
+                    seen.add(fate.id)
+                yield Rehearsed(batch.source, number, fate, duplicate)
 
 
 def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:

@@ -52,7 +52,16 @@ def test_a_variable_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["no-such-command"], ["plan", "--no-such-option"], ["relay", "--max-wait", "soon"]]
+    "arguments",
+    [
+        ["no-such-command"],
+        ["plan", "--no-such-option"],
+        ["relay", "--max-wait", "soon"],
+        ["relay", "--listen", "a..b:99"],
+        ["relay", "--listen", "\udcff:99"],
+        ["dead", "list", "--reason", "\udcff"],
+        ["dead", "list", "--webhook", "a/\udcff"],
+    ],
 )
 def test_wrong_use_is_64(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """click's own 2 would be mistaken for "there are changes"."""

@@ -145,7 +145,16 @@ async def test_a_port_in_use() -> None:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{port_of(listener)}") as refused:
             async with Listener("127.0.0.1", port_of(listener)):
                 pass
-    assert "--listen" in (refused.value.hint or "")
+    assert "another process has that port" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])
+async def test_an_address_of_another_machine(host: str) -> None:
+    """An address or a name that is not this machine's is no port in use: the hint says what to correct."""
+    with pytest.raises(HooklineError, match=f"cannot listen on {host}:9469") as refused:
+        async with Listener(host, 9469):
+            pass
+    assert "name an address of this machine with --listen" == refused.value.hint
 
 
 @pytest.mark.parametrize(

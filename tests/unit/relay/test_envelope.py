@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Line, Rejected
+from hookline.relay.fates import WHOLE, Delivery, Line, Rejected
 from hookline.relay.feedback import Event, payload_bytes
 from hookline.relay.formats.decoding import DEEPEST
 from hookline.relay.formats.envelope import as_json, as_line, read_exported
@@ -102,6 +102,9 @@ def test_whatever_the_bytes_are_nothing_fails(data: bytes) -> None:
         ({"httpStatus": 7}, "httpStatus"),
         ({"time": "2026-05-18T17:01:25"}, "time: not a moment"),
         ({"time": "0001-01-01T00:00:00Z"}, "time: not a moment"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time: not a moment"),
+        ({"time": "9999-12-31T23:59:59.999999Z"}, "time: not a moment"),
+        ({"time": "1970-01-01T00:00:00+14:00"}, "time: not a moment"),
         ({"history": [{"time": "2026-05-18T17:01:25Z"}]}, "history"),
         ({"reason": "x" * 5000}, "reason"),
         ({"surprise": 1}, "surprise"),
@@ -125,6 +128,7 @@ def test_a_letter_that_contradicts_itself_is_refused(change: dict[str, Any], fau
         ({"text": None, "base64": "?"}, "base64: not base64"),
         ({"sha256": "00"}, "sha256"),
         ({"part": -1}, "part"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time: not a moment"),
     ],
 )
 def test_a_line_that_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:
@@ -162,6 +166,9 @@ def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
         assert "sms" == read.channel
     second = as_line(rejected(json.dumps(event).encode(), part=1))
     assert [Rejected("the line holds fewer events than before")] == read_line(Line(1, second, len(second)))
+    both = as_line(rejected(json.dumps([event, event]).encode(), part=WHOLE))
+    assert json.loads(both)["part"] is None
+    assert WHOLE == read_exported(both.rstrip(b"\n")).part  # type: ignore[union-attr]
     endless = as_line(rejected(b"{", length=2 << 20))
     (refused,) = read_line(Line(1, endless, len(endless)))
     assert isinstance(refused, Rejected)

@@ -26,6 +26,10 @@ PAYLOAD = json.dumps(json.loads((FACTS / "payload-example.json").read_text())).e
 SAMPLES = [*DATASET, PAYLOAD]
 no_event = [Skipped("not_an_event")]
 CHOICES = [AUTO, *FORMATS]
+HALF = (
+    "half of a surrogate pair (\\{}) near byte {}: "
+    "no text in UTF-8 can hold it; the sender has cut a character in two"
+)
 
 
 def line(data: bytes) -> Line:
@@ -58,7 +62,7 @@ def test_one_format_recognizes_a_line(data: bytes) -> None:
 def test_format_survives_what_is_none_of_its_own(name: str, value: object) -> None:
     """A format neither recognizes nor takes what is not its own, and says so instead of failing."""
     assert not FORMATS[name].recognizes(value)
-    readings = FORMATS[name].events(value, NO_HINTS)
+    readings = list(FORMATS[name].events(value, NO_HINTS))
     assert readings
     assert not any(isinstance(reading, Event) for reading in readings)
 
@@ -90,8 +94,14 @@ def test_named_format_rejects_what_lacks_its_fields(data: bytes, choice: str) ->
         (b"{", "not JSON: it ends too early"),
         (b'{"a":1} x', "not JSON: trailing characters near byte 10"),
         (b'{"a":NaN}', "not JSON: invalid character near byte 6"),
-        (b'{"a":1e999}', "not JSON: number out of range"),
-        (b'{"a":"\\udc00"}', "not JSON: invalid utf-16 surrogate pair near byte 13"),
+        (b'{"a":1e999}', "number out of range"),
+        (b'{"a":' + b"9" * 5000 + b"}", "integer value out of range"),
+        (b'{"a":"\\udc00"}', HALF.format("udc00", 7)),
+        (b'{"a":"x\\uD83Dy"}', HALF.format("uD83D", 8)),
+        (b'{"a":"\\\\ud83d\\ud83d\\ude00\\ude00"}', HALF.format("ude00", 26)),
+        (b'{"a":"\\ud800"', "not JSON: it ends too early"),
+        (b'{"a":"\\ud800",}', "not JSON: it ends too early"),
+        (b'{"a":"\\ud8zz"}', "not JSON: invalid character in unicode escape near byte 12"),
         (b'{"a":"\xff"}', "not UTF-8: byte 0xff at position 7"),
         (b"\xff\xfe{\x00}\x00", "not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)"),
         (b"[" * 100_000, "nested deeper than 100 levels"),
@@ -165,13 +175,25 @@ def test_no_value_in_any_place_makes_reading_fail(data: st.DataObject, sample: b
     assert read_line(line(changed), "payload" if sample is PAYLOAD else "xdm")
 
 
+@pytest.mark.parametrize("format", [AUTO, "named"])
+@pytest.mark.parametrize("samples", [DATASET[:3], [PAYLOAD, PAYLOAD]], ids=["xdm", "payload"])
+def test_list_of_the_platforms_events_holds_each_of_them(samples: list[bytes], format: str) -> None:
+    """As with other senders, a list gives what its items give by themselves, and a broken one is told alone."""
+    choice = format if format == AUTO else "payload" if PAYLOAD in samples else "xdm"
+    alone = [reading for sample in samples for reading in read_line(line(sample))]
+    assert alone == read_line(line(b"[" + b",".join(samples) + b"]"), choice)
+    broken = read_line(line(b"[" + samples[0] + b',{"eventType":"message.feedback"}]'), choice)
+    assert alone[:1] == broken[:1]
+    assert isinstance(broken[1], Rejected)
+
+
 def carefully(data: bytes) -> list[Reading]:
     """What the line says when it is decoded whole and every format is asked; nothing where it cannot be."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    return next((known.events(value, NO_HINTS) for known in FORMATS.values() if known.recognizes(value)), [])
+    return next((list(known.events(value, NO_HINTS)) for known in FORMATS.values() if known.recognizes(value)), [])
 
 
 @pytest.mark.parametrize("data", SAMPLES)

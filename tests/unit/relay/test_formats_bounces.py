@@ -44,6 +44,7 @@ def test_classes_are_the_platforms() -> None:
         ("5.1.0", "spam", 30),
         ("4.7.1", "spam", 20),
         ("2.0.0", None, None),
+        ("2.0.0", "550 no such user", 30),
         (None, "550 no such user", 30),
         (None, "smtp; 421 try again", 20),
         (None, "port 5500 of 192.0.2.1", None),
@@ -60,6 +61,7 @@ def test_class_by_what_the_provider_calls_it() -> None:
     assert classified(None, "550 something", provider=22) == 22
     assert classified("5.1.1", None, provider=22) == 10
     assert classified("5.0.0", None, provider=22) == 30
+    assert classified("2.0.0", None, provider=22) == 22
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,8 @@ def test_class_by_what_the_provider_calls_it() -> None:
         ("(#5.7.0)", "5.7.0"),
         ("host 5.1.1.7 said no", None),
         ("version 15.1.1", None),
+        ("550 rejected by FooMTA 2.4.1: user unknown", None),
+        ("2.0.0 queued, then 5.1.1", "5.1.1"),
         ("5.1", None),
         ("", None),
         (None, None),

@@ -79,11 +79,11 @@ def test_year_is_right_for_what_is_read_within_a_year(seconds: int, later: int) 
     "entry",
     [
         {},
-        {"MESSAGE": [104, 105], "_HOSTNAME": "h", "SYSLOG_IDENTIFIER": "a", "__REALTIME_TIMESTAMP": "1"},
+        {"MESSAGE": [104, 300], "_HOSTNAME": "h", "SYSLOG_IDENTIFIER": "a", "__REALTIME_TIMESTAMP": "1"},
         {"MESSAGE": "m", "_HOSTNAME": "h", "SYSLOG_IDENTIFIER": "a", "__REALTIME_TIMESTAMP": "soon"},
         {"MESSAGE": "m", "_HOSTNAME": "h", "SYSLOG_IDENTIFIER": "a", "__REALTIME_TIMESTAMP": "9" * 40},
     ],
 )
 def test_journal_entry_without_its_parts_is_none(entry: dict[str, object]) -> None:
-    """An entry whose message is not text, or that has no time, is no line of syslog."""
+    """An entry whose message is neither text nor bytes, or that has no time, is no line of syslog."""
     assert from_journal(entry) is None

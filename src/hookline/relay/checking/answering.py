@@ -12,6 +12,7 @@ from hookline.relay.delivery.outcome import (
     Dead,
     Delivered,
     Failure,
+    FailureKind,
     Fault,
     Hold,
     Renew,
@@ -33,6 +34,7 @@ _HINTS = {
 }
 _REDIRECT = "redirects are never followed: write the URL that it leads to into url"
 _SERVER = "the receiver's own log says why"
+_SLOW = "see what the receiver waits for before it answers; delivery.timeout gives it longer"
 _ELSE = "see what the receiver expects of the payload: `hookline schema payload`"
 
 
@@ -44,8 +46,11 @@ def judge_answer(result: Result, *, seconds: float) -> Finding:
             if isinstance(verdict, Delivered):
                 return Finding(Step.HTTP, Grade.OK, f"{status} after {seconds:.2f} s")
             return Finding(Step.HTTP, Grade.FAILED, f"{status}: {_consequence(verdict)}", _hint(status))
-        case Failure(_, detail) | Fault(detail):
-            return Finding(Step.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}", _SERVER)
+        case Failure(kind, detail):
+            hint = _SLOW if kind is FailureKind.TIMEOUT else _SERVER
+            return Finding(Step.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}", hint)
+        case Fault(detail):  # ours, and named: the receiver has never heard of it
+            return Finding(Step.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}")
         case _:
             assert_never(result)
 

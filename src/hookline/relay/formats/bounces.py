@@ -55,13 +55,14 @@ _BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
 _SPAM_BLOCK = 51
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
-# An enhanced status code, and neither a part of an address of four numbers nor of a longer one.
-_ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+# The enhanced status code of a failure, and neither a part of an address of four numbers nor of a longer one. (One
+# that begins with 2 is of a success: in the text of a failure it is rather the version of some program.)
+_ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
 
 
 def enhanced_status(*texts: str | None) -> str | None:
-    """The first enhanced status code in one of the texts."""
+    """The first enhanced status code of a failure in one of the texts."""
     for text in texts:
         if text and (found := _ENHANCED.search(text)):
             return found[1]
@@ -76,12 +77,12 @@ def is_permanent(status: str | None, *wordings: str | None) -> bool:
 def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
     """The class of a failure: by its enhanced status code where there is one, else by what the provider calls it
     (`provider`, a code), else by the reply code in a wording. None where no class fits."""
-    if status:
+    if status and status[0] in _BY_DIGIT:
         if status.startswith("5.7.") and any(
             word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
         ):
             return _SPAM_BLOCK
-        return _BY_STATUS.get(status) or _BY_DIGIT.get(status[0])
+        return _BY_STATUS.get(status) or _BY_DIGIT[status[0]]
     return provider or _BY_DIGIT.get(_reply(*wordings) or "")
 
 

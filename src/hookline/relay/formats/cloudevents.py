@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Event
+from hookline.relay.formats.bounds import bounded
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.plain import PLAIN
 from hookline.relay.formats.port import Reading
@@ -43,8 +44,8 @@ def recognizes(value: object) -> bool:
     return event is not None and "specversion" in event and ("type" in event or "source" in event)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [reading for one in each(value) for reading in _events(one, hints)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (reading for one in each(value) for reading in _events(one, hints))
 
 
 def _events(value: Any, hints: Hints) -> list[Reading]:
@@ -56,7 +57,7 @@ def _events(value: Any, hints: Hints) -> list[Reading]:
         return [data]
     for known in PLAIN.values():
         if known.recognizes(data):
-            said = known.events(data, hints.within(value))
+            said = bounded(known.events(data, hints.within(value)))
             return [_completed(one, read, number, len(said)) for number, one in enumerate(said)]
     return [_NO_EVENT]
 

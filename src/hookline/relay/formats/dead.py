@@ -1,11 +1,11 @@
 """Dead letters that `hookline dead export` wrote, to be delivered after all: under their own ids, to their webhooks.
 
-A rejected line among them is read as the line that it was; of one with several events, the event that was rejected.
+A rejected line among them is read as the line that it was; where one of its events was rejected, only that one is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hookline.relay.fates import Delivery, Line, Rejected
 from hookline.relay.formats.envelope import KIND, is_letter, read_letter
@@ -22,7 +22,7 @@ def recognizes(value: object) -> bool:
     return is_letter(value)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:  # noqa: ARG001 - a letter says everything itself
+def events(value: object, hints: Hints) -> Iterable[Reading]:  # noqa: ARG001 - a letter says everything itself
     if isinstance(value, Text):
         return [Rejected(value.fault)]
     letter = read_letter(value)
@@ -36,7 +36,7 @@ def events(value: object, hints: Hints) -> list[Reading]:  # noqa: ARG001 - a le
 
 
 def line_within(value: object) -> tuple[Line, int] | None:
-    """The rejected line that a letter holds, and the number of the event that is meant. None: it holds none."""
+    """The rejected line that a letter holds, and which of its events is meant (or WHOLE). None: it holds none."""
     letter = read_letter(value) if is_letter(value) else None
     if not isinstance(letter, DeadLine):
         return None

@@ -15,6 +15,10 @@ DEEPEST: Final = 100
 
 _TOO_DEEP = Rejected(f"nested deeper than {DEEPEST} levels")
 _decoder = msgspec.json.Decoder()
+# Every escape from left to right, so that neither an escaped backslash nor a pair's second half is taken for one.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 
 
 def decoded(data: bytes) -> object:
@@ -26,7 +30,7 @@ def decoded(data: bytes) -> object:
     except UnicodeDecodeError:
         return _as_text(data, "not UTF-8")
     except msgspec.DecodeError as error:
-        return _as_text(data, _why_not_json(str(error)))
+        return _as_text(data, _half_character(data) or _why_not(error))
     # Only a line with that many brackets can be that deep; the count is much cheaper than the walk. A dead letter
     # holds its payload one level deeper than that was read.
     if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
@@ -43,9 +47,30 @@ def _as_text(data: bytes, fault: str) -> Text | Rejected:
         return Rejected(f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start + 1}")
 
 
-def _why_not_json(error: str) -> str:
+def _half_character(data: bytes) -> str | None:
+    """What to say where half of a surrogate pair is all that is wrong with the line.
+
+    The grammar of JSON has it (RFC 8259 §8.2), UTF-8 does not, and the decoder has no words of its own for it.
+    """
+    halves = [found for found in _ESCAPES.finditer(data) if found[1]]
+    if not halves:
+        return None
+    try:
+        _decoder.decode(_ESCAPES.sub(lambda found: b"?" if found[1] else found[0], data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    half = halves[0]
+    return (
+        f"half of a surrogate pair (\\{half[1].decode()}) near byte {half.start() + 1}: "
+        "no text in UTF-8 can hold it; the sender has cut a character in two"
+    )
+
+
+def _why_not(error: msgspec.DecodeError) -> str:
     """The decoder counts bytes from 0, people from 1; it is off by one after some faults, so this says "near"."""
-    fault = error.removeprefix("JSON is malformed: ").split(" - at ")[0]
+    if isinstance(error, msgspec.ValidationError):  # JSON all the same, such as 1e999
+        return str(error).split(" - at ")[0].lower()
+    fault = str(error).removeprefix("JSON is malformed: ").split(" - at ")[0]
     fault = re.sub(r" \(byte (\d+)\)$", lambda found: f" near byte {int(found[1]) + 1}", fault)
     if fault == "Input data was truncated":
         fault = "it ends too early"

@@ -38,12 +38,12 @@ DESCRIPTIONS: Mapping[str, Description] = {
     ),
     payload.NAME: Description(
         "email, sms",
-        "the platform's payload, in either structure, which is also what is sent",
+        "the platform's payload, in either structure, which is also what is sent, or a list of them",
         "`messageDeliveryFeedback` or `messageExecution` at the top",
     ),
     xdm.NAME: Description(
         "email, sms",
-        "the platform's message feedback dataset event",
+        "the platform's message feedback dataset event, or a list of them",
         "`_experience.customerJourneyManagement`, or full names below it",
     ),
     sendgrid.NAME: Description(

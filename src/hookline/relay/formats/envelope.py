@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from hookline.model import Address
-from hookline.relay.fates import Rejected
+from hookline.relay.fates import WHOLE, Rejected
 from hookline.relay.feedback import Payload, encoded
 from hookline.relay.formats.shape import shaped
 from hookline.relay.history import LONGEST_REASON, MOST_KEPT, Failed, as_history, read_history
@@ -75,7 +75,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: _Text
     source: _Text
     line: _Number
-    part: _Count
+    part: _Count | None
     time: datetime
     bytes: _Number
     sha256: _Digest
@@ -117,7 +117,7 @@ def as_json(letter: Letter) -> dict[str, Any]:
                 "reason": letter.reason[:LONGEST_TEXT],
                 "source": letter.source[:LONGEST_TEXT],
                 "line": letter.line,
-                "part": letter.part,
+                "part": None if letter.part == WHOLE else letter.part,
                 "time": as_time(letter.at),
                 "bytes": letter.length,
                 "sha256": letter.sha256.hex(),
@@ -254,9 +254,10 @@ def _read_line(value: object) -> Letter | Rejected:
         return Rejected("sha256: the line is not the one that was exported")
     if not whole and (read.bytes <= LONGEST_LINE or len(data) > LONGEST_LINE):
         return Rejected("bytes: not the length of the line, and not that of a line that was too long")
+    part = WHOLE if read.part is None else read.part
     return DeadLine(
         n=int(read.id.removeprefix("line-")), at=read.time.timestamp(), reason=read.reason, source=read.source,
-        line=read.line, part=read.part, data=data, length=read.bytes, sha256=digest,
+        line=read.line, part=part, data=data, length=read.bytes, sha256=digest,
     )  # fmt: skip
 
 
@@ -272,4 +273,8 @@ def _data(read: _Line) -> bytes | Rejected:
 
 
 def _plain(moment: datetime) -> bool:
-    return moment.tzinfo is not None and 1970 <= moment.year <= 9999
+    """Whether it can be kept as Unix seconds and written out again, wherever its zone puts it."""
+    try:
+        return moment.tzinfo is not None and datetime.fromtimestamp(moment.timestamp(), UTC).year >= 1970
+    except (ValueError, OverflowError):
+        return False

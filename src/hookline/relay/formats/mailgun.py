@@ -5,7 +5,7 @@ https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, count, each, first, mailbox, provided, text
+from hookline.relay.formats.provided import Scalar, count, each, first, mailbox, provided, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 from hookline.relay.moments import unix_time
@@ -40,7 +40,7 @@ class _Headers(msgspec.Struct, frozen=True):
 
 
 class _Message(msgspec.Struct, frozen=True):
-    headers: _Headers = _Headers()
+    headers: _Headers | None = None
 
 
 class _DeliveryStatus(msgspec.Struct, frozen=True):
@@ -68,14 +68,15 @@ class _Event(msgspec.Struct, frozen=True):
     severity: str | None = None
     reason: str | None = None
     recipient: str | None = None
-    message: _Message = _Message()
+    message: _Message | None = None
     delivery: _DeliveryStatus | None = msgspec.field(name="delivery-status", default=None)
-    flags: _Flags = _Flags()
+    flags: _Flags | None = None
     reject: _Reject | None = None
     variables: Any = msgspec.field(name="user-variables", default=None)
 
 
 _NO_DELIVERY = _DeliveryStatus()
+_NO_HEADERS = _Headers()
 
 
 def recognizes(value: object) -> bool:
@@ -88,8 +89,8 @@ def recognizes(value: object) -> bool:
     return named and ("recipient" in event or isinstance(event.get("message"), dict))
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:
@@ -97,27 +98,33 @@ def _event(value: Any, hints: Hints) -> Reading:
         value, hints = value[_ENVELOPE], hints.within(value)
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return read
-    told = f"{read.event} {read.severity}" if read.event == "failed" and read.severity else read.event
+        said = value if isinstance(value, dict) else {}
+        return unless_skipped(read, _told(said.get("event"), said.get("severity")), STATUSES)
+    told = _told(read.event, read.severity)
     status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
     delivery = read.delivery or _NO_DELIVERY
     wording = delivery.message or delivery.description or (read.reject.reason if read.reject else None) or read.reason
     attempt = count(delivery.attempt)
+    headers = (read.message.headers if read.message else None) or _NO_HEADERS
     return provided(
         value,
         hints,
         identity=_identity(read),
         status=status,
-        recipient=read.recipient or _addressee(read.message.headers.to),
+        recipient=read.recipient or _addressee(headers.to),
         variables=read.variables,
         time=unix_time(read.timestamp),
         failure=_failure(read, delivery, status, wording),
         detail=wording,
         retry_count=attempt - 1 if attempt else None,
-        execution_id=read.message.headers.message_id,
+        execution_id=headers.message_id,
     )
+
+
+def _told(event: Any, severity: object) -> Any:
+    return f"{event} {severity}" if event == "failed" and severity else event
 
 
 def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
@@ -127,7 +134,9 @@ def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str 
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
     code = classified(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
-    return failure(code, ASYNC if read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording)
+    return failure(
+        code, ASYNC if read.flags and read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording
+    )
 
 
 def _identity(read: _Event) -> str | None:

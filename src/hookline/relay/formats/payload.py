@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from hookline.relay.formats.platform import (
     sound,
 )
 from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import each, first
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
@@ -106,16 +108,20 @@ def quick(data: bytes) -> Event | None:
 
 
 def recognizes(value: object) -> bool:
-    if not isinstance(value, dict):
+    event = first(value)
+    if event is None:
         return False
-    if "messageDeliveryFeedback" in value or "messageExecution" in value:
+    if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
-    return value.get("eventType") == FEEDBACK and not any(key in value for key in DATASET_KEYS)
+    return event.get("eventType") == FEEDBACK and not any(key in event for key in DATASET_KEYS)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    said = _event(value)
-    return [hints.completed(said, value) if hints.paths and isinstance(said, Event) else said]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_completed(_event(one), one, hints) for one in each(value))
+
+
+def _completed(said: Reading, value: object, hints: Hints) -> Reading:
+    return hints.completed(said, value) if hints.paths and isinstance(said, Event) else said
 
 
 def _event(value: object) -> Reading:

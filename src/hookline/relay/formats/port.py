@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -43,10 +43,11 @@ class Format(Protocol):
         """
         ...
 
-    def events(self, value: object, hints: Hints, /) -> list[Reading]:
-        """What the line says, never an empty list. Called once, also for lines that this format does not
-        recognize when the user has named it: these are Rejected with what is missing. What an event does not carry
-        itself is looked for where `hints` say."""
+    def events(self, value: object, hints: Hints, /) -> Iterable[Reading]:
+        """What the line says, never nothing. Called once, also for lines that this format does not recognize when
+        the user has named it: these are Rejected with what is missing. What an event does not carry itself is looked
+        for where `hints` say. Where a line can hold many events they are made one by one: whoever asks may have had
+        enough (formats.bounds)."""
         ...
 
 

@@ -7,14 +7,14 @@ same log, hold no event.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
-from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, failure
+from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import provided
+from hookline.relay.formats.provided import provided, recipient_of
 from hookline.relay.formats.syslog import Said, from_journal, looks_like, moment, parse
 from hookline.relay.hints import Hints
 
@@ -37,7 +37,7 @@ def recognizes(value: object) -> bool:
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     said = _said(value)
     if said is None:
         return [_NO_EVENT if recognizes(value) else _fault(value)]
@@ -60,20 +60,22 @@ def _fault(value: object) -> Rejected:
 
 
 def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
-    told, queue_id, recipient = found["status"], found["queue_id"], found["to"]
+    told, queue_id = found["status"], found["queue_id"]
     status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
     fields = _fields(found["fields"])
     wording = found["text"].removeprefix("(").removesuffix(")")
     dsn = fields.get("dsn")
+    source = {"host": said.host, "program": said.program, "queue_id": queue_id, "to": found["to"], **fields}
+    recipient = recipient_of(found["to"], source, hints)
     return provided(
-        {"host": said.host, "program": said.program, "queue_id": queue_id, "to": recipient, **fields},
+        source,
         hints,
         # Short queue ids recur, so the time belongs to it: as it is written, whenever and wherever it is read.
         identity=f"postfix:{said.host}:{said.time}:{queue_id}:{recipient}:{told}",
         status=status,
-        recipient=recipient or None,
+        recipient=recipient,
         time=moment(said.time, zone=hints.timezone, now=hints.clock() if hints.clock else None),
         failure=_failure(told, dsn, wording) if status == "bounce" else None,
         detail=wording,
@@ -88,5 +90,6 @@ def _fields(written: str) -> dict[str, Any]:
 
 
 def _failure(told: str, dsn: str | None, wording: str) -> MessageFailure:
-    permanent = told == "bounced" and dsn is not None and dsn.startswith("5")
-    return failure(classified(dsn, wording), SYNC, HARD if permanent else SOFT, wording)
+    status = enhanced_status(dsn)
+    permanent = told == "bounced" and is_permanent(status, wording)
+    return failure(classified(status, wording), SYNC, HARD if permanent else SOFT, wording)

@@ -5,7 +5,7 @@ https://postmarkapp.com/developer/webhooks/bounce-webhook and https://postmarkap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -22,12 +22,10 @@ NAME = "postmark"
 
 _BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
 _ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
+_BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
+_BY_TYPE: Mapping[str, str] = {**dict.fromkeys(_BOUNCES, "bounce"), **dict.fromkeys(_ERRORS, "error")}
 # By `RecordType`, and of bounces by `Type`.
-STATUSES: Mapping[str, str] = {
-    "Delivery": "delivered",
-    **dict.fromkeys(_BOUNCES, "bounce"),
-    **dict.fromkeys(_ERRORS, "error"),
-}
+STATUSES: Mapping[str, str] = {**_BY_RECORD, **_BY_TYPE}
 OTHERS: tuple[str, ...] = (
     "Open",
     "Click",
@@ -70,19 +68,22 @@ def recognizes(value: object) -> bool:
     return event is not None and "RecordType" in event
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return read
-    told = read.type or "Bounce" if read.record_type == "Bounce" else read.record_type
-    status = STATUSES.get(told) if (read.record_type in ("Bounce", "Delivery")) else None
+        record = value.get("RecordType") if isinstance(value, dict) else None
+        bounced = record == "Bounce"
+        return unless_skipped(read, value.get("Type") if bounced else record, _BY_TYPE if bounced else _BY_RECORD)
+    bounced = read.record_type == "Bounce"
+    told = read.type or "Bounce" if bounced else read.record_type
+    status = (_BY_TYPE if bounced else _BY_RECORD).get(told)
     if status is None:
         return Skipped("status_not_relayed", told)
-    recipient = read.recipient or read.email
+    recipient = recipient_of(read.recipient or read.email, value, hints)
     return provided(
         value,
         hints,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hookline.model import Channel
-from hookline.relay.fates import LONGEST_DETAIL, Rejected
+from hookline.relay.fates import LONGEST_DETAIL, Rejected, Skipped
 from hookline.relay.feedback import Event, Further, MessageFailure
 from hookline.relay.formats.port import Reading
-from hookline.relay.hints import RECIPIENT, Hints, carried
+from hookline.relay.hints import LARGEST, RECIPIENT, Hints, carried
 
 Scalar = str | int | float | None
 
-_LARGEST = 10**18  # beyond, no number of a provider is one; Python refuses to write out the largest
+_EXACT = 2**53  # beyond, a fraction may have lost digits
 _NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 
@@ -68,6 +68,17 @@ def provided(
     )
 
 
+def unless_skipped(fault: Rejected, told: object, statuses: Mapping[str, str]) -> Rejected | Skipped:
+    """What becomes of a line with a fault, whose status the sender calls `told`: one that is not relayed needs no
+    sound fields."""
+    return Skipped("status_not_relayed", told) if isinstance(told, str) and told and told not in statuses else fault
+
+
+def recipient_of(told: str | None, source: object, hints: Hints) -> str | None:
+    """Whose message it is, by the event itself or else by `hints`: for an identity that it is a part of."""
+    return told or (hints.found(source).get(RECIPIENT) if hints.paths else None)
+
+
 def each(value: object) -> Iterator[Any]:
     """The events of a line: the items of a list, else the line itself. A Text is one, for `shaped` to refuse."""
     if isinstance(value, list) and value:
@@ -87,7 +98,7 @@ def text(value: Scalar) -> str | None:
     """A value that providers write as text or as a number, as text; None for nothing."""
     if value is None or isinstance(value, str):
         return value or None
-    if not abs(value) < _LARGEST:
+    if not abs(value) < (_EXACT if isinstance(value, float) else LARGEST):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 

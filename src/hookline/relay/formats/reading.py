@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.relay.fates import Line, Rejected, Skipped
+from hookline.relay.fates import WHOLE, Line, Rejected, Skipped
 from hookline.relay.formats import FORMATS, QUICK, dead
+from hookline.relay.formats.bounds import bounded
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.port import Format, Reading, Text
 from hookline.relay.hints import NO_HINTS, Hints
@@ -13,6 +14,7 @@ from hookline.relay.sources.lines import LONGEST
 
 AUTO: Final = "auto"
 
+FEWER: Final = Rejected("the line holds fewer events than before")
 _NO_EVENT = Skipped("not_an_event")
 _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
 
@@ -20,8 +22,9 @@ _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUIC
 def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[Reading]:
     """Everything that the line says: at least one reading, and never an exception, whatever its bytes are.
 
-    A line without an event counts as one Skipped. With ``auto``, JSON that no format recognizes is not an event;
-    when a format is named (a key of FORMATS), a line that lacks what it needs is Rejected.
+    A line without an event counts as one Skipped, one with too many (formats.bounds) as one Rejected. With ``auto``,
+    JSON that no format recognizes is not an event; when a format is named (a key of FORMATS), a line that lacks what
+    it needs is Rejected.
     """
     if line.sha256 is None and not hints.paths:
         for quick in _QUICK.get(format, ()):
@@ -40,11 +43,11 @@ def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple
     if isinstance(value, Rejected):
         return None, [value]
     if format in (AUTO, dead.NAME) and (within := dead.line_within(value)):
-        return dead.NAME, [_read_within(*within, hints)]
+        return dead.NAME, _read_within(*within, hints)
     known = FORMATS[format] if format != AUTO else recognizing(value)
     if known is None:
         return None, [Rejected(value.fault) if isinstance(value, Text) else _NO_EVENT]
-    return known.NAME, known.events(value, hints)
+    return known.NAME, bounded(known.events(value, hints))
 
 
 def recognizing(value: object) -> Format | None:
@@ -55,7 +58,7 @@ def recognizing(value: object) -> Format | None:
     return None
 
 
-def _read_within(line: Line, part: int, hints: Hints) -> Reading:
-    """The event number `part` of a line that was rejected once; each line is longer than what it holds."""
+def _read_within(line: Line, part: int, hints: Hints) -> list[Reading]:
+    """What was rejected once, a line or its event number `part`; each line is longer than what it holds."""
     found = read_line(line, AUTO, hints)
-    return found[part] if part < len(found) else Rejected("the line holds fewer events than before")
+    return found if part == WHOLE else [found[part] if part < len(found) else FEWER]

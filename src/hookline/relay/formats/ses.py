@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -28,7 +28,7 @@ from hookline.relay.formats.bounces import (
 )
 from hookline.relay.formats.decoding import decoded
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import mailbox, provided
+from hookline.relay.formats.provided import mailbox, provided, recipient_of, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -61,7 +61,7 @@ _NO_EVENT = Skipped("not_an_event")
 class _Mail(msgspec.Struct, frozen=True):
     message_id: str = msgspec.field(name="messageId")
     timestamp: str | None = None
-    destination: list[str] = []
+    destination: list[str] | None = None
     tags: dict[str, Any] | None = None
 
 
@@ -117,7 +117,7 @@ def _is_bare(value: dict[str, Any]) -> bool:
     return "mail" in value and ("eventType" in value or "notificationType" in value)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     if isinstance(value, dict):
         if "detail-type" in value and "detail" in value:
             return _bare(value["detail"], hints.within(value))
@@ -126,7 +126,7 @@ def events(value: object, hints: Hints) -> list[Reading]:
     return _bare(value, hints)
 
 
-def _notified(envelope: dict[str, Any], hints: Hints) -> list[Reading]:
+def _notified(envelope: dict[str, Any], hints: Hints) -> Iterable[Reading]:
     """A topic may carry other things than events of SES: its own housekeeping, and what others publish to it."""
     message = envelope.get("Message")
     if envelope.get("Type") != "Notification" or not isinstance(message, str):
@@ -139,20 +139,24 @@ def _notified(envelope: dict[str, Any], hints: Hints) -> list[Reading]:
     return _bare(value, hints.within(envelope)) if isinstance(value, dict) and _is_bare(value) else [_NO_EVENT]
 
 
-def _bare(value: object, hints: Hints) -> list[Reading]:
+def _bare(value: object, hints: Hints) -> Iterator[Reading]:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return [read]
+        yield unless_skipped(read, _kind(value), STATUSES)
+        return
     kind = read.event_type or read.notification_type
-    if not kind:
-        return [Rejected("eventType: missing")]
-    status = STATUSES.get(kind)
-    if status is None:
-        return [Skipped("status_not_relayed", kind)]
-    if kind == "Bounce" and read.bounce is None:
-        return [Rejected("bounce: missing")]
-    found = [
-        provided(
+    status = STATUSES.get(kind or "")
+    if not kind or status is None:
+        yield Skipped("status_not_relayed", kind) if kind else Rejected("eventType: missing")
+        return
+    if (kind == "Bounce" and read.bounce is None) or (kind == "Delivery" and read.delivery is None):
+        yield Rejected(f"{kind.lower()}: missing")
+        return
+    nobody = True
+    for told, time, why, detail in _outcomes(read, kind):
+        nobody = False
+        recipient = recipient_of(told, value, hints)
+        yield provided(
             value,
             hints,
             identity=f"ses:{_event_id(read, kind)}:{recipient}",
@@ -164,9 +168,12 @@ def _bare(value: object, hints: Hints) -> list[Reading]:
             detail=detail,
             execution_id=read.mail.message_id,
         )
-        for recipient, time, why, detail in _outcomes(read, kind)
-    ]
-    return found or [Rejected("no recipient: the event names none")]
+    if nobody:
+        yield Rejected("no recipient: the event names none")
+
+
+def _kind(value: object) -> object:
+    return (value.get("eventType") or value.get("notificationType")) if isinstance(value, dict) else None
 
 
 def _event_id(read: _Event, kind: str) -> str:
@@ -190,7 +197,7 @@ def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
     else:
         wording = read.reject.reason if read.reject else read.failure.message if read.failure else None
         failed = failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
-        for recipient in read.mail.destination:
+        for recipient in read.mail.destination or ():
             yield mailbox(recipient), read.mail.timestamp, failed, wording
 
 

@@ -5,7 +5,7 @@ https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports and its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, Kind
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, each, first, provided, recipient_of, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 
@@ -69,7 +69,7 @@ class _Report(msgspec.Struct, frozen=True):
 class _Group(msgspec.Struct, frozen=True):
     status: str
     code: Scalar = None
-    recipients: list[str] = []
+    recipients: list[str] | None = None
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -89,16 +89,21 @@ def recognizes(value: object) -> bool:
     return "recipient" in event and "status" in event
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [reading for one in each(value) for reading in _events(one, hints)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (reading for one in each(value) for reading in _events(one, hints))
 
 
 def _events(value: Any, hints: Hints) -> Iterator[Reading]:
-    if isinstance(value, dict) and "statuses" in value:
+    if isinstance(value, dict) and value.get("statuses") is not None:
         yield from _listed(value, hints)
         return
     read = shaped(value, _Report)
-    yield read if isinstance(read, Rejected) else _event(value, read, hints)
+    if isinstance(read, Rejected):
+        told = value.get("status") if isinstance(value, dict) else None
+        known = isinstance(told, str) and told.lower() in STATUSES
+        yield read if known else unless_skipped(read, told, STATUSES)
+        return
+    yield _event(value, read, hints)
 
 
 def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
@@ -109,7 +114,7 @@ def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
         return
     nobody = True
     for group in batch.statuses:
-        for recipient in group.recipients:
+        for recipient in group.recipients or ():
             nobody = False
             report = _Report(
                 status=group.status,
@@ -129,7 +134,7 @@ def _event(value: Any, read: _Report, hints: Hints) -> Reading:
     status = STATUSES.get(told)
     if status is None:
         return Skipped("status_not_relayed", read.status)
-    recipient = text(read.recipient)
+    recipient = recipient_of(text(read.recipient), value, hints)
     time = read.operator_status_at or read.at
     channel = Channel.SMS if read.type is None or not read.type.endswith("_mms") else "mms"
     return provided(

@@ -5,7 +5,7 @@ https://developers.sparkpost.com/api/webhooks/ and https://support.sparkpost.com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, SYNC, classified, enhanced_status, failure
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, count, each, first, provided, text
+from hookline.relay.formats.provided import Scalar, count, each, first, provided, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 from hookline.relay.moments import unix_time
@@ -74,8 +74,8 @@ def recognizes(value: object) -> bool:
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    return [_event(one, hints) for one in each(value)]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_event(one, hints) for one in each(value))
 
 
 def _event(value: Any, hints: Hints) -> Reading:
@@ -87,7 +87,7 @@ def _event(value: Any, hints: Hints) -> Reading:
         hints = hints.within(envelope)
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
-        return read
+        return unless_skipped(read, value.get("type") if isinstance(value, dict) else None, STATUSES)
     status = STATUSES.get(read.type)
     if status is None:
         return Skipped("status_not_relayed", read.type)

@@ -37,7 +37,9 @@ class Said(msgspec.Struct, frozen=True):
 
 
 # The beginning of either form, for a quick look.
-_BEGINNING = re.compile(_PRIORITY + r"(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+|-) \S+ \S")
+_BEGINNING = re.compile(
+    _PRIORITY + r"(?:(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+)|1 -) \S+ \S"
+)
 
 
 def looks_like(line: str) -> bool:
@@ -58,12 +60,20 @@ def from_journal(entry: dict[str, Any]) -> Said | None:
     host, program, message, microseconds = (
         entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
     )
-    if not (isinstance(host, str) and isinstance(program, str) and isinstance(message, str)):
+    message = _text(message)
+    if not (isinstance(host, str) and isinstance(program, str) and message is not None):
         return None
     if not (isinstance(microseconds, str) and microseconds.isdecimal() and len(microseconds) <= 17):  # year 5138
         return None
     moment = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
     return Said(moment.isoformat(timespec="microseconds"), host, program, message)
+
+
+def _text(message: object) -> str | None:
+    """What is no UTF-8, journald writes as a list of its bytes."""
+    if isinstance(message, list) and all(type(byte) is int and 0 <= byte < 256 for byte in message):
+        return bytes(message).decode("utf-8", "replace")
+    return message if isinstance(message, str) else None
 
 
 def moment(time: str, *, zone: tzinfo, now: float | None) -> str | None:

@@ -6,7 +6,7 @@ https://www.twilio.com/docs/events/event-types/messaging/outbound-message
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
@@ -16,7 +16,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SYNC
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import each, first, provided, text
+from hookline.relay.formats.provided import each, first, provided, recipient_of, text
 from hookline.relay.hints import Hints
 
 NAME = "twilio"
@@ -47,12 +47,12 @@ def _is_form(line: str) -> bool:
     return "&" in line and "Sid=" in line and not any(char in line for char in ' {"')
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
+def events(value: object, hints: Hints) -> Iterable[Reading]:
     if isinstance(value, Text) and _is_form(value.text):
         if value.text.count("&") > _MOST_FIELDS:
             return [Rejected(f"more than {_MOST_FIELDS} form fields")]
         value = dict(_fields(value.text))
-    return [_event(one, hints) for one in each(value)]
+    return (_event(one, hints) for one in each(value))
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:
@@ -77,6 +77,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     if status is None:
         return Skipped("status_not_relayed", told)
     channel, number = _recipient(said.get("to"))
+    number = recipient_of(number, value, hints)
     time = _done(said.get("rawdlrdonedate")) or said.get("timestamp")
     return provided(
         value,

@@ -8,6 +8,7 @@ event or deeper, so both are first brought into the bare form; what is read afte
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from hookline.relay.formats.platform import (
     sound,
 )
 from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import each, first
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
@@ -137,14 +139,15 @@ def quick(data: bytes) -> Event | None:
 
 
 def recognizes(value: object) -> bool:
-    if not isinstance(value, dict):
+    event = first(value)
+    if event is None:
         return False
-    experience = value.get("_experience")
+    experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
-    if value.get("eventType") == FEEDBACK or value.get("xdm:eventType") == FEEDBACK:
-        return any(key in value for key in DATASET_KEYS) or _has_full_names(value)
-    return _has_full_names(value)
+    if event.get("eventType") == FEEDBACK or event.get("xdm:eventType") == FEEDBACK:
+        return any(key in event for key in DATASET_KEYS) or _has_full_names(event)
+    return _has_full_names(event)
 
 
 def _has_full_names(value: dict[str, Any]) -> bool:
@@ -155,9 +158,12 @@ def _has_full_names(value: dict[str, Any]) -> bool:
     return False
 
 
-def events(value: object, hints: Hints) -> list[Reading]:
-    said = _event(value)
-    return [hints.completed(said, value) if hints.paths and isinstance(said, Event) else said]
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return (_completed(_event(one), one, hints) for one in each(value))
+
+
+def _completed(said: Reading, value: object, hints: Hints) -> Reading:
+    return hints.completed(said, value) if hints.paths and isinstance(said, Event) else said
 
 
 def _event(value: object) -> Reading:

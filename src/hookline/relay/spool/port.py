@@ -27,7 +27,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A line, or the event number `part` (from 0) of it, that is rejected."""
+    """A line (`part` is WHOLE), or the event number `part` (from 0) of it, that is rejected."""
 
     line: Line
     part: int
@@ -35,7 +35,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Rereading(msgspec.Struct, frozen=True):
-    """A rejected event that is to be read once more; `n` is its number among the rejected."""
+    """A rejected line or event that is to be read once more; `n` is its number among the rejected."""
 
     n: int
     source: str
@@ -46,7 +46,8 @@ class Rereading(msgspec.Struct, frozen=True):
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """A group of lines with their fates, and the position that covers them.
 
-    `read` counts the events that are new; `again` are the numbers of rejected ones that these fates replace.
+    `read` counts the events that are new; `again` are the numbers of rejected ones that these fates replace. Where a
+    batch holds too much for one transaction, only the last of its groups has the position.
     """
 
     source: str
@@ -144,7 +145,10 @@ class Spool(Protocol):
         ...
 
     def to_read_again(self, *, limit: int) -> list[Rereading]:
-        """Rejected lines that `dead replay` put back; they stay so until an intake's `again` names them."""
+        """Rejected lines that `dead replay` put back; they stay so until an intake's `again` names them.
+
+        At most `limit`, and at most about as many bytes as a source gives out at a time.
+        """
         ...
 
     def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:

@@ -63,8 +63,8 @@ CREATE TABLE delivery (
   reason TEXT, http INTEGER, detail TEXT, history TEXT, body BLOB
 ) STRICT;
 {INDEXES}
--- Lines, or events of a line, that could not be read. `data` is the line, or the beginning of an endless one;
--- `again` is 1 when a relay shall read it once more.
+-- Lines (`part` is -1), or events of a line, that could not be read. `data` is the line, or the beginning of an
+-- endless one; `again` is 1 when a relay shall read it once more.
 CREATE TABLE rejected (
   n INTEGER PRIMARY KEY, at REAL NOT NULL, source TEXT NOT NULL, line INTEGER NOT NULL, part INTEGER NOT NULL,
   reason TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL, data BLOB NOT NULL,

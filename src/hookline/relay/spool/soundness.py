@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from hookline.model import Address
+from hookline.relay.fates import WHOLE
 from hookline.relay.identity import PREFIX_BYTES, request_prefix
 from hookline.relay.spool.schema import State
 
@@ -130,7 +131,7 @@ def rejected(row: Row) -> dict[str, object]:
         "at": _number(row["at"]),
         "source": _text(row["source"]),
         "line": _count(row["line"]),
-        "part": _count(row["part"]),
+        "part": WHOLE if row["part"] == WHOLE else _count(row["part"]),
         "reason": _text(row["reason"]),
         "length": length,
         "sha256": digest,

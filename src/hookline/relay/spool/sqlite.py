@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.relay.fates import Line
-from hookline.relay.sources.port import Position
+from hookline.relay.sources.port import BYTES_A_BATCH, Position
 from hookline.relay.spool import loading, settling, standing, storing, upkeep
 from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, transaction
 from hookline.relay.spool.lock import SpoolLock
@@ -21,6 +21,9 @@ from hookline.relay.spool.reserve import Reserve
 
 _SYNC_SECONDS: Final = 0.5
 _NEW: Final = standing.Clock()
+_TO_READ_AGAIN: Final = """
+SELECT n, source, line, part, length, sha256, data FROM rejected WHERE again = 1 ORDER BY n LIMIT ?
+"""
 
 
 class SqliteSpool:
@@ -87,14 +90,17 @@ class SqliteSpool:
             return read_positions(self._connection)
 
     def to_read_again(self, *, limit: int) -> list[Rereading]:
-        found = self._query(
-            "SELECT n, source, line, part, length, sha256, data FROM rejected WHERE again = 1 ORDER BY n LIMIT ?",
-            limit,
-        )
-        return [
-            Rereading(n, source, Line(line, data, length, sha256 if length > len(data) else None), part)
-            for n, source, line, part, length, sha256, data in found
-        ]
+        found: list[Rereading] = []
+        room = BYTES_A_BATCH
+        with damage_named(self._path), closing(self._connection.execute(_TO_READ_AGAIN, (limit,))) as rows:
+            for n, source, line, part, length, sha256, data in rows:
+                found.append(
+                    Rereading(n, source, Line(line, data, length, sha256 if length > len(data) else None), part)
+                )
+                room -= len(data)
+                if room <= 0:
+                    break
+        return found
 
     def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
         numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
