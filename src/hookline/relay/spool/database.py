@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from hookline.errors import SpoolStalled, SpoolUnusable
+from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.relay.spool.guarding import require_private
 from hookline.relay.spool.migrating import keep_copy, migrate
 from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
@@ -142,7 +142,7 @@ def damage_named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Iterator[None]:
-    """All of the block or nothing of it. Raises SpoolStalled for a full disk, SpoolUnusable for damage.
+    """All of the block or nothing of it. Raises SpoolFull for a full disk, SpoolUnusable for damage.
 
     When `synced`, it is on the disk afterwards, with all that was written before. Otherwise a process that is killed
     loses nothing of it, but a machine that loses power may (https://www.sqlite.org/pragma.html#pragma_synchronous).
@@ -173,7 +173,7 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
     # The low byte of the code is the kind of fault, the rest of it the place.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return SpoolStalled(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
+            return SpoolFull(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
         case sqlite3.SQLITE_BUSY:
             return SpoolStalled(
                 f"another process has kept the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import SpoolStalled
+from hookline.errors import SpoolFull
 from hookline.model import Address
 from hookline.relay.fates import Line
 from hookline.relay.sources.port import Position
@@ -17,7 +17,7 @@ from hookline.relay.spool.database import FILE, create_or_open, damage_named, ma
 from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
-from hookline.relay.spool.reserve import Reserve
+from hookline.relay.spool.reserve import SIZE, Reserve
 
 _SYNC_SECONDS: Final = 0.5
 _NEW: Final = standing.Clock()
@@ -65,12 +65,26 @@ class SqliteSpool:
         try:
             with transaction(self._connection, synced=synced):
                 yield
-        except SpoolStalled:
+        except SpoolFull:
             self._reserve.lend()
-            # The log's pages move into the database, and the log gives its own room back.
-            with suppress(sqlite3.DatabaseError):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._empty_log()
             raise
+
+    def _empty_log(self) -> None:
+        """The log's pages move into the database, and the log gives its own room back."""
+        with suppress(sqlite3.DatabaseError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _require_reserve(self) -> None:
+        """Raises SpoolFull while the room for outcomes is lent: nothing is to be read into it."""
+        if not self._reserve.restore():
+            self._empty_log()
+            if not self._reserve.restore():
+                raise SpoolFull(
+                    f"the disk of the spool {self._path.parent} has less room than the {SIZE >> 20} MiB that are "
+                    "kept for outcomes",
+                    hint="make room; nothing was changed",
+                )
 
     def _number(self, address: Address) -> int:
         if (number := self._webhooks.get(address)) is None:
@@ -97,6 +111,7 @@ class SqliteSpool:
         ]
 
     def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+        self._require_reserve()
         numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
         rows = self._rows(intake, numbers, now)
         # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
@@ -113,7 +128,6 @@ class SqliteSpool:
                 write_position(self._connection, intake.position, now=now)
             pending = storing.read_tally(self._connection)["pending"]
         self._synced_at = now
-        self._reserve.restore()
         return pending
 
     def _rows(self, intake: Intake, numbers: dict[Address, int], now: float) -> list[storing.Row]:
