@@ -219,8 +219,9 @@ class Spool(Protocol):
         """Forget a little of what has been kept for long enough. True: there is more of it."""
         ...
 
-    def clock_stepped(self, seconds: float) -> None:
-        """The clock that all times come from was set: move what is due, and age nothing by it."""
+    def clock_stepped(self, seconds: float, *, now: float) -> None:
+        """The clock that all times come from was set by so many seconds and shows `now`: move what is due, and age
+        nothing by it, neither what is pending nor what is kept. Set back, it may keep things for longer."""
         ...
 
     def tally(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
 from hookline.relay.spool.reserve import SIZE, Reserve
+from hookline.relay.spool.stepping import was_dated
 
 _SYNC_SECONDS: Final = 0.5
 _NEW: Final = standing.Clock()
@@ -117,7 +118,7 @@ class SqliteSpool:
         # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in intake.again])
-            stored = storing.store(self._connection, rows, now - dedupe_window)
+            stored = storing.store(self._connection, rows, was_dated(self._connection, now - dedupe_window))
             refused = storing.reject(self._connection, intake.source, intake.rejected, now)
             duplicates = len(rows) - stored + len(intake.rejected) - refused
             amounts = {
@@ -247,9 +248,9 @@ class SqliteSpool:
             forget_oldest(self._connection)
             return upkeep.tidy(self._connection, now=now, keep=keep, limit=limit)
 
-    def clock_stepped(self, seconds: float) -> None:
+    def clock_stepped(self, seconds: float, *, now: float) -> None:
         with self._writing():
-            upkeep.follow_clock(self._connection, seconds)
+            upkeep.follow_clock(self._connection, seconds, now)
         self._clocks = standing.read_clocks(self._connection)
 
     def tally(self) -> dict[str, int]:
