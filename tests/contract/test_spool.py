@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -196,6 +197,23 @@ def test_a_settlement_counts_once(spool: Spool) -> None:
     tally = spool.tally()
     assert (1, 0) == (tally["dead"], tally.get("delivered", 0))
     assert balanced(tally)
+
+
+def test_outcomes_are_synced_also_when_nothing_follows(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each group of outcomes is synced; those that were not are when the relay looks around, once."""
+    synced: list[str] = []
+    sync = os.fsync
+
+    def counting(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    put(spool, delivery("a"), now=100.0)
+    spool.settle([end(fresh(spool)[0])], now=100.1)
+    for _ in range(2):
+        spool.changed_elsewhere()
+    assert ["spool.db-wal"] == synced
 
 
 def test_burying_spares_what_is_in_flight(spool: Spool) -> None:

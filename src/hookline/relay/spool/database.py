@@ -163,6 +163,24 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
         raise _unusable(error, _path(connection)) from error
 
 
+def sync_log(path: Path) -> None:
+    """Put on the disk what transactions have written that were not synced: all of it is in the write-ahead log.
+
+    Without a transaction of its own, which would need room and a turn at the database. Raises SpoolUnusable.
+    """
+    try:
+        descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SpoolUnusable(
+            f"the spool's database {path} cannot be synced: {error.strerror}",
+            hint="look at its disk; outcomes of the last second may be sent again",
+        ) from error
+
+
 def _path(connection: sqlite3.Connection) -> Path:
     return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 

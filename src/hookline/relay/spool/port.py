@@ -1,9 +1,9 @@
 """What the daemon asks of the durable queue between reading and delivering.
 
 Every call is one transaction, durable when it returns, and is made from one thread; only outcomes (`settle`) may be
-synced to disk up to half a second later. A call that writes raises SpoolStalled, and has then changed nothing, when
-the disk is full or another process keeps the spool for long: the same call may be made again. Every implementation
-passes tests/contract/test_spool.py.
+synced to disk later: half a second after the last that were, or when `changed_elsewhere` is asked, or by `close`. A
+call that writes raises SpoolStalled, and has then changed nothing, when the disk is full or another process keeps the
+spool for long: the same call may be made again. Every implementation passes tests/contract/test_spool.py.
 """
 
 from __future__ import annotations
@@ -212,7 +212,10 @@ class Spool(Protocol):
     # -- upkeep
 
     def changed_elsewhere(self) -> bool:
-        """Whether another process (`dead replay`, `pause`) has written since this was asked last."""
+        """Whether another process (`dead replay`, `pause`) has written since this was asked last.
+
+        Asked each second, also when nothing else happens: outcomes that are not synced yet are so afterwards.
+        """
         ...
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:

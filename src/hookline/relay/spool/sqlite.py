@@ -13,7 +13,7 @@ from hookline.model import Address
 from hookline.relay.fates import Line
 from hookline.relay.sources.port import Position
 from hookline.relay.spool import loading, settling, standing, storing, upkeep
-from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, transaction
+from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, sync_log, transaction
 from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
@@ -46,6 +46,7 @@ class SqliteSpool:
 
     def _load(self) -> None:
         self._synced_at = 0.0
+        self._unsynced = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
@@ -66,6 +67,7 @@ class SqliteSpool:
         try:
             with transaction(self._connection, synced=synced):
                 yield
+            self._unsynced = not synced
         except SpoolFull:
             self._reserve.lend()
             self._empty_log()
@@ -128,7 +130,7 @@ class SqliteSpool:
             if intake.position is not None:
                 write_position(self._connection, intake.position, now=now)
             pending = storing.read_tally(self._connection)["pending"]
-        self._synced_at = now
+        self._synced_at, self._unsynced = now, False
         return pending
 
     def _rows(self, intake: Intake, numbers: dict[Address, int], now: float) -> list[storing.Row]:
@@ -235,7 +237,14 @@ class SqliteSpool:
 
     # -- upkeep
 
+    def _sync(self) -> None:
+        """Have on the disk what the last transactions left to the operating system."""
+        if self._unsynced:
+            sync_log(self._path)
+            self._unsynced = False
+
     def changed_elsewhere(self) -> bool:
+        self._sync()
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
@@ -258,5 +267,6 @@ class SqliteSpool:
             return storing.read_tally(self._connection)
 
     def close(self) -> None:
+        self._sync()
         self._connection.close()
         self._lock.release()
