@@ -11,6 +11,7 @@ from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
 from hookline.relay.intake import Reading, fates_of
 from hookline.relay.naming import Names
 from hookline.relay.sources.port import LineSource
+from hookline.relay.spool.seen import SeenIds
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -26,18 +27,16 @@ def rehearse(
     source: LineSource, reading: Reading, known: Callable[[Sequence[bytes]], set[bytes]]
 ) -> Iterator[Rehearsed]:
     """Read to the end of all sources. `known` tells which of some delivery ids would be duplicates."""
-    seen: set[bytes] = set()
-    end = False
-    while not end:
-        batch = source.read()
-        end = batch.end
-        fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
-        seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
-        for number, fate in fates:
-            duplicate = isinstance(fate, Delivery) and fate.id in seen
-            if isinstance(fate, Delivery):
-                seen.add(fate.id)
-            yield Rehearsed(batch.source, number, fate, duplicate)
+    with SeenIds() as seen:
+        end = False
+        while not end:
+            batch = source.read()
+            end = batch.end
+            fates = [(line.number, fate) for line in batch.lines for fate in fates_of(line, reading)]
+            before = known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
+            for number, fate in fates:
+                duplicate = isinstance(fate, Delivery) and (fate.id in before or not seen.add(fate.id))
+                yield Rehearsed(batch.source, number, fate, duplicate)
 
 
 def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:
