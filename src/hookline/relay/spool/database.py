@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
-from hookline.relay.spool.guarding import require_private
+from hookline.relay.spool.guarding import refusal_named, require_private
 from hookline.relay.spool.migrating import keep_copy, migrate
 from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
@@ -41,18 +41,26 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
     empty one was cut off by somebody and is refused.
     """
     path = directory / FILE
-    if not path.exists():
-        unfinished = path.with_suffix(".new")
-        for leftover in directory.glob(f"{unfinished.name}*"):
-            leftover.unlink()
-        unfinished.touch(mode=0o600)
-        _make(unfinished)
-        unfinished.rename(path)
-        descriptor = os.open(directory, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    with refusal_named(directory):
+        if not path.exists():
+            unfinished = path.with_suffix(".new")
+            for leftover in directory.glob(f"{unfinished.name}*"):
+                leftover.unlink()
+            unfinished.touch(mode=0o600)
+            _make(unfinished)
+            unfinished.rename(path)
+            sync_directory(directory)
     _migrate_if_older(path)
     return _connect(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """After a rename in it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _migrate_if_older(path: Path) -> None:

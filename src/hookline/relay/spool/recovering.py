@@ -15,7 +15,8 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.spool.damaged import Damaged
-from hookline.relay.spool.database import FILE, create_or_open, make_directory, transaction
+from hookline.relay.spool.database import FILE, create_or_open, make_directory, sync_directory, transaction
+from hookline.relay.spool.guarding import refusal_named
 from hookline.relay.spool.saving import Saving
 
 KINDS: Final = ("pending", "dead", "records", "lines", "webhooks")
@@ -44,13 +45,19 @@ def recover(old: Path, new: Path) -> Recovered:
     Nothing is written to the old one. The new one is there when all is done, or not at all. Raises WrongUse when it
     is there already; SpoolUnusable when there is no old one, a relay holds it, or there is no room.
     """
+    with refusal_named(new):
+        return _recover(old, new)
+
+
+def _recover(old: Path, new: Path) -> Recovered:
     if not (old / FILE).exists():
         raise SpoolUnusable(f"there is no spool at {old}", hint="name the directory that holds its spool.db")
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
         raise WrongUse(
             f"{new} is there already", hint="name a directory that is not there yet: nothing is overwritten"
         )
-    work = new.with_name(f".{new.name}.recovering")
+    target = new.resolve()  # `.` has no name
+    work = target.with_name(f".{target.name}.recovering")
     with _not_held(old), _empty(work):
         copy, made = work / "old", work / "new"
         make_directory(copy)
@@ -58,8 +65,8 @@ def recover(old: Path, new: Path) -> Recovered:
         with Damaged(old, copy) as damaged, closing(create_or_open(made)) as connection:
             recovered = _save(damaged, connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        made.rename(new)
-        _sync(new.parent)
+        made.rename(target)
+        sync_directory(target.parent)
     return recovered
 
 
@@ -117,11 +124,3 @@ def _empty(directory: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
