@@ -28,10 +28,11 @@ def print_summary(summary: Summary) -> None:
 def print_ending(ending: Ending, summary: Summary, settings: Settings, *, followed: bool) -> None:
     """One line for each thing that wants to be looked at."""
     if ending is Ending.WRONG_FORMAT:
+        known = f", {summary.duplicates:,} of them by an earlier run" if summary.duplicates else ""
         click.echo(
-            f"Stopped: the first {summary.rejected:,} events were all rejected, which looks like the wrong --format "
-            f"({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; with the "
-            "right --format, `hookline dead replay --all` and the same command go on from here",
+            f"Stopped: the first {summary.read:,} events were all rejected{known}, which looks like the wrong "
+            f"--format ({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; "
+            "with the right --format, `hookline dead replay --all` and the same command go on from here",
             err=True,
         )
     elif ending is Ending.STOPPED and not followed:
