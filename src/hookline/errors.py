@@ -8,7 +8,8 @@
      ├─ Unusable                  8   locked, missing, empty, newer, damaged
      │   ├─ StateUnusable
      │   └─ SpoolUnusable
-     │       └─ SpoolStalled       at this moment only: the disk is full, or another process keeps the spool for long
+     │       └─ SpoolStalled       at this moment only: another process keeps the spool for long, or …
+     │           └─ SpoolFull      … its disk is full
      ├─ SecretUnavailable         1   a reference that cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material that does not fit its algorithm
      └─ relay.network.AddressRefused  a private or special address that no --allow-network admits
@@ -67,6 +68,10 @@ class SpoolUnusable(Unusable):
 
 
 class SpoolStalled(SpoolUnusable):
+    pass
+
+
+class SpoolFull(SpoolStalled):
     pass
 
 

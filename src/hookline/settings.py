@@ -62,11 +62,6 @@ def watchdog_seconds() -> float | None:
     return int(microseconds) / 1e6 if meant and microseconds.isdecimal() and int(microseconds) else None
 
 
-def is_github_actions() -> bool:
-    """Whether this runs as a GitHub Actions step, where workflow annotations are shown."""
-    return os.environ.get("GITHUB_ACTIONS") == "true"
-
-
 def no_colour() -> bool:
     """NO_COLOR is set to anything but the empty string (https://no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))

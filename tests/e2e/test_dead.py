@@ -248,7 +248,12 @@ def test_what_does_not_hold_is_named_and_refused(lab: Lab) -> None:
     assert b"letters:2: payload.imsOrg: not what the letter says beside its payload" in done.stderr
     (lab.directory / "letters").write_bytes(as_lines([xdm_event(1, 1)]))
     assert b"no dead letter" in lab.hookline("dead", "import", "letters", code=1).stderr
+
+
+def test_a_missing_file_makes_no_spool(lab: Lab) -> None:
+    """Where there is nothing to import, nothing is made for it."""
     assert b"cannot be read" in lab.hookline("dead", "import", "nothing", code=1).stderr
+    assert not (lab.directory / ".hookline" / "spool").exists()
 
 
 def test_a_damaged_spool_is_refused_by_every_command(lab: Lab) -> None:

@@ -15,6 +15,7 @@ from hookline.relay.daemon import Settings
 from hookline.relay.network import NetworkRules
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
+from hookline.relay.spool.letters import DeadLetters, Filter
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
 from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event
@@ -62,3 +63,17 @@ def test_waits_and_ages_are_what_they_were(lab: Lab, set_by: float) -> None:
         assert (30, 0, 0) == (summary.delivered, summary.dead, summary.pending)
         assert 30 == len(set(receiver.accepted()))
     assert "the clock was set" in said
+
+
+def test_a_clock_that_is_set_forward_deletes_no_dead_letter(lab: Lab) -> None:
+    """Set forward past `--retain`, what was rejected and delivered before is still there, and still known."""
+    with lab.receiver("--outage", "3s") as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback", delivery={"retry": {"initialDelay": "500ms"}})
+        events = lab.write_events("events", (xdm_event(n, n) for n in range(10)))
+        with events.open("a") as log:
+            log.write("not an event\n")
+        summary, said = relayed(lab, receiver, events, set_by=60 * DAY, after=0.5)
+        assert "the clock was set" in said
+        assert (10, 1) == (summary.delivered, summary.rejected)
+    with DeadLetters(lab.directory / ".hookline" / "spool") as dead:
+        assert 1 == dead.count(Filter()).lines

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from lab import HOOKLINE, Lab, as_lines, xdm_event
 
 # A disk of its own, which only this process and its children see and which goes with them.
@@ -20,7 +22,21 @@ ON_A_SMALL_DISK = (
     "unshare", *ROOT, "--mount", "sh", "-c",
     'mount -t tmpfs -o size=96m tmpfs .hookline/spool && exec "$@"', "sh",
 )  # fmt: skip
+ALONE_ON_IT = ("sh", "-c", 'mount -t tmpfs -o size="$0" tmpfs spool && exec "$@"')
 FIRST, MORE = 1_500, 4_000
+
+
+@pytest.mark.parametrize("size", ["48m", "64m"])
+def test_what_is_read_takes_no_room_from_outcomes(tmp_path: Path, size: str) -> None:
+    """A reader that tries again and again on a full disk never gets the room that was given up for outcomes: every
+    one of them is recorded."""
+    (tmp_path / "spool").mkdir()
+    script = Path(__file__).parents[1] / "full_disk.py"
+    ran = subprocess.run(
+        ("unshare", *ROOT, "--mount", *ALONE_ON_IT, size, sys.executable, script, "spool"),
+        cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert ["read some", "recorded all"] == ran.stdout.splitlines()
 
 
 def wait_until(condition: Callable[[], object]) -> None:

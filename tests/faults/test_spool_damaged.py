@@ -150,6 +150,21 @@ def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
     spool.close()
 
 
+def test_how_far_it_is_is_told(sound: Path, tmp_path: Path) -> None:
+    """By rows, of those that the indexes know; once every page has to be looked at, nobody knows how many it is."""
+    told: list[tuple[int, int | None]] = []
+    recover(sound, tmp_path / "whole", lambda done, total: told.append((done, total)))
+    assert [(EVENTS, EVENTS + 12), (EVENTS + 12, EVENTS + 12)] == told
+    told.clear()
+    shutil.copytree(sound, tmp_path / "old")
+    with closing(sqlite3.connect(tmp_path / "old" / "spool.db")) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'delivery'").fetchone()
+    page(root, tmp_path / "old" / "spool.db", b"\0" * PAGE_SIZE)
+    recover(tmp_path / "old", tmp_path / "rest", lambda done, total: told.append((done, total)))
+    assert None is told[-1][1]
+    assert sorted(done for done, _ in told) == [done for done, _ in told]
+
+
 def page(number: int, path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
         file.seek((number - 1) * PAGE_SIZE)

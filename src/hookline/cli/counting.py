@@ -1,4 +1,4 @@
-"""A progress bar for what is done to many dead letters, on a terminal."""
+"""A progress bar for what is done to many dead letters or rows, on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,18 @@ _MANY: Final = 5000
 @contextmanager
 def counting(what: str, total: int | None) -> Iterator[Callable[[Count], None] | None]:
     """What is to be told the count so far, None where nobody would see it. `total` None: nobody knows it."""
-    if not sys.stderr.isatty() or (total is not None and total < _MANY):
+    if total is not None and total < _MANY:
+        yield None
+        return
+    with shown(what) as told:
+        yield None if told is None else lambda count: told(count.total, total)
+
+
+@contextmanager
+def shown(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """The bar itself: what is to be told how many are done, and of how many where that is known. None: nobody would
+    see it."""
+    if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console  # noqa: PLC0415 - only when there is something to show
@@ -24,5 +35,10 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[Count], None] |
 
     columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.update(task, completed=count.total)
+        task = progress.add_task(what, total=None)
+
+        def tell(done: int, total: int | None) -> None:
+            progress.tasks[task].total = total  # `update` would keep one that is not known any more
+            progress.update(task, completed=done)
+
+        yield tell

@@ -80,10 +80,9 @@ def import_command(*, spool: Path, file: Path) -> int:
               1  none of them could be taken
               3  some lines were refused
     """
-    make_if_missing(spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
     new, seen, old = NOTHING, NOTHING, 0
     refusals = _Refusals(str(file))
-    with _input(file) as lines, Importing(spool) as spooled, counting("importing", None) as told:
+    with _input(file) as lines, _spool(spool) as spooled, counting("importing", None) as told:
         letters = _letters(lines, refusals)
         while group := list(islice(letters, _GROUP)):
             new += spooled.take(group)
@@ -100,6 +99,11 @@ def import_command(*, spool: Path, file: Path) -> int:
     if refusals.total:
         return SOME_REFUSED if seen.total else ALL_REFUSED
     return 0
+
+
+def _spool(directory: Path) -> Importing:
+    make_if_missing(directory, since=datetime.now(UTC).isoformat(timespec="seconds"))
+    return Importing(directory)
 
 
 class _Refusals:

@@ -217,7 +217,7 @@ def _run(options: RelayOptions, form: str, log_format: Literal["text", "json"], 
         log = Log(write, level=log_level, format=log_format, clock=time.time)
         ending, summary = asyncio.run(run_relay(options, log, show))
     _print(summary, form)
-    print_ending(ending, summary, options.settings, followed=options.follow)
+    print_ending(ending, summary, options.settings, sources=options.sources, followed=options.follow)
     return exit_code(ending, summary, followed=options.follow)
 
 

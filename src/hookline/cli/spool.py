@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from hookline.cli.counting import shown
 from hookline.cli.options import format_option
 from hookline.cli.table import columns
 from hookline.relay.spool.recovering import Recovered, recover
@@ -42,7 +43,8 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
     read again: unless nothing is missing, the new spool has no positions, so a relay reads its files from their
     start, and recognizes what was saved by its id.
     """
-    recovered = recover(old, new)
+    with shown("rows") as told:
+        recovered = recover(old, new, told)
     if form == "json":
         click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
     else:

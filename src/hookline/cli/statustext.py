@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from hookline.cli.deadchoice import in_words
 from hookline.cli.spans import size, span
 from hookline.cli.table import columns, shortened
 from hookline.observe.report import LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
 from hookline.observe.status import moment, window_that_holds
 from hookline.plan.printable import printable
+from hookline.relay.spool.letters import Count
 
 MOST_WEBHOOKS: Final = 40
 MOST_SOURCES: Final = 10
@@ -59,7 +61,7 @@ def _head(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None) -> It
     yield "relay", _of_relay(spool, relay, holder)
     oldest = "" if spool.oldest is None else f", the oldest {span(spool.oldest)} old"
     yield "pending", f"{tally.get('pending', 0):,}{oldest}"
-    yield "dead letters", f"{sum(one.dead for one in spool.webhooks):,}"
+    yield "dead letters", in_words(Count(spool.dead, spool.lines))
     yield "in all", ", ".join(f"{what} {n:,}" for what, n in _in_all(tally))
     if skipped := _skipped(tally):
         shown = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MOST_REASONS])

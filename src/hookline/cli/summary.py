@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
 from hookline.relay.daemon import Ending, Settings
@@ -25,17 +28,20 @@ def print_summary(summary: Summary) -> None:
         click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
 
 
-def print_ending(ending: Ending, summary: Summary, settings: Settings, *, followed: bool) -> None:
+def print_ending(
+    ending: Ending, summary: Summary, settings: Settings, *, sources: Sequence[str], followed: bool
+) -> None:
     """One line for each thing that wants to be looked at."""
     if ending is Ending.WRONG_FORMAT:
+        known = f", {summary.duplicates:,} of them by an earlier run" if summary.duplicates else ""
         click.echo(
-            f"Stopped: the first {summary.rejected:,} events were all rejected, which looks like the wrong --format "
-            f"({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; with the "
-            "right --format, `hookline dead replay --all` and the same command go on from here",
+            f"Stopped: the first {summary.read:,} events were all rejected{known}, which looks like the wrong "
+            f"--format ({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; "
+            "with the right --format, `hookline dead replay --all` and the same command go on from here",
             err=True,
         )
     elif ending is Ending.STOPPED and not followed:
-        click.echo("Stopped before the end of the input; the same command goes on from here.", err=True)
+        click.echo(_stopped(sources), err=True)
     elif ending is Ending.NO_ROOM:
         click.echo(
             "Stopped before the end of the input: nothing that is pending can be sent now, and the spool is full "
@@ -55,3 +61,15 @@ def print_ending(ending: Ending, summary: Summary, settings: Settings, *, follow
             "  hint: compare their organization and sandbox with `hookline list`",
             err=True,
         )
+
+
+def _stopped(sources: Sequence[str]) -> str:
+    """What a stop leaves behind: of files, and of a spool that is drained (no sources), nothing that is lost."""
+    pipes = [source for source in sources if source == "-" or Path(source).is_fifo()]
+    if not pipes:
+        return "Stopped: the same command goes on from here."
+    return (
+        "Stopped: what was taken out of the pipe is in the spool, what was still in it is not.\n"
+        "  hint: run what writes into it again; an event that was delivered already is not sent twice within "
+        "--dedupe-window"
+    )

@@ -80,8 +80,10 @@ class Metrics:
         yield gauge("oldest_undelivered_age_seconds", "Age of the oldest pending delivery; 0 where there is none. "
                      "The time for which a webhook is held does not count.", by_name(self._oldest(webhooks)),
                      "webhook")  # fmt: skip
-        yield self._summed("dead_letters", "Dead letters that are kept.",
+        yield self._summed("dead_letters", "Deliveries that are kept as dead letters.",
                            ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
+        yield gauge("rejected_lines", "Lines or events that could not be read and are kept, as dead letters too.",
+                    [((), report.spool.lines)])  # fmt: skip
         deaths = self._folded(self._deaths, report.counts.dead)
         yield counter("dead_by_reason", "Deliveries that this process made dead letters, by the kind of reason.",
                       by_name(deaths), "reason")  # fmt: skip

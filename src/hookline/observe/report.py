@@ -32,16 +32,23 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpoolFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool at one moment. `tally` is port.Spool.tally; `records` are the small ones of what is settled, and
-    `oldest_record` the age of the first; `sizes` are bytes by part: ``database``, ``log``, ``reserve``."""
+    """A spool at one moment. `tally` is port.Spool.tally; `lines` are the rejected ones that are kept, beside what is
+    dead of the webhooks; `records` are the small ones of what is settled, and `oldest_record` the age of the first;
+    `sizes` are bytes by part: ``database``, ``log``, ``reserve``."""
 
     at: float
     tally: Mapping[str, int]
     webhooks: Sequence[WebhookFacts] = ()
     checkpoints: Sequence[Checkpoint] = ()
+    lines: int = 0
     records: int = 0
     oldest_record: float | None = None
     sizes: Mapping[str, int] = {}
+
+    @property
+    def dead(self) -> int:
+        """Deliveries that are dead letters, of all webhooks."""
+        return sum(one.dead for one in self.webhooks)
 
     @property
     def oldest(self) -> float | None:

@@ -18,7 +18,8 @@ def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | N
         "time": moment(spool.at),
         "pending": spool.tally.get("pending", 0),
         "oldestSeconds": _seconds(spool.oldest),
-        "deadLetters": sum(one.dead for one in spool.webhooks),
+        "deadLetters": spool.dead,
+        "rejectedLines": spool.lines,
         "tally": dict(spool.tally),
         "spool": {
             "bytes": dict(spool.sizes),

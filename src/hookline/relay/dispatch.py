@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
@@ -133,7 +132,9 @@ class Dispatcher:
         for lane in self.lanes.values():  # nothing that is queued is judged by a clock that it was not read by
             lane.read_anew()
         try:
-            await self._thread.alone(partial(self._spool.clock_stepped, seconds), set_clock)
+            await self._thread.alone(
+                lambda: self._spool.clock_stepped(seconds, now=self._clock() + seconds), set_clock
+            )
             self._log.warning("the clock was set", seconds=round(seconds, 1))
         except SpoolStalled as stalled:
             self._log.warning("the clock was set, and waits for the spool", reason=stalled.message)

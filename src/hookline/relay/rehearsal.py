@@ -12,6 +12,7 @@ from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
 from hookline.relay.intake import Reading, fated, until_full
 from hookline.relay.naming import Names
 from hookline.relay.sources.port import LineSource
+from hookline.relay.spool.seen import SeenIds
 
 
 class Rehearsed(msgspec.Struct, frozen=True):
@@ -27,22 +28,20 @@ def rehearse(
     source: LineSource, reading: Reading, known: Callable[[Sequence[bytes]], set[bytes]]
 ) -> Iterator[Rehearsed]:
     """Read to the end of all sources. `known` tells which of some delivery ids would be duplicates."""
-    seen: set[bytes] = set()
-    end = False
-    while not end:
-        batch = source.read()
-        end = batch.end
-        start = 0
-        while start < len(batch.lines):
-            found = until_full(fated(line, reading) for line in islice(batch.lines, start, None))
-            start += len(found)
-            fates = [(line.number, fate) for each in found for line, _, fate in each]
-            seen |= known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
-            for number, fate in fates:
-                duplicate = isinstance(fate, Delivery) and fate.id in seen
-                if isinstance(fate, Delivery):
-                    seen.add(fate.id)
-                yield Rehearsed(batch.source, number, fate, duplicate)
+    with SeenIds() as seen:
+        end = False
+        while not end:
+            batch = source.read()
+            end = batch.end
+            start = 0
+            while start < len(batch.lines):
+                found = until_full(fated(line, reading) for line in islice(batch.lines, start, None))
+                start += len(found)
+                fates = [(line.number, fate) for each in found for line, _, fate in each]
+                before = known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
+                for number, fate in fates:
+                    duplicate = isinstance(fate, Delivery) and (fate.id in before or not seen.add(fate.id))
+                    yield Rehearsed(batch.source, number, fate, duplicate)
 
 
 def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -141,21 +142,16 @@ class Routes:
         return delivery if known else Skipped("no_webhook")
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
-        organization = event.organization or defaults.organization
-        if not organization:
-            return Rejected(
-                "no organization: the event has no imsOrg; --organization or --map organization=PATH supplies it"
-            )
-        name, identifier = event.sandbox_name, event.sandbox_id
+        place = place_of(event, defaults)
+        if lacking := place.lacking:
+            return _WITHOUT[lacking[0]]
+        organization, name, identifier = place
         by_id = self.by_id.get((organization, identifier)) if identifier else None
-        if not name and by_id:
+        if not event.sandbox_name and by_id:
             return by_id
         # An id that nobody has claimed does not contradict a name from the command line.
-        name = name or defaults.sandbox
         if not name:
-            if identifier:
-                return Skipped("no_webhook")
-            return Rejected("no sandbox: the event names none; --sandbox or --map sandbox=PATH supplies it")
+            return Skipped("no_webhook")
         found = self.by_name.get((organization, name))
         if found is None:
             return Skipped("sandbox_mismatch" if by_id else "no_webhook")
@@ -166,7 +162,43 @@ class Routes:
         return found
 
 
-def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
+class Place(NamedTuple):
+    """What is told of an event's address: by itself, else by the command line. Empty: by nobody."""
+
+    organization: str
+    sandbox: str
+    sandbox_id: str
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """``organization``, ``sandbox``: the event is rejected for the first of them."""
+        if self.organization and (self.sandbox or self.sandbox_id):
+            return ()
+        return tuple(
+            what
+            for what, told in (("organization", self.organization), ("sandbox", self.sandbox or self.sandbox_id))
+            if not told
+        )
+
+
+_WITHOUT: Mapping[str, Rejected] = {
+    "organization": Rejected(
+        "no organization: the event has no imsOrg; --organization or --map organization=PATH supplies it"
+    ),
+    "sandbox": Rejected("no sandbox: the event names none; --sandbox or --map sandbox=PATH supplies it"),
+}
+
+
+def place_of(event: Event, defaults: Defaults) -> Place:
+    return Place(
+        event.organization or defaults.organization or "",
+        event.sandbox_name or defaults.sandbox or "",
+        event.sandbox_id or "",
+    )
+
+
+def for_nobody(event: Event) -> Skipped | Rejected | None:
+    """Why no webhook of whatever address gets the event, if that is so."""
     if not event.status:
         return Rejected("no feedback status: the event does not say what became of the message")
     if event.status not in RELAYED_STATUSES:
@@ -175,6 +207,12 @@ def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
         return Rejected("no channel: the event does not say whether it is of an email or an SMS")
     if event.channel not in RELAYED_CHANNELS:
         return Skipped("channel_not_relayed")
+    return None
+
+
+def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
+    if nobodys := for_nobody(event):
+        return nobodys
     if event.status not in route.events:
         return Skipped("status_not_selected")
     if event.channel not in route.channels:

@@ -12,7 +12,7 @@ from hookline.relay.feedback import Event, primary_identity
 from hookline.relay.formats import FORMATS
 from hookline.relay.formats.port import Reading
 from hookline.relay.formats.reading import recognized
-from hookline.relay.routing import RELAYED_CHANNELS, RELAYED_STATUSES, Defaults
+from hookline.relay.routing import Defaults, for_nobody, place_of
 
 # What routing needs, and which options supply it.
 SUPPLIED_BY: Mapping[str, str] = {
@@ -56,50 +56,44 @@ def tried(line: Line, format: str, defaults: Defaults) -> Iterator[Tried]:
     for reading in readings:
         if not isinstance(reading, Event):
             yield Tried(line=line.number, format=name, reading=reading)
-        elif skipped := _for_nobody(reading):
-            yield Tried(line=line.number, format=name, reading=skipped)
         else:
-            full = _filled(reading, defaults)
-            yield Tried(line=line.number, format=name, reading=full, missing=tuple(_missing(full)))
+            yield _tried_event(line, name, reading, defaults)
+
+
+def _tried_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> Tried:
+    """By what the relay asks before it looks at a webhook. As no webhook claims the id of a sandbox here, the name
+    from the command line counts beside an id."""
+    place = place_of(event, defaults)
+    if skipped := _for_nobody(event):
+        return Tried(line=line.number, format=format, reading=skipped, missing=place.lacking)
+    full = msgspec.structs.replace(
+        event,
+        organization=place.organization or None,
+        sandbox_name=place.sandbox or None,
+        campaign_id=event.campaign_id or defaults.campaign,
+    )
+    missing = place.lacking if full.campaign_id else (*place.lacking, "campaign")
+    return Tried(line=line.number, format=format, reading=full, missing=missing)
 
 
 def _for_nobody(event: Event) -> Skipped | Rejected | None:
-    """What no webhook of whatever address would get."""
-    if not event.status:
-        return Rejected("no feedback status: the event does not say what became of the message")
-    if event.status not in RELAYED_STATUSES:
-        return Skipped("status_not_relayed", event.status)
-    if event.channel not in RELAYED_CHANNELS:
-        return Skipped("channel_not_relayed", event.channel)
-    return Skipped("journey") if event.journey_version_id else None
-
-
-def _filled(event: Event, defaults: Defaults) -> Event:
-    return msgspec.structs.replace(
-        event,
-        organization=event.organization or defaults.organization,
-        sandbox_name=event.sandbox_name or (None if event.sandbox_id else defaults.sandbox),
-        campaign_id=event.campaign_id or defaults.campaign,
-    )
-
-
-def _missing(event: Event) -> Iterator[str]:
-    if not event.organization:
-        yield "organization"
-    if not (event.sandbox_name or event.sandbox_id):
-        yield "sandbox"
-    if not event.campaign_id:
-        yield "campaign"
+    found = for_nobody(event)
+    if isinstance(found, Skipped) and found.reason == "channel_not_relayed":
+        return Skipped(found.reason, event.channel)
+    if found is None and event.journey_version_id:
+        return Skipped("journey")
+    return found
 
 
 def as_json(one: Tried) -> dict[str, Any]:
     """For programs: how it was read, and as what. Of an event, what the payload is made of."""
     told: dict[str, Any] = {"line": one.line, "format": one.format}
+    lacks = {"missing": list(one.missing)} if one.missing else {}
     match one.reading:
         case Rejected(reason):
-            return {**told, "rejected": reason}
+            return {**told, "rejected": reason, **lacks}
         case Skipped(reason, name):
-            return {**told, "skipped": reason, "name": name, "unknown": one.unknown is not None}
+            return {**told, "skipped": reason, "name": name, "unknown": one.unknown is not None, **lacks}
         case Delivery() as letter:
             return {
                 **told,

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from hookline.cli.main import main
+from hookline.relay.fates import Fate, Line, Rejected
 from hookline.relay.formats import FORMATS
 from hookline.relay.formats.described import DESCRIPTIONS
+from hookline.relay.intake import Reading, fates_of
+from hookline.relay.routing import Defaults, Routes
 
 CASES = Path(__file__).parents[2] / "cases" / "formats"
 SENDGRID = str(CASES / "sendgrid" / "batch-in-one-line" / "input.ndjson")
@@ -86,6 +89,51 @@ def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> Non
     assert "sandbox in 3: --sandbox, or --map sandbox=PATH" in shown
     assert 0 == main(["formats", "test", *PLACED, "--campaign", "C-1", SENDGRID])
     assert "missing " not in capsys.readouterr().out.partition("recognized")[2]
+
+
+def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[Fate]:
+    """What a relay without an applied webhook makes of each event, but for that there is no webhook."""
+    reading = Reading(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
+    lines = log.read_bytes().splitlines()
+    return [fate for number, line in enumerate(lines, 1) for fate in fates_of(Line(number, line, len(line)), reading)]
+
+
+SENT: dict[str, Any] = {
+    "requestId": "R", "channel": "email", "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}}
+}  # fmt: skip
+ODD: dict[str, dict[str, Any]] = {
+    "sent": {},
+    "delay": {"messageDeliveryFeedback": {"feedbackStatus": {"value": "delay"}}},
+    "no status": {"messageDeliveryFeedback": {"feedbackStatus": {"value": ""}}},
+    "push": {"channel": "push"},
+    "no channel": {"channel": ""},
+}
+
+
+@pytest.mark.parametrize("organization", [None, "ACME@AdobeOrg"])
+@pytest.mark.parametrize("sandbox", [None, "prod"])
+@pytest.mark.parametrize("odd", list(ODD))
+def test_what_the_relay_rejects_counts_as_refused(
+    capsys: Output, tmp_path: Path, odd: str, organization: str | None, sandbox: str | None
+) -> None:
+    """An event that the relay would reject without any webhook ends the trial with 3, and no other does."""
+    log = tmp_path / "log"
+    log.write_text(json.dumps(SENT | {"campaignID": "C-1"} | ODD[odd]) + "\n")
+    (fate,) = relayed(log, organization=organization, sandbox=sandbox)
+    told = [f"--{name}={value}" for name, value in (("organization", organization), ("sandbox", sandbox)) if value]
+    code, shown = trial(capsys, *told, str(log))
+    rejected = isinstance(fate, Rejected) or "rejected" in shown["events"][0]
+    assert 3 * rejected == code
+    if isinstance(fate, Rejected) and fate.reason.startswith(("no organization", "no sandbox")):
+        assert fate.reason.split()[1].rstrip(":") == shown["events"][0]["missing"][0]
+
+
+def test_an_id_that_nobody_claims_goes_by_the_command_line(capsys: Output, tmp_path: Path) -> None:
+    """Beside a sandbox's id, the trial shows the sandbox that the relay takes where no webhook has that id."""
+    log = tmp_path / "log"
+    log.write_text(json.dumps(SENT | {"sandbox": {"id": "068abf40", "name": None}}) + "\n")
+    assert "068abf40" == trial(capsys, "--organization", "A", str(log))[1]["events"][0]["sandbox"]
+    assert "prod" == trial(capsys, *PLACED, str(log))[1]["events"][0]["sandbox"]
 
 
 def test_paths_and_named_formats_are_tried_as_the_relay_would(capsys: Output, tmp_path: Path) -> None:

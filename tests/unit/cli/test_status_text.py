@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hookline.cli.statustext import MOST_REASONS, MOST_WEBHOOKS, status_text
 from hookline.observe.report import Checkpoint, LagFacts, LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.observe.status import status_document
 
 
 def text(spool: SpoolFacts, relay: RelayFacts | None = None, holder: str | None = None, **options: bool) -> list[str]:
@@ -43,6 +46,14 @@ def test_what_needs_attention_comes_first() -> None:
     assert any("waits until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
     assert any("paused since 1970-01-01T00:00:50Z" in line for line in lines)
     assert any("15 min" in line for line in lines)
+
+
+def test_both_kinds_of_dead_letters_are_counted() -> None:
+    """As `dead` counts them: deliveries, and lines that could not be read."""
+    one = msgspec.structs.replace(spool(WebhookFacts(webhook="a/x", dead=3)), lines=12)
+    assert "dead letters  3 deliveries and 12 rejected lines" in text(one)
+    document = status_document(one, None)
+    assert (3, 12) == (document["deadLetters"], document["rejectedLines"])
 
 
 def test_hundreds_of_webhooks_are_a_bounded_table() -> None:

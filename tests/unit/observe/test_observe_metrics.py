@@ -36,6 +36,7 @@ def a_report(webhooks: int = 2, **skipped: int) -> Report:
                    **{f"skipped:{reason}": n for reason, n in skipped.items()}},
             webhooks=[WebhookFacts(webhook=name, pending=n + 1, oldest=10.0 * n, dead=n)
                       for n, name in enumerate(names)],
+            lines=12,
             sizes={"database": 4096},
         ),
         relay=RelayFacts(
@@ -129,6 +130,11 @@ def test_labels_of_webhooks_are_bounded() -> None:
     assert 18 == one(found, "settle_seconds_count", webhook="other")
     assert 3 == one(found, "gate_phase", webhook="other", phase="open")
     assert 2 + 3 + 4 == one(found, "dead_letters", webhook="other")
+
+
+def test_rejected_lines_are_dead_letters_of_no_webhook() -> None:
+    """What could not be read is kept beside the dead deliveries, and counted by itself."""
+    assert 12 == one(page(a_report()), "rejected_lines")
 
 
 def test_dead_letters_of_a_deleted_webhook_are_counted() -> None:

@@ -134,6 +134,17 @@ def test_rejected_lines_are_in_the_tally(spool: SqliteSpool, tmp_path: Path) -> 
     assert 1 == survey(tmp_path, now=2.0).tally["rejected"]
 
 
+def test_rejected_lines_that_are_kept(spool: SqliteSpool, tmp_path: Path) -> None:
+    """As `dead list` has them: not what was discarded, nor what is to be read once more."""
+    refused = [Refused(Line(n, b"{%d" % n, 2), 0, "not JSON") for n in range(5)]
+    spool.append(Intake(source="-", position=None, read=5, deliveries=[], skipped={}, rejected=refused), now=1.0,
+                 dedupe_window=DAY)  # fmt: skip
+    with DeadLetters(tmp_path) as dead:
+        dead.discard(Filter(ids=("line-1",)), now=2.0)
+        dead.replay(Filter(ids=("line-2",)), now=2.0)
+        assert (3, 3) == (survey(tmp_path, now=3.0).lines, dead.count(Filter()).lines)
+
+
 def test_without_a_spool(tmp_path: Path) -> None:
     """A spool that is not there is an error with the way out."""
     with pytest.raises(SpoolUnusable, match="there is no spool"):

@@ -14,6 +14,9 @@ from hookline.model import Address
 SHORTEST_ID: Final = 6
 LINE_PREFIX: Final = "line-"
 
+# How many rejected lines are dead letters. Each count is answered from an index, the lines themselves stay unread.
+KEPT_LINES: Final = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
+
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which dead letters; all parts must hold. `reason` is found anywhere in it; times are Unix seconds."""
@@ -131,9 +134,7 @@ class Chosen:
         if self._filter.deliveries_only:
             return 0
         if not self._line_conditions and whole is None:
-            # Each is answered from an index, the lines themselves stay unread.
-            statement = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
-            return int(self._connection.execute(statement).fetchone()[0])
+            return int(self._connection.execute(KEPT_LINES).fetchone()[0])
         kept = "" if whole is None else f" AND {'' if whole else 'NOT '}r.length = length(r.data)"
         statement = f"SELECT count(*) FROM rejected r WHERE r.again = 0{self._line_conditions}{kept}"
         return int(self._connection.execute(statement, self._line_parameters).fetchone()[0])

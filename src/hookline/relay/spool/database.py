@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from hookline.errors import SpoolStalled, SpoolUnusable
-from hookline.relay.spool.guarding import require_private
+from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
+from hookline.relay.spool.guarding import refusal_named, require_private
 from hookline.relay.spool.migrating import keep_copy, migrate
 from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
@@ -41,18 +41,26 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
     empty one was cut off by somebody and is refused.
     """
     path = directory / FILE
-    if not path.exists():
-        unfinished = path.with_suffix(".new")
-        for leftover in directory.glob(f"{unfinished.name}*"):
-            leftover.unlink()
-        unfinished.touch(mode=0o600)
-        _make(unfinished)
-        unfinished.rename(path)
-        descriptor = os.open(directory, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    with refusal_named(directory):
+        if not path.exists():
+            unfinished = path.with_suffix(".new")
+            for leftover in directory.glob(f"{unfinished.name}*"):
+                leftover.unlink()
+            unfinished.touch(mode=0o600)
+            _make(unfinished)
+            unfinished.rename(path)
+            sync_directory(directory)
     _migrate_if_older(path)
     return _connect(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """After a rename in it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _migrate_if_older(path: Path) -> None:
@@ -142,7 +150,7 @@ def damage_named(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Iterator[None]:
-    """All of the block or nothing of it. Raises SpoolStalled for a full disk, SpoolUnusable for damage.
+    """All of the block or nothing of it. Raises SpoolFull for a full disk, SpoolUnusable for damage.
 
     When `synced`, it is on the disk afterwards, with all that was written before. Otherwise a process that is killed
     loses nothing of it, but a machine that loses power may (https://www.sqlite.org/pragma.html#pragma_synchronous).
@@ -163,6 +171,24 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
         raise _unusable(error, _path(connection)) from error
 
 
+def sync_log(path: Path) -> None:
+    """Put on the disk what transactions have written that were not synced: all of it is in the write-ahead log.
+
+    Without a transaction of its own, which would need room and a turn at the database. Raises SpoolUnusable.
+    """
+    try:
+        descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SpoolUnusable(
+            f"the spool's database {path} cannot be synced: {error.strerror}",
+            hint="look at its disk; outcomes of the last second may be sent again",
+        ) from error
+
+
 def _path(connection: sqlite3.Connection) -> Path:
     return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
@@ -173,7 +199,7 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
     # The low byte of the code is the kind of fault, the rest of it the place.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return SpoolStalled(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
+            return SpoolFull(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
         case sqlite3.SQLITE_BUSY:
             return SpoolStalled(
                 f"another process has kept the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable
 from hookline.state.guarding import is_somebody_elses, open_to_all
+
+
+@contextmanager
+def refusal_named(directory: Path) -> Iterator[None]:
+    """What the operating system refuses in a spool's directory becomes SpoolUnusable."""
+    try:
+        yield
+    except OSError as error:
+        raise SpoolUnusable(
+            f"the spool {directory} cannot be written: {error.strerror}",
+            hint="look at its disk and its permissions, or name another with --spool",
+        ) from error
 
 
 def require_private(directory: Path, database: Path) -> None:

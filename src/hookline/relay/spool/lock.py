@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolUnusable
+from hookline.relay.spool.guarding import refusal_named
 
 FILE: Final = "lock"
 # Who only asks whether it is held has it for a moment; a relay that starts just then tries again.
@@ -17,23 +18,31 @@ _BETWEEN_SECONDS: Final = 0.02
 
 
 class SpoolLock:
-    """Held from construction to `release`. Raises SpoolUnusable, naming the holder, when another process has it."""
+    """Held from construction to `release`. Raises SpoolUnusable when its file cannot be written, or another process
+    has it: that one is named."""
 
     def __init__(self, directory: Path, *, since: str) -> None:
-        self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with refusal_named(directory):
+            self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._take(directory, f"process {os.getpid()} since {since}\n".encode())
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _take(self, directory: Path, name: bytes) -> None:
         for _ in range(_TRIES):
             if _taken(self._descriptor, fcntl.LOCK_EX):
                 break
             time.sleep(_BETWEEN_SECONDS)
         else:
-            holder = _named(self._descriptor)
-            os.close(self._descriptor)
             raise SpoolUnusable(
-                f"the spool {directory} is held by {holder}",
+                f"the spool {directory} is held by {_named(self._descriptor)}",
                 hint="stop that relay first, or give this one a spool of its own with --spool",
             )
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"process {os.getpid()} since {since}\n".encode(), 0)
+        with refusal_named(directory):
+            os.pwrite(self._descriptor, name, 0)  # over the last one: a full disk has room for that
+            os.ftruncate(self._descriptor, len(name))
 
     def release(self) -> None:
         os.close(self._descriptor)

@@ -1,9 +1,9 @@
 """What the daemon asks of the durable queue between reading and delivering.
 
 Every call is one transaction, durable when it returns, and is made from one thread; only outcomes (`settle`) may be
-synced to disk up to half a second later. A call that writes raises SpoolStalled, and has then changed nothing, when
-the disk is full or another process keeps the spool for long: the same call may be made again. Every implementation
-passes tests/contract/test_spool.py.
+synced to disk later: half a second after the last that were, or when `changed_elsewhere` is asked, or by `close`. A
+call that writes raises SpoolStalled, and has then changed nothing, when the disk is full or another process keeps the
+spool for long: the same call may be made again. Every implementation passes tests/contract/test_spool.py.
 """
 
 from __future__ import annotations
@@ -216,15 +216,19 @@ class Spool(Protocol):
     # -- upkeep
 
     def changed_elsewhere(self) -> bool:
-        """Whether another process (`dead replay`, `pause`) has written since this was asked last."""
+        """Whether another process (`dead replay`, `pause`) has written since this was asked last.
+
+        Asked each second, also when nothing else happens: outcomes that are not synced yet are so afterwards.
+        """
         ...
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
         """Forget a little of what has been kept for long enough. True: there is more of it."""
         ...
 
-    def clock_stepped(self, seconds: float) -> None:
-        """The clock that all times come from was set: move what is due, and age nothing by it."""
+    def clock_stepped(self, seconds: float, *, now: float) -> None:
+        """The clock that all times come from was set by so many seconds and shows `now`: move what is due, and age
+        nothing by it, neither what is pending nor what is kept. Set back, it may keep things for longer."""
         ...
 
     def tally(self) -> dict[str, int]:

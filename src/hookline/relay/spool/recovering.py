@@ -15,8 +15,9 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.spool.damaged import Damaged
-from hookline.relay.spool.database import FILE, create_or_open, make_directory, transaction
-from hookline.relay.spool.saving import Saving
+from hookline.relay.spool.database import FILE, create_or_open, make_directory, sync_directory, transaction
+from hookline.relay.spool.guarding import refusal_named
+from hookline.relay.spool.saving import Saving, Told
 
 KINDS: Final = ("pending", "dead", "records", "lines", "webhooks")
 
@@ -38,33 +39,39 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def recover(old: Path, new: Path) -> Recovered:
+def recover(old: Path, new: Path, told: Told | None = None) -> Recovered:
     """Save what can be read of the spool `old` into `new`, which must not be there yet, or be empty.
 
-    Nothing is written to the old one. The new one is there when all is done, or not at all. Raises WrongUse when it
+    `told` hears how many rows were looked at, and how many there seem to be, as it goes on. Nothing is written to the
+    old one. The new one is there when all is done, or not at all. Raises WrongUse when it
     is there already; SpoolUnusable when there is no old one, a relay holds it, or there is no room.
     """
+    with refusal_named(new):
+        return _recover(old, new, told)
+
+
+def _recover(old: Path, new: Path, told: Told | None) -> Recovered:
     if not (old / FILE).exists():
         raise SpoolUnusable(f"there is no spool at {old}", hint="name the directory that holds its spool.db")
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
         raise WrongUse(
             f"{new} is there already", hint="name a directory that is not there yet: nothing is overwritten"
         )
-    work = new.with_name(f".{new.name}.recovering")
+    target = new.resolve()  # `.` has no name
+    work = target.with_name(f".{target.name}.recovering")
     with _not_held(old), _empty(work):
         copy, made = work / "old", work / "new"
         make_directory(copy)
         make_directory(made)
         with Damaged(old, copy) as damaged, closing(create_or_open(made)) as connection:
-            recovered = _save(damaged, connection)
+            recovered = _save(Saving(damaged, connection, told), damaged, connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        made.rename(new)
-        _sync(new.parent)
+        made.rename(target)
+        sync_directory(target.parent)
     return recovered
 
 
-def _save(damaged: Damaged, connection: sqlite3.Connection) -> Recovered:
-    saving = Saving(damaged, connection)
+def _save(saving: Saving, damaged: Damaged, connection: sqlite3.Connection) -> Recovered:
     whole = saving.webhooks() & saving.deliveries() & saving.lines()
     if not whole:
         saving.from_pages()
@@ -117,11 +124,3 @@ def _empty(directory: Path) -> Iterator[None]:
         yield
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

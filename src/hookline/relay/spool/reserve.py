@@ -2,12 +2,14 @@
 
 Reading into the spool needs new room, settling hardly any. So some megabytes are set aside in a file: as many as the
 write-ahead log may have to move into the database, and a good number of outcomes. When the disk
-is full the file is given up, and what an endpoint has accepted can still be recorded; reading waits meanwhile. Once
-there is room again, the file is made anew.
+is full the file is given up, and what an endpoint has accepted can still be recorded. Reading waits until there is
+room again and the file is made anew: it would eat up the room that was given up, and outcomes could not be recorded
+any more.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +17,11 @@ from typing import Final
 
 FILE: Final = "reserve"
 SIZE: Final = 40 * 1024 * 1024
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Reserve:
-    """Of one spool's directory; a spool on a disk with less room than that goes without."""
+    """Of one spool's directory. A file system that can set no room aside goes without."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
@@ -31,16 +34,18 @@ class Reserve:
             self._path.unlink()
         self._lent = True
 
-    def restore(self) -> None:
-        """Set the room aside, if it is not. Cheap when it is."""
+    def restore(self) -> bool:
+        """Set the room aside, if it is not. Cheap when it is. False: there is not so much room."""
         if not self._lent:
-            return
+            return True
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, SIZE)
             finally:
                 os.close(descriptor)
-            self._lent = False
-        except OSError:  # no room yet; half a reserve would only be in the way
+        except OSError as failed:  # half a reserve would only be in the way
             self.lend()
+            return failed.errno not in _NO_ROOM
+        self._lent = False
+        return True

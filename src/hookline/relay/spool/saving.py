@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.spool import soundness
+from hookline.relay.spool import soundness, stepping
 from hookline.relay.spool.damaged import Damaged, Unreadable
 from hookline.relay.spool.database import transaction
 from hookline.relay.spool.soundness import Row, Unsound
@@ -17,7 +17,12 @@ from hookline.relay.spool.standing import number_of
 from hookline.relay.spool.storing import with_pending
 
 _CHUNK: Final = 1000
-_COUNTED: Final = ("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records")
+_OF_DELIVERIES: Final = "sqlite_autoindex_delivery_1"
+_OF_LINES: Final = "sqlite_autoindex_rejected_1"
+_COUNTED: Final = (
+    *("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records"),
+    *stepping.KEPT,
+)
 _COUNTS: Final = """
 SELECT (SELECT count(*) FROM delivery WHERE state = 0), (SELECT count(*) FROM delivery WHERE state = 2),
   (SELECT count(*) FROM delivery WHERE state IN (1, 3)), (SELECT count(*) FROM rejected),
@@ -25,18 +30,23 @@ SELECT (SELECT count(*) FROM delivery WHERE state = 0), (SELECT count(*) FROM de
 """
 
 Sound = Mapping[str, object]
+Told = Callable[[int, int | None], None]
 
 
 class Saving:
-    """`notes`: what was found damaged, in words."""
+    """`notes`: what was found damaged, in words. `told` hears how many rows were looked at, and how many there seem
+    to be; None: nobody knows."""
 
-    def __init__(self, damaged: Damaged, connection: sqlite3.Connection) -> None:
+    def __init__(self, damaged: Damaged, connection: sqlite3.Connection, told: Told | None = None) -> None:
         self.notes: list[str] = []
         self._damaged = damaged
         self._connection = connection
         self._addresses: dict[Address, int] = {}
         self._numbers: dict[object, int] = {}
         self._walked = {"delivery": 0, "rejected": 0}
+        self._told = told
+        self._looked_at = 0
+        self._expected = self._rows() if told else None
 
     # -- the tables
 
@@ -84,6 +94,7 @@ class Saving:
                     unsound += sum(not _saved(save, row) for row in chunk)
                 if table in self._walked:
                     self._walked[table] += len(chunk)
+                    self._tell(len(chunk))
         except Unreadable as error:
             self.notes.append(f"table {table}: SQLite cannot read all of it ({error})")
             return False
@@ -94,6 +105,7 @@ class Saving:
     def from_pages(self) -> None:
         """Whatever else looks like a row of ours: where the way to a page is lost, the page is still there."""
         before = sum(self.counts().values())
+        self._expected = None
         for save in (self._carved_webhook, self._carved_row):
             carved = self._damaged.carved()
             while chunk := list(islice(carved, _CHUNK)):
@@ -101,6 +113,7 @@ class Saving:
                     for number, values in chunk:
                         with suppress(Unsound):
                             save(number, values)
+                self._tell(len(chunk))
         if found := sum(self.counts().values()) - before:
             self.notes.append(f"{found:,} rows were found by looking at every page")
 
@@ -113,6 +126,17 @@ class Saving:
             self._rejected({**dict(zip(soundness.REJECTED, values, strict=True)), "n": number})
         else:
             self._delivery(soundness.carved_delivery(number, values))
+
+    def _rows(self) -> int | None:
+        """By the indexes."""
+        deliveries = self._damaged.count("delivery", _OF_DELIVERIES)
+        lines = self._damaged.count("rejected", _OF_LINES)
+        return None if deliveries is None or lines is None else deliveries + lines
+
+    def _tell(self, rows: int) -> None:
+        self._looked_at += rows
+        if self._told is not None:
+            self._told(self._looked_at, self._expected)
 
     # -- the rows
 
@@ -182,7 +206,7 @@ class Saving:
             "dead": [count("delivery", "delivery_dead", "WHERE state = 2")],
             "records": [count("delivery", "delivery_done", "WHERE state IN (1, 3)"),
                         tally.get("records") if tally is not None and whole else None],
-            "lines": [count("rejected", "sqlite_autoindex_rejected_1")],
+            "lines": [count("rejected", _OF_LINES)],
             "webhooks": [count("webhook", "sqlite_autoindex_webhook_1")],
         }  # fmt: skip
 
@@ -190,10 +214,8 @@ class Saving:
         """Whether an index knows as many rows as the table, and the tally as many pending deliveries."""
         deliveries = saved["pending"] + saved["dead"] + saved["records"]
         return (
-            self._damaged.count("delivery", "sqlite_autoindex_delivery_1") == deliveries == self._walked["delivery"]
-            and self._damaged.count("rejected", "sqlite_autoindex_rejected_1")
-            == saved["lines"]
-            == self._walked["rejected"]
+            self._damaged.count("delivery", _OF_DELIVERIES) == deliveries == self._walked["delivery"]
+            and self._damaged.count("rejected", _OF_LINES) == saved["lines"] == self._walked["rejected"]
             and (tally is None or with_pending(tally)["pending"] == saved["pending"])
         )
 

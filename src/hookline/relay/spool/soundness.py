@@ -29,10 +29,6 @@ WEBHOOK: Final = (
     "n", "organization", "sandbox", "disabled", "paused", "held", "idle", "stopped", "stopped_as", "not_before",
     "hurried",
 )  # fmt: skip
-POSITION: Final = (
-    "key", "device", "inode", "name", "line", "offset", "head_length", "head_hash", "tail_length", "tail_hash",
-    "packed", "at",
-)  # fmt: skip
 
 Row = Mapping[str, object]
 

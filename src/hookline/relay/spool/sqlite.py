@@ -8,16 +8,17 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import SpoolStalled
+from hookline.errors import SpoolFull
 from hookline.model import Address
 from hookline.relay.fates import Line
 from hookline.relay.sources.port import BYTES_A_BATCH, Position
 from hookline.relay.spool import loading, settling, standing, storing, upkeep
-from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, transaction
+from hookline.relay.spool.database import FILE, create_or_open, damage_named, make_directory, sync_log, transaction
 from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
-from hookline.relay.spool.reserve import Reserve
+from hookline.relay.spool.reserve import SIZE, Reserve
+from hookline.relay.spool.stepping import was_dated
 
 _SYNC_SECONDS: Final = 0.5
 _NEW: Final = standing.Clock()
@@ -48,6 +49,7 @@ class SqliteSpool:
 
     def _load(self) -> None:
         self._synced_at = 0.0
+        self._unsynced = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
         self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
@@ -68,12 +70,27 @@ class SqliteSpool:
         try:
             with transaction(self._connection, synced=synced):
                 yield
-        except SpoolStalled:
+            self._unsynced = not synced
+        except SpoolFull:
             self._reserve.lend()
-            # The log's pages move into the database, and the log gives its own room back.
-            with suppress(sqlite3.DatabaseError):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._empty_log()
             raise
+
+    def _empty_log(self) -> None:
+        """The log's pages move into the database, and the log gives its own room back."""
+        with suppress(sqlite3.DatabaseError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _require_reserve(self) -> None:
+        """Raises SpoolFull while the room for outcomes is lent: nothing is to be read into it."""
+        if not self._reserve.restore():
+            self._empty_log()
+            if not self._reserve.restore():
+                raise SpoolFull(
+                    f"the disk of the spool {self._path.parent} has less room than the {SIZE >> 20} MiB that are "
+                    "kept for outcomes",
+                    hint="make room; nothing was changed",
+                )
 
     def _number(self, address: Address) -> int:
         if (number := self._webhooks.get(address)) is None:
@@ -103,12 +120,13 @@ class SqliteSpool:
         return found
 
     def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+        self._require_reserve()
         numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
         rows = self._rows(intake, numbers, now)
         # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in intake.again])
-            stored = storing.store(self._connection, rows, now - dedupe_window)
+            stored = storing.store(self._connection, rows, was_dated(self._connection, now - dedupe_window))
             refused = storing.reject(self._connection, intake.source, intake.rejected, now)
             duplicates = len(rows) - stored + len(intake.rejected) - refused
             amounts = {
@@ -118,8 +136,7 @@ class SqliteSpool:
             if intake.position is not None:
                 write_position(self._connection, intake.position, now=now)
             pending = storing.read_tally(self._connection)["pending"]
-        self._synced_at = now
-        self._reserve.restore()
+        self._synced_at, self._unsynced = now, False
         return pending
 
     def _rows(self, intake: Intake, numbers: dict[Address, int], now: float) -> list[storing.Row]:
@@ -226,7 +243,14 @@ class SqliteSpool:
 
     # -- upkeep
 
+    def _sync(self) -> None:
+        """Have on the disk what the last transactions left to the operating system."""
+        if self._unsynced:
+            sync_log(self._path)
+            self._unsynced = False
+
     def changed_elsewhere(self) -> bool:
+        self._sync()
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
@@ -239,9 +263,9 @@ class SqliteSpool:
             forget_oldest(self._connection)
             return upkeep.tidy(self._connection, now=now, keep=keep, limit=limit)
 
-    def clock_stepped(self, seconds: float) -> None:
+    def clock_stepped(self, seconds: float, *, now: float) -> None:
         with self._writing():
-            upkeep.follow_clock(self._connection, seconds)
+            upkeep.follow_clock(self._connection, seconds, now)
         self._clocks = standing.read_clocks(self._connection)
 
     def tally(self) -> dict[str, int]:
@@ -249,5 +273,6 @@ class SqliteSpool:
             return storing.read_tally(self._connection)
 
     def close(self) -> None:
+        self._sync()
         self._connection.close()
         self._lock.release()

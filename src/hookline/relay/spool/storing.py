@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from hookline.relay.spool import stepping
 from hookline.relay.spool.port import Refused
 
 # A row for each delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
@@ -77,4 +78,5 @@ def with_pending(tally: dict[str, int]) -> dict[str, int]:
 
 
 def read_tally(connection: sqlite3.Connection) -> dict[str, int]:
-    return with_pending(dict(connection.execute("SELECT what, n FROM tally")))
+    rows = connection.execute("SELECT what, n FROM tally")
+    return with_pending({what: n for what, n in rows if what not in stepping.KEPT})

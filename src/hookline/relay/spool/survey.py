@@ -10,6 +10,7 @@ from typing import Final
 
 from hookline.observe.report import Checkpoint, SpoolFacts, WebhookFacts
 from hookline.relay.spool import reserve
+from hookline.relay.spool.choosing import KEPT_LINES
 from hookline.relay.spool.database import FILE, damage_named, open_existing
 from hookline.relay.spool.standing import Clock
 from hookline.relay.spool.storing import read_tally
@@ -53,6 +54,7 @@ def survey(directory: Path, *, now: float) -> SpoolFacts:
             webhooks=list(_webhooks(connection, now)),
             checkpoints=[Checkpoint(name=name, line=line, offset=offset, at=at)
                          for name, line, offset, at in connection.execute(_CHECKPOINTS, (MOST_CHECKPOINTS,))],
+            lines=connection.execute(KEPT_LINES).fetchone()[0],
             records=tally.get("records", 0),
             oldest_record=None if settled is None else max(0.0, now - settled[0]),
             sizes=_sizes(directory),

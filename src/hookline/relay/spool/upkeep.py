@@ -7,6 +7,7 @@ import sqlite3
 from typing import Final
 
 from hookline.relay.spool.port import Retention
+from hookline.relay.spool.stepping import forget_step, note_step, was_dated
 from hookline.relay.spool.storing import count
 
 _OLD_RECORDS: Final = """
@@ -28,7 +29,8 @@ DELETE FROM rejected WHERE n IN
 
 def tidy(connection: sqlite3.Connection, *, now: float, keep: Retention, limit: int) -> bool:
     """Up to `limit` of each kind. True when any kind has more."""
-    horizon = now - keep.seconds
+    forget_step(connection, now - keep.seconds)
+    horizon = was_dated(connection, now - keep.seconds)
     old = connection.execute(_OLD_RECORDS, (horizon, limit)).rowcount
     surplus = min(limit, _records(connection) - old - keep.records)
     over = connection.execute(_SURPLUS_RECORDS, (surplus,)).rowcount if surplus > 0 else 0
@@ -44,8 +46,12 @@ def _records(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found[0])
 
 
-def follow_clock(connection: sqlite3.Connection, seconds: float) -> None:
-    """The clock was set by so many seconds: nothing is older or later for that."""
+def follow_clock(connection: sqlite3.Connection, seconds: float, now: float) -> None:
+    """The clock was set by so many seconds and shows `now`: nothing is older or later for that.
+
+    What is settled may be very much, so it stays as it is dated; the step is kept beside it.
+    """
+    note_step(connection, seconds, now)
     connection.execute("UPDATE delivery SET due = due + ? WHERE state = 0 AND due IS NOT NULL", (seconds,))
     connection.execute(
         "UPDATE webhook SET idle = idle + ?, not_before = not_before + ?, paused = paused + ?, held = held + ?",
