@@ -21,6 +21,8 @@ _encoder = msgspec.json.Encoder()
 
 def bounded(readings: Iterable[Reading]) -> list[Reading]:
     """All of them, or one Rejected in their place where they are too many or too long. Takes no more than that."""
+    if isinstance(readings, list) and len(readings) == 1:
+        return readings
     found: list[Reading] = []
     room = MOST_BYTES
     for one in readings:

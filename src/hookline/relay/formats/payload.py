@@ -24,7 +24,7 @@ from hookline.relay.formats.platform import (
     sound,
 )
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import each, first
+from hookline.relay.formats.provided import first, read_each
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
@@ -117,10 +117,11 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, hints: Hints) -> Iterable[Reading]:
-    return (_completed(_event(one), one, hints) for one in each(value))
+    return read_each(value, hints, _completed)
 
 
-def _completed(said: Reading, value: object, hints: Hints) -> Reading:
+def _completed(value: Any, hints: Hints) -> Reading:
+    said = _event(value)
     return hints.completed(said, value) if hints.paths and isinstance(said, Event) else said
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
-from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
+from hookline.relay.formats.bounces import HARD, SOFT, SYNC, classified, failure, is_permanent
 from hookline.relay.formats.port import Reading, Text
 from hookline.relay.formats.provided import provided, recipient_of
 from hookline.relay.formats.syslog import Said, from_journal, looks_like, moment, parse
@@ -90,6 +90,6 @@ def _fields(written: str) -> dict[str, Any]:
 
 
 def _failure(told: str, dsn: str | None, wording: str) -> MessageFailure:
-    status = enhanced_status(dsn)
+    status = dsn if dsn and dsn[0] in "45" else None
     permanent = told == "bounced" and is_permanent(status, wording)
     return failure(classified(status, wording), SYNC, HARD if permanent else SOFT, wording)

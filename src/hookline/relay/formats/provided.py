@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hookline.model import Channel
@@ -85,6 +85,13 @@ def each(value: object) -> Iterator[Any]:
         yield from value
     else:
         yield value
+
+
+def read_each(value: object, hints: Hints, read: Callable[[Any, Hints], Reading]) -> Iterable[Reading]:
+    """What `read` makes of each of them: of the many of a list one by one."""
+    if isinstance(value, list) and value:
+        return (read(one, hints) for one in value)
+    return [read(value, hints)]
 
 
 def first(value: object) -> dict[str, Any] | None:

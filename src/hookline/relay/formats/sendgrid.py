@@ -14,7 +14,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import Scalar, count, each, first, provided, text, unless_skipped
+from hookline.relay.formats.provided import Scalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
 from hookline.relay.moments import unix_time
@@ -66,7 +66,7 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, hints: Hints) -> Iterable[Reading]:
-    return (_event(one, hints) for one in each(value))
+    return read_each(value, hints, _event)
 
 
 def _event(value: Any, hints: Hints) -> Reading:

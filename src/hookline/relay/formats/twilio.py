@@ -16,7 +16,7 @@ from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SYNC
 from hookline.relay.formats.port import Reading, Text
-from hookline.relay.formats.provided import each, first, provided, recipient_of, text
+from hookline.relay.formats.provided import first, provided, read_each, recipient_of, text
 from hookline.relay.hints import Hints
 
 NAME = "twilio"
@@ -52,7 +52,7 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
         if value.text.count("&") > _MOST_FIELDS:
             return [Rejected(f"more than {_MOST_FIELDS} form fields")]
         value = dict(_fields(value.text))
-    return (_event(one, hints) for one in each(value))
+    return read_each(value, hints, _event)
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:
