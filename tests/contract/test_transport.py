@@ -33,12 +33,14 @@ from contract.https_server import (
     sends,
     server_context,
     serving,
+    shown_once,
 )
 from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault
 from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import open_engine
 from hookline.relay.delivery.target import parse_target
 from hookline.relay.delivery.tls import ClientCertificate, tls_context
 from hookline.relay.network import NetworkRules
@@ -333,6 +335,17 @@ def test_certificate(opener: Opener, certificate: trustme.LeafCert | trustme.CA,
         ):
             assert Failure(FailureKind.TLS, words) == await post(poster)
             assert server.requests == []
+
+    run(scenario())
+
+
+def test_a_refused_certificate_near_the_deadline() -> None:
+    """A certificate that is refused is a TLS failure, also where the time left is too short for a look at it."""
+
+    async def scenario() -> None:
+        async with shown_once(STRANGER) as port, posting(open_engine, port) as poster:
+            words = "the certificate is self-signed"
+            assert Failure(FailureKind.TLS, words) == await post(poster, SHORT)
 
     run(scenario())
 

@@ -20,9 +20,9 @@ from hookline.cli.options import format_option, secrets_options, state_option
 from hookline.cli.table import columns
 from hookline.model import Webhook
 from hookline.plan.printable import printable
-from hookline.relay.checking.certificate import Shown
 from hookline.relay.checking.examine import Means, examine_all
 from hookline.relay.checking.report import Finding, Grade, Report
+from hookline.relay.delivery.certificate import Certificate
 from hookline.relay.delivery.opening import TRANSPORTS
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
@@ -131,7 +131,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[dict[str, Any]]:
         yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
 
 
-def _certificate(shown: Shown, now: datetime) -> dict[str, Any]:
+def _certificate(shown: Certificate, now: datetime) -> dict[str, Any]:
     return {
         "subject": shown.subject,
         "issuer": shown.issuer,

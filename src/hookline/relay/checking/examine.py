@@ -22,6 +22,7 @@ from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import OpenPoster, open_engine
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.target import parse_target
+from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 
@@ -48,7 +49,10 @@ async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) 
 
     async def one(webhook: Webhook) -> Report:
         async with slots:
-            return await examine(webhook, means, send=send)
+            try:
+                return await examine(webhook, means, send=send)
+            except Exception as error:  # a bug of ours: it must not cost the others their reports
+                return _unexpected(webhook, error)
 
     running = [asyncio.create_task(one(webhook)) for webhook in webhooks]
     try:
@@ -57,6 +61,13 @@ async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) 
     finally:
         for task in running:
             task.cancel()
+
+
+def _unexpected(webhook: Webhook, error: Exception) -> Report:
+    """Wherever that was: it is not known to get through to the last step."""
+    words = one_line(f"unexpected {type(error).__name__}: {error}")
+    finding = Finding(Step.HTTP, Grade.FAILED, words, "this is a fault of hookline: report it with this line")
+    return Report(address=str(webhook.address), url=webhook.url, findings=(finding,))
 
 
 async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from hookline.relay.checking.certificate import Shown, read_certificate
 from hookline.relay.checking.report import Finding, Grade, Step
+from hookline.relay.delivery.certificate import Certificate, fault_hint, read_certificate
 from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.describing import describe
+from hookline.relay.delivery.dialing import dial
 from hookline.relay.delivery.outcome import Failure, FailureKind
 from hookline.relay.delivery.resolving import Resolve
+from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.target import Target
 from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
@@ -32,7 +34,8 @@ class Way:
     step: Step = Step.DNS
     findings: list[Finding] = field(default_factory=list)
     addresses: tuple[str, ...] = ()
-    certificates: tuple[Shown, ...] = ()
+    connected: str = ""  # the address
+    certificates: tuple[Certificate, ...] = ()
 
     def ok(self, detail: str) -> None:
         self.findings.append(Finding(self.step, Grade.OK, detail))
@@ -52,12 +55,15 @@ async def look(
 ) -> Way:
     """Go the way that an attempt goes, within `deadline` seconds. Without a context it ends before TLS."""
     way = Way(target, now)
+    due = asyncio.get_running_loop().time() + deadline
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout_at(due):
             if await _resolved(way, resolve) and _admitted(way, rules):
                 await _connected(way, context, rules)
     except TimeoutError:
         way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
+    except ssl.SSLCertVerificationError as error:
+        await _refused(way, error, due)
     return way
 
 
@@ -100,11 +106,12 @@ async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRul
         where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
         way.failed(f"{_words(error)}: {where}", _HINTS[Step.CONNECT])
         return
-    way.ok(f"{raw.socket.getpeername()[0]} port {way.target.port}")
+    way.connected = raw.address
+    way.ok(f"{raw.address} port {way.target.port}")
     if context is None:
         await raw.aclose()
         return
-    await _shaken(way, raw, context, rules)
+    await _shaken(way, raw, context)
 
 
 async def _connect(way: Way, rules: NetworkRules) -> Raw:
@@ -117,17 +124,28 @@ async def _connect(way: Way, rules: NetworkRules) -> Raw:
     )
 
 
-async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext, rules: NetworkRules) -> None:
+async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
+    """Raises ssl.SSLCertVerificationError: what there is to say of that may take a while."""
     way.step = Step.TLS
     try:
         session = await _handshake(raw, context, way.target.host)
+    except ssl.SSLCertVerificationError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a name that no certificate can be for
-        shown = await _presented(way, rules) if isinstance(error, ssl.SSLCertVerificationError) else ()
-        way.certificates = shown
-        way.failed(f"{_words(error)}{_details(shown)}", _tls_hint(error, way))
+        way.failed(_words(error), _HINTS[Step.TLS])
         return
     way.certificates = _chain(session)
     way.findings.append(_expiry(session, way))
+
+
+async def _refused(way: Way, error: ssl.SSLCertVerificationError, due: float) -> None:
+    refused = await refusal(error, way.target.host, partial(dial, way.connected, way.target.port), due=due)
+    hint = fault_hint(refused.code, way.target.host)
+    if refused.certificate is None:
+        way.failed(refused.fault, hint)
+        return
+    way.certificates = (refused.certificate,)
+    way.failed(f"{refused.fault}; {_details(refused.certificate)}", hint)
 
 
 async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
@@ -143,28 +161,12 @@ async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObj
         connection.close()
 
 
-async def _presented(way: Way, rules: NetworkRules) -> tuple[Shown, ...]:
-    """What a certificate that was refused says of itself: OpenSSL does not tell, so it is asked for once more.
-
-    This handshake verifies nothing, and nothing is ever sent over it.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        return _chain(await _handshake(await _connect(way, rules), context, way.target.host))
-    except OSError:
-        return ()
-
-
-def _chain(session: ssl.SSLObject) -> tuple[Shown, ...]:
+def _chain(session: ssl.SSLObject) -> tuple[Certificate, ...]:
     """The certificates that lead to the authority, the endpoint's own first; only that one before Python 3.13."""
     verified = getattr(session, "get_verified_chain", None)
-    chain: Sequence[bytes | None] = []
-    if verified is not None and session.context.verify_mode is not ssl.CERT_NONE:
-        chain = verified()
+    chain: Sequence[bytes | None] = [] if verified is None else verified()
     chain = chain or [session.getpeercert(binary_form=True)]
-    return tuple(shown for der in chain if der is not None and (shown := read_certificate(der)) is not None)
+    return tuple(read for der in chain if der is not None and (read := read_certificate(der)) is not None)
 
 
 def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
@@ -180,32 +182,10 @@ def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
     return Finding(Step.TLS, Grade.OK, detail)
 
 
-def _details(shown: Sequence[Shown]) -> str:
-    if not shown:
-        return ""
-    own = shown[0]
+def _details(own: Certificate) -> str:
     names = ", ".join(own.names) or "no name"
     dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
-    return f"; it is for {names}, {dates}, issued by {own.issuer}"
-
-
-# OpenSSL's X509_V_ERR_…, as in delivery.tls; the rest are faults of the chain.
-_NOT_YET, _EXPIRED, _OTHER_HOST = 9, 10, 62
-
-
-def _tls_hint(error: Exception, way: Way) -> str:
-    match error:
-        case ssl.SSLCertVerificationError(verify_code=code) if code in (_NOT_YET, _EXPIRED):
-            return "have the receiver's certificate renewed, and see that the clock of this machine is right"
-        case ssl.SSLCertVerificationError(verify_code=code) if code == _OTHER_HOST:
-            return f"have a certificate issued for {way.target.host}, or correct the host in url"
-        case ssl.SSLCertVerificationError():
-            return (
-                "see that the receiver sends its whole chain; a private authority is trusted with --ca-file, or with"
-                " delivery.tls.caFile in the webhook file"
-            )
-        case _:
-            return _HINTS[Step.TLS]
+    return f"it is for {names}, {dates}, issued by {own.issuer}"
 
 
 def _words(error: Exception) -> str:
