@@ -59,7 +59,7 @@ async def look(
     try:
         async with asyncio.timeout_at(due):
             if await _resolved(way, resolve) and _admitted(way, rules):
-                await _connected(way, context, rules)
+                await _connected(way, context, rules, due)
     except TimeoutError:
         way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
     except ssl.SSLCertVerificationError as error:
@@ -98,10 +98,10 @@ def _admitted(way: Way, rules: NetworkRules) -> bool:
     return not refused
 
 
-async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules) -> None:
+async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules, due: float) -> None:
     way.step = Step.CONNECT
     try:
-        raw = await _connect(way, rules)
+        raw = await _connect(way, rules, due)
     except OSError as error:
         where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
         way.failed(f"{_words(error)}: {where}", _HINTS[Step.CONNECT])
@@ -114,13 +114,13 @@ async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRul
     await _shaken(way, raw, context)
 
 
-async def _connect(way: Way, rules: NetworkRules) -> Raw:
+async def _connect(way: Way, rules: NetworkRules, due: float) -> Raw:
     async def known(*_: object) -> list[str]:
         return list(way.addresses)
 
     port = way.target.port
     return await connect_checked(
-        way.target.host, port, rules=rules, resolve=known, connect=partial(connect_socket, port=port)
+        way.target.host, port, rules=rules, resolve=known, connect=partial(connect_socket, port=port, due=due)
     )
 
 
@@ -139,7 +139,7 @@ async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
 
 
 async def _refused(way: Way, error: ssl.SSLCertVerificationError, due: float) -> None:
-    refused = await refusal(error, way.target.host, partial(dial, way.connected, way.target.port), due=due)
+    refused = await refusal(error, way.target.host, partial(dial, way.connected, way.target.port, due), due=due)
     hint = fault_hint(refused.code, way.target.host)
     if refused.certificate is None:
         way.failed(refused.fault, hint)

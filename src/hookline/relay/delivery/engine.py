@@ -121,12 +121,12 @@ class Engine:
                     self._port,
                     rules=self._rules,
                     resolve=self._resolve,
-                    connect=partial(connect_socket, port=self._port, dial=self._dial),
+                    connect=partial(connect_socket, port=self._port, due=due, dial=self._dial),
                 )
                 connection = await self._encrypted(raw)
         except ssl.SSLCertVerificationError as error:
             assert raw is not None
-            again = partial(self._dial, raw.address, self._port)
+            again = partial(self._dial, raw.address, self._port, due)
             # Behind the timeout: that this was refused is known, whatever a look at it still finds in time.
             raise await refusal(error, self._host, again, due=due) from error
         age = self._age_seconds * (1 - self._jitter() / 5)
