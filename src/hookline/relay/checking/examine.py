@@ -17,9 +17,9 @@ from hookline.relay.checking.report import Finding, Grade, Report, Step
 from hookline.relay.checking.secrets import key_findings, make_context, secret_findings
 from hookline.relay.checking.testevent import marking, test_body
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import opening
+from hookline.relay.delivery.opening import opening_by
 from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.target import parse_target
 from hookline.relay.delivery.wording import one_line
@@ -39,7 +39,8 @@ class Means:
     clock: Callable[[], float]
     random: Callable[[int], bytes]
     ca_file: Path | None = None
-    open_poster: OpenPoster = open_engine
+    transport: str = "engine"
+    proxy: Proxy | None = None
     resolve: Resolve = system_addresses
 
 
@@ -89,6 +90,7 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
         context,
         rules=means.rules,
         resolve=means.resolve,
+        proxy=means.proxy,
         deadline=webhook.delivery.timeout.total_seconds(),
         now=datetime.fromtimestamp(means.clock(), UTC),
     )
@@ -115,7 +117,7 @@ async def _sent(webhook: Webhook, means: Means) -> Finding:
         resolver=means.resolver,
         clock=means.clock,
         random=means.random,
-        opened=marking(opening(means.open_poster, means.rules, means.clock)),
+        opened=marking(opening_by(means.transport, means.rules, means.clock, means.proxy)),
         ca_file=means.ca_file,
     )
     started = time.monotonic()

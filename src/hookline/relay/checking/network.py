@@ -14,11 +14,13 @@ from hookline.relay.delivery.certificate import Certificate, fault_hint, read_ce
 from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.describing import describe
-from hookline.relay.delivery.dialing import dial
+from hookline.relay.delivery.dialing import Dial
 from hookline.relay.delivery.outcome import Failure, FailureKind
+from hookline.relay.delivery.proxy import Proxy, ProxyFailed, ProxyRefused
 from hookline.relay.delivery.resolving import Resolve
 from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
 
@@ -27,10 +29,16 @@ WARN_DAYS = 30
 
 @dataclass(slots=True)
 class Way:
-    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before."""
+    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before.
+
+    `due` is on the loop's clock; `proxy` is the one that stands before this target.
+    """
 
     target: Target
     now: datetime
+    due: float
+    dial: Dial
+    proxy: Proxy | None
     step: Step = Step.DNS
     findings: list[Finding] = field(default_factory=list)
     addresses: tuple[str, ...] = ()
@@ -50,20 +58,22 @@ async def look(
     *,
     rules: NetworkRules,
     resolve: Resolve,
+    proxy: Proxy | None,
     deadline: float,
     now: datetime,
 ) -> Way:
     """Go the way that an attempt goes, within `deadline` seconds. Without a context it ends before TLS."""
-    way = Way(target, now)
+    before = proxy if proxy is not None and proxy.stands_before(target.host, target.port) else None
     due = asyncio.get_running_loop().time() + deadline
+    way = Way(target, now, due, dialling(before, target.host, target.port), before)
     try:
         async with asyncio.timeout_at(due):
             if await _resolved(way, resolve) and _admitted(way, rules):
-                await _connected(way, context, rules, due)
+                await _connected(way, context, rules)
     except TimeoutError:
         way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
     except ssl.SSLCertVerificationError as error:
-        await _refused(way, error, due)
+        await _refused(way, error)
     return way
 
 
@@ -72,6 +82,7 @@ _HINTS = {
     Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
     Step.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
 }
+_PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
 
 
 async def _resolved(way: Way, resolve: Resolve) -> bool:
@@ -98,30 +109,34 @@ def _admitted(way: Way, rules: NetworkRules) -> bool:
     return not refused
 
 
-async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules, due: float) -> None:
+async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules) -> None:
     way.step = Step.CONNECT
     try:
-        raw = await _connect(way, rules, due)
+        raw = await _connect(way, rules)
+    except ProxyRefused as error:
+        way.failed(error.message, error.hint or _PROXY)
+        return
     except OSError as error:
         where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
-        way.failed(f"{_words(error)}: {where}", _HINTS[Step.CONNECT])
+        hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
+        way.failed(f"{_words(error)}: {where}", hint)
         return
     way.connected = raw.address
-    way.ok(f"{raw.address} port {way.target.port}")
+    through = "" if way.proxy is None else f", through the proxy {way.proxy.where}"
+    way.ok(f"{raw.address} port {way.target.port}{through}")
     if context is None:
         await raw.aclose()
         return
     await _shaken(way, raw, context)
 
 
-async def _connect(way: Way, rules: NetworkRules, due: float) -> Raw:
+async def _connect(way: Way, rules: NetworkRules) -> Raw:
     async def known(*_: object) -> list[str]:
         return list(way.addresses)
 
     port = way.target.port
-    return await connect_checked(
-        way.target.host, port, rules=rules, resolve=known, connect=partial(connect_socket, port=port, due=due)
-    )
+    connect = partial(connect_socket, port=port, due=way.due, dial=way.dial)
+    return await connect_checked(way.target.host, port, rules=rules, resolve=known, connect=connect)
 
 
 async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
@@ -138,8 +153,9 @@ async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
     way.findings.append(_expiry(session, way))
 
 
-async def _refused(way: Way, error: ssl.SSLCertVerificationError, due: float) -> None:
-    refused = await refusal(error, way.target.host, partial(dial, way.connected, way.target.port, due), due=due)
+async def _refused(way: Way, error: ssl.SSLCertVerificationError) -> None:
+    again = partial(way.dial, way.connected, way.target.port, way.due)
+    refused = await refusal(error, way.target.host, again, due=way.due)
     hint = fault_hint(refused.code, way.target.host)
     if refused.certificate is None:
         way.failed(refused.fault, hint)

@@ -35,6 +35,11 @@ class Proxy:
     authorization: Secret | None = None
     bypass: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> str:
+        """Host and port, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def stands_before(self, host: str, port: int) -> bool:
         """Whether this host is reached through the proxy."""
         name = host.lower().rstrip(".")
