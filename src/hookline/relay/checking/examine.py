@@ -77,7 +77,8 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     What can be looked at although something before it has failed is looked at; the event is sent only when nothing
     has.
     """
-    findings = [*secret_findings(webhook, means.resolver), *key_findings(webhook, means.resolver)]
+    now = means.clock()
+    findings = [*secret_findings(webhook, means.resolver, now), *key_findings(webhook, means.resolver, now)]
     context, wrong = make_context(webhook, means.resolver, means.ca_file)
     findings += wrong
     try:
@@ -92,7 +93,7 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
         resolve=means.resolve,
         proxy=means.proxy,
         deadline=webhook.delivery.timeout.total_seconds(),
-        now=datetime.fromtimestamp(means.clock(), UTC),
+        now=datetime.fromtimestamp(now, UTC),
     )
     findings += way.findings
     if send and all(finding.grade is not Grade.FAILED for finding in findings):

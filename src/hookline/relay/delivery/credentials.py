@@ -84,7 +84,7 @@ class Credentials:
         if self._webhook.signature is not None:
             keys = self._webhook.signature.keys
             until = next_change(keys, now)
-            self._prepare_signature(_in_use(keys, now))
+            self._prepare_signature(in_use(keys, now))
         if isinstance(authentication, JwtAuthentication):
             key = self._signing_key(authentication, now)
             until = min(until, next_change(authentication.keys, now))
@@ -96,7 +96,7 @@ class Credentials:
         self._since, self._until, self._look = now, until, now + LOOK_SECONDS
 
     def _signing_key(self, authentication: JwtAuthentication, now: float) -> Key:
-        return self._load(_in_use(authentication.keys, now)[0], authentication.algorithm)
+        return self._load(in_use(authentication.keys, now)[0], authentication.algorithm)
 
     def _prepare_signature(self, keys: Sequence[SignatureKey]) -> None:
         organization = self._webhook.address.organization
@@ -127,10 +127,11 @@ class Credentials:
         return [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
 
 
-_Key = TypeVar("_Key", SigningKey, SignatureKey)
+_Key = TypeVar("_Key", bound=Timed)
 
 
-def _in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
+def in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
+    """The keys that are active at `now`, in their order. Raises KeyUnusable when none is."""
     usable = active(keys, now)
     if not usable:
         raise KeyUnusable(
