@@ -35,12 +35,12 @@ from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
 NOW = 1_900_000_000.0
 
 
-def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0) -> Webhook:
+def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str = HOST) -> Webhook:
     return Webhook(
         address=Address("ACME@AdobeOrg", sandbox),
         name="n",
         channels=frozenset(),
-        url=f"https://{HOST}:{port}/feedback",
+        url=f"https://{host}:{port}/feedback",
         campaigns=None,
         delivery=DeliveryPolicy(timeout=timedelta(seconds=timeout)),
     )
@@ -98,6 +98,18 @@ def test_strange_certificate_that_holds(means: Means) -> None:
         assert report.failed_at is None
         assert () == report.certificates
         assert f"TLSv1.3, certificate for {HOST}" == report.findings[-1].detail
+
+    run(scenario())
+
+
+def test_absolute_name(means: Means) -> None:
+    """A host that ends with a dot is certified without it."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            (report,) = await checked([webhook(server.port, host=f"{HOST}.")], means)
+        assert report.failed_at is None
+        assert {HOST} == {*server.names}
 
     run(scenario())
 

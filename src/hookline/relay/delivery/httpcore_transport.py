@@ -26,6 +26,7 @@ from hookline.relay.delivery.pool import Pool
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.shown import refusal
+from hookline.relay.delivery.target import server_name
 from hookline.relay.delivery.tunnelling import blaming_the_proxy, dialling
 from hookline.relay.network import NetworkRules
 
@@ -152,7 +153,7 @@ class _ClosingStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            encrypted = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            encrypted = await self._stream.start_tls(ssl_context, server_name(server_hostname or self._host), timeout)
         except asyncio.CancelledError:
             await self._stream.aclose()
             raise

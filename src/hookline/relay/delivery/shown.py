@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from hookline.relay.delivery.certificate import Certificate, fault_words, read_certificate
+from hookline.relay.delivery.target import server_name
 
 # What an operator's message may cost an attempt that has failed already.
 LOOK_SECONDS: Final = 1.0
@@ -60,7 +61,7 @@ async def _look(connected: socket.socket, host: str) -> bytes | None:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # whoever it is has been refused; this only finds out who it claims to be
     try:
-        _, writer = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=host)
+        _, writer = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=server_name(host))
     except BaseException:
         connected.close()
         raise
