@@ -117,8 +117,9 @@ def open_httpx(
 class EngineTransport(httpx.AsyncBaseTransport):
     """The engine with httpx's interface, for POST requests over https.
 
-    An answer comes with the first 16 KiB of its body; reading on raises httpx.ReadError. The longest of the request's
-    timeouts is the deadline for all of it. Raises AddressRefused, besides httpx's exceptions.
+    An answer comes with its body, if that is whole and of at most 16 KiB. Of any other body, reading gives what came
+    of it, nothing where its length says that it is longer, and then raises httpx.ReadError. The longest of the
+    request's timeouts is the deadline for all of it. Raises AddressRefused, besides httpx's exceptions.
     """
 
     def __init__(
