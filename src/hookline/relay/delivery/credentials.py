@@ -17,16 +17,16 @@ from hookline.relay.delivery.token import Signer
 from hookline.relay.secrets import Secret, SecretResolver
 from hookline.rotation import Timed, active, next_change
 
-# How long a replaced file may go unnoticed. Looking costs a few small reads.
+# How long a replaced file may go unnoticed by who does not watch it. Looking costs a few small reads.
 LOOK_SECONDS = 10.0
 
 
 class Credentials:
     """Those of one webhook. `random` returns that many random bytes. Times are Unix seconds.
 
-    Secrets are read at the first use, when a key takes over, after `renew`, and every ten seconds of use: then only
-    to see whether they have changed. Where they cannot be read in that moment (a file is being replaced), what was
-    read before goes on being used.
+    Secrets are read at the first use, when a key takes over, after `renew`, and after `look_again` and every ten
+    seconds of use: then only to see whether they have changed. Where they cannot be read in that moment (a file is
+    being replaced), what was read before goes on being used.
     """
 
     def __init__(self, webhook: Webhook, resolver: SecretResolver, random: Callable[[int], bytes]) -> None:
