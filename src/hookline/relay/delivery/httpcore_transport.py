@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.answer_head import NotHttp
+from hookline.relay.delivery.answer_head import Head, NotHttp
 from hookline.relay.delivery.connecting import connect_checked
 from hookline.relay.delivery.describing import broken
 from hookline.relay.delivery.pool import Pool
@@ -121,6 +121,11 @@ class _Watch:
     def clean(self) -> bool:
         return self._reader.clean and not self._lost
 
+    @property
+    def head(self) -> Head | None:
+        """The final head, once it is there."""
+        return self._reader.head
+
     def begin(self) -> None:
         """A request is about to go out."""
         self._reader = AnswerReader()
@@ -201,7 +206,13 @@ class _Connection:
     async def send(self, request: httpcore.Request) -> httpcore.Response:
         self._watch.begin()
         self._backend.due = request.extensions.get(DUE, inf)
-        return await self._inner.handle_async_request(request)
+        try:
+            return await self._inner.handle_async_request(request)
+        except httpcore.RemoteProtocolError:
+            # h11 refuses heads that say plainly what became of the request, and the connection is closed.
+            if self._watch.head is None:
+                raise
+            return httpcore.Response(self._watch.head.status, headers=self._watch.head.fields())
 
     def is_available(self) -> bool:
         return self._inner.is_available() and self._watch.clean
