@@ -41,7 +41,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
     "cryptography": (
-        *("relay.delivery.keys", "relay.delivery.signature", "relay.delivery.shown", "relay.checking.certificate"),
+        *("relay.delivery.keys", "relay.delivery.signature", "relay.delivery.certificate"),
         *("receiver.authority", "receiver.signed"),
     ),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
@@ -82,7 +82,7 @@ PURE = (
         "relay.delivery.retry",
     ),
     *("relay.delivery.target", "relay.sources.checkpoints", "relay.sources.identity", "relay.sources.lines"),
-    *("relay.checking.answering", "relay.checking.certificate", "relay.checking.report", "relay.checking.testevent"),
+    *("relay.checking.answering", "relay.delivery.certificate", "relay.checking.report", "relay.checking.testevent"),
     *("relay.sources.locating", "relay.sources.naming", "relay.sources.packing", "relay.counters", "relay.telling"),
     *("relay.letters", "relay.spool.soundness"),
     *("observe.report", "observe.labels", "observe.families", "observe.metrics", "observe.parked", "observe.status"),

@@ -21,7 +21,7 @@ from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import TRANSPORTS, Opening, opening
+from hookline.relay.delivery.opening import Opening, opening_by
 from hookline.relay.delivery.port import Endpoint
 from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.dispatch import Dispatcher
@@ -215,7 +215,7 @@ def _relay(
 
 
 def _posting(options: RelayOptions) -> Opening:
-    return opening(partial(TRANSPORTS[options.transport], proxy=options.proxy), options.rules, time.time)
+    return opening_by(options.transport, options.rules, time.time, options.proxy)
 
 
 def _make_endpoint(options: RelayOptions, resolver: SecretResolver, opened: Opening, webhook: Webhook) -> Endpoint:

@@ -265,3 +265,29 @@ async def one(opener: Opener, script: Script, **options: Any) -> Result:
     """The result of one post to a server that plays the script."""
     async with serving(script) as server, posting(opener, server.port) as poster:
         return await post(poster, **options)
+
+
+@asynccontextmanager
+async def shown_once(certificate: trustme.LeafCert | trustme.CA) -> AsyncIterator[int]:
+    """The port of a server that speaks TLS with its first client and lets every further one wait."""
+    running: list[asyncio.Task[None]] = []
+    context = server_context(certificate)
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            if len(running) == 1:
+                await writer.start_tls(context)
+            await reader.read()
+        writer.transport.abort()
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        listener.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

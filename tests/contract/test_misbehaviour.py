@@ -139,8 +139,21 @@ CASES = {
     "HTTP/2": Case(sends(b"\x00\x00\x12\x04" + bytes(23) + b"\r\n\r\n", then="close"), (NETWORK,)),
     "a mail server": Case(sends(b"220 mail.acme.test ESMTP ready\r\n\r\n"), (NETWORK,)),
     "a status that is none": Case(sends(answers(b"20 OK")), (NETWORK,)),
-    "a header without a colon": Case(sends(answers(b"200 OK\r\nno colon")), (NETWORK,)),
-    "a header with a space in its name": Case(sends(answers(b"200 OK\r\nno name: x")), (NETWORK,)),
+    "a header without a colon": Case(sends(answers(b"200 OK\r\nno colon\r\ncontent-length: 0") + SMUGGLED), 200),
+    "a header with a space in its name": Case(
+        sends(answers(b"200 OK\r\nno name: x\r\ncontent-length: 0") + SMUGGLED), 200
+    ),
+    "a header without a name": Case(sends(answers(b"200 OK\r\n: x\r\ncontent-length: 0") + SMUGGLED), 200),
+    "a length with a space before its colon": Case(sends(answers(b"200 OK\r\nContent-Length : 0") + SMUGGLED), 200),
+    "a coding with a space before its colon": Case(
+        sends(answers(b"200 OK\r\nTransfer-Encoding : chunked\r\ncontent-length: 44", b"0\r\n\r\n" + SMUGGLED)), 200
+    ),
+    "two lengths, one with a space before its colon": Case(
+        sends(answers(b"200 OK\r\nContent-Length : 0\r\ncontent-length: 44", SMUGGLED)), (NETWORK,)
+    ),
+    "early hints with a header that is none": Case(
+        sends(answers(b"103 Early Hints\r\nno colon") + answers(b"200 OK\r\ncontent-length: 0")), 200
+    ),
     "a header with NUL": Case(sends(answers(b"200 OK\r\nx: a\x00b\r\ncontent-length: 0")), (NETWORK,)),
     "lines that end in LF alone": Case(sends(b"HTTP/1.1 200 OK\ncontent-length: 0\n\n"), 200, False),
     "a folded header": Case(sends(answers(b"200 OK\r\nx: a\r\n  b\r\ncontent-length: 0")), 200, False),

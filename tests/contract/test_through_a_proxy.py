@@ -142,12 +142,32 @@ def test_a_proxy_that_wants_credentials(through: OpenThrough) -> None:
 
 
 def test_a_proxy_that_is_silent(through: OpenThrough) -> None:
-    """The one deadline of an attempt holds for the proxy, too."""
+    """Before the deadline of an attempt it is told that the proxy, and not the endpoint, does not answer."""
 
     async def scenario() -> None:
-        result = await answered(through, TestProxy(hangs=True), SHORT)
-        assert isinstance(result, Failure)
-        assert FailureKind.TIMEOUT is result.kind
+        words = "the proxy does not answer"
+        assert Failure(FailureKind.NETWORK, words) == await answered(through, TestProxy(hangs=True), SHORT)
+
+    run(scenario())
+
+
+def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThrough) -> None:
+    """What cannot become an answer is not waited for: a mail server or SSH says its line and waits for ours."""
+
+    async def scenario() -> None:
+        proxy = TestProxy(b"SSH-2.0-OpenSSH_9.7\r\n", hangs=True)
+        words = "the proxy does not answer in HTTP"
+        assert Failure(FailureKind.NETWORK, words) == await answered(through, proxy)
+
+    run(scenario())
+
+
+def test_a_proxy_that_breaks_off(through: OpenThrough) -> None:
+    """A proxy that resets the connection is told as such: it would look as if the endpoint had done so."""
+
+    async def scenario() -> None:
+        words = "the proxy broke the connection: connection reset by peer"
+        assert Failure(FailureKind.NETWORK, words) == await answered(through, TestProxy(resets=True))
 
     run(scenario())
 

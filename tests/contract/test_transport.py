@@ -20,6 +20,7 @@ from contract.https_server import (
     AUTHORITY,
     DEADLINE,
     HOST,
+    LOCAL,
     OK,
     OPENERS,
     SHORT,
@@ -33,12 +34,14 @@ from contract.https_server import (
     sends,
     server_context,
     serving,
+    shown_once,
 )
 from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.opening import opening
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault
+from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt
+from hookline.relay.delivery.poster import open_engine
 from hookline.relay.delivery.target import parse_target
 from hookline.relay.delivery.tls import ClientCertificate, tls_context
 from hookline.relay.network import NetworkRules
@@ -333,6 +336,46 @@ def test_certificate(opener: Opener, certificate: trustme.LeafCert | trustme.CA,
         ):
             assert Failure(FailureKind.TLS, words) == await post(poster)
             assert server.requests == []
+
+    run(scenario())
+
+
+def test_a_refused_certificate_near_the_deadline() -> None:
+    """A certificate that is refused is a TLS failure, also where the time left is too short for a look at it."""
+
+    async def scenario() -> None:
+        async with shown_once(STRANGER) as port, posting(open_engine, port) as poster:
+            words = "the certificate is self-signed"
+            assert Failure(FailureKind.TLS, words) == await post(poster, SHORT)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (HOST, Answer(200)),
+        ("a.test", Failure(FailureKind.TLS, "the certificate is for another host: it has a.test")),
+    ],
+    ids=["its own", "another's"],
+)
+def test_absolute_name(opener: Opener, shown: str, expected: Result) -> None:
+    """A dot behind the host keeps search domains away when it is looked up; TLS knows the name without it."""
+    asked = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async def scenario() -> None:
+        async with serving(sends(OK), server_context(AUTHORITY.issue_cert(shown))) as server:
+            target = parse_target(f"https://{HOST}.:{server.port}/")
+            poster = opener(target, LOCAL, client_context(), 1, lambda: 1.0, resolve=resolve)
+            assert expected == await post(poster)
+            await poster.aclose()
+            assert {HOST} == {*server.names}
+            assert [f"{HOST}."] == asked
+            assert all(f"host: {HOST}.:{server.port}\r\n".encode() in one.lower() for one in server.requests)
 
     run(scenario())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,18 +15,26 @@ STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 @dataclass
 class TestProxy:
-    """`answer`: what it says in place of a connection, with which it is done; `hangs`: it says no more."""
+    """`answer`: what it says in place of a connection, with which it is done; `hangs`: it says no more.
+
+    `resets`: it breaks the connection off once it is asked.
+    """
 
     __test__ = False
 
     answer: bytes = b""
     hangs: bool = False
+    resets: bool = False
     port: int = 0
     asked: list[bytes] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head)
+        if self.resets:
+            connected = writer.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
         if self.answer or self.hangs:
             writer.write(self.answer)
             await writer.drain()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from contract.tunnel import TestProxy, tunnelling
-from lab import Lab, as_lines, xdm_event
+from lab import LOOPBACK, Lab, as_lines, xdm_event
 
 EVENT = as_lines([xdm_event(1, 1)])
 
@@ -47,6 +47,21 @@ def test_named_on_the_command_line(lab: Lab, transport: str) -> None:
         assert 1 == lab.relay(receiver, "--transport", transport, "--proxy", where, "-", stdin=EVENT)["delivered"]
     assert proxy.asked
     assert all(asked.startswith((b"CONNECT 127.0.0.1:", b"CONNECT [::1]:")) for asked in proxy.asked)
+
+
+@pytest.mark.parametrize("transport", ["engine", "httpx"])
+def test_check_goes_the_same_way(lab: Lab, transport: str) -> None:
+    """`check` takes the relay's proxy from its variable or its own --proxy, to look and to send."""
+    with proxy_beside() as proxy, lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        where = f"http://127.0.0.1:{proxy.port}"
+        options = ("--ca-file", str(receiver.ca_file), *LOOPBACK, "--transport", transport)
+        lab.hookline("check", *options, "--proxy", where)
+        looked = len(proxy.asked)
+        lab.environment = {"HOOKLINE_RELAY_PROXY": where}
+        done = lab.hookline("check", *options, "--send")
+    assert f"through the proxy 127.0.0.1:{proxy.port}".encode() in done.stdout
+    assert 0 < looked < looked + 1 < len(proxy.asked)
 
 
 @pytest.mark.parametrize("options", [(), ("--proxy", "environment")], ids=["without", "with"])

@@ -19,7 +19,10 @@ from typing import Any
 import trustme
 
 from contract.https_server import (
+    AUTHORITY,
     DEADLINE,
+    HOST,
+    LOCAL,
     OK,
     Script,
     client_context,
@@ -33,6 +36,8 @@ from contract.https_server import (
 from contract.tunnel import TestProxy, tunnelling
 from hookline.cli.main import main
 from hookline.model import Address, EnvRef, SecretRef, Webhook
+from hookline.relay.checking.examine import Means, examine_all
+from hookline.relay.checking.report import Report, Step
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.opening import opening
 from hookline.relay.delivery.outcome import Answer, Failure, Fault, Result
@@ -168,7 +173,7 @@ def dns_answer(addresses: list[str], directory: Path) -> str:
 
 
 def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
-    """What comes of an endpoint that shows this certificate. It gets no request."""
+    """What comes of an endpoint that shows this certificate. It gets no request, and `check` fails at TLS."""
 
     async def scenario() -> str:
         async with (
@@ -176,10 +181,34 @@ def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
             posting(open_engine, server.port, context=client_context()) as poster,
         ):
             said = words(await post(poster))
+            report = await _checked(server.port, directory)
+            assert Step.TLS is report.failed_at
+            assert said.startswith(f"tls {report.findings[-1].detail.partition(';')[0]}")
             assert [] == server.requests
             return said
 
     return asyncio.run(scenario())
+
+
+async def _checked(port: int, directory: Path) -> Report:
+    AUTHORITY.cert_pem.write_to_path(directory / "ca.pem")
+    means = Means(
+        resolver=SecretResolver(environment={}, directory=directory),
+        rules=LOCAL,
+        clock=lambda: 1.0,
+        random=bytes,
+        ca_file=directory / "ca.pem",
+        resolve=resolves_to("127.0.0.1"),
+    )
+    webhook = Webhook(
+        address=Address("ACME@AdobeOrg", "prod"),
+        name="n",
+        channels=frozenset(),
+        url=f"https://{HOST}:{port}/",
+        campaigns=None,
+    )
+    (report,) = [one async for one in examine_all([webhook], means, send=False)]
+    return report
 
 
 def response(script: Script, directory: Path) -> str:

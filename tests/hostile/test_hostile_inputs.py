@@ -39,6 +39,7 @@ from hostile.meeting import (
     url,
     webhook_file,
 )
+from strange_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
 
 NOW = datetime.now(UTC)
 ESC = "\x1b]0;owned\x07\x1b[2J"
@@ -233,6 +234,15 @@ ROWS: dict[str, Row] = {
     "certificate: self-signed": Row(certificate, trustme.CA(), "tls the certificate is self-signed"),
     "certificate: 500 names": Row(
         certificate, AUTHORITY.issue_cert(*(f"h{n}.evil.test" for n in range(500))), "and 495 more"
+    ),
+    "certificate: an ediPartyName": Row(
+        certificate, with_name(AUTHORITY, "evil.test", EDI_PARTY_NAME), "tls the certificate is for another host"
+    ),
+    "certificate: an x400Address": Row(
+        certificate, with_name(AUTHORITY, "evil.test", X400_ADDRESS), "tls the certificate is for another host"
+    ),
+    "certificate: of a version that there is not": Row(
+        certificate, of_version_4(AUTHORITY, "evil.test"), "tls the certificate is for another host"
     ),
     # -- what an endpoint answers
     "answer: not HTTP": Row(response, sends(b"SSH-2.0-OpenSSH\r\n\r\n"), "network no complete HTTP answer"),

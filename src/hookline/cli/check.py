@@ -20,10 +20,10 @@ from hookline.cli.options import format_option, secrets_options, state_option
 from hookline.cli.table import columns
 from hookline.model import Webhook
 from hookline.plan.printable import printable
-from hookline.relay.checking.certificate import Shown
 from hookline.relay.checking.examine import Means, examine_all
 from hookline.relay.checking.report import Finding, Grade, Report
-from hookline.relay.delivery.opening import TRANSPORTS
+from hookline.relay.delivery.certificate import Certificate
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 from hookline.settings import secret_environment
@@ -52,6 +52,7 @@ def command(
     allow_network: tuple[IPv4Network | IPv6Network, ...],
     ca_file: Path | None,
     transport: str,
+    proxy: Proxy | None,
     form: str,
 ) -> int:
     """Look at applied webhooks before it hurts: all of them, or those that are named.
@@ -76,7 +77,8 @@ def command(
         clock=time.time,
         random=os.urandom,
         ca_file=ca_file,
-        open_poster=TRANSPORTS[transport],
+        transport=transport,
+        proxy=proxy,
     )
     reports = asyncio.run(_examined(webhooks, means, send=send, tell=form == "text"))
     if form == "json":
@@ -131,7 +133,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[dict[str, Any]]:
         yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
 
 
-def _certificate(shown: Shown, now: datetime) -> dict[str, Any]:
+def _certificate(shown: Certificate, now: datetime) -> dict[str, Any]:
     return {
         "subject": shown.subject,
         "issuer": shown.issuer,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hookline.cli.proxying import read_proxy
 from hookline.relay.delivery.opening import TRANSPORTS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -49,11 +50,18 @@ _OPTIONS = (
         envvar="HOOKLINE_RELAY_TRANSPORT",
         help="What carries the requests; httpx: a library, slower.",
     ),
+    click.option(
+        "--proxy",
+        metavar="URL|environment",
+        envvar="HOOKLINE_RELAY_PROXY",
+        callback=read_proxy,
+        help="Post through http://host:port; 'environment': as HTTPS_PROXY and NO_PROXY say.",
+    ),
 )
 
 
 def network_options(function: Decorated) -> Decorated:
-    """`allow_network`, `ca_file` and `transport`, in this order."""
+    """`allow_network`, `ca_file`, `transport` and `proxy`, in this order."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -1,9 +1,6 @@
-"""`--proxy`: the one way for a relay to go through a proxy."""
+"""What `--proxy` says: the one way to go through a proxy."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -11,23 +8,13 @@ from click.core import ParameterSource
 from hookline.relay.delivery.proxy import Proxy, parse_proxy
 from hookline.settings import proxy_variables
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-
-def proxy_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--proxy",
-        metavar="URL|environment",
-        callback=_proxy,
-        help="Post through http://host:port; 'environment': as HTTPS_PROXY and NO_PROXY say.",
-    )(command)
-
-
-def _proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
-    """A mistake is told without the value: that may hold a password."""
+def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
+    """A callback of click's. A mistake is told without the value: that may hold a password."""
     if value is None:
         return None
-    typed = value != "environment" and context.get_parameter_source("proxy") is ParameterSource.COMMANDLINE
+    source = context.get_parameter_source(parameter.name or "")
+    typed = value != "environment" and source is ParameterSource.COMMANDLINE
     bypass = ""
     if value == "environment":
         named, bypass = proxy_variables()

@@ -17,7 +17,6 @@ import click
 from hookline.cli.networking import network_options
 from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
-from hookline.cli.proxying import proxy_option
 from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.cli.workers import workers_option
@@ -83,7 +82,6 @@ INTERRUPTED = 130
 )
 @click.option("--allow-empty", is_flag=True, help="Go on although no webhook is applied.")
 @network_options
-@proxy_option
 @workers_option
 @click.option(
     "--listen",

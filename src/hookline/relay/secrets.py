@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,7 +65,7 @@ class SecretResolver:
     webhooks, at the moment of the call; of two that are written alike within a variable's name, neither has any.
     """
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     directory: Path
     by_organization: bool = False
     insecure_files: bool = False

@@ -17,11 +17,12 @@ from hookline.relay.checking.report import Finding, Grade, Report, Step
 from hookline.relay.checking.secrets import key_findings, make_context, secret_findings
 from hookline.relay.checking.testevent import marking, test_body
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import opening
+from hookline.relay.delivery.opening import opening_by
 from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import OpenPoster, open_engine
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.target import parse_target
+from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
 from hookline.relay.secrets import SecretResolver
 
@@ -38,7 +39,8 @@ class Means:
     clock: Callable[[], float]
     random: Callable[[int], bytes]
     ca_file: Path | None = None
-    open_poster: OpenPoster = open_engine
+    transport: str = "engine"
+    proxy: Proxy | None = None
     resolve: Resolve = system_addresses
 
 
@@ -48,7 +50,10 @@ async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) 
 
     async def one(webhook: Webhook) -> Report:
         async with slots:
-            return await examine(webhook, means, send=send)
+            try:
+                return await examine(webhook, means, send=send)
+            except Exception as error:  # a bug of ours: it must not cost the others their reports
+                return _unexpected(webhook, error)
 
     running = [asyncio.create_task(one(webhook)) for webhook in webhooks]
     try:
@@ -59,13 +64,21 @@ async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) 
             task.cancel()
 
 
+def _unexpected(webhook: Webhook, error: Exception) -> Report:
+    """Wherever that was: it is not known to get through to the last step."""
+    words = one_line(f"unexpected {type(error).__name__}: {error}")
+    finding = Finding(Step.HTTP, Grade.FAILED, words, "this is a fault of hookline: report it with this line")
+    return Report(address=str(webhook.address), url=webhook.url, findings=(finding,))
+
+
 async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     """Look at one webhook: the way to it within its own timeout, and with `send` one test event within another.
 
     What can be looked at although something before it has failed is looked at; the event is sent only when nothing
     has.
     """
-    findings = [*secret_findings(webhook, means.resolver), *key_findings(webhook, means.resolver)]
+    now = means.clock()
+    findings = [*secret_findings(webhook, means.resolver, now), *key_findings(webhook, means.resolver, now)]
     context, wrong = make_context(webhook, means.resolver, means.ca_file)
     findings += wrong
     try:
@@ -78,8 +91,9 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
         context,
         rules=means.rules,
         resolve=means.resolve,
+        proxy=means.proxy,
         deadline=webhook.delivery.timeout.total_seconds(),
-        now=datetime.fromtimestamp(means.clock(), UTC),
+        now=datetime.fromtimestamp(now, UTC),
     )
     findings += way.findings
     if send and all(finding.grade is not Grade.FAILED for finding in findings):
@@ -104,7 +118,7 @@ async def _sent(webhook: Webhook, means: Means) -> Finding:
         resolver=means.resolver,
         clock=means.clock,
         random=means.random,
-        opened=marking(opening(means.open_poster, means.rules, means.clock)),
+        opened=marking(opening_by(means.transport, means.rules, means.clock, means.proxy)),
         ca_file=means.ca_file,
     )
     started = time.monotonic()

@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from hookline.relay.checking.certificate import Shown, read_certificate
 from hookline.relay.checking.report import Finding, Grade, Step
+from hookline.relay.delivery.certificate import Certificate, fault_hint, read_certificate
 from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
 from hookline.relay.delivery.connection import Connection
 from hookline.relay.delivery.describing import describe
+from hookline.relay.delivery.dialing import Dial
 from hookline.relay.delivery.outcome import Failure, FailureKind
+from hookline.relay.delivery.proxy import Proxy, ProxyFailed, ProxyRefused
 from hookline.relay.delivery.resolving import Resolve
+from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.target import Target
+from hookline.relay.delivery.tunnelling import dialling
 from hookline.relay.delivery.wording import one_line
 from hookline.relay.network import NetworkRules
 
@@ -25,14 +29,21 @@ WARN_DAYS = 30
 
 @dataclass(slots=True)
 class Way:
-    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before."""
+    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before.
+
+    `due` is on the loop's clock; `proxy` is the one that stands before this target.
+    """
 
     target: Target
     now: datetime
+    due: float
+    dial: Dial
+    proxy: Proxy | None
     step: Step = Step.DNS
     findings: list[Finding] = field(default_factory=list)
     addresses: tuple[str, ...] = ()
-    certificates: tuple[Shown, ...] = ()
+    connected: str = ""  # the address
+    certificates: tuple[Certificate, ...] = ()
 
     def ok(self, detail: str) -> None:
         self.findings.append(Finding(self.step, Grade.OK, detail))
@@ -47,17 +58,22 @@ async def look(
     *,
     rules: NetworkRules,
     resolve: Resolve,
+    proxy: Proxy | None,
     deadline: float,
     now: datetime,
 ) -> Way:
     """Go the way that an attempt goes, within `deadline` seconds. Without a context it ends before TLS."""
-    way = Way(target, now)
+    before = proxy if proxy is not None and proxy.stands_before(target.host, target.port) else None
+    due = asyncio.get_running_loop().time() + deadline
+    way = Way(target, now, due, dialling(before, target.host, target.port), before)
     try:
-        async with asyncio.timeout(deadline):
+        async with asyncio.timeout_at(due):
             if await _resolved(way, resolve) and _admitted(way, rules):
                 await _connected(way, context, rules)
     except TimeoutError:
         way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
+    except ssl.SSLCertVerificationError as error:
+        await _refused(way, error)
     return way
 
 
@@ -66,6 +82,7 @@ _HINTS = {
     Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
     Step.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
 }
+_PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
 
 
 async def _resolved(way: Way, resolve: Resolve) -> bool:
@@ -96,15 +113,21 @@ async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRul
     way.step = Step.CONNECT
     try:
         raw = await _connect(way, rules)
+    except ProxyRefused as error:
+        way.failed(error.message, error.hint or _PROXY)
+        return
     except OSError as error:
         where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
-        way.failed(f"{_words(error)}: {where}", _HINTS[Step.CONNECT])
+        hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
+        way.failed(f"{_words(error)}: {where}", hint)
         return
-    way.ok(f"{raw.socket.getpeername()[0]} port {way.target.port}")
+    way.connected = raw.address
+    through = "" if way.proxy is None else f", through the proxy {way.proxy.where}"
+    way.ok(f"{raw.address} port {way.target.port}{through}")
     if context is None:
         await raw.aclose()
         return
-    await _shaken(way, raw, context, rules)
+    await _shaken(way, raw, context)
 
 
 async def _connect(way: Way, rules: NetworkRules) -> Raw:
@@ -112,22 +135,33 @@ async def _connect(way: Way, rules: NetworkRules) -> Raw:
         return list(way.addresses)
 
     port = way.target.port
-    return await connect_checked(
-        way.target.host, port, rules=rules, resolve=known, connect=partial(connect_socket, port=port)
-    )
+    connect = partial(connect_socket, port=port, due=way.due, dial=way.dial)
+    return await connect_checked(way.target.host, port, rules=rules, resolve=known, connect=connect)
 
 
-async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext, rules: NetworkRules) -> None:
+async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
+    """Raises ssl.SSLCertVerificationError: what there is to say of that may take a while."""
     way.step = Step.TLS
     try:
         session = await _handshake(raw, context, way.target.host)
+    except ssl.SSLCertVerificationError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a name that no certificate can be for
-        shown = await _presented(way, rules) if isinstance(error, ssl.SSLCertVerificationError) else ()
-        way.certificates = shown
-        way.failed(f"{_words(error)}{_details(shown)}", _tls_hint(error, way))
+        way.failed(_words(error), _HINTS[Step.TLS])
         return
     way.certificates = _chain(session)
     way.findings.append(_expiry(session, way))
+
+
+async def _refused(way: Way, error: ssl.SSLCertVerificationError) -> None:
+    again = partial(way.dial, way.connected, way.target.port, way.due)
+    refused = await refusal(error, way.target.host, again, due=way.due)
+    hint = fault_hint(refused.code, way.target.host)
+    if refused.certificate is None:
+        way.failed(refused.fault, hint)
+        return
+    way.certificates = (refused.certificate,)
+    way.failed(f"{refused.fault}; {_details(refused.certificate)}", hint)
 
 
 async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
@@ -143,28 +177,12 @@ async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObj
         connection.close()
 
 
-async def _presented(way: Way, rules: NetworkRules) -> tuple[Shown, ...]:
-    """What a certificate that was refused says of itself: OpenSSL does not tell, so it is asked for once more.
-
-    This handshake verifies nothing, and nothing is ever sent over it.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        return _chain(await _handshake(await _connect(way, rules), context, way.target.host))
-    except OSError:
-        return ()
-
-
-def _chain(session: ssl.SSLObject) -> tuple[Shown, ...]:
+def _chain(session: ssl.SSLObject) -> tuple[Certificate, ...]:
     """The certificates that lead to the authority, the endpoint's own first; only that one before Python 3.13."""
     verified = getattr(session, "get_verified_chain", None)
-    chain: Sequence[bytes | None] = []
-    if verified is not None and session.context.verify_mode is not ssl.CERT_NONE:
-        chain = verified()
+    chain: Sequence[bytes | None] = [] if verified is None else verified()
     chain = chain or [session.getpeercert(binary_form=True)]
-    return tuple(shown for der in chain if der is not None and (shown := read_certificate(der)) is not None)
+    return tuple(read for der in chain if der is not None and (read := read_certificate(der)) is not None)
 
 
 def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
@@ -180,32 +198,10 @@ def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
     return Finding(Step.TLS, Grade.OK, detail)
 
 
-def _details(shown: Sequence[Shown]) -> str:
-    if not shown:
-        return ""
-    own = shown[0]
+def _details(own: Certificate) -> str:
     names = ", ".join(own.names) or "no name"
     dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
-    return f"; it is for {names}, {dates}, issued by {own.issuer}"
-
-
-# OpenSSL's X509_V_ERR_…, as in delivery.tls; the rest are faults of the chain.
-_NOT_YET, _EXPIRED, _OTHER_HOST = 9, 10, 62
-
-
-def _tls_hint(error: Exception, way: Way) -> str:
-    match error:
-        case ssl.SSLCertVerificationError(verify_code=code) if code in (_NOT_YET, _EXPIRED):
-            return "have the receiver's certificate renewed, and see that the clock of this machine is right"
-        case ssl.SSLCertVerificationError(verify_code=code) if code == _OTHER_HOST:
-            return f"have a certificate issued for {way.target.host}, or correct the host in url"
-        case ssl.SSLCertVerificationError():
-            return (
-                "see that the receiver sends its whole chain; a private authority is trusted with --ca-file, or with"
-                " delivery.tls.caFile in the webhook file"
-            )
-        case _:
-            return _HINTS[Step.TLS]
+    return f"it is for {names}, {dates}, issued by {own.issuer}"
 
 
 def _words(error: Exception) -> str:

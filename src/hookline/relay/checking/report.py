@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hookline.relay.checking.certificate import Shown
+from hookline.relay.delivery.certificate import Certificate
 
 
 class Step(StrEnum):
@@ -44,7 +44,7 @@ class Report:
     url: str
     findings: tuple[Finding, ...]
     addresses: tuple[str, ...] = ()
-    certificates: tuple[Shown, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
     @property
     def failed_at(self) -> Step | None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.model import NoAuthentication, Webhook
+from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.checking.report import Finding, Grade, Step
 from hookline.relay.delivery.certificates import context_for, public_files, read_certificates
+from hookline.relay.delivery.credentials import in_use
 from hookline.relay.delivery.headers import fixed_headers
 from hookline.relay.delivery.keys import load_key
 from hookline.relay.delivery.signature import load_signature_key
 from hookline.relay.secrets import SecretResolver
+from hookline.rotation import Timed, unretired
 
 
-def secret_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
-    """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too."""
-    references = [*dict.fromkeys(webhook.secrets())]
+def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+    """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too.
+
+    `now` is Unix time in seconds. What only retired keys name is not read by a relay, and may be gone.
+    """
+    references = [*dict.fromkeys(_without_retired(webhook, now).secrets())]
     public = public_files(webhook.delivery.tls)
     refused = False
     for reference in references:
@@ -37,22 +43,27 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Find
         yield Finding(Step.SECRETS, Grade.OK, f"{len(references)} resolved" if references else "none are needed")
 
 
-def key_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding]:
-    """Every key, also those that only wait for their turn. A key whose secret is missing is not looked at."""
+def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+    """Every key, also those that only wait for their turn, but none that is retired; and whether one is active.
+
+    A key whose secret is missing is not looked at.
+    """
     organization = webhook.address.organization
-    for one in () if webhook.signature is None else webhook.signature.keys:
-        try:
-            load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
-        except SecretUnavailable:
-            continue
-        except KeyUnusable as error:
-            yield _failed(Step.KEY, error)
-        else:
-            yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
+    if webhook.signature is not None:
+        for one in unretired(webhook.signature.keys, now):
+            try:
+                load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
+            except SecretUnavailable:
+                continue
+            except KeyUnusable as error:
+                yield _failed(Step.KEY, error)
+            else:
+                yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
+        yield from _inactive(webhook.signature.keys, now)
     authentication = webhook.authentication
     if isinstance(authentication, NoAuthentication):
         return
-    for key in authentication.keys:
+    for key in unretired(authentication.keys, now):
         try:
             passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
             secret = resolver.resolve(key.secret, organization)
@@ -63,6 +74,23 @@ def key_findings(webhook: Webhook, resolver: SecretResolver) -> Iterator[Finding
             yield _failed(Step.KEY, error)
         else:
             yield Finding(Step.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
+    yield from _inactive(authentication.keys, now)
+
+
+def _inactive(keys: Sequence[Timed], now: float) -> Iterator[Finding]:
+    try:
+        in_use(keys, now)
+    except KeyUnusable as error:
+        yield _failed(Step.KEY, error)
+
+
+def _without_retired(webhook: Webhook, now: float) -> Webhook:
+    authentication, signature = webhook.authentication, webhook.signature
+    if isinstance(authentication, JwtAuthentication):
+        authentication = replace(authentication, keys=tuple(unretired(authentication.keys, now)))
+    if signature is not None:
+        signature = replace(signature, keys=tuple(unretired(signature.keys, now)))
+    return replace(webhook, authentication=authentication, signature=signature)
 
 
 def make_context(

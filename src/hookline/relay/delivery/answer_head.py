@@ -1,9 +1,10 @@
 """The head of an HTTP/1.1 answer (RFC 9112): what may be one, and what it says about the bytes behind it.
 
 An answer is taken at its word, but a connection has to earn that it is used again. A head that two readers could take
-differently (line ends without CR, folded lines, a length beside a coding) still says 2xx or 503, and the outcome is
-that. Where the answer ends is then anybody's guess, so nothing more is read from that connection. Only what is no
-head at all, or contradicts itself on its length (RFC 9112 §6.3: "MUST discard the received response"), is refused.
+differently (line ends without CR, folded lines, a space before a colon, lines that are no headers, a length beside a
+coding) still says 2xx or 503, and the outcome is that. Where the answer ends is then anybody's guess, so nothing that
+comes behind it is ever an answer to something else. Only what is no head at all, or contradicts itself on its length
+(RFC 9112 §6.3: "MUST discard the received response"), is refused.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ MOST_LINES: Final = 256
 # Possessive throughout: nothing an endpoint sends can make these look twice at a byte.
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 # RFC 9110 §5.5: CR, LF and NUL are dangerous in a value; the other controls are merely odd.
-_FIELDS = rb"(?:" + _NAME + rb":[^\x00\r\n]*+\r\n)*+"
-_HEAD = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\x00\r\n]*+)?\r\n" + _FIELDS + rb"\r\n")
+_FIELD = _NAME + rb":[^\x00\r\n]*+\r\n"
+_FIELDS = rb"(?:" + _FIELD + rb")*+"
+_STATUS_LINE = rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: [^\x00\r\n]*+)?\r\n"
+_HEAD = re.compile(_STATUS_LINE + _FIELDS + rb"\r\n")
 _TRAILERS = re.compile(_FIELDS + rb"\r\n")
 _BEGINNING: Final = b"HTTP/1."
 
@@ -28,6 +31,11 @@ _BEGINNING: Final = b"HTTP/1."
 _LOOSE_END = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]++")
 _LINE_END = re.compile(rb"\r?\n")
+# RFC 9112 §5.1: a space before the colon has been read in different ways; in an answer it is to be removed.
+_SPACED = re.compile(rb"(\r\n" + _NAME + rb")[ \t]++:")
+# Whatever stands where a header should: the status line before it says all the same what became of the request.
+_ODD_HEAD = re.compile(_STATUS_LINE + rb"(?:[^\x00\r\n]++\r\n)*+\r\n")
+_SOUND_LINE = re.compile(_FIELD)
 
 _DIGITS = re.compile(rb"[0-9]+")
 
@@ -47,7 +55,7 @@ class Framing(Enum):
 class Head(msgspec.Struct, frozen=True):
     """`length` is in bytes, for Framing.LENGTH. `lasting`: the connection may be used again, by what the head says.
 
-    `block` is the head as it was taken: each line whole and ended with CRLF.
+    `block` is the head as it was taken: each line whole and ended with CRLF, without those that are no headers.
     """
 
     status: int
@@ -91,8 +99,12 @@ def parse_head(block: bytes) -> Head:
     found = _HEAD.fullmatch(block)
     sound = found is not None
     if found is None:
-        block = _LINE_END.sub(b"\r\n", _FOLD.sub(b" ", block))
+        block = _SPACED.sub(rb"\1:", _LINE_END.sub(b"\r\n", _FOLD.sub(b" ", block)))
         found = _HEAD.fullmatch(block)
+    odd = found is None
+    if found is None:
+        found = _ODD_HEAD.fullmatch(block)
+        block = _without_odd_lines(block)
     if found is None:
         raise NotHttp("a malformed head")
     status = int(found[2])
@@ -100,7 +112,7 @@ def parse_head(block: bytes) -> Head:
     lengths = _values(block, lowered, b"\r\ncontent-length:")
     codings = _values(lowered, lowered, b"\r\ntransfer-encoding:")
     length = _one_length(lengths)
-    framing = _framing(status, length, codings)
+    framing = _framing(status, None if odd else length, [] if odd else codings)
     lasting = (
         sound
         and found[1] != b"0"
@@ -118,6 +130,11 @@ def parse_head(block: bytes) -> Head:
         retry_after=waits[0] if waits else None,
         block=block,
     )
+
+
+def _without_odd_lines(block: bytes) -> bytes:
+    first, *lines = block.splitlines(keepends=True)
+    return b"".join([first, *filter(_SOUND_LINE.fullmatch, lines), b"\r\n"])
 
 
 def _values(block: bytes, lowered: bytes, name: bytes) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -20,7 +20,7 @@ class Certificates:
     ca_file: Path | None
     client: ClientCertificate | None
     authorities: bytes | None
-    texts: tuple[bytes, ...]
+    texts: tuple[bytes, ...] = field(repr=False)  # a private key is among them
 
 
 # Making a context reads all of the system's authorities, in tens of milliseconds. Most webhooks have no files of

@@ -33,9 +33,9 @@ class Raw:
         self.socket.close()
 
 
-async def connect_socket(address: str, port: int, dial: Dial = dial) -> Raw:
+async def connect_socket(address: str, *, port: int, due: float, dial: Dial = dial) -> Raw:
     """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
-    return Raw(await dial(address, port), address)
+    return Raw(await dial(address, port, due), address)
 
 
 async def connect_checked(

@@ -16,6 +16,7 @@ from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
+from hookline.relay.delivery.target import server_name
 
 # A TLS record holds at most 16 KiB and some; no more than one is taken from the socket at a time.
 _READ_BYTES: Final = 17 * 1024
@@ -51,7 +52,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._socket = connected
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
         self._expect, self._closed = hurry, closed
         self._answer = AnswerReader.spent()
         self._waiting: asyncio.Future[AnswerReader] | None = None

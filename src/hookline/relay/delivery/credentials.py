@@ -17,16 +17,16 @@ from hookline.relay.delivery.token import Signer
 from hookline.relay.secrets import Secret, SecretResolver
 from hookline.rotation import Timed, active, next_change
 
-# How long a replaced file may go unnoticed. Looking costs a few small reads.
+# How long a replaced file may go unnoticed by who does not watch it. Looking costs a few small reads.
 LOOK_SECONDS = 10.0
 
 
 class Credentials:
     """Those of one webhook. `random` returns that many random bytes. Times are Unix seconds.
 
-    Secrets are read at the first use, when a key takes over, after `renew`, and every ten seconds of use: then only
-    to see whether they have changed. Where they cannot be read in that moment (a file is being replaced), what was
-    read before goes on being used.
+    Secrets are read at the first use, when a key takes over, after `renew`, and after `look_again` and every ten
+    seconds of use: then only to see whether they have changed. Where they cannot be read in that moment (a file is
+    being replaced), what was read before goes on being used.
     """
 
     def __init__(self, webhook: Webhook, resolver: SecretResolver, random: Callable[[int], bytes]) -> None:
@@ -84,7 +84,7 @@ class Credentials:
         if self._webhook.signature is not None:
             keys = self._webhook.signature.keys
             until = next_change(keys, now)
-            self._prepare_signature(_in_use(keys, now))
+            self._prepare_signature(in_use(keys, now))
         if isinstance(authentication, JwtAuthentication):
             key = self._signing_key(authentication, now)
             until = min(until, next_change(authentication.keys, now))
@@ -96,7 +96,7 @@ class Credentials:
         self._since, self._until, self._look = now, until, now + LOOK_SECONDS
 
     def _signing_key(self, authentication: JwtAuthentication, now: float) -> Key:
-        return self._load(_in_use(authentication.keys, now)[0], authentication.algorithm)
+        return self._load(in_use(authentication.keys, now)[0], authentication.algorithm)
 
     def _prepare_signature(self, keys: Sequence[SignatureKey]) -> None:
         organization = self._webhook.address.organization
@@ -127,10 +127,11 @@ class Credentials:
         return [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
 
 
-_Key = TypeVar("_Key", SigningKey, SignatureKey)
+_Key = TypeVar("_Key", bound=Timed)
 
 
-def _in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
+def in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
+    """The keys that are active at `now`, in their order. Raises KeyUnusable when none is."""
     usable = active(keys, now)
     if not usable:
         raise KeyUnusable(

@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
-# An IP address with its zone where it has one, and a port.
-Dial = Callable[[str, int], Awaitable[socket.socket]]
+# An IP address with its zone where it has one, a port, and when, on the loop's clock, whoever asks gives up.
+Dial = Callable[[str, int, float], Awaitable[socket.socket]]
 
 
-async def dial(address: str, port: int) -> socket.socket:
+async def dial(address: str, port: int, due: float) -> socket.socket:  # noqa: ARG001 - who asks keeps the time
     """A socket that does not block, connected to the address. Raises OSError."""
     ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
         address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST

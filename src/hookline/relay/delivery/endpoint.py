@@ -23,8 +23,10 @@ class HttpEndpoint:
     """Implements `port.Endpoint`.
 
     Secrets, keys and certificates are read at the first attempt, and again by the attempt after `renew`, after one
-    that failed on them, and a second after a file was replaced: no restart is needed. `clock` gives Unix time in
-    seconds, `random` that many random bytes; `opened` makes what posts.
+    that failed on them, and a second after a file was replaced: no restart is needed. Files that were replaced and
+    cannot be used, or not yet all of them, leave in use what was read before; but for the first attempt and `renew`
+    and a failure of TLS, what cannot be read is a fault. `clock` gives Unix time in seconds, `random` that many
+    random bytes; `opened` makes what posts.
     """
 
     def __init__(
@@ -47,17 +49,16 @@ class HttpEndpoint:
         self._deadline = webhook.delivery.timeout.total_seconds()
         self._poster: Poster | None = None
         self._certificates: Certificates | None = None
-        self._doubtful = True  # whether the certificates are to be read (again)
+        self._doubtful = True  # whether the certificates must be read (again)
+        self._replaced = False  # whether they may have become others
 
     async def post(self, attempt: Attempt) -> Result:
         """Make one attempt; see the port."""
         if self._watch.changed(self._clock()):
             self._credentials.look_again()
-            self._doubtful = True
+            self._replaced = True
         try:
-            poster = self._poster
-            if poster is None or self._doubtful:
-                poster = await self._renewed_poster()
+            poster = await self._current_poster()
             headers = self._credentials.headers(self._clock())
             signature = self._credentials.sign(attempt)
         except HooklineError as fault:
@@ -77,6 +78,18 @@ class HttpEndpoint:
         """Close all connections."""
         if self._poster is not None:
             await self._poster.aclose()
+
+    async def _current_poster(self) -> Poster:
+        before = self._poster
+        if before is None or self._doubtful:
+            return await self._renewed_poster()
+        if self._replaced:
+            self._replaced = False
+            try:
+                return await self._renewed_poster()
+            except HooklineError:  # a certificate is there before its key, or neither is at this moment
+                self._watch.look_again()
+        return before
 
     async def _renewed_poster(self) -> Poster:
         webhook, before = self._webhook, self._poster

@@ -113,15 +113,22 @@ class Engine:
         self._expect(connection, asyncio.get_running_loop().time() + IDLE_SECONDS)
 
     async def _connect(self, due: float) -> Connection:
-        async with asyncio.timeout_at(due):
-            raw = await connect_checked(
-                self._host,
-                self._port,
-                rules=self._rules,
-                resolve=self._resolve,
-                connect=partial(connect_socket, port=self._port, dial=self._dial),
-            )
-            connection = await self._encrypted(raw)
+        raw: Raw | None = None
+        try:
+            async with asyncio.timeout_at(due):
+                raw = await connect_checked(
+                    self._host,
+                    self._port,
+                    rules=self._rules,
+                    resolve=self._resolve,
+                    connect=partial(connect_socket, port=self._port, due=due, dial=self._dial),
+                )
+                connection = await self._encrypted(raw)
+        except ssl.SSLCertVerificationError as error:
+            assert raw is not None
+            again = partial(self._dial, raw.address, self._port, due)
+            # Behind the timeout: that this was refused is known, whatever a look at it still finds in time.
+            raise await refusal(error, self._host, again, due=due) from error
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
@@ -138,8 +145,6 @@ class Engine:
         except asyncio.CancelledError:
             connection.close()
             raise
-        except ssl.SSLCertVerificationError as error:
-            raise await refusal(error, self._host, partial(self._dial, raw.address, self._port)) from error
         return connection
 
     def _forget(self, connection: Connection) -> None:

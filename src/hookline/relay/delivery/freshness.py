@@ -31,3 +31,8 @@ class Watch:
         before = self._stamps
         self._stamps = [self._resolver.stamp(reference, self._organization) for reference in self._files]
         return before is not None and before != self._stamps
+
+    def look_again(self) -> None:
+        """The next look says that something has changed: what was found could not be used yet."""
+        if self._stamps is not None:
+            self._stamps = []

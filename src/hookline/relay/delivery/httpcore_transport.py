@@ -12,23 +12,28 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 import httpcore
 import httpx
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.answer_head import NotHttp
+from hookline.relay.delivery.answer_head import Head, NotHttp
 from hookline.relay.delivery.connecting import connect_checked
+from hookline.relay.delivery.describing import broken
 from hookline.relay.delivery.pool import Pool
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.shown import refusal
-from hookline.relay.delivery.tunnelling import dialling
+from hookline.relay.delivery.target import server_name
+from hookline.relay.delivery.tunnelling import blaming_the_proxy, dialling
 from hookline.relay.network import NetworkRules
 
 # Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
 _IDLE_SECONDS = 4.0
+# A request's extension: when, on the loop's clock, it is given up.
+DUE: Final = "hookline.due"
 
 
 def open_httpcore(
@@ -57,6 +62,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         self._watch = watch
         self._proxy = proxy
         self._network = httpcore.AnyIOBackend()
+        self.due = inf  # of the request that is about to be sent
 
     async def connect_tcp(
         self,
@@ -73,7 +79,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
                 stream = await self._tunnel(proxy, address, port)
             else:
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            again = partial(dialling(proxy, host, port), address, port)
+            again = partial(dialling(proxy, host, port), address, port, self.due)
             return _ClosingStream(stream, self._watch, host, again)
 
         try:
@@ -82,19 +88,23 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
 
     async def _tunnel(self, proxy: Proxy, address: str, port: int) -> httpcore.AsyncNetworkStream:
-        try:
-            stream = await self._network.connect_tcp(proxy.host, proxy.port)
-        except httpcore.ConnectError as error:
-            raise ProxyFailed(f"no connection to the proxy: {error}") from error
-        try:
-            await stream.write(connect_request(address, port, proxy.authorization))
-            tunnel = Tunnel()
-            while not tunnel.feed(await stream.read(4096)):
-                pass
-        except BaseException:
-            await stream.aclose()
-            raise
-        return stream
+        async with blaming_the_proxy(self.due):
+            try:
+                stream = await self._network.connect_tcp(proxy.host, proxy.port)
+            except httpcore.ConnectError as error:
+                raise ProxyFailed(f"no connection to the proxy: {error}") from error
+            try:
+                await stream.write(connect_request(address, port, proxy.authorization))
+                tunnel = Tunnel()
+                while not tunnel.feed(await stream.read(4096)):
+                    pass
+            except (httpcore.ReadError, httpcore.WriteError) as error:
+                await stream.aclose()
+                raise ProxyFailed(f"the proxy broke the connection: {broken(error)}") from error
+            except BaseException:
+                await stream.aclose()
+                raise
+            return stream
 
 
 class _Watch:
@@ -110,6 +120,11 @@ class _Watch:
     @property
     def clean(self) -> bool:
         return self._reader.clean and not self._lost
+
+    @property
+    def head(self) -> Head | None:
+        """The final head, once it is there."""
+        return self._reader.head
 
     def begin(self) -> None:
         """A request is about to go out."""
@@ -143,7 +158,7 @@ class _ClosingStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         try:
-            encrypted = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            encrypted = await self._stream.start_tls(ssl_context, server_name(server_hostname or self._host), timeout)
         except asyncio.CancelledError:
             await self._stream.aclose()
             raise
@@ -180,16 +195,24 @@ class _Connection:
         proxy: Proxy | None,
     ) -> None:
         self._watch = _Watch()
+        self._backend = _GuardedBackend(rules, resolve, self._watch, proxy)
         self._inner = httpcore.AsyncHTTPConnection(
             origin=origin,
             ssl_context=ssl_context,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_GuardedBackend(rules, resolve, self._watch, proxy),
+            network_backend=self._backend,
         )
 
     async def send(self, request: httpcore.Request) -> httpcore.Response:
         self._watch.begin()
-        return await self._inner.handle_async_request(request)
+        self._backend.due = request.extensions.get(DUE, inf)
+        try:
+            return await self._inner.handle_async_request(request)
+        except httpcore.RemoteProtocolError:
+            # h11 refuses heads that say plainly what became of the request, and the connection is closed.
+            if self._watch.head is None:
+                raise
+            return httpcore.Response(self._watch.head.status, headers=self._watch.head.fields())
 
     def is_available(self) -> bool:
         return self._inner.is_available() and self._watch.clean

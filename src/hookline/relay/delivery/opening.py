@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.certificates import Certificates, context_for
 from hookline.relay.delivery.poster import OpenPoster, OpenThrough, Poster, open_engine
+from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.delivery.target import Target
 from hookline.relay.delivery.transport import open_httpx
 from hookline.relay.network import NetworkRules
@@ -26,3 +28,8 @@ def opening(open_poster: OpenPoster, rules: NetworkRules, clock: Callable[[], fl
         return open_poster(target, rules, context_for(certificates), limit, clock)
 
     return opened
+
+
+def opening_by(transport: str, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None) -> Opening:
+    """The same by one of TRANSPORTS, through the proxy where it stands before a target."""
+    return opening(partial(TRANSPORTS[transport], proxy=proxy), rules, clock)

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from hookline.errors import HooklineError
-from hookline.relay.delivery.answer_head import NotHttp, find_end, parse_head
+from hookline.relay.delivery.answer_head import NotHttp, begins_like_http, find_end, parse_head
 from hookline.relay.secrets import Secret
 
 LARGEST_HEAD: Final = 16 * 1024
@@ -34,6 +34,11 @@ class Proxy:
     port: int
     authorization: Secret | None = None
     bypass: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Host and port, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def stands_before(self, host: str, port: int) -> bool:
         """Whether this host is reached through the proxy."""
@@ -96,13 +101,20 @@ class Tunnel:
         if not data:
             raise ProxyFailed("the proxy hung up")
         self._part += data
+        self._require_http()
         while (end := find_end(self._part)) >= 0:
             status, self._part = self._status(end), self._part[end:]
             if status >= 200:
                 return self._judge(status)
+            self._require_http()
         if len(self._part) > LARGEST_HEAD:
             raise ProxyFailed(f"the proxy answers with a head of more than {LARGEST_HEAD // 1024} KiB")
         return False
+
+    def _require_http(self) -> None:
+        """Whoever waits for the end of what is no head waits for ever."""
+        if not begins_like_http(self._part):
+            raise ProxyFailed("the proxy does not answer in HTTP")
 
     def _status(self, end: int) -> int:
         try:

@@ -13,13 +13,21 @@ _HINT: Final = "correct url in the webhook file and apply it"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`host` in ASCII, as it is resolved and certified; `netloc` for the header ``host``; `path` with the query."""
+    """`host` in ASCII, as it is resolved, perhaps with a dot at its end; see `server_name`.
+
+    `netloc` is for the header ``host``; `path` is with the query.
+    """
 
     url: str
     host: str
     port: int
     netloc: bytes
     path: bytes
+
+
+def server_name(host: str) -> str:
+    """What TLS calls `host`, and its certificate too: never with the dot that makes a name absolute (RFC 6066 §3)."""
+    return host.removesuffix(".")
 
 
 def parse_target(url: str) -> Target:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hookline.errors import HooklineError, KeyUnusable
-from hookline.relay.delivery.shown import CertificateRefused, certificate_words
+from hookline.relay.delivery.certificate import fault_words
+from hookline.relay.delivery.shown import CertificateRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def describe_tls_error(error: ssl.SSLError) -> str:
     if isinstance(error, CertificateRefused):
         return error.words
     if isinstance(error, ssl.SSLCertVerificationError):
-        return certificate_words(error, None)
+        return fault_words(error.verify_code, error.verify_message)
     reason = _words(error) or "the connection ended in the handshake"
     if reason in ("wrong version number", "http request", "record layer failure"):
         return "the server does not speak TLS on this port"

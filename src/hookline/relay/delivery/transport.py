@@ -17,7 +17,7 @@ from hookline.relay.delivery.answer_head import NotHttp
 from hookline.relay.delivery.describing import broken, describe
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, UnfitHeader, attempt_headers, request_lines
-from hookline.relay.delivery.httpcore_transport import open_httpcore
+from hookline.relay.delivery.httpcore_transport import DUE, open_httpcore
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster
@@ -49,7 +49,8 @@ class HttpxPoster:
         try:
             async with asyncio.timeout(deadline):
                 sent = [*headers, *attempt_headers(attempt, signature)]
-                request = httpx.Request("POST", self._url, headers=sent, content=attempt.body)
+                due = {DUE: asyncio.get_running_loop().time() + deadline}
+                request = httpx.Request("POST", self._url, headers=sent, content=attempt.body, extensions=due)
                 response = await self._transport.handle_async_request(request)
                 try:
                     answer = Answer(response.status_code, self._retry_after(response))
@@ -116,8 +117,9 @@ def open_httpx(
 class EngineTransport(httpx.AsyncBaseTransport):
     """The engine with httpx's interface, for POST requests over https.
 
-    An answer comes with the first 16 KiB of its body; reading on raises httpx.ReadError. The longest of the request's
-    timeouts is the deadline for all of it. Raises AddressRefused, besides httpx's exceptions.
+    An answer comes with its body, if that is whole and of at most 16 KiB. Of any other body, reading gives what came
+    of it, nothing where its length says that it is longer, and then raises httpx.ReadError. The longest of the
+    request's timeouts is the deadline for all of it. Raises AddressRefused, besides httpx's exceptions.
     """
 
     def __init__(

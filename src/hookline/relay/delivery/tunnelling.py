@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from hookline.relay.delivery.describing import broken
 from hookline.relay.delivery.dialing import Dial, dial
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, Tunnel, connect_request
 from hookline.relay.delivery.resolving import Resolve, system_addresses
 
 _READ_BYTES: Final = 4096
+# Of the time that is left: with all of it, the attempt's own deadline would blame the endpoint.
+_SHARE: Final = 0.8
 
 
 def dialling(proxy: Proxy | None, host: str, port: int) -> Dial:
@@ -19,19 +24,35 @@ def dialling(proxy: Proxy | None, host: str, port: int) -> Dial:
         return dial
     through = proxy
 
-    async def tunnel(address: str, port: int) -> socket.socket:
-        connected = await _reach(through)
-        try:
-            await _open_tunnel(connected, through, address, port)
-        except BaseException:
-            connected.close()
-            raise
-        return connected
+    async def tunnel(address: str, port: int, due: float) -> socket.socket:
+        async with blaming_the_proxy(due):
+            connected = await _reach(through, due)
+            try:
+                await _open_tunnel(connected, through, address, port)
+            except BaseException:
+                connected.close()
+                raise
+            return connected
 
     return tunnel
 
 
-async def _reach(proxy: Proxy, resolve: Resolve = system_addresses) -> socket.socket:
+@asynccontextmanager
+async def blaming_the_proxy(due: float) -> AsyncIterator[None]:
+    """For what is said to a proxy: whatever breaks or takes too long in there is a ProxyFailed, before `due`."""
+    now = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(now + _SHARE * (due - now)):
+            yield
+    except ProxyFailed:
+        raise
+    except TimeoutError as error:
+        raise ProxyFailed("the proxy does not answer") from error
+    except OSError as error:
+        raise ProxyFailed(f"the proxy broke the connection: {broken(error)}") from error
+
+
+async def _reach(proxy: Proxy, due: float, resolve: Resolve = system_addresses) -> socket.socket:
     """The operator has named the proxy, so the rules for webhooks' addresses do not concern it."""
     try:
         addresses = await resolve(proxy.host, proxy.port)
@@ -40,7 +61,7 @@ async def _reach(proxy: Proxy, resolve: Resolve = system_addresses) -> socket.so
     failed: OSError = ProxyFailed("the proxy's name has no address")
     for address in dict.fromkeys(addresses):
         try:
-            return await dial(address, proxy.port)
+            return await dial(address, proxy.port, due)
         except OSError as error:
             failed = error
     raise ProxyFailed(f"no connection to the proxy: {(failed.strerror or str(failed)).lower()}")

@@ -141,11 +141,31 @@ def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: 
         (b"HTTP/1.1 200 OK\ncontent-length: 0\n\n", Reading(200, False, True)),
         (b"HTTP/1.1 103 Hints\nx: y\n\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Reading(200, False, True)),
         (b"HTTP/1.1 200 OK\r\n\r\nabc", Reading(200, False, False, b"abc")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\nabc", Reading(200, False, True, b"abc")),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx y: z\r\n\r\nabc", Reading(200, False, False, b"abc")),
+        (b"HTTP/1.1 200 OK\r\nno colon\r\ncontent-length: 0\r\n\r\n", Reading(200)),
+        (b"HTTP/1.1 204 No Content\r\nno colon\r\n\r\n", Reading(204, False, True)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\ncontent-length: 4\r\n\r\nabc", Reading(None)),
+        (b"HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc", Reading(None)),
+        (b"HTTP/1.1 200 OK\r\nx y: \x00\r\n\r\n", Reading(None)),
+        (b"HTTP/1.1 200 OK\r\nx y: a\rb\r\n\r\n", Reading(None)),
     ],
 )
 def test_framing(stream: bytes, expected: Reading) -> None:
     """The status is taken at its word; only what two readers cannot take differently leaves a clean connection."""
     assert expected == read(stream)
+
+
+@pytest.mark.parametrize(
+    "odd", [b"Retry-After : 7", b"no colon\r\nretry-after: 7", b"r\xe9sum\xe9: 1\r\nRetry-After: 7"]
+)
+def test_what_an_odd_head_says(odd: bytes) -> None:
+    """Lines that are no headers are left out; what the others say is taken at its word."""
+    reader = AnswerReader()
+    reader.feed(b"HTTP/1.1 503 No\r\n" + odd + b"\r\n\r\n")
+    assert reader.head is not None
+    assert (503, b"7") == (reader.head.status, reader.head.retry_after)
+    assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.fields()]
 
 
 def test_a_body_ends_with_the_connection() -> None:

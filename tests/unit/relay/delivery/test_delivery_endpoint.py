@@ -314,6 +314,50 @@ def test_replaced_certificates_are_picked_up(receiver: Receiver) -> None:
     asyncio.run(scenario())
 
 
+def test_certificates_in_the_middle_of_their_replacement(receiver: Receiver) -> None:
+    """While files are gone, or do not fit yet, those before are used; what fits is used a second later."""
+    directory = receiver.directory
+    authority, first, second = trustme.CA(), *(trustme.CA().issue_cert("hookline@acme.test") for _ in range(2))
+    steps: list[tuple[str, int, Callable[[], object]]] = [
+        ("start", 1, lambda: None),
+        ("no authority", 1, (directory / "ca.pem").unlink),
+        ("another authority", 2, lambda: trustme.CA().cert_pem.write_to_path(directory / "ca.pem")),
+        ("a certificate without its key", 2, lambda: second.cert_chain_pems[0].write_to_path(directory / "cert.pem")),
+        ("still without", 2, lambda: None),
+        ("no key", 2, (directory / "key.pem").unlink),
+        ("its key", 3, lambda: second.private_key_pem.write_to_path(directory / "key.pem")),
+        ("nothing new", 3, lambda: None),
+    ]
+
+    async def scenario() -> None:
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls)))
+        for happening, opened, happens in steps:
+            happens()
+            receiver.now += 1
+            assert [Answer(200)] * 2 == [await endpoint.post(attempt()) for _ in range(2)], happening
+            assert opened == len(receiver.opened), happening
+
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    first.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+    first.private_key_pem.write_to_path(directory / "key.pem")
+    tls = TlsPolicy(ca_file="ca.pem", client_certificate=FileRef("cert.pem"), client_key=FileRef("key.pem"))
+    asyncio.run(scenario())
+
+
+def test_certificates_are_insisted_on(receiver: Receiver) -> None:
+    """After a renewal, certificates that cannot be read are a fault: those before may be what is refused."""
+
+    async def scenario() -> None:
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
+        assert Answer(200) == await endpoint.post(attempt())
+        (receiver.directory / "ca.pem").unlink()
+        endpoint.renew()
+        assert isinstance(await endpoint.post(attempt()), Fault)
+
+    trustme.CA().cert_pem.write_to_path(receiver.directory / "ca.pem")
+    asyncio.run(scenario())
+
+
 def test_endpoints_without_files_of_their_own_share_one_context(receiver: Receiver) -> None:
     """Reading the system's authorities takes long: webhooks without certificates of their own do it once for all."""
     first, second = receiver.endpoint(PLAIN), receiver.endpoint(replace(PLAIN, url="https://other.acme.test/"))

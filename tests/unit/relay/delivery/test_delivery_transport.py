@@ -1,6 +1,7 @@
 """The engine as a transport of httpx's: what a client sees that the hot path does not look at."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -44,6 +45,24 @@ def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
             await client.post(url)
 
     with_client(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body, then="close"), use)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [(b"content-length: 20000", 0), (b"x: y", LARGEST_BODY), (b"content-length: 16384", LARGEST_BODY)],
+)
+def test_what_is_read_of_a_long_body(head: bytes, expected: int) -> None:
+    """One that says that it is too long is not read at all; of one without a length, as much as there may be."""
+
+    async def use(client: httpx.AsyncClient, url: str) -> None:
+        read = 0
+        async with client.stream("POST", url) as answer:
+            with contextlib.suppress(httpx.ReadError):
+                async for part in answer.aiter_raw():
+                    read += len(part)
+        assert expected == read
+
+    with_client(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + b"z" * 20_000, then="close"), use)
 
 
 def test_its_exceptions_are_httpxs() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, FileRef, SecretRef
+from hookline.relay.delivery.certificates import Certificates
+from hookline.relay.delivery.tls import ClientCertificate
 from hookline.relay.secretfile import LARGEST_FILE, handed_over
 from hookline.relay.secrets import Secret, SecretResolver, variable_part, without_newline
 
@@ -52,6 +54,14 @@ def test_hidden() -> None:
     with pytest.raises(TypeError):
         pickle.dumps(secret)
     assert VALUE.encode() == secret.reveal()
+
+
+def test_hidden_in_what_holds_it(directory: Path) -> None:
+    """Neither a resolver nor the files of TLS show what they hold when they are printed."""
+    assert VALUE not in repr(resolver(directory, {"HOOKLINE_SECRET_A": VALUE}))
+    certificates = Certificates(None, ClientCertificate(directory / "cert.pem"), None, (VALUE.encode(),))
+    assert VALUE not in repr(certificates)
+    assert "cert.pem" in repr(certificates)
 
 
 def test_variable(directory: Path) -> None:

@@ -1,0 +1,232 @@
+"""The way that `check` goes, to servers that do as a script says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from contract.https_server import (
+    AUTHORITY,
+    HOST,
+    LOCAL,
+    OK,
+    resolves_to,
+    run,
+    sends,
+    server_context,
+    serving,
+    shown_once,
+)
+from contract.tunnel import TestProxy, tunnelling
+from hookline.model import Address, DeliveryPolicy, Webhook
+from hookline.relay.checking.examine import Means, examine_all
+from hookline.relay.checking.report import Finding, Grade, Report, Step
+from hookline.relay.delivery.proxy import Proxy, parse_proxy
+from hookline.relay.network import NetworkRules
+from hookline.relay.secrets import SecretResolver
+from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
+
+NOW = 1_900_000_000.0
+
+
+def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str = HOST) -> Webhook:
+    return Webhook(
+        address=Address("ACME@AdobeOrg", sandbox),
+        name="n",
+        channels=frozenset(),
+        url=f"https://{host}:{port}/feedback",
+        campaigns=None,
+        delivery=DeliveryPolicy(timeout=timedelta(seconds=timeout)),
+    )
+
+
+@pytest.fixture
+def means(tmp_path: Path) -> Means:
+    AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return Means(
+        resolver=SecretResolver(environment={}, directory=tmp_path),
+        rules=LOCAL,
+        clock=lambda: NOW,
+        random=bytes,
+        ca_file=tmp_path / "ca.pem",
+        resolve=resolves_to("127.0.0.1"),
+    )
+
+
+async def checked(webhooks: Sequence[Webhook], means: Means, *, send: bool = False) -> list[Report]:
+    return [report async for report in examine_all(webhooks, means, send=send)]
+
+
+def failed(report: Report) -> Finding:
+    (found,) = [one for one in report.findings if one.grade is Grade.FAILED]
+    return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: with_name(AUTHORITY, "evil.test", EDI_PARTY_NAME), lambda: of_version_4(AUTHORITY, "evil.test")],
+    ids=["ediPartyName", "version 4"],
+)
+def test_certificate_that_cannot_be_read(means: Means, make: Callable[[], trustme.LeafCert]) -> None:
+    """It is refused by name like any other, and the other webhooks have their reports."""
+
+    async def scenario() -> None:
+        async with (
+            serving(sends(OK), server_context(make())) as strange,
+            serving(sends(OK)) as good,
+        ):
+            reports = await checked([webhook(strange.port, "a"), webhook(good.port, "b")], means)
+        assert [Step.TLS, None] == [report.failed_at for report in reports]
+        assert "the certificate is for another host" == failed(reports[0]).detail
+        assert f"have a certificate issued for {HOST}, or correct the host in url" == failed(reports[0]).hint
+
+    run(scenario())
+
+
+def test_strange_certificate_that_holds(means: Means) -> None:
+    """One that OpenSSL accepts is accepted, though nothing can be said of it."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK), server_context(of_version_4(AUTHORITY, HOST))) as server:
+            (report,) = await checked([webhook(server.port)], means)
+        assert report.failed_at is None
+        assert () == report.certificates
+        assert f"TLSv1.3, certificate for {HOST}" == report.findings[-1].detail
+
+    run(scenario())
+
+
+def test_absolute_name(means: Means) -> None:
+    """A host that ends with a dot is certified without it."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            (report,) = await checked([webhook(server.port, host=f"{HOST}.")], means)
+        assert report.failed_at is None
+        assert {HOST} == {*server.names}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10.0])
+def test_the_fault_is_told_whatever_the_second_look_finds(means: Means, seconds: float) -> None:
+    """A server that lets the second connection wait is told as what it is, before and at the end of the timeout."""
+
+    async def scenario() -> None:
+        async with shown_once(trustme.CA()) as port:
+            (report,) = await checked([webhook(port, timeout=seconds)], means)
+        assert (Step.TLS, "the certificate is self-signed") == (report.failed_at, failed(report).detail)
+
+    run(asyncio.wait_for(scenario(), 8))
+
+
+def test_a_fault_of_ours_costs_one_report(means: Means) -> None:
+    """What nobody has thought of fails the one webhook, in words that say so."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        if port == 1:
+            raise LookupError("x\n\x1b[2J")
+        return ["127.0.0.1"]
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as good:
+            reports = await checked([webhook(1, "a"), webhook(good.port, "b")], replace(means, resolve=resolve))
+        assert [False, True] == [report.failed_at is None for report in reports]
+        assert "unexpected LookupError: x [2J" == failed(reports[0]).detail
+        assert "report it" in str(failed(reports[0]).hint)
+
+    run(scenario())
+
+
+async def through(proxy: TestProxy, means: Means, bypass: str = "", timeout: float = 10.0) -> Report:
+    """The report on an endpoint that accepts everything, looked at through a proxy."""
+    async with tunnelling(proxy), serving(sends(OK)) as server:
+        using = parse_proxy(f"http://127.0.0.1:{proxy.port}", bypass)
+        (report,) = await checked([webhook(server.port, timeout=timeout)], replace(means, proxy=using))
+        return report
+
+
+def step(report: Report, which: Step) -> str:
+    (found,) = [one.detail for one in report.findings if one.step is which]
+    return found
+
+
+def test_through_a_proxy(means: Means) -> None:
+    """The way leads through the proxy, which is named beside the endpoint's own address."""
+
+    async def scenario() -> None:
+        proxy = TestProxy()
+        report = await through(proxy, means)
+        assert report.failed_at is None
+        assert 1 == len(proxy.asked)
+        port = report.url.rsplit(":")[-1].partition("/")[0]
+        expected = f"127.0.0.1 port {port}, through the proxy 127.0.0.1:{proxy.port}"
+        assert expected == step(report, Step.CONNECT)
+
+    run(scenario())
+
+
+def test_a_refused_certificate_behind_a_proxy(means: Means) -> None:
+    """The second look at a certificate goes through the proxy like the first."""
+
+    async def scenario() -> None:
+        proxy = TestProxy()
+        async with tunnelling(proxy), serving(sends(OK), server_context(AUTHORITY.issue_cert("a.test"))) as server:
+            using = replace(means, proxy=Proxy("127.0.0.1", proxy.port))
+            (report,) = await checked([webhook(server.port)], using)
+        assert "the certificate is for another host; it is for a.test" in failed(report).detail
+        assert 2 == len(proxy.asked) == len(server.names)
+
+    run(scenario())
+
+
+def test_what_bypasses_the_proxy(means: Means) -> None:
+    """A host that NO_PROXY covers is looked at directly, and no proxy is named."""
+
+    async def scenario() -> None:
+        proxy = TestProxy()
+        report = await through(proxy, means, bypass="acme.test")
+        assert report.failed_at is None
+        assert [] == proxy.asked
+        assert "proxy" not in step(report, Step.CONNECT)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words", "hint"),
+    [
+        (TestProxy(b"HTTP/1.1 407 Auth\r\n\r\n"), "the proxy asks for other credentials", "HOOKLINE_RELAY_PROXY"),
+        (TestProxy(b"HTTP/1.1 403 No\r\n\r\n"), "(it answers 403): 127.0.0.1 port", "whether the proxy runs"),
+        (TestProxy(hangs=True), "the proxy does not answer: 127.0.0.1 port", "whether the proxy runs"),
+    ],
+    ids=["407", "403", "silent"],
+)
+def test_a_proxy_that_makes_no_connection(means: Means, proxy: TestProxy, words: str, hint: str) -> None:
+    """It fails at connecting, and what is to be done concerns the proxy."""
+
+    async def scenario() -> None:
+        report = await through(proxy, means, timeout=1.0)
+        assert Step.CONNECT is report.failed_at
+        assert words in failed(report).detail
+        assert hint in str(failed(report).hint)
+
+    run(scenario())
+
+
+def test_a_forbidden_address_behind_a_proxy(means: Means) -> None:
+    """The rules hold before the proxy hears of an address."""
+
+    async def scenario() -> None:
+        proxy = TestProxy()
+        report = await through(proxy, replace(means, rules=NetworkRules()))
+        assert Step.ADDRESS is report.failed_at
+        assert [] == proxy.asked
+
+    run(scenario())
