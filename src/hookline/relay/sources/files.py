@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
+from hookline.relay.sources import stillness
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.content import Content, Plain, ReadBefore, Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts, reached
@@ -16,6 +17,7 @@ from hookline.relay.sources.locating import Locator
 from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of, refuse_packing
 from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
 from hookline.relay.sources.raw import RawFile, Replaced
+from hookline.relay.sources.stillness import Stillness
 
 _CHUNK = 256 * 1024
 _GLIMPSE = 4096
@@ -26,6 +28,7 @@ class Came(Enum):
 
     MORE = auto()  # there may be more at once
     DRY = auto()  # nothing more for now
+    WAITING = auto()  # nothing for now, and somebody may be in the middle of writing what comes next
     REPLACED = auto()  # what is in the file is not what was read of it: `restart`
 
 
@@ -49,6 +52,7 @@ class FileReader:
         self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
+        self._stillness = Stillness(descriptor)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -172,15 +176,14 @@ class FileReader:
                     return lines, Came.MORE  # the next call raises it again
                 raise
             if not chunk:
-                if self._at_the_end(final=final):
-                    lines += self.last_words()
-                    return lines, Came.DRY
-                if self._locator is None:
-                    return lines, Came.DRY
-                if not final and not self._content.at_definite_end:
-                    return lines, Came.DRY
-                self._located(self._locator.end())
-                continue
+                if not self._is_all(self._content, final=final):
+                    return lines, Came.WAITING if final else Came.DRY
+                if self._locator is not None:
+                    self._located(self._locator.end())
+                    continue
+                self._tell_damage(self._content)
+                lines += self.last_words()
+                return lines, Came.DRY
             budget -= len(chunk)
             self._take_in(chunk)
         return lines, Came.MORE
@@ -265,14 +268,16 @@ class FileReader:
         # writer was.
         self._begun = self._begun or self._cutter.begin(hole=True)
 
-    def _at_the_end(self, *, final: bool) -> bool:
-        """Whether what is there now is all: then a last line needs no terminator. Tells of damage, once."""
-        content = self._content
-        assert content is not None
-        if self._locator is not None:
-            return False
-        ended = final or content.at_definite_end
-        if ended and content.damage and not self._told_damage:
+    def _is_all(self, content: Content, *, final: bool) -> bool:
+        """Whether what is there now is all: then a last line needs no terminator."""
+        if content.at_definite_end or content.damage is None:
+            return final or content.at_definite_end
+        # An archive is not whole while it is being made. Taken for all there is too early, it would be taken for
+        # another one than that of which more was read.
+        return final and self._stillness.lasts(stillness.SETTLED)
+
+    def _tell_damage(self, content: Content) -> None:
+        if content.damage and not self._told_damage:
             self._told_damage = True
             self._notes.warning(
                 "compressed file is damaged, what is whole was read",
@@ -281,7 +286,6 @@ class FileReader:
                 line=self._cutter.number,
                 byte=self._raw.offset,
             )
-        return ended
 
     def _move(self) -> None:
         if isinstance(self._content, ReadBefore) or (self._cutter.number == 0 and self._cutter.offset == 0):

@@ -36,6 +36,13 @@ def base_of(name: str) -> tuple[str, bool]:
     return found["base"], found["packed"] is not None
 
 
+def unpacked_name(name: str) -> str:
+    """The name of the file that this one was made of, if it is packed; else its own."""
+    found = _ROTATED_NAME.fullmatch(name)
+    assert found is not None
+    return name.removesuffix(found["packed"] or "")
+
+
 def turn(name: str) -> tuple[int, str]:
     """Sorts the rotated files of a log that were changed at the same time, oldest first: ``.2`` is before ``.1``."""
     found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd))?$", name)

@@ -16,6 +16,7 @@ from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, Position, S
 from hookline.relay.sources.siblings import TRIES, left_behind
 
 _STANDARD_INPUT = "-"
+_PAUSE = 0.05  # seconds between two looks at a file that somebody may be in the middle of writing
 
 
 class Series:
@@ -138,7 +139,9 @@ class Series:
                 source=current.name,
                 byte=current.bytes_read,
             )
-        return lines, current.take_position(), came is not Came.MORE
+        if came is Came.WAITING and not lines:
+            time.sleep(min(wait, _PAUSE))
+        return lines, current.take_position(), came in {Came.DRY, Came.REPLACED}
 
     def _finish(self, current: Reader) -> None:
         if isinstance(current, FileReader) and current.unfinished:

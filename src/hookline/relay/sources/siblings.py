@@ -11,7 +11,7 @@ import msgspec
 
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.looking import Identity, Known, Look, Sibling
-from hookline.relay.sources.naming import is_rotated, turn
+from hookline.relay.sources.naming import is_rotated, turn, unpacked_name
 
 TRIES = 20  # to see files in one moment, while a rotation renames them
 
@@ -109,4 +109,6 @@ def _names(path: str) -> dict[str, Identity]:
                     status = one.stat()
                     known_as = path if one.name == name else str(Path(directory) / one.name)
                     found[known_as] = (status.st_dev, status.st_ino)
-    return found
+    # Whoever compresses a file removes it once the archive is whole: until then the archive may be half of it.
+    unpacked = {one: unpacked_name(one) for one in found}
+    return {one: found[one] for one in found if unpacked[one] in {one, path} or unpacked[one] not in found}

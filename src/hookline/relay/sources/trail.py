@@ -214,6 +214,8 @@ class Trail:
         if came is Came.REPLACED:
             return self._replaced(place, reader)
         position = reader.take_position()
+        if came is Came.WAITING:
+            return Read(reader.name, lines, position, bool(lines))
         if came is Came.DRY and place.dry_since is None:
             place.dry_since = now
         elif came is Came.MORE or lines:
