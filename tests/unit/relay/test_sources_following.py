@@ -467,6 +467,57 @@ def test_more_files_than_may_be_open(tmp_path: Path, book: Book, monkeypatch: py
     everything_was_read(book, tmp_path)
 
 
+def test_copytruncate_with_more_files_than_may_be_open(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that is closed when it is copied and truncated, the copy's rest comes first."""
+    monkeypatch.setattr("hookline.relay.sources.following.MOST_OPEN", 5)
+    for number in range(20):
+        append(tmp_path / f"{number}.log", b"%d" % number)
+    path = tmp_path / "7.log"
+    with book.following(tmp_path / "*.log") as follower:
+        follower.read_lines(20)
+        follower.takes_nothing()
+        append(path, b"a2")
+        shutil.copy(path, f"{path}.1")
+        os.truncate(path, 0)
+        append(path, b"b1 that is longer than what was there")
+        follower.takes(b"a2", b"b1 that is longer than what was there")
+    everything_was_read(book, tmp_path)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_rotated_while_more_files_than_may_be_open(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch, pack: bool, later: bool
+) -> None:
+    """A file that is closed when it is rotated is found again: what was written after the last look comes first.
+
+    Also where no new log is there yet, and where it was compressed at once. A writer may be slow to change over.
+    """
+    monkeypatch.setattr("hookline.relay.sources.following.MOST_OPEN", 5)
+    for number in range(20):
+        append(tmp_path / f"{number}.log", b"%d" % number)
+    path = tmp_path / "7.log"
+    with book.following(tmp_path / "*.log") as follower:
+        follower.read_lines(20)
+        follower.takes_nothing()
+        append(path, b"a2")
+        rotated = path.rename(f"{path}.1")
+        if pack:
+            path.with_name("7.log.1.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+            rotated.unlink()
+        if later:
+            follower.takes(b"a2")
+        append(path, b"b1")
+        follower.takes(*([] if later else [b"a2"]), b"b1")
+        if not pack:
+            append(rotated, b"a3")
+            follower.takes(b"a3")
+        assert len(follower.source.lags()) <= 5
+    everything_was_read(book, tmp_path)
+
+
 def test_rotated_files_are_let_go(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that are silent for a while only the newest stays open: its writer may be slow to change over."""
     monkeypatch.setattr(LINGER, 0.1)

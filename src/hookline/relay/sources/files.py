@@ -36,8 +36,9 @@ class FileReader:
     """Owns `descriptor`, but for standard input. Nothing is read before the first call of `read`.
 
     Where it begins is looked up in `checkpoints`, and what it reaches is kept there. `key` is that of what is read,
-    `origin` that of the checkpoint where it began. `full`: the last `read` gave as much as it may, so more lines are
-    in hand. After Came.REPLACED `lost` says how many bytes were there at the last look and had not been read.
+    `origin` that of the checkpoint where it began, `expected` that of what was read before the file was closed.
+    `full`: the last `read` gave as much as it may, so more lines are in hand. After Came.REPLACED `lost` says how
+    many bytes were there at the last look and had not been read.
     Errors of the system are raised as HooklineError, and the call may be repeated.
     """
 
@@ -68,6 +69,7 @@ class FileReader:
         self.origin = b""
         self._kept = NOWHERE
         self._told_damage = False
+        self.expected = b""
 
     @property
     def bytes_read(self) -> int:
@@ -206,6 +208,8 @@ class FileReader:
             self._locator = Locator(self._checkpoints, facts)
             return True
         found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
+        if self.expected and (found is None or found.key != self.expected):
+            raise Replaced(0)
         if found is None:
             self._content = Plain(self._raw)
         else:

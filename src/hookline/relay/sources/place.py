@@ -14,7 +14,8 @@ class Place:
     """A file of a log. It is open while it is read; at rest it costs a look at its size.
 
     `attached`: it stands under a name that was asked for. `stamp` is its size and time of change (nanoseconds),
-    `rested` those for which everything in it was read, `born` the time of change at the first look.
+    `rested` those for which everything in it was read, and `key` that of what was read; `born` is the time of change
+    at the first look.
     """
 
     def __init__(self, path: str, identity: Identity, stamp: tuple[int, int]) -> None:
@@ -22,6 +23,7 @@ class Place:
         self.identity = identity
         self.stamp = stamp
         self.rested: tuple[int, int] | None = None
+        self.key = b""
         self.attached = True
         self.reader: FileReader | None = None
         self.born = stamp[1]

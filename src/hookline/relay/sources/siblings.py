@@ -56,9 +56,9 @@ def _seen_at_once(path: str, look: Look) -> list[Sibling]:
     """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
     there: list[Sibling] = []
     for _ in range(TRIES):
-        before = _names(path)
+        before = names_of(path)
         there = [one for one in map(look.at, before) if one is not None]
-        if before == _names(path):
+        if before == names_of(path):
             break
     return there
 
@@ -98,7 +98,7 @@ def _is_wanted(one: Sibling, newest: int | None) -> bool:
             return newest is not None and one.modified >= newest
 
 
-def _names(path: str) -> dict[str, Identity]:
+def names_of(path: str) -> dict[str, Identity]:
     """What stands under the log's name and those of its rotated files."""
     directory, name = os.path.split(path)
     found: dict[str, Identity] = {}

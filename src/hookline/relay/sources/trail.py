@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity, Sibling
-from hookline.relay.sources.naming import turn
+from hookline.relay.sources.naming import is_rotated, turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
-from hookline.relay.sources.siblings import TRIES, left_behind
+from hookline.relay.sources.siblings import TRIES, left_behind, names_of
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
@@ -63,7 +64,10 @@ class Trail:
         there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, turn(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in there}
         for place in self.places:
+            if place.attached and place.identity not in identities and place.dry_since is not None:
+                place.dry_since = now  # from now on its writers have some time to change over
             place.attached = place.identity in identities
+        self._seek_closed()
         for path, status in there:
             self._look_at(path, status)
         if self.places and not self.places[-1].attached and now >= self._next_search:
@@ -76,6 +80,35 @@ class Trail:
                     "unfinished last line of a rotated file left", source=place.path, bytes=place.reader.unfinished
                 )
             self._remove(place)
+
+    def _seek_closed(self) -> None:
+        """A file that is at rest when it is renamed is found by its new name, or else by what it was made into."""
+        gone = []
+        for place in [one for one in self.places if one.reader is None and not one.attached]:
+            if (status := self._rotated(place)) is not None:
+                place.stamp = (status.st_size, status.st_mtime_ns)
+            else:
+                gone.append(place)
+        if gone:
+            after = self._newest()
+            for place in gone:
+                self._remove(place)
+            self._add_older(after)
+
+    def _rotated(self, place: Place) -> os.stat_result | None:
+        """The status of a file that has lost its name, if it has that of a rotated one of this log."""
+        for path in self._names_of(place):
+            with suppress(OSError):
+                status = Path(path).stat()
+                if (status.st_dev, status.st_ino) == place.identity:
+                    place.path = path
+                    return status
+        return None
+
+    def _names_of(self, place: Place) -> Iterator[str]:
+        if is_rotated(Path(place.path).name, Path(self.path).name):
+            yield place.path
+        yield from (path for path, identity in names_of(self.path).items() if identity == place.identity)
 
     @property
     def _crowded(self) -> bool:
@@ -191,7 +224,7 @@ class Trail:
                 continue
             if found is not None:
                 return found
-            if self._crowded and place.attached and self.path != STANDARD_INPUT:
+            if self._crowded and self.path != STANDARD_INPUT and (place.attached or self._rotated(place)):
                 self.rest(place)
         return Read(self.path, [], NOWHERE, False)
 
@@ -259,6 +292,7 @@ class Trail:
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != place.identity:
             reader.close()  # another one has got the name meanwhile: the next look finds out
             return False
+        reader.expected = place.key
         place.reader = reader
         return True
 
@@ -268,6 +302,7 @@ class Trail:
         """Close a file of which everything was read; it is opened again when it has changed."""
         place.rested = place.stamp
         if place.reader is not None:
+            place.key = place.reader.key
             place.reader.close()
             place.reader = None
 
@@ -277,13 +312,11 @@ class Trail:
 
     def _is_over(self, place: Place, now: float) -> bool:
         """Whether a file that has lost its name is done with."""
-        if place.attached:
+        if place.attached or place.dry_since is None or place is self.places[-1]:
             return False
         if place.reader is None:
-            return True
-        if place.dry_since is None or place is self.places[-1]:
-            return False
-        if place is self.places[-2] and place.reader.has_name:
+            return place.rested == place.stamp and now - place.dry_since >= LINGER
+        if place is self.places[-2] and place.reader.has_name and not self._crowded:
             return False  # its writers may not know yet that it was rotated, for as long as they like
         return now - place.dry_since >= LINGER
 
