@@ -156,6 +156,26 @@ def test_checkpoint_of_format_1_is_known_by_its_inode(path: Path) -> None:
     assert [b"a", b"b"] == Book([old]).run(restored.replace(path))
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_name_that_is_not_utf8(tmp_path: Path, book: Book, follow: bool) -> None:
+    """It is opened by its own name and shown by one that can be kept; its checkpoint is found again, and rotated."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.log")
+    append(path, b"a1")
+    book.run(path)
+    assert f"{tmp_path}/caf\\xe9.log" == book.reached.name
+    append(path, b"a2")
+    shutil.copy(path, f"{path}.1")
+    path.unlink()
+    append(path, b"b1")
+    if follow:
+        with book.following(path) as follower:
+            follower.takes(b"a2", b"b1")
+    else:
+        assert [b"a2", b"b1"] == book.run(path)
+    for _, what, fields in book.notes.said:
+        assert f"{what} {fields}".isprintable()
+
+
 # -- rotated while nobody looked
 
 

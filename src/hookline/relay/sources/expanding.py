@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.devices import STANDARD_INPUT, status_of
-from hookline.relay.sources.naming import is_pattern, turn
+from hookline.relay.sources.naming import is_pattern, shown, turn
 
 
 def expand(name: str) -> list[str]:
@@ -23,7 +23,9 @@ def expand(name: str) -> list[str]:
         return [name]
     found = files_of(name)
     if not found and not Path(name).is_dir():
-        raise HooklineError(f"{name}: no file matches", hint="check the pattern, and the directory that it names")
+        raise HooklineError(
+            f"{shown(name)}: no file matches", hint="check the pattern, and the directory that it names"
+        )
     return found
 
 
@@ -33,7 +35,7 @@ def _require(name: str) -> None:
     except ValueError as error:
         raise HooklineError(f"{name!r} is not a file name: {error}") from error
     except FileNotFoundError as error:
-        raise HooklineError(f"{name}: no such file", hint="check the path; - reads standard input") from error
+        raise HooklineError(f"{shown(name)}: no such file", hint="check the path; - reads standard input") from error
     except OSError:
         pass  # it is there; whoever opens it says what is wrong
 

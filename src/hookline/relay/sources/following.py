@@ -17,7 +17,7 @@ from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.expanding import files_of, stands_for_others
 from hookline.relay.sources.files import FileReader
 from hookline.relay.sources.looking import Identity
-from hookline.relay.sources.naming import base_of
+from hookline.relay.sources.naming import base_of, shown
 from hookline.relay.sources.pipes import PipeReader
 from hookline.relay.sources.place import Place
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, SourceLag
@@ -118,7 +118,7 @@ class Following:
             self._trails.pop(name, None)
             self._gathering.append(name)
             if not files_of(name):
-                self._notes.warning("no file is there yet, waiting for one", source=name)
+                self._notes.warning("no file is there yet, waiting for one", source=shown(name))
         elif _is_stream(name):
             self._unknown.remove(name)
             self._trails.pop(name, None)

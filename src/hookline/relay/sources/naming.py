@@ -36,6 +36,11 @@ def base_of(name: str) -> tuple[str, bool]:
     return found["base"], found["packed"] is not None
 
 
+def shown(name: str) -> str:
+    """The name as it goes into the spool, log lines and pages: a file may be called by any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def unpacked_name(name: str) -> str:
     """The name of the file that this one was made of, if it is packed; else its own."""
     found = _ROTATED_NAME.fullmatch(name)

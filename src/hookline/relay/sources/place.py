@@ -7,6 +7,7 @@ from typing import NamedTuple
 from hookline.relay.fates import Line
 from hookline.relay.sources.files import FileReader
 from hookline.relay.sources.looking import Identity
+from hookline.relay.sources.naming import shown
 from hookline.relay.sources.port import Position
 
 
@@ -30,6 +31,10 @@ class Place:
         self.dry_since: float | None = None
         self.retry_at = 0.0
         self.told: str | None = None
+
+    @property
+    def name(self) -> str:
+        return shown(self.path)
 
 
 class Read(NamedTuple):

@@ -12,6 +12,7 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import Reader, open_reader, status_of
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity
+from hookline.relay.sources.naming import shown
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, Position, SourceLag
 from hookline.relay.sources.siblings import TRIES, left_behind
 
@@ -96,7 +97,7 @@ class Series:
             self._waiting.popleft()
             self._newest = None
         else:
-            self._notes.info("rotated file is read first", source=path)
+            self._notes.info("rotated file is read first", source=shown(path))
         if isinstance(reader, FileReader):
             self._held.add((reader.device, reader.inode))
         return reader

@@ -15,7 +15,7 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity, Sibling
-from hookline.relay.sources.naming import is_rotated, turn
+from hookline.relay.sources.naming import is_rotated, shown, turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
 from hookline.relay.sources.siblings import TRIES, left_behind, names_of
@@ -77,7 +77,7 @@ class Trail:
         for place in [one for one in self.places if self._is_over(one, now)]:
             if place.reader is not None and place.reader.unfinished:
                 self._notes.warning(
-                    "unfinished last line of a rotated file left", source=place.path, bytes=place.reader.unfinished
+                    "unfinished last line of a rotated file left", source=place.name, bytes=place.reader.unfinished
                 )
             self._remove(place)
 
@@ -201,7 +201,7 @@ class Trail:
         if not self._open(place):
             self._remove(place)
             return False
-        self._notes.info("rotated file is read first", source=sibling.path)
+        self._notes.info("rotated file is read first", source=shown(sibling.path))
         return True
 
     # -- reading
@@ -266,9 +266,9 @@ class Trail:
         if not self._is_copied(place, reader):
             lines = reader.last_words()
             if lost := reader.lost + reader.unfinished:
-                self._notes.warning("file was truncated before all of it was read", source=place.path, bytes=lost)
+                self._notes.warning("file was truncated before all of it was read", source=place.name, bytes=lost)
         position = reader.take_position()
-        self._notes.info("file was truncated or written anew, reading it from its start", source=place.path)
+        self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
         reader.restart()
         return Read(reader.name, lines, position, True)
 
@@ -335,11 +335,11 @@ class Trail:
     def _tell_of(self, place: Place, what: str, error: HooklineError) -> None:
         if place.told != error.message:
             place.told = error.message
-            self._notes.warning(what, source=place.path, reason=error.message, hint=error.hint)
+            self._notes.warning(what, source=place.name, reason=error.message, hint=error.hint)
 
     def _tell(self, path: str, what: str, **fields: object) -> None:
         """Once for as long as it is so."""
         text = f"{what} {fields}"
         if self._told.get(path) != text:
             self._told[path] = text
-            self._notes.warning(what, source=path, **fields)
+            self._notes.warning(what, source=shown(path), **fields)
