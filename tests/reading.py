@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hookline.relay.fates import Line
 from hookline.relay.sources.opening import open_sources
 from hookline.relay.sources.port import LINES_A_BATCH, LineSource, Position
@@ -43,6 +45,8 @@ class Book:
             self._keep(position)
 
     def _keep(self, position: Position) -> None:
+        position = replace(position, at=time.time())
+        self.positions.pop((b"", position.device, position.inode), None)
         self.positions[position.key, 0 if position.key else position.device, position.inode * (not position.key)] = (
             position
         )

@@ -470,3 +470,94 @@ def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: py
 
         monkeypatch.setattr(trail, "open_reader", once(devices.open_reader, happening, before=True))
         follower.takes(b"b1", b"c1")
+
+
+# -- nothing is left that was read
+
+NOWHERE_TO_BE_FOUND = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
+
+
+def read_in(path: Path, book: Book, follow: bool, *expected: bytes) -> None:
+    """What a finite run, or one that follows, reads."""
+    if follow:
+        with book.following(path) as follower:
+            follower.takes(*expected)
+    else:
+        assert list(expected) == book.run(path)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_last_file_that_was_read_is_gone(path: Path, book: Book, follow: bool) -> None:
+    """With one rotated file kept, two rotations remove it: what came after it is read, and its loss is told."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    path.replace(path.with_name("app.log.1"))
+    append(path, b"b1")
+    path.replace(path.with_name("app.log.1"))
+    append(path, b"c1")
+    read_in(path, book, follow, b"b1", b"c1")
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    read_in(path, book, follow)
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_last_file_that_was_read_is_gone_and_nothing_newer_is_there(path: Path, book: Book, follow: bool) -> None:
+    """What was rotated before the last run has read anything stays unread."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    path.unlink()
+    append(path, b"b1")
+    read_in(path, book, follow, b"b1")
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_rotated_after_it_was_empty(path: Path, book: Book, follow: bool, packed: bool) -> None:
+    """A log that was empty when it was read last is known all the same: what came in it before it rotated is read."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    path.touch()
+    read_in(path, book, follow)
+    append(path, b"a1", b"a2")
+    path.with_name("app.log.1").unlink()
+    path.rename(f"{path}.1")
+    if packed:
+        gzipped(path.with_name("app.log.1"))
+    append(path, b"b1")
+    read_in(path, book, follow, b"a1", b"a2", b"b1")
+    read_in(path, book, follow)
+    assert [] == book.notes.warnings
+
+
+def test_empty_log_has_no_past(path: Path, book: Book) -> None:
+    """What was rotated before anybody looked at the empty log is left alone."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    path.touch()
+    assert [] == book.run(path)
+    append(path, b"a1")
+    assert [b"a1"] == book.run(path)
+    assert [] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_rotated_after_the_clock_was_set_back(path: Path, book: Book, follow: bool) -> None:
+    """When a file that was read is newer than the log, times say nothing, and numbers tell which came later."""
+    append(path.with_name("app.log.4"), b"long ago")
+    os.utime(path.with_name("app.log.4"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    for number, line in ((3, b"a2"), (2, b"b1"), (1, b"c1")):
+        append(path, line)
+        os.utime(path, (5000, 9000 if number == 3 else 2000 - number))
+        path.rename(f"{path}.{number}")
+    append(path, b"d1")
+    os.utime(path, (5000, 3000))
+    read_in(path, book, follow, b"a2", b"b1", b"c1", b"d1")
+    assert [] == book.notes.warnings

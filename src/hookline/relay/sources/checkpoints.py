@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from hookline.relay.sources.identity import FileFacts, belongs, best, digest, is_candidate
-from hookline.relay.sources.port import Position
+from hookline.relay.sources.port import NOWHERE, Position
 
 _Row = tuple[bytes, int, int]
 
@@ -22,9 +22,12 @@ class Checkpoints:
         self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
         self._lengths: dict[int, int] = {}
         self._taken: set[bytes] = set()
+        self._last: dict[str, Position] = {}
         for position in positions:
             if position.head_length:
                 self.keep(position)
+            if position.inode and position.at >= self.last(position.name).at:
+                self._last[position.name] = position
 
     def keep(self, position: Position) -> None:
         """A later position of a content replaces the earlier one."""
@@ -54,6 +57,10 @@ class Checkpoints:
     def find(self, facts: FileFacts, tail_at: Callable[[int, int], bytes]) -> Position | None:
         """The position to go on from; None for a content that was never read."""
         return best([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+
+    def last(self, name: str) -> Position:
+        """What an earlier run has kept last of a file under this name, also that it was empty; else NOWHERE."""
+        return self._last.get(name, NOWHERE)
 
     def claim(self, key: bytes) -> bytes:
         """The key, if no open file has it; else nothing, which stands for a new one."""

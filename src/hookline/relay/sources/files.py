@@ -292,7 +292,12 @@ class FileReader:
             )
 
     def _move(self) -> None:
-        if isinstance(self._content, ReadBefore) or (self._cutter.number == 0 and self._cutter.offset == 0):
+        if isinstance(self._content, ReadBefore):
+            return
+        if self._cutter.number == 0 and self._cutter.offset == 0:
+            # That nothing was in it yet is worth knowing: what it is rotated to later is then no past of a new log.
+            if self.position is NOWHERE and not self._raw.size:
+                self.position = Position(name=self.name, device=self.device, inode=self.inode)
             return
         packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
         if (self.position.offset, self.position.packed) == (self._cutter.offset, packed) and (

@@ -18,7 +18,7 @@ from hookline.relay.sources.looking import Identity, Sibling
 from hookline.relay.sources.naming import is_rotated, shown, turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
-from hookline.relay.sources.siblings import TRIES, left_behind, names_of
+from hookline.relay.sources.siblings import LOST, TRIES, left_behind, names_of
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
@@ -178,9 +178,13 @@ class Trail:
     def _add_older(self, after: int | None) -> bool:
         """Take in what the log was rotated to, newer than `after`. Whether there was any."""
         any_added = False
+        wanted: set[Identity] = set()
         for _ in range(TRIES):
-            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after)
+            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
+            if behind.lost:
+                self._tell(self.path, LOST)
             after = behind.newest
+            wanted |= {one.identity for one in behind.files}
             # One that was renamed between the search and the opening is searched for again, and so are those after
             # it, so that they keep their order.
             added = list(takewhile(bool, map(self._add_rotated, behind.files)))
