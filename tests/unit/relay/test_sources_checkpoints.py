@@ -190,7 +190,13 @@ def test_rotated_while_stopped_is_read_to_its_end_first(path: Path, book: Book) 
     assert [] == book.run(path)
 
 
-@pytest.mark.parametrize("name", ["app.log.1", "app.log-20261122", "app-20261122.log", "app.log.2026-11-22T10:00"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("app.log.1", "app.log-0001", "app.log-20261122", "app.log.2026-11-22T10:00", "app.log.old"),
+        *("app.1.log", "app-20261122.log", "app-2026-11-22-1.log", "app_2026-11.log", "app-old.log"),
+    ],
+)
 def test_rotated_files_are_found_by_their_usual_names(path: Path, book: Book, name: str) -> None:
     """Numbers, dates, and both before the extension."""
     append(path, b"a1")
@@ -199,6 +205,20 @@ def test_rotated_files_are_found_by_their_usual_names(path: Path, book: Book, na
     path.rename(path.with_name(name))
     append(path, b"b1")
     assert [b"a2", b"b1"] == book.run(path)
+
+
+@pytest.mark.parametrize("name", ["worker-2.log", "worker_2.log", "worker-2.log.gz", "worker-12345.log"])
+@pytest.mark.parametrize("follow", [False, True])
+def test_neighbour_is_no_rotated_file(tmp_path: Path, book: Book, name: str, follow: bool) -> None:
+    """A log whose name has a number before the extension is one of its own: nobody has asked for its lines."""
+    path = tmp_path / "worker.log"
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    append(path, b"a2")
+    path.rename(f"{path}.1")
+    append(tmp_path / name, b"not ours")
+    append(path, b"b1")
+    read_in(path, book, follow, b"a2", b"b1")
 
 
 def test_rotated_twice_while_stopped(path: Path, book: Book) -> None:
