@@ -64,7 +64,7 @@ def left_behind(
         newest = max((one.modified for one in siblings if one.known is not Known.NOT), default=None)
         if newest is None and last is not NOWHERE:
             newest = int((last.at - _COARSE) * 1e9)
-            lost = not any(_is_read(one) for one in there) and not _may_be_among(there, last)
+            lost = all(one.known is Known.NOT for one in there) and not _may_be_among(there, last)
     wanted = {*wanted, *later}
     files = [one for one in siblings if one.identity in wanted or _is_wanted(one, newest)]
     return Behind(files, newest, log.identity if log else None, lost)
