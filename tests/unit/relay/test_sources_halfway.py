@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+from hookline.relay.fates import Line
 from reading import Book
 
 MANY = [b"event %d" % (number * 7919) for number in range(5000)]
@@ -111,3 +112,45 @@ def test_archive_that_does_not_grow_is_read_as_far_as_it_goes(
     found = book.run(path)
     assert len(MANY) / 3 < len(found) < len(MANY)
     assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
+
+
+# -- copies
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_copy_that_is_being_made(path: Path, book: Book, follow: bool) -> None:
+    """A pattern that takes in the copies of copytruncate meets one in the making: it is known once it is whole."""
+    append(path, *MANY)
+    pattern = f"{path}*"
+    book.run(pattern)
+    append(path, b"a2")
+    whole = path.read_bytes()
+    copy = path.with_name("app.log.1")
+    copy.write_bytes(whole[: len(whole) // 2])
+    source = book.open(pattern, follow=follow)
+    lines: list[Line] = []
+    try:
+        for _ in range(5):
+            book.take(source, lines)
+        with copy.open("ab") as file:
+            file.write(whole[len(whole) // 2 :])
+        os.truncate(path, 0)
+        append(path, b"b1")
+        for _ in range(100):
+            if book.take(source, lines) or len(lines) == 2:
+                break
+    finally:
+        source.close()
+    # A finite run has been through with the log by the time that this is truncated.
+    assert [b"a2", b"b1"] == [*(line.data for line in lines), *book.run(pattern)]
+
+
+def test_copy_that_stays_half(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody goes on with is read as what it is."""
+    monkeypatch.setattr("hookline.relay.sources.stillness.SETTLED", 0.3)
+    append(path, *MANY)
+    pattern = f"{path}*"
+    book.run(pattern)
+    path.with_name("app.log.1").write_bytes(b"".join(line + b"\n" for line in MANY[:100]))
+    with book.following(pattern) as follower:
+        follower.takes(*MANY[:100])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from enum import Enum, auto
+from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
@@ -14,6 +15,7 @@ from hookline.relay.sources.content import Content, Plain, ReadBefore, Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts, reached
 from hookline.relay.sources.lines import LineCutter, is_whole
 from hookline.relay.sources.locating import Locator
+from hookline.relay.sources.naming import is_rotated
 from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of, refuse_packing
 from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
 from hookline.relay.sources.raw import RawFile, Replaced
@@ -160,8 +162,8 @@ class FileReader:
     def _read(self, *, final: bool) -> tuple[list[Line], Came]:
         lines: list[Line] = []
         self.full = False
-        if self._content is None and not self._start(final=final):
-            return lines, Came.DRY
+        if self._content is None and (came := self._start(final=final)) is not Came.MORE:
+            return lines, came
         assert self._content is not None
         # A file of which lines come has nothing left over yet.
         budget = BYTES_A_BATCH
@@ -190,23 +192,26 @@ class FileReader:
             self._take_in(chunk)
         return lines, Came.MORE
 
-    def _start(self, *, final: bool) -> bool:
-        """Find out what the file is and where to go on. False while it holds too little to tell."""
+    def _start(self, *, final: bool) -> Came:
+        """Find out what the file is and where to go on. Not Came.MORE while it holds too little to tell."""
         self.glance()
         if self._is_other:
             self._is_other = False
             raise Replaced(0)
         descriptor = self._raw.descriptor
+        self._raw = RawFile(descriptor)  # its size may be another than at the last attempt
         head = os.pread(descriptor, HEAD, 0)
         packing = packing_of(head[:LONGEST_MAGIC])
         if packing is Packing.UNKNOWN and not (final and head):
-            return False
+            return Came.DRY
         refuse_packing(self.name, packing)
         facts = FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
         if packing in {Packing.GZIP, Packing.ZSTD}:
             self._content = Unpacked(self._raw)
             self._locator = Locator(self._checkpoints, facts)
-            return True
+            return Came.MORE
+        if self._may_be_half_a_copy(facts):
+            return Came.WAITING
         found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
         if self.expected and (found is None or found.key != self.expected):
             raise Replaced(0)
@@ -217,7 +222,17 @@ class FileReader:
             self._raw = RawFile(descriptor, found.offset, tail)
             self._content = Plain(self._raw)
             self._go_on_from(found, head[: found.offset], tail)
-        return True
+        return Came.MORE
+
+    def _may_be_half_a_copy(self, facts: FileFacts) -> bool:
+        """Whether it begins like a log of which more was read, and somebody may be copying that there (copytruncate).
+
+        Begun too early, it would be taken for a content that was never read.
+        """
+        return any(
+            one.offset > self._raw.size and is_rotated(Path(self.name).name, Path(one.name).name)
+            for one in self._checkpoints.candidates(facts)
+        ) and not self._stillness.lasts(stillness.SETTLED)
 
     def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
         # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
