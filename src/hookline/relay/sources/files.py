@@ -236,11 +236,14 @@ class FileReader:
 
     def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
         # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
+        self._begun = found.line > 0  # else it may stand within a hole
         self._cutter = LineCutter(
-            number=found.line, offset=found.offset, tail=tail, unterminated=not tail.endswith(b"\n")
+            number=found.line,
+            offset=found.offset,
+            tail=tail,
+            unterminated=self._begun and not tail.endswith(b"\n"),
         )
         self._head = head
-        self._begun = True
         self.key = self._checkpoints.claim(found.key)
         self.origin = found.key
         self.position = found
