@@ -107,7 +107,7 @@ class Follower:
     def takes(self, *expected: bytes, timeout: float = 20) -> None:
         """Read until as many lines as expected have come, and a little longer: those lines come and no others."""
         lines = self._read_until(lambda lines: len(lines) >= len(expected), timeout)
-        lines += self._read_for(0.5)
+        lines += self.read_for(0.5)
         assert list(expected) == [line.data for line in lines]
 
     def takes_nothing(self) -> None:
@@ -129,7 +129,7 @@ class Follower:
             self.book.take(self.source, lines)
         return lines
 
-    def _read_for(self, seconds: float) -> list[Line]:
+    def read_for(self, seconds: float) -> list[Line]:
         deadline = time.monotonic() + seconds
         lines: list[Line] = []
         while time.monotonic() < deadline:

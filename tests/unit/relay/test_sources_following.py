@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+from hookline.errors import HooklineError
 from hookline.relay.fates import Line
 from hookline.relay.sources.lines import LONGEST
 from reading import Book, Follower
@@ -564,6 +566,47 @@ def test_unreadable_file(path: Path, tmp_path: Path, book: Book, target: str, ve
         append(path, b"2")
         follower.takes(b"2")
     assert [f"file cannot be {verb}, will try again"] == book.notes.warnings
+
+
+def test_directory_that_cannot_be_listed(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, what it had is followed further, and it is listed again when that is possible."""
+    append(tmp_path / "one", b"1")
+    iterdir = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return iterdir(path)
+
+    with book.following(tmp_path) as follower:
+        follower.takes(b"1")
+        monkeypatch.setattr(Path, "iterdir", refused)
+        append(tmp_path / "two", b"2")
+        follower.read_for(1.5)
+        append(tmp_path / "one", b"3")
+        follower.takes(b"3")
+        monkeypatch.undo()
+        follower.takes(b"2")
+    assert ["directory cannot be listed, will try again"] == book.notes.warnings
+
+
+def test_directory_that_cannot_be_listed_at_the_start(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finite run ends with words; one that follows waits."""
+    append(tmp_path / "one", b"1")
+
+    def refused(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(HooklineError, match="cannot be listed: Permission denied"):
+        book.run(tmp_path)
+    with book.following(tmp_path) as follower:
+        follower.takes_nothing()
+        monkeypatch.undo()
+        follower.takes(b"1")
+    assert ["directory cannot be listed, will try again"] == book.notes.warnings
 
 
 def test_other_compression_in_a_directory(tmp_path: Path, book: Book) -> None:

@@ -13,7 +13,7 @@ from hookline.relay.sources.naming import is_pattern, shown, turn
 
 
 def expand(name: str) -> list[str]:
-    """The paths that a name stands for in a finite run. Raises HooklineError where nothing is there.
+    """The paths that a name stands for in a finite run. Raises HooklineError where nothing is there or can be listed.
 
     A directory stands for the regular files in it that are not hidden, a pattern for those that match; oldest first.
     """
@@ -51,10 +51,19 @@ def stands_for_others(name: str) -> bool:
 
 
 def files_of(name: str) -> list[str]:
-    """The regular files of a directory or pattern as they are now, in the order in which they were written last."""
-    if Path(name).is_dir():
-        paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
-    else:
-        paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
+    """The regular files of a directory or pattern as they are now, in the order in which they were written last.
+
+    Raises HooklineError when a directory cannot be listed.
+    """
+    try:
+        if Path(name).is_dir():
+            paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
+        else:
+            paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
+    except OSError as error:
+        raise HooklineError(
+            f"{shown(name)}: cannot be listed: {error.strerror}",
+            hint="a directory needs the permissions r and x for the user that the relay runs as",
+        ) from error
     found = [(status.st_mtime_ns, turn(path), path) for path in paths if (status := status_of(path)) is not None]
     return [path for _, _, path in sorted(found)]
