@@ -581,3 +581,29 @@ def test_rotated_after_the_clock_was_set_back(path: Path, book: Book, follow: bo
     os.utime(path, (5000, 3000))
     read_in(path, book, follow, b"a2", b"b1", b"c1", b"d1")
     assert [] == book.notes.warnings
+
+
+def test_renamed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
+    """The rest of it does not wait for a new log of that name."""
+    append(path, b"a1")
+    read_in(path, book, True, b"a1")
+    append(path, b"a2")
+    rotated = path.rename(f"{path}.1")
+    with book.following(path) as follower:
+        follower.takes(b"a2")
+        append(rotated, b"a3")
+        append(path, b"b1")
+        follower.takes(b"a3", b"b1")
+    assert ["file is not there yet, waiting for it"] == book.notes.warnings
+
+
+def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
+    """Each is told once: that nothing is left, and that the log is not there."""
+    append(path, b"a1")
+    read_in(path, book, True, b"a1")
+    path.unlink()
+    with book.following(path) as follower:
+        follower.read_for(2.5)
+        append(path, b"b1")
+        follower.takes(b"b1")
+    assert ["file is not there yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings

@@ -50,7 +50,7 @@ class Trail:
         self._notes = notes
         self._named = named
         self._most_open = most_open
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, str], dict[str, object]] = {}
         self._next_search = 0.0
         self._latest: int | None = None
 
@@ -70,8 +70,9 @@ class Trail:
         self._seek_closed()
         for path, status in there:
             self._look_at(path, status)
-        if self.places and not self.places[-1].attached and now >= self._next_search:
-            # The log was renamed, and no new one is there yet. There may have been one for a moment.
+        is_missing = not self.places[-1].attached if self.places else self._named
+        if is_missing and now >= self._next_search:
+            # The log was renamed, perhaps while no relay ran, and no new one is there yet, or was for a moment.
             self._next_search = now + RETRY
             self._add_older(self._newest())
         for place in [one for one in self.places if self._is_over(one, now)]:
@@ -343,7 +344,6 @@ class Trail:
 
     def _tell(self, path: str, what: str, **fields: object) -> None:
         """Once for as long as it is so."""
-        text = f"{what} {fields}"
-        if self._told.get(path) != text:
-            self._told[path] = text
+        if self._told.get((path, what)) != fields:
+            self._told[path, what] = fields
             self._notes.warning(what, source=shown(path), **fields)
