@@ -404,6 +404,25 @@ def test_best_of_several_checkpoints_is_taken() -> None:
     assert find() is None
 
 
+def test_number_of_checkpoints_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were moved last stay, and those of files that are open; nothing is left of the others."""
+    monkeypatch.setattr("hookline.relay.sources.checkpoints.MOST", 3)
+    content = [b"%d" % number * HEAD for number in range(9)]
+
+    def at(number: int, **changes: object) -> Position:
+        there = facts(head=content[number][:HEAD], inode=number, **changes)
+        return reached(there, offset=2 * HEAD, line=1, tail=content[number][-1:], key=b"%d" % number)
+
+    checkpoints = Checkpoints(map(at, range(3)))
+    assert checkpoints.claim(b"0")
+    checkpoints.keep(at(1))
+    for number in range(3, 9):
+        checkpoints.keep(at(number))
+    heads = [facts(head=one[:HEAD], inode=number) for number, one in enumerate(content)]
+    assert [0, 7, 8] == [one.inode for one in heads if checkpoints.candidates(one)]
+    assert 3 == len(checkpoints._rows) == len(checkpoints._by_head)
+
+
 # -- renamed at the worst moment
 
 

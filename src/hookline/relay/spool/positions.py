@@ -6,9 +6,8 @@ import sqlite3
 
 import msgspec
 
+from hookline.relay.sources.checkpoints import MOST
 from hookline.relay.sources.port import Position
-
-MOST = 100_000
 
 # A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1, or nothing
 # was read of the file yet). `at` is when it
