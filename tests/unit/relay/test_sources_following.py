@@ -652,6 +652,24 @@ def test_named_pipe_outlives_its_writers(tmp_path: Path, book: Book) -> None:
     assert {str(fifo): 4, str(tmp_path / "file"): 2} == {one.name: one.line for one in book.positions.values()}
 
 
+def test_pipe_that_is_stopped_within_a_line(book: Book) -> None:
+    """What was taken of a line that has not ended is told: it is nowhere else any more."""
+    reading, writing = os.pipe()
+    os.write(writing, b"a\nhalf")
+    source = book.open(f"/dev/fd/{reading}", follow=True)
+    lines: list[Line] = []
+    while not lines:
+        book.take(source, lines)
+    source.finish()
+    while not book.take(source, lines):
+        pass
+    assert [(f"/dev/fd/{reading}", 4)] == source.unfinished()
+    source.close()
+    os.close(writing)
+    os.close(reading)
+    assert [b"a"] == [line.data for line in lines]
+
+
 def test_pipe_that_cannot_come_back_ends(book: Book) -> None:
     """Following nothing but a pipe that has ended would be waiting for nothing."""
     reading, writing = os.pipe()

@@ -74,7 +74,8 @@ class Following:
         return self._bytes, None
 
     def unfinished(self) -> list[tuple[str, int]]:
-        return []
+        """Of pipes; what was taken of a file's line stays in the file."""
+        return [(pipe.name, pipe.unfinished) for pipe in self._pipes if self._finishing and pipe.unfinished]
 
     def finish(self) -> None:
         self._finishing = True
