@@ -114,6 +114,24 @@ def test_archive_that_does_not_grow_is_read_as_far_as_it_goes(
     assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
 
 
+def test_archive_that_stays_half_while_it_is_followed(
+    path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told as damaged when nobody has written to it for a minute; should it grow all the same, it goes on."""
+    monkeypatch.setattr("hookline.relay.sources.stillness.LONG_AGO", 1.5)
+    packed = gzip.compress(b"".join(line + b"\n" for line in MANY))
+    archive = path.with_name("app.log.1.gz")
+    archive.write_bytes(half(packed))
+    with book.following(f"{path}*") as follower:
+        lines = follower.read_for(0.5)
+        assert [] == book.notes.warnings
+        lines += follower.until(lambda: bool(book.notes.warnings), timeout=10)
+        archive.write_bytes(packed)
+        lines += follower.read_lines(len(MANY) - len(lines))
+    assert MANY == [line.data for line in lines]
+    assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
+
+
 # -- copies
 
 

@@ -296,7 +296,7 @@ class FileReader:
             return final or content.at_definite_end
         # An archive is not whole while it is being made. Taken for all there is too early, it would be taken for
         # another one than that of which more was read.
-        return final and self._stillness.lasts(stillness.SETTLED)
+        return self._stillness.lasts(stillness.SETTLED if final else stillness.LONG_AGO)
 
     def _tell_damage(self, content: Content) -> None:
         if content.damage and not self._told_damage:

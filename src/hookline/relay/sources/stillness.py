@@ -6,7 +6,7 @@ import os
 import time
 
 SETTLED = 2.0  # seconds after which what somebody copies or compresses there is taken to be all
-LONG_AGO = 60.0  # seconds after which a change was long ago, also by another machine's clock
+LONG_AGO = 60.0  # seconds after which nobody is expected to go on, also by another machine's clock
 
 
 class Stillness:
