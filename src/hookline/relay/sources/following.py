@@ -165,8 +165,12 @@ class Following:
         except HooklineError as error:
             if name not in self._unlisted:
                 self._unlisted.add(name)
-                what = "directory cannot be listed, will try again"
-                self._notes.warning(what, source=shown(name), reason=error.message, hint=error.hint)
+                self._notes.warning(
+                    "directory cannot be listed, will try again",
+                    source=shown(name),
+                    reason=error.message,
+                    hint=error.hint,
+                )
         return self._listings.get(name, [])
 
     # -- reading
