@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,9 +98,9 @@ def _seen_at_once(path: str, look: Look) -> list[Sibling]:
     """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
     there: list[Sibling] = []
     for _ in range(TRIES):
-        before = names_of(path)
+        before = _names_of(path)
         there = [one for one in map(look.at, before) if one is not None]
-        if before == names_of(path):
+        if before == _names_of(path):
             break
     return there
 
@@ -140,7 +140,23 @@ def _is_wanted(one: Sibling, newest: int | None) -> bool:
             return newest is not None and one.modified >= newest
 
 
-def names_of(path: str) -> dict[str, Identity]:
+def find_rotated(path: str, identity: Identity, *, last_seen: str) -> tuple[str, os.stat_result | None]:
+    """The name that a file of the log `path` has among the rotated ones, and its status; None where it has none."""
+    for name in _possible_names(path, identity, last_seen):
+        with suppress(OSError):
+            status = Path(name).stat()
+            if (status.st_dev, status.st_ino) == identity:
+                return name, status
+    return last_seen, None
+
+
+def _possible_names(path: str, identity: Identity, last_seen: str) -> Iterator[str]:
+    if is_rotated(Path(last_seen).name, Path(path).name):
+        yield last_seen  # the directory need not be searched each time
+    yield from (name for name, there in _names_of(path).items() if there == identity)
+
+
+def _names_of(path: str) -> dict[str, Identity]:
     """What stands under the log's name and those of its rotated files."""
     directory, name = os.path.split(path)
     found: dict[str, Identity] = {}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection
 from itertools import takewhile
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity, Sibling
-from hookline.relay.sources.naming import is_rotated, shown, turn
+from hookline.relay.sources.naming import shown, turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
-from hookline.relay.sources.siblings import LOST, TRIES, left_behind, names_of
+from hookline.relay.sources.siblings import LOST, TRIES, find_rotated, left_behind
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
@@ -98,18 +97,8 @@ class Trail:
 
     def _rotated(self, place: Place) -> os.stat_result | None:
         """The status of a file that has lost its name, if it has that of a rotated one of this log."""
-        for path in self._names_of(place):
-            with suppress(OSError):
-                status = Path(path).stat()
-                if (status.st_dev, status.st_ino) == place.identity:
-                    place.path = path
-                    return status
-        return None
-
-    def _names_of(self, place: Place) -> Iterator[str]:
-        if is_rotated(Path(place.path).name, Path(self.path).name):
-            yield place.path
-        yield from (path for path, identity in names_of(self.path).items() if identity == place.identity)
+        place.path, status = find_rotated(self.path, place.identity, last_seen=place.path)
+        return status
 
     @property
     def _crowded(self) -> bool:
