@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hookline.relay.fates import Line
 from hookline.relay.sources.opening import open_sources
 from hookline.relay.sources.port import LINES_A_BATCH, LineSource, Position
@@ -43,6 +45,8 @@ class Book:
             self._keep(position)
 
     def _keep(self, position: Position) -> None:
+        position = replace(position, at=time.time())
+        self.positions.pop((b"", position.device, position.inode), None)
         self.positions[position.key, 0 if position.key else position.device, position.inode * (not position.key)] = (
             position
         )
@@ -103,7 +107,7 @@ class Follower:
     def takes(self, *expected: bytes, timeout: float = 20) -> None:
         """Read until as many lines as expected have come, and a little longer: those lines come and no others."""
         lines = self._read_until(lambda lines: len(lines) >= len(expected), timeout)
-        lines += self._read_for(0.5)
+        lines += self.read_for(0.5)
         assert list(expected) == [line.data for line in lines]
 
     def takes_nothing(self) -> None:
@@ -125,7 +129,7 @@ class Follower:
             self.book.take(self.source, lines)
         return lines
 
-    def _read_for(self, seconds: float) -> list[Line]:
+    def read_for(self, seconds: float) -> list[Line]:
         deadline = time.monotonic() + seconds
         lines: list[Line] = []
         while time.monotonic() < deadline:

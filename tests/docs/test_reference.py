@@ -140,22 +140,45 @@ def _metrics() -> dict[str, set[str]]:
 def test_every_log_line_is_documented() -> None:
     """What the relay's modules log stands in the reference, but for two lines that are put together."""
     text = (REFERENCE / "logs.md").read_text()
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "src" / "hookline" / "relay").rglob("*.py")]
+    named = {name: text for tree in trees for name, text in _named_texts(tree)}
     said = set[str]()
-    for path in (ROOT / "src" / "hookline" / "relay").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.IfExp):
-                said |= _logged(node.func, node.args)
-    assert len(said) > 15
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.IfExp):
+            said |= _logged(node.func, node.args, named)
+    assert len(said) > 25
     assert set() == {what for what in said if f"`{what}`" not in text}
 
 
-def _logged(function: ast.expr, arguments: list[ast.expr]) -> set[str]:
-    """The events that a call of a log's method can write."""
+def _named_texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The texts that a module gives a name to."""
+    for node in tree.body:
+        match node:
+            case ast.Assign([ast.Name(name)], ast.Constant(str(text))):
+                yield name, text
+
+
+def _logged(function: ast.expr, arguments: list[ast.expr], named: dict[str, str]) -> set[str]:
+    """The events that a call of a log's method can write; also of one that says it only once, after whose it is."""
     methods = {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)}
-    if not methods & {"debug", "info", "warning"} or not arguments:
-        return set()
-    texts = (node.value for node in ast.walk(arguments[0]) if isinstance(node, ast.Constant))
-    return {text for text in texts if isinstance(text, str)} if not isinstance(arguments[0], ast.JoinedStr) else set()
+    what = arguments[0:1] if methods & {"debug", "info", "warning"} else []
+    what += arguments[1:2] if methods & {"_tell", "_tell_of"} else []
+    return {
+        text
+        for argument in what
+        if not isinstance(argument, ast.JoinedStr)
+        for node in ast.walk(argument)
+        for text in _texts(node, named)
+    }
+
+
+def _texts(node: ast.AST, named: dict[str, str]) -> list[str]:
+    match node:
+        case ast.Constant(str(text)):
+            return [text]
+        case ast.Name(name) if name in named:
+            return [named[name]]
+    return []
 
 
 def test_generated_parts_are_up_to_date() -> None:

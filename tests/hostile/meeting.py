@@ -143,6 +143,38 @@ def event_line(data: bytes, directory: Path) -> str:
     return fate.reason
 
 
+def file_name(name: bytes, directory: Path) -> str:
+    """What a relay says that is given a directory with a file of this name: it reads that, and the one beside it."""
+    _logs(directory, {name: b"{}\n", b"beside": b"{}\n"})
+    said = [
+        command(directory, "relay", *options, "logs")
+        for options in (("--dry-run",), ("--summary", "json"), ("--log-level", "debug"))
+    ]
+    for one in said:
+        assert one.encode().decode().replace("\n", "").isprintable(), one
+    assert json.loads(said[1].split(" ", 1)[1])["read"] == 2
+    assert said[2].startswith("0 ")
+    return said[0]
+
+
+def refused_file_name(name: bytes, directory: Path) -> str:
+    """What it says when it has to refuse the file."""
+    _logs(directory, {name: b"\xfd7zXZ\0"})
+    said = command(directory, "relay", "logs")
+    assert said.encode().decode().replace("\n", "").isprintable(), said
+    return said
+
+
+def _logs(directory: Path, files: dict[bytes, bytes]) -> None:
+    """A webhook that is applied, and a directory of logs."""
+    (directory / "webhooks").mkdir()
+    (directory / "webhooks" / "prod.yaml").write_text(json.dumps(DOCUMENT))
+    command(directory, "apply", "--auto-approve")
+    (directory / "logs").mkdir()
+    for name, content in files.items():
+        Path(directory / "logs", os.fsdecode(name)).write_bytes(content)
+
+
 def words(result: Result) -> str:
     """The result in words, which can stand on a terminal whoever wrote them."""
     match result:

@@ -30,8 +30,10 @@ from hostile.meeting import (
     event_line,
     event_time,
     field,
+    file_name,
     plan_file,
     proxy_answer,
+    refused_file_name,
     response,
     secret,
     secret_value,
@@ -316,6 +318,15 @@ ROWS: dict[str, Row] = {
     "state: half a database": Row(
         state_file, b"SQLite format 3\x00" + bytes(84), "error: state.db is not an SQLite database"
     ),
+    # -- names of files in a directory that a relay reads
+    "name: bytes that are no UTF-8": Row(file_name, b"caf\xe9.log", "logs/caf\\xe9.log:1: skip not_an_event"),
+    "name: a terminal's commands": Row(
+        file_name, ESC.encode() + b".log", "logs/\\u001b]0;owned\\u0007\\u001b[2J.log:1: skip not_an_event"
+    ),
+    "name: a terminal's commands, refused": Row(
+        refused_file_name, ESC.encode() + b".xz", "error: logs/\\u001b]0;owned\\u0007\\u001b[2J.xz is compressed"
+    ),
+    "name: a line of its own": Row(file_name, b"a\nb.log", "logs/a\\u000ab.log:1: skip not_an_event"),
     # -- exported dead letters
     "letter: not JSON": Row(dead_letters, b"{", "l.ndjson:1: not JSON"),
     "letter: 50,000 brackets": Row(dead_letters, b"[" * 50_000, "l.ndjson:1: not JSON"),

@@ -119,14 +119,21 @@ def main(arguments: list[str] | None = None) -> int:
         print_findings(invalid.diagnostics)
         return invalid.exit_code
     except HooklineError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {_printable(error.message)}", err=True)
         if error.hint:
-            click.echo(f"  hint: {error.hint}", err=True)
+            click.echo(f"  hint: {_printable(error.hint)}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _printable(message: str) -> str:
+    """Line by line: a message may have several, and what it quotes is somebody else's."""
+    from hookline.plan.printable import printable  # noqa: PLC0415 - only when there is something to print
+
+    return "\n".join(map(printable, message.split("\n")))
 
 
 def run() -> None:

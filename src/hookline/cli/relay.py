@@ -238,7 +238,7 @@ def _print(summary: Summary, form: str) -> None:
 
 
 def _print_fate(one: Rehearsed) -> None:
-    place = f"{one.source}:{one.line}:"
+    place = f"{printable(one.source)}:{one.line}:"
     match one.fate:
         case Delivery() as fate:
             what = "duplicate" if one.duplicate else "deliver"

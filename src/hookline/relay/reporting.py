@@ -193,8 +193,7 @@ class Reporter:
         seen = self._moved.get(lag.source)
         if seen is None or seen[:2] != (line, offset) or lag.behind == 0:
             seen = self._moved[lag.source] = (line, offset, now)
-        name = lag.source.encode("utf-8", "replace").decode()  # a file may be called by any bytes
-        return LagFacts(name=name, line=line, offset=offset, behind=lag.behind,
+        return LagFacts(name=lag.source, line=line, offset=offset, behind=lag.behind,
                         seconds=max(0.0, now - seen[2]) if lag.behind else 0.0)  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -126,6 +127,19 @@ async def test_lag_of_a_source(tmp_path: Path) -> None:
         assert reporter.relay().lags[0].seconds > 0
         source.read()
         assert [] == [lag for lag in reporter.relay().lags if lag.behind or lag.seconds]
+        source.close()
+
+
+async def test_lag_of_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    """It is shown as it is in the spool and in log lines."""
+    events = tmp_path / os.fsdecode(b"caf\xe9")
+    events.write_bytes(b"{}\n" * 600)
+    async with reporting(tmp_path, str(events)) as (reporter, _):
+        source = reporter._intaking.source
+        assert source is not None
+        batch = source.read()
+        assert [f"{tmp_path}/caf\\xe9"] * 2 == [batch.source, batch.position.name]
+        assert [f"{tmp_path}/caf\\xe9"] == [lag.name for lag in reporter.relay().lags]
         source.close()
 
 

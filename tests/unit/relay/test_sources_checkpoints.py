@@ -156,6 +156,26 @@ def test_checkpoint_of_format_1_is_known_by_its_inode(path: Path) -> None:
     assert [b"a", b"b"] == Book([old]).run(restored.replace(path))
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_name_that_is_not_utf8(tmp_path: Path, book: Book, follow: bool) -> None:
+    """It is opened by its own name and shown by one that can be kept; its checkpoint is found again, and rotated."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.log")
+    append(path, b"a1")
+    book.run(path)
+    assert f"{tmp_path}/caf\\xe9.log" == book.reached.name
+    append(path, b"a2")
+    shutil.copy(path, f"{path}.1")
+    path.unlink()
+    append(path, b"b1")
+    if follow:
+        with book.following(path) as follower:
+            follower.takes(b"a2", b"b1")
+    else:
+        assert [b"a2", b"b1"] == book.run(path)
+    for _, what, fields in book.notes.said:
+        assert f"{what} {fields}".isprintable()
+
+
 # -- rotated while nobody looked
 
 
@@ -170,7 +190,13 @@ def test_rotated_while_stopped_is_read_to_its_end_first(path: Path, book: Book) 
     assert [] == book.run(path)
 
 
-@pytest.mark.parametrize("name", ["app.log.1", "app.log-20261122", "app-20261122.log", "app.log.2026-11-22T10:00"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("app.log.1", "app.log-0001", "app.log-20261122", "app.log.2026-11-22T10:00", "app.log.old"),
+        *("app.1.log", "app-20261122.log", "app-2026-11-22-1.log", "app_2026-11.log", "app-old.log"),
+    ],
+)
 def test_rotated_files_are_found_by_their_usual_names(path: Path, book: Book, name: str) -> None:
     """Numbers, dates, and both before the extension."""
     append(path, b"a1")
@@ -179,6 +205,20 @@ def test_rotated_files_are_found_by_their_usual_names(path: Path, book: Book, na
     path.rename(path.with_name(name))
     append(path, b"b1")
     assert [b"a2", b"b1"] == book.run(path)
+
+
+@pytest.mark.parametrize("name", ["worker-2.log", "worker_2.log", "worker-2.log.gz", "worker-12345.log"])
+@pytest.mark.parametrize("follow", [False, True])
+def test_neighbour_is_no_rotated_file(tmp_path: Path, book: Book, name: str, follow: bool) -> None:
+    """A log whose name has a number before the extension is one of its own: nobody has asked for its lines."""
+    path = tmp_path / "worker.log"
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    append(path, b"a2")
+    path.rename(f"{path}.1")
+    append(tmp_path / name, b"not ours")
+    append(path, b"b1")
+    read_in(path, book, follow, b"a2", b"b1")
 
 
 def test_rotated_twice_while_stopped(path: Path, book: Book) -> None:
@@ -364,6 +404,25 @@ def test_best_of_several_checkpoints_is_taken() -> None:
     assert find() is None
 
 
+def test_number_of_checkpoints_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were moved last stay, and those of files that are open; nothing is left of the others."""
+    monkeypatch.setattr("hookline.relay.sources.checkpoints.MOST", 3)
+    content = [b"%d" % number * HEAD for number in range(9)]
+
+    def at(number: int, **changes: object) -> Position:
+        there = facts(head=content[number][:HEAD], inode=number, **changes)
+        return reached(there, offset=2 * HEAD, line=1, tail=content[number][-1:], key=b"%d" % number)
+
+    checkpoints = Checkpoints(map(at, range(3)))
+    assert checkpoints.claim(b"0")
+    checkpoints.keep(at(1))
+    for number in range(3, 9):
+        checkpoints.keep(at(number))
+    heads = [facts(head=one[:HEAD], inode=number) for number, one in enumerate(content)]
+    assert [0, 7, 8] == [one.inode for one in heads if checkpoints.candidates(one)]
+    assert 3 == len(checkpoints._rows) == len(checkpoints._by_head)
+
+
 # -- renamed at the worst moment
 
 
@@ -450,3 +509,120 @@ def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: py
 
         monkeypatch.setattr(trail, "open_reader", once(devices.open_reader, happening, before=True))
         follower.takes(b"b1", b"c1")
+
+
+# -- nothing is left that was read
+
+NOWHERE_TO_BE_FOUND = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
+
+
+def read_in(path: Path, book: Book, follow: bool, *expected: bytes) -> None:
+    """What a finite run, or one that follows, reads."""
+    if follow:
+        with book.following(path) as follower:
+            follower.takes(*expected)
+    else:
+        assert list(expected) == book.run(path)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_last_file_that_was_read_is_gone(path: Path, book: Book, follow: bool) -> None:
+    """With one rotated file kept, two rotations remove it: what came after it is read, and its loss is told."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    path.replace(path.with_name("app.log.1"))
+    append(path, b"b1")
+    path.replace(path.with_name("app.log.1"))
+    append(path, b"c1")
+    read_in(path, book, follow, b"b1", b"c1")
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    read_in(path, book, follow)
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_last_file_that_was_read_is_gone_and_nothing_newer_is_there(path: Path, book: Book, follow: bool) -> None:
+    """What was rotated before the last run has read anything stays unread."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    path.unlink()
+    append(path, b"b1")
+    read_in(path, book, follow, b"b1")
+    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_rotated_after_it_was_empty(path: Path, book: Book, follow: bool, packed: bool) -> None:
+    """A log that was empty when it was read last is known all the same: what came in it before it rotated is read."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    path.touch()
+    read_in(path, book, follow)
+    append(path, b"a1", b"a2")
+    path.with_name("app.log.1").unlink()
+    path.rename(f"{path}.1")
+    if packed:
+        gzipped(path.with_name("app.log.1"))
+    append(path, b"b1")
+    read_in(path, book, follow, b"a1", b"a2", b"b1")
+    read_in(path, book, follow)
+    assert [] == book.notes.warnings
+
+
+def test_empty_log_has_no_past(path: Path, book: Book) -> None:
+    """What was rotated before anybody looked at the empty log is left alone."""
+    append(path.with_name("app.log.1"), b"long ago")
+    os.utime(path.with_name("app.log.1"), (1000, 1000))
+    path.touch()
+    assert [] == book.run(path)
+    append(path, b"a1")
+    assert [b"a1"] == book.run(path)
+    assert [] == book.notes.warnings
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_rotated_after_the_clock_was_set_back(path: Path, book: Book, follow: bool) -> None:
+    """When a file that was read is newer than the log, times say nothing, and numbers tell which came later."""
+    append(path.with_name("app.log.4"), b"long ago")
+    os.utime(path.with_name("app.log.4"), (1000, 1000))
+    append(path, b"a1")
+    read_in(path, book, follow, b"a1")
+    for number, line in ((3, b"a2"), (2, b"b1"), (1, b"c1")):
+        append(path, line)
+        os.utime(path, (5000, 9000 if number == 3 else 2000 - number))
+        path.rename(f"{path}.{number}")
+    append(path, b"d1")
+    os.utime(path, (5000, 3000))
+    read_in(path, book, follow, b"a2", b"b1", b"c1", b"d1")
+    assert [] == book.notes.warnings
+
+
+def test_renamed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
+    """The rest of it does not wait for a new log of that name."""
+    append(path, b"a1")
+    read_in(path, book, True, b"a1")
+    append(path, b"a2")
+    rotated = path.rename(f"{path}.1")
+    with book.following(path) as follower:
+        follower.takes(b"a2")
+        append(rotated, b"a3")
+        append(path, b"b1")
+        follower.takes(b"a3", b"b1")
+    assert ["file is not there yet, waiting for it"] == book.notes.warnings
+
+
+def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
+    """Each is told once: that nothing is left, and that the log is not there."""
+    append(path, b"a1")
+    read_in(path, book, True, b"a1")
+    path.unlink()
+    with book.following(path) as follower:
+        follower.read_for(2.5)
+        append(path, b"b1")
+        follower.takes(b"b1")
+    assert ["file is not there yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings

@@ -105,6 +105,17 @@ def test_hole_at_the_beginning_is_dropped(path: Path, book: Book) -> None:
     assert path.stat().st_size == book.reached.offset
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_stopped_within_a_hole(path: Path, book: Book, mark: bytes) -> None:
+    """A run that goes on from a place in a hole drops the rest of it."""
+    path.write_bytes(b"\0" * 9_000_000 + mark + b'{"n":1}\n')
+    source = book.open(path)
+    batch = source.read()
+    source.close()
+    assert 0 < batch.position.offset < 9_000_000
+    assert [Line(1, b'{"n":1}', 7)] == Book([batch.position]).lines(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\0" * 100])
 def test_empty_file_ends_at_once(path: Path, book: Book, content: bytes) -> None:
     """Nothing in it, nothing wrong with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
+from hookline.errors import HooklineError
 from hookline.relay.fates import Line
 from hookline.relay.sources.lines import LONGEST
 from reading import Book, Follower
@@ -467,6 +469,57 @@ def test_more_files_than_may_be_open(tmp_path: Path, book: Book, monkeypatch: py
     everything_was_read(book, tmp_path)
 
 
+def test_copytruncate_with_more_files_than_may_be_open(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that is closed when it is copied and truncated, the copy's rest comes first."""
+    monkeypatch.setattr("hookline.relay.sources.following.MOST_OPEN", 5)
+    for number in range(20):
+        append(tmp_path / f"{number}.log", b"%d" % number)
+    path = tmp_path / "7.log"
+    with book.following(tmp_path / "*.log") as follower:
+        follower.read_lines(20)
+        follower.takes_nothing()
+        append(path, b"a2")
+        shutil.copy(path, f"{path}.1")
+        os.truncate(path, 0)
+        append(path, b"b1 that is longer than what was there")
+        follower.takes(b"a2", b"b1 that is longer than what was there")
+    everything_was_read(book, tmp_path)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize("later", [False, True])
+def test_rotated_while_more_files_than_may_be_open(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch, pack: bool, later: bool
+) -> None:
+    """A file that is closed when it is rotated is found again: what was written after the last look comes first.
+
+    Also where no new log is there yet, and where it was compressed at once. A writer may be slow to change over.
+    """
+    monkeypatch.setattr("hookline.relay.sources.following.MOST_OPEN", 5)
+    for number in range(20):
+        append(tmp_path / f"{number}.log", b"%d" % number)
+    path = tmp_path / "7.log"
+    with book.following(tmp_path / "*.log") as follower:
+        follower.read_lines(20)
+        follower.takes_nothing()
+        append(path, b"a2")
+        rotated = path.rename(f"{path}.1")
+        if pack:
+            path.with_name("7.log.1.gz").write_bytes(gzip.compress(rotated.read_bytes()))
+            rotated.unlink()
+        if later:
+            follower.takes(b"a2")
+        append(path, b"b1")
+        follower.takes(*([] if later else [b"a2"]), b"b1")
+        if not pack:
+            append(rotated, b"a3")
+            follower.takes(b"a3")
+        assert len(follower.source.lags()) <= 5
+    everything_was_read(book, tmp_path)
+
+
 def test_rotated_files_are_let_go(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those that are silent for a while only the newest stays open: its writer may be slow to change over."""
     monkeypatch.setattr(LINGER, 0.1)
@@ -515,6 +568,47 @@ def test_unreadable_file(path: Path, tmp_path: Path, book: Book, target: str, ve
     assert [f"file cannot be {verb}, will try again"] == book.notes.warnings
 
 
+def test_directory_that_cannot_be_listed(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said once, what it had is followed further, and it is listed again when that is possible."""
+    append(tmp_path / "one", b"1")
+    iterdir = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return iterdir(path)
+
+    with book.following(tmp_path) as follower:
+        follower.takes(b"1")
+        monkeypatch.setattr(Path, "iterdir", refused)
+        append(tmp_path / "two", b"2")
+        follower.read_for(1.5)
+        append(tmp_path / "one", b"3")
+        follower.takes(b"3")
+        monkeypatch.undo()
+        follower.takes(b"2")
+    assert ["directory cannot be listed, will try again"] == book.notes.warnings
+
+
+def test_directory_that_cannot_be_listed_at_the_start(
+    tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finite run ends with words; one that follows waits."""
+    append(tmp_path / "one", b"1")
+
+    def refused(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(HooklineError, match="cannot be listed: Permission denied"):
+        book.run(tmp_path)
+    with book.following(tmp_path) as follower:
+        follower.takes_nothing()
+        monkeypatch.undo()
+        follower.takes(b"1")
+    assert ["directory cannot be listed, will try again"] == book.notes.warnings
+
+
 def test_other_compression_in_a_directory(tmp_path: Path, book: Book) -> None:
     """It is told with the way out, and the others are read."""
     (tmp_path / "a.xz").write_bytes(b"\xfd7zXZ\0more")
@@ -556,6 +650,24 @@ def test_named_pipe_outlives_its_writers(tmp_path: Path, book: Book) -> None:
         fifo.write_bytes(gzip.compress(b"c\nd"))
         follower.takes(b"c", b"d")
     assert {str(fifo): 4, str(tmp_path / "file"): 2} == {one.name: one.line for one in book.positions.values()}
+
+
+def test_pipe_that_is_stopped_within_a_line(book: Book) -> None:
+    """What was taken of a line that has not ended is told: it is nowhere else any more."""
+    reading, writing = os.pipe()
+    os.write(writing, b"a\nhalf")
+    source = book.open(f"/dev/fd/{reading}", follow=True)
+    lines: list[Line] = []
+    while not lines:
+        book.take(source, lines)
+    source.finish()
+    while not book.take(source, lines):
+        pass
+    assert [(f"/dev/fd/{reading}", 4)] == source.unfinished()
+    source.close()
+    os.close(writing)
+    os.close(reading)
+    assert [b"a"] == [line.data for line in lines]
 
 
 def test_pipe_that_cannot_come_back_ends(book: Book) -> None:

@@ -191,7 +191,7 @@ print(msgspec.json.encode(book.reached).decode())
 
 def read_stdin(name: str, stdin: int, *known: str) -> list[str]:
     command = [sys.executable, "-c", READ_STDIN, name, *known]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
     done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.splitlines()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hookline.relay.fates import Line
-from hookline.relay.sources import following, trail
+from hookline.relay.sources import following, stillness, trail
 from reading import Book
 
 KEPT = 30
@@ -103,6 +103,7 @@ def test_each_line_comes_once_and_in_order(
     monkeypatch.setattr(following, "SCAN", 0.0)
     monkeypatch.setattr(following, "WAIT", 0.003)
     monkeypatch.setattr(trail, "RETRY", 0.0)
+    monkeypatch.setattr(stillness, "SETTLED", 0.0)  # no copy and no archive is met half made
     rng = random.Random(seed)
     log = Rotating(tmp_path / "app.log", rng, header)
     book = Book()

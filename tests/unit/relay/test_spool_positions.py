@@ -15,7 +15,6 @@ from hookline.relay.spool.positions import (
     TABLE,
     forget_oldest,
     migrate_positions_from_1,
-    read_checkpoints,
     read_positions,
     write_position,
 )
@@ -46,8 +45,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 def test_read_as_written(connection: sqlite3.Connection) -> None:
     """Every field comes back, and so does the time."""
     write_position(connection, POSITION, now=5.0)
-    ((position, at),) = [(one.position, one.at) for one in read_checkpoints(connection)]
-    assert (POSITION, 5.0) == (position, at)
+    assert [replace(POSITION, at=5.0)] == read_positions(connection)
 
 
 def test_one_row_for_a_content(connection: sqlite3.Connection) -> None:
@@ -55,7 +53,7 @@ def test_one_row_for_a_content(connection: sqlite3.Connection) -> None:
     write_position(connection, POSITION, now=5.0)
     moved = replace(POSITION, inode=9, name="/logs/app.log.1.gz", offset=4000)
     write_position(connection, moved, now=6.0)
-    assert [moved] == read_positions(connection)
+    assert [replace(moved, at=6.0)] == read_positions(connection)
 
 
 def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
@@ -63,14 +61,23 @@ def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
     other = replace(POSITION, key=b"other")
     write_position(connection, POSITION, now=5.0)
     write_position(connection, other, now=6.0)
-    assert [POSITION, other] == read_positions(connection)
+    assert [replace(POSITION, at=5.0), replace(other, at=6.0)] == read_positions(connection)
 
 
 def test_row_of_format_1_is_superseded(connection: sqlite3.Connection) -> None:
     """It has no key; the first position with one for the same file replaces it."""
     write_position(connection, OLD, now=5.0)
     write_position(connection, POSITION, now=6.0)
-    assert [POSITION] == read_positions(connection)
+    assert [replace(POSITION, at=6.0)] == read_positions(connection)
+
+
+def test_row_of_an_empty_file_is_superseded(connection: sqlite3.Connection) -> None:
+    """It says that nothing was read of the file; the first position that was reached in it replaces it."""
+    empty = Position(name=POSITION.name, device=POSITION.device, inode=POSITION.inode)
+    write_position(connection, empty, now=5.0)
+    assert [replace(empty, at=5.0)] == read_positions(connection)
+    write_position(connection, POSITION, now=6.0)
+    assert [replace(POSITION, at=6.0)] == read_positions(connection)
 
 
 def test_each_pipe_has_its_row(connection: sqlite3.Connection) -> None:
@@ -101,9 +108,7 @@ def test_format_1_is_migrated() -> None:
         connection.execute("BEGIN IMMEDIATE")
         migrate_positions_from_1(connection)
         connection.execute("COMMIT")
-        assert [(OLD, 100.0), (Position(name="-", line=7), 200.0)] == [
-            (one.position, one.at) for one in read_checkpoints(connection)
-        ]
+        assert [replace(OLD, at=100.0), Position(name="-", line=7, at=200.0)] == read_positions(connection)
         tables = "SELECT sql FROM sqlite_schema WHERE name LIKE 'position%' ORDER BY name"
         migrated = connection.execute(tables).fetchall()
     with closing(sqlite3.connect(":memory:")) as fresh:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from hookline.relay.sources.identity import FileFacts, belongs, best, digest, is_candidate
-from hookline.relay.sources.port import Position
+from hookline.relay.sources.port import NOWHERE, Position
 
+MOST = 100_000
 _Row = tuple[bytes, int, int]
 
 
 class Checkpoints:
-    """All positions of files, found by the beginning of what they were written for.
+    """The positions of files, found by the beginning of what they were written for: as many as the spool keeps.
 
     Two files may hold the same (a copy beside its original). Each key is given to one open file at a time, so that
     they do not move each other's checkpoint.
@@ -22,21 +23,36 @@ class Checkpoints:
         self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
         self._lengths: dict[int, int] = {}
         self._taken: set[bytes] = set()
+        self._last: dict[str, Position] = {}
         for position in positions:
             if position.head_length:
                 self.keep(position)
+            if position.inode and position.at >= self.last(position.name).at:
+                self._last[position.name] = position
 
     def keep(self, position: Position) -> None:
         """A later position of a content replaces the earlier one."""
         row = _row(position)
         if (before := self._rows.get(row)) is not None:
             self._forget(row, before)
+        elif len(self._rows) >= MOST:
+            self._forget_oldest()
         self._rows[row] = position
         self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
         self._lengths[position.head_length] = self._lengths.get(position.head_length, 0) + 1
 
+    def _forget_oldest(self) -> None:
+        """The one that was moved longest ago, but for those of files that are open."""
+        oldest = next(((row, one) for row, one in self._rows.items() if one.key not in self._taken), None)
+        if oldest is not None:
+            self._forget(*oldest)
+
     def _forget(self, row: _Row, position: Position) -> None:
-        self._by_head[position.head_length, position.head_hash].discard(row)
+        del self._rows[row]
+        alike = self._by_head[position.head_length, position.head_hash]
+        alike.discard(row)
+        if not alike:
+            del self._by_head[position.head_length, position.head_hash]
         self._lengths[position.head_length] -= 1
         if not self._lengths[position.head_length]:
             del self._lengths[position.head_length]
@@ -54,6 +70,10 @@ class Checkpoints:
     def find(self, facts: FileFacts, tail_at: Callable[[int, int], bytes]) -> Position | None:
         """The position to go on from; None for a content that was never read."""
         return best([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+
+    def last(self, name: str) -> Position:
+        """What an earlier run has kept last of a file under this name, also that it was empty; else NOWHERE."""
+        return self._last.get(name, NOWHERE)
 
     def claim(self, key: bytes) -> bytes:
         """The key, if no open file has it; else nothing, which stands for a new one."""

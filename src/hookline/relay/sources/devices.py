@@ -8,6 +8,7 @@ import stat
 from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.files import FileReader
+from hookline.relay.sources.naming import shown
 from hookline.relay.sources.pipes import PipeReader
 from hookline.relay.sources.port import Notes
 
@@ -27,13 +28,13 @@ def open_reader(name: str, checkpoints: Checkpoints, notes: Notes, *, follow: bo
     except OSError as error:
         raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
     if stat.S_ISREG(mode):
-        return FileReader(name, descriptor, checkpoints, notes)
+        return FileReader(shown(name), descriptor, checkpoints, notes)
     if stat.S_ISDIR(mode):
         os.close(descriptor)
-        raise HooklineError(f"{name} is a directory", hint="it was a file, or a pipe, when the relay started")
+        raise HooklineError(f"{shown(name)} is a directory", hint="it was a file, or a pipe, when the relay started")
     # What the shell makes of <(…) has a name below /dev/fd, but no other writer can ever open it.
     has_a_place = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
-    return PipeReader(name, descriptor, notes, lasting=follow and stat.S_ISFIFO(mode) and has_a_place)
+    return PipeReader(shown(name), descriptor, notes, lasting=follow and stat.S_ISFIFO(mode) and has_a_place)
 
 
 def status_of(name: str) -> os.stat_result | None:
@@ -50,8 +51,8 @@ def _opened(name: str) -> int:
         # Without waiting: a named pipe has its writer when it has it, and a stop is obeyed meanwhile.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise HooklineError(f"{name}: no such file", hint="check the path; - reads standard input") from error
+        raise HooklineError(f"{shown(name)}: no such file", hint="check the path; - reads standard input") from error
     except OSError as error:
-        raise HooklineError(f"{name}: cannot be opened: {error.strerror}") from error
+        raise HooklineError(f"{shown(name)}: cannot be opened: {error.strerror}") from error
     except ValueError as error:
         raise HooklineError(f"{name!r} is not a file name: {error}") from error

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.devices import STANDARD_INPUT, status_of
-from hookline.relay.sources.naming import is_pattern, turn
+from hookline.relay.sources.naming import is_pattern, shown, turn
 
 
 def expand(name: str) -> list[str]:
-    """The paths that a name stands for in a finite run. Raises HooklineError where nothing is there.
+    """The paths that a name stands for in a finite run. Raises HooklineError where nothing is there or can be listed.
 
     A directory stands for the regular files in it that are not hidden, a pattern for those that match; oldest first.
     """
@@ -23,7 +23,9 @@ def expand(name: str) -> list[str]:
         return [name]
     found = files_of(name)
     if not found and not Path(name).is_dir():
-        raise HooklineError(f"{name}: no file matches", hint="check the pattern, and the directory that it names")
+        raise HooklineError(
+            f"{shown(name)}: no file matches", hint="check the pattern, and the directory that it names"
+        )
     return found
 
 
@@ -33,7 +35,7 @@ def _require(name: str) -> None:
     except ValueError as error:
         raise HooklineError(f"{name!r} is not a file name: {error}") from error
     except FileNotFoundError as error:
-        raise HooklineError(f"{name}: no such file", hint="check the path; - reads standard input") from error
+        raise HooklineError(f"{shown(name)}: no such file", hint="check the path; - reads standard input") from error
     except OSError:
         pass  # it is there; whoever opens it says what is wrong
 
@@ -49,10 +51,19 @@ def stands_for_others(name: str) -> bool:
 
 
 def files_of(name: str) -> list[str]:
-    """The regular files of a directory or pattern as they are now, in the order in which they were written last."""
-    if Path(name).is_dir():
-        paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
-    else:
-        paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
+    """The regular files of a directory or pattern as they are now, in the order in which they were written last.
+
+    Raises HooklineError when a directory cannot be listed.
+    """
+    try:
+        if Path(name).is_dir():
+            paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
+        else:
+            paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
+    except OSError as error:
+        raise HooklineError(
+            f"{shown(name)}: cannot be listed: {error.strerror}",
+            hint="a directory needs the permissions r and x for the user that the relay runs as",
+        ) from error
     found = [(status.st_mtime_ns, turn(path), path) for path in paths if (status := status_of(path)) is not None]
     return [path for _, _, path in sorted(found)]

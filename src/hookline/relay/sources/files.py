@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from enum import Enum, auto
+from pathlib import Path
 
 from hookline.errors import HooklineError
 from hookline.relay.fates import Line
+from hookline.relay.sources import stillness
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.content import Content, Plain, ReadBefore, Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts, reached
 from hookline.relay.sources.lines import LineCutter, is_whole
 from hookline.relay.sources.locating import Locator
+from hookline.relay.sources.naming import is_rotated
 from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of, refuse_packing
 from hookline.relay.sources.port import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
 from hookline.relay.sources.raw import RawFile, Replaced
+from hookline.relay.sources.stillness import Stillness
 
 _CHUNK = 256 * 1024
 _GLIMPSE = 4096
@@ -26,6 +30,7 @@ class Came(Enum):
 
     MORE = auto()  # there may be more at once
     DRY = auto()  # nothing more for now
+    WAITING = auto()  # nothing for now, and somebody may be in the middle of writing what comes next
     REPLACED = auto()  # what is in the file is not what was read of it: `restart`
 
 
@@ -33,8 +38,9 @@ class FileReader:
     """Owns `descriptor`, but for standard input. Nothing is read before the first call of `read`.
 
     Where it begins is looked up in `checkpoints`, and what it reaches is kept there. `key` is that of what is read,
-    `origin` that of the checkpoint where it began. `full`: the last `read` gave as much as it may, so more lines are
-    in hand. After Came.REPLACED `lost` says how many bytes were there at the last look and had not been read.
+    `origin` that of the checkpoint where it began, `expected` that of what was read before the file was closed.
+    `full`: the last `read` gave as much as it may, so more lines are in hand. After Came.REPLACED `lost` says how
+    many bytes were there at the last look and had not been read.
     Errors of the system are raised as HooklineError, and the call may be repeated.
     """
 
@@ -49,6 +55,7 @@ class FileReader:
         self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
+        self._stillness = Stillness(descriptor)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -64,6 +71,7 @@ class FileReader:
         self.origin = b""
         self._kept = NOWHERE
         self._told_damage = False
+        self.expected = b""
 
     @property
     def bytes_read(self) -> int:
@@ -154,8 +162,8 @@ class FileReader:
     def _read(self, *, final: bool) -> tuple[list[Line], Came]:
         lines: list[Line] = []
         self.full = False
-        if self._content is None and not self._start(final=final):
-            return lines, Came.DRY
+        if self._content is None and (came := self._start(final=final)) is not Came.MORE:
+            return lines, came
         assert self._content is not None
         # A file of which lines come has nothing left over yet.
         budget = BYTES_A_BATCH
@@ -172,37 +180,41 @@ class FileReader:
                     return lines, Came.MORE  # the next call raises it again
                 raise
             if not chunk:
-                if self._at_the_end(final=final):
-                    lines += self.last_words()
-                    return lines, Came.DRY
-                if self._locator is None:
-                    return lines, Came.DRY
-                if not final and not self._content.at_definite_end:
-                    return lines, Came.DRY
-                self._located(self._locator.end())
-                continue
+                if not self._is_all(self._content, final=final):
+                    return lines, Came.WAITING if final else Came.DRY
+                if self._locator is not None:
+                    self._located(self._locator.end())
+                    continue
+                self._tell_damage(self._content)
+                lines += self.last_words()
+                return lines, Came.DRY
             budget -= len(chunk)
             self._take_in(chunk)
         return lines, Came.MORE
 
-    def _start(self, *, final: bool) -> bool:
-        """Find out what the file is and where to go on. False while it holds too little to tell."""
+    def _start(self, *, final: bool) -> Came:
+        """Find out what the file is and where to go on. Not Came.MORE while it holds too little to tell."""
         self.glance()
         if self._is_other:
             self._is_other = False
             raise Replaced(0)
         descriptor = self._raw.descriptor
+        self._raw = RawFile(descriptor)  # its size may be another than at the last attempt
         head = os.pread(descriptor, HEAD, 0)
         packing = packing_of(head[:LONGEST_MAGIC])
         if packing is Packing.UNKNOWN and not (final and head):
-            return False
+            return Came.DRY
         refuse_packing(self.name, packing)
         facts = FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
         if packing in {Packing.GZIP, Packing.ZSTD}:
             self._content = Unpacked(self._raw)
             self._locator = Locator(self._checkpoints, facts)
-            return True
+            return Came.MORE
+        if self._may_be_half_a_copy(facts):
+            return Came.WAITING
         found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
+        if self.expected and (found is None or found.key != self.expected):
+            raise Replaced(0)
         if found is None:
             self._content = Plain(self._raw)
         else:
@@ -210,15 +222,28 @@ class FileReader:
             self._raw = RawFile(descriptor, found.offset, tail)
             self._content = Plain(self._raw)
             self._go_on_from(found, head[: found.offset], tail)
-        return True
+        return Came.MORE
+
+    def _may_be_half_a_copy(self, facts: FileFacts) -> bool:
+        """Whether it begins like a log of which more was read, and somebody may be copying that there (copytruncate).
+
+        Begun too early, it would be taken for a content that was never read.
+        """
+        return any(
+            one.offset > self._raw.size and is_rotated(Path(self.name).name, Path(one.name).name)
+            for one in self._checkpoints.candidates(facts)
+        ) and not self._stillness.lasts(stillness.SETTLED)
 
     def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
         # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
+        self._begun = found.line > 0  # else it may stand within a hole
         self._cutter = LineCutter(
-            number=found.line, offset=found.offset, tail=tail, unterminated=not tail.endswith(b"\n")
+            number=found.line,
+            offset=found.offset,
+            tail=tail,
+            unterminated=self._begun and not tail.endswith(b"\n"),
         )
         self._head = head
-        self._begun = True
         self.key = self._checkpoints.claim(found.key)
         self.origin = found.key
         self.position = found
@@ -265,14 +290,16 @@ class FileReader:
         # writer was.
         self._begun = self._begun or self._cutter.begin(hole=True)
 
-    def _at_the_end(self, *, final: bool) -> bool:
-        """Whether what is there now is all: then a last line needs no terminator. Tells of damage, once."""
-        content = self._content
-        assert content is not None
-        if self._locator is not None:
-            return False
-        ended = final or content.at_definite_end
-        if ended and content.damage and not self._told_damage:
+    def _is_all(self, content: Content, *, final: bool) -> bool:
+        """Whether what is there now is all: then a last line needs no terminator."""
+        if content.at_definite_end or content.damage is None:
+            return final or content.at_definite_end
+        # An archive is not whole while it is being made. Taken for all there is too early, it would be taken for
+        # another one than that of which more was read.
+        return self._stillness.lasts(stillness.SETTLED if final else stillness.LONG_AGO)
+
+    def _tell_damage(self, content: Content) -> None:
+        if content.damage and not self._told_damage:
             self._told_damage = True
             self._notes.warning(
                 "compressed file is damaged, what is whole was read",
@@ -281,10 +308,14 @@ class FileReader:
                 line=self._cutter.number,
                 byte=self._raw.offset,
             )
-        return ended
 
     def _move(self) -> None:
-        if isinstance(self._content, ReadBefore) or (self._cutter.number == 0 and self._cutter.offset == 0):
+        if isinstance(self._content, ReadBefore):
+            return
+        if self._cutter.number == 0 and self._cutter.offset == 0:
+            # That nothing was in it yet is worth knowing: what it is rotated to later is then no past of a new log.
+            if self.position is NOWHERE and not self._raw.size:
+                self.position = Position(name=self.name, device=self.device, inode=self.inode)
             return
         packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
         if (self.position.offset, self.position.packed) == (self._cutter.offset, packed) and (

@@ -17,7 +17,7 @@ from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.expanding import files_of, stands_for_others
 from hookline.relay.sources.files import FileReader
 from hookline.relay.sources.looking import Identity
-from hookline.relay.sources.naming import base_of
+from hookline.relay.sources.naming import base_of, shown
 from hookline.relay.sources.pipes import PipeReader
 from hookline.relay.sources.place import Place
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, SourceLag
@@ -34,6 +34,8 @@ class Following:
     def __init__(self, names: Sequence[str], checkpoints: Checkpoints, notes: Notes) -> None:
         self._unknown = list(dict.fromkeys(names))  # not seen yet: they may become anything
         self._gathering: list[str] = []  # directories and patterns
+        self._listings: dict[str, list[str]] = {}
+        self._unlisted: set[str] = set()
         self._checkpoints = checkpoints
         self._notes = notes
         self._held: dict[Identity, Place] = {}
@@ -72,7 +74,8 @@ class Following:
         return self._bytes, None
 
     def unfinished(self) -> list[tuple[str, int]]:
-        return []
+        """Of pipes; what was taken of a file's line stays in the file."""
+        return [(pipe.name, pipe.unfinished) for pipe in self._pipes if self._finishing and pipe.unfinished]
 
     def finish(self) -> None:
         self._finishing = True
@@ -117,8 +120,8 @@ class Following:
             self._unknown.remove(name)
             self._trails.pop(name, None)
             self._gathering.append(name)
-            if not files_of(name):
-                self._notes.warning("no file is there yet, waiting for one", source=name)
+            if not self._listed(name) and name not in self._unlisted:
+                self._notes.warning("no file is there yet, waiting for one", source=shown(name))
         elif _is_stream(name):
             self._unknown.remove(name)
             self._trails.pop(name, None)
@@ -141,7 +144,7 @@ class Following:
 
     def _scan(self) -> None:
         """Sort what is in directories and patterns by the log that it belongs to."""
-        found = {path for name in self._gathering for path in files_of(name)}
+        found = {path for name in self._gathering for path in self._listed(name)}
         members: dict[str, set[str]] = {}
         for path in found:
             base, packed = base_of(Path(path).name)
@@ -153,6 +156,22 @@ class Following:
             self._trails[key] = self._new_trail(key, named=False)
         for key, trail in self._trails.items():
             trail.members = members.get(key, ())
+
+    def _listed(self, name: str) -> list[str]:
+        """The files of a directory or pattern; while that cannot be listed those that it had, which is said once."""
+        try:
+            self._listings[name] = files_of(name)
+            self._unlisted.discard(name)
+        except HooklineError as error:
+            if name not in self._unlisted:
+                self._unlisted.add(name)
+                self._notes.warning(
+                    "directory cannot be listed, will try again",
+                    source=shown(name),
+                    reason=error.message,
+                    hint=error.hint,
+                )
+        return self._listings.get(name, [])
 
     # -- reading
 

@@ -12,6 +12,7 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.content import Unpacked
 from hookline.relay.sources.identity import HEAD, FileFacts
 from hookline.relay.sources.locating import Locator
+from hookline.relay.sources.naming import shown
 from hookline.relay.sources.packing import LONGEST_MAGIC, Packing, packing_of
 from hookline.relay.sources.raw import RawFile, Replaced
 
@@ -71,7 +72,9 @@ class Look:
             return False
         try:
             status = os.fstat(descriptor)
-            facts = FileFacts(name=path, device=status.st_dev, inode=status.st_ino, size=status.st_size, head=b"")
+            facts = FileFacts(
+                name=shown(path), device=status.st_dev, inode=status.st_ino, size=status.st_size, head=b""
+            )
             locator, content = Locator(self._checkpoints, facts), Unpacked(RawFile(descriptor))
             while not locator.decided:
                 if piece := content.next(_PIECE):
@@ -89,7 +92,7 @@ class Look:
         head = os.pread(descriptor, HEAD, 0)
         packed = packing_of(head[:LONGEST_MAGIC]) in {Packing.GZIP, Packing.ZSTD}
         facts = FileFacts(
-            name=path,
+            name=shown(path),
             device=status.st_dev,
             inode=status.st_ino,
             size=None if packed else status.st_size,

@@ -7,6 +7,9 @@ import re
 # logrotate (``.1``, ``-20261122``, with ``extension`` before the last part), log4j, Python, newsyslog: a date or a
 # number, and what packed it.
 _TURN = r"[.\-_](?:\d[\dTZ:.\-_]*|old|bak)"
+# Before the extension ``-2`` is no rotation but a neighbour: ``worker-2.log`` is live beside ``worker.log``. A date
+# has six digits or more.
+_INNER_TURN = r"(?:\.\d[\dTZ:.\-_]*|[\-_](?=(?:[TZ:.\-_]*\d){6})\d[\dTZ:.\-_]*|[.\-_](?:old|bak))"
 _PACKED = r"(?:\.(?:gz|zst|zstd))?"
 _ROTATED_NAME = re.compile(rf"(?P<base>.+?)(?P<turn>{_TURN})?(?P<packed>\.(?:gz|zst|zstd))?", re.DOTALL)
 
@@ -18,7 +21,9 @@ def is_rotated(name: str, base: str) -> bool:
     if re.fullmatch(re.escape(base) + rf"(?:{_TURN})?{_PACKED}", name):
         return True
     stem, dot, extension = base.rpartition(".")
-    return bool(stem) and bool(re.fullmatch(re.escape(stem) + _TURN + re.escape(dot + extension) + _PACKED, name))
+    return bool(stem) and bool(
+        re.fullmatch(re.escape(stem) + _INNER_TURN + re.escape(dot + extension) + _PACKED, name)
+    )
 
 
 def are_turns(one: str, other: str) -> bool:
@@ -34,6 +39,18 @@ def base_of(name: str) -> tuple[str, bool]:
     found = _ROTATED_NAME.fullmatch(name)
     assert found is not None
     return found["base"], found["packed"] is not None
+
+
+def shown(name: str) -> str:
+    """The name as it goes into the spool, log lines and pages: a file may be called by any bytes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unpacked_name(name: str) -> str:
+    """The name of the file that this one was made of, if it is packed; else its own."""
+    found = _ROTATED_NAME.fullmatch(name)
+    assert found is not None
+    return name.removesuffix(found["packed"] or "")
 
 
 def turn(name: str) -> tuple[int, str]:

@@ -20,7 +20,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     `tail_length` bytes before `offset` say what is in it; `offset` is the byte after the last line taken, of a
     compressed file in what it unpacks to. `packed` is the size at which a compressed file was read to its end (0: not
     yet). `key` is the same for all positions of one content, whatever file that is in: a later one replaces an
-    earlier one. For a pipe only `name` (``-``), `line` and `key` mean something.
+    earlier one. For a pipe only `name` (``-``), `line` and `key` mean something; for a file of which nothing was read
+    yet only `name`, `device` and `inode`. `at` is when the spool has kept it, in Unix seconds (0: it has not).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     tail_hash: bytes = b""
     packed: int = 0
     key: bytes = b""
+    at: float = 0.0
 
 
 NOWHERE = Position(name="")

@@ -12,10 +12,12 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import Reader, open_reader, status_of
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity
+from hookline.relay.sources.naming import shown
 from hookline.relay.sources.port import NOWHERE, WAIT, Batch, Notes, Position, SourceLag
-from hookline.relay.sources.siblings import TRIES, left_behind
+from hookline.relay.sources.siblings import LOST, TRIES, left_behind
 
 _STANDARD_INPUT = "-"
+_PAUSE = 0.05  # seconds between two looks at a file that somebody may be in the middle of writing
 
 
 class Series:
@@ -38,6 +40,7 @@ class Series:
         self._done = 0
         self._finishing = False
         self._newest: int | None = None  # when the last of the rotated files was changed
+        self._wanted: set[Identity] = set()  # and which they are
 
     def read(self) -> Batch:
         deadline = time.monotonic() + WAIT
@@ -94,8 +97,9 @@ class Series:
         if path == log:
             self._waiting.popleft()
             self._newest = None
+            self._wanted.clear()
         else:
-            self._notes.info("rotated file is read first", source=path)
+            self._notes.info("rotated file is read first", source=shown(path))
         if isinstance(reader, FileReader):
             self._held.add((reader.device, reader.inode))
         return reader
@@ -119,8 +123,11 @@ class Series:
         """What is to be read next of a log and its rotated files, and which file that is."""
         if log == _STANDARD_INPUT:
             return log, None
-        behind = left_behind(log, self._checkpoints, held=self._held, after=self._newest)
+        behind = left_behind(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
+        if behind.lost:
+            self._notes.warning(LOST, source=shown(log))
         self._newest = behind.newest
+        self._wanted |= {one.identity for one in behind.files}
         # What was named itself is read when it is its turn.
         for sibling in behind.files:
             if sibling.path not in self._named:
@@ -138,7 +145,9 @@ class Series:
                 source=current.name,
                 byte=current.bytes_read,
             )
-        return lines, current.take_position(), came is not Came.MORE
+        if came is Came.WAITING and not lines:
+            time.sleep(min(wait, _PAUSE))
+        return lines, current.take_position(), came in {Came.DRY, Came.REPLACED}
 
     def _finish(self, current: Reader) -> None:
         if isinstance(current, FileReader) and current.unfinished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,9 +11,12 @@ import msgspec
 
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.looking import Identity, Known, Look, Sibling
-from hookline.relay.sources.naming import is_rotated, turn
+from hookline.relay.sources.naming import is_rotated, shown, turn, unpacked_name
+from hookline.relay.sources.port import NOWHERE, Position
 
+LOST = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
 TRIES = 20  # to see files in one moment, while a rotation renames them
+_COARSE = 2.0  # seconds by which the time of a file's change may be behind, on some file systems
 
 
 class Behind(msgspec.Struct, frozen=True):
@@ -21,44 +24,83 @@ class Behind(msgspec.Struct, frozen=True):
 
     `newest`: when the newest file that is known was modified (nanoseconds; None: none is), for another search.
     `log`: what stood under the log's name meanwhile. Whoever opens one of these has to see that it is still that.
+    `lost`: the log was read by an earlier run, and nothing that is here now.
     """
 
     files: list[Sibling]
     newest: int | None
     log: Identity | None
+    lost: bool
 
 
 def left_behind(
-    path: str, checkpoints: Checkpoints, *, held: Collection[Identity], after: int | None = None
+    path: str,
+    checkpoints: Checkpoints,
+    *,
+    held: Collection[Identity],
+    after: int | None = None,
+    wanted: Collection[Identity] = (),
 ) -> Behind:
     """The rotated files of the log `path` that are to be read before it. `held` are read anyway.
 
-    - one that a checkpoint says is unfinished;
+    - one that a checkpoint says is unfinished, or that an earlier search has `wanted`;
     - those that are newer than the newest known one: they were the log itself while nobody looked. `after` is when
-      that was modified last (nanoseconds), where the caller has it open.
+      that was modified last (nanoseconds), where the caller has it open. Where none is left that is known, the last
+      checkpoint was written at some time, and they are newer than that.
 
     A log that was never read has none: its past was not asked for.
     """
     look = Look(checkpoints)
     there = _seen_at_once(path, look)
     log = next((one for one in there if one.path == path), None)
+    last = checkpoints.last(shown(path))
     siblings = [one for one in _without_doubles(there) if one.path != path and one.identity not in held]
     siblings.sort(key=lambda one: (one.modified, turn(one.path)))
-    newest = after
+    newest, later, lost = after, frozenset[Identity](), False
     # Where the log is known itself, nobody rotated it since, and what came before it was read before it.
     if newest is None and not (log is not None and log.in_place):
         siblings = _with_newest_made_out(siblings, look)
+        siblings, later = _with_clock_set_back(siblings, log)
         newest = max((one.modified for one in siblings if one.known is not Known.NOT), default=None)
-    return Behind([one for one in siblings if _is_wanted(one, newest)], newest, log.identity if log else None)
+        if newest is None and last is not NOWHERE:
+            newest = int((last.at - _COARSE) * 1e9)
+            lost = all(one.known is Known.NOT for one in there) and not _may_be_among(there, last)
+    wanted = {*wanted, *later}
+    files = [one for one in siblings if one.identity in wanted or _is_wanted(one, newest)]
+    return Behind(files, newest, log.identity if log else None, lost)
+
+
+def _is_read(one: Sibling) -> bool:
+    return one.known in {Known.UNFINISHED, Known.FINISHED}
+
+
+def _may_be_among(there: list[Sibling], last: Position) -> bool:
+    """Whether a file that was empty when it was seen last may be there: its inode is all that it is known by."""
+    return last.offset == 0 and any(
+        one.identity[1] == last.inode or unpacked_name(one.path) != one.path for one in there
+    )
+
+
+def _with_clock_set_back(siblings: list[Sibling], log: Sibling | None) -> tuple[list[Sibling], frozenset[Identity]]:
+    """Where a file that was read is newer than the log, the clock was set back, and names say what came after it.
+
+    Gives the files in their order, and those that came after.
+    """
+    known = {one.identity for one in siblings if _is_read(one)}
+    if log is None or not any(one.identity in known and one.modified > log.modified for one in siblings):
+        return siblings, frozenset()
+    siblings = sorted(siblings, key=lambda one: turn(one.path))
+    newest = max(index for index, one in enumerate(siblings) if one.identity in known)
+    return siblings, frozenset(one.identity for one in siblings[newest + 1 :])
 
 
 def _seen_at_once(path: str, look: Look) -> list[Sibling]:
     """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
     there: list[Sibling] = []
     for _ in range(TRIES):
-        before = _names(path)
+        before = _names_of(path)
         there = [one for one in map(look.at, before) if one is not None]
-        if before == _names(path):
+        if before == _names_of(path):
             break
     return there
 
@@ -82,7 +124,7 @@ def _with_newest_made_out(siblings: list[Sibling], look: Look) -> list[Sibling]:
     made_out = list(siblings)
     for index in range(len(made_out) - 1, -1, -1):
         one = made_out[index]
-        if one.known in {Known.FINISHED, Known.UNFINISHED} or (one.known is Known.PACKED and look.is_known(one.path)):
+        if _is_read(one) or (one.known is Known.PACKED and look.is_known(one.path)):
             break
         made_out[index] = msgspec.structs.replace(one, known=Known.NOT)
     return made_out
@@ -98,7 +140,23 @@ def _is_wanted(one: Sibling, newest: int | None) -> bool:
             return newest is not None and one.modified >= newest
 
 
-def _names(path: str) -> dict[str, Identity]:
+def find_rotated(path: str, identity: Identity, *, last_seen: str) -> tuple[str, os.stat_result | None]:
+    """The name that a file of the log `path` has among the rotated ones, and its status; None where it has none."""
+    for name in _possible_names(path, identity, last_seen):
+        with suppress(OSError):
+            status = Path(name).stat()
+            if (status.st_dev, status.st_ino) == identity:
+                return name, status
+    return last_seen, None
+
+
+def _possible_names(path: str, identity: Identity, last_seen: str) -> Iterator[str]:
+    if is_rotated(Path(last_seen).name, Path(path).name):
+        yield last_seen  # the directory need not be searched each time
+    yield from (name for name, there in _names_of(path).items() if there == identity)
+
+
+def _names_of(path: str) -> dict[str, Identity]:
     """What stands under the log's name and those of its rotated files."""
     directory, name = os.path.split(path)
     found: dict[str, Identity] = {}
@@ -109,4 +167,6 @@ def _names(path: str) -> dict[str, Identity]:
                     status = one.stat()
                     known_as = path if one.name == name else str(Path(directory) / one.name)
                     found[known_as] = (status.st_dev, status.st_ino)
-    return found
+    # Whoever compresses a file removes it once the archive is whole: until then the archive may be half of it.
+    unpacked = {one: unpacked_name(one) for one in found}
+    return {one: found[one] for one in found if unpacked[one] in {one, path} or unpacked[one] not in found}

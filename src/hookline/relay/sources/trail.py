@@ -14,10 +14,10 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.devices import STANDARD_INPUT, open_reader
 from hookline.relay.sources.files import Came, FileReader
 from hookline.relay.sources.looking import Identity, Sibling
-from hookline.relay.sources.naming import turn
+from hookline.relay.sources.naming import shown, turn
 from hookline.relay.sources.place import Place, Read
 from hookline.relay.sources.port import NOWHERE, Notes, SourceLag
-from hookline.relay.sources.siblings import TRIES, left_behind
+from hookline.relay.sources.siblings import LOST, TRIES, find_rotated, left_behind
 
 LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
 RETRY = 1.0  # seconds until a file that could not be read is tried again
@@ -49,7 +49,7 @@ class Trail:
         self._notes = notes
         self._named = named
         self._most_open = most_open
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, str], dict[str, object]] = {}
         self._next_search = 0.0
         self._latest: int | None = None
 
@@ -63,19 +63,42 @@ class Trail:
         there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, turn(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in there}
         for place in self.places:
+            if place.attached and place.identity not in identities and place.dry_since is not None:
+                place.dry_since = now  # from now on its writers have some time to change over
             place.attached = place.identity in identities
+        self._seek_closed()
         for path, status in there:
             self._look_at(path, status)
-        if self.places and not self.places[-1].attached and now >= self._next_search:
-            # The log was renamed, and no new one is there yet. There may have been one for a moment.
+        is_missing = not self.places[-1].attached if self.places else self._named
+        if is_missing and now >= self._next_search:
+            # The log was renamed, perhaps while no relay ran, and no new one is there yet, or was for a moment.
             self._next_search = now + RETRY
             self._add_older(self._newest())
         for place in [one for one in self.places if self._is_over(one, now)]:
             if place.reader is not None and place.reader.unfinished:
                 self._notes.warning(
-                    "unfinished last line of a rotated file left", source=place.path, bytes=place.reader.unfinished
+                    "unfinished last line of a rotated file left", source=place.name, bytes=place.reader.unfinished
                 )
             self._remove(place)
+
+    def _seek_closed(self) -> None:
+        """A file that is at rest when it is renamed is found by its new name, or else by what it was made into."""
+        gone = []
+        for place in [one for one in self.places if one.reader is None and not one.attached]:
+            if (status := self._rotated(place)) is not None:
+                place.stamp = (status.st_size, status.st_mtime_ns)
+            else:
+                gone.append(place)
+        if gone:
+            after = self._newest()
+            for place in gone:
+                self._remove(place)
+            self._add_older(after)
+
+    def _rotated(self, place: Place) -> os.stat_result | None:
+        """The status of a file that has lost its name, if it has that of a rotated one of this log."""
+        place.path, status = find_rotated(self.path, place.identity, last_seen=place.path)
+        return status
 
     @property
     def _crowded(self) -> bool:
@@ -145,9 +168,13 @@ class Trail:
     def _add_older(self, after: int | None) -> bool:
         """Take in what the log was rotated to, newer than `after`. Whether there was any."""
         any_added = False
+        wanted: set[Identity] = set()
         for _ in range(TRIES):
-            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after)
+            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
+            if behind.lost:
+                self._tell(self.path, LOST)
             after = behind.newest
+            wanted |= {one.identity for one in behind.files}
             # One that was renamed between the search and the opening is searched for again, and so are those after
             # it, so that they keep their order.
             added = list(takewhile(bool, map(self._add_rotated, behind.files)))
@@ -168,7 +195,7 @@ class Trail:
         if not self._open(place):
             self._remove(place)
             return False
-        self._notes.info("rotated file is read first", source=sibling.path)
+        self._notes.info("rotated file is read first", source=shown(sibling.path))
         return True
 
     # -- reading
@@ -191,7 +218,7 @@ class Trail:
                 continue
             if found is not None:
                 return found
-            if self._crowded and place.attached and self.path != STANDARD_INPUT:
+            if self._crowded and self.path != STANDARD_INPUT and (place.attached or self._rotated(place)):
                 self.rest(place)
         return Read(self.path, [], NOWHERE, False)
 
@@ -214,6 +241,8 @@ class Trail:
         if came is Came.REPLACED:
             return self._replaced(place, reader)
         position = reader.take_position()
+        if came is Came.WAITING:
+            return Read(reader.name, lines, position, bool(lines))
         if came is Came.DRY and place.dry_since is None:
             place.dry_since = now
         elif came is Came.MORE or lines:
@@ -231,9 +260,9 @@ class Trail:
         if not self._is_copied(place, reader):
             lines = reader.last_words()
             if lost := reader.lost + reader.unfinished:
-                self._notes.warning("file was truncated before all of it was read", source=place.path, bytes=lost)
+                self._notes.warning("file was truncated before all of it was read", source=place.name, bytes=lost)
         position = reader.take_position()
-        self._notes.info("file was truncated or written anew, reading it from its start", source=place.path)
+        self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
         reader.restart()
         return Read(reader.name, lines, position, True)
 
@@ -257,6 +286,7 @@ class Trail:
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != place.identity:
             reader.close()  # another one has got the name meanwhile: the next look finds out
             return False
+        reader.expected = place.key
         place.reader = reader
         return True
 
@@ -266,6 +296,7 @@ class Trail:
         """Close a file of which everything was read; it is opened again when it has changed."""
         place.rested = place.stamp
         if place.reader is not None:
+            place.key = place.reader.key
             place.reader.close()
             place.reader = None
 
@@ -275,13 +306,11 @@ class Trail:
 
     def _is_over(self, place: Place, now: float) -> bool:
         """Whether a file that has lost its name is done with."""
-        if place.attached:
+        if place.attached or place.dry_since is None or place is self.places[-1]:
             return False
         if place.reader is None:
-            return True
-        if place.dry_since is None or place is self.places[-1]:
-            return False
-        if place is self.places[-2] and place.reader.has_name:
+            return place.rested == place.stamp and now - place.dry_since >= LINGER
+        if place is self.places[-2] and place.reader.has_name and not self._crowded:
             return False  # its writers may not know yet that it was rotated, for as long as they like
         return now - place.dry_since >= LINGER
 
@@ -300,11 +329,10 @@ class Trail:
     def _tell_of(self, place: Place, what: str, error: HooklineError) -> None:
         if place.told != error.message:
             place.told = error.message
-            self._notes.warning(what, source=place.path, reason=error.message, hint=error.hint)
+            self._notes.warning(what, source=place.name, reason=error.message, hint=error.hint)
 
     def _tell(self, path: str, what: str, **fields: object) -> None:
         """Once for as long as it is so."""
-        text = f"{what} {fields}"
-        if self._told.get(path) != text:
-            self._told[path] = text
-            self._notes.warning(what, source=path, **fields)
+        if self._told.get((path, what)) != fields:
+            self._told[path, what] = fields
+            self._notes.warning(what, source=shown(path), **fields)

@@ -6,11 +6,11 @@ import sqlite3
 
 import msgspec
 
+from hookline.relay.sources.checkpoints import MOST
 from hookline.relay.sources.port import Position
 
-MOST = 100_000
-
-# A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1). `at` is when it
+# A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1, or nothing
+# was read of the file yet). `at` is when it
 # was moved last, in Unix seconds. A pipe has device and inode 0.
 TABLE = """
 CREATE TABLE position (
@@ -23,32 +23,18 @@ CREATE INDEX position_at ON position (at);
 """
 _FIELDS = Position.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
-_READ = f"SELECT {_COLUMNS}, at FROM position ORDER BY at, name"
-_WRITE = f"INSERT INTO position ({_COLUMNS}, at) VALUES ({', '.join(f':{field}' for field in _FIELDS)}, :at)"
-# The same content, or what an older hookline wrote for the same file.
+_READ = f"SELECT {_COLUMNS} FROM position ORDER BY at, name"
+_WRITE = f"INSERT INTO position ({_COLUMNS}) VALUES ({', '.join(f':{field}' for field in _FIELDS)})"
+# The same content, or what was written for the same file when it had no key.
 _FORGET_SUPERSEDED = """
 DELETE FROM position WHERE (key = :key AND key != x'') OR (key = x'' AND device = :device AND inode = :inode)
 """
 _FORGET_OLDEST = "DELETE FROM position WHERE at <= (SELECT at FROM position ORDER BY at DESC LIMIT 1 OFFSET ?)"
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """A position, and when it was moved there (Unix seconds)."""
-
-    position: Position
-    at: float
-
-
-def read_checkpoints(connection: sqlite3.Connection) -> list[Checkpoint]:
-    """Those of all sources, the one moved last at the end."""
-    return [
-        Checkpoint(Position(**dict(zip(_FIELDS, row[:-1], strict=True))), row[-1])
-        for row in connection.execute(_READ)
-    ]
-
-
 def read_positions(connection: sqlite3.Connection) -> list[Position]:
-    return [one.position for one in read_checkpoints(connection)]
+    """Those of all sources, the one moved last at the end."""
+    return [Position(**dict(zip(_FIELDS, row, strict=True))) for row in connection.execute(_READ)]
 
 
 def write_position(connection: sqlite3.Connection, position: Position, *, now: float) -> None:
@@ -75,7 +61,7 @@ def migrate_positions_from_1(connection: sqlite3.Connection) -> None:
     for statement in TABLE.split(";"):
         connection.execute(statement)
     connection.execute(
-        f"INSERT INTO position ({_COLUMNS}, at) SELECT name, line, offset, device, inode, head_length, head_hash, "
+        f"INSERT INTO position ({_COLUMNS}) SELECT name, line, offset, device, inode, head_length, head_hash, "
         "0, x'', 0, x'', at FROM position_1"
     )
     connection.execute("DROP TABLE position_1")
