@@ -32,18 +32,10 @@ def status(lab: Lab) -> dict[str, Any]:
     return says
 
 
-def processes(lab: Lab) -> list[int]:
-    """Those of the workers, once the relay has said that all are there."""
-    found: list[int] = []
-
-    def there() -> bool:
-        nonlocal found
-        relay = status(lab)["relay"] if (lab.directory / ".hookline" / "spool" / "spool.db").exists() else None
-        found = relay["says"]["workers"] if relay is not None and relay["says"] is not None else []
-        return len(found) == WORKERS
-
-    wait_until(there)
-    return found
+def processes(relay: subprocess.Popen[bytes]) -> list[int]:
+    """Those of the workers, once all are there."""
+    wait_until(lambda: len(children(relay.pid)) == WORKERS)
+    return children(relay.pid)
 
 
 @contextmanager
@@ -77,7 +69,7 @@ def test_a_worker_that_is_killed_costs_nothing(lab: Lab, events: tuple[str, int]
         with relaying(lab, endpoint, log) as relay:
             for target in (500, 1_500, 2_500):
                 wait_until(lambda target=target: audit.accepted() > target)  # type: ignore[misc]
-                os.kill(children(relay.pid)[0], signal.SIGKILL)
+                os.kill(processes(relay)[0], signal.SIGKILL)
             out, _ = relay.communicate(timeout=120)
         summary = json.loads(out)
         assert (0, number, 0) == (relay.returncode, summary["delivered"], summary["pending"])
@@ -96,7 +88,7 @@ def test_a_worker_that_is_stuck_is_ended(lab: Lab, events: tuple[str, int]) -> N
         audit = Audit(endpoint.ledger)
         with relaying(lab, endpoint, log, delivery={"timeout": "1s"}) as relay:
             wait_until(lambda: audit.accepted() > 500)
-            stuck = processes(lab)[0]
+            stuck = processes(relay)[0]
             os.kill(stuck, signal.SIGSTOP)
             out, _ = relay.communicate(timeout=120)
         assert (0, number) == (relay.returncode, json.loads(out)["delivered"])
@@ -112,11 +104,11 @@ def test_workers_end_with_their_relay(lab: Lab, events: tuple[str, int]) -> None
         audit = Audit(endpoint.ledger)
         with relaying(lab, endpoint, log) as relay:
             wait_until(lambda: audit.accepted() > 500)
-            workers = processes(lab)
+            workers = processes(relay)
             relay.kill()
             wait_until(lambda: not any(map(is_there, workers)))
         with relaying(lab, endpoint, log) as relay:
-            workers = processes(lab)
+            workers = processes(relay)
             assert 0 == relay.wait(timeout=120)
         assert not any(map(is_there, workers))
         assert set() == audit.missing(number)
@@ -130,8 +122,9 @@ def test_a_signal_to_all_of_them_stops_in_good_order(lab: Lab) -> None:
         log = str(lab.write_events("events", (xdm_event(n, n) for n in range(200))))
         arguments = lab.relay_arguments(receiver, "--workers", "3", "--summary", "json", log)
         with lab.running(*arguments) as relay:
-            workers = processes(lab)
-            wait_until(lambda: receiver.records() or status(lab)["webhooks"][0]["lane"]["inFlight"] == 16)
+            workers = processes(relay)
+            wait_until(receiver.records)
+            wait_until(lambda: status(lab)["relay"]["says"]["workers"] == sorted(workers))
             for process in (*workers, relay.pid):
                 os.kill(process, signal.SIGINT)
             for process in workers:

@@ -61,7 +61,7 @@ class Burying:
             )
             if lane is not None and buried:
                 touched.append(lane)
-            self._tell(address, reason, buried)
+            self._note(address, reason, buried)
             if buried == CHUNK:  # the rest of a long backlog, after what else there is to do
                 self.doom(address, reason, lane)
         return touched
@@ -86,10 +86,10 @@ class Burying:
             )
             if expired:
                 touched.append(lane)
-            self._tell(lane.address, "expired", expired)
+            self._note(lane.address, "expired", expired)
         return touched
 
-    def _tell(self, address: Address, reason: str, deliveries: int) -> None:
+    def _note(self, address: Address, reason: str, deliveries: int) -> None:
         if deliveries:
             self._counters.died(reason, deliveries)
             self._log.info("buried", webhook=str(address), deliveries=deliveries, reason=reason)
