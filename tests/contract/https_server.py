@@ -61,7 +61,7 @@ class PosterByOrder:
     """What posts is at the other end of a socket, as it is with a worker process, though in the same loop."""
 
     def __init__(self, target: Target, limit: int, open_poster: Callable[[], Poster]) -> None:
-        self._open = Open(1, target, limit, None, None, None, None)
+        self._open = Open(1, target, limit, None, None, None, None, b"")
         self._open_poster = open_poster
         self._connecting = asyncio.Lock()
         self._ends: tuple[Member, Worker] | None = None

@@ -69,7 +69,7 @@ def test_a_worker_that_is_killed_costs_nothing(lab: Lab, events: tuple[str, int]
         with relaying(lab, endpoint, log) as relay:
             for target in (500, 1_500, 2_500):
                 wait_until(lambda target=target: audit.accepted() > target)  # type: ignore[misc]
-                os.kill(processes(relay)[0], signal.SIGKILL)
+                os.kill(children(relay.pid)[0], signal.SIGKILL)
             out, _ = relay.communicate(timeout=120)
         summary = json.loads(out)
         assert (0, number, 0) == (relay.returncode, summary["delivered"], summary["pending"])

@@ -17,7 +17,7 @@ from hookline.errors import HooklineError
 from hookline.observe.log import Log
 from hookline.relay.delivery.certificates import Certificates, context_for
 from hookline.relay.delivery.headers import Header
-from hookline.relay.delivery.outcome import Failure, FailureKind, Result
+from hookline.relay.delivery.outcome import Fault, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster
 from hookline.relay.delivery.target import Target
@@ -81,9 +81,8 @@ class Crew:
         for member in self._members:
             member.close(poster)
 
-    async def best(self, poster: int, within: float) -> Member | None:
-        """The worker to make the next POST; None when there was none for so many seconds."""
-        until = asyncio.get_running_loop().time() + within
+    async def best(self, poster: int, until: float) -> Member | None:
+        """The worker to make the next POST; None when there was none until then, on the loop's clock."""
         while not (there := [member for member in self._members if member.is_there]):
             self._changed.clear()
             try:
@@ -121,8 +120,12 @@ class Crew:
             raise HooklineError(f"cannot start a worker process: {error.strerror}", hint=_FEWER) from error
         member = Member(self._setup, self._gone)
         self._members[member] = process, time.monotonic()
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: member, sock=process.socket)
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: member, sock=process.socket)
+        except BaseException:
+            del self._members[member]
+            process.kill()
+            raise
         self._changed.set()
 
     def _gone(self, member: Member) -> None:
@@ -153,6 +156,7 @@ class SharedPoster:
     def __init__(self, crew: Crew, opened: Open, certificates: Certificates) -> None:
         self._crew = crew
         self._open = opened
+        self._is_closed = False
         # A certificate that cannot be used is found here, before a worker finds it.
         self._context = context_for(certificates)
 
@@ -164,14 +168,24 @@ class SharedPoster:
         When the worker dies meanwhile, another one posts once more: that says nothing of the endpoint. It may have
         had the request, which its webhook-id tells.
         """
+        until = asyncio.get_running_loop().time() + deadline
+        try:
+            return await self._post(headers, attempt, until, signature)
+        finally:
+            if self._is_closed:  # a worker may have opened it once more for this
+                self._crew.closed(self._open.poster)
+
+    async def _post(self, headers: Sequence[Header], attempt: Attempt, until: float, signature: str) -> Result:
         for _ in range(2):
-            member = await self._crew.best(self._open.poster, deadline)
-            if member is None:
-                return Failure(FailureKind.NETWORK, f"no worker process was there within {deadline:g} s")
-            result = await member.post(self._open, headers, attempt, deadline, signature)
+            member = await self._crew.best(self._open.poster, until)
+            left = until - asyncio.get_running_loop().time()
+            if member is None or left <= 0:
+                return Fault("no worker process was there in time to post this")
+            result = await member.post(self._open, headers, attempt, left, signature)
             if result is not None:
                 return result
-        return Failure(FailureKind.NETWORK, "two worker processes ended while they posted this")
+        return Fault("two worker processes ended while they posted this")
 
     async def aclose(self) -> None:
+        self._is_closed = True
         self._crew.closed(self._open.poster)

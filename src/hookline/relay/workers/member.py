@@ -127,7 +127,7 @@ class Member(asyncio.Protocol):
             return await result
         except asyncio.CancelledError:
             if self._ordered.pop(number, None) is not None:  # there is no report yet
-                self.busy[poster] -= 1
+                self._idle(poster)
                 self._say(Cancel(number))
             raise
 
@@ -178,9 +178,15 @@ class Member(asyncio.Protocol):
         ordered = self._ordered.pop(report.number, None)
         if ordered is None:  # it was cancelled meanwhile
             return
-        self.busy[ordered.poster] -= 1
+        self._idle(ordered.poster)
         if not ordered.result.done():
             ordered.result.set_result(_result(report))
+
+    def _idle(self, poster: int) -> None:
+        """It has one post less to make."""
+        self.busy[poster] -= 1
+        if not self.busy[poster]:
+            del self.busy[poster]
 
     def _say(self, order: Order) -> None:
         self._orders.append(order)

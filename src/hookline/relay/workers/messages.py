@@ -6,6 +6,8 @@ the time: what a request costs here is a few microseconds, whatever a system cal
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -26,6 +28,9 @@ _LENGTH_BYTES: Final = 4
 
 class ProxyAs(msgspec.Struct, frozen=True, array_like=True):
     """A `proxy.Proxy`, its credentials in the clear: this goes over a socket that only two processes hold."""
+
+    def __repr__(self) -> str:
+        return f"ProxyAs({self.host!r}, {self.port})"
 
     host: str
     port: int
@@ -59,15 +64,17 @@ class Setup(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class Open(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """Make ready to post to a target. `ca_file`, `certificate` and `key` are paths, `authorities` is PEM."""
+    """Make ready to post to a target. `ca_file`, `certificate` and `key` are paths, `authorities` is PEM. `seen` is a
+    hash of what stands in these files: it tells replaced ones from those before, and a private key is among them."""
 
     poster: int
     target: Target
     limit: int
-    ca_file: str | None
-    certificate: str | None
-    key: str | None
+    ca_file: bytes | None
+    certificate: bytes | None
+    key: bytes | None
     authorities: bytes | None
+    seen: bytes
 
     @classmethod
     def of(cls, poster: int, target: Target, limit: int, certificates: Certificates) -> Open:
@@ -76,17 +83,17 @@ class Open(msgspec.Struct, frozen=True, array_like=True, tag=1):
             poster,
             target,
             limit,
-            _text(certificates.ca_file),
-            None if client is None else _text(client.certificate),
-            None if client is None else _text(client.key),
+            _encoded(certificates.ca_file),
+            None if client is None else _encoded(client.certificate),
+            None if client is None else _encoded(client.key),
             certificates.authorities,
+            _hash(certificates.texts),
         )
 
     def certificates(self) -> Certificates:
-        client = None
-        if self.certificate is not None:
-            client = ClientCertificate(Path(self.certificate), None if self.key is None else Path(self.key))
-        return Certificates(None if self.ca_file is None else Path(self.ca_file), client, self.authorities, ())
+        certificate = _path(self.certificate)
+        client = None if certificate is None else ClientCertificate(certificate, _path(self.key))
+        return Certificates(_path(self.ca_file), client, self.authorities, (self.seen,))
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -94,6 +101,9 @@ class Use(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
     poster: int
     headers: tuple[tuple[bytes, bytes], ...]
+
+    def __repr__(self) -> str:  # there are tokens in them
+        return f"Use({self.poster}, {[name for name, _ in self.headers]})"
 
 
 class Post(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -182,5 +192,17 @@ def frame(messages: Sequence[Order] | Sequence[Report]) -> bytes:
     return len(data).to_bytes(_LENGTH_BYTES, "big") + data
 
 
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+def _encoded(path: Path | None) -> bytes | None:
+    """A path may be called by any bytes."""
+    return None if path is None else os.fsencode(path)
+
+
+def _path(encoded: bytes | None) -> Path | None:
+    return None if encoded is None else Path(os.fsdecode(encoded))
+
+
+def _hash(texts: Sequence[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "big") + text)
+    return digest.digest()

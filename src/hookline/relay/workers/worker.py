@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from hookline.errors import HooklineError
@@ -46,14 +46,14 @@ class _Desk:
         self._poster: Poster | None = None
         self.headers: tuple[Header, ...] = ()
 
-    async def post(self, order: Post) -> Result:
+    async def post(self, order: Post, headers: Sequence[Header]) -> Result:
         try:
             # A client certificate that was just being replaced is there at the next attempt.
             poster = self._poster = self._poster or self._open()
         except HooklineError as fault:
             return as_fault(fault)
         attempt = Attempt(order.id, order.body, order.attempt, order.at, order.event_time)
-        return await poster.post(self.headers, attempt, deadline=order.deadline, signature=order.signature)
+        return await poster.post(headers, attempt, deadline=order.deadline, signature=order.signature)
 
     async def aclose(self) -> None:
         if self._poster is not None:
@@ -100,7 +100,8 @@ class Worker(asyncio.Protocol):
     def _obey(self, order: Order) -> None:
         match order:
             case Post():
-                work = self._post(order, self._desks[order.poster])
+                desk = self._desks[order.poster]
+                work = self._post(order, desk, desk.headers)  # those that hold now, whatever is said next
                 self._posts[order.number] = asyncio.get_running_loop().create_task(work)
             case Use():
                 self._desks[order.poster].headers = order.headers
@@ -117,9 +118,9 @@ class Worker(asyncio.Protocol):
             case Setup():
                 self._opening = self._prepare(order)
 
-    async def _post(self, order: Post, desk: _Desk) -> None:
+    async def _post(self, order: Post, desk: _Desk, headers: Sequence[Header]) -> None:
         try:
-            result = await desk.post(order)
+            result = await desk.post(order, headers)
         except Exception as bug:  # a poster never raises; if one does, the relay must not wait for ever
             result = Fault(f"internal error: {type(bug).__name__}: {bug}")
         self._posts.pop(order.number, None)

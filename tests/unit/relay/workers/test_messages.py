@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -40,7 +41,7 @@ Message = TypeVar("Message")
 TARGET = parse_target("https://hooks.acme.test:8443/feedback?team=crm")
 ORDERS: list[list[Order]] = [
     [Setup("engine", ("127.0.0.0/8",), None)],
-    [Open(1, TARGET, 16, "/ca.pem", None, None, b"PEM"), Use(1, ((b"x-team", b"crm"),))],
+    [Open(1, TARGET, 16, b"/ca.pem", None, None, b"PEM", b""), Use(1, ((b"x-team", b"crm"),))],
     [Post(7, 1, b"\x01" * 16, b'{"a":1}', 2, 1.5, None, 10.0, "v1,abc"), Cancel(7), Close(1)],
 ]
 REPORTS: list[list[Report]] = [
@@ -94,6 +95,7 @@ def test_rules_and_proxy_come_over() -> None:
         Certificates(None, None, None, ()),
         Certificates(Path("/ca.pem"), None, b"PEM", ()),
         Certificates(None, ClientCertificate(Path("/c.pem")), None, ()),
+        Certificates(Path(os.fsdecode(b"/caf\xe9.pem")), None, None, (b"text",)),
         Certificates(None, ClientCertificate(Path("/c.pem"), Path("/k.pem")), None, ()),
     ],
 )
@@ -101,4 +103,20 @@ def test_certificates_come_over(certificates: Certificates) -> None:
     """A worker trusts and shows what the relay would: paths and authorities, no private key's text."""
     (opened,) = fed(Frames[Order](list[Order]), frame([Open.of(1, TARGET, 16, certificates)]), [7])
     assert isinstance(opened, Open)
-    assert (certificates, TARGET) == (opened.certificates(), opened.target)
+    assert (replace(certificates, texts=()), TARGET) == (replace(opened.certificates(), texts=()), opened.target)
+
+
+def test_replaced_certificates_are_others() -> None:
+    """A file with another text makes another context in a worker, and no private key goes over to it for that."""
+    files = [Certificates(None, ClientCertificate(Path("/c.pem")), None, (text,)) for text in (b"old", b"new")]
+    old, new = (Open.of(1, TARGET, 16, one) for one in files)
+    assert old.certificates() != new.certificates()
+    assert old.certificates() == Open.of(2, TARGET, 16, files[0]).certificates()
+    assert b"old" not in frame([old])
+
+
+def test_no_secret_is_printed() -> None:
+    """What is said in a traceback or a debugger holds neither tokens nor a proxy's credentials."""
+    proxy = Proxy("proxy.acme.test", 3128, Secret(b"Basic eA=="))
+    assert "eA==" not in repr(Setup.of("engine", NetworkRules(), proxy))
+    assert "token" not in repr(Use(1, ((b"authorization", b"Bearer token"),)))
