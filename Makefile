@@ -21,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## apply the repository's webhooks, relay example events, show what happened
 	@$(BIN)/python demo/run.py
 
-test: $(READY)  ## every test but the long ones
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak"
+test: $(READY)  ## every test but the long ones; three at a time on two cores, since many wait
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak"
 
 check: $(READY)  ## lint, format, types, dependencies: what CI runs before the tests; no network is needed
 	$(BIN)/ruff check .
