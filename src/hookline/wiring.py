@@ -151,12 +151,13 @@ def _relay(
     settings = options.settings
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
+    opened = crew.open if crew else opening_by(options.transport, options.rules, time.time, options.proxy)
     resolver = replace(options.resolver, organizations=lambda: applied.organizations)
     applied = Applied(
         store,
         dispatcher,
         thread,
-        partial(_make_endpoint, options, resolver, _posting(options) if crew is None else crew.open),
+        partial(_make_endpoint, options, resolver, opened),
         counters=counters,
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
@@ -212,10 +213,6 @@ def _relay(
         report=report,
     )
     return relay, reporter
-
-
-def _posting(options: RelayOptions) -> Opening:
-    return opening_by(options.transport, options.rules, time.time, options.proxy)
 
 
 def _make_endpoint(options: RelayOptions, resolver: SecretResolver, opened: Opening, webhook: Webhook) -> Endpoint:

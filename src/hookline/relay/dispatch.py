@@ -1,4 +1,4 @@
-"""Between the spool and the lanes: fills their windows, and writes what they settle in groups.
+"""Between the spool and the lanes: has their windows filled, and writes what they settle in groups.
 
 Whatever there is to do is known by name: which lanes want more, which have a retry that is due, which are to be
 buried. So a round costs as much as there is to do in it, however many lanes there are.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 from typing import Final
 
 import msgspec
@@ -21,9 +20,10 @@ from hookline.relay.burying import Burying
 from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
+from hookline.relay.filling import Filling
 from hookline.relay.lanes import Lane
 from hookline.relay.remembered import Remembered
-from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting, Wanted
+from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting
 from hookline.relay.spool.schema import State
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.telling import Telling
@@ -32,7 +32,7 @@ GROUP: Final = 500
 GATHER_SECONDS: Final = 0.005
 LOOK_AROUND_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 10.0
-CHUNK: Final = 1000
+TIDIED: Final = 1000
 LAST_WRITE_SECONDS: Final = 10.0
 
 
@@ -61,8 +61,9 @@ class Dispatcher:
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._stirred = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._hungry: dict[Address, Lane] = {}
-        self._dues: list[tuple[float, Address]] = []
+        self._filling = Filling(
+            self.lanes, thread, clock=clock, stirred=self._stirred.set, stopped=self._doom_stopped
+        )
         self._round = asyncio.Lock()
         self._next_look = 0.0
         self._next_tidy = 0.0
@@ -74,13 +75,13 @@ class Dispatcher:
         """Take a lane in, in place of an earlier one of its webhook."""
         self.lanes[lane.address] = lane
         self._remembered.serve(lane, standing)
-        self._wake_at(lane, next_due)
-        self.hungry(lane)
+        self._filling.wake_at(lane, next_due)
+        self._filling.hungry(lane)
 
     async def dismiss(self, address: Address) -> bool:
         """Let a lane go once what is in flight is finished and written: a successor must not send the same again
         meanwhile. Its other deliveries stay where they are. False: there was none."""
-        self._hungry.pop(address, None)
+        self._filling.forget(address)
         lane = self.lanes.pop(address, None)
         if lane is None:
             return False
@@ -99,13 +100,10 @@ class Dispatcher:
     def arrived(self, addresses: Iterable[Address]) -> None:
         """There are new deliveries in the spool."""
         for address in addresses:
-            self.strayed |= address not in self.lanes
             if (lane := self.lanes.get(address)) is not None:
-                lane.unread = True
-                if lane.is_hungry or lane.gate.phase is Phase.STOPPED:
-                    self._hungry[address] = lane
-        if self._hungry:
-            self._stirred.set()
+                self._filling.arrived(lane)
+            else:
+                self.strayed = True
 
     def follow(self, clock: SteadyClock, seconds: float) -> None:
         """The clock was set by so many seconds: nothing is due earlier or later, older or younger for that.
@@ -124,7 +122,7 @@ class Dispatcher:
         def set_clock(_: None) -> None:
             clock.set(seconds)
             self._settlements = [(lane, _later(one, seconds)) for lane, one in self._settlements]
-            self._dues.clear()
+            self._filling.forget_dues()
             self._next_look = self._next_tidy = 0.0
             for lane in self.lanes.values():
                 lane.clock_stepped(seconds)
@@ -138,14 +136,7 @@ class Dispatcher:
             self._log.warning("the clock was set", seconds=round(seconds, 1))
         except SpoolStalled as stalled:
             self._log.warning("the clock was set, and waits for the spool", reason=stalled.message)
-        await self._reload(self.lanes.values())
-
-    async def _reload(self, lanes: Iterable[Lane]) -> None:
-        """What lanes have forgotten is asked for again."""
-        dues = await self._thread.call(self._spool.next_dues)
-        for lane in lanes:
-            self._wake_at(lane, dues.get(lane.address))
-            self.hungry(lane)
+        await self._filling.reload(self.lanes.values())
 
     # -- what the lanes tell
 
@@ -171,15 +162,14 @@ class Dispatcher:
         if gate.phase is Phase.STOPPED:
             self._doom_stopped(lane)
         elif gate.phase is Phase.OPEN:
-            self.hungry(lane)
+            self._filling.hungry(lane)
 
     def _doom_stopped(self, lane: Lane) -> None:
         self._burying.doom(lane.address, lane.gate.reason or "stopped", lane)
         self._stirred.set()
 
     def hungry(self, lane: Lane) -> None:
-        self._hungry[lane.address] = lane
-        self._stirred.set()
+        self._filling.hungry(lane)
 
     # -- the work
 
@@ -195,11 +185,11 @@ class Dispatcher:
                 if self._clock() >= self._next_look:
                     self._next_look = self._clock() + LOOK_AROUND_SECONDS
                     await self._look_around()
-                await self._fill()
+                await self._filling.fill()
 
     async def _wait_for_work(self) -> None:
         """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
-        until = min(self._next_look, self._dues[0][0] if self._dues else self._next_look)
+        until = min(self._next_look, self._filling.next_due)
         if await _happens(self._stirred, within=min(max(0.0, until - self._clock()), LOOK_AROUND_SECONDS)):
             self._stirred.clear()
             await _happens(self._urgent, within=GATHER_SECONDS)
@@ -232,7 +222,7 @@ class Dispatcher:
             if one.state is State.PENDING and lane.gate.phase is Phase.STOPPED:
                 self._doom_stopped(lane)
             elif one.state is State.PENDING:
-                self._wake_at(lane, one.due)
+                self._filling.wake_at(lane, one.due)
         for item in freed:
             lane_of = self.lanes.get(item.address)
             if lane_of is not None and lane_of.ordered and not lane_of.held:
@@ -241,13 +231,7 @@ class Dispatcher:
         for lane in touched:
             lane.pump()
             if lane.is_hungry:
-                self._hungry[lane.address] = lane
-
-    def _wake_at(self, lane: Lane, due: float | None) -> None:
-        """The lane has a retry that is due then."""
-        if due is not None and (lane.next_due is None or due < lane.next_due):
-            lane.next_due = due
-            heappush(self._dues, (due, lane.address))
+                self._filling.hungry_too(lane)
 
     async def _bury(self) -> None:
         if self._burying.pending:
@@ -260,54 +244,7 @@ class Dispatcher:
         for lane in lanes:
             lane.read_anew()
         if lanes:
-            await self._reload(lanes)
-
-    async def _fill(self) -> None:
-        now = self._clock()
-        hungry, self._hungry = self._hungry, {}
-        for lane in hungry.values():
-            if lane.gate.phase is Phase.STOPPED:
-                self._doom_stopped(lane)
-        lanes = [lane for lane in hungry.values() if lane.is_hungry and self.lanes.get(lane.address) is lane]
-        if lanes:
-            await self._fill_fresh(lanes)
-        wanting = dict.fromkeys(hungry)
-        while self._dues and self._dues[0][0] <= now:
-            wanting[heappop(self._dues)[1]] = None
-        for address in wanting:
-            lane_of = self.lanes.get(address)
-            if lane_of is not None and lane_of.wants_due(now):
-                await self._fill_due(lane_of, now)
-
-    async def _fill_fresh(self, lanes: list[Lane]) -> None:
-        questions = []
-        for lane in lanes:
-            questions.append(Wanted(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
-            lane.unread = False  # before the question: what arrives while it is answered sets it again
-        answers = await self._thread.call(self._spool.fresh, questions)
-        for lane, question, (items, cursor) in zip(lanes, questions, answers, strict=True):
-            if lane.cursor != question.after or self.lanes.get(lane.address) is not lane:
-                continue  # told to read anew meanwhile, or replaced
-            lane.cursor = cursor
-            lane.offer(items)
-            lane.unread |= len(items) == question.limit
-            lane.loaded(question.limit, len(items))
-            lane.pump()
-            if lane.is_hungry and items:
-                self.hungry(lane)
-
-    async def _fill_due(self, lane: Lane, now: float) -> None:
-        """Retries whose time has come. When there are more than it takes, the lane says when it wants them."""
-        limit = lane.room_for_due
-        items = await self._thread.call(
-            self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
-        )
-        lane.offer(items)
-        lane.loaded(limit, len(items))
-        if len(items) < limit:
-            lane.next_due = None
-            self._wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
-        lane.pump()
+            await self._filling.reload(lanes)
 
     # -- now and then
 
@@ -316,17 +253,17 @@ class Dispatcher:
         changed = await self._thread.call(self._spool.changed_elsewhere)
         if changed or self._remembered.wants_a_look:
             for lane in await self._remembered.obey():
-                self.hungry(lane)
+                self._filling.hungry(lane)
         if changed:
             self.strayed = True
             dues = await self._thread.call(self._spool.next_dues)
             for lane in self.lanes.values():
-                self._wake_at(lane, dues.get(lane.address))
+                self._filling.wake_at(lane, dues.get(lane.address))
         if (now := self._clock()) >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS
             expired = await self._burying.expire()
             await self._read_anew(expired)
-            more = await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=CHUNK)
+            more = await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=TIDIED)
             if expired or more:
                 self._next_tidy = now
 

@@ -19,6 +19,7 @@ from hookline.relay.spoolthread import SpoolThread
 
 SUSPICIOUS_LINES: Final = 1000
 LOOK_SECONDS: Final = 0.05
+STILL_SECONDS: Final = 1.0  # between two looks at which webhooks a full spool is full of
 AT_A_TIME: Final = 500
 
 
@@ -144,7 +145,7 @@ class Intaking:
         """A full spool stops reading for all; the pipe's writer waits, a file's position stays. False: an input that
         has an end waits in vain, since all that is pending is held, or nothing was settled for too long."""
         even = asyncio.get_running_loop().time
-        moved = even()
+        moved = looked = even()
         while pending >= self._most and not self._finishing:
             if not self.full:
                 self.full = True
@@ -154,9 +155,11 @@ class Intaking:
             pending = (await self._thread.call(self._spool.tally))["pending"]
             if pending < before:
                 moved = even()
-            elif self._patience is not None and (even() - moved > self._patience or not await self._moves()):
-                self._log.warning("spool stays full, reading ends", pending=pending, most=self._most)
-                return False
+            elif self._patience is not None and even() - looked >= STILL_SECONDS:
+                looked = even()
+                if looked - moved > self._patience or not await self._moves():
+                    self._log.warning("spool stays full, reading ends", pending=pending, most=self._most)
+                    return False
         if self.full and pending < self._most:
             self.full = False
             self._log.warning("reading goes on", pending=pending)

@@ -17,6 +17,7 @@ from hookline.relay.formats.platform import (
     STATUSES,
     IdentityMap,
     PlainIdentityMap,
+    each_completed,
     further,
     is_of_another_type,
     plain_status,
@@ -24,7 +25,7 @@ from hookline.relay.formats.platform import (
     sound,
 )
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import first, read_each
+from hookline.relay.formats.provided import first
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
@@ -117,12 +118,7 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, hints: Hints) -> Iterable[Reading]:
-    return read_each(value, hints, _completed)
-
-
-def _completed(value: Any, hints: Hints) -> Reading:
-    said = _event(value)
-    return hints.completed(said, value) if hints.paths and isinstance(said, Event) else said
+    return each_completed(value, hints, _event)
 
 
 def _event(value: object) -> Reading:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from hookline.relay.feedback import Further, MessageFailure
+from hookline.relay.feedback import Event, Further, MessageFailure
 from hookline.relay.formats.decoding import DEEPEST
-from hookline.relay.hints import plain_text
+from hookline.relay.formats.port import Reading
+from hookline.relay.formats.provided import read_each
+from hookline.relay.hints import Hints, plain_text
 
 FEEDBACK = "message.feedback"
 # An event of a dataset has at least one of these, a payload none: so a broken line of one is not taken for the other.
@@ -112,6 +114,16 @@ def further(
 
 
 _NOTHING = (None,) * 7
+
+
+def each_completed(value: object, hints: Hints, read: Callable[[object], Reading]) -> Iterable[Reading]:
+    """What `read` makes of the line, or of each item of its list, with what `hints` find besides."""
+
+    def completed(one: object, hints: Hints) -> Reading:
+        said = read(one)
+        return hints.completed(said, one) if hints.paths and isinstance(said, Event) else said
+
+    return read_each(value, hints, completed)
 
 
 def _text(value: object) -> str | None:

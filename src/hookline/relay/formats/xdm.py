@@ -22,6 +22,7 @@ from hookline.relay.formats.platform import (
     STATUSES,
     IdentityMap,
     PlainIdentityMap,
+    each_completed,
     further,
     is_of_another_type,
     plain_status,
@@ -29,7 +30,7 @@ from hookline.relay.formats.platform import (
     sound,
 )
 from hookline.relay.formats.port import Reading
-from hookline.relay.formats.provided import first, read_each
+from hookline.relay.formats.provided import first
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints, plain_text
 
@@ -159,12 +160,7 @@ def _has_full_names(value: dict[str, Any]) -> bool:
 
 
 def events(value: object, hints: Hints) -> Iterable[Reading]:
-    return read_each(value, hints, _completed)
-
-
-def _completed(value: Any, hints: Hints) -> Reading:
-    said = _event(value)
-    return hints.completed(said, value) if hints.paths and isinstance(said, Event) else said
+    return each_completed(value, hints, _event)
 
 
 def _event(value: object) -> Reading:

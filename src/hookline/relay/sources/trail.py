@@ -131,6 +131,7 @@ class Trail:
         if not stat.S_ISREG(status.st_mode):
             self._tell(path, "not a regular file, left alone")
             return None
+        self._forget_told(path)
         return status
 
     def _look_at(self, path: str, status: os.stat_result) -> None:
@@ -336,3 +337,8 @@ class Trail:
         if self._told.get((path, what)) != fields:
             self._told[path, what] = fields
             self._notes.warning(what, source=shown(path), **fields)
+
+    def _forget_told(self, path: str) -> None:
+        """Nothing is wrong with it any more. What a search did not find is no fault of what it has found since."""
+        for told in [(where, what) for where, what in self._told if where == path and what != LOST]:
+            del self._told[told]

@@ -9,9 +9,8 @@ import msgspec
 from hookline.relay.sources.checkpoints import MOST
 from hookline.relay.sources.port import Position
 
-# A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1, or nothing
-# was read of the file yet). `at` is when it
-# was moved last, in Unix seconds. A pipe has device and inode 0.
+# A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1, or nothing was read
+# of the file yet). `at` is when it was moved last, in Unix seconds. A pipe has device and inode 0.
 TABLE = """
 CREATE TABLE position (
   key BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,

@@ -43,8 +43,8 @@ def recover(old: Path, new: Path, told: Told | None = None) -> Recovered:
     """Save what can be read of the spool `old` into `new`, which must not be there yet, or be empty.
 
     `told` hears how many rows were looked at, and how many there seem to be, as it goes on. Nothing is written to the
-    old one. The new one is there when all is done, or not at all. Raises WrongUse when it
-    is there already; SpoolUnusable when there is no old one, a relay holds it, or there is no room.
+    old one. The new one is there when all is done, or not at all. Raises WrongUse when it is there already;
+    SpoolUnusable when there is no old one, a relay holds it, or there is no room.
     """
     with refusal_named(new):
         return _recover(old, new, told)

@@ -35,17 +35,15 @@ Start = Callable[[], Process]
 
 
 class Crew:
-    """`size` workers, each replaced when it ends. `start` makes a process; `replaced`: how many were so far."""
+    """Workers, each replaced when it ends. `start` makes a process; `replaced`: how many were so far."""
 
-    def __init__(self, size: int, setup: Setup, start: Start, log: Log) -> None:
+    def __init__(self, setup: Setup, start: Start, log: Log) -> None:
         self.replaced = 0
-        self._size = size
         self._setup = setup
         self._start = start
         self._log = log
         self._members: dict[Member, tuple[Process, float]] = {}
-        self._posters: dict[int, SharedPoster] = {}
-        self._next_poster = 0
+        self._posters = 0
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -53,8 +51,8 @@ class Crew:
     @classmethod
     @asynccontextmanager
     async def of(cls, size: int, setup: Setup, start: Start, log: Log) -> AsyncIterator[Crew]:
-        """A crew that is ended with the block. Raises HooklineError when its processes cannot be started."""
-        crew = cls(size, setup, start, log)
+        """A crew of so many that is ended with the block. Raises HooklineError when they cannot be started."""
+        crew = cls(setup, start, log)
         watching = asyncio.create_task(crew._watch())
         try:
             for _ in range(size):
@@ -71,13 +69,10 @@ class Crew:
 
     def open(self, target: Target, certificates: Certificates, limit: int) -> Poster:
         """Implements `opening.Opening`: posts from whichever worker has least to do for this target."""
-        self._next_poster += 1
-        poster = SharedPoster(self, Open.of(self._next_poster, target, limit, certificates), certificates)
-        self._posters[self._next_poster] = poster
-        return poster
+        self._posters += 1
+        return SharedPoster(self, Open.of(self._posters, target, limit, certificates), certificates)
 
     def closed(self, poster: int) -> None:
-        self._posters.pop(poster, None)
         for member in self._members:
             member.close(poster)
 
@@ -142,11 +137,14 @@ class Crew:
         if time.monotonic() - since < SHORT_LIFE_SECONDS:
             await asyncio.sleep(PAUSE_SECONDS)
         self.replaced += 1
+        told = None
         while True:
             try:
                 return await self._hire()
             except HooklineError as error:  # no memory, no more processes: the others go on
-                self._log.warning(error.message)
+                if told != error.message:
+                    self._log.warning("a worker process cannot be started, will try again", reason=error.message)
+                told = error.message
                 await asyncio.sleep(PAUSE_SECONDS)
 
 

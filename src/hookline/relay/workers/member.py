@@ -60,6 +60,9 @@ class Process:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
                     command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
                 )
+            except BaseException:
+                self.socket.close()
+                raise
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

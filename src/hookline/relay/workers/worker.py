@@ -11,11 +11,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery.headers import Header
-from hookline.relay.delivery.opening import TRANSPORTS, Opening, opening
+from hookline.relay.delivery.opening import Opening, opening_by
 from hookline.relay.delivery.outcome import Answer, Failure, Fault, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster
@@ -145,8 +144,7 @@ def _report(number: int, result: Result) -> Report:
 
 
 def _prepare(setup: Setup) -> Opening:
-    way = partial(TRANSPORTS[setup.transport], proxy=setup.through())
-    return opening(way, setup.rules(), time.time)
+    return opening_by(setup.transport, setup.rules(), time.time, setup.through())
 
 
 async def _work(connected: socket.socket) -> None:
