@@ -1,9 +1,9 @@
-"""Writes the parts of docs/reference that the code knows better than a writer.
+"""Generates the parts of docs/reference that come from the code.
 
     python docs/generate.py
 
-A page holds prose and marked parts: what stands between ``<!-- generated: NAME -->`` and ``<!-- end -->`` is
-replaced. tests/docs compares; a page that is behind fails there.
+A page contains prose and marked parts. This script replaces the text between ``<!-- generated: NAME -->`` and
+``<!-- end -->``. A test in tests/docs compares the pages with the code and fails if a page is out of date.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _fields(schema: dict[str, Any], node: dict[str, Any], above: str) -> Iterato
 
 
 def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """The node with its reference, if it has one, replaced by what it stands for; its own words win."""
+    """The node with its reference, if any, replaced by the target; its own keywords win."""
     reference = node.get("$ref", "")
     target: dict[str, Any] = schema
     for part in reference.removeprefix("#/").split("/") if reference else ():
@@ -146,7 +146,7 @@ def _prose(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """One line; but click leaves the lines of a paragraph that begins with a backspace as they are."""
+    """The paragraph as one line. click keeps the lines of a paragraph that begins with a backspace."""
     if text.startswith("\b\n"):
         return f"```text\n{text[2:]}\n```"
     return " ".join(text.replace("|", "\\|").split())
@@ -183,7 +183,7 @@ def _variable(context: click.Context, option: click.Option) -> str:
 
 
 def codes() -> str:
-    """Every code of a finding, with its meaning."""
+    """Every error code with its meaning."""
     return _table([("code", "meaning"), *((f"`{code}`", title) for code, title in sorted(TITLES.items()))])
 
 
@@ -195,7 +195,7 @@ def skip_reasons() -> str:
 
 
 def judging() -> str:
-    """What follows from an attempt, by asking the function that decides it."""
+    """The action for each result of an attempt, as the function decides it."""
     verdicts: dict[tuple[str, str], list[str]] = {}
     for name, result in _results():
         first = judge(result, renewed=False, confirming=False, max_delay=_LONGEST_DELAY)
@@ -203,7 +203,7 @@ def judging() -> str:
         again = type(second).__name__
         key = (type(first).__name__, again if type(first).__name__ in ("Renew", "Confirm") else "")
         verdicts.setdefault(key, []).append(name)
-    rows = [("result of the attempt", "verdict", "when the immediate second attempt ends the same")]
+    rows = [("result of the attempt", "action", "action if the confirming attempt has the same result")]
     rows += [
         (", ".join(_ranges(names)), f"`{first}`", f"`{then}`" if then else "")
         for (first, then), names in verdicts.items()
@@ -214,11 +214,11 @@ def judging() -> str:
 def _results() -> Iterator[tuple[str, Result]]:
     yield from ((str(status), Answer(status)) for status in range(200, 600))
     yield from ((f"{kind} failure" if kind != "timeout" else "timeout", Failure(kind, "")) for kind in FailureKind)
-    yield "fault of ours", Fault("")
+    yield "local fault", Fault("")
 
 
 def _ranges(names: Sequence[str]) -> Iterator[str]:
-    """200, 201 … 299 become 200-299; words stay as they are."""
+    """200, 201 … 299 become 200-299; words do not change."""
     numbers = [int(name) for name in names if name.isdigit()]
     start = None
     for number in numbers:
@@ -230,18 +230,18 @@ def _ranges(names: Sequence[str]) -> Iterator[str]:
 
 
 def gate() -> str:
-    """The states of an endpoint's gate."""
+    """The transitions of the circuit breaker."""
     rows = [("phase", *(str(happening) for happening in Happening))]
     rows += [(f"**{phase}**", *(str(row[happening]) for happening in Happening)) for phase, row in TABLE.items()]
     return _table(rows)
 
 
 def schedule() -> str:
-    """The longest delay after each attempt, by the default policy; the real one lies anywhere below."""
+    """The longest delay after each attempt, by the default policy. The jitter makes the real one shorter."""
     policy = RetryPolicy()
     delays = [(attempt, next_delay(policy, attempt, 1.0)) for attempt in (1, 2, 3, 4, 6, 8, 10, 12, 13, 20)]
     return _table(
-        [("after attempt", "waits at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)]
+        [("after attempt", "delay at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)]
     )
 
 
@@ -256,15 +256,15 @@ def _seconds(seconds: float) -> str:
 
 
 def formats() -> str:
-    """Every format: its channels, what a line is, and by what it is recognized."""
+    """Every format: its channels, its lines, and the fields by which it is recognized."""
     rows = [("format", "channels", "a line is", "recognized by")]
     rows += [(f"`{name}`", known.channels, known.lines, known.mark) for name, known in DESCRIPTIONS.items()]
     return _table(rows)
 
 
 def statuses() -> str:
-    """The senders' words that are relayed, by what they become."""
-    rows = [("format", *(f"`{status}`" for status in FeedbackStatus), "known, and not relayed")]
+    """The providers' statuses, by the feedback status that they become."""
+    rows = [("format", *(f"`{status}`" for status in FeedbackStatus), "known, but skipped")]
     for name, known in FORMATS.items():
         cells = [", ".join(f"`{word}`" for word, of in known.STATUSES.items() if of == one) for one in FeedbackStatus]
         if known.STATUSES:
@@ -274,17 +274,17 @@ def statuses() -> str:
 
 def classes() -> str:
     """The platform's classes of failed email."""
-    rows = [("code", "reason", "type, where the provider does not tell")]
+    rows = [("code", "reason", "type, unless the provider gives it")]
     return _table([*rows, *((f"`{code}`", name, kind) for code, (name, kind) in CLASSES.items())])
 
 
 def mapped() -> str:
-    """The fields that `--map` takes, and the names under which events carry them."""
-    rows = [("field of `--map`", "carried as")]
+    """The fields of `--map`, and the names under which events carry them."""
+    rows = [("field of `--map`", "name in the event")]
     for name in FIELDS:
         field, _ = parse_mapping(f"{name}=x")
         carried = next((each for each, of in CARRIED.items() if of == field), None)
-        rows.append((f"`{name}`", f"`{carried}`" if carried else "the event's own field"))
+        rows.append((f"`{name}`", f"`{carried}`" if carried else "the recipient field of the format"))
     return _table(rows)
 
 
@@ -292,12 +292,12 @@ def mapped() -> str:
 
 
 def metrics() -> str:
-    """Every metric of the page: its kind, its labels, and what it says of itself."""
+    """Every metric of the page: its kind, its labels and its help text."""
     _, body = Metrics(most_webhooks=1).page(_REPORT, "")
     kinds, texts, labels = dict[str, str](), dict[str, str](), dict[str, list[str]]()
     for line in body.decode().splitlines():
-        if (said := re.match(r"# (HELP|TYPE) (\S+) (.*)", line)) is not None:
-            (texts if said[1] == "HELP" else kinds)[said[2]] = said[3]
+        if (comment := re.match(r"# (HELP|TYPE) (\S+) (.*)", line)) is not None:
+            (texts if comment[1] == "HELP" else kinds)[comment[2]] = comment[3]
         elif (sample := re.match(r"([a-z_]+)(?:{(.*)})? ", line)) is not None:
             family = next(
                 name for name in (sample[1], re.sub("_(bucket|sum|count)$", "", sample[1])) if name in kinds
@@ -357,12 +357,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """A pipe would end the cell; what looks like a tag would not be shown."""
+    """Escapes a pipe, which would end the cell, and a tag, which would not be shown."""
     return text.replace("|", "\\|").replace("<", "\\<")
 
 
 def renewed(text: str) -> str:
-    """A page with its marked parts written anew. Raises KeyError for a part that nobody generates."""
+    """The page with its marked parts generated again. Raises KeyError for an unknown part."""
     return _PART.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]()}\n\n{part[3]}", text)
 
 

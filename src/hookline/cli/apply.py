@@ -55,9 +55,9 @@ class _Request:
 
 
 @click.command(
-    epilog="Example: hookline apply plan.json --auto-approve --lock-timeout 30s. "
-    "Exit codes: 0 done, 5 invalid files, 6 blocked, or not approved (a 'no' changes nothing), "
-    "7 the state has moved, or the plan is not what is expected, 8 the state is locked or cannot be used."
+    epilog="Example: hookline apply plan.json --auto-approve --lock-timeout 30s. Exit codes: 0 done, 5 invalid "
+    "files, 6 blocked or not approved (a 'no' changes nothing), 7 the state has changed or the plan is not "
+    "the expected one, 8 the state is locked or cannot be used."
 )
 @paths_argument("[PATH]... | PLANFILE")
 @config_option
@@ -65,13 +65,13 @@ class _Request:
 @target_option
 @brake_options
 @click.option(
-    "--allow-older", is_flag=True, help="Apply a commit also when it does not follow the one that was applied last."
+    "--allow-older", is_flag=True, help="Apply a commit even if it is not a descendant of the one applied last."
 )
 @click.option(
     "--expect",
     metavar="FINGERPRINT",
     callback=_fingerprint,
-    help="Apply only the plan with this fingerprint, and refuse any other.",
+    help="Apply only the plan with this fingerprint; refuse any other.",
 )
 @verbose_option
 @apply_options
@@ -89,17 +89,17 @@ def command(
     auto_approve: bool,
     lock_timeout: float,
 ) -> None:
-    """Make the stored state what the files say, or do what a saved plan says.
+    """Apply the changes in the webhook files, or in a saved plan, to the stored state.
 
-    Shows the plan, asks on a terminal, and writes every change or none. A PATH narrows the run to what is written
-    there; a narrowed run never deletes. What lifts a brake on deletions is kept in the history.
+    Shows the plan, asks for approval on a terminal, and writes all changes or none. A PATH narrows the run to the
+    webhooks that it contains; a narrowed run never deletes. The history records the options that allowed deletions.
 
-    A PATH is taken for a PLANFILE when a plan is in it (JSON with a formatVersion) or its name ends with .json. It
-    is refused as a whole when one of its own webhooks has changed since it was made; what happened to others does
-    not matter. What lifts a brake is not part of a saved plan: give it again.
+    A PATH is a PLANFILE if it contains a plan (JSON with a formatVersion) or its name ends with .json. The whole
+    plan is refused if one of its webhooks has changed since the plan was made. Changes to other webhooks do not
+    matter. A saved plan does not contain the options that allow deletions: pass them again.
 
-    Inside a git repository the commit must follow the one applied last. Where webhook files differ from the commit,
-    the history says so.
+    Inside a git repository the commit must be a descendant of the one applied last. If webhook files differ from
+    the commit, the history records that.
     """
     request = _Request(
         config=config,

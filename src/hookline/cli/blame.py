@@ -26,12 +26,12 @@ _LONGEST_VALUE = 48
 )
 @click.argument("address", metavar="ORG/SANDBOX")
 @state_option
-@format_option("text", "json", help="A table, or JSON.")
+@format_option("text", "json", help="A table or JSON.")
 def command(address: str, state: str, form: str) -> None:
-    """Show which apply gave each field of an applied webhook its value.
+    """Show which apply set each field of an applied webhook.
 
-    A field that is at its default is not set, and not shown. A value that no apply has set was changed by hand:
-    `hookline drift` tells more.
+    Fields with their default value are not shown. If no apply set a value, somebody edited the state by hand:
+    `hookline drift` shows details.
     """
     snapshot, records = read_with_history(open_state(state), state)
     stored = find(snapshot, address)

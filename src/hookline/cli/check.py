@@ -32,15 +32,15 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
 
 @click.command(
-    epilog="Example: hookline check acme/prod --send. Exit codes: 0 all is well, perhaps with warnings, 1 something"
-    " fails, 8 the state cannot be used."
+    epilog="Example: hookline check acme/prod --send. Exit codes: 0 all checks passed, perhaps with warnings, 1 a "
+    "check failed, 8 the state cannot be used."
 )
 @click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]")
-@click.option("--send", is_flag=True, help="Also post one test event, marked by the header hookline-test: true.")
+@click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
 @state_option
 @secrets_options
 @network_options
-@format_option("text", "json", help="For people, or for programs.")
+@format_option("text", "json", help="For people or for programs.")
 def command(
     *,
     addresses: tuple[str, ...],
@@ -55,12 +55,13 @@ def command(
     proxy: Proxy | None,
     form: str,
 ) -> int:
-    """Look at applied webhooks before it hurts: all of them, or those that are named.
+    """Check applied webhooks before they are used: all of them, or the named ones.
 
-    Secrets resolve, keys fit their algorithm, the name resolves, its addresses are admitted, a connection comes
-    about, TLS is spoken and its certificate holds for another 30 days; with --send, one event is accepted. Run it
-    where the relay runs, as the same user, with the same options: then what holds here holds there. Each webhook has
-    its own delivery.timeout for the way, and again for the event.
+    Checks that secrets resolve, keys fit their algorithm, the host name resolves to permitted addresses, a TLS
+    connection succeeds, and the certificate is valid for another 30 days. With --send, the endpoint must also
+    accept one test event. Run it on the relay's machine, as the same user and with the same options, so that the
+    result applies to the relay. The connection has the webhook's delivery.timeout as its limit, and so has the
+    event.
     """
     snapshot = read_applied(state)
     chosen = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())

@@ -19,7 +19,7 @@ Example, fish:  hookline completion fish > ~/.config/fish/completions/hookline.f
 def command(ctx: click.Context, shell: str) -> None:
     """Print a completion script for SHELL.
 
-    With it, Tab completes commands, options and the values of those that are a choice.
+    With it, Tab completes commands, options, and the values of options that offer a choice.
     """
     root = ctx.find_root()
     name = root.info_name or "hookline"

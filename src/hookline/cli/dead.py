@@ -22,18 +22,25 @@ from hookline.relay.spool.letters import DeadLetters, Filter
 
 @click.group(epilog="Example: hookline dead list --http-status 422, then: hookline dead replay --http-status 422")
 def command() -> None:
-    """Dead letters: deliveries that were refused or too old, and lines that could not be read.
+    """List, show, replay, discard, export and import dead letters.
 
-    They are kept whole, with the reason, and can be looked at, replayed, exported and imported while a relay runs.
-    A relay forgets them after its --retain.
+    Dead letters are deliveries that were refused or exhausted their retries, and lines that could not be read. The
+    spool keeps them whole, with the reason. All commands also work while a relay runs. A relay deletes dead letters
+    after --retain.
     """
 
 
 @command.command("list", epilog="Example: hookline dead list --webhook ACME@AdobeOrg/prod --reason 'http 422'")
 @spool_option
 @filters
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
-@format_option("text", "json", help="A line each, or a JSON array.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Show at most this many, the newest ones.",
+)
+@format_option("text", "json", help="One line each, or a JSON array.")
 def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
     narrowed = chosen_by((), chosen)
@@ -63,9 +70,9 @@ def _print_json(dead: DeadLetters, chosen: Filter, limit: int) -> None:
 @spool_option
 @click.argument("identity", metavar="ID")
 def show_command(*, spool: Path, identity: str) -> None:
-    """Show one dead letter whole, as JSON, with every attempt that is remembered. The beginning of its ID is enough.
+    """Show one dead letter as JSON, with its recorded attempts. The beginning of its ID is enough.
 
-    An attempt with the number 0 in its history is a replay by hand.
+    Attempt number 0 marks a replay by an operator.
     """
     with DeadLetters(spool) as dead:
         letters = list(dead.letters(Filter(ids=(identity,)), limit=1))

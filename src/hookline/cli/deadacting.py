@@ -21,16 +21,18 @@ from hookline.relay.spool.letters import Count, DeadLetters
 @filters
 @click.argument("ids", nargs=-1, metavar="[ID]…")
 @click.option("--all", "everything", is_flag=True, help="Replay every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count them.")
-@click.option("--rate", type=RATE, help="So many for each webhook, such as 50/s or 1000/m; default: all at once.")
+@click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
+@click.option(
+    "--rate", type=RATE, help="Replay at this rate for each webhook, such as 50/s or 1000/m. Default: all at once."
+)
 def replay_command(
     *, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, rate: float | None, **chosen: Any
 ) -> None:
     """Make dead letters pending again, under the same ids, with a new age.
 
-    A running relay has them within a second, else the next one does. Rejected lines are read again, as the relay is
-    configured then; of a line with several events, only those that were rejected. Interrupted, the same command goes
-    on with the rest.
+    A running relay delivers them within a second; otherwise the next relay does. Rejected lines are read again with
+    the options of that relay. If a line has several events, only its rejected events are replayed. If the command
+    is interrupted, run it again to replay the rest.
     """
     narrowed = aimed(chosen_by(ids, chosen), everything)
     with DeadLetters(spool) as dead:
@@ -62,12 +64,12 @@ def _next(replayed: Count, rate: float | None) -> str:
 @filters
 @click.argument("ids", nargs=-1, metavar="[ID]…")
 @click.option("--all", "everything", is_flag=True, help="Discard every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def discard_command(
     *, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **chosen: Any
 ) -> None:
-    """Throw dead letters away for good. Asks on a terminal; elsewhere it wants --yes."""
+    """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
     narrowed = aimed(chosen_by(ids, chosen), everything)
     with DeadLetters(spool) as dead:
         count = dead.count(narrowed)

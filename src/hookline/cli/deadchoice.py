@@ -16,17 +16,25 @@ from hookline.relay.spool.letters import Count, Filter
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _FILTERS = (
-    click.option("--webhook", type=ADDRESS, help="Only of this webhook (ORGANIZATION/SANDBOX)."),
-    click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only of this channel."),
+    click.option("--webhook", type=ADDRESS, help="Only dead letters of this webhook (ORGANIZATION/SANDBOX)."),
+    click.option(
+        "--channel",
+        type=click.Choice([str(channel) for channel in Channel]),
+        help="Only dead letters of this channel.",
+    ),
     click.option(
         "--status",
         type=click.Choice([str(status) for status in FeedbackStatus]),
-        help="Only of this feedback status.",
+        help="Only dead letters with this feedback status.",
     ),
-    click.option("--reason", type=TEXT, help="Only those whose reason holds this text."),
-    click.option("--http-status", type=click.IntRange(100, 599), help="Only those last answered with this status."),
-    click.option("--since", type=click.DateTime(), help="Only those that died at or after this time (UTC)."),
-    click.option("--until", type=click.DateTime(), help="Only those that died before this time (UTC)."),
+    click.option("--reason", type=TEXT, help="Only dead letters whose reason contains this text."),
+    click.option(
+        "--http-status",
+        type=click.IntRange(100, 599),
+        help="Only dead letters whose last response had this HTTP status.",
+    ),
+    click.option("--since", type=click.DateTime(), help="Only dead letters from this time on (UTC)."),
+    click.option("--until", type=click.DateTime(), help="Only dead letters from before this time (UTC)."),
 )
 
 

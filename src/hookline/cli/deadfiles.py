@@ -37,13 +37,15 @@ _OLD_SECONDS: Final = 30 * 86_400.0
 @click.command("export", epilog="Example: hookline dead export --http-status 422 --out letters.ndjson")
 @spool_option
 @filters
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="This file instead of standard output.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of standard output."
+)
 @click.argument("ids", nargs=-1, metavar="[ID]…")
 def export_command(*, spool: Path, out: Path | None, ids: tuple[str, ...], **chosen: Any) -> None:
-    """Write dead letters as NDJSON, one a line, with their ids (`hookline schema dead-letter`).
+    """Write dead letters as NDJSON, one per line, with their ids (`hookline schema dead-letter`).
 
-    They stay where they are. `hookline dead import` puts such a file into a spool as dead letters, and `hookline
-    relay` delivers it, under the same ids. It holds recipients' addresses: a FILE is readable for its owner only.
+    They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
+    relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
     narrowed = chosen_by(ids, chosen)
     count = NOTHING
@@ -66,19 +68,18 @@ def _output(out: Path | None) -> Iterator[IO[bytes]]:
             yield file
 
 
-@click.command("import", epilog="Example: hookline dead import letters.ndjson, then: hookline dead replay --all")
+@click.command(
+    "import",
+    epilog="Example: hookline dead import letters.ndjson, then: hookline dead replay --all. Exit codes: 0 all dead "
+    "letters are in the spool, 1 none could be imported, 3 some lines were refused.",
+)
 @spool_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE|-")
 def import_command(*, spool: Path, file: Path) -> int:
-    """Put exported dead letters into a spool, as dead letters, under the ids that they have.
+    """Add exported dead letters to a spool, under their own ids.
 
-    What the spool knows already is counted and left as it is, whatever became of it. A line that does not hold is
-    named and refused. Interrupted, the same command goes on with the rest.
-
-    \b
-    exit code 0  all of them are in the spool
-              1  none of them could be taken
-              3  some lines were refused
+    Counts the ids that the spool already knows and does not change them. Names and refuses invalid lines. If the
+    command is interrupted, run it again to import the rest.
     """
     new, seen, old = NOTHING, NOTHING, 0
     refusals = _Refusals(str(file))

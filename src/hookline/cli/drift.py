@@ -21,16 +21,15 @@ DRIFTED = 9
 
 
 @click.command(
-    epilog="Example: hookline drift --format json. Exit codes: 0 the state is what was applied, 8 it cannot be used, "
-    "9 it is not what was applied."
+    epilog="Example: hookline drift --format json. Exit codes: 0 no drift, 8 the state cannot be used, 9 drift found."
 )
 @state_option
-@format_option("text", "json", help="For people, or JSON.")
+@format_option("text", "json", help="Text for people, or JSON.")
 def command(state: str, form: str) -> int:
-    """Tell whether the stored state is still what was applied. Writes nothing.
+    """Check whether the stored state is still the one that was applied. Writes nothing.
 
-    Follows the history's chain of hashes, replays what was applied, and compares. Keep the head that it shows
-    somewhere else, to know a history that was rewritten as a whole.
+    Verifies the history's chain of hashes, replays the applied changes, and compares the result with the state.
+    Store the head that it shows in another place: it reveals a history that was rewritten as a whole.
     """
     snapshot, records = read_with_history(open_state(state), state)
     try:

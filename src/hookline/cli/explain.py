@@ -16,10 +16,10 @@ _WIDTH = 100
 @click.command(epilog="Example: hookline explain HL012")
 @click.argument("code", required=False)
 def command(code: str | None) -> None:
-    """Explain a code that validate or plan has printed.
+    """Explain an error code that validate or plan printed.
 
-    Tells what CODE means, why it is refused, and shows an example of the mistake and of the way out. Without CODE:
-    all of them, a line each.
+    Shows the meaning of CODE, the reason for the rule, and an example of the mistake and of its correction. Without
+    CODE, lists all codes, one per line.
     """
     if code is None:
         click.echo("\n".join(f"{click.style(known, bold=True)}  {title}" for known, title in TITLES.items()))

@@ -21,16 +21,16 @@ _SCHEMA = "# yaml-language-server: $schema=../../schemas/webhook.v1.schema.json\
 
 
 @click.command(
-    epilog="Example: hookline export webhooks, and then: hookline plan. Exit codes: 0 done, 1 it cannot be written, "
-    "6 the directory holds something else, 8 the state cannot be used."
+    epilog="Example: hookline export webhooks, then: hookline plan. Exit codes: 0 done, 1 the files cannot be "
+    "written, 6 the directory contains other files, 8 the state cannot be used."
 )
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @state_option
 def command(directory: Path, state: str) -> None:
     """Write a webhook file for every applied webhook: DIR/ORGANIZATION/SANDBOX.yaml.
 
-    DIR is then a configuration directory, and a plan of it is empty. It is written whole or not at all: it must be
-    new or empty, or hold just these files already.
+    DIR is then a configuration directory, and a plan of it is empty. The command writes all files or none. DIR must
+    be new or empty, or contain exactly these files.
     """
     files = render(read_applied(state))
     target = directory.resolve()

@@ -33,7 +33,7 @@ _AT_ONCE = 200
 @click.group(invoke_without_command=True, epilog="Example: hookline formats test events.ndjson")
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the formats that `relay` understands, or try them on a file."""
+    """List the formats that `relay` reads, or try them on a file."""
     if context.invoked_subcommand is None:
         rows = [("FORMAT", "CHANNELS", "A LINE IS")]
         rows += [(name, DESCRIPTIONS[name].channels, DESCRIPTIONS[name].lines) for name in FORMATS]
@@ -46,7 +46,7 @@ def command(context: click.Context) -> None:
 @click.argument("file", metavar="FILE|-")
 @reading_options
 @click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table, or JSON."
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table or JSON."
 )
 def test_command(
     *,
@@ -59,9 +59,9 @@ def test_command(
     timezone: tzinfo,
     output: str,
 ) -> int:
-    """Show how each line of FILE is recognized and read, what is not relayed, and what is missing.
+    """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
-    Needs no state, and neither delivers nor remembers anything. Ends with 3 when events would be rejected.
+    Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
     """
     told = defaults(
         organization=organization, sandbox=sandbox, campaign=campaign, mappings=mappings, timezone=timezone

@@ -25,10 +25,10 @@ _NAMED = 20
     epilog="Example: hookline history --limit 5. Exit codes: 0 done, 8 the state cannot be used.",
 )
 @state_option
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N applies.")
-@format_option("text", "json", help="For people, or a JSON array.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the last N applies.")
+@format_option("text", "json", help="Text for people, or a JSON array.")
 def command(state: str, limit: int | None, form: str) -> None:
-    """Show every apply, the last one first: serial, time, who, commit, what changed, and what was lifted."""
+    """Show every apply, the latest first: serial, time, who, commit, changes, and options that allowed deletions."""
     _, records = read_with_history(open_state(state), state)
     shown = records[::-1][:limit]
     if form == "json":

@@ -12,12 +12,12 @@ from hookline.cli.scaffold import IGNORED, WORKFLOW, Written, ignores_state, rep
 @click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 def command(directory: Path) -> None:
-    """Make a repository of webhook files.
+    """Create a repository of webhook files.
 
-    Writes an example webhook (not enabled), the schema and the settings with which editors complete and check webhook
-    files, a pre-commit hook, and a GitHub Actions workflow: plan on pull requests, on main apply what was reviewed.
+    Writes an example webhook (not enabled), the schema and editor settings for completion and checks, a pre-commit
+    hook, and a GitHub Actions workflow that plans on pull requests and applies the reviewed plan on main.
 
-    DIR is the current directory by default, and may have files in it: what exists is left as it is.
+    DIR is the current directory by default and can contain files. Existing files are not changed.
     """
     written = write_new(directory, scaffold())
     if written.created:

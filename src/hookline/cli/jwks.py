@@ -18,11 +18,13 @@ from hookline.settings import secret_environment
 
 
 @click.command(
-    epilog="Example: hookline jwks acme/prod > jwks.json. Exit codes: 0 done, 1 no such webhook, it has no public"
-    " keys, or a key cannot be read, 8 the state cannot be used."
+    epilog="Example: hookline jwks acme/prod > jwks.json. Exit codes: 0 done, 1 no such webhook, no public keys, or "
+    "a key cannot be read, 8 the state cannot be used."
 )
 @click.argument("address", metavar="ORG/SANDBOX")
-@click.option("--signature", is_flag=True, help="The public keys of the body's signature instead: one whpk_… a line.")
+@click.option(
+    "--signature", is_flag=True, help="Print the public keys of the body signature instead: one whpk_… per line."
+)
 @state_option
 @secrets_options
 def command(
@@ -36,8 +38,8 @@ def command(
 ) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
-    The receiver verifies tokens with it. All keys that are not retired are in it, in the order of the file, so that
-    a new key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
+    The receiver verifies tokens with it. It contains all keys that are not retired, in the order of the file, so
+    that a new key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
     """
     snapshot = read_applied(state)
     webhook = find(snapshot, address).webhook

@@ -30,11 +30,13 @@ Backlogs = Mapping[Address, Backlog] | None
 )
 @state_option
 @spool_option
-@click.option("--organization", metavar="NAME", help="Only of this organization.")
-@click.option("--sandbox", metavar="NAME", help="Only of sandboxes with this name.")
-@click.option("--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only with this channel.")
-@click.option("--enabled/--disabled", default=None, help="Only what is enabled, or only what is not.")
-@click.option("--url", metavar="TEXT", help="Only with this text in the URL, in upper or lower case.")
+@click.option("--organization", metavar="NAME", help="Only webhooks of this organization.")
+@click.option("--sandbox", metavar="NAME", help="Only webhooks of sandboxes with this name.")
+@click.option(
+    "--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only webhooks with this channel."
+)
+@click.option("--enabled/--disabled", default=None, help="Only enabled webhooks, or only disabled ones.")
+@click.option("--url", metavar="TEXT", help="Only webhooks with this text in the URL. Case does not matter.")
 @format_option("text", "json", "yaml", help="A table, a JSON array, or a YAML list.")
 def command(
     *,
@@ -47,9 +49,9 @@ def command(
     url: str | None,
     form: str,
 ) -> None:
-    """List the webhooks that are applied, by address, and what is pending and dead for each where a spool is there.
+    """List the applied webhooks by address, with their pending deliveries and dead letters if a spool exists.
 
-    Filters that are given together must all hold.
+    If you give several filters, a webhook must match all of them.
     """
     applied = [stored.webhook for stored in read_applied(state).webhooks.values()]
     webhooks = [

@@ -16,28 +16,28 @@ from hookline.settings import ENVIRONMENT_PREFIX
 
 # A command's module is imported only when it is asked for: `--help` stays under 150 ms.
 COMMANDS = {
-    "init": ("hookline.cli.init", "Make a repository of webhook files, with its CI."),
-    "validate": ("hookline.cli.validate", "Check webhook files, without any state."),
-    "explain": ("hookline.cli.explain", "Explain a code that validate or plan has printed."),
-    "plan": ("hookline.cli.plan", "Show what apply would do."),
-    "apply": ("hookline.cli.apply", "Make the stored state what the files say."),
-    "rollback": ("hookline.cli.rollback", "Make the state again what it was at an earlier serial."),
-    "list": ("hookline.cli.list", "List the webhooks that are applied."),
+    "init": ("hookline.cli.init", "Create a repository of webhook files, with its CI."),
+    "validate": ("hookline.cli.validate", "Validate webhook files; needs no state."),
+    "explain": ("hookline.cli.explain", "Explain an error code that validate or plan printed."),
+    "plan": ("hookline.cli.plan", "Show the changes that apply would make."),
+    "apply": ("hookline.cli.apply", "Apply the changes in the webhook files to the stored state."),
+    "rollback": ("hookline.cli.rollback", "Return the stored state to an earlier serial."),
+    "list": ("hookline.cli.list", "List the applied webhooks."),
     "show": ("hookline.cli.show", "Show one applied webhook, or a saved plan."),
     "history": ("hookline.cli.history", "Show every apply."),
     "blame": ("hookline.cli.blame", "Show which apply set which field of a webhook."),
-    "drift": ("hookline.cli.drift", "Tell whether the state is still what was applied."),
+    "drift": ("hookline.cli.drift", "Check whether the state is still the one that was applied."),
     "export": ("hookline.cli.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
     "formats": ("hookline.cli.formats", "List the formats of event logs, or try them on a file."),
-    "status": ("hookline.cli.status", "Show the spool, and the relay that works on it."),
-    "trace": ("hookline.cli.trace", "Show what became of one API request's events."),
-    "pause": ("hookline.cli.pause", "Hold a webhook: its deliveries wait."),
-    "resume": ("hookline.cli.resume", "Let a paused webhook go on."),
+    "status": ("hookline.cli.status", "Show the spool and the relay that uses it."),
+    "trace": ("hookline.cli.trace", "Show the events of one API request and their results."),
+    "pause": ("hookline.cli.pause", "Pause the deliveries to a webhook."),
+    "resume": ("hookline.cli.resume", "Resume a paused webhook."),
     "retry-now": ("hookline.cli.retry_now", "Try a webhook's endpoint at once."),
-    "dead": ("hookline.cli.dead", "Look at dead letters, replay, export, import or discard them."),
-    "spool": ("hookline.cli.spool", "Save what can be read of a damaged spool."),
-    "check": ("hookline.cli.check", "Tell whether endpoints can be delivered to."),
+    "dead": ("hookline.cli.dead", "List, show, replay, discard, export and import dead letters."),
+    "spool": ("hookline.cli.spool", "Save the readable part of a damaged spool."),
+    "check": ("hookline.cli.check", "Check whether deliveries to endpoints can succeed."),
     "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.schema", "Print a JSON Schema."),
     "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),
@@ -95,7 +95,7 @@ def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
 )
 @click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # HOOKLINE_VERSION is a pipeline's
 def program() -> None:
-    """Feedback webhooks as code, and the relay that delivers the feedback."""
+    """Keep feedback webhooks as code, and deliver the feedback."""
 
 
 def main(arguments: list[str] | None = None) -> int:

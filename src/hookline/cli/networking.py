@@ -34,13 +34,13 @@ _OPTIONS = (
         type=NetworkParameter(),
         multiple=True,
         envvar="HOOKLINE_RELAY_ALLOW_NETWORK",
-        help="Admit a private network, as CIDR.",
+        help="Permit requests to this private network (CIDR).",
     ),
     click.option(
         "--ca-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         envvar="HOOKLINE_RELAY_CA_FILE",
-        help="Further authorities, in PEM.",
+        help="Additional certificate authorities, in PEM.",
     ),
     click.option(
         "--transport",
@@ -48,14 +48,14 @@ _OPTIONS = (
         default="engine",
         show_default=True,
         envvar="HOOKLINE_RELAY_TRANSPORT",
-        help="What carries the requests; httpx: a library, slower.",
+        help="The HTTP client: hookline's own engine, or the library httpx (slower).",
     ),
     click.option(
         "--proxy",
         metavar="URL|environment",
         envvar="HOOKLINE_RELAY_PROXY",
         callback=read_proxy,
-        help="Post through http://host:port; 'environment': as HTTPS_PROXY and NO_PROXY say.",
+        help="Send requests through http://host:port. 'environment': use HTTPS_PROXY and NO_PROXY.",
     ),
 )
 

@@ -141,13 +141,13 @@ def secrets_options(function: Decorated) -> Decorated:
         "--insecure-secret-files",
         is_flag=True,
         envvar="HOOKLINE_INSECURE_SECRET_FILES",
-        help="Take secrets from files that others may read or write, too.",
+        help="Also accept secret files that other users can read or write.",
     )(function)
     function = click.option(
         "--secrets-by-organization",
         is_flag=True,
         envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
-        help="Let a webhook name only its own organization's secrets.",
+        help="Restrict each webhook to the secrets of its own organization.",
     )(function)
     return click.option(
         "--secrets-dir",
@@ -155,7 +155,7 @@ def secrets_options(function: Decorated) -> Decorated:
         show_default=True,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
-        help="The directory below which {file: …} references are read.",
+        help="The directory that contains the files of {file: …} references.",
     )(function)
 
 
@@ -171,8 +171,8 @@ def apply_options(function: Decorated) -> Decorated:
         type=DURATION,
         default="0s",
         show_default=True,
-        help="Wait this long while another apply holds the state.",
+        help="Wait this long while another apply has locked the state.",
     )(function)
-    return click.option(
-        "--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise."
-    )(function)
+    return click.option("--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal.")(
+        function
+    )

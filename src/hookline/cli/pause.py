@@ -13,14 +13,15 @@ from hookline.relay.spool.standings import Standings
 
 
 @click.command(
-    epilog="Example: hookline pause ACME@AdobeOrg/prod, and later: hookline resume ACME@AdobeOrg/prod. "
-    "Exit codes: 0 it is paused, 1 there is no such webhook, 8 the spool cannot be used."
+    epilog="Example: hookline pause ACME@AdobeOrg/prod, and later: hookline resume ACME@AdobeOrg/prod. Exit codes: "
+    "0 paused, 1 no such webhook, 8 the spool cannot be used."
 )
 @webhook_of_a_spool
 def command(*, address: Address, state: str, spool: Path) -> None:
-    """Hold a webhook: nothing is sent to its endpoint, and its deliveries wait without getting older.
+    """Pause a webhook: the relay sends nothing to its endpoint. Its deliveries remain pending and do not age.
 
-    It is kept in the spool until `hookline resume`, whatever is applied or restarted meanwhile. No relay need run.
+    The pause is stored in the spool until `hookline resume`. It survives restarts and applies. It also works while
+    no relay runs.
     """
     require_known(address, state, spool)
     with Standings(spool) as standings:

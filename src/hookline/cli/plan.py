@@ -26,9 +26,9 @@ CHANGES = 2
 
 
 @click.command(
-    epilog="Example: hookline plan --out plan.json --format text --format markdown=comment.md. "
-    "Exit codes: 0 done, 2 there are changes (with --detailed-exitcode), 5 invalid files, 6 a change is blocked, "
-    "8 the state cannot be used."
+    epilog="Example: hookline plan --out plan.json --format text --format markdown=comment.md. Exit codes: 0 done, "
+    "2 the plan has changes (with --detailed-exitcode), 5 invalid files, 6 a change is blocked, 8 the state "
+    "cannot be used."
 )
 @paths_argument()
 @config_option
@@ -40,17 +40,17 @@ CHANGES = 2
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Save the plan, for `hookline apply FILE`: as JSON, readable by you alone.",
+    help="Save the plan as JSON for `hookline apply FILE`. Only you can read the file.",
 )
 @click.option(
     "--format",
     multiple=True,
     type=OutputParameter(),
     metavar=f"{'|'.join(FORMS)}[=FILE]",
-    help="How to show the plan, and into which file (repeatable; one may go to standard output).  [default: text]",
+    help="How to show the plan, and in which file (repeatable; one can go to standard output).  [default: text]",
 )
 @verbose_option
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan has changes.")
 def command(
     *,
     paths: tuple[Path, ...],
@@ -65,11 +65,11 @@ def command(
     verbose: bool,
     detailed_exitcode: bool,
 ) -> int:
-    """Show what apply would do.
+    """Show the changes that apply would make.
 
-    Compares the webhook files with the stored state and changes neither. A PATH narrows the run to what is written
-    there. Nothing that is stored or printed holds a secret: they stay references. A plan with a blocked change is
-    shown and saved whole. Where a spool is there, a change says how many undelivered events it touches.
+    Compares the webhook files with the stored state and changes neither. A PATH narrows the run to the webhooks
+    that it contains. Secrets remain references: the plan never contains their values. A plan with a blocked change
+    is still shown and saved in full. If a spool exists, each change shows how many undelivered events it affects.
     """
     outputs = format or (Output("text", None),)
     refuse_outputs(outputs, out)

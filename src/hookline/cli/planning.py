@@ -43,7 +43,7 @@ def target_option(function: Decorated) -> Decorated:
         multiple=True,
         metavar="ORG/SANDBOX",
         callback=addresses,
-        help="Look at this webhook only (repeatable). A narrowed run never deletes.",
+        help="Plan only this webhook (repeatable). A narrowed run never deletes.",
     )(function)
 
 
@@ -52,20 +52,24 @@ def brake_options(function: Decorated) -> Decorated:
         "--max-deletes",
         type=click.IntRange(min=0),
         metavar="N",
-        help="Allow up to N deletions and no more, whatever their share of the webhooks; never of a protected one.",
+        help="Allow at most N deletions, regardless of their share of the webhooks. Protected webhooks remain "
+        "blocked.",
     )(function)
     return click.option(
         "--allow-delete",
         multiple=True,
         metavar="ORG/SANDBOX",
         callback=addresses,
-        help="Allow the deletion of this webhook, also when it is protected (repeatable).",
+        help="Allow the deletion of this webhook, even if it is protected (repeatable).",
     )(function)
 
 
 def verbose_option(function: Decorated) -> Decorated:
     return click.option(
-        "--verbose", "-v", is_flag=True, help="Show every created webhook field by field, also when there are many."
+        "--verbose",
+        "-v",
+        is_flag=True,
+        help="Show every field of each created webhook, even if the plan creates many.",
     )(function)
 
 

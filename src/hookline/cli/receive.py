@@ -47,55 +47,70 @@ FAILURES = _read_by(parse_failure)
     show_default=True,
     metavar="HOST:PORT",
     callback=LISTEN,
-    help="Where to listen. Port 0: any free one.",
+    help="The address to listen on. Port 0: any free port.",
 )
-@click.option("--host", multiple=True, metavar="NAME", help="A further name for the certificate. Repeatable.")
+@click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
 @click.option(
     "--tls-dir",
     type=DIRECTORY,
     default=".hookline/receive",
     show_default=True,
-    help="Keeps the certificates; clients trust its ca.pem (relay --ca-file).",
+    help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
 )
-@click.option("--port-file", type=FILE, help="Gets the port, once connections are accepted.")
+@click.option("--port-file", type=FILE, help="Write the port to this file once the receiver accepts connections.")
 @click.option("--record", type=FILE, help="Append each request to this file, as one line of JSON.")
-@click.option("--quiet", is_flag=True, help="Print no requests.")
-@click.option("--jwks", type=FILE, help="Answer 401 unless a token fits this JWK Set (from: hookline jwks).")
+@click.option("--quiet", is_flag=True, help="Do not print requests.")
 @click.option(
-    "--hmac-secret-file", type=FILE, help="Answer 401 unless an HS256, HS384 or HS512 token fits this secret."
+    "--jwks", type=FILE, help="Answer 401 unless the token is valid for this JWK Set (from: hookline jwks)."
+)
+@click.option(
+    "--hmac-secret-file",
+    type=FILE,
+    help="Answer 401 unless the HS256, HS384 or HS512 token is valid for this secret.",
 )
 @click.option(
     "--signature-secret-file",
     type=FILE,
-    help="Answer 401 unless webhook-signature fits one of this file's secrets: one whsec_… or whpk_… a line.",
+    help="Answer 401 unless webhook-signature is valid for a secret in this file: one whsec_… or whpk_… per line.",
 )
-@click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must be for.")
+@click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must have.")
 @click.option("--token-header", default="Authorization", show_default=True, help="The header that carries the token.")
 @click.option(
-    "--protect", multiple=True, metavar="PATH", help="Ask for a token or signature only below this path. Repeatable."
+    "--protect", multiple=True, metavar="PATH", help="Require a token or signature only below this path (repeatable)."
 )
 @click.option("--verify-payload/--no-verify-payload", default=True, help="Check bodies against the payload schema.")
-@click.option("--strict", is_flag=True, help="Answer 422 to a body that does not fit the schema.")
+@click.option("--strict", is_flag=True, help="Answer 422 if a body does not match the schema.")
 @click.option(
     "--fail",
     multiple=True,
     metavar="STATUS:SHARE",
     callback=FAILURES,
-    help="Fail a share of the requests: 503:0.2. Repeatable.",
+    help="Fail a share of the requests, such as 503:0.2 (repeatable).",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Equal seeds fail in the same sequence.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="The seed of --fail. Equal seeds fail the same sequence of requests.",
+)
 @click.option(
     "--outage",
     default="0s",
     metavar="DURATION",
     callback=DURATION,
-    help="Answer 503 this long from the first request on.",
+    help="Answer 503 for this long, starting with the first request.",
 )
-@click.option("--delay", default="0s", metavar="DURATION", callback=DURATION, help="Wait before each answer.")
 @click.option(
-    "--retry-after", type=click.IntRange(min=0), metavar="SECONDS", help="Sent with each failure that was asked for."
+    "--delay", default="0s", metavar="DURATION", callback=DURATION, help="Wait this long before each response."
 )
-@click.option("--requests", type=click.IntRange(min=1), metavar="N", help="End by itself after N accepted requests.")
+@click.option(
+    "--retry-after",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="Send Retry-After with each response of --fail and --outage.",
+)
+@click.option("--requests", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests.")
 def command(
     *,
     listen: tuple[str, int],
@@ -110,9 +125,9 @@ def command(
 ) -> int:
     """Run a local HTTPS receiver for development.
 
-    Each request is printed as one line of JSON: time, method, path, headers, body, the status it was answered with,
-    and whether token and payload hold. The certificate is made on the first start and kept. Ends on Ctrl-C or
-    SIGTERM, with a summary.
+    Prints each request as one line of JSON: time, method, path, headers, body, the status of the response, and
+    whether token and payload are valid. The first start creates a certificate and keeps it. Ends on Ctrl-C or
+    SIGTERM with a summary.
     """
     try:
         misbehaviour = Misbehaviour(failures=fail, outage=outage)

@@ -48,52 +48,69 @@ INTERRUPTED = 130
 @spool_option
 @secrets_options
 @reading_options
-@click.option("--follow", is_flag=True, help="Go on as files grow, rotate and appear, until stopped.")
-@click.option("--from-start", is_flag=True, help="Read files from their first line, not from where the last run was.")
-@click.option("--drain", is_flag=True, help="Read nothing: settle what is pending in the spool.")
-@click.option("--dry-run", is_flag=True, help="Show each event's fate; send nothing, move nothing.")
+@click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped.")
+@click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints.")
+@click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool.")
 @click.option(
-    "--dedupe-window", type=DURATION, default="24h", show_default=True, help="How long a delivered id counts."
+    "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
+)
+@click.option(
+    "--dedupe-window",
+    type=DURATION,
+    default="24h",
+    show_default=True,
+    help="How long the id of a delivered event identifies duplicates.",
 )
 @click.option(
     "--retain",
     type=DURATION,
     default="30d",
     show_default=True,
-    help="How long dead letters, and records of what was delivered, are kept.",
+    help="How long to keep dead letters and records of deliveries.",
 )
 @click.option(
     "--records-max",
     type=click.IntRange(min=0),
     default=5_000_000,
     show_default=True,
-    help="Most records of what was delivered; fewer may shorten the duplicate window.",
+    help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
 )
 @click.option(
-    "--max-wait", type=DURATION, default="10m", show_default=True, help="For retries, after the input's end."
+    "--max-wait",
+    type=DURATION,
+    default="10m",
+    show_default=True,
+    help="How long to wait for retries after the end of the input.",
 )
-@click.option("--grace", type=DURATION, default="20s", show_default=True, help="For what is in flight, when stopped.")
+@click.option(
+    "--grace",
+    type=DURATION,
+    default="20s",
+    show_default=True,
+    help="How long to wait for attempts in flight when stopped.",
+)
 @click.option(
     "--spool-max",
     type=click.IntRange(min=1),
     default=1_000_000,
     show_default=True,
-    help="Reading pauses while so many deliveries are pending.",
+    help="Pause reading while this many deliveries are pending.",
 )
-@click.option("--allow-empty", is_flag=True, help="Go on although no webhook is applied.")
+@click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
 @network_options
 @workers_option
 @click.option(
     "--listen",
     type=LISTEN,
-    help="Serve /metrics, /healthz, /readyz and /status there, such as 127.0.0.1:9469. Port 0: any.",
+    help="Serve /metrics, /healthz, /readyz and /status on this address, such as 127.0.0.1:9469. Port 0: any free "
+    "port.",
 )
 @click.option(
     "--metrics-webhooks",
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
-    help="Webhooks with metrics of their own; the others are summed.",
+    help="The number of webhooks with their own metrics; the others are summed.",
 )
 @click.option(
     "--summary",
@@ -107,14 +124,14 @@ INTERRUPTED = 130
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="The form of log lines, on stderr.",
+    help="The format of log lines, on stderr.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
     default="info",
     show_default=True,
-    help="debug: every attempt; info: failures and changes of an endpoint; warning: what wants attention.",
+    help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need attention.",
 )
 def command(
     *,
@@ -152,11 +169,11 @@ def command(
     log_format: Literal["text", "json"],
     log_level: Level,
 ) -> int:
-    """Read events, one a line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
+    """Read events, one per line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
 
-    A FILE is a file (gzip and zstd are read as they are), a named pipe, a directory, or a quoted pattern such as
-    '/var/log/app/*.log'. Everything read is made durable first; a file is read on from where the last run came to.
-    The relay ends when all is settled, or when --max-wait is over; with --follow it goes on until it is stopped.
+    A FILE is a file (gzip and zstd are decompressed), a named pipe, a directory, or a quoted pattern such as
+    '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
+    on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
     """
     if drain and files:
         raise WrongUse("--drain reads nothing, so it takes no FILE", hint="leave out either of them")

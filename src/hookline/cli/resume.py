@@ -13,12 +13,12 @@ from hookline.relay.spool.standings import Standings
 
 
 @click.command(
-    epilog="Example: hookline resume ACME@AdobeOrg/prod. "
-    "Exit codes: 0 it is not paused any more, 1 there is no such webhook, 8 the spool cannot be used."
+    epilog="Example: hookline resume ACME@AdobeOrg/prod. Exit codes: 0 resumed, 1 no such webhook, 8 the spool "
+    "cannot be used."
 )
 @webhook_of_a_spool
 def command(*, address: Address, state: str, spool: Path) -> None:
-    """Let a paused webhook go on. The time for which it was paused does not count for its deliveries' age."""
+    """Resume a paused webhook. The duration of the pause does not count towards the age of its deliveries."""
     require_known(address, state, spool)
     with Standings(spool) as standings:
         was_paused = standings.resume(address, now=time.time())

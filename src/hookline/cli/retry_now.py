@@ -14,15 +14,16 @@ from hookline.relay.spool.standings import Standings
 
 @click.command(
     "retry-now",
-    epilog="Example: hookline retry-now ACME@AdobeOrg/prod. "
-    "Exit codes: 0 it is said, 1 there is no such webhook, 8 the spool cannot be used.",
+    epilog="Example: hookline retry-now ACME@AdobeOrg/prod. Exit codes: 0 requested, 1 no such webhook, 8 the spool "
+    "cannot be used.",
 )
 @webhook_of_a_spool
 def command(*, address: Address, state: str, spool: Path) -> None:
-    """Try a webhook's endpoint at once: every delivery that waits for a retry is due now, and what closed the
-    endpoint is forgotten (a breaker, Retry-After, a refused token, also a 410).
+    """Try a webhook's endpoint at once: all its pending deliveries become due, and its circuit breaker admits a
+    probe.
 
-    Without a running relay the next one does it. Deliveries that a 410 has made dead letters stay dead: replay them.
+    This also applies after a Retry-After, a refused token, or a 410. If no relay runs, the next one does it.
+    Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
     require_known(address, state, spool)
     with Standings(spool) as standings:

@@ -29,10 +29,17 @@ from hookline.state.snapshot import Snapshot
 
 
 @click.command(
-    epilog="Example: hookline rollback --to 41. Exit codes: 0 done, 6 blocked, or not approved, or the history does "
-    "not hold, 7 the state has moved meanwhile, 8 the state is locked or cannot be used."
+    epilog="Example: hookline rollback --to 41. Exit codes: 0 done, 6 blocked, not approved, or the history is "
+    "inconsistent, 7 the state changed during the run, 8 the state is locked or cannot be used."
 )
-@click.option("--to", "serial", type=click.IntRange(min=1), required=True, metavar="SERIAL", help="See `history`.")
+@click.option(
+    "--to",
+    "serial",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="SERIAL",
+    help="The serial to return to; `hookline history` lists them.",
+)
 @state_option
 @brake_options
 @apply_options
@@ -45,11 +52,11 @@ def command(
     auto_approve: bool,
     lock_timeout: float,
 ) -> None:
-    """Make the stored state again what it was at an earlier serial.
+    """Return the stored state to an earlier serial.
 
-    Shows a plan to there, asks on a terminal, and applies it as the next serial; the history keeps what was between.
-    Deletions are braked as in apply. The webhook files are not touched: put them back as well, or the next apply
-    undoes the rollback.
+    Shows the plan, asks for approval on a terminal, and applies the plan as the next serial. The history keeps the
+    serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
+    well, or the next apply undoes the rollback.
     """
     store = NotedStore(open_state(state, lock_timeout=timedelta(seconds=lock_timeout)), f"rollback to {serial}")
     stored, records = read_with_history(store, state)

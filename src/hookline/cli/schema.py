@@ -13,8 +13,8 @@ from hookline.schemas import schema_names, schema_text
 def command(name: str | None) -> None:
     """Print a JSON Schema (2020-12).
 
-    NAME is webhook, event, payload, plan, status or dead-letter, for its newest version, or one version (webhook.v1).
-    Without a NAME: the names of all that there are.
+    NAME is webhook, event, payload, plan, status or dead-letter for the newest version, or one version
+    (webhook.v1). Without a NAME, lists the names of all schemas.
     """
     if name is None:
         click.echo("\n".join(schema_names()))

@@ -15,8 +15,8 @@ from hookline.errors import WrongUse
 
 
 @click.command(
-    epilog="Example: hookline show acme/prod, or: hookline show plan.json. "
-    "Exit codes: 0 done, 1 no such webhook, 7 a plan that was edited, 8 the state cannot be used, 64 not a plan."
+    epilog="Example: hookline show acme/prod, or: hookline show plan.json. Exit codes: 0 done, 1 no such webhook, 7 "
+    "the plan was edited, 8 the state cannot be used, 64 not a plan."
 )
 @click.argument("what", metavar="ORG/SANDBOX|PLANFILE")
 @state_option
@@ -26,13 +26,13 @@ from hookline.errors import WrongUse
     "json",
     "yaml",
     "markdown",
-    help="A webhook: text and yaml are a webhook file. A plan: text, json or markdown, as plan printed it.",
+    help="For a webhook, text and yaml print a webhook file. For a plan: text, json or markdown, as in `plan`.",
 )
 def command(what: str, state: str, spool: Path, form: str) -> None:
-    """Show one applied webhook, in canonical form: as a webhook file without the fields that are at their default.
+    """Show one applied webhook in canonical form: a webhook file without fields that have their default value.
 
-    Of an existing file, which a saved plan is, what it would do. What waits for a webhook in the spool stands below
-    it as a comment.
+    If the argument is an existing file, shows the changes of that saved plan. A comment below the webhook gives its
+    pending deliveries and dead letters.
     """
     if Path(what).is_file():
         from hookline.cli.planfile import show_plan_file  # noqa: PLC0415 - a webhook is shown without planning

@@ -25,23 +25,23 @@ _NAMES: Final = {
 
 @click.group(epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered")
 def command() -> None:
-    """Look after a spool that a relay refuses."""
+    """Recover a spool that a relay refuses."""
 
 
 @command.command(
     "recover",
     epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered. Exit codes: 0 everything was "
-    "saved, 1 something could not be, 8 there is no such spool, a relay holds it, or there is no room.",
+    "saved, 1 some data was lost, 8 no such spool, a relay has locked it, or too little disk space.",
 )
 @click.argument("old", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.argument("new", type=click.Path(path_type=Path), metavar="NEW_DIR")
-@format_option("text", "json", help="A table, or a JSON object.")
+@format_option("text", "json", help="A table or a JSON object.")
 def recover_command(*, old: Path, new: Path, form: str) -> int:
-    """Save what can be read of the damaged spool DIR into a new one, NEW_DIR, and report what could not be.
+    """Save the readable part of the damaged spool DIR to a new spool, NEW_DIR, and report the losses.
 
-    DIR is only read, from a copy that is made beside NEW_DIR: it takes its room twice for as long. What was lost is
-    read again: unless nothing is missing, the new spool has no positions, so a relay reads its files from their
-    start, and recognizes what was saved by its id.
+    Does not change DIR. It works on a copy beside NEW_DIR, which temporarily needs as much disk space again. If
+    anything may be missing, the new spool has no checkpoints: a relay then reads its files from the start and
+    recognizes the saved deliveries by their ids.
     """
     with shown("rows") as told:
         recovered = recover(old, new, told)

@@ -16,16 +16,16 @@ from hookline.relay.spool.survey import survey
 
 
 @click.command(
-    epilog="Example: hookline status --format json | jq .oldestSeconds. "
-    "Exit codes: 0 shown, 8 there is no spool, or it cannot be read."
+    epilog="Example: hookline status --format json | jq .oldestSeconds. Exit codes: 0 done, 8 no such spool, or it "
+    "cannot be read."
 )
 @spool_option
 @click.option("--all", "everything", is_flag=True, help="Show every webhook and every source.")
-@format_option("text", "json", help="For people, or the document of `hookline schema status`.")
+@format_option("text", "json", help="Text for people, or the document of `hookline schema status`.")
 def command(*, spool: Path, everything: bool, form: str) -> None:
-    """Show the spool, its webhooks and checkpoints, and the relay that works on it, if one does.
+    """Show the spool, its webhooks and checkpoints, and the relay that uses it.
 
-    Reads the spool beside the relay and changes nothing. Webhooks that need attention come first.
+    Reads the spool beside a running relay and changes nothing. Webhooks that need attention come first.
     """
     facts = survey(spool, now=time.time())
     holder, relay = read_beacon(spool)

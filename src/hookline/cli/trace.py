@@ -17,18 +17,20 @@ NOT_FOUND = 1
 
 
 @click.command(
-    epilog="Example: hookline trace REQ-80940504. "
-    "Exit codes: 0 found, 1 not found, 8 there is no spool, or it cannot be read."
+    epilog="Example: hookline trace REQ-80940504. Exit codes: 0 found, 1 not found, 8 no such spool, or it cannot "
+    "be read."
 )
 @spool_option
-@click.option("--payload", is_flag=True, help="Show payloads and rejected lines too: they name recipients.")
-@format_option("text", "json", help="For people, or one JSON object.")
+@click.option(
+    "--payload", is_flag=True, help="Also show payloads and rejected lines. They contain recipients' addresses."
+)
+@format_option("text", "json", help="Text for people, or one JSON object.")
 @click.argument("identity", metavar="REQUEST_ID")
 def command(*, spool: Path, payload: bool, form: str, identity: str) -> int:
-    """Show what became of one API request's events: read where, sent to whom, every attempt, and how it ended.
+    """Show the events of one API request: where each was read, its webhook, its attempts and its result.
 
-    For what is still pending it says when it is tried next, or what it waits for. A delivery id (the webhook-id
-    that a receiver has seen), or the first 8 of its digits or more, is looked for too.
+    For pending events it shows the time of the next attempt, or the reason for waiting. It also accepts a delivery
+    id (the webhook-id that a receiver got), or at least its first 8 digits.
     """
     found = trace(spool, identity)
     holder, relay = read_beacon(spool)

@@ -14,12 +14,12 @@ from hookline.errors import InvalidConfiguration, WrongUse
 @click.command(epilog="Example: hookline validate --format github webhooks/acme")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @config_option
-@format_option(*REPORTS, help="For people, programs, GitHub's annotations, or code scanning.")
+@format_option(*REPORTS, help="Output for people, programs, GitHub annotations or code scanning.")
 def command(paths: tuple[Path, ...], config: Path, form: str) -> int:
-    """Check webhook files, without any state.
+    """Validate webhook files; needs no state.
 
-    Looks at all files of the configuration directory, or at each PATH (a file or a directory), and reports
-    everything that is wrong with any of them. Exit code 5 when there is something.
+    Checks all files of the configuration directory, or each PATH (a file or a directory), and reports all errors.
+    Exits with 5 if it finds an error.
     """
     from hookline.config import inspect  # noqa: PLC0415 - the schema library takes longer than `--help` may
 

@@ -36,28 +36,28 @@ def of_the_spool(report: Report) -> Iterator[Metric]:
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
     yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", [((), relay.spool_max)])
-    yield gauge("spool_full", "1 while reading pauses for want of room.", [((), int(relay.full))])
-    yield gauge("spool_stalled", "1 while the spool cannot be written, such as on a full disk.",
+    yield gauge("spool_full", "1 while reading pauses because the spool is full.", [((), int(relay.full))])
+    yield gauge("spool_stalled", "1 while the relay cannot write the spool, for example because the disk is full.",
                  [((), int(relay.stalled is not None))])  # fmt: skip
-    yield gauge("records", "Small records of what is settled, by which duplicates are known.", [((), spool.records)])
-    yield gauge("oldest_record_age_seconds", "Age of the oldest of these records; 0 where there is none.",
+    yield gauge("records", "Records of settled deliveries, used to detect duplicates.", [((), spool.records)])
+    yield gauge("oldest_record_age_seconds", "Age of the oldest record; 0 if there is none.",
                  [((), spool.oldest_record or 0.0)])  # fmt: skip
-    yield gauge("surveyed_seconds", "How old the figures on this page are that were counted in the spool.",
+    yield gauge("surveyed_seconds", "Age of the values on this page that were counted in the spool.",
                  [((), max(0.0, relay.at - spool.at))])  # fmt: skip
 
 
 def of_the_relay(report: Report) -> Iterator[Metric]:
     """The process, and what it follows."""
     relay = report.relay
-    yield gauge("build_info", "1, with the version as a label.", [((relay.version,), 1)], "version")
-    yield gauge("start_time_seconds", "When the relay started, in Unix time.", [((), relay.started)])
-    yield gauge("ready", "1 while /readyz says so.", [((), int(relay.unready is None))])
-    yield gauge("webhooks", "Webhooks that are applied.", [((), len(relay.lanes))])
-    yield gauge("state_serial", "Serial of the state that is followed.", [((), relay.serial)])
-    yield gauge("state_unreadable", "1 while the state cannot be read; the relay goes on by what it knows.",
+    yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
+    yield gauge("start_time_seconds", "Start of the relay, as Unix time.", [((), relay.started)])
+    yield gauge("ready", "1 while /readyz answers 200.", [((), int(relay.unready is None))])
+    yield gauge("webhooks", "Number of applied webhooks.", [((), len(relay.lanes))])
+    yield gauge("state_serial", "Serial of the state that the relay uses.", [((), relay.serial)])
+    yield gauge("state_unreadable", "1 while the relay cannot read the state; it continues with the last one.",
                  [((), int(relay.unreadable is not None))])  # fmt: skip
     yield gauge("workers", "Worker processes that post for the relay; 0 where it does so itself.",
                  [((), len(relay.workers))])  # fmt: skip
     yield counter("workers_replaced", "Worker processes that ended by themselves, or had to be ended.",
                   [((), relay.workers_replaced)])  # fmt: skip
-    yield counter("clock_steps", "How often the machine's clock was set.", [((), relay.clock_steps)])
+    yield counter("clock_steps", "Number of times that the machine's clock was set.", [((), relay.clock_steps)])

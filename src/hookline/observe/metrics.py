@@ -67,34 +67,34 @@ class Metrics:
         for what, text in _ACCOUNT.items():
             yield counter(what, text, [((), tally.get(what, 0))])
         skipped = self._folded(self._skips, _skipped(report))
-        yield counter("skipped", "Events skipped, by reason.", by_name(skipped), "reason")
+        yield counter("skipped", "Skipped events, by reason.", by_name(skipped), "reason")
         yield gauge(
-            "unsettled", "Events read or replayed and not settled: always the sum of hookline_pending.",
+            "unsettled", "Events read or replayed and not yet settled; always the sum of hookline_pending.",
             [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
         )  # fmt: skip
 
     def _of_webhooks(self, report: Report) -> Iterator[Metric]:
         webhooks = report.spool.webhooks
-        yield self._summed("pending", "Deliveries that wait in the spool.",
+        yield self._summed("pending", "Pending deliveries in the spool.",
                            ((one.webhook, one.pending) for one in webhooks))  # fmt: skip
-        yield gauge("oldest_undelivered_age_seconds", "Age of the oldest pending delivery; 0 where there is none. "
-                     "The time for which a webhook is held does not count.", by_name(self._oldest(webhooks)),
-                     "webhook")  # fmt: skip
-        yield self._summed("dead_letters", "Deliveries that are kept as dead letters.",
+        yield gauge("oldest_undelivered_age_seconds", "Age of the oldest pending delivery; 0 if there is none. "
+                     "Time during which the webhook is paused or disabled does not count.",
+                    by_name(self._oldest(webhooks)), "webhook")  # fmt: skip
+        yield self._summed("dead_letters", "Deliveries in the dead letters.",
                            ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
-        yield gauge("rejected_lines", "Lines or events that could not be read and are kept, as dead letters too.",
+        yield gauge("rejected_lines", "Rejected lines or events in the dead letters.",
                     [((), report.spool.lines)])  # fmt: skip
         deaths = self._folded(self._deaths, report.counts.dead)
-        yield counter("dead_by_reason", "Deliveries that this process made dead letters, by the kind of reason.",
+        yield counter("dead_by_reason", "Deliveries that this process dead-lettered, by kind of reason.",
                       by_name(deaths), "reason")  # fmt: skip
         lanes = report.relay.lanes
-        yield self._summed("in_flight", "Attempts under way.", ((lane.webhook, lane.in_flight) for lane in lanes))
+        yield self._summed("in_flight", "Attempts in flight.", ((lane.webhook, lane.in_flight) for lane in lanes))
         yield self._phases(report)
-        yield gauge("parked", "Pending deliveries of webhooks that are not sent to at the moment, by the reason.",
+        yield gauge("parked", "Pending deliveries of webhooks that currently admit no attempt, by reason.",
                     by_name(self._folded(self._parked, parked(report))), "reason")  # fmt: skip
-        yield self._summed("paused", "1 while a webhook is paused by hand.",
+        yield self._summed("paused", "1 while an operator has paused the webhook.",
                            ((lane.webhook, int(lane.paused)) for lane in lanes))  # fmt: skip
-        yield self._summed("disabled", "1 while a webhook is disabled by what is applied.",
+        yield self._summed("disabled", "1 while the applied webhook is disabled.",
                            ((lane.webhook, int(lane.disabled)) for lane in lanes))  # fmt: skip
 
     def _phases(self, report: Report) -> Metric:
@@ -103,7 +103,7 @@ class Metrics:
             label = self._webhooks.of(lane.webhook) or OTHER
             for phase in PHASES:
                 phases[label, phase] += phase == lane.phase
-        return gauge("gate_phase", "1 for the phase that a webhook's gate is in: open, waiting, probing or stopped.",
+        return gauge("gate_phase", "1 for the phase of the circuit breaker: open, waiting, probing or stopped.",
                       phases.items(), "webhook", "phase")  # fmt: skip
 
     def _of_attempts(self, report: Report) -> Iterator[Metric]:
@@ -113,13 +113,13 @@ class Metrics:
         for (webhook, outcome), n in report.counts.attempts.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n
-        yield counter("attempts", "Requests made, by what came of them.", attempts.items(), "webhook", "outcome")
+        yield counter("attempts", "Attempts, by outcome.", attempts.items(), "webhook", "outcome")
         yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
 
     def _latencies(self, latency: Mapping[str, LatencyFacts], bounds: list[str]) -> Metric:
         family = HistogramMetricFamily(
             "hookline_settle_seconds",
-            "Time from reading or replay to the end: delivered or dead.",
+            "Time from reading or replay to the result: delivered or dead.",
             labels=["webhook"],
         )
         folded: dict[str, LatencyFacts] = {}
@@ -141,7 +141,7 @@ class Metrics:
                 behind[label] += lag.behind
             seconds[label] = max(seconds.get(label, 0.0), lag.seconds)
         yield gauge("source_lag_bytes", "Bytes of a source that are not read yet.", by_name(behind), "source")
-        yield gauge("source_lag_seconds", "Time for which no line was taken although there is more to read.",
+        yield gauge("source_lag_seconds", "Time during which no line was read although the source has more.",
                      by_name(seconds), "source")  # fmt: skip
 
     def _summed(self, name: str, text: str, values: Iterable[tuple[str, float]]) -> Metric:
@@ -169,11 +169,11 @@ class Metrics:
 
 _ACCOUNT: Final = {
     "read": "Events read.",
-    "replayed": "Dead letters that were made pending again.",
+    "replayed": "Dead letters that were replayed.",
     "delivered": "Events delivered.",
     "dead": "Deliveries that became dead letters.",
-    "rejected": "Lines or events that could not be read.",
-    "duplicates": "Events left out because their delivery is known.",
+    "rejected": "Lines or events that were rejected.",
+    "duplicates": "Events whose delivery was already known.",
 }
 
 

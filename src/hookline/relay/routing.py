@@ -26,15 +26,15 @@ from hookline.state.snapshot import Snapshot
 # how many there are.
 SKIP_REASONS: Mapping[str, str] = {
     "no_webhook": "no webhook is applied for the event's organization and sandbox",
-    "sandbox_mismatch": "the event's sandbox name and id belong to different sandboxes, by what is applied",
-    "status_not_relayed": "not of sent, delivered, bounce and error, such as delay or open; its name follows",
+    "sandbox_mismatch": "the applied webhooks assign the event's sandbox name and id to different sandboxes",
+    "status_not_relayed": "a status other than sent, delivered, bounce and error, such as open; its name follows",
     "channel_not_relayed": "a channel other than email and sms, such as push",
     "status_not_selected": "the webhook's events do not include the event's feedback status",
     "channel_not_selected": "the webhook's channels do not include the event's",
     "message_type_not_selected": "the webhook's messageTypes do not include the event's, such as marketing",
-    "journey": "a message of a journey (journeyVersionID), not of an API-triggered campaign",
+    "journey": "the message belongs to a journey (journeyVersionID), not to an API-triggered campaign",
     "campaign_not_enabled": "the webhook's campaigns do not include the event's",
-    "not_an_event": "the line holds no feedback event: blank, another kind of event, or JSON that no format knows",
+    "not_an_event": "the line has no feedback event: it is blank, another type of event, or JSON of no known format",
 }
 
 # Providers do not tell, and feedback webhooks are about transactional messages: an event that does not name its

@@ -9,12 +9,12 @@ from hookline.config.codes import TITLES
 
 
 def test_explains_a_code(capsys: pytest.CaptureFixture[str]) -> None:
-    """A code is told with its meaning, the reason, the mistake and the way out."""
+    """Prints the meaning of a code, the reason, the mistake and its correction."""
     expected = """\
 HL012: the URL is not an https URL
 
-Feedback holds the addresses of recipients, and the request may carry credentials: both are only
-sent encrypted.
+Feedback contains the addresses of recipients, and the request can carry credentials. hookline sends
+both only encrypted.
 
 Wrong:
     url: http://hooks.acme.example/feedback
@@ -34,7 +34,7 @@ def test_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("text", "hint"), [
     ("HL0122", "HL012 (the URL is not an https URL)"),
-    ("alias", "did you mean HL010 (YAML aliases are not used in webhook files)?"),
+    ("alias", "did you mean HL010 (YAML aliases are not allowed in webhook files)?"),
     ("zzzzz", "`hookline explain` without a code lists all of them"),
 ])  # fmt: skip
 def test_an_unknown_code_is_wrong_use(text: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
