@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -44,6 +45,7 @@ from hookline.schemas import load_schema
 REFERENCE = Path(__file__).parent / "reference"
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LONGEST_DELAY = 3600.0
+LINE_WIDTH = 110  # characters of a Markdown line outside tables
 
 
 # -- webhook-file.md
@@ -146,10 +148,12 @@ def _prose(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """The paragraph as one line. click keeps the lines of a paragraph that begins with a backspace."""
+    """The wrapped paragraph. click keeps the lines of a paragraph that begins with a backspace."""
     if text.startswith("\b\n"):
         return f"```text\n{text[2:]}\n```"
-    return " ".join(text.replace("|", "\\|").split())
+    return fill(
+        " ".join(text.replace("|", "\\|").split()), LINE_WIDTH, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _options(context: click.Context) -> str:
