@@ -1,6 +1,6 @@
-"""The codes of findings about webhook files. A code is stable across releases and has exactly one meaning.
+"""The codes of errors in webhook files. A code is stable across releases and has exactly one meaning.
 
-A number is never given away again; new meanings take new numbers.
+A number is never reused; a new meaning gets a new number.
 """
 
 # ruff: noqa: S105 - names of codes, not passwords

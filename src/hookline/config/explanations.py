@@ -1,6 +1,6 @@
-"""What `explain` tells about a code: why it is refused, an example of the mistake, and the way out.
+"""The explanation of each error code for `explain`: the reason, an example of the mistake, and its correction.
 
-The words are in explanations.md, so that changing them takes no Python; a test validates every example.
+The texts are in explanations.md, so that an edit needs no Python. A test validates every example.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SECTION = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """`wrong` and `right` are the lines of a webhook file that matter, or commands, which begin with ``$``."""
+    """`wrong` and `right` are the relevant lines of a webhook file, or commands, which begin with ``$``."""
 
     code: str
     title: str
@@ -36,7 +36,7 @@ class Explanation:
 
 @cache
 def explanations() -> Mapping[str, Explanation]:
-    """Every explanation by its code, in the order of the codes."""
+    """Returns every explanation by its code, in the order of the codes."""
     text = (files("hookline.config") / "explanations.md").read_text(encoding="utf-8")
     found = {section["code"]: _explanation(section) for section in _SECTION.finditer(text)}
     return MappingProxyType({code: found[code] for code in sorted(found)})
@@ -53,14 +53,16 @@ def _explanation(section: re.Match[str]) -> Explanation:
 
 
 def find_code(text: str) -> str | None:
-    """The code that is meant: ``HL012``, and also ``hl12`` or ``12``. None when there is none of that number."""
+    """Returns the code for ``HL012``, ``hl12`` or ``12``, or None if no code has that number."""
     written = _CODE.fullmatch(text.strip())
     code = f"HL{int(written[1]):03}" if written else ""
     return code if code in TITLES else None
 
 
 def nearest_codes(text: str) -> list[str]:
-    """At most three codes that may be meant by what is no code: by a word of their titles, else by likeness."""
+    """Returns at most three codes that are similar to an unknown one: by a word of their titles, otherwise by
+    spelling.
+    """
     word = text.strip().lower()
     by_title = [code for code, title in TITLES.items() if len(word) > 2 and word in title.lower()]
     return by_title[:3] or get_close_matches(text.strip().upper(), TITLES, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Metric families as the library has them, and those that have nothing to do with single webhooks."""
+"""Helpers for the library's metric families, and the families without a webhook label."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -
 
 
 def by_name(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
-    """Samples with one label."""
+    """Returns samples with one label."""
     return [((name,), value) for name, value in values.items()]
 
 
 def of_the_spool(report: Report) -> Iterator[Metric]:
-    """Its room, its records, and how old what was counted in it is."""
+    """Yields the spool's size, its records, and the age of its counted values."""
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
     yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", [((), relay.spool_max)])
@@ -47,7 +47,7 @@ def of_the_spool(report: Report) -> Iterator[Metric]:
 
 
 def of_the_relay(report: Report) -> Iterator[Metric]:
-    """The process, and what it follows."""
+    """Yields the families of the process and of the state that it uses."""
     relay = report.relay
     yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
     yield gauge("start_time_seconds", "Start of the relay, as Unix time.", [((), relay.started)])

@@ -1,7 +1,7 @@
-"""The metrics page: a report as Prometheus text, or as OpenMetrics where that is asked for.
+"""The metrics page: a report as Prometheus text, or as OpenMetrics if the client asks for it.
 
-Nothing is counted here, and there is no registry of the library's: each page is made from one report.
-docs/reference/metrics.md says what each metric means.
+This module counts nothing and does not use the library's global registry: each page is made from one report.
+docs/reference/metrics.md lists the meaning of each metric.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PHASES: Final = ("open", "waiting", "probing", "stopped")
 
 
 class Metrics:
-    """Of one relay: which webhooks have labels of their own stays the same from page to page."""
+    """The metrics of one relay. The set of webhooks with their own label stays the same from page to page."""
 
     def __init__(self, *, most_webhooks: int) -> None:
         self._webhooks = Labels(most_webhooks)
@@ -38,7 +38,7 @@ class Metrics:
         self._sources = Labels(MOST_SOURCES)
 
     def page(self, report: Report, accept: str) -> tuple[str, bytes]:
-        """The content type and the text. `accept` is the request's header, empty where there was none."""
+        """Returns the content type and the text. `accept` is the request's header, empty if absent."""
         self._webhooks.admit(
             {lane.webhook for lane in report.relay.lanes}
             | {one.webhook for one in report.spool.webhooks if one.pending}
@@ -108,7 +108,7 @@ class Metrics:
 
     def _of_attempts(self, report: Report) -> Iterator[Metric]:
         attempts: Counter[tuple[str, ...]] = Counter()
-        for lane in report.relay.lanes:  # a rate needs a beginning
+        for lane in report.relay.lanes:  # a rate needs a first value
             attempts[self._webhooks.of(lane.webhook) or OTHER, "delivered"] = 0
         for (webhook, outcome), n in report.counts.attempts.items():
             if (label := self._webhooks.of(webhook)) is not None:
@@ -178,7 +178,7 @@ _ACCOUNT: Final = {
 
 
 class _Page:
-    """What the library calls a collector."""
+    """The page as a collector of the library."""
 
     def __init__(self, families: Iterator[Metric]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""The forms of lines that the relay understands. A format is a module that has the names of port.Format."""
+"""The formats of lines that the relay reads. A format is a module with the names of port.Format."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The platform's classification of failed email, and how a provider's wording is brought into it.
+"""The platform's classes of failed email, and the mapping of a provider's failures to them.
 
-The classes are the platform's own (its "email error types"); enhanced status codes are those of RFC 3463.
+The classes are the platform's "email error types". Enhanced status codes are those of RFC 3463.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Kind = Literal["Hard", "Soft", "Ignored"]
 HARD: Final = "Hard"
 SOFT: Final = "Soft"
 IGNORED: Final = "Ignored"
-SYNC: Final = "sync"  # refused while it was submitted
+SYNC: Final = "sync"  # refused during submission
 ASYNC: Final = "async"  # reported later
 
-# Code → its name, and what it says of the address where the provider does not say it better.
+# Code → its name, and its type, unless the provider gives a better one.
 CLASSES: Mapping[int, tuple[str, Kind]] = {
     1: ("Undetermined", IGNORED),
     10: ("Invalid Recipient", HARD),
@@ -55,14 +55,14 @@ _BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
 _SPAM_BLOCK = 51
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
-# The enhanced status code of a failure, and neither a part of an address of four numbers nor of a longer one. (One
-# that begins with 2 is of a success: in the text of a failure it is rather the version of some program.)
+# The enhanced status code of a failure. It must not match a part of an IPv4 address or of a longer number. A code
+# that begins with 2 means success; in the text of a failure it is usually the version of a program.
 _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 _REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
 
 
 def enhanced_status(*texts: str | None) -> str | None:
-    """The first enhanced status code of a failure in one of the texts."""
+    """Returns the first enhanced status code of a failure in one of the texts."""
     for text in texts:
         if text and (found := _ENHANCED.search(text)):
             return found[1]
@@ -70,13 +70,18 @@ def enhanced_status(*texts: str | None) -> str | None:
 
 
 def is_permanent(status: str | None, *wordings: str | None) -> bool:
-    """Whether the enhanced status code, or without one the reply code in a wording, says that it is for good."""
+    """Returns whether the failure is permanent, by its enhanced status code, or without one by the reply code in a
+    text.
+    """
     return (status or _reply(*wordings) or "")[:1] == "5"
 
 
 def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
-    """The class of a failure: by its enhanced status code where there is one, else by what the provider calls it
-    (`provider`, a code), else by the reply code in a wording. None where no class fits."""
+    """Returns the class of a failure, or None if no class matches.
+
+    The enhanced status code decides, otherwise the provider's classification (`provider`, a code), otherwise the
+    reply code in a text.
+    """
     if status and status[0] in _BY_DIGIT:
         if status.startswith("5.7.") and any(
             word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
@@ -87,7 +92,7 @@ def classified(status: str | None, *wordings: str | None, provider: int | None =
 
 
 def _reply(*wordings: str | None) -> str | None:
-    """The first digit of the reply code (RFC 5321 §4.2) in a wording, such as that of ``550 unknown``."""
+    """Returns the first digit of the reply code (RFC 5321 §4.2) in a text, such as ``550 unknown``."""
     for text in wordings:
         if text and (found := _REPLY.search(text)):
             return found[1]
@@ -97,7 +102,9 @@ def _reply(*wordings: str | None) -> str | None:
 def failure(
     code: int | None, category: Category, kind: Kind | None = None, wording: str | None = None
 ) -> MessageFailure:
-    """The failure of an email in the platform's words; in the provider's (`wording`) only where no class fits."""
+    """Returns the failure of an email in the platform's words, or in the provider's (`wording`) if no class
+    matches.
+    """
     known = CLASSES.get(code) if code is not None else None
     if known is None:
         return MessageFailure(category=category, type=kind, reason=wording)

@@ -1,5 +1,6 @@
-"""How much one line may say. A short line can speak of many: of a list of recipients, each makes an event, which
-repeats what they share."""
+"""The limits of one line. A short line can make many events: each recipient of a list makes one, with the shared
+fields repeated.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def bounded(readings: Iterable[Reading]) -> list[Reading]:
-    """All of them, or one Rejected in their place where they are too many or too long. Takes no more than that."""
+    """Returns all events, or one Rejected if they are too many or too long. Consumes no more than that."""
     if isinstance(readings, list) and len(readings) == 1:
         return readings
     found: list[Reading] = []
@@ -28,7 +29,7 @@ def bounded(readings: Iterable[Reading]) -> list[Reading]:
     for one in readings:
         if len(found) == MOST_EVENTS:
             return [_TOO_MANY]
-        if found:  # most lines hold one event, which is no longer than they are
+        if found:  # most lines contain one event, which is not longer than the line
             room -= len(_encoder.encode(one))
             if room < 0:
                 return [_TOO_LONG]

@@ -1,4 +1,4 @@
-"""CloudEvents in their JSON form: unwrapped, then read by the format that recognizes what is inside.
+"""CloudEvents in JSON form: unwrapped, then read by the format that recognizes their data.
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
@@ -24,7 +24,7 @@ from hookline.relay.hints import Hints
 
 NAME = "cloudevents"
 
-STATUSES: Mapping[str, str] = {}  # those of what is inside
+STATUSES: Mapping[str, str] = {}  # those of the inner format
 OTHERS = tuple(word for known in PLAIN.values() for word in known.OTHERS)
 
 _NO_EVENT = Skipped("not_an_event")
@@ -63,7 +63,7 @@ def _events(value: Any, hints: Hints) -> list[Reading]:
 
 
 def _data(read: _Envelope) -> object:
-    """What is inside. Its media type is not asked: senders are known to put other things there."""
+    """Returns the data. Ignores the media type, because some senders give a wrong one."""
     if read.data_base64 is not None:
         try:
             return decoded(base64.b64decode(read.data_base64, validate=True))
@@ -75,7 +75,7 @@ def _data(read: _Envelope) -> object:
 
 
 def _completed(reading: Reading, read: _Envelope, number: int, of: int) -> Reading:
-    """With the envelope's time and identity where the event has none: `source` and `id` together are unique."""
+    """Adds the envelope's time and identity if the event has none. `source` and `id` together are unique."""
     if not isinstance(reading, Event):
         return reading
     identity = reading.identity

@@ -1,6 +1,6 @@
-"""Dead letters that `hookline dead export` wrote, to be delivered after all: under their own ids, to their webhooks.
+"""Dead letters from `hookline dead export`, to be delivered to their webhooks under their own ids.
 
-A rejected line among them is read as the line that it was; where one of its events was rejected, only that one is.
+A rejected line is read as the original line. If one of its events was rejected, only that event is read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:  # noqa: ARG001 - 
 
 
 def line_within(value: object) -> tuple[Line, int] | None:
-    """The rejected line that a letter holds, and which of its events is meant (or WHOLE). None: it holds none."""
+    """Returns the rejected line in a dead letter and the index of its event (or WHOLE), or None if it has no line."""
     letter = read_letter(value) if is_letter(value) else None
     if not isinstance(letter, DeadLine):
         return None
@@ -45,7 +45,7 @@ def line_within(value: object) -> tuple[Line, int] | None:
 
 
 def _delivery(letter: DeadDelivery) -> Delivery:
-    """As a replay by hand it is exempt from the order within its message."""
+    """Returns the delivery. Like an operator's replay, it is exempt from the order within its message."""
     return Delivery(
         id=letter.id,
         address=letter.webhook,

@@ -1,4 +1,4 @@
-"""From bytes to JSON, or to what is wrong with them. Also of JSON that a line holds as text."""
+"""Decodes bytes to JSON, or describes their fault. Also decodes JSON that a line contains as text."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DEEPEST: Final = 100
 
 _TOO_DEEP = Rejected(f"nested deeper than {DEEPEST} levels")
 _decoder = msgspec.json.Decoder()
-# Every escape from left to right, so that neither an escaped backslash nor a pair's second half is taken for one.
+# Matches every escape from left to right, so that an escaped backslash or the second half of a pair does not match.
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 
 
 def decoded(data: bytes) -> object:
-    """The line's JSON, a Text where it is none, or Rejected where it is not even text."""
+    """Returns the line's JSON, a Text if it is not JSON, or Rejected if it is not text."""
     try:
         value = _decoder.decode(data)
     except RecursionError:
@@ -31,8 +31,8 @@ def decoded(data: bytes) -> object:
         return _as_text(data, "not UTF-8")
     except msgspec.DecodeError as error:
         return _as_text(data, _half_character(data) or _why_not(error))
-    # Only a line with that many brackets can be that deep; the count is much cheaper than the walk. A dead letter
-    # holds its payload one level deeper than that was read.
+    # Only a line with this number of brackets can be this deep. Counting is much cheaper than walking. A dead letter
+    # contains its payload one level deeper than the original line.
     if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
         return _TOO_DEEP
     return value
@@ -48,9 +48,9 @@ def _as_text(data: bytes, fault: str) -> Text | Rejected:
 
 
 def _half_character(data: bytes) -> str | None:
-    """What to say where half of a surrogate pair is all that is wrong with the line.
+    """Returns the message for a line whose only fault is half of a surrogate pair.
 
-    The grammar of JSON has it (RFC 8259 §8.2), UTF-8 does not, and the decoder has no words of its own for it.
+    The grammar of JSON permits it (RFC 8259 §8.2), UTF-8 does not, and the decoder has no message for it.
     """
     halves = [found for found in _ESCAPES.finditer(data) if found[1]]
     if not halves:
@@ -67,8 +67,10 @@ def _half_character(data: bytes) -> str | None:
 
 
 def _why_not(error: msgspec.DecodeError) -> str:
-    """The decoder counts bytes from 0, people from 1; it is off by one after some faults, so this says "near"."""
-    if isinstance(error, msgspec.ValidationError):  # JSON all the same, such as 1e999
+    """Returns the decoder's message. The decoder counts bytes from 0 and is off by one after some faults, hence
+    "near".
+    """
+    if isinstance(error, msgspec.ValidationError):  # valid JSON, such as 1e999
         return str(error).split(" - at ")[0].lower()
     fault = str(error).removeprefix("JSON is malformed: ").split(" - at ")[0]
     fault = re.sub(r" \(byte (\d+)\)$", lambda found: f" near byte {int(found[1]) + 1}", fault)

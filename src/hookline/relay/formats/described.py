@@ -1,4 +1,4 @@
-"""What each format is, in words: for `hookline formats` and the reference."""
+"""The descriptions of the formats, for `hookline formats` and the reference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hookline.relay.formats import (
 
 
 class Description(msgspec.Struct, frozen=True):
-    """`lines`: what a line holds. `mark`: by what ``auto`` recognizes it."""
+    """`lines` describes the content of a line, `mark` the fields by which ``auto`` recognizes it."""
 
     channels: str
     lines: str

@@ -1,7 +1,7 @@
-"""Dead letters outside of a spool: one JSON object a line, `schemas/dead-letter.v1.schema.json`.
+"""Dead letters outside a spool: one JSON object per line, `schemas/dead-letter.v1.schema.json`.
 
-A delivery keeps its id and its route, so that whoever sends it later sends it under the same `webhook-id`. What is
-read back is somebody's file by then: everything in it is checked, and what does not fit together is refused.
+A delivery keeps its id and its route, so that a later attempt has the same `webhook-id`. A file that is read back
+can have been edited: every field is checked, and a contradiction is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hookline.relay.payload2 import Email, Sms
 KIND: Final = "dead-letter"
 VERSION: Final = 1
 LONGEST_TEXT: Final = 4096
-LONGEST_LINE: Final = 1024 * 1024  # what a spool keeps of one line at most
+LONGEST_LINE: Final = 1024 * 1024  # the most that a spool keeps of one line
 
 AnyPayload = Payload | Email | Sms
 
@@ -87,7 +87,7 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def as_json(letter: Letter) -> dict[str, Any]:
-    """The letter as it is exported, but for a payload: that stands in it as bytes, as they are sent."""
+    """Returns the exported form of the dead letter, except that the payload is bytes, exactly as sent."""
     match letter:
         case DeadDelivery():
             return {
@@ -126,12 +126,12 @@ def as_json(letter: Letter) -> dict[str, Any]:
 
 
 def as_line(letter: Letter) -> bytes:
-    """The letter as a line of NDJSON, with its end."""
+    """Returns the dead letter as a line of NDJSON, with its line end."""
     return msgspec.json.encode(as_json(letter)) + b"\n"
 
 
 def history_as_json(history: str | None) -> list[dict[str, Any]]:
-    """The attempts that failed, the oldest first; attempt 0 is a replay by hand."""
+    """Returns the failed attempts, the oldest first. Attempt 0 marks an operator's replay."""
     return [
         {"time": as_time(one.at), "attempt": one.number, "reason": one.reason, "httpStatus": one.http}
         for one in read_history(history)
@@ -139,7 +139,7 @@ def history_as_json(history: str | None) -> list[dict[str, Any]]:
 
 
 def as_time(at: float) -> str:
-    """Unix seconds as RFC 3339, to the microsecond."""
+    """Returns Unix seconds as RFC 3339, with microseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -154,12 +154,12 @@ def _content(data: bytes) -> dict[str, str]:
 
 
 def is_letter(value: object) -> bool:
-    """Whether a line's JSON is meant to be a dead letter, be it sound or not."""
+    """Returns whether a line's JSON is a dead letter, valid or not."""
     return isinstance(value, dict) and value.get("hookline") == KIND
 
 
 def read_exported(data: bytes) -> Letter | Rejected:
-    """A line of an exported file, without its end. Never raises, whatever the bytes are."""
+    """Reads a line of an exported file, without its line end. Never raises, for any bytes."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -168,7 +168,7 @@ def read_exported(data: bytes) -> Letter | Rejected:
 
 
 def read_letter(value: object) -> Letter | Rejected:
-    """The letter that a line's JSON holds, or what is wrong with it."""
+    """Returns the dead letter in a line's JSON, or its fault."""
     if isinstance(value, dict) and "payload" not in value and ("text" in value or "base64" in value):
         return _read_line(value)
     return _read_delivery(value)
@@ -211,7 +211,7 @@ def _read_delivery(value: object) -> Letter | Rejected:
 
 
 def _payload(value: dict[str, Any]) -> AnyPayload | Rejected:
-    """In structure 2, which has a field more in its feedback, or in structure 1."""
+    """Returns the payload in structure 2, which has one more field in its feedback, or in structure 1."""
     feedback = value.get("messageDeliveryFeedback")
     if "channelContext" in value:
         read: AnyPayload | Rejected = shaped(value, Sms)
@@ -223,7 +223,7 @@ def _payload(value: dict[str, Any]) -> AnyPayload | Rejected:
 
 
 def _contradiction(read: _Delivery, payload: AnyPayload, webhook: Address) -> str | None:
-    """A payload is addressed and named by itself: what stands beside it must say the same."""
+    """Returns a contradiction between the payload's own address and names and the fields beside it, if any."""
     fields = {
         "imsOrg": (webhook.organization, payload.organization),
         "sandbox.name": (webhook.sandbox, payload.sandbox.name),
@@ -273,7 +273,7 @@ def _data(read: _Line) -> bytes | Rejected:
 
 
 def _plain(moment: datetime) -> bool:
-    """Whether it can be kept as Unix seconds and written out again, wherever its zone puts it."""
+    """Returns whether the time can be stored as Unix seconds and formatted again, in any time zone."""
     try:
         return moment.tzinfo is not None and datetime.fromtimestamp(moment.timestamp(), UTC).year >= 1970
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Mailgun's webhooks, and the same events as its Events API lists them.
+"""Mailgun's webhooks, and the same events in the form of its Events API.
 
 https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-structure
 """
@@ -140,7 +140,7 @@ def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str 
 
 
 def _identity(read: _Event) -> str | None:
-    """Mailgun's ids are unique within a day only, so the day belongs to it."""
+    """Returns the identity. It includes the day, because Mailgun's ids are unique only within a day."""
     if not read.id:
         return None
     try:
@@ -150,5 +150,5 @@ def _identity(read: _Event) -> str | None:
 
 
 def _addressee(header: str | None) -> str | None:
-    """A rejected message may not name its recipient elsewhere; a header with several names none."""
+    """Returns the recipient from the header of a rejected message, or None if the header has several."""
     return None if header is None or "," in header else mailbox(header.strip())

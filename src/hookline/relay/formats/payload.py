@@ -1,5 +1,6 @@
-"""The platform's payload itself, in either structure: what hookline sends is also what it reads
-(`schemas/event.v1.schema.json`)."""
+"""The platform's payload in structure 1 or 2: hookline also reads the payload that it sends
+(`schemas/event.v1.schema.json`).
+"""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 class _Plain(msgspec.Struct, frozen=True):
-    """The payload, with an identity map that can be passed through as it is decoded."""
+    """The payload, with an identity map that can be passed through as decoded."""
 
     channel: str
     feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")

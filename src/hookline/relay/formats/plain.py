@@ -1,4 +1,4 @@
-"""The formats whose lines hold events themselves, by name; what unwraps others is not among them."""
+"""The formats whose lines contain events directly, by name. Formats that unwrap other formats are not included."""
 
 from __future__ import annotations
 

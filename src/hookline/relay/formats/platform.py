@@ -1,4 +1,4 @@
-"""What the platform's own two forms, the payload and the dataset event, have in common."""
+"""The common parts of the platform's two formats, the payload and the dataset event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hookline.relay.formats.provided import read_each
 from hookline.relay.hints import Hints, plain_text
 
 FEEDBACK = "message.feedback"
-# An event of a dataset has at least one of these, a payload none: so a broken line of one is not taken for the other.
+# A dataset event has at least one of these, a payload has none. An invalid line of one is not read as the other.
 DATASET_KEYS = ("_experience", "_id", "@id", "xdm:eventType")
 _OUT_OF_BAND = "out_of_band"
 STATUSES: Mapping[str, str] = {
@@ -28,7 +28,7 @@ OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", 
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """One entry of an identity map, as far as the relay relies on it. Further keys are passed through."""
+    """One entry of an identity map, with the keys that the relay uses. Other keys are passed through."""
 
     id: str
     primary: bool | None = None
@@ -37,7 +37,7 @@ class Identity(msgspec.Struct, frozen=True):
 IdentityMap = dict[str, list[Identity]]
 
 
-# An identity map as it is passed through: `sound` says whether it is also an IdentityMap.
+# An identity map as passed through. `sound` is true if it is also an IdentityMap.
 PlainIdentityMap = dict[str, list[dict[str, Any]]]
 
 _Shape = TypeVar("_Shape")
@@ -52,10 +52,10 @@ def sound(identity_map: PlainIdentityMap | None) -> bool:
 
 
 def quickly(data: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape | None:
-    """The line decoded straight into its shape; None where only the careful path can tell what it is.
+    """Returns the line decoded directly into its shape, or None if only the full decoder can read it.
 
-    A third of the time of decoding everything, since what no field of the shape asks for is skipped unread. So this
-    must refuse what would be noticed there: names in disguise (escapes), deep nesting, and bytes that are not UTF-8.
+    This takes a third of the time, because fields outside the shape are skipped unread. It must therefore refuse
+    every line that the full decoder treats differently: escaped names, deep nesting, and bytes that are not UTF-8.
     """
     if b"\\" in data or data.count(b"{") + data.count(b"[") > DEEPEST:
         return None
@@ -68,14 +68,18 @@ def quickly(data: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape | None
 
 
 def plain_status(status: str, failure: MessageFailure | None) -> tuple[str, MessageFailure | None]:
-    """``out_of_band`` is how the platform calls a bounce that was reported later; all others stay as they are."""
+    """Returns ``bounce`` for ``out_of_band``, the platform's name for a bounce that was reported later; others
+    unchanged.
+    """
     if status != _OUT_OF_BAND:
         return status, failure
     return "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
 
 
 def is_of_another_type(value: object, key: str) -> bool:
-    """Whether this is a sound event, only of another type (``message.tracking`` …): not for us, and not broken."""
+    """Returns whether this is a valid event of another type (``message.tracking`` …), to be skipped and not
+    rejected.
+    """
     named = value.get(key) if isinstance(value, dict) else None
     return isinstance(named, str) and named != FEEDBACK
 
@@ -92,10 +96,10 @@ def further(
     response_code: object = None,
     response_millis: object = None,
 ) -> Further | None:
-    """What only structure 2 of the payload shows; None where nothing of it is said.
+    """Returns the fields that only structure 2 of the payload contains, or None if the event has none of them.
 
-    These fields are new and of no consequence to structure 1: a value of another type is as good as none, and no
-    reason to refuse the line.
+    Structure 1 does not use these fields. A value of another type therefore counts as absent and does not reject
+    the line.
     """
     said = (message_id, profile_id, profile_number, encoding, message_parts, delivered_at, profile_address)
     if said == _NOTHING and response_code is None and response_millis is None:
@@ -117,7 +121,7 @@ _NOTHING = (None,) * 7
 
 
 def each_completed(value: object, hints: Hints, read: Callable[[object], Reading]) -> Iterable[Reading]:
-    """What `read` makes of the line, or of each item of its list, with what `hints` find besides."""
+    """Yields the result of `read` for the line, or for each item of its list, completed by `hints`."""
 
     def completed(one: object, hints: Hints) -> Reading:
         said = read(one)

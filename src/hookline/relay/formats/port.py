@@ -1,4 +1,4 @@
-"""What a format is: how the relay understands one provider's lines."""
+"""The port of a format, which reads one provider's lines."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from hookline.relay.hints import Hints
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A line that is not JSON. `fault` says why it is not, for the formats that need JSON."""
+    """A line that is not JSON. `fault` gives the reason, for formats that need JSON."""
 
     text: str
     fault: str
 
 
-# What a line turns out to hold. Several of them where one line speaks of several messages or recipients. A Delivery
-# was routed once before, and keeps its id and its route.
+# One result of a line. A line about several messages or recipients has several. A Delivery was routed before and
+# keeps its id and its route.
 Reading = Event | Delivery | Skipped | Rejected
 
 
 class Format(Protocol):
-    """A module of this package that has these five names, and stands in FORMATS.
+    """A module of this package that has these five names and is an entry of FORMATS.
 
-    Neither function raises for anything that a line can hold. STATUSES are the sender's words that are relayed, and
-    the platform's words for them; all others are skipped, and counted under their own name. OTHERS are those of them
-    that the sender documents: any further one is a novelty.
+    Neither function raises for any line. STATUSES maps the provider's statuses that are delivered to the platform's
+    statuses. All others are skipped and counted by name. OTHERS are the other statuses that the provider documents.
     """
 
     NAME: str
@@ -37,21 +36,24 @@ class Format(Protocol):
     OTHERS: tuple[str, ...]
 
     def recognizes(self, value: object, /) -> bool:
-        """Whether the line is of this form at all, be it sound or not. Asked of every format, in turn, for ``auto``.
+        """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
 
-        `value` is the line's decoded JSON, or a Text. Looks at a key or two; at most one format may say yes.
+        `value` is the line's decoded JSON, or a Text. Checks one or two keys. At most one format may return True
+        for a line.
         """
         ...
 
     def events(self, value: object, hints: Hints, /) -> Iterable[Reading]:
-        """What the line says, never nothing. Called once, also for lines that this format does not recognize when
-        the user has named it: these are Rejected with what is missing. What an event does not carry itself is looked
-        for where `hints` say. Where a line can hold many events they are made one by one: whoever asks may have had
-        enough (formats.bounds)."""
+        """Yields the events of the line, at least one item. Called once per line.
+
+        If the user named this format, it is also called for lines that it does not recognize. They are Rejected
+        with the missing field. Fields that an event does not have are taken from the paths of `hints`. Many events
+        of one line are yielded one by one, because the caller stops at a limit (formats.bounds).
+        """
         ...
 
 
-# Reads a line of a format's most frequent form straight from its bytes. None: it is not sure, so decode the line and
-# ask the format. Whatever it returns must be what the format's `events` would have said, and no other format may
-# recognize the line. The first thing it does is to look for a name that only its own lines have.
+# Reads a line of a format's most frequent form directly from its bytes. Returns None if it cannot decide; the caller
+# then decodes the line and asks the format. Otherwise it must return exactly the result of the format's `events`, and
+# no other format may recognize the line. It first searches for a name that only lines of its format have.
 Quick = Callable[[bytes], Event | None]

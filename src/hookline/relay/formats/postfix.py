@@ -1,7 +1,7 @@
-"""Postfix's log: the lines in which smtp, lmtp, local and other delivery agents tell what became of a recipient.
+"""Postfix's log: the lines in which smtp, lmtp, local and other delivery agents report the result for a recipient.
 
-https://www.postfix.org/postconf.5.html, RFC 3463 for `dsn`. All other lines, of Postfix and of other programs in the
-same log, hold no event.
+https://www.postfix.org/postconf.5.html, RFC 3463 for `dsn`. All other lines of Postfix, and lines of other programs
+in the same log, contain no event.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DELIVERY = re.compile(
     re.DOTALL,
 )
 _NO_EVENT = Skipped("not_an_event")
-_EXPIRED = "status=expired, returned to sender"  # of the queue manager, which names the sender and no recipient
+_EXPIRED = "status=expired, returned to sender"  # from the queue manager, which names the sender and no recipient
 
 
 def recognizes(value: object) -> bool:
@@ -72,7 +72,7 @@ def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
     return provided(
         source,
         hints,
-        # Short queue ids recur, so the time belongs to it: as it is written, whenever and wherever it is read.
+        # Short queue ids recur, so the identity includes the time as written, which does not depend on the reader.
         identity=f"postfix:{said.host}:{said.time}:{queue_id}:{recipient}:{told}",
         status=status,
         recipient=recipient,
@@ -84,7 +84,7 @@ def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
 
 
 def _fields(written: str) -> dict[str, Any]:
-    """``relay=mx.example.com[192.0.2.1]:25, delay=1.1, dsn=2.0.0, `` by name."""
+    """Returns the fields of ``relay=mx.example.com[192.0.2.1]:25, delay=1.1, dsn=2.0.0, `` by name."""
     parts = (part.partition("=") for part in written.split(", ") if "=" in part)
     return {name.strip(): value.removeprefix("<").removesuffix(">") for name, _, value in parts}
 

@@ -24,7 +24,7 @@ _BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient"
 _ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
 _BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
 _BY_TYPE: Mapping[str, str] = {**dict.fromkeys(_BOUNCES, "bounce"), **dict.fromkeys(_ERRORS, "error")}
-# By `RecordType`, and of bounces by `Type`.
+# By `RecordType`, for bounces by `Type`.
 STATUSES: Mapping[str, str] = {**_BY_RECORD, **_BY_TYPE}
 OTHERS: tuple[str, ...] = (
     "Open",
@@ -45,7 +45,7 @@ OTHERS: tuple[str, ...] = (
     "Unsubscribe",
     "VirusNotification",
 )
-# What a type says where the details hold no status; a hard bounce is a permanent failure of whatever kind.
+# The class of a type if the details contain no status. A hard bounce is any permanent failure.
 _CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
 
 
@@ -108,7 +108,7 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
 
 
 def _identity(read: _Event, recipient: str | None) -> str | None:
-    """A bounce has an id of its own; a delivery happens once to a recipient of a message."""
+    """Returns the identity. A bounce has its own id; a delivery is unique for a recipient of a message."""
     if read.record_type == "Bounce":
         bounce = text(read.id)
         return f"postmark:{bounce}" if bounce and bounce != "0" else None

@@ -1,4 +1,4 @@
-"""What providers' events have in common: one recipient, a status in other words, and variables that came along."""
+"""The common parts of providers' events: one recipient, the provider's status, and custom variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hookline.relay.hints import LARGEST, RECIPIENT, Hints, carried
 
 Scalar = str | int | float | None
 
-_EXACT = 2**53  # beyond, a fraction may have lost digits
+_EXACT = 2**53  # above this, a fraction may have lost digits
 _NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 
@@ -35,10 +35,11 @@ def provided(
     request_id: str | None = None,
     campaign_id: str | None = None,
 ) -> Reading:
-    """An event of a provider. What its `variables` carry comes first, then the paths of `hints` into `source`, then
-    what stands near it in the provider's own terms (`execution_id`, `request_id`, `campaign_id`).
+    """Returns a provider's event.
 
-    `identity` is prefixed by the format. `detail` is the provider's own wording.
+    A field comes from its `variables`, otherwise from the paths of `hints` in `source`, otherwise from the
+    provider's equivalent field (`execution_id`, `request_id`, `campaign_id`). `identity` has the format as its
+    prefix. `detail` is the provider's text.
     """
     said = {**hints.found(source), **carried(variables)} if hints.paths else carried(variables)
     recipient = recipient or said.get(RECIPIENT)
@@ -69,18 +70,21 @@ def provided(
 
 
 def unless_skipped(fault: Rejected, told: object, statuses: Mapping[str, str]) -> Rejected | Skipped:
-    """What becomes of a line with a fault, whose status the sender calls `told`: one that is not relayed needs no
-    sound fields."""
+    """Returns the result for a line with a fault and the provider's status `told`. A skipped status needs no valid
+    fields.
+    """
     return Skipped("status_not_relayed", told) if isinstance(told, str) and told and told not in statuses else fault
 
 
 def recipient_of(told: str | None, source: object, hints: Hints) -> str | None:
-    """Whose message it is, by the event itself or else by `hints`: for an identity that it is a part of."""
+    """Returns the recipient of the event, or the one of `hints`, for an identity that includes the recipient."""
     return told or (hints.found(source).get(RECIPIENT) if hints.paths else None)
 
 
 def each(value: object) -> Iterator[Any]:
-    """The events of a line: the items of a list, else the line itself. A Text is one, for `shaped` to refuse."""
+    """Returns the events of a line: the items of a list, or the line itself. A Text counts as one, for `shaped` to
+    refuse.
+    """
     if isinstance(value, list) and value:
         yield from value
     else:
@@ -88,21 +92,21 @@ def each(value: object) -> Iterator[Any]:
 
 
 def read_each(value: object, hints: Hints, read: Callable[[Any, Hints], Reading]) -> Iterable[Reading]:
-    """What `read` makes of each of them: of the many of a list one by one."""
+    """Yields the result of `read` for each event of the line, one by one."""
     if isinstance(value, list) and value:
         return (read(one, hints) for one in value)
     return [read(value, hints)]
 
 
 def first(value: object) -> dict[str, Any] | None:
-    """The object by which a line is recognized: itself, or the first of its list."""
+    """Returns the object by which a line is recognized: the line itself, or the first item of its list."""
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, dict) else None
 
 
 def text(value: Scalar) -> str | None:
-    """A value that providers write as text or as a number, as text; None for nothing."""
+    """Returns as text a value that providers write as a text or a number; None if it is absent."""
     if value is None or isinstance(value, str):
         return value or None
     if not abs(value) < (_EXACT if isinstance(value, float) else LARGEST):
@@ -111,13 +115,13 @@ def text(value: Scalar) -> str | None:
 
 
 def count(value: Scalar) -> int | None:
-    """A small number, also as text; None for what is none."""
+    """Returns a small number that can also be written as text; None if the value is not a number."""
     written = text(value)
     return int(written) if written is not None and written.isdecimal() and len(written) < 10 else None
 
 
 def mailbox(address: str | None) -> str | None:
-    """The address of a mailbox, without the name that may stand before it (RFC 5322 §3.4)."""
+    """Returns the address of a mailbox, without its display name (RFC 5322 §3.4)."""
     if address and address.endswith(">") and "<" in address:
         return address[address.rindex("<") + 1 : -1] or None
     return address or None

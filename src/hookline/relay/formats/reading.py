@@ -1,4 +1,4 @@
-"""From a line to what it says: decoded once, then handed to the format that recognizes it."""
+"""Reads a line: decodes it once and passes it to the format that recognizes it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUIC
 
 
 def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[Reading]:
-    """Everything that the line says: at least one reading, and never an exception, whatever its bytes are.
+    """Returns the events of the line, at least one item. Never raises, for any bytes.
 
-    A line without an event counts as one Skipped, one with too many (formats.bounds) as one Rejected. With ``auto``,
-    JSON that no format recognizes is not an event; when a format is named (a key of FORMATS), a line that lacks what
-    it needs is Rejected.
+    A line without an event counts as one Skipped, a line with too many (formats.bounds) as one Rejected. With
+    ``auto``, JSON of no known format is not an event. With a named format (a key of FORMATS), a line without the
+    fields of the format is Rejected.
     """
     if line.sha256 is None and not hints.paths:
         for quick in _QUICK.get(format, ()):
@@ -34,7 +34,7 @@ def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[R
 
 
 def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple[str | None, list[Reading]]:
-    """The name of the format that the line was read by, None where there is none, and what `read_line` says."""
+    """Returns the name of the format that read the line (None if none did) and the result of `read_line`."""
     if line.sha256 is not None:
         return None, [Rejected(f"too long: {line.length} bytes, the limit is {LONGEST}")]
     if not line.data or line.data.isspace():
@@ -51,7 +51,7 @@ def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple
 
 
 def recognizing(value: object) -> Format | None:
-    """The format whose form `value` has, if any."""
+    """Returns the format that recognizes `value`, if any."""
     for known in FORMATS.values():
         if known.recognizes(value):
             return known
@@ -59,6 +59,6 @@ def recognizing(value: object) -> Format | None:
 
 
 def _read_within(line: Line, part: int, hints: Hints) -> list[Reading]:
-    """What was rejected once, a line or its event number `part`; each line is longer than what it holds."""
+    """Reads a line that was rejected before, or its event number `part`. An inner line is shorter, so this ends."""
     found = read_line(line, AUTO, hints)
     return found if part == WHOLE else [found[part] if part < len(found) else FEWER]

@@ -1,4 +1,4 @@
-"""SendGrid's Event Webhook: a list of events, or one a line.
+"""SendGrid's Event Webhook: a list of events, or one per line.
 
 https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 """
@@ -22,7 +22,7 @@ from hookline.relay.moments import unix_time
 NAME = "sendgrid"
 
 STATUSES: Mapping[str, str] = {"processed": "sent", "delivered": "delivered", "bounce": "bounce", "dropped": "error"}
-# `bounce_classification`, as far as it says what the platform has a class for; `type` of a message that got too old.
+# `bounce_classification` values with a class of the platform; `type` of a message that expired.
 _CLASSES = {
     "Invalid Address": 10,
     "Content": 52,
@@ -83,7 +83,7 @@ def _event(value: Any, hints: Hints) -> Reading:
         identity=f"sendgrid:{event_id}" if event_id else None,
         status=status,
         recipient=read.email,
-        variables=value,  # custom arguments stand among the event's own fields
+        variables=value,  # custom arguments are among the event's own fields
         time=unix_time(read.timestamp),
         failure=_failure(read, status),
         detail=read.reason or read.response,
@@ -101,5 +101,5 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     permanent = read.type == "bounce" and is_permanent(enhanced, read.reason)
     provider = _EXPIRED if read.type == "expired" else _CLASSES.get(read.classification or "")
     code = classified(enhanced, read.reason, provider=provider)
-    # A bounce that was reported later has lost the id of its message.
+    # A bounce that was reported later does not have the id of its message.
     return failure(code, SYNC if read.message_id else ASYNC, HARD if permanent else SOFT, read.reason)

@@ -1,4 +1,4 @@
-"""Amazon SES: event publishing and feedback notifications, as Firehose writes them, or in the envelope of SNS or
+"""Amazon SES: event publishing and feedback notifications, as written by Firehose, or in the envelope of SNS or
 EventBridge.
 
 https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html and
@@ -43,7 +43,7 @@ STATUSES: Mapping[str, str] = {
 }
 OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
 _KINDS: dict[str, Kind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED}
-# `bounceSubType`, as far as it says more than its type; then the types themselves.
+# `bounceSubType` values that are more precise than their type, then the types themselves.
 _SUBTYPES = {
     "NoEmail": 10,
     "MailboxFull": 22,
@@ -127,7 +127,9 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
 
 
 def _notified(envelope: dict[str, Any], hints: Hints) -> Iterable[Reading]:
-    """A topic may carry other things than events of SES: its own housekeeping, and what others publish to it."""
+    """Reads an SNS notification. A topic can carry messages that are not events of SES: those of SNS itself and of
+    other publishers.
+    """
     message = envelope.get("Message")
     if envelope.get("Type") != "Notification" or not isinstance(message, str):
         return [_NO_EVENT]
@@ -186,7 +188,7 @@ _Outcome = tuple[str | None, str | None, MessageFailure | None, str | None]
 
 
 def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
-    """Recipient, time, failure and wording, for each recipient that the event is about."""
+    """Returns recipient, time, failure and text for each recipient of the event."""
     if kind == "Bounce" and read.bounce is not None:
         for bounced in read.bounce.recipients:
             why = _bounced(read.bounce, bounced)
@@ -209,9 +211,10 @@ def _bounced(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
 
 
 def _category(bounce: _Bounce) -> Category:
-    """Refused by the server that SES talked to, or reported later by one further on.
+    """Returns sync if the server that SES contacted refused the message, async if another server reported it later.
 
-    `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` who tells of it.
+    `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` the server that reports the
+    failure.
     """
     refused = bounce.remote is not None or (bounce.reporter or "").rstrip(".").endswith("amazonses.com")
     return SYNC if refused else ASYNC

@@ -1,4 +1,4 @@
-"""Lines against declared shapes: strict about types, and precise about which field does not fit."""
+"""Checks lines against declared shapes: strict about types, and precise about the field that does not match."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OTHER_TYPE = re.compile(r"^Expected `(?P<wanted>.+)`, got `(?P<found>.+)`$")
 
 
 def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
-    """The line as `shape`, or what is wrong with it. A number where text is due is wrong, not converted."""
+    """Returns the line as `shape`, or its fault. A number in place of a text is a fault and is not converted."""
     if isinstance(value, Text):
         return Rejected(value.fault)
     try:
@@ -37,7 +37,7 @@ def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
 
 
 def _visible(words: str) -> str:
-    """A fault names the keys that it found, and whoever wrote the line chose those: nothing of it moves a cursor."""
+    """Returns the fault without control characters. It contains keys chosen by the line's author."""
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in words)
 
 

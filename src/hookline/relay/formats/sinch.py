@@ -1,4 +1,4 @@
-"""Sinch's SMS delivery reports: one for each recipient, or one for a batch that lists them.
+"""Sinch's SMS delivery reports: one for each recipient, or one for a batch with its list of recipients.
 
 https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports and its Webhooks page
 """
@@ -33,7 +33,7 @@ STATUSES: Mapping[str, str] = {
     "canceled": "error",
 }
 OTHERS: tuple[str, ...] = ("queued", "unknown")
-# The REST API's own codes: their names, and what is said of trying again.
+# The REST API's codes: their names, and whether a retry can succeed.
 _CODES: dict[str, tuple[str, Kind | None]] = {
     "402": ("Message unroutable", HARD),
     "403": ("Internal error", None),
@@ -51,7 +51,7 @@ _NO_EVENT = Skipped("not_an_event")
 
 
 class _Report(msgspec.Struct, frozen=True):
-    """Of one recipient. A recipient's line is read as this; a batch's gives one for each recipient that it lists."""
+    """The report of one recipient. A batch report gives one for each recipient in its list."""
 
     status: str
     batch_id: str
@@ -107,7 +107,7 @@ def _events(value: Any, hints: Hints) -> Iterator[Reading]:
 
 
 def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
-    """A full report names its recipients. A summary only counts them, and so is nobody's event."""
+    """Returns the recipients in a full report. A summary only counts them, so it contains no event."""
     batch = shaped(value, _Batch)
     if isinstance(batch, Rejected):
         yield batch
@@ -154,12 +154,14 @@ def _event(value: Any, read: _Report, hints: Hints) -> Reading:
             delivered_at=time if status == "delivered" else None,
         ),
         execution_id=read.batch_id,
-        request_id=read.client_reference,  # the client's own name of the request that the batch was
+        request_id=read.client_reference,  # the client's own name for the request of the batch
     )
 
 
 def _failure(read: _Report, status: str) -> MessageFailure | None:
-    """Sinch's own code, and its text: what the report says, else the name of the code, else the status."""
+    """Returns Sinch's code and a text: the text of the report, otherwise the name of the code, otherwise the
+    status.
+    """
     if status not in ("bounce", "error"):
         return None
     code = text(read.code)

@@ -1,6 +1,7 @@
-"""SparkPost's webhooks: a list of events, each in its `msys` envelope, or the inner events one a line.
+"""SparkPost's webhooks: a list of events, each in its `msys` envelope, or the inner events, one per line.
 
-https://developers.sparkpost.com/api/webhooks/ and https://support.sparkpost.com/docs/tech-resources/webhook-event-reference
+https://developers.sparkpost.com/api/webhooks/ and
+https://support.sparkpost.com/docs/tech-resources/webhook-event-reference
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _event(value: Any, hints: Hints) -> Reading:
     if isinstance(value, dict) and _ENVELOPE in value:
         envelope, inner = value, value[_ENVELOPE]
         if inner == {}:
-            return _NO_EVENT  # how SparkPost tries out an endpoint
+            return _NO_EVENT  # the test request of SparkPost
         value = next(iter(inner.values())) if isinstance(inner, dict) else inner
         hints = hints.within(envelope)
     read = shaped(value, _Event)
@@ -104,15 +105,16 @@ def _event(value: Any, hints: Hints) -> Reading:
         detail=read.raw_reason or read.reason,
         retry_count=count(read.retries),
         execution_id=text(read.message_id),
-        request_id=text(read.transmission_id),  # the API request that the message came from
+        request_id=text(read.transmission_id),  # the API request of the message
         campaign_id=text(read.campaign_id),
     )
 
 
 def _failure(read: _Event, status: str) -> MessageFailure | None:
-    """`bounce_class` is the platform's own code; one that its table does not have is as good as none.
+    """Returns the failure. `bounce_class` is the platform's code; an unknown one counts as absent.
 
-    An error without it is SparkPost's own decision, so its status code says nothing of the recipient's server.
+    An error without `bounce_class` is SparkPost's decision, so its status code gives no information about the
+    recipient's server.
     """
     if status not in ("bounce", "error"):
         return None

@@ -1,4 +1,4 @@
-"""Lines of syslog: who said what when, in the forms of RFC 3164 and RFC 5424, and as journald writes them."""
+"""Syslog lines in the forms of RFC 3164 and RFC 5424, and journald's entries: time, host, program and text."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MODERN = re.compile(
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _HOUR = 3600
-_AHEAD = timedelta(days=1)  # how far a sender's clock or zone may be before ours
+_AHEAD = timedelta(days=1)  # how far a sender's clock or zone may be ahead of ours
 
 
 class Said(msgspec.Struct, frozen=True):
-    """`time` is as it stands there: only `moment` knows which year or zone it is of."""
+    """The parts of a line. `time` is the text in the line; `moment` determines its year and zone."""
 
     time: str
     host: str
@@ -43,12 +43,12 @@ _BEGINNING = re.compile(
 
 
 def looks_like(line: str) -> bool:
-    """Whether the line may be one of syslog: whether it begins like one."""
+    """Returns whether the line begins like a syslog line."""
     return _BEGINNING.match(line) is not None
 
 
 def parse(line: str) -> Said | None:
-    """The parts of a line, None where it is of neither form."""
+    """Returns the parts of a line, or None if it has neither form."""
     found = _CLASSIC.match(line) or _MODERN.match(line)
     if found is None:
         return None
@@ -56,7 +56,7 @@ def parse(line: str) -> Said | None:
 
 
 def from_journal(entry: dict[str, Any]) -> Said | None:
-    """An entry as ``journalctl -o json`` writes it, None where it lacks one of the parts."""
+    """Returns the parts of an entry of ``journalctl -o json``, or None if one of them is missing."""
     host, program, message, microseconds = (
         entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
     )
@@ -70,22 +70,22 @@ def from_journal(entry: dict[str, Any]) -> Said | None:
 
 
 def _text(message: object) -> str | None:
-    """What is no UTF-8, journald writes as a list of its bytes."""
+    """Returns the text of a field. journald writes a text that is not UTF-8 as a list of bytes."""
     if isinstance(message, list) and all(type(byte) is int and 0 <= byte < 256 for byte in message):
         return bytes(message).decode("utf-8", "replace")
     return message if isinstance(message, str) else None
 
 
 def moment(time: str, *, zone: tzinfo, now: float | None) -> str | None:
-    """ISO 8601 of a line's time; one without a zone is of `zone`.
+    """Returns a line's time in ISO 8601. A time without a zone is in `zone`.
 
-    One without a year is of the last year in which it is not in the future, so a log that runs across New Year has
-    both. `now` is in Unix seconds; where it is None, such a time is None.
+    A time without a year gets the latest year in which it is not in the future, so a log that spans New Year gets
+    both years. `now` is in Unix seconds. If `now` is None, the result for such a time is None.
     """
     return _moment(time, zone, None if now is None else int(now) // _HOUR)
 
 
-@lru_cache(maxsize=1024)  # many lines are of the same second
+@lru_cache(maxsize=1024)  # many lines have the same second
 def _moment(time: str, zone: tzinfo, hour: int | None) -> str | None:
     try:
         if time[0].isdigit():
@@ -100,7 +100,7 @@ def _with_year(time: str, zone: tzinfo, latest: datetime) -> str | None:
     name, day, clock = time.split()
     month = _MONTHS.index(name) + 1
     hour, minute, second = map(int, clock.split(":"))
-    # A leap day may be eight years back (1896, 1904); an invalid day is of no year.
+    # The last leap day can be eight years ago (1896, 1904). An invalid day has no year.
     for year in range(latest.year, latest.year - 9, -1):
         try:
             written = datetime(year, month, int(day), hour, minute, second, tzinfo=zone)

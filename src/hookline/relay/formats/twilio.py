@@ -1,4 +1,4 @@
-"""Twilio's status callbacks: form-encoded as they are posted, or as JSON, also in the spelling of Event Streams.
+"""Twilio's status callbacks: form-encoded as posted, or as JSON, also with the spelling of Event Streams.
 
 https://www.twilio.com/docs/messaging/guides/track-outbound-message-status and
 https://www.twilio.com/docs/events/event-types/messaging/outbound-message
@@ -30,7 +30,7 @@ STATUSES: Mapping[str, str] = {
     "canceled": "error",
 }
 OTHERS: tuple[str, ...] = ("accepted", "scheduled", "queued", "sending", "receiving", "received")
-# Errors of which Twilio's documentation says that the number cannot be reached at all: unknown, or a landline.
+# Errors for numbers that Twilio's documentation calls unreachable: unknown, or a landline.
 _PERMANENT = {"30005", "30006"}
 _IDS = ("MessageSid", "messageSid", "SmsSid")
 _MOST_FIELDS = 200
@@ -56,7 +56,9 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:
-    """As urllib's parse_qsl, which takes ten times as long where nothing is encoded, as here is the rule."""
+    """Returns the fields, like urllib's parse_qsl, which takes ten times as long if nothing is encoded (the usual
+    case).
+    """
     for part in form.split("&"):
         name, _, written = part.partition("=")
         yield name, unquote_plus(written) if "%" in written or "+" in written else written
@@ -104,13 +106,13 @@ def _plain(value: object) -> str | None:
 
 
 def _recipient(to: str | None) -> tuple[str, str | None]:
-    """The channel and the number: ``whatsapp:+1555…`` is not an SMS."""
+    """Returns the channel and the number: ``whatsapp:+1555…`` is not an SMS."""
     channel, colon, number = (to or "").partition(":")
     return (channel.lower(), number or None) if colon else (Channel.SMS, to or None)
 
 
 def _failure(said: dict[str, str | None], status: str, told: str) -> MessageFailure | None:
-    """Twilio's own code and text; where there is no text, the status."""
+    """Returns Twilio's code and text, or the status if the text is absent."""
     if status not in ("bounce", "error"):
         return None
     code = said.get("errorcode")
@@ -123,7 +125,7 @@ def _failure(said: dict[str, str | None], status: str, told: str) -> MessageFail
 
 
 def _done(date: str | None) -> str | None:
-    """``YYMMDDhhmm``, as the carrier gave it, taken as UTC."""
+    """Returns the time of ``YYMMDDhhmm``, as given by the carrier, read as UTC."""
     if date is None or len(date) != len("YYMMDDhhmm") or not (date.isascii() and date.isdecimal()):
         return None
     year, month, day, hour, minute = (int(date[at : at + 2]) for at in range(0, 10, 2))

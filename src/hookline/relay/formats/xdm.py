@@ -1,9 +1,9 @@
 """The platform's message-feedback dataset event, in the Experience Data Model (XDM).
 
-The same event is written in two ways: with bare names below ``_experience.customerJourneyManagement``, as data
-sets are exported, and with full names, as the schemas are published (https://github.com/adobe/xdm,
-``adobe/experience/customerJourneyManagement/``). A full name is a path of its own and may stand at the top of the
-event or deeper, so both are first brought into the bare form; what is read after that is one shape.
+The same event has two forms: with short names below ``_experience.customerJourneyManagement``, as in exported data
+sets, and with full names, as in the published schemas (https://github.com/adobe/xdm,
+``adobe/experience/customerJourneyManagement/``). A full name is a path and can occur at the top level of the event
+or deeper. Both forms are first converted to short names, so that one shape reads both.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
-# The objects that are read. Others (offers, the context of a channel) are passed through or left alone, unopened.
+# The objects that are read. Others (offers, the context of a channel) are passed through or ignored.
 _OPENED = {
     "messageDeliveryfeedback",
     "messageExecution",
@@ -51,7 +51,7 @@ _OPENED = {
     "smsChannelContext",
 }
 
-_DEEPEST = 4  # messageProfile/channel/_id has three parts; an endless path would only make an endless tree
+_DEEPEST = 4  # messageProfile/channel/_id has three parts; an endless path would make an endless tree
 
 
 class _Channel(msgspec.Struct, frozen=True):
@@ -108,7 +108,9 @@ _Any = msgspec.Raw | msgspec.UnsetType
 
 
 class _Exported(msgspec.Struct, frozen=True):
-    """The event as data sets are exported. What would make it a line of another kind is named, to be noticed."""
+    """The event as in exported data sets. It also declares the fields that mark a line of another form, to detect
+    them.
+    """
 
     experience: _Experience = msgspec.field(name="_experience")
     id: str | None = msgspec.field(name="_id", default=None)
@@ -121,7 +123,7 @@ class _Exported(msgspec.Struct, frozen=True):
 
 _NO_EXECUTION = _Execution()
 _exported = msgspec.json.Decoder(_Exported)
-# Names by which a line is not, or not only, in the exported form.
+# Names that a line in the exported form does not have.
 _OTHER_SPELLINGS = (b"ns.adobe.com/experience/", b'"xdm:', b'"@id"')
 
 
@@ -152,7 +154,7 @@ def recognizes(value: object) -> bool:
 
 
 def _has_full_names(value: dict[str, Any]) -> bool:
-    # Asked of every line of every sender, nearly all of whose keys the first character rules out.
+    # Runs for every line of every provider. The first character excludes nearly all keys.
     for key in value:  # noqa: SIM110 - a generator takes longer than its loop
         if key[:1] == "h" and key.startswith(_FULL):
             return True
@@ -207,7 +209,7 @@ def _said(read: _XdmEvent | _Exported, identity_map: dict[str, Any] | None) -> E
 
 
 def _bare(value: dict[str, Any]) -> dict[str, Any]:
-    """The event with bare names only, its feedback in the one place where exported data sets have it."""
+    """Returns the event with short names only, and with its feedback in the place of exported data sets."""
     management: dict[str, Any] = {}
     bare: dict[str, Any] = {"_experience": {_ROOT: management}}
     for key, item in value.items():
@@ -231,7 +233,7 @@ def _bare(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _collect(node: dict[str, Any], into: dict[str, Any], place: tuple[str, ...]) -> None:
-    """Put what `node` says into `into`; both stand at `place`, which is a path below customerJourneyManagement."""
+    """Copies the fields of `node` to `into`. Both are at `place`, a path below customerJourneyManagement."""
     for key, item in node.items():
         if key.startswith(_FULL):
             _collect_full(_names(key, place), item, into, place)
@@ -247,15 +249,15 @@ def _collect_full(names: tuple[str, ...], item: object, into: dict[str, Any], pl
     if names and not (names[-1] in _OPENED and isinstance(item, dict)):
         into[names[-1]] = item
     elif isinstance(item, dict):
-        # Without a name, the full name is that of customerJourneyManagement itself.
+        # Without a name, the full name denotes customerJourneyManagement itself.
         _collect(item, _opened(into, names[-1]) if names else into, place + names)
 
 
 def _names(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
-    """Where a full name belongs, seen from `place`.
+    """Returns the place of a full name, relative to `place`.
 
-    Older schemas wrote ``…/messageDeliveryfeedback/code`` inside of messageFailure: a name that does not continue
-    its place counts by its last part only.
+    Older schemas have ``…/messageDeliveryfeedback/code`` inside messageFailure. If a name does not continue its
+    place, only its last part counts.
     """
     path = tuple(part for part in key[len(_FULL) :].split("/") if part)
     if path[: len(place)] == place and len(path) <= _DEEPEST:
