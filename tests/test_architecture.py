@@ -1,4 +1,4 @@
-"""Who may import whom, held by reading the imports of every module (docs/decisions/0001-rooms-and-walls.md)."""
+"""Who may import whom, held by reading the imports of every module (docs/decisions/0001-layers.md)."""
 
 from __future__ import annotations
 

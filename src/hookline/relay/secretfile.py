@@ -1,7 +1,7 @@
 """A secret's file: opened once, judged on what was opened, and read.
 
 Who else may read the file has the secret, and who else may write it, or the directory it is named in, chooses it
-(docs/decisions/0027-whose-secret-files.md). Names are not judged: between a look at a name and opening it, another
+(docs/decisions/0027-secret-files.md). Names are not judged: between a look at a name and opening it, another
 file can take its place.
 """
 

@@ -7,7 +7,7 @@ relay post its own environment or another team's key to a URL of theirs. So a va
 ``HOOKLINE_SECRET_<ORGANIZATION>__``, files below ``<secrets directory>/<organization>/``. ``<ORGANIZATION>`` is the
 organization in upper case with one ``_`` for whatever stands between letters and digits:
 ``1234567890ABCDEF@AdobeOrg`` becomes ``1234567890ABCDEF_ADOBEORG``. It never holds two of them in a row, so where it
-ends is certain: `acme` does not reach what belongs to `acme-eu` (docs/decisions/0028-whose-variables.md).
+ends is certain: `acme` does not reach what belongs to `acme-eu` (docs/decisions/0028-secret-variable-names.md).
 """
 
 from __future__ import annotations

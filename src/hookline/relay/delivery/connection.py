@@ -1,7 +1,7 @@
 """One TLS connection to an endpoint: one request at a time goes out, one answer comes back.
 
 On the loop's `add_reader`, below its transports and its TLS, which cost more than all the rest of a request
-(docs/decisions/0013-an-engine-of-our-own.md). TLS runs over memory, so every byte passes here and is bounded here.
+(docs/decisions/0013-own-http-client.md). TLS runs over memory, so every byte passes here and is bounded here.
 """
 
 from __future__ import annotations

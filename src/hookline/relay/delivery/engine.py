@@ -1,7 +1,7 @@
 """The engine of the hot path: prepared bytes go out to one host over kept connections, and an answer comes back.
 
 It knows one thing, an HTTP/1.1 request over TLS: no redirect, cookie, coding or 100-continue
-(docs/decisions/0013-an-engine-of-our-own.md).
+(docs/decisions/0013-own-http-client.md).
 """
 
 from __future__ import annotations

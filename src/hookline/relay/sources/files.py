@@ -114,7 +114,7 @@ class FileReader:
         """The next lines (see LineSource), and what to expect.
 
         `final`: nobody writes to the file any more, so a last line without a terminator that is whole is a line too
-        (docs/decisions/0005-what-a-line-is.md).
+        (docs/decisions/0005-line-boundaries.md).
         """
         try:
             return self._read(final=final)
