@@ -26,7 +26,6 @@ from hookline.relay.sources.port import SourceLag
 from hookline.relay.spool.beacon import Beacon
 from hookline.relay.spool.survey import survey
 from hookline.relay.spoolthread import SpoolThread
-from hookline.relay.workers.crew import Crew
 
 BEAT_SECONDS: Final = 1.0
 SURVEY_SECONDS: Final = 2.0
@@ -50,7 +49,6 @@ class Reporter:
         dispatcher: Dispatcher,
         intaking: Intaking,
         applied: Applied,
-        crew: Crew | None,
         counters: Counters,
         clock: SteadyClock,
         process: int,
@@ -65,7 +63,6 @@ class Reporter:
         self._dispatcher = dispatcher
         self._intaking = intaking
         self._applied = applied
-        self._crew = crew
         self._counters = counters
         self._clock = clock
         self._process = process
@@ -168,8 +165,6 @@ class Reporter:
             full=self._intaking.full,
             serial=self._applied.serial,
             clock_steps=self._clock.steps,
-            workers=() if self._crew is None else self._crew.processes,
-            workers_replaced=0 if self._crew is None else self._crew.replaced,
             read_rate=read,
             delivered_rate=delivered,
             spool_max=self._spool_max,

@@ -52,7 +52,7 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Repor
     spool = SqliteSpool(options.spool, since="now")
     thread = SpoolThread(spool, log)
     _, reporter = wiring._relay(
-        options, store=open_state(options.state), thread=thread, crew=None, log=log, report=None, clock=SteadyClock()
+        options, store=open_state(options.state), thread=thread, log=log, report=None, clock=SteadyClock()
     )
     try:
         yield reporter, thread
