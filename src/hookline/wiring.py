@@ -16,7 +16,7 @@ from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.applied import Applied
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
@@ -88,7 +88,7 @@ async def run_relay(
     options: RelayOptions,
     log: Log,
     report: Callable[[Progress], None] | None = None,
-    clock: SteadyClock | None = None,
+    clock: RelayClock | None = None,
 ) -> tuple[Ending, Summary]:
     """One run from its first line to its summary.
 
@@ -103,7 +103,7 @@ async def run_relay(
         try:
             before = spool.tally()
             relay, reporter = _relay(
-                options, store=store, thread=thread, log=log, report=report, clock=clock or SteadyClock()
+                options, store=store, thread=thread, log=log, report=report, clock=clock or RelayClock()
             )
             relay.obey_signals()
             serve(reporter)
@@ -129,11 +129,11 @@ def _relay(
     thread: SpoolThread,
     log: Log,
     report: Callable[[Progress], None] | None,
-    clock: SteadyClock,
+    clock: RelayClock,
 ) -> tuple[Relay, Reporter]:
     settings = options.settings
     counters = Counters()
-    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
+    dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
     opened = opening_by(options.transport, options.rules, time.time, options.proxy)
     resolver = replace(options.resolver, organizations=lambda: applied.organizations)
     applied = Applied(
@@ -145,7 +145,7 @@ def _relay(
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
         format=settings.format,
-        clock=clock.now,
+        clock=clock,
         random=random.SystemRandom(),
         log=log,
     )
@@ -164,7 +164,7 @@ def _relay(
         window=settings.dedupe_window,
         most=settings.spool_max,
         patience=None if options.follow else settings.max_wait,
-        clock=clock.now,
+        clock=clock,
         log=log,
     )
     reporter = Reporter(

@@ -16,7 +16,7 @@ from typing import Final
 from hookline.errors import HooklineError
 from hookline.observe.report import LagFacts, LaneFacts, RelayFacts, Report, SpoolFacts
 from hookline.relay.applied import Applied
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intaking import Intaking
@@ -50,7 +50,7 @@ class Reporter:
         intaking: Intaking,
         applied: Applied,
         counters: Counters,
-        clock: SteadyClock,
+        clock: RelayClock,
         process: int,
         version: str,
         spool_max: int,
@@ -152,7 +152,7 @@ class Reporter:
         read, delivered = self._rates()
         source = self._intaking.source
         lags = source.lags() if source is not None else []
-        told = [self._lag(one, now) for one in lags]
+        told = [self._lag(one, self._clock.elapsed()) for one in lags]
         self._moved = {one.source: self._moved[one.source] for one in lags}
         return RelayFacts(
             version=self._version,
