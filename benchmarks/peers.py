@@ -5,7 +5,7 @@
 wrk is the limit: it builds one request and reads nothing, writes nothing and remembers nothing. syslog-ng is the
 peer: it too reads a file, keeps what it has read in a queue on the disk, and posts each event by itself; it signs
 nothing, where the relay signs with ES256. A figure counts only when nginx has answered exactly as many requests as
-there are events. Options after `--` go to `hookline relay`, such as `-- --workers 2`.
+there are events. Options after `--` go to `hookline relay`, such as `-- --transport httpx`.
 """
 
 from __future__ import annotations

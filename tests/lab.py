@@ -58,19 +58,6 @@ def as_lines(events: Iterable[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events)
 
 
-def children(process: int) -> list[int]:
-    """The processes that a process has started and that are still there."""
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [child for child in map(int, listed) if is_there(child)]
-
-
-def is_there(process: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
 class Receiver:
     """A `hookline receive` process that is ready."""
 

@@ -104,22 +104,19 @@ class RotatingLog:
 @dataclass(frozen=True, slots=True)
 class Duplicates:
     """Repeated acceptances, each by what explains it: the manner in which the endpoint lost the answer before, the
-    life whose kill came between an answer and its commit, the life of which a worker was killed, or an answer that
-    came when the sender had given up."""
+    life whose kill came between an answer and its commit, or an answer that came when the sender had given up."""
 
     by_manner: Counter[str] = field(default_factory=Counter)
     by_kill: Counter[int] = field(default_factory=Counter)
-    by_worker: Counter[int] = field(default_factory=Counter)
     too_late: int = 0
     unexplained: tuple[Entry, ...] = ()
 
     def __str__(self) -> str:
-        lost, killed, worker = self.by_manner.total(), self.by_kill.total(), self.by_worker.total()
+        lost, killed = self.by_manner.total(), self.by_kill.total()
         worst = max(self.by_kill.values(), default=0)
         return (
-            f"{lost + killed + worker + self.too_late} accepted again: {lost} after a lost answer, {killed} after a "
-            f"kill (at most {worst} at one), {worker} after a worker's, "
-            f"{self.too_late} answered too late, {len(self.unexplained)} unexplained"
+            f"{lost + killed + self.too_late} accepted again: {lost} after a lost answer, {killed} after a kill "
+            f"(at most {worst} at one), {self.too_late} answered too late, {len(self.unexplained)} unexplained"
         )
 
 
@@ -182,23 +179,20 @@ class Audit:
             latest[message] = number
         return wrong
 
-    def duplicates(self, *, killed: Iterable[int], workers: Iterable[int], timeout: float) -> Duplicates:
-        """`killed` are the lives that ended with SIGKILL, `workers` those of which a worker did so. `timeout` is how
-        long the sender waits, in seconds."""
-        found, dead, bereaved, late, unexplained = Duplicates(), set(killed), set(workers), 0, []
+    def duplicates(self, *, killed: Iterable[int], timeout: float) -> Duplicates:
+        """`killed` are the lives that ended with SIGKILL. `timeout` is how long the sender waits, in seconds."""
+        found, dead, late, unexplained = Duplicates(), set(killed), 0, []
         for entries in self._accepted.values():
             for before, after in pairwise(entries):
                 if MANNERS[before.manner].loses_the_answer:
                     found.by_manner[before.manner] += 1
                 elif before.life in dead and before.life < after.life:
                     found.by_kill[before.life] += 1
-                elif before.life in bereaved and before.life == after.life:
-                    found.by_worker[before.life] += 1
                 elif before.time / 1e9 - before.sent > timeout - 0.5:
                     late += 1
                 else:
                     unexplained.append(after)
-        return Duplicates(found.by_manner, found.by_kill, found.by_worker, late, tuple(unexplained))
+        return Duplicates(found.by_manner, found.by_kill, late, tuple(unexplained))
 
 
 def number_of(entry: Entry) -> int:

@@ -23,16 +23,6 @@ def secret_environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}
 
 
-def worker_environment() -> dict[str, str]:
-    """What a worker process of the relay inherits: no secret, and nothing that is meant for the relay alone."""
-    alone = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in alone and not name.startswith(f"{ENVIRONMENT_PREFIX}_")
-    }
-
-
 def user_name() -> str:
     """Who runs this process, for the history: the CI's actor, else the login name, else the user id."""
     for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"):

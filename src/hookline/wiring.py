@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +16,7 @@ from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.applied import Applied
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.daemon import Ending, Progress, Relay, Settings
 from hookline.relay.delivery.endpoint import HttpEndpoint
@@ -40,10 +39,7 @@ from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
-from hookline.relay.workers.crew import Crew
-from hookline.relay.workers.member import Process
-from hookline.relay.workers.messages import Setup
-from hookline.settings import notify_socket, watchdog_seconds, worker_environment
+from hookline.settings import notify_socket, watchdog_seconds
 from hookline.state.opening import open_state, shown
 from hookline.state.port import StateStore
 from hookline.state.snapshot import Snapshot
@@ -53,8 +49,8 @@ from hookline.state.snapshot import Snapshot
 class RelayOptions:
     """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input.
 
-    `workers` are the processes that share the work, this one included. `listen` is where metrics, health and status
-    are served (host and port), `metrics_webhooks` how many webhooks have labels there.
+    `listen` is where metrics, health and status are served (host and port), `metrics_webhooks` how many webhooks have
+    labels there.
     """
 
     state: str
@@ -69,7 +65,6 @@ class RelayOptions:
     from_start: bool = False
     allow_empty: bool = False
     transport: str = "engine"
-    workers: int = 1
     listen: tuple[str, int] | None = None
     metrics_webhooks: int = 1000
 
@@ -93,7 +88,7 @@ async def run_relay(
     options: RelayOptions,
     log: Log,
     report: Callable[[Progress], None] | None = None,
-    clock: SteadyClock | None = None,
+    clock: RelayClock | None = None,
 ) -> tuple[Ending, Summary]:
     """One run from its first line to its summary.
 
@@ -102,13 +97,13 @@ async def run_relay(
     store, _ = _open_applied(options)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
-    async with answering(options.listen, options.metrics_webhooks, log) as serve, _crew(options, log) as crew:
+    async with answering(options.listen, options.metrics_webhooks, log) as serve:
         spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()
             relay, reporter = _relay(
-                options, store=store, thread=thread, crew=crew, log=log, report=report, clock=clock or SteadyClock()
+                options, store=store, thread=thread, log=log, report=report, clock=clock or RelayClock()
             )
             relay.obey_signals()
             serve(reporter)
@@ -127,31 +122,19 @@ def _tell() -> Callable[[str], None]:
     return partial(notify, notify_socket())
 
 
-@asynccontextmanager
-async def _crew(options: RelayOptions, log: Log) -> AsyncIterator[Crew | None]:
-    """The worker processes that post, where this one does not do so itself."""
-    if options.workers == 1:
-        yield None
-        return
-    setup = Setup.of(options.transport, options.rules, options.proxy)
-    async with Crew.of(options.workers - 1, setup, partial(Process, worker_environment()), log) as crew:
-        yield crew
-
-
 def _relay(
     options: RelayOptions,
     *,
     store: StateStore,
     thread: SpoolThread,
-    crew: Crew | None,
     log: Log,
     report: Callable[[Progress], None] | None,
-    clock: SteadyClock,
+    clock: RelayClock,
 ) -> tuple[Relay, Reporter]:
     settings = options.settings
     counters = Counters()
-    dispatcher = Dispatcher(thread, clock=clock.now, log=log, counters=counters, keep=settings.retention)
-    opened = crew.open if crew else opening_by(options.transport, options.rules, time.time, options.proxy)
+    dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
+    opened = opening_by(options.transport, options.rules, time.time, options.proxy)
     resolver = replace(options.resolver, organizations=lambda: applied.organizations)
     applied = Applied(
         store,
@@ -162,7 +145,7 @@ def _relay(
         names=Names(thread.spool.tally()),
         defaults=settings.defaults,
         format=settings.format,
-        clock=clock.now,
+        clock=clock,
         random=random.SystemRandom(),
         log=log,
     )
@@ -181,7 +164,7 @@ def _relay(
         window=settings.dedupe_window,
         most=settings.spool_max,
         patience=None if options.follow else settings.max_wait,
-        clock=clock.now,
+        clock=clock,
         log=log,
     )
     reporter = Reporter(
@@ -190,7 +173,6 @@ def _relay(
         dispatcher=dispatcher,
         intaking=intaking,
         applied=applied,
-        crew=crew,
         counters=counters,
         clock=clock,
         process=os.getpid(),

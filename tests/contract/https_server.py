@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -15,7 +14,6 @@ from typing import Any, Protocol
 
 import trustme
 
-from hookline.relay.delivery.headers import Header
 from hookline.relay.delivery.outcome import Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.delivery.poster import Poster, open_engine
@@ -24,9 +22,6 @@ from hookline.relay.delivery.target import Target, parse_target
 from hookline.relay.delivery.tls import tls_context
 from hookline.relay.delivery.transport import EngineTransport, HttpxPoster, open_httpx
 from hookline.relay.network import NetworkRules
-from hookline.relay.workers.member import Member
-from hookline.relay.workers.messages import Open, Setup
-from hookline.relay.workers.worker import Worker
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -57,58 +52,9 @@ def open_engine_below_httpx(
     return HttpxPoster(EngineTransport(rules, context, limit, resolve), target, clock)
 
 
-class PosterByOrder:
-    """What posts is at the other end of a socket, as it is with a worker process, though in the same loop."""
-
-    def __init__(self, target: Target, limit: int, open_poster: Callable[[], Poster]) -> None:
-        self._open = Open(1, target, limit, None, None, None, None, b"")
-        self._open_poster = open_poster
-        self._connecting = asyncio.Lock()
-        self._ends: tuple[Member, Worker] | None = None
-
-    async def post(
-        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-    ) -> Result:
-        async with self._connecting:
-            if self._ends is None:
-                self._ends = await self._connected()
-        result = await self._ends[0].post(self._open, headers, attempt, deadline, signature)
-        assert result is not None
-        return result
-
-    async def aclose(self) -> None:
-        if self._ends is not None:
-            member, worker = self._ends
-            member.hang_up()
-            await worker.over
-            await worker.aclose()
-
-    async def _connected(self) -> tuple[Member, Worker]:
-        ours, theirs = socket.socketpair()
-        member = Member(Setup("engine", (), None), lambda member: None)
-        worker = Worker(lambda setup: lambda *asked: self._open_poster())
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: worker, sock=theirs)
-        await loop.create_unix_connection(lambda: member, sock=ours)
-        return member, worker
-
-
-def open_by_order(
-    target: Target,
-    rules: NetworkRules,
-    context: ssl.SSLContext,
-    limit: int,
-    clock: Clock,
-    *,
-    resolve: Resolve = system_addresses,
-) -> Poster:
-    return PosterByOrder(target, limit, lambda: open_engine(target, rules, context, limit, clock, resolve=resolve))
-
-
 # A further one joins here, and must pass whatever is parametrized with it.
 OPENERS: dict[str, Opener] = {
     "engine": open_engine,
-    "engine by order": open_by_order,
     "engine below httpx": open_engine_below_httpx,
     "httpx": open_httpx,
 }

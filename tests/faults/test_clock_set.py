@@ -1,4 +1,4 @@
-"""Somebody sets the machine's clock while a relay waits: nothing is late for that, and nothing too old."""
+"""Somebody sets the machine's clock while a relay runs: nothing is late, too old, deleted or sent twice for that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hookline.observe.log import Log
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.daemon import Settings
 from hookline.relay.network import NetworkRules
 from hookline.relay.routing import Defaults
@@ -23,18 +23,24 @@ from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event
 DAY = 86_400.0
 
 
-def relayed(lab: Lab, receiver: Receiver, events: Path, *, set_by: float, after: float) -> tuple[Summary, str]:
-    """One run, whose clock is set by so many seconds some seconds after its start; and what it logged."""
+def relayed(
+    lab: Lab, receiver: Receiver, events: Path, *, set_by: float, after: float, from_start: bool = False
+) -> tuple[Summary, str]:
+    """One run, and its log. The clock is set by `set_by` seconds, `after` seconds after it was made; 0: before
+    anything is read."""
     said: list[str] = []
     apart = 0.0
-    clock = SteadyClock(wall=lambda: time.time() + apart)
+    clock = RelayClock(wall=lambda: time.time() + apart)
 
     async def run() -> Summary:
         def set_clock() -> None:
             nonlocal apart
             apart = set_by
 
-        asyncio.get_running_loop().call_later(after, set_clock)
+        if after:
+            asyncio.get_running_loop().call_later(after, set_clock)
+        else:
+            set_clock()
         log = Log(said.append, level="info", format="text", clock=time.time)
         return (await run_relay(options, log, clock=clock))[1]
 
@@ -46,6 +52,7 @@ def relayed(lab: Lab, receiver: Receiver, events: Path, *, set_by: float, after:
         resolver=SecretResolver(environment={}, directory=lab.secrets, by_organization=False),
         rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
         ca_file=receiver.ca_file,
+        from_start=from_start,
     )
     return asyncio.run(run()), "".join(said)
 
@@ -77,3 +84,15 @@ def test_a_clock_that_is_set_forward_deletes_no_dead_letter(lab: Lab) -> None:
         assert (10, 1) == (summary.delivered, summary.rejected)
     with DeadLetters(lab.directory / ".hookline" / "spool") as dead:
         assert 1 == dead.count(Filter()).lines
+
+
+def test_a_clock_that_is_set_forward_sends_nothing_twice(lab: Lab) -> None:
+    """Set forward past `--dedupe-window`, an event that was delivered a moment ago is a duplicate."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        events = lab.write_events("events", (xdm_event(n, n) for n in range(10)))
+        first, _ = relayed(lab, receiver, events, set_by=0.0, after=0.0)
+        second, _ = relayed(lab, receiver, events, set_by=7 * DAY, after=0.0, from_start=True)
+        assert (10, 0) == (first.delivered, first.duplicates)
+        assert (0, 10) == (second.delivered, second.duplicates)
+        assert 10 == len(receiver.accepted())

@@ -1,5 +1,4 @@
-"""Kills without end: the relay is killed at random moments while its log rotates and its endpoint misbehaves. Some
-lives have workers, and then now and then one of those is killed.
+"""Kills without end: the relay is killed at random moments while its log rotates and its endpoint misbehaves.
 
 Whatever happens, no event is lost, those of a message are first accepted in their order, each duplicate has a reason,
 and every summary adds up. A short form runs with the other tests; `make soak` runs the long one and shows how it
@@ -9,12 +8,10 @@ comes along.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from hookline.relay.lanes import most_unwritten
-from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up, children
+from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
 from rough_endpoint import Endpoint, running
 from soaking import Audit, RotatingLog, line_of
 
@@ -80,7 +77,6 @@ class Run:
     begin: float
     lives: int = 0
     killed: list[int] = field(default_factory=list)
-    bereaved: list[int] = field(default_factory=list)
     summaries: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -91,8 +87,7 @@ class Run:
         self.lab.environment["HOOKLINE_SECRET_LIFE"] = str(self.lives)
         options = ("--summary", "json", "--log-level", "warning", "--ca-file", str(self.endpoint.ca_file))
         where = ("--organization", ORGANIZATION, "--sandbox", SANDBOX)
-        crew = ("--workers", self.random.choice(("1", "1", "3")))
-        with self.lab.running("relay", *where, *LOOPBACK, *options, *crew, *arguments, stdin=stdin) as relay:
+        with self.lab.running("relay", *where, *LOOPBACK, *options, *arguments, stdin=stdin) as relay:
             yield relay
         self.show()
 
@@ -102,13 +97,6 @@ class Run:
         target = min(self.size.events, accepted + int(share * self.random.uniform(0.1, 2.2)))
         longest = self.random.uniform(0.2, 1.5) if self.random.random() < 0.3 else LONGEST_LIFE
         return Moment(self.audit, target, time.monotonic() + longest)
-
-    def kill_a_worker(self, relay: subprocess.Popen[bytes]) -> None:
-        """One that is there, now and then."""
-        if self.random.random() < 0.01 and (workers := children(relay.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(self.random.choice(workers), signal.SIGKILL)
-                self.bereaved.append(self.lives)
 
     def end_of_life(self, relay: subprocess.Popen[bytes]) -> None:
         """Mostly a kill; sometimes the relay is asked to stop, and then its summary must add up."""
@@ -152,8 +140,7 @@ class Run:
 
     def __str__(self) -> str:
         done = f"all of the first {self.audit.first_missing()} events accepted"
-        kills = f"{len(self.killed)} kills and {len(self.bereaved)} of workers"
-        return f"seed {self.size.seed}, {self.seconds:4.0f} s: {kills} in {self.lives} lives, {done}"
+        return f"seed {self.size.seed}, {self.seconds:4.0f} s: {len(self.killed)} kills in {self.lives} lives, {done}"
 
     def show(self) -> None:
         if self.lives % 10 == 0:
@@ -169,12 +156,10 @@ class Run:
         assert [] == self.audit.bodies_changed()
         assert [] == self.audit.out_of_order()
         assert [] == self.lab.dead()
-        duplicates = self.audit.duplicates(killed=self.killed, workers=self.bereaved, timeout=TIMEOUT)
+        duplicates = self.audit.duplicates(killed=self.killed, timeout=TIMEOUT)
         sys.stderr.write(f"{self}, {len(self.summaries)} summaries add up; {duplicates}\n")
         assert () == duplicates.unexplained
         assert {} == {life: times for life, times in duplicates.by_kill.items() if times > AT_A_KILL}
-        kills = Counter(self.bereaved)
-        assert {} == {life: n for life, n in duplicates.by_worker.items() if n > CONCURRENCY * kills[life]}
         assert len(self.killed) >= self.size.kills
 
 
@@ -195,7 +180,7 @@ def soak(lab: Lab, size: Size) -> Iterator[Run]:
         yield Run(lab, size, endpoint, Random(size.seed), Audit(endpoint.ledger), time.monotonic())
 
 
-def handle(run: Run, log: RotatingLog, moment: Moment, relay: subprocess.Popen[bytes] | None = None) -> None:
+def handle(run: Run, log: RotatingLog, moment: Moment) -> None:
     """Write events into the log, in bursts, and rotate it until the moment comes; a relay may be running or not."""
     goal = min(run.size.events, moment.target + run.random.randrange(1_000))
     while True:
@@ -218,8 +203,6 @@ def handle(run: Run, log: RotatingLog, moment: Moment, relay: subprocess.Popen[b
                 log.write(burst)
         if moment.over:
             break
-        if relay is not None:
-            run.kill_a_worker(relay)
         time.sleep(run.random.uniform(0, 0.1))
 
 
@@ -235,7 +218,7 @@ def test_killed_while_the_log_rotates(lab: Lab, size: Size) -> None:
             run.end_of_life(relay)
         while len(run.killed) < size.kills or log.written < size.events:
             with run.life("--follow", str(log.path)) as relay:
-                handle(run, log, run.moment(), relay)
+                handle(run, log, run.moment())
                 run.end_of_life(relay)
             if run.random.random() < 0.3:
                 handle(run, log, Moment(run.audit, log.written + 500, latest=0.0))
@@ -274,7 +257,6 @@ def test_killed_while_reading_a_pipe(lab: Lab, size: Size) -> None:
                 end = min(size.events, moment.target + run.random.randrange(1_000))
                 producer = produce(relay, first, end, then_close=False)
                 while not moment.over:
-                    run.kill_a_worker(relay)
                     time.sleep(run.random.uniform(0, 0.05))
                 run.end_of_life(relay)
                 producer.join()

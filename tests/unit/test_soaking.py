@@ -29,8 +29,8 @@ def audit(path: Path, *entries: tuple[int, int, str], waited: Sequence[float] = 
     return made
 
 
-def duplicates(made: Audit, *killed: int, workers: Sequence[int] = ()) -> Duplicates:
-    return made.duplicates(killed=killed, workers=workers, timeout=TIMEOUT)
+def duplicates(made: Audit, *killed: int) -> Duplicates:
+    return made.duplicates(killed=killed, timeout=TIMEOUT)
 
 
 def test_what_is_missing(tmp_path: Path) -> None:
@@ -77,15 +77,6 @@ def test_kills_explain_duplicates(tmp_path: Path) -> None:
     assert 1 == len(duplicates(made, 2).unexplained)
     within = audit(tmp_path / "within", (0, 1, "accept"), (0, 1, "accept"))
     assert 1 == len(duplicates(within, 1).unexplained), "repeated by the same life"
-
-
-def test_a_workers_kill_explains_what_its_life_repeats(tmp_path: Path) -> None:
-    """Another worker posts once more what a killed one was posting; a later life has no reason to."""
-    within = audit(tmp_path / "within", (0, 1, "accept"), (0, 1, "accept"))
-    assert {1: 1} == duplicates(within, workers=[1]).by_worker
-    assert 1 == len(duplicates(within, workers=[2]).unexplained)
-    later = audit(tmp_path / "later", (0, 1, "accept"), (0, 2, "accept"))
-    assert 1 == len(duplicates(later, workers=[1]).unexplained)
 
 
 def test_late_answers_explain_duplicates(tmp_path: Path) -> None:

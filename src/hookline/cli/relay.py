@@ -19,7 +19,6 @@ from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option
 from hookline.cli.progress import ProgressBar
 from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
-from hookline.cli.workers import workers_option
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.plan.printable import printable
@@ -98,7 +97,6 @@ INTERRUPTED = 130
 )
 @click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
 @network_options
-@workers_option
 @click.option(
     "--listen",
     type=LISTEN,
@@ -162,7 +160,6 @@ def command(
     ca_file: Path | None,
     proxy: Proxy | None,
     transport: str,
-    workers: int,
     listen: tuple[str, int] | None,
     metrics_webhooks: int,
     summary: Literal["text", "json"],
@@ -215,7 +212,6 @@ def command(
         from_start=from_start,
         allow_empty=allow_empty,
         transport=transport,
-        workers=workers,
         listen=listen,
         metrics_webhooks=metrics_webhooks,
     )

@@ -96,10 +96,6 @@ def _of_relay(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None) -
         f"delivers {relay.delivered_rate:,.1f}/s",
         f"state serial {relay.serial}",
     ]
-    if relay.workers:
-        parts.append(f"workers {', '.join(map(str, relay.workers))}")
-    if relay.workers_replaced:
-        parts.append(f"{relay.workers_replaced:,} replaced")
     if (silent := spool.at - relay.at) > 30:  # it speaks every second
         parts.insert(1, f"silent for {span(silent)}")
     return ", ".join(parts)

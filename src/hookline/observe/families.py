@@ -56,8 +56,4 @@ def of_the_relay(report: Report) -> Iterator[Metric]:
     yield gauge("state_serial", "Serial of the state that the relay uses.", [((), relay.serial)])
     yield gauge("state_unreadable", "1 while the relay cannot read the state; it continues with the last one.",
                  [((), int(relay.unreadable is not None))])  # fmt: skip
-    yield gauge("workers", "Worker processes that post for the relay; 0 where it does so itself.",
-                 [((), len(relay.workers))])  # fmt: skip
-    yield counter("workers_replaced", "Worker processes that ended by themselves, or had to be ended.",
-                  [((), relay.workers_replaced)])  # fmt: skip
     yield counter("clock_steps", "Number of times that the machine's clock was set.", [((), relay.clock_steps)])

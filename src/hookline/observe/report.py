@@ -85,8 +85,7 @@ class LagFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 class RelayFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A running relay. `unready`: why it does not do its work at the moment; `stalled`, `unreadable`: why the spool
-    cannot be written, or the state not be read; `full`: reading pauses for want of room. `workers` are the ids of its
-    worker processes, `workers_replaced` how many have ended by themselves. Rates are by second."""
+    cannot be written, or the state not be read; `full`: reading pauses for want of room. Rates are by second."""
 
     version: str
     process: int
@@ -98,8 +97,6 @@ class RelayFacts(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
     serial: int = 0
     clock_steps: int = 0
-    workers: Sequence[int] = ()
-    workers_replaced: int = 0
     read_rate: float = 0.0
     delivered_rate: float = 0.0
     spool_max: int = 0

@@ -101,8 +101,6 @@ def _relay(relay: RelayFacts | None, holder: str | None) -> dict[str, Any] | Non
             "dedupeWindowSeconds": relay.dedupe_window,
             "stateSerial": relay.serial,
             "clockSteps": relay.clock_steps,
-            "workers": list(relay.workers),
-            "workersReplaced": relay.workers_replaced,
             "readPerSecond": relay.read_rate,
             "deliveredPerSecond": relay.delivered_rate,
         },

@@ -11,6 +11,7 @@ import msgspec
 from hookline.errors import StateUnusable
 from hookline.model import Address, Webhook
 from hookline.observe.log import Log
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.port import Endpoint
 from hookline.relay.dispatch import Dispatcher
@@ -26,7 +27,7 @@ from hookline.state.snapshot import Snapshot, Stored
 
 class Applied:
     """`reading` is how lines are read and routed at the moment; `unreadable` is why the state cannot be read, while
-    it cannot. `clock` gives Unix seconds."""
+    it cannot."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Applied:
         names: Names,
         defaults: Defaults,
         format: str,
-        clock: Callable[[], float],
+        clock: RelayClock,
         random: Random,
         log: Log,
     ) -> None:
@@ -143,7 +144,7 @@ class Applied:
             disabled = not stored.webhook.enabled
             if known.get(address, Standing()).disabled is not disabled:
                 await self._thread.insist(
-                    "configuring", self._spool.hold, address, disabled=disabled, now=self._clock()
+                    "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
                 )
         dues = await self._thread.call(self._spool.next_dues)
         for address, stored in changed.items():
@@ -165,6 +166,6 @@ class Applied:
         lane.paused = standing.paused is not None
         if standing.stopped is not None and standing.stopped_as == stored.hash:
             lane.gate.stopped(standing.stopped)
-        elif standing.not_before is not None and standing.not_before > self._clock():
+        elif standing.not_before is not None and standing.not_before > self._clock.now():
             lane.gate.restored(standing.not_before, "asked to wait (Retry-After)")
         return lane

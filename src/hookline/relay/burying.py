@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from hookline.model import Address
 from hookline.observe.log import Log
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.lanes import Lane
@@ -24,7 +25,7 @@ class Burying:
         lanes: Mapping[Address, Lane],
         thread: SpoolThread,
         *,
-        clock: Callable[[], float],
+        clock: RelayClock,
         log: Log,
         counters: Counters,
     ) -> None:
@@ -55,7 +56,7 @@ class Burying:
                 self._spool.bury,
                 address,
                 reason=reason,
-                now=self._clock(),
+                now=self._clock.now(),
                 without=lane.in_flight() if lane is not None else set(),
                 limit=CHUNK,
             )
@@ -74,13 +75,12 @@ class Burying:
         """One chunk of what is too old behind closed gates, where nothing else looks at it. The lanes concerned."""
         touched = []
         for lane in [one for one in self._lanes.values() if one.gate.phase is not Phase.OPEN and not one.held]:
-            now = self._clock()
             expired = await self._thread.insist(
                 "recording outcomes",
                 self._spool.expire,
                 lane.address,
-                before=now - lane.max_age,
-                now=now,
+                before=self._clock.cautious_now() - lane.max_age,
+                now=self._clock.now(),
                 without=lane.in_flight(),
                 limit=CHUNK,
             )

@@ -13,7 +13,7 @@ import msgspec
 
 from hookline.observe.log import Log
 from hookline.relay.applied import Applied
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intaking import HowRead, Intaking
 from hookline.relay.notify import READY, STOPPING, reloading
@@ -58,7 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 class Progress(msgspec.Struct, frozen=True):
     """For a progress bar: bytes of the input read so far and in all (None for a pipe), the spool's tally, and the age
-    in seconds of the oldest pending delivery. `draining`: nothing is read any more; `at` is in seconds."""
+    in seconds of the oldest pending delivery. `draining`: nothing is read any more; `at` is in seconds
+    since the start."""
 
     bytes_read: int
     bytes_total: int | None
@@ -80,7 +81,7 @@ class Relay:
         intaking: Intaking,
         thread: SpoolThread,
         reporter: Reporter,
-        clock: SteadyClock,
+        clock: RelayClock,
         log: Log,
         notify: Callable[[str], None],
         report: Callable[[Progress], None] | None = None,
@@ -183,8 +184,8 @@ class Relay:
                 pass
             told_to = self._reload_now.is_set()
             self._reload_now.clear()
-            if apart := self._clock.apart():
-                self._dispatcher.follow(self._clock, apart)
+            if step := self._clock.take_step():
+                self._dispatcher.clock_stepped(step)
             await self._applied.refresh()
             if told_to:
                 self._notify(READY)
@@ -196,7 +197,7 @@ class Relay:
             done, total = source.progress() if source is not None else (0, None)
             tally = await self._thread.call(self._spool.tally)
             oldest = await self._reporter.oldest()
-            self._report(Progress(done, total, tally, oldest, self._settling, self._clock.now()))
+            self._report(Progress(done, total, tally, oldest, self._settling, self._clock.elapsed()))
             await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
 

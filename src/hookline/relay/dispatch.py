@@ -7,17 +7,14 @@ buried. So a round costs as much as there is to do in it, however many lanes the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
-from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.attempts import Tried
 from hookline.relay.burying import Burying
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.filling import Filling
@@ -34,16 +31,17 @@ LOOK_AROUND_SECONDS: Final = 1.0
 TIDY_SECONDS: Final = 10.0
 TIDIED: Final = 1000
 LAST_WRITE_SECONDS: Final = 10.0
+DUE_AT_A_TIME: Final = 1000
 
 
 class Dispatcher:
-    """Serves the lanes that it is given. Implements lanes.LaneListener. `clock` gives Unix seconds.
+    """Serves the lanes that it is given. Implements lanes.LaneListener.
 
     `strayed`: there may be pending deliveries of a webhook that no lane serves.
     """
 
     def __init__(
-        self, thread: SpoolThread, *, clock: Callable[[], float], log: Log, counters: Counters, keep: Retention
+        self, thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters, keep: Retention
     ) -> None:
         self.lanes: dict[Address, Lane] = {}
         self.strayed = False
@@ -62,12 +60,13 @@ class Dispatcher:
         self._stirred = asyncio.Event()
         self._urgent = asyncio.Event()
         self._filling = Filling(
-            self.lanes, thread, clock=clock, stirred=self._stirred.set, stopped=self._doom_stopped
+            self.lanes, thread, clock=clock.now, stirred=self._stirred.set, stopped=self._doom_stopped
         )
         self._round = asyncio.Lock()
         self._next_look = 0.0
         self._next_tidy = 0.0
-        self._new_time: tuple[SteadyClock, float] | None = None
+        self._clock_step = 0.0
+        self._to_make_due: set[Address] = set()
 
     # -- what the daemon tells
 
@@ -105,45 +104,17 @@ class Dispatcher:
             else:
                 self.strayed = True
 
-    def follow(self, clock: SteadyClock, seconds: float) -> None:
-        """The clock was set by so many seconds: nothing is due earlier or later, older or younger for that.
-
-        Done between two rounds, so that no outcome is on its way into the spool. What cannot be done now (the disk is
-        full) is asked for again.
-        """
-        self._new_time = (clock, seconds)
+    def clock_stepped(self, seconds: float) -> None:
+        """The wall clock was set by `seconds`, negative if back. The next round takes care of it."""
+        self._clock_step += seconds
         self._stirred.set()
-
-    async def _follow_clock(self) -> None:
-        if self._new_time is None:
-            return
-        (clock, seconds), self._new_time = self._new_time, None
-
-        def set_clock(_: None) -> None:
-            clock.set(seconds)
-            self._settlements = [(lane, _later(one, seconds)) for lane, one in self._settlements]
-            self._filling.forget_dues()
-            self._next_look = self._next_tidy = 0.0
-            for lane in self.lanes.values():
-                lane.clock_stepped(seconds)
-
-        for lane in self.lanes.values():  # nothing that is queued is judged by a clock that it was not read by
-            lane.read_anew()
-        try:
-            await self._thread.alone(
-                lambda: self._spool.clock_stepped(seconds, now=self._clock() + seconds), set_clock
-            )
-            self._log.warning("the clock was set", seconds=round(seconds, 1))
-        except SpoolStalled as stalled:
-            self._log.warning("the clock was set, and waits for the spool", reason=stalled.message)
-        await self._filling.reload(self.lanes.values())
 
     # -- what the lanes tell
 
     def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
         if settlement.state is not State.DELIVERED:
-            self._telling.settled(lane, item, settlement, self._clock())
+            self._telling.settled(lane, item, settlement, self._clock.now())
             if settlement.state is State.DEAD:
                 self._counters.died(settlement.reason)
         self._stirred.set()
@@ -155,7 +126,7 @@ class Dispatcher:
 
     def phase_changed(self, lane: Lane, before: Phase) -> None:
         gate = lane.gate
-        self._telling.phase_changed(lane, before, self._clock())
+        self._telling.phase_changed(lane, before, self._clock.now())
         if self.lanes.get(lane.address) is not lane:
             return  # its webhook's next configuration is another endpoint
         self._remembered.changed(lane)
@@ -178,19 +149,48 @@ class Dispatcher:
         while True:
             await self._wait_for_work()
             async with self._round:
-                await self._follow_clock()
+                await self._note_clock_step()
                 await self._write()
+                await self._make_retries_due()
                 await self._remembered.remember()
                 await self._bury()
-                if self._clock() >= self._next_look:
-                    self._next_look = self._clock() + LOOK_AROUND_SECONDS
+                if self._clock.now() >= self._next_look:
+                    self._next_look = self._clock.now() + LOOK_AROUND_SECONDS
                     await self._look_around()
                 await self._filling.fill()
+
+    async def _note_clock_step(self) -> None:
+        """After a jump forward, waits are shorter, which is harmless. After a jump back, they would be longer by the
+        whole step: the waits in memory move with the clock, and the retries in the spool are due at once."""
+        seconds, self._clock_step = self._clock_step, 0.0
+        if not seconds:
+            return
+        self._log.warning("the clock was set", seconds=round(seconds, 1))
+        self._next_look = self._next_tidy = 0.0
+        if seconds < 0:
+            for lane in self.lanes.values():
+                lane.clock_set_back(-seconds)
+                self._remembered.changed(lane)
+            self._to_make_due = await self._thread.call(self._spool.pending)
+
+    async def _make_retries_due(self) -> None:
+        """One chunk of the retries that wait for a time before the clock was set back. Other work goes between."""
+        left = DUE_AT_A_TIME
+        while self._to_make_due and left > 0:
+            address = self._to_make_due.pop()
+            now = self._clock.now()
+            made = await self._thread.insist("recording outcomes", self._spool.make_due, address, now=now, limit=left)
+            if made == left:
+                self._to_make_due.add(address)
+                self._stirred.set()
+            left -= made
+            if made and (lane := self.lanes.get(address)) is not None:
+                self._filling.wake_at(lane, now)
 
     async def _wait_for_work(self) -> None:
         """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
         until = min(self._next_look, self._filling.next_due)
-        if await _happens(self._stirred, within=min(max(0.0, until - self._clock()), LOOK_AROUND_SECONDS)):
+        if await _happens(self._stirred, within=min(max(0.0, until - self._clock.now()), LOOK_AROUND_SECONDS)):
             self._stirred.clear()
             await _happens(self._urgent, within=GATHER_SECONDS)
             self._urgent.clear()
@@ -214,7 +214,7 @@ class Dispatcher:
         if not group:
             return
         freed = await self._thread.insist(
-            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock()
+            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock.now()
         )
         touched = {lane for lane, _ in group}
         for lane, one in group:
@@ -259,11 +259,13 @@ class Dispatcher:
             dues = await self._thread.call(self._spool.next_dues)
             for lane in self.lanes.values():
                 self._filling.wake_at(lane, dues.get(lane.address))
-        if (now := self._clock()) >= self._next_tidy:
+        if (now := self._clock.now()) >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS
             expired = await self._burying.expire()
             await self._read_anew(expired)
-            more = await self._thread.insist("tidying", self._spool.tidy, now=now, keep=self._keep, limit=TIDIED)
+            more = await self._thread.insist(
+                "tidying", self._spool.tidy, now=self._clock.cautious_now(), keep=self._keep, limit=TIDIED
+            )
             if expired or more:
                 self._next_tidy = now
 
@@ -292,10 +294,6 @@ class Dispatcher:
     async def _last_write(self) -> None:
         async with self._round:
             await self._write_all()
-
-
-def _later(one: Settlement, seconds: float) -> Settlement:
-    return one if one.due is None else msgspec.structs.replace(one, due=one.due + seconds)
 
 
 async def _happens(event: asyncio.Event, *, within: float) -> bool:

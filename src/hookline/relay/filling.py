@@ -67,10 +67,6 @@ class Filling:
         """When the first retry of all is due; infinity: there is none."""
         return self._dues[0][0] if self._dues else float("inf")
 
-    def forget_dues(self) -> None:
-        """The clock was set: they are asked for again."""
-        self._dues.clear()
-
     async def reload(self, lanes: Iterable[Lane]) -> None:
         """What lanes have forgotten is asked for again."""
         dues = await self._thread.call(self._spool.next_dues)

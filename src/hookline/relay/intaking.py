@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum, auto
 from itertools import groupby
@@ -11,6 +10,7 @@ from typing import Final
 
 from hookline.observe.log import Log
 from hookline.relay.applied import Applied
+from hookline.relay.clock import RelayClock
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intake import take, take_again
 from hookline.relay.sources.port import Batch, LineSource
@@ -48,7 +48,7 @@ class Intaking:
         window: float,
         most: int,
         patience: float | None,
-        clock: Callable[[], float],
+        clock: RelayClock,
         log: Log,
     ) -> None:
         self.source = source
@@ -127,14 +127,18 @@ class Intaking:
             del lines[:taken]
 
     async def _append(self, intake: Intake) -> int:
-        # The time is looked at in the spool's thread: between here and there the clock may be set.
-        pending = await self._thread.insist(
-            "reading", lambda: self._spool.append(intake, now=self._clock(), dedupe_window=self._window)
-        )
+        pending = await self._thread.insist("reading", self._store, intake)
         self._dispatcher.arrived({taken.delivery.address for taken in intake.deliveries})
         for refused in intake.rejected:
             self._log.info("rejected", source=intake.source, line=refused.line.number, reason=refused.reason)
         return pending
+
+    def _store(self, intake: Intake) -> int:
+        """In the spool's thread. The duplicate window reaches back from the cautious time: a clock that was set
+        forward does not end it."""
+        now = self._clock.now()
+        window = self._window + now - self._clock.cautious_now()
+        return self._spool.append(intake, now=now, dedupe_window=window)
 
     def _looks_wrong(self, intake: Intake) -> bool:
         self._lines += intake.read

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from random import Random
 from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
 from hookline.relay.attempts import Tried, Turn, attempt
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import OUTCOMES, WebhookCounters
 from hookline.relay.delivery.gate import Gate, Phase
 from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
@@ -52,8 +53,8 @@ class LaneListener(Protocol):
 
 
 class Lane:
-    """Made anew when the webhook's configuration changes: `configuration` is its hash. `clock` gives Unix seconds;
-    `counters` are added to."""
+    """Made anew when the webhook's configuration changes: `configuration` is its hash. `counters` are added
+    to."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Lane:
         *,
         configuration: str,
         counters: WebhookCounters,
-        clock: Callable[[], float],
+        clock: RelayClock,
         random: Random,
     ) -> None:
         policy = webhook.delivery
@@ -177,7 +178,7 @@ class Lane:
             return
         self._tick()
         while (self._fresh or self._again) and not self.full and self.gate.admits(len(self._workers)):
-            if (delay := self._pace.delay(self._clock())) > 0:
+            if (delay := self._pace.delay(self._clock.now())) > 0:
                 self._wake_in(delay)
                 return
             task = asyncio.get_running_loop().create_task(self._work(self._take()))
@@ -186,11 +187,11 @@ class Lane:
 
     def _tick(self) -> None:
         before = self.gate.phase
-        self.gate.tick(self._clock())
+        self.gate.tick(self._clock.now())
         self._note(before)
         if self.gate.phase is Phase.WAITING:
             self.window = SMALLEST_WINDOW
-            self._wake_in(self.gate.until - self._clock())
+            self._wake_in(self.gate.until - self._clock.now())
 
     def _wake_in(self, delay: float) -> None:
         if self._alarm is not None:
@@ -218,7 +219,7 @@ class Lane:
             self._listener.settled(self, item, settlement)
             if not (self._fresh or self._again) or self._stopping or self.held or self.full:
                 break
-            if not self.gate.admits(len(self._workers) - 1) or self._pace.delay(self._clock()) > 0:
+            if not self.gate.admits(len(self._workers) - 1) or self._pace.delay(self._clock.now()) > 0:
                 break
             item = self._take()
         # What this worker left behind: a probe that succeeded makes room for two, a pace has its next turn later.
@@ -226,10 +227,10 @@ class Lane:
             asyncio.get_running_loop().call_soon(self.pump)
 
     async def _settle(self, item: Waiting) -> Settlement:
-        if (now := self._clock()) - item.since >= self.max_age:
-            return self._end(item, State.DEAD, _no_turn(item, now), "expired")
+        if self._clock.cautious_now() - item.since >= self.max_age:
+            return self._end(item, State.DEAD, _no_turn(item, self._clock.now()), "expired")
         closings = self.gate.closings
-        turn = await attempt(self.endpoint, item, clock=self._clock, max_delay=self._max_delay, told=self._told)
+        turn = await attempt(self.endpoint, item, clock=self._clock.now, max_delay=self._max_delay, told=self._told)
         self._learn(turn.verdict, turn.ended, late=closings != self.gate.closings)
         match turn.verdict:
             case Delivered():
@@ -246,7 +247,7 @@ class Lane:
                 return self._end(item, State.DEAD, turn, reason)
 
     def _end(self, item: Waiting, state: State, turn: Turn, reason: str | None) -> Settlement:
-        self._counters.latency.add(turn.ended - item.since)
+        self._counters.latency.add(self._clock.cautious_now() - item.since)
         return _settlement(item, state, turn, reason=reason)
 
     def _told(self, item: Waiting, tried: Tried) -> None:
@@ -299,10 +300,14 @@ class Lane:
         self._note(before)
         self.pump()
 
-    def clock_stepped(self, seconds: float) -> None:
-        """The clock was set: waits are as long as they were. What was queued must have been forgotten before."""
-        self.gate.stepped(seconds)
-        self._last_success += seconds
+    def clock_set_back(self, seconds: float) -> None:
+        """The clock was set back by `seconds`: no wait in memory becomes longer by them.
+
+        The latest success moves too. Otherwise it would lie after every later refusal, which would count against
+        an event that is not at fault.
+        """
+        self.gate.clock_set_back(seconds)
+        self._last_success -= seconds
         self._pace = Pace(self.webhook.delivery.rate_limit)
 
     async def stop(self, grace: float) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from hookline.errors import HooklineError
 from hookline.observe.report import LagFacts, LaneFacts, RelayFacts, Report, SpoolFacts
 from hookline.relay.applied import Applied
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.dispatch import Dispatcher
 from hookline.relay.intaking import Intaking
@@ -26,7 +26,6 @@ from hookline.relay.sources.port import SourceLag
 from hookline.relay.spool.beacon import Beacon
 from hookline.relay.spool.survey import survey
 from hookline.relay.spoolthread import SpoolThread
-from hookline.relay.workers.crew import Crew
 
 BEAT_SECONDS: Final = 1.0
 SURVEY_SECONDS: Final = 2.0
@@ -50,9 +49,8 @@ class Reporter:
         dispatcher: Dispatcher,
         intaking: Intaking,
         applied: Applied,
-        crew: Crew | None,
         counters: Counters,
-        clock: SteadyClock,
+        clock: RelayClock,
         process: int,
         version: str,
         spool_max: int,
@@ -65,7 +63,6 @@ class Reporter:
         self._dispatcher = dispatcher
         self._intaking = intaking
         self._applied = applied
-        self._crew = crew
         self._counters = counters
         self._clock = clock
         self._process = process
@@ -155,7 +152,7 @@ class Reporter:
         read, delivered = self._rates()
         source = self._intaking.source
         lags = source.lags() if source is not None else []
-        told = [self._lag(one, now) for one in lags]
+        told = [self._lag(one, self._clock.elapsed()) for one in lags]
         self._moved = {one.source: self._moved[one.source] for one in lags}
         return RelayFacts(
             version=self._version,
@@ -168,8 +165,6 @@ class Reporter:
             full=self._intaking.full,
             serial=self._applied.serial,
             clock_steps=self._clock.steps,
-            workers=() if self._crew is None else self._crew.processes,
-            workers_replaced=0 if self._crew is None else self._crew.replaced,
             read_rate=read,
             delivered_rate=delivered,
             spool_max=self._spool_max,

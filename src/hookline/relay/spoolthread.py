@@ -25,24 +25,12 @@ class SpoolThread:
         self.spool = spool
         self.stalled: str | None = None
         self._log = log
-        self._waiting_room: asyncio.Event | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Whoever is cancelled while waiting, the transaction is finished all the same."""
-        if self._waiting_room is not None:
-            await self._waiting_room.wait()
         work = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
         return await asyncio.shield(work)
-
-    async def alone(self, function: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Make a call after all that were made before, and `then` in the event loop before any other begins."""
-        self._waiting_room = asyncio.Event()
-        try:
-            then(await asyncio.get_running_loop().run_in_executor(self._thread, function))
-        finally:
-            self._waiting_room.set()
-            self._waiting_room = None
 
     async def insist(self, what: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Make a call again and again while the disk is full, or the spool is kept by another process.

@@ -18,6 +18,7 @@ from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.observe.log import Log
 from hookline.quantities import parse_duration
 from hookline.relay import burying, dispatch
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Result
@@ -74,8 +75,10 @@ class Desk:
         self.log: list[str] = []
         log = Log(self.log.append, level="info", format="text", clock=lambda: 0.0)
         self.thread = SpoolThread(self.spool, log)
+        self.set_by = 0.0
+        self.clock = RelayClock(wall=lambda: time.time() + self.set_by)
         self.dispatcher = Dispatcher(
-            self.thread, clock=time.time, log=log, counters=Counters(), keep=Retention(DAY, 1_000_000)
+            self.thread, clock=self.clock, log=log, counters=Counters(), keep=Retention(DAY, 1_000_000)
         )
 
     def lane(self, endpoint: Scripted, configuration: str = "first") -> Lane:
@@ -97,7 +100,7 @@ class Desk:
             self.dispatcher,
             configuration=configuration,
             counters=Counters().of(ADDRESS),
-            clock=time.time,
+            clock=self.clock,
             random=Random(1),
         )
 
@@ -111,6 +114,10 @@ class Desk:
         intake = Intake(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
         await self.thread.call(self.spool.append, intake, now=time.time(), dedupe_window=DAY)
         self.dispatcher.arrived({ADDRESS})
+
+    def set_clock(self, seconds: float) -> None:
+        self.set_by += seconds
+        self.dispatcher.clock_stepped(self.clock.take_step())
 
     async def until(self, condition: Callable[[dict[str, int]], object]) -> dict[str, int]:
         async with asyncio.timeout(30):
@@ -224,6 +231,48 @@ async def test_a_healed_endpoint_is_not_remembered_as_gone(desk: Desk) -> None:
     await desk.dispatcher.dismiss(ADDRESS)
     desk.serve(Scripted(accepts), "second")
     await desk.until(lambda tally: desk.spool.standing()[ADDRESS].stopped is None)
+
+
+@pytest.mark.parametrize("by", [-DAY, 30 * DAY], ids=["back", "forward"])
+async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: Desk, by: float) -> None:
+    """A retry is an hour away. Set back by a day it would be a day and an hour away: it is due at once instead, also
+    when there are more retries than one chunk. Set forward by a month, it is due, and not too old."""
+    desk.monkeypatch.setattr(dispatch, "DUE_AT_A_TIME", 5)
+    refusing = True
+
+    async def refuses_at_first(attempt: Attempt) -> int:
+        await asyncio.sleep(0)
+        return 503 if refusing else 200
+
+    endpoint = Scripted(refuses_at_first)
+    desk.serve(endpoint)
+    await desk.put(12)  # fewer than it takes to open the circuit breaker
+    await desk.until(lambda tally: tally.get("attempts") == 12)
+    refusing = False
+    desk.set_clock(by)
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert (12, 24, 0) == (tally["delivered"], tally["attempts"], tally.get("dead", 0))
+    assert 1 == "".join(desk.log).count("the clock was set")
+
+
+async def test_a_clock_that_is_set_forward_forgets_nothing(desk: Desk) -> None:
+    """The record of a delivery stays although the clock is far beyond the retention, until that time has passed."""
+    desk.monkeypatch.setattr(dispatch, "TIDY_SECONDS", 0.02)
+    tidied: list[float] = []
+    tidy = desk.spool.tidy
+
+    def tidies(*, now: float, keep: Retention, limit: int) -> bool:
+        tidied.append(now)
+        return tidy(now=now, keep=keep, limit=limit)
+
+    desk.monkeypatch.setattr(desk.spool, "tidy", tidies)
+    desk.serve(Scripted(accepts))
+    await desk.put(3)
+    await desk.until(lambda tally: tally.get("records") == 3)
+    desk.set_clock(30 * DAY)
+    tidied.clear()
+    tally = await desk.until(lambda tally: len(tidied) > 2)
+    assert 3 == tally["records"]
 
 
 async def test_outcomes_outlive_an_impatient_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

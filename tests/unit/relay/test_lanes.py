@@ -11,6 +11,7 @@ import pytest
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.quantities import parse_duration, parse_rate
 from hookline.relay.attempts import Tried
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import WebhookCounters
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result
@@ -74,11 +75,18 @@ class Notes:
 
 
 class Clock:
+    """`now` is the wall clock; `step` sets it."""
+
     def __init__(self) -> None:
         self.now = 1_000.0
+        self._set_by = 0.0
 
-    def __call__(self) -> float:
-        return self.now
+    def step(self, seconds: float) -> None:
+        self.now += seconds
+        self._set_by += seconds
+
+    def relay_clock(self) -> RelayClock:
+        return RelayClock(wall=lambda: self.now, even=lambda: self.now - self._set_by)
 
 
 def webhook(*, concurrency: int = 4, rate: str | None = None, initial: str = "1s", enabled: bool = True) -> Webhook:
@@ -112,7 +120,7 @@ class Bench:
             self.notes,
             configuration="sha256:1",
             counters=WebhookCounters(),
-            clock=self.clock,
+            clock=self.clock.relay_clock(),
             random=Random(1),
         )
 
@@ -163,7 +171,7 @@ async def test_a_failure_is_due_again_after_its_delay() -> None:
     (one,) = await bench.run(item(1, tries=2))
     assert (State.PENDING, 3, "http 503") == (one.state, one.tries, one.reason)
     assert one.due is not None
-    assert bench.clock() <= one.due <= bench.clock() + 4.0
+    assert bench.clock.now <= one.due <= bench.clock.now + 4.0
 
 
 async def test_an_event_older_than_max_age_is_not_attempted() -> None:
@@ -230,14 +238,38 @@ async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
     """A success before the clock was set back does not lie after every later refusal."""
     bench = Bench(lambda attempt: Answer(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
     await bench.run(item(9))
-    bench.clock.now -= 3_600
-    bench.lane.clock_stepped(-3_600)
+    bench.clock.step(-3_600)
+    bench.lane.clock_set_back(3_600)
     bad = item(1, since=bench.clock.now)
     for _ in range(6):
         (refused,) = await bench.run(bad)
         assert (State.PENDING, 1) == (refused.state, refused.refusals)
         bench.clock.now = bench.lane.gate.until
         bad = item(1, due=refused.due, refusals=refused.refusals, since=bench.clock.now)
+
+
+async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
+    """A delivery is not too old because the clock jumped by a month; it is once its `maxAge` has really passed."""
+    bench = Bench(always(503))
+    bench.clock.step(30 * 86_400)
+    (first,) = await bench.run(item(1))
+    assert State.PENDING is first.state
+    bench.clock.now += bench.lane.max_age
+    (second,) = await bench.run(item(1, due=first.due, tries=first.tries))
+    assert (State.DEAD, "expired") == (second.state, second.reason)
+
+
+async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
+    """Neither the wait of an endpoint that asked for it, nor the turns of a rate limit."""
+    bench = Bench(lambda attempt: Answer(503, 30.0), webhook(rate="1/m"))
+    await bench.run(item(1))
+    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    bench.clock.step(-500)
+    bench.lane.clock_set_back(500)
+    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    bench.endpoint.script = always(200)
+    bench.clock.now += 60.0
+    assert [State.DELIVERED] == [one.state for one in await bench.run(item(2))]
 
 
 async def test_a_bug_in_an_endpoint_loses_no_event() -> None:

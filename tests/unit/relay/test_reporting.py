@@ -16,7 +16,7 @@ from hookline import wiring
 from hookline.errors import HooklineError, SpoolUnusable
 from hookline.model import Address
 from hookline.observe.log import Log
-from hookline.relay.clock import SteadyClock
+from hookline.relay.clock import RelayClock
 from hookline.relay.daemon import Settings
 from hookline.relay.fates import Delivery
 from hookline.relay.network import NetworkRules
@@ -52,7 +52,7 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Repor
     spool = SqliteSpool(options.spool, since="now")
     thread = SpoolThread(spool, log)
     _, reporter = wiring._relay(
-        options, store=open_state(options.state), thread=thread, crew=None, log=log, report=None, clock=SteadyClock()
+        options, store=open_state(options.state), thread=thread, log=log, report=None, clock=RelayClock()
     )
     try:
         yield reporter, thread

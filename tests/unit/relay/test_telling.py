@@ -9,6 +9,7 @@ from typing import Any
 from hookline.model import Address, Webhook
 from hookline.observe.log import Level, Log
 from hookline.relay.attempts import Tried
+from hookline.relay.clock import RelayClock
 from hookline.relay.counters import LATENCY_BOUNDS, Counters, WebhookCounters, reason_class
 from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Confirm, Dead, Delivered, Hold, Result, Retry, Verdict
@@ -64,7 +65,7 @@ class Desk:
             Deaf(),
             configuration="",
             counters=WebhookCounters(),
-            clock=lambda: 0.0,
+            clock=RelayClock(wall=lambda: 0.0, even=lambda: 0.0),
             random=Random(1),
         )
         self.item = Waiting(

@@ -170,9 +170,9 @@ class Gate:
         self._intervals = 0
         self._enter(Happening.HURRY)
 
-    def stepped(self, seconds: float) -> None:
-        """The clock was set by so many seconds: a wait is neither longer nor shorter for that."""
-        self.until += seconds
+    def clock_set_back(self, seconds: float) -> None:
+        """The clock was set back by `seconds`: a wait does not become longer by them."""
+        self.until -= seconds
         self._recent.clear()
 
     def tick(self, now: float) -> None:

@@ -14,7 +14,6 @@ from hookline.relay.spool.database import FILE, damage_named, open_existing
 from hookline.relay.spool.port import Standing
 from hookline.relay.spool.positions import read_positions
 from hookline.relay.spool.standing import read_standing
-from hookline.relay.spool.stepping import was_dated
 
 # Each count is answered from a partial index alone, so that a long backlog takes no longer than its index.
 _BACKLOGS = """
@@ -67,13 +66,12 @@ class SpoolLookup:
         if not ids or not self._exists():
             return set()
         with self._opened() as connection:
-            after = was_dated(connection, delivered_after)
             return {
                 identity
                 for identity in ids
                 if connection.execute(
                     "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)",
-                    (identity, after),
+                    (identity, delivered_after),
                 ).fetchone()
             }
 

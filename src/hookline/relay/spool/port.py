@@ -193,6 +193,13 @@ class Spool(Protocol):
         how many: fewer than `limit` for now. Their webhook's clock counts: it stands still while it is held."""
         ...
 
+    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+        """Make up to `limit` of a webhook's waiting retries due at `now`, and return how many.
+
+        Fewer than `limit`: no retry waits for a time after `now`.
+        """
+        ...
+
     # -- how webhooks stand
 
     def pending(self) -> set[Address]:
@@ -224,11 +231,6 @@ class Spool(Protocol):
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
         """Forget a little of what has been kept for long enough. True: there is more of it."""
-        ...
-
-    def clock_stepped(self, seconds: float, *, now: float) -> None:
-        """The clock that all times come from was set by so many seconds and shows `now`: move what is due, and age
-        nothing by it, neither what is pending nor what is kept. Set back, it may keep things for longer."""
         ...
 
     def tally(self) -> dict[str, int]:

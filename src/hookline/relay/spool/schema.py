@@ -47,8 +47,7 @@ CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
 TABLES = f"""
 -- How often each thing has happened in the whole life of this spool. Written in the transaction that makes it
 -- happen, so that read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
--- `records` is no such count: it is how many delivered or discarded rows are kept at the moment. `clock:by` and
--- `clock:at` are none either (stepping.py).
+-- `records` is no such count: it is how many delivered or discarded rows are kept at the moment.
 CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 {positions.TABLE}{WEBHOOK}

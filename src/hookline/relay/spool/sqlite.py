@@ -18,7 +18,6 @@ from hookline.relay.spool.lock import SpoolLock
 from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
 from hookline.relay.spool.positions import forget_oldest, read_positions, write_position
 from hookline.relay.spool.reserve import SIZE, Reserve
-from hookline.relay.spool.stepping import was_dated
 
 _SYNC_SECONDS: Final = 0.5
 _NEW: Final = standing.Clock()
@@ -126,7 +125,7 @@ class SqliteSpool:
         # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in intake.again])
-            stored = storing.store(self._connection, rows, was_dated(self._connection, now - dedupe_window))
+            stored = storing.store(self._connection, rows, now - dedupe_window)
             refused = storing.reject(self._connection, intake.source, intake.rejected, now)
             duplicates = len(rows) - stored + len(intake.rejected) - refused
             amounts = {
@@ -204,6 +203,12 @@ class SqliteSpool:
         with self._writing():
             return settling.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
 
+    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+        if (webhook := self._webhooks.get(address)) is None:
+            return 0
+        with self._writing():
+            return standing.make_due(self._connection, webhook, now, limit)
+
     def _waiting(self, rows: Sequence[tuple]) -> list[Waiting]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
         return [
@@ -262,11 +267,6 @@ class SqliteSpool:
         with self._writing():
             forget_oldest(self._connection)
             return upkeep.tidy(self._connection, now=now, keep=keep, limit=limit)
-
-    def clock_stepped(self, seconds: float, *, now: float) -> None:
-        with self._writing():
-            upkeep.follow_clock(self._connection, seconds, now)
-        self._clocks = standing.read_clocks(self._connection)
 
     def tally(self) -> dict[str, int]:
         with damage_named(self._path):

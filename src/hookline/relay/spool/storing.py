@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from hookline.relay.spool import stepping
 from hookline.relay.spool.port import Refused
 
 # A row for each delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
@@ -78,5 +77,4 @@ def with_pending(tally: dict[str, int]) -> dict[str, int]:
 
 
 def read_tally(connection: sqlite3.Connection) -> dict[str, int]:
-    rows = connection.execute("SELECT what, n FROM tally")
-    return with_pending({what: n for what, n in rows if what not in stepping.KEPT})
+    return with_pending(dict(connection.execute("SELECT what, n FROM tally").fetchall()))
