@@ -19,9 +19,20 @@ from hookline.model import Address
 from hookline.relay.fates import WHOLE, Delivery, Line
 from hookline.relay.identity import request_prefix
 from hookline.relay.sources.port import Position
-from hookline.relay.spool.letters import DeadLetters, Filter
-from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Spool, Standing, Taken, Waiting, Wanted
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.letters import DeadLetters
+from hookline.relay.spool.port import (
+    Intake,
+    Refused,
+    Retention,
+    Settlement,
+    Spool,
+    Standing,
+    State,
+    Taken,
+    Waiting,
+    Wanted,
+)
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spool.standings import Standings
 
@@ -85,8 +96,8 @@ def end(
     item: Waiting, state: State = State.DELIVERED, *, due: float | None = None, reason: str | None = None
 ) -> Settlement:
     return Settlement(
-        seq=item.seq, order_key=item.order_key, state=state, attempts=item.attempts + 1, tries=item.tries + 1,
-        refusals=item.refusals, posts=1, due=due, reason=reason,
+        seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=item.attempts + 1,
+        tries=item.tries + 1, refusals=item.refusals, posts=1, due=due, reason=reason,
     )  # fmt: skip
 
 
@@ -192,7 +203,7 @@ def test_a_settlement_counts_once(spool: Spool) -> None:
     """An outcome that arrives after the delivery was settled (buried meanwhile) changes neither row nor tally."""
     put(spool, delivery("a"))
     (a,) = fresh(spool)
-    spool.bury(ACME, reason="webhook deleted", now=1.0, without=(), limit=10)
+    spool.dead_letter(ACME, reason="webhook deleted", now=1.0, without=(), limit=10)
     spool.settle([end(a)], now=2.0)
     tally = spool.tally()
     assert (1, 0) == (tally["dead"], tally.get("delivered", 0))
@@ -220,7 +231,7 @@ def test_burying_spares_what_is_in_flight(spool: Spool) -> None:
     """When an endpoint is gone its pending events become dead letters; what is being attempted gets its own fate."""
     put(spool, delivery("a"), delivery("b"), delivery("o", address=OTHER))
     a, _ = fresh(spool)
-    assert 1 == spool.bury(ACME, reason="http 410", now=1.0, without={a.seq}, limit=10)
+    assert 1 == spool.dead_letter(ACME, reason="http 410", now=1.0, without={a.seq}, limit=10)
     assert ([b"a"], [b"o"]) == (bodies(fresh(spool)), bodies(fresh(spool, OTHER)))
 
 
@@ -272,7 +283,7 @@ def test_retry_now_makes_every_waiting_retry_due(spool: Spool, tmp_path: Path) -
     spool.settle([end(item, State.PENDING, due=1000.0) for item in items], now=1.0)
     with Standings(tmp_path / "spool", chunk=2) as standings:
         assert 5 == standings.retry_now(ACME, now=50.0)
-    assert {ACME: 50.0, OTHER: 1000.0} == spool.next_dues()
+    assert {ACME: 50.0, OTHER: 1000.0} == spool.next_dues([ACME, OTHER])
 
 
 def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:

@@ -28,7 +28,7 @@ from hookline.errors import WrongUse
     "markdown",
     help="A webhook: text and yaml are a webhook file. A plan: text, json or markdown, as plan printed it.",
 )
-def command(what: str, state: str, spool: Path, form: str) -> None:
+def command(what: str, state: str, spool: str, form: str) -> None:
     """Show one applied webhook, in canonical form: as a webhook file without the fields that are at their default.
 
     Of an existing file, which a saved plan is, what it would do. What waits for a webhook in the spool stands below

@@ -17,11 +17,11 @@ from hookline.model import Address
 from hookline.observe.report import RelayFacts, SpoolFacts, WebhookFacts
 from hookline.relay.fates import Delivery, Line
 from hookline.relay.sources.port import Position
+from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.beacon import FILE, Beacon, read_beacon
-from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.letters import DeadLetters
 from hookline.relay.spool.lock import holder_of
-from hookline.relay.spool.port import Intake, Refused, Settlement, Taken, Wanted
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Intake, Refused, Settlement, State, Taken, Wanted
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spool.standings import Standings
 from hookline.relay.spool.survey import survey
@@ -57,7 +57,17 @@ def settle(
 ) -> None:
     """The first fresh delivery comes to that."""
     [([item], _)] = spool.fresh([Wanted(address, 0, 1, False)])
-    one = Settlement(seq=item.seq, order_key=None, state=state, attempts=1, tries=1, refusals=0, posts=1, due=due)
+    one = Settlement(
+        seq=item.seq,
+        address=item.address,
+        order_key=None,
+        state=state,
+        attempts=1,
+        tries=1,
+        refusals=0,
+        posts=1,
+        due=due,
+    )
     spool.settle([one], now=now)
 
 
@@ -109,7 +119,7 @@ def test_many_replays_do_not_hide_what_was_never_attempted(spool: SqliteSpool, t
     """However many replayed deliveries come first, the oldest one that was never attempted is found."""
     names = [f"d{n}" for n in range(300)]
     put(spool, *names, now=100.0)
-    spool.bury(ACME, reason="test", now=101.0, without=(), limit=1000)
+    spool.dead_letter(ACME, reason="test", now=101.0, without=(), limit=1000)
     put(spool, "old", now=200.0)
     with DeadLetters(tmp_path) as dead:
         dead.replay(Filter(), now=290.0)
@@ -173,7 +183,7 @@ def test_who_holds_the_spool(tmp_path: Path) -> None:
     """A held spool names its holder; one that was let go does not, whatever its files say."""
     spool = SqliteSpool(tmp_path, since="2026-05-18T17:01:25+00:00")
     assert f"process {os.getpid()} since 2026-05-18T17:01:25+00:00" == holder_of(tmp_path)
-    Beacon(tmp_path).show(relay_facts(os.getpid()))
+    Beacon(tmp_path).publish(relay_facts(os.getpid()))
     facts = read_beacon(tmp_path)[1]
     assert facts is not None
     assert (os.getpid(), 2.0) == (facts.process, facts.at)
@@ -183,7 +193,7 @@ def test_who_holds_the_spool(tmp_path: Path) -> None:
 
 def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: Path) -> None:
     """A file that a killed relay has left says nothing about the one that holds the spool now; nor does nonsense."""
-    Beacon(tmp_path).show(relay_facts(os.getpid() + 1))
+    Beacon(tmp_path).publish(relay_facts(os.getpid() + 1))
     assert read_beacon(tmp_path)[1] is None
     (tmp_path / FILE).write_bytes(b'{"half')
     assert read_beacon(tmp_path) == (holder_of(tmp_path), None)
@@ -192,10 +202,10 @@ def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: 
 def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
     """Only its owner can read it; after the end it is not written any more, by whoever was about to."""
     beacon = Beacon(tmp_path)
-    beacon.show(relay_facts(1))
+    beacon.publish(relay_facts(1))
     assert 0o600 == (tmp_path / FILE).stat().st_mode & 0o777
-    beacon.put_out()
-    beacon.show(relay_facts(1))
+    beacon.withdraw()
+    beacon.publish(relay_facts(1))
     assert [] == list(tmp_path.iterdir())
 
 

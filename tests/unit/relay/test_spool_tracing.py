@@ -13,11 +13,11 @@ from hookline.observe.report import LaneFacts, RelayFacts
 from hookline.relay.fates import Delivery, Line
 from hookline.relay.history import Failed, with_failure
 from hookline.relay.identity import delivery_id, request_prefix
-from hookline.relay.spool.port import Intake, Refused, Settlement, Taken, Wanted
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.admin import Traced
+from hookline.relay.spool.port import Intake, Refused, Settlement, State, Taken, Wanted
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spool.standings import Standings
-from hookline.relay.spool.tracing import Traced, trace
+from hookline.relay.spool.tracing import trace
 from hookline.relay.waiting import why_waiting
 
 ACME = Address("acme", "prod")
@@ -101,8 +101,8 @@ def test_history_and_end(spool: SqliteSpool, tmp_path: Path) -> None:
     [([item], _)] = spool.fresh([Wanted(ACME, 0, 1, True)])
     history = with_failure(None, Failed(101.0, 1, "http 503", 503))
     settled = Settlement(
-        seq=item.seq, order_key=None, state=State.DELIVERED, attempts=2, tries=1, refusals=0, posts=2, http=204,
-        history=history,
+        seq=item.seq, address=item.address, order_key=None, state=State.DELIVERED, attempts=2, tries=1, refusals=0,
+        posts=2, http=204, history=history,
     )  # fmt: skip
     spool.settle([settled], now=105.0)
     found = one(tmp_path, "R-1")
