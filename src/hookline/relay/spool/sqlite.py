@@ -52,7 +52,8 @@ class SqliteSpool:
         self._unsynced = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
-        self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
+        # Imported dead letters have numbers below 0, and lanes load from 0 on.
+        self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
 
     def _read_webhooks(self) -> None:
         """Other commands give webhooks their numbers too (`pause`, `dead import`)."""
