@@ -15,8 +15,9 @@ ACME = Address("acme", "prod")
 
 WAITING = Traced(
     id="a1", webhook=str(ACME), channel="email", status="sent", detail=None, request_id="R-1", source="a.ndjson",
-    line=1, read=100.0, exact=True, event_time=None, state=State.PENDING, attempts=0, due=None, settled=None, reason=None,
-    http=None, history=[], body=b"{}", disabled=False, paused=None, stopped=None, not_before=None, predecessor=None,
+    line=1, read=100.0, exact=True, event_time=None, state=State.PENDING, attempts=0, due=None, settled=None,
+    reason=None, http=None, history=[], body=b"{}", disabled=False, paused=None, stopped=None,
+    not_before=None, predecessor=None,
 )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """The ports of operator commands: they work on a spool beside a running relay, or without one.
 
 Times are Unix seconds. Each call is one short transaction, or a row of them for a long list, so that a running relay
-is not delayed. Each call raises SpoolUnusable when there is no spool or it cannot be read, except where its docstring states a default;
-a call that writes raises SpoolStalled when the disk is full. A running relay sees a change within a second.
+is not delayed. Each call raises SpoolUnusable when there is no spool or it cannot be read, except where its docstring
+states a default; a call that writes raises SpoolStalled when the disk is full. A running relay sees a change within a
+second.
 
 Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
