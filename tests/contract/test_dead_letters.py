@@ -11,7 +11,7 @@ from contract.spool_stores import ACME, DAY, OTHER, balanced, delivery, end, fre
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.fates import WHOLE, Line
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
-from hookline.relay.spool.admin import Count, Filter
+from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.port import Refused, Spool, State
 
@@ -158,6 +158,23 @@ def test_imported_letters_are_the_exported_ones(
     assert (0, 0) == (spool.tally().get("dead", 0), spool.tally()["pending"])
     put(spool, delivery("new"))
     assert [b"new"] == [one.body for one in fresh(spool)]
+    spool.close()
+
+
+def test_an_import_beside_a_running_relay(
+    store: SpoolStore, three_and_two: Spool, new_store: Callable[[], SpoolStore]
+) -> None:
+    """The relay numbers its next deliveries as before, and neither side loses one."""
+    with store.dead_letters() as dead:
+        exported = list(dead.every(Filter()))
+    other = new_store()
+    spool = other.open(since="now")
+    put(spool, delivery("before"))
+    with other.dead_letter_import() as imported:
+        imported.add(exported)
+    put(spool, *(delivery(f"after-{n}") for n in range(5)))
+    assert [b"before", *(b"after-%d" % n for n in range(5))] == [one.body for one in fresh(spool)]
+    assert {ACME: Backlog(6, 2), OTHER: Backlog(0, 1)} == other.statistics().backlogs()
     spool.close()
 
 
