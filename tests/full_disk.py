@@ -12,8 +12,7 @@ from pathlib import Path
 from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.relay.fates import Delivery
-from hookline.relay.spool.port import Intake, Settlement, Taken, Waiting, Wanted
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Intake, Settlement, State, Taken, Waiting, Wanted
 from hookline.relay.spool.sqlite import SqliteSpool
 
 ACME = Address("acme", "prod")
@@ -45,8 +44,8 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
 def failed(item: Waiting) -> Settlement:
     """An outcome that needs more room than any other: the history of its failures, and the payload is kept."""
     return Settlement(
-        seq=item.seq, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0, posts=1, due=9e9,
-        history="x" * 400,
+        seq=item.seq, address=item.address, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0,
+        posts=1, due=9e9, history="x" * 400,
     )  # fmt: skip
 
 

@@ -58,6 +58,18 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlite3": ("state.sqlite", "state.migrating", "relay.spool."),
 }
 
+# The ports of the spool and the registry of its stores: all that other modules may know of relay/spool/.
+SPOOL_PORTS = ("relay.spool.port", "relay.spool.admin")
+SPOOL_FACTORY = "relay.spool.factory"
+# The stores that the factory loads, each by one module.
+SPOOL_STORES = ("relay.spool.embedded",)
+SPOOL_EXCEPTIONS = {
+    # It repairs the files of the embedded store, which no other store has.
+    ("cli.spool", "relay.spool.recovering"),
+    # The ids of a dry run: a temporary database of its own, not the spool.
+    ("relay.rehearsal", "relay.spool.seen"),
+}
+
 # Rooms and modules of the domain do no I/O of their own, and take time and randomness as arguments.
 PURE = (
     *(
@@ -118,7 +130,7 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     for module, text in sorted(sources.items()):
         room = module.split(".")[0]
         for name in imports(text):
-            found += _wall(module, room, name)
+            found += _wall(module, room, name) or _spool_wall(module, name)
         if "os.environ" in text or "getenv" in text:
             found += [f"{module} reads the environment"] if module != "settings" else []
     return found
@@ -136,6 +148,24 @@ def _wall(module: str, room: str, name: str) -> list[str]:
     if top not in sys.stdlib_module_names:
         return [f"{module} imports {top}, which no rule knows"]
     return [f"{module} uses {top}"] if top in DEVICES and _among(module, PURE) else []
+
+
+def _spool_wall(module: str, name: str) -> list[str]:
+    """A second store is one folder and one entry in the factory, so nothing else knows the modules of a store."""
+    if name == "sqlite3" and module in (*SPOOL_PORTS, SPOOL_FACTORY):
+        return [f"{module} knows {name}"]
+    target = name.removeprefix("hookline.")
+    if not _among(target, ("relay.spool", "relay.spool.")):
+        return []
+    if module == SPOOL_FACTORY:
+        allowed = target in (*SPOOL_PORTS, *SPOOL_STORES)
+    elif module in SPOOL_PORTS:
+        allowed = target in SPOOL_PORTS
+    elif module.startswith("relay.spool."):
+        allowed = target not in (SPOOL_FACTORY, *SPOOL_STORES)
+    else:
+        allowed = target in (*SPOOL_PORTS, SPOOL_FACTORY) or (module, target) in SPOOL_EXCEPTIONS
+    return [] if allowed else [f"{module} reaches into the spool: {target}"]
 
 
 def _among(module: str, patterns: tuple[str, ...]) -> bool:
@@ -167,9 +197,58 @@ def test_every_room_has_a_rule() -> None:
         ("config.checks", "import requests", "config.checks imports requests, which no rule knows"),
         ("plan.make", "import time", "plan.make uses time"),
         ("relay.delivery.gate", "from random import random", "relay.delivery.gate uses random"),
+        (
+            "cli.list",
+            "from hookline.relay.spool.lookup import SpoolLookup",
+            "cli.list reaches into the spool: relay.spool.lookup",
+        ),
+        ("wiring", "from hookline.relay.spool import sqlite", "wiring reaches into the spool: relay.spool"),
+        ("wiring", "import hookline.relay.spool.embedded", "wiring reaches into the spool: relay.spool.embedded"),
+        (
+            "cli.dead",
+            "from hookline.relay.spool.seen import SeenIds",
+            "cli.dead reaches into the spool: relay.spool.seen",
+        ),
+        (
+            "relay.spool.port",
+            "from hookline.relay.spool.schema import TABLES",
+            "relay.spool.port reaches into the spool: relay.spool.schema",
+        ),
+        ("relay.spool.admin", "import sqlite3", "relay.spool.admin knows sqlite3"),
+        (
+            "relay.spool.lookup",
+            "from hookline.relay.spool.factory import STORES",
+            "relay.spool.lookup reaches into the spool: relay.spool.factory",
+        ),
         ("relay.secrets", "import os\nx = os.environ['A']", "relay.secrets reads the environment"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, text: str, rule: str) -> None:
     """Each rule bites: a module that breaks it is named, with what it imports."""
     assert rule in violations({module: text})
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("cli.list", "from hookline.relay.spool.lookup import SpoolLookup"),
+        ("cli.dead", "from hookline.relay.spool.seen import SeenIds"),
+        ("wiring", "from hookline.relay.spool import sqlite"),
+        ("relay.reporting", "def f():\n  import hookline.relay.spool.embedded"),
+        ("relay.spool.port", "from hookline.relay.spool.schema import TABLES"),
+        ("relay.spool.admin", "from hookline.relay.spool.factory import spool_store"),
+        ("relay.spool.factory", "from hookline.relay.spool.lookup import SpoolLookup"),
+        ("relay.spool.lookup", "from hookline.relay.spool.factory import STORES"),
+        ("relay.spool.admin", "import sqlite3"),
+    ],
+)
+def test_a_way_around_the_ports_of_the_spool_is_found(module: str, text: str) -> None:
+    """Outside of a store, its modules are known to the factory alone."""
+    (found,) = violations({module: text})
+    assert found.startswith((f"{module} reaches into the spool: ", f"{module} knows sqlite3"))
+
+
+def test_every_exception_for_the_spool_is_needed() -> None:
+    """An exception that no module uses any more is removed."""
+    used = {(module, name.removeprefix("hookline.")) for module, text in modules().items() for name in imports(text)}
+    assert used >= SPOOL_EXCEPTIONS

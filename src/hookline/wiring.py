@@ -35,8 +35,7 @@ from hookline.relay.routing import Routes
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.serving import answering, watched
 from hookline.relay.sources.opening import open_sources, require_sources
-from hookline.relay.spool.lookup import SpoolLookup
-from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.spool.factory import SpoolStore, spool_store
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.summary import Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
@@ -54,7 +53,7 @@ class RelayOptions:
     """
 
     state: str
-    spool: Path
+    spool: str | Path
     sources: Sequence[str]
     settings: Settings
     resolver: SecretResolver
@@ -95,15 +94,22 @@ async def run_relay(
     Raises StateUnusable, SpoolUnusable, HooklineError for sources and for a port in use.
     """
     store, _ = _open_applied(options)
+    spooled = spool_store(options.spool)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
     async with answering(options.listen, options.metrics_webhooks, log) as serve:
-        spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+        spool = spooled.open(since=datetime.now(UTC).isoformat(timespec="seconds"))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()
             relay, reporter = _relay(
-                options, store=store, thread=thread, log=log, report=report, clock=clock or RelayClock()
+                options,
+                store=store,
+                spooled=spooled,
+                thread=thread,
+                log=log,
+                report=report,
+                clock=clock or RelayClock(),
             )
             relay.obey_signals()
             serve(reporter)
@@ -126,6 +132,7 @@ def _relay(
     options: RelayOptions,
     *,
     store: StateStore,
+    spooled: SpoolStore,
     thread: SpoolThread,
     log: Log,
     report: Callable[[Progress], None] | None,
@@ -168,7 +175,7 @@ def _relay(
         log=log,
     )
     reporter = Reporter(
-        options.spool,
+        spooled,
         thread=thread,
         dispatcher=dispatcher,
         intaking=intaking,
@@ -214,7 +221,7 @@ def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[Rehearsed], 
     require_sources(options.sources, follow=False)
     started = time.monotonic()
     settings = options.settings
-    lookup = SpoolLookup(options.spool)
+    lookup = spool_store(options.spool).dry_run()
     reading = Reading(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
     source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
     try:

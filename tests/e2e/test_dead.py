@@ -14,7 +14,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.letters import DeadLetters
 from hookline.schemas import load_schema
 from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, clean_environment, xdm_event
 
@@ -108,11 +109,12 @@ def test_a_killed_replay_goes_on_with_the_rest(lab: Lab) -> None:
         with lab.running(*relay_arguments, stdin=subprocess.PIPE) as relay:
             script = (
                 "import os, signal, sys, time; from pathlib import Path\n"
-                "from hookline.relay.spool.letters import DeadLetters, Filter\n"
+                "from hookline.relay.spool.admin import Filter\n"
+                "from hookline.relay.spool.letters import DeadLetters\n"
                 "def told(count):\n"
                 "    if count.total >= 600: os.kill(os.getpid(), signal.SIGKILL)\n"
                 "with DeadLetters(Path(sys.argv[1]), chunk=100) as dead:\n"
-                "    dead.replay(Filter(), now=time.time(), told=told)\n"
+                "    dead.replay(Filter(), now=time.time(), on_progress=told)\n"
             )
             spool = str(lab.directory / ".hookline" / "spool")
             killed = subprocess.run(
@@ -280,5 +282,5 @@ def test_many_letters_take_bounded_transactions(lab: Lab) -> None:
     with with_dead(lab, 25):
         seen: list[int] = []
         with DeadLetters(lab.directory / ".hookline" / "spool", chunk=10) as dead:
-            dead.replay(Filter(reason="422"), now=time.time(), told=lambda count: seen.append(count.total))
+            dead.replay(Filter(reason="422"), now=time.time(), on_progress=lambda count: seen.append(count.total))
     assert [10, 20, 25] == seen

@@ -15,7 +15,8 @@ from hookline.relay.daemon import Settings
 from hookline.relay.network import NetworkRules
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.letters import DeadLetters
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
 from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event

@@ -28,11 +28,12 @@ from hookline.relay.formats.envelope import as_line
 from hookline.relay.history import Failed, with_failure
 from hookline.relay.identity import delivery_id
 from hookline.relay.sources.port import Position
-from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.letters import DeadLetters
 from hookline.relay.spool.lookup import SpoolLookup
-from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Standing, Taken, Wanted
+from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Standing, State, Taken, Wanted
 from hookline.relay.spool.recovering import Recovered, recover
-from hookline.relay.spool.schema import PAGE_SIZE, State
+from hookline.relay.spool.schema import PAGE_SIZE
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spool.standings import Standings
 from lab import ADDRESS, Lab, xdm_event
@@ -74,8 +75,8 @@ def make(directory: Path) -> None:
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
     history = with_failure(None, Failed(1.0, 1, "http 503", 503))
     spool.settle(
-        [Settlement(seq=item.seq, order_key=item.order_key, state=state, attempts=1, tries=1, refusals=0, posts=1,
-                    due=900.0 if state is State.PENDING else None,
+        [Settlement(seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=1, tries=1,
+                    refusals=0, posts=1, due=900.0 if state is State.PENDING else None,
                     reason=None if state is State.DELIVERED else "http 503", http=503, history=history)
          for item, state in zip(items, states, strict=False)],
         now=500.0,
@@ -244,7 +245,7 @@ def _open(directory: Path) -> None:
     spool = SqliteSpool(directory, since="now")
     try:
         spool.tally()
-        spool.next_dues()
+        spool.next_dues([ACME])
         spool.fresh([Wanted(ACME, 0, 500, True)])
         spool.tidy(now=1000.0, keep=Retention(10.0, 5), limit=1000)
     finally:

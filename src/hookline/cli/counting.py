@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from hookline.relay.spool.letters import Count
+from hookline.relay.spool.admin import Count
 
 # Fewer are done before anybody has read a bar.
 _MANY: Final = 5000

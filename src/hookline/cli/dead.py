@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +16,8 @@ from hookline.errors import WrongUse
 from hookline.plan.printable import printable
 from hookline.relay.formats.envelope import history_as_json
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
-from hookline.relay.spool.letters import DeadLetters, Filter
+from hookline.relay.spool.admin import DeadLetterStore, Filter
+from hookline.relay.spool.factory import spool_store
 
 
 @click.group(epilog="Example: hookline dead list --http-status 422, then: hookline dead replay --http-status 422")
@@ -41,10 +41,10 @@ def command() -> None:
     help="Show at most this many, the newest ones.",
 )
 @format_option("text", "json", help="One line each, or a JSON array.")
-def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
+def list_command(*, spool: str, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
     narrowed = chosen_by((), chosen)
-    with DeadLetters(spool) as dead:
+    with spool_store(spool).dead_letters() as dead:
         if form == "json":
             _print_json(dead, narrowed, limit)
             return
@@ -57,7 +57,7 @@ def list_command(*, spool: Path, limit: int, form: str, **chosen: Any) -> None:
     click.echo(f"{in_words(count)}{more}.", err=True)
 
 
-def _print_json(dead: DeadLetters, chosen: Filter, limit: int) -> None:
+def _print_json(dead: DeadLetterStore, chosen: Filter, limit: int) -> None:
     """An array on one line, written as it is read."""
     before = "["
     for letter in dead.letters(chosen, limit=limit):
@@ -69,12 +69,12 @@ def _print_json(dead: DeadLetters, chosen: Filter, limit: int) -> None:
 @command.command("show", epilog="Example: hookline dead show line-12")
 @spool_option
 @click.argument("identity", metavar="ID")
-def show_command(*, spool: Path, identity: str) -> None:
+def show_command(*, spool: str, identity: str) -> None:
     """Show one dead letter as JSON, with its recorded attempts. The beginning of its ID is enough.
 
     Attempt number 0 marks a replay by an operator.
     """
-    with DeadLetters(spool) as dead:
+    with spool_store(spool).dead_letters() as dead:
         letters = list(dead.letters(Filter(ids=(identity,)), limit=1))
     if not letters:  # put back a moment ago, or waiting to be read again
         raise WrongUse(f"no dead letter has the id {identity!r} any more", hint="`hookline dead list` shows them")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +12,8 @@ from hookline.cli.counting import counting
 from hookline.cli.deadchoice import aimed, chosen_by, filters, in_words
 from hookline.cli.options import RATE, spool_option
 from hookline.errors import Blocked
-from hookline.relay.spool.letters import Count, DeadLetters
+from hookline.relay.spool.admin import Count
+from hookline.relay.spool.factory import spool_store
 
 
 @click.command("replay", epilog="Example: hookline dead replay --http-status 422 --rate 50/s")
@@ -26,7 +26,7 @@ from hookline.relay.spool.letters import Count, DeadLetters
     "--rate", type=RATE, help="Replay at this rate for each webhook, such as 50/s or 1000/m. Default: all at once."
 )
 def replay_command(
-    *, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, rate: float | None, **chosen: Any
+    *, spool: str, ids: tuple[str, ...], everything: bool, dry_run: bool, rate: float | None, **chosen: Any
 ) -> None:
     """Make dead letters pending again, under the same ids, with a new age.
 
@@ -35,7 +35,7 @@ def replay_command(
     is interrupted, run it again to replay the rest.
     """
     narrowed = aimed(chosen_by(ids, chosen), everything)
-    with DeadLetters(spool) as dead:
+    with spool_store(spool).dead_letters() as dead:
         count = dead.count(narrowed)
         cut = dead.cut_lines(narrowed) if count.lines else 0
         count = Count(count.deliveries, count.lines - cut)
@@ -43,7 +43,7 @@ def replay_command(
             click.echo(f"Would replay {in_words(count)}.")
         else:
             with counting("replaying", count.total) as told:
-                replayed = dead.replay(narrowed, now=time.time(), rate=rate, told=told)
+                replayed = dead.replay(narrowed, now=time.time(), rate=rate, on_progress=told)
             click.echo(f"Replayed {in_words(replayed)}.")
     if cut:
         click.echo(f"  {cut:,} too long to be kept whole: these lines stay; read their source again", err=True)
@@ -67,11 +67,11 @@ def _next(replayed: Count, rate: float | None) -> str:
 @click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def discard_command(
-    *, spool: Path, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **chosen: Any
+    *, spool: str, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **chosen: Any
 ) -> None:
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
     narrowed = aimed(chosen_by(ids, chosen), everything)
-    with DeadLetters(spool) as dead:
+    with spool_store(spool).dead_letters() as dead:
         count = dead.count(narrowed)
         if dry_run or not count.total:
             click.echo(f"Would discard {in_words(count)}.")
@@ -79,7 +79,7 @@ def discard_command(
         if not yes:
             _ask(f"Discard {in_words(count)} for good?")
         with counting("discarding", count.total) as told:
-            discarded = dead.discard(narrowed, now=time.time(), told=told)
+            discarded = dead.discard(narrowed, now=time.time(), on_progress=told)
     click.echo(f"Discarded {in_words(discarded)}.")
 
 

@@ -11,7 +11,7 @@ import click
 from hookline.cli.options import ADDRESS, TEXT
 from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
-from hookline.relay.spool.letters import Count, Filter
+from hookline.relay.spool.admin import Count, Filter
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

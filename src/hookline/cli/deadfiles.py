@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -21,9 +21,8 @@ from hookline.errors import HooklineError
 from hookline.relay.fates import Rejected
 from hookline.relay.formats.envelope import as_line, read_exported
 from hookline.relay.letters import DeadDelivery, Letter
-from hookline.relay.spool.importing import Importing
-from hookline.relay.spool.letters import NOTHING, Count, DeadLetters
-from hookline.relay.spool.making import make_if_missing
+from hookline.relay.spool.admin import NOTHING, Count, DeadLetterImport
+from hookline.relay.spool.factory import spool_store
 
 SOME_REFUSED: Final = 3
 ALL_REFUSED: Final = 1
@@ -41,7 +40,7 @@ _OLD_SECONDS: Final = 30 * 86_400.0
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of standard output."
 )
 @click.argument("ids", nargs=-1, metavar="[ID]…")
-def export_command(*, spool: Path, out: Path | None, ids: tuple[str, ...], **chosen: Any) -> None:
+def export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **chosen: Any) -> None:
     """Write dead letters as NDJSON, one per line, with their ids (`hookline schema dead-letter`).
 
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
@@ -49,7 +48,7 @@ def export_command(*, spool: Path, out: Path | None, ids: tuple[str, ...], **cho
     """
     narrowed = chosen_by(ids, chosen)
     count = NOTHING
-    with DeadLetters(spool) as dead:
+    with spool_store(spool).dead_letters() as dead:
         total = dead.count(narrowed).total
         with counting("exporting", total) as told, _output(out) as file:
             for letter in dead.every(narrowed):
@@ -75,7 +74,7 @@ def _output(out: Path | None) -> Iterator[IO[bytes]]:
 )
 @spool_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE|-")
-def import_command(*, spool: Path, file: Path) -> int:
+def import_command(*, spool: str, file: Path) -> int:
     """Add exported dead letters to a spool, under their own ids.
 
     Counts the ids that the spool already knows and does not change them. Names and refuses invalid lines. If the
@@ -86,7 +85,7 @@ def import_command(*, spool: Path, file: Path) -> int:
     with _input(file) as lines, _spool(spool) as spooled, counting("importing", None) as told:
         letters = _letters(lines, refusals)
         while group := list(islice(letters, _GROUP)):
-            new += spooled.take(group)
+            new += spooled.add(group)
             for letter in group:
                 seen = _told(seen, letter, None)
                 old += letter.at < time.time() - _OLD_SECONDS
@@ -102,9 +101,10 @@ def import_command(*, spool: Path, file: Path) -> int:
     return 0
 
 
-def _spool(directory: Path) -> Importing:
-    make_if_missing(directory, since=datetime.now(UTC).isoformat(timespec="seconds"))
-    return Importing(directory)
+def _spool(location: str) -> AbstractContextManager[DeadLetterImport]:
+    store = spool_store(location)
+    store.create_if_missing(since=datetime.now(UTC).isoformat(timespec="seconds"))
+    return store.dead_letter_import()
 
 
 class _Refusals:

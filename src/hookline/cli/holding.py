@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -13,8 +12,8 @@ from hookline.cli.applied import near_ones
 from hookline.cli.options import ADDRESS, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
-from hookline.relay.spool.lookup import Backlog, SpoolLookup
-from hookline.relay.spool.making import make_if_missing
+from hookline.relay.spool.admin import Backlog
+from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.port import Standing
 from hookline.state.opening import open_state
 
@@ -27,29 +26,30 @@ def webhook_of_a_spool(function: Decorated) -> Decorated:
     return argument(state_option(spool_option(function)))
 
 
-def require_known(address: Address, state: str, spool: Path) -> None:
+def require_known(address: Address, state: str, spool: str) -> None:
     """Raise HooklineError, with near addresses, when neither the spool nor the state knows the webhook.
 
     Afterwards there is a spool: what is said before the first relay is kept for it. The state is only asked about a
     webhook that the spool has never heard of, so that holding one works while the state cannot be reached.
     """
-    known = SpoolLookup(spool).standing()
+    store = spool_store(spool)
+    known = store.statistics().webhook_states()
     if address not in known:
         applied = open_state(state).read().webhooks
         if address not in applied:
             raise HooklineError(
-                f"{address} is neither applied nor in the spool {spool}",
+                f"{address} is neither applied nor in the spool {store.name}",
                 hint=near_ones(str(address), {*applied, *known}),
             )
-    make_if_missing(spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+    store.create_if_missing(since=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def backlog_of(address: Address, spool: Path) -> Backlog:
-    return (SpoolLookup(spool).backlogs() or {}).get(address, Backlog())
+def backlog_of(address: Address, spool: str) -> Backlog:
+    return (spool_store(spool).statistics().backlogs() or {}).get(address, Backlog())
 
 
-def standing_of(address: Address, spool: Path) -> Standing:
-    return SpoolLookup(spool).standing().get(address, Standing())
+def standing_of(address: Address, spool: str) -> Standing:
+    return spool_store(spool).statistics().webhook_states().get(address, Standing())
 
 
 def counted(number: int, one: str, many: str) -> str:

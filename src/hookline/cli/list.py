@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +15,7 @@ from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.table import columns
 from hookline.model import Address, Channel, JwtAuthentication, Webhook
 from hookline.plan.printable import printable
-from hookline.relay.spool.lookup import Backlog
+from hookline.relay.spool.admin import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
@@ -41,7 +40,7 @@ Backlogs = Mapping[Address, Backlog] | None
 def command(
     *,
     state: str,
-    spool: Path,
+    spool: str,
     organization: str | None,
     sandbox: str | None,
     channel: str | None,

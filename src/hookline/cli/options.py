@@ -129,7 +129,7 @@ def spool_option(function: Decorated) -> Decorated:
         "--spool",
         default=DEFAULT_SPOOL,
         show_default=True,
-        type=click.Path(path_type=Path),
+        metavar="PATH",
         envvar="HOOKLINE_SPOOL",
         help="The spool: a directory.",
     )(function)

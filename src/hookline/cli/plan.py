@@ -56,7 +56,7 @@ def command(
     paths: tuple[Path, ...],
     config: Path,
     state: str,
-    spool: Path,
+    spool: str,
     target: tuple[Address, ...],
     allow_delete: tuple[Address, ...],
     max_deletes: int | None,

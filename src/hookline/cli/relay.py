@@ -135,7 +135,7 @@ def command(
     *,
     files: tuple[str, ...],
     state: str,
-    spool: Path,
+    spool: str,
     secrets_dir: Path,
     secrets_by_organization: bool,
     insecure_secret_files: bool,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
 from hookline.cli.holding import backlog_of, counted, hint, require_known, standing_of, webhook_of_a_spool
 from hookline.model import Address
-from hookline.relay.spool.standings import Standings
+from hookline.relay.spool.factory import spool_store
 
 
 @click.command(
@@ -17,11 +16,11 @@ from hookline.relay.spool.standings import Standings
     "cannot be used."
 )
 @webhook_of_a_spool
-def command(*, address: Address, state: str, spool: Path) -> None:
+def command(*, address: Address, state: str, spool: str) -> None:
     """Resume a paused webhook. The duration of the pause does not count towards the age of its deliveries."""
     require_known(address, state, spool)
-    with Standings(spool) as standings:
-        was_paused = standings.resume(address, now=time.time())
+    with spool_store(spool).webhook_control() as control:
+        was_paused = control.resume(address, now=time.time())
     pending = counted(backlog_of(address, spool).pending, "pending delivery", "pending deliveries")
     if not was_paused:
         click.echo(f"{address} was not paused: nothing changed, {pending}.")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
 from hookline.cli.holding import backlog_of, counted, hint, require_known, standing_of, webhook_of_a_spool
 from hookline.model import Address
-from hookline.relay.spool.standings import Standings
+from hookline.relay.spool.factory import spool_store
 
 
 @click.command(
@@ -18,7 +17,7 @@ from hookline.relay.spool.standings import Standings
     "cannot be used.",
 )
 @webhook_of_a_spool
-def command(*, address: Address, state: str, spool: Path) -> None:
+def command(*, address: Address, state: str, spool: str) -> None:
     """Try a webhook's endpoint at once: all its pending deliveries become due, and its circuit breaker admits a
     probe.
 
@@ -26,8 +25,8 @@ def command(*, address: Address, state: str, spool: Path) -> None:
     Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
     require_known(address, state, spool)
-    with Standings(spool) as standings:
-        due = standings.retry_now(address, now=time.time())
+    with spool_store(spool).webhook_control() as control:
+        due = control.retry_now(address, now=time.time())
     retries = counted(due, "waiting retry is", "waiting retries are")
     click.echo(f"{address} is tried at once: {retries} due now; a running relay begins within a second.")
     standing, dead = standing_of(address, spool), backlog_of(address, spool).dead

@@ -28,7 +28,7 @@ from hookline.errors import WrongUse
     "markdown",
     help="For a webhook, text and yaml print a webhook file. For a plan: text, json or markdown, as in `plan`.",
 )
-def command(what: str, state: str, spool: Path, form: str) -> None:
+def command(what: str, state: str, spool: str, form: str) -> None:
     """Show one applied webhook in canonical form: a webhook file without fields that have their default value.
 
     If the argument is an existing file, shows the changes of that saved plan. A comment below the webhook gives its

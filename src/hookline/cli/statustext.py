@@ -11,7 +11,7 @@ from hookline.cli.table import columns, shortened
 from hookline.observe.report import LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
 from hookline.observe.status import moment, window_that_holds
 from hookline.plan.printable import printable
-from hookline.relay.spool.letters import Count
+from hookline.relay.spool.admin import Count
 
 MOST_WEBHOOKS: Final = 40
 MOST_SOURCES: Final = 10

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import click
 
 from hookline.cli.options import format_option, spool_option
 from hookline.cli.tracetext import trace_document, trace_text
-from hookline.relay.spool.beacon import read_beacon
-from hookline.relay.spool.tracing import SHORTEST_ID, trace
+from hookline.relay.spool.admin import SHORTEST_TRACE_ID
+from hookline.relay.spool.factory import spool_store
 
 NOT_FOUND = 1
 
@@ -26,14 +25,15 @@ NOT_FOUND = 1
 )
 @format_option("text", "json", help="Text for people, or one JSON object.")
 @click.argument("identity", metavar="REQUEST_ID")
-def command(*, spool: Path, payload: bool, form: str, identity: str) -> int:
+def command(*, spool: str, payload: bool, form: str, identity: str) -> int:
     """Show the events of one API request: where each was read, its webhook, its attempts and its result.
 
     For pending events it shows the time of the next attempt, or the reason for waiting. It also accepts a delivery
     id (the webhook-id that a receiver got), or at least its first 8 digits.
     """
-    found = trace(spool, identity)
-    holder, relay = read_beacon(spool)
+    store = spool_store(spool)
+    found = store.trace_search().trace(identity)
+    holder, relay = store.statistics().relay_status()
     now = time.time()
     if form == "json":
         click.echo(json.dumps(trace_document(found, relay, holder, now=now, payload=payload), indent=2))
@@ -51,6 +51,6 @@ def _say_not_found(identity: str) -> None:
         "  - its events were skipped: those are counted by reason (`hookline status`), not kept;\n"
         "  - it was not read yet, or by a relay with another spool (--spool);\n"
         "  - it was settled longer ago than records are kept (`hookline relay --retain`, --records-max);\n"
-        f"  - it is the beginning of a delivery id with fewer than {SHORTEST_ID} digits.",
+        f"  - it is the beginning of a delivery id with fewer than {SHORTEST_TRACE_ID} digits.",
         err=True,
     )

@@ -11,8 +11,8 @@ from hookline.observe.report import RelayFacts
 from hookline.observe.status import moment
 from hookline.plan.printable import printable
 from hookline.relay.history import Failed
-from hookline.relay.spool.schema import State
-from hookline.relay.spool.tracing import Trace, Traced, TracedLine
+from hookline.relay.spool.admin import Trace, Traced, TracedLine
+from hookline.relay.spool.port import State
 from hookline.relay.waiting import why_waiting
 
 _ADDRESS: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")

@@ -146,7 +146,7 @@ class Applied:
                 await self._thread.insist(
                     "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
                 )
-        dues = await self._thread.call(self._spool.next_dues)
+        dues = await self._thread.call(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
             standing = known.get(address, Standing())
             self._configurations[address] = stored.hash

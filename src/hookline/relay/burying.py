@@ -53,7 +53,7 @@ class Burying:
                 continue
             buried = await self._thread.insist(
                 "recording outcomes",
-                self._spool.bury,
+                self._spool.dead_letter,
                 address,
                 reason=reason,
                 now=self._clock.now(),

@@ -20,8 +20,7 @@ from hookline.relay.delivery.gate import Phase
 from hookline.relay.filling import Filling
 from hookline.relay.lanes import Lane
 from hookline.relay.remembered import Remembered
-from hookline.relay.spool.port import Retention, Settlement, Standing, Waiting
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Retention, Settlement, Standing, State, Waiting
 from hookline.relay.spoolthread import SpoolThread
 from hookline.relay.telling import Telling
 
@@ -256,7 +255,7 @@ class Dispatcher:
                 self._filling.hungry(lane)
         if changed:
             self.strayed = True
-            dues = await self._thread.call(self._spool.next_dues)
+            dues = await self._thread.call(self._spool.next_dues, frozenset(self.lanes))
             for lane in self.lanes.values():
                 self._filling.wake_at(lane, dues.get(lane.address))
         if (now := self._clock.now()) >= self._next_tidy:

@@ -69,8 +69,9 @@ class Filling:
 
     async def reload(self, lanes: Iterable[Lane]) -> None:
         """What lanes have forgotten is asked for again."""
-        dues = await self._thread.call(self._spool.next_dues)
-        for lane in lanes:
+        by_address = {lane.address: lane for lane in lanes}
+        dues = await self._thread.call(self._spool.next_dues, by_address.keys())
+        for lane in by_address.values():
             self.wake_at(lane, dues.get(lane.address))
             self.hungry(lane)
 

@@ -22,8 +22,7 @@ from hookline.relay.delivery.outcome import Confirm, Dead, Delivered, Hold, Rene
 from hookline.relay.delivery.pace import Pace
 from hookline.relay.delivery.port import Endpoint
 from hookline.relay.delivery.retry import next_delay
-from hookline.relay.spool.port import Settlement, Waiting
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Settlement, State, Waiting
 
 REFUSALS_OF_ONE: Final = 3
 SMALLEST_WINDOW: Final = 32
@@ -341,6 +340,7 @@ def _settlement(
 ) -> Settlement:
     return Settlement(
         seq=item.seq,
+        address=item.address,
         order_key=item.order_key,
         state=state,
         attempts=item.attempts + turn.posts,

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from hookline.errors import HooklineError
@@ -23,8 +22,7 @@ from hookline.relay.intaking import Intaking
 from hookline.relay.lanes import Lane
 from hookline.relay.notify import status
 from hookline.relay.sources.port import SourceLag
-from hookline.relay.spool.beacon import Beacon
-from hookline.relay.spool.survey import survey
+from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spoolthread import SpoolThread
 
 BEAT_SECONDS: Final = 1.0
@@ -43,7 +41,7 @@ class Reporter:
 
     def __init__(
         self,
-        directory: Path,
+        store: SpoolStore,
         *,
         thread: SpoolThread,
         dispatcher: Dispatcher,
@@ -58,7 +56,7 @@ class Reporter:
         records_max: int,
         tell: Callable[[str], None],
     ) -> None:
-        self._directory = directory
+        self._statistics = store.statistics()
         self._thread = thread
         self._dispatcher = dispatcher
         self._intaking = intaking
@@ -71,7 +69,7 @@ class Reporter:
         self._dedupe_window = dedupe_window
         self._records_max = records_max
         self._tell = tell
-        self._beacon = Beacon(directory)
+        self._publisher = store.status_publisher()
         self._started = clock.now()
         self._phase: str | None = "starting"
         self._beats: deque[tuple[float, int, int]] = deque(maxlen=RATE_BEATS + 1)
@@ -91,7 +89,7 @@ class Reporter:
 
     def close(self) -> None:
         """The relay has come to its end."""
-        self._beacon.put_out()
+        self._publisher.withdraw()
 
     async def run(self) -> None:
         """Say once a second how things are, until cancelled. Raises SpoolUnusable when the spool is damaged."""
@@ -100,7 +98,7 @@ class Reporter:
             started = time.monotonic()
             tally = await self._thread.call(self._thread.spool.tally)
             self._beats.append((started, tally.get("read", 0), tally.get("delivered", 0)))
-            await asyncio.to_thread(self._beacon.show, self.relay())
+            await asyncio.to_thread(self._publisher.publish, self.relay())
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
                 self._tell(status(tally["pending"], await self.oldest(), self.unready()))
@@ -136,7 +134,7 @@ class Reporter:
         async with self._surveying:
             started = time.monotonic()
             if self._surveyed is None or started >= self._survey_again:
-                self._surveyed = await asyncio.to_thread(survey, self._directory, now=self._clock.now())
+                self._surveyed = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
                 cost = time.monotonic() - started
                 rest = max(SURVEY_SECONDS, min(cost / _SHARE_OF_SURVEYS, LONGEST_SURVEY_SECONDS))
                 self._survey_again = started + cost + rest

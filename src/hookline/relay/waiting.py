@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookline.observe.report import LaneFacts, RelayFacts
 from hookline.observe.status import moment
-from hookline.relay.spool.tracing import Traced
+from hookline.relay.spool.admin import Traced
 
 
 def why_waiting(one: Traced, relay: RelayFacts | None, *, held: bool, now: float) -> str:

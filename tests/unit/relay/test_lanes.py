@@ -17,8 +17,7 @@ from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.lanes import Lane, most_unwritten
-from hookline.relay.spool.port import Settlement, Waiting
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Settlement, State, Waiting
 
 pytestmark = pytest.mark.anyio
 

@@ -25,8 +25,8 @@ from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool import database
 from hookline.relay.spool.beacon import FILE
+from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.port import Intake, Taken
-from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spoolthread import SpoolThread
 from hookline.state.opening import open_state
 from hookline.wiring import RelayOptions
@@ -49,10 +49,17 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Repor
         resolver=SecretResolver(environment={}, directory=directory, by_organization=False),
     )  # fmt: skip
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
-    spool = SqliteSpool(options.spool, since="now")
+    store = spool_store(options.spool)
+    spool = store.open(since="now")
     thread = SpoolThread(spool, log)
     _, reporter = wiring._relay(
-        options, store=open_state(options.state), thread=thread, log=log, report=None, clock=RelayClock()
+        options,
+        store=open_state(options.state),
+        spooled=store,
+        thread=thread,
+        log=log,
+        report=None,
+        clock=RelayClock(),
     )
     try:
         yield reporter, thread

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hookline.model import Address
-from hookline.relay.spool.choosing import Chosen, Filter
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.choosing import Chosen
 from hookline.relay.spool.database import open_existing
 from hookline.relay.spool.making import make_if_missing
 from hookline.relay.spool.standing import number_of

@@ -15,8 +15,7 @@ from hookline.relay.delivery.gate import Phase
 from hookline.relay.delivery.outcome import Answer, Confirm, Dead, Delivered, Hold, Result, Retry, Verdict
 from hookline.relay.delivery.port import Attempt
 from hookline.relay.lanes import Lane
-from hookline.relay.spool.port import Settlement, Waiting
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Settlement, State, Waiting
 from hookline.relay.telling import Telling
 
 ADDRESS = Address("acme", "prod")
@@ -78,7 +77,9 @@ class Desk:
         before = len(self.lines)
         self.telling.attempted(self.lane, self.item, Tried(3, verdict, 0.0123, http))
         state = State.PENDING if due is not None else State.DELIVERED
-        one = Settlement(seq=1, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due)
+        one = Settlement(
+            seq=1, address=ADDRESS, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due
+        )
         self.telling.settled(self.lane, self.item, one, 100.0)
         return self.lines[before:]
 

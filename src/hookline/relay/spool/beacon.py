@@ -30,13 +30,13 @@ class Beacon:
         self._writing = threading.Lock()
         self._out = False
 
-    def show(self, facts: RelayFacts) -> None:
+    def publish(self, facts: RelayFacts) -> None:
         """Replace the file as a whole; it is not synced, since it means nothing after a crash. From any thread."""
         with self._writing:
             if not self._out:
                 self._replace(facts)
 
-    def put_out(self) -> None:
+    def withdraw(self) -> None:
         """There is no relay any more: nothing is shown after this, whoever is still about to."""
         with self._writing:
             self._out = True

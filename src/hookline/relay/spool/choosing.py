@@ -6,39 +6,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from hookline.errors import WrongUse
-from hookline.model import Address
+from hookline.relay.spool.admin import Filter
 
 SHORTEST_ID: Final = 6
 LINE_PREFIX: Final = "line-"
 
 # How many rejected lines are dead letters. Each count is answered from an index, the lines themselves stay unread.
 KEPT_LINES: Final = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters; all parts must hold. `reason` is found anywhere in it; times are Unix seconds."""
-
-    ids: tuple[str, ...] = ()
-    webhook: Address | None = None
-    channel: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    http: int | None = None
-    since: float | None = None
-    until: float | None = None
-
-    @property
-    def everything(self) -> bool:
-        """Whether nothing narrows it."""
-        return self == Filter()
-
-    @property
-    def deliveries_only(self) -> bool:
-        """Whether it asks for what a rejected line does not have."""
-        return (self.webhook, self.channel, self.status, self.http) != (None, None, None, None)
 
 
 class Place(NamedTuple):

@@ -10,8 +10,8 @@ from typing import Final
 
 from hookline.model import Address
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
+from hookline.relay.spool.admin import Count
 from hookline.relay.spool.database import open_existing, transaction
-from hookline.relay.spool.letters import Count
 from hookline.relay.spool.standing import number_of
 
 _DELIVERY: Final = """
@@ -44,7 +44,7 @@ class Importing(AbstractContextManager["Importing"]):
     ) -> None:
         self._connection.close()
 
-    def take(self, letters: Sequence[Letter]) -> Count:
+    def add(self, letters: Sequence[Letter]) -> Count:
         """Put a group in, in one transaction. Returns how many are new: a known one is left as it is."""
         deliveries = [one for one in letters if isinstance(one, DeadDelivery)]
         lines = [one for one in letters if isinstance(one, DeadLine)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from heapq import merge
 from itertools import islice
@@ -12,16 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
-import msgspec
-
 from hookline.model import Address
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
 from hookline.relay.spool import putting_back
-from hookline.relay.spool.choosing import Chosen, Filter
+from hookline.relay.spool.admin import NOTHING, Count, Filter, OnProgress
+from hookline.relay.spool.choosing import Chosen
 from hookline.relay.spool.database import FILE, damage_named, open_existing, transaction
 from hookline.relay.spool.storing import count
-
-__all__ = ["Count", "DeadLetters", "Filter"]
 
 CHUNK: Final = 1000
 # Between two chunks, so that a running relay gets its turn at the database: it asks for it every 100 ms at least.
@@ -39,30 +36,11 @@ SELECT n, at, reason, source, line, part, data, length, sha256 FROM rejected WHE
 T = TypeVar("T")
 
 
-class Count(msgspec.Struct, frozen=True):
-    """How many deliveries and how many rejected lines."""
-
-    deliveries: int
-    lines: int
-
-    @property
-    def total(self) -> int:
-        return self.deliveries + self.lines
-
-    def __add__(self, more: Count) -> Count:
-        return Count(self.deliveries + more.deliveries, self.lines + more.lines)
-
-
-NOTHING: Final = Count(0, 0)
-Told = Callable[[Count], None]
-
-
 class DeadLetters(AbstractContextManager["DeadLetters"]):
     """Of a spool that is there. Every method raises SpoolUnusable when it is not, or cannot be read, and WrongUse
     for an id that does not fit; those that write raise SpoolStalled when the disk is full.
 
-    What changes many letters does so in chunks, and hands the count so far to `told`. Cut off in the middle it has
-    changed some of them: the same call goes on with the rest.
+    Implements admin.DeadLetterStore. A chunk is one transaction.
     """
 
     def __init__(self, directory: Path, *, chunk: int = CHUNK) -> None:
@@ -130,7 +108,9 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
 
     # -- acting
 
-    def replay(self, chosen: Filter, *, now: float, rate: float | None = None, told: Told | None = None) -> Count:
+    def replay(
+        self, chosen: Filter, *, now: float, rate: float | None = None, on_progress: OnProgress | None = None
+    ) -> Count:
         """Make them pending once more, under the same id, exempt from order; lines are read again by a relay.
 
         `rate`: so many a second for each webhook, from `now` on, instead of all at once. A line that was too long to
@@ -145,14 +125,14 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
                     with transaction(self._connection):
                         replayed = putting_back.replay(self._connection, webhook, page, schedule, now)
                         count(self._connection, [("replayed", replayed)])
-                    done = _tell(done + Count(replayed, 0), told)
+                    done = _report(done + Count(replayed, 0), on_progress)
             for numbers in self._in_turn(which.line_pages(self._chunk)):
                 with transaction(self._connection):
                     lines = putting_back.read_again(self._connection, numbers)
-                done = _tell(done + Count(0, lines), told)
+                done = _report(done + Count(0, lines), on_progress)
         return done
 
-    def discard(self, chosen: Filter, *, now: float, told: Told | None = None) -> Count:
+    def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         """Throw them away. What stays of a delivery is its small record, so that it is not read in again."""
         done = NOTHING
         with damage_named(self._path):
@@ -162,11 +142,11 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
                     with transaction(self._connection):
                         discarded = putting_back.discard(self._connection, page, now)
                         count(self._connection, [("records", discarded)])
-                    done = _tell(done + Count(discarded, 0), told)
+                    done = _report(done + Count(discarded, 0), on_progress)
             for numbers in self._in_turn(which.line_pages(self._chunk)):
                 with transaction(self._connection):
                     lines = putting_back.discard_lines(self._connection, numbers)
-                done = _tell(done + Count(0, lines), told)
+                done = _report(done + Count(0, lines), on_progress)
         return done
 
     def _in_turn(self, pages: Iterator[list[T]]) -> Iterator[list[T]]:
@@ -180,9 +160,9 @@ def _present(letters: Iterator[DeadDelivery | None] | Iterator[DeadLine | None])
     return (letter for letter in letters if letter is not None)
 
 
-def _tell(done: Count, told: Told | None) -> Count:
-    if told is not None:
-        told(done)
+def _report(done: Count, on_progress: OnProgress | None) -> Count:
+    if on_progress is not None:
+        on_progress(done)
     return done
 
 

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from hookline.model import Address
 from hookline.relay.sources.port import Position
+from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.database import FILE, damage_named, open_existing
 from hookline.relay.spool.port import Standing
 from hookline.relay.spool.positions import read_positions
@@ -22,13 +22,6 @@ SELECT organization, sandbox,
   (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
 FROM webhook w
 """
-
-
-class Backlog(NamedTuple):
-    """Of one webhook: how many deliveries wait in the spool, and how many are dead letters."""
-
-    pending: int = 0
-    dead: int = 0
 
 
 class SpoolLookup:

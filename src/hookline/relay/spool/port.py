@@ -1,22 +1,35 @@
-"""What the daemon asks of the durable queue between reading and delivering.
+"""The ports of the relay: the durable queue between ingest and delivery. The ports of operators are in admin.py.
 
-Every call is one transaction, durable when it returns, and is made from one thread; only outcomes (`settle`) may be
-synced to disk later: half a second after the last that were, or when `changed_elsewhere` is asked, or by `close`. A
-call that writes raises SpoolStalled, and has then changed nothing, when the disk is full or another process keeps the
-spool for long: the same call may be made again. Every implementation passes tests/contract/test_spool.py.
+Every call is one transaction. It is durable when the call returns, except for the results that `settle` records: they
+may reach the disk later, at the latest half a second after the last results that were synced, with the next
+`changed_elsewhere`, or with `close`. The relay makes all calls from one thread. A call that writes raises
+SpoolStalled, and has then changed nothing, when the disk is full or another process keeps the spool locked: the relay
+repeats the same call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds.
+
+Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
 from typing import Protocol
 
 import msgspec
 
 from hookline.model import Address
+from hookline.observe.report import RelayFacts
 from hookline.relay.fates import Delivery, Line
 from hookline.relay.sources.port import Position
-from hookline.relay.spool.schema import State
+
+
+class State(IntEnum):
+    """The state of a delivery."""
+
+    PENDING = 0
+    DELIVERED = 1
+    DEAD = 2
+    DISCARDED = 3
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -35,7 +48,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Rereading(msgspec.Struct, frozen=True):
-    """A rejected line or event that is to be read once more; `n` is its number among the rejected."""
+    """A rejected line or event that the relay reads once more; `n` is its number among the rejected."""
 
     n: int
     source: str
@@ -44,9 +57,9 @@ class Rereading(msgspec.Struct, frozen=True):
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """A group of lines with their fates, and the position that covers them.
+    """A group of lines with their routing results, and the position that covers them.
 
-    `read` counts the events that are new; `again` are the numbers of rejected ones that these fates replace. Where a
+    `read` counts the events that are new; `again` are the numbers of rejected ones that these results replace. If a
     batch holds too much for one transaction, only the last of its groups has the position.
     """
 
@@ -60,10 +73,10 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """A pending delivery, with what is needed to attempt and to judge it. Times are Unix seconds.
+    """A pending delivery, with all that an attempt and its response policy need.
 
-    `since` has moved on by as long as the webhook was held. `history` are its latest failed attempts (history.py).
-    `request_id` is for the log.
+    `since` is when it was read, later by the time for which its webhook was held. `history` are its latest failed
+    attempts (history.py). `request_id` is for the log.
     """
 
     seq: int
@@ -82,13 +95,15 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one delivery's latest attempts came to: delivered, dead, or pending again at `due`.
+    """The result of one delivery's latest attempts: delivered, dead, or pending again at `due`.
 
+    `address` is the webhook of the delivery: a store whose endpoints have several owners checks the owner by it.
     `attempts`, `tries`, `refusals` and `history` are the new totals; `posts` is how many requests this adds to the
     tally.
     """
 
     seq: int
+    address: Address
     order_key: int | None
     state: State
     attempts: int
@@ -102,9 +117,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """A lane's question for never attempted deliveries: at most `limit`, from beyond `after`.
+    """A lane's request for never attempted deliveries of its webhook: at most `limit`, with a `seq` above `after`.
 
-    When `ordered`, those that wait for an earlier event of their message are left out: `settle` hands them over when
+    If `ordered`, deliveries that wait for an earlier event of their message are left out: `settle` returns them when
     that event is settled.
     """
 
@@ -115,11 +130,11 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How one webhook stands, beside its configuration: what outlives a relay. Times are Unix seconds.
+    """The state of one webhook that outlives a relay and is not configuration.
 
-    `paused`: since when, by hand. `stopped`: why the endpoint is gone, with the hash of the configuration
-    (`stopped_as`) for which that was found. `not_before`: until when it asked to be left alone. `hurried`: when
-    `retry-now` was said last.
+    `paused`: since when an operator has paused it. `stopped`: why the endpoint is gone, found for the configuration
+    with the hash `stopped_as`. `not_before`: the endpoint asked for no requests until then. `hurried`: the time of
+    the last `retry-now`.
     """
 
     disabled: bool = False
@@ -131,111 +146,154 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long records, dead letters and rejected lines stay, in seconds, and how many records at most."""
+    """How long records, dead letters and rejected lines are kept, in seconds, and how many records at most."""
 
     seconds: float
     records: int
 
 
-class Spool(Protocol):
-    # -- reading
+class IngestSpool(Protocol):
+    """Used by the ingester. After a crash, `positions` and the stored deliveries fit each other exactly."""
 
     def positions(self) -> list[Position]:
-        """The checkpoints of all sources; asked for once, before the first read."""
-        ...
+        """The checkpoints of all sources. Called once, before the first read."""
 
     def to_read_again(self, *, limit: int) -> list[Rereading]:
-        """Rejected lines that `dead replay` put back; they stay so until an intake's `again` names them.
+        """Rejected lines that `dead replay` put back. Called at the start, and each second while some are left.
 
-        At most `limit`, and at most about as many bytes as a source gives out at a time.
+        At most `limit`, and at most about as many bytes as one batch of a source. A line is returned by each call
+        until an intake's `again` names it.
         """
-        ...
 
     def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
-        """Make a group of lines durable together with their position. After it, the source may forget them.
+        """Store a group of lines together with their position. Called for every group; returns how many are pending.
 
-        A delivery whose id is pending, dead, or was delivered in the last `dedupe_window` seconds is counted as a
-        duplicate and not stored. Returns how many deliveries are pending now.
+        Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
+        `dedupe_window` seconds is counted as a duplicate and not stored.
         """
-        ...
 
-    # -- delivering
+
+class DequeueSpool(Protocol):
+    """Used by the dispatcher, which names the webhooks whose lanes it runs: no other process delivers to these.
+
+    These calls only read. A delivery is returned again by a later call until it is settled.
+    """
 
     def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
-        """For each question never attempted deliveries in the order of reading, and where to go on from."""
-        ...
+        """Never attempted deliveries in the order of reading. Called when lanes have room; one answer per request.
+
+        The number beside the deliveries is the `after` of the lane's next request. No delivery that is committed
+        later has a `seq` below it.
+        """
 
     def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
-        """Deliveries whose next attempt is due, longest due first, but for the `seq`s in `without`."""
-        ...
+        """Deliveries whose retry is due, the longest due first, except for the `seq`s in `without`.
+
+        Called when the time of a lane's next retry has come.
+        """
 
     def next_due(self, address: Address, *, after: float) -> float | None:
-        """When the first retry of this webhook that is due later than `after` is due, if there is one."""
-        ...
+        """When the webhook's first retry after the time `after` is due. Called after `due` has returned all."""
 
-    def next_dues(self) -> dict[Address, float]:
-        """When the first retry of each webhook is due, for those that have one."""
-        ...
+    def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
+        """When the first retry of each of these webhooks is due; without those that have none.
 
-    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
-        """Record outcomes. Returns the deliveries that were waiting for one of these and may go now."""
-        ...
-
-    def bury(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        """Make up to `limit` pending deliveries of a webhook dead letters, but for the `seq`s in `without`.
-
-        Fewer than `limit`: there are no more.
+        Called when lanes start, when another process has written, and after `dead_letter` or `expire`.
         """
-        ...
-
-    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        """Make dead letters of the oldest pending deliveries that were read or replayed before `before`, and return
-        how many: fewer than `limit` for now. Their webhook's clock counts: it stands still while it is held."""
-        ...
-
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        """Make up to `limit` of a webhook's waiting retries due at `now`, and return how many.
-
-        Fewer than `limit`: no retry waits for a time after `now`.
-        """
-        ...
-
-    # -- how webhooks stand
 
     def pending(self) -> set[Address]:
-        """The webhooks that have pending deliveries. Takes no longer when there are many."""
-        ...
+        """The webhooks that have pending deliveries, with a lane or without. Takes no longer if there are many.
+
+        Called when the state has changed, when the input has ended, and while a full spool stops ingest.
+        """
+
+
+class SettleSpool(Protocol):
+    """Used by the dispatcher, for the webhooks whose lanes it runs, or that have no lane because they were deleted.
+
+    A delivery that is not pending any more stays as it is, and is not counted again.
+    """
+
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
+        """Record results, of any number of webhooks. Called for every group of some hundred, or a few milliseconds.
+
+        Returns the deliveries that waited for one of these and may be sent now.
+        """
+
+    def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
+        """Make up to `limit` pending deliveries of a webhook dead letters, except for the `seq`s in `without`.
+
+        Called while an endpoint is gone or its webhook is deleted, until fewer than `limit` are returned: then none
+        are left.
+        """
+
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        """Make dead letters of the oldest pending deliveries that were read or replayed before `before`.
+
+        Called every ten seconds for each webhook whose circuit breaker is not closed. Returns how many; fewer than
+        `limit`: none are left for now. The webhook's own clock counts, which stands still while it is held.
+        """
+
+    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+        """Make up to `limit` pending retries of a webhook due at `now`. Called when the clock was set back.
+
+        Returns how many; fewer than `limit`: no retry waits for a time after `now`.
+        """
+
+
+class EndpointStates(Protocol):
+    """Used by the state watcher and the dispatcher: state of webhooks that outlives the relay (Standing)."""
 
     def standing(self) -> dict[Address, Standing]:
-        """Of every webhook that the spool has heard of."""
-        ...
+        """Of every webhook that the spool knows. Called when webhooks change or another process has written."""
 
     def hold(self, address: Address, *, disabled: bool, now: float) -> None:
-        """The applied webhook is disabled, or is not. A held (disabled or paused) one's deliveries do not age."""
-        ...
+        """Record that the applied webhook is disabled, or is not. Called when that changes.
+
+        The deliveries of a held (disabled or paused) webhook do not age.
+        """
 
     def remember(
         self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
     ) -> None:
-        """Keep what an endpoint has said of itself (see Standing)."""
-        ...
+        """Replace the endpoint's part of the state (Standing). Called when its circuit breaker changes phase."""
 
-    # -- upkeep
+
+class MaintenanceSpool(Protocol):
+    """Used by the dispatcher and for reports."""
 
     def changed_elsewhere(self) -> bool:
-        """Whether another process (`dead replay`, `pause`) has written since this was asked last.
+        """Whether another process (`dead replay`, `pause`) has written since the last call. Called each second.
 
-        Asked each second, also when nothing else happens: outcomes that are not synced yet are so afterwards.
+        Afterwards the results of all earlier calls of `settle` are on the disk.
         """
-        ...
 
     def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
-        """Forget a little of what has been kept for long enough. True: there is more of it."""
-        ...
+        """Remove up to `limit` of each kind that was kept for long enough. True: more is left.
+
+        Called every ten seconds, and at once again while more is left.
+        """
 
     def tally(self) -> dict[str, int]:
         """How often each thing has happened: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
-        ``rejected``, ``dead``, ``duplicates``, ``attempts``; and ``pending``, what is left."""
-        ...
+        ``rejected``, ``dead``, ``duplicates``, ``attempts``; and how many are ``pending``. Called each second."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Called once, last. Everything is on the disk afterwards, and another relay may open the spool."""
+
+
+class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, MaintenanceSpool, Protocol):
+    """All that a relay needs. One process holds it, or its share of the endpoints, from opening to `close`."""
+
+
+class StatusPublisher(Protocol):
+    """Shows other commands the status of a running relay. A failure to write is no error: the status is then missing.
+
+    Called from any thread, beside the calls of the spool's own thread.
+    """
+
+    def publish(self, facts: RelayFacts) -> None:
+        """Replace the status. Called each second by the relay that holds the spool; not durable."""
+
+    def withdraw(self) -> None:
+        """Remove the status. Called once, when the relay ends; a later `publish` has no effect."""

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from hookline.relay.spool import positions
 
 APPLICATION_ID = 0x686B6C70  # "hklp"
 FORMAT = 2
 PAGE_SIZE = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
-
-
-class State(IntEnum):
-    """What became of a delivery so far."""
-
-    PENDING = 0
-    DELIVERED = 1
-    DEAD = 2
-    DISCARDED = 3
-
 
 # `disabled`: the applied webhook says so. `paused`: since when somebody has paused it by hand. `held`: since when it
 # is either of them: age stands still meanwhile, and `idle` is how many seconds it stood still before.
@@ -51,6 +39,7 @@ TABLES = f"""
 CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 {positions.TABLE}{WEBHOOK}
+-- `state` is a port.State.
 -- `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time of the next one.
 -- `since` is when it was read or replayed, by the webhook's own clock (standing.Clock). `attempts` are all that were
 -- made, `tries` those that count for the retry schedule, `refusals` how often it was refused as a probe while

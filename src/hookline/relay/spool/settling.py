@@ -8,8 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from hookline.relay.spool.loading import COLUMNS
-from hookline.relay.spool.port import Settlement
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import Settlement, State
 from hookline.relay.spool.storing import count
 
 # Most deliveries are accepted, and their rows change in the same few columns.

@@ -17,7 +17,7 @@ import msgspec
 from hookline.model import Address
 from hookline.relay.fates import WHOLE
 from hookline.relay.identity import PREFIX_BYTES, request_prefix
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import State
 
 # The columns of the tables today, in their order.
 DELIVERY: Final = (

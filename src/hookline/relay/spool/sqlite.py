@@ -51,7 +51,8 @@ class SqliteSpool:
         self._unsynced = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
-        self._seq: int = self._query("SELECT coalesce(max(seq), 0) FROM delivery")[0][0]
+        # Imported dead letters have numbers below 0, and lanes load from 0 on.
+        self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
 
     def _read_webhooks(self) -> None:
         """Other commands give webhooks their numbers too (`pause`, `dead import`)."""
@@ -174,12 +175,12 @@ class SqliteSpool:
         with damage_named(self._path):
             return loading.next_due(self._connection, webhook, after=after)
 
-    def next_dues(self) -> dict[Address, float]:
+    def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
         with damage_named(self._path):
-            dues = loading.next_dues(self._connection)
-            if any(n not in self._addresses for n, _ in dues):
+            dues = dict(loading.next_dues(self._connection))
+            if not dues.keys() <= self._addresses.keys():
                 self._read_webhooks()
-            return {self._addresses[n]: due for n, due in dues}
+        return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
         # An outcome that a power cut takes is an event delivered twice, not a lost one: most groups are not synced.
@@ -190,7 +191,7 @@ class SqliteSpool:
             self._synced_at = now
         return freed
 
-    def bury(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
+    def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
         with self._writing():

@@ -9,14 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from hookline.relay.history import Failed, read_history
+from hookline.relay.history import read_history
 from hookline.relay.identity import request_prefix
+from hookline.relay.spool.admin import SHORTEST_TRACE_ID, Trace, Traced, TracedLine
 from hookline.relay.spool.database import FILE, damage_named, open_existing
-from hookline.relay.spool.schema import State
+from hookline.relay.spool.port import State
 
-SHORTEST_ID: Final = 8
 MOST_DELIVERIES: Final = 1000
 MOST_LINES: Final = 20
 # The rejected have no index by what is in them: so many of the newest are looked through.
@@ -39,63 +37,6 @@ SELECT n, at, source, line, reason, data, again FROM
   (SELECT * FROM rejected ORDER BY n DESC LIMIT {LINES_LOOKED_THROUGH})
 WHERE instr(data, ?) OR instr(data, ?) LIMIT {MOST_LINES}
 """
-
-
-class Traced(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery, with all that is kept of it. Moments are Unix seconds.
-
-    `read` is when it was read, or replayed; where it is not `exact`, it was worked out from an age that has stood
-    still while the webhook was held. `settled` is when it was delivered, died or was discarded. `body` is None once
-    it is delivered. `predecessor` is the id of the earlier event of its message that is still pending.
-    """
-
-    id: str
-    webhook: str
-    channel: str
-    status: str
-    detail: str | None
-    request_id: str
-    source: str
-    line: int
-    read: float
-    exact: bool
-    event_time: str | None
-    state: State
-    attempts: int
-    due: float | None
-    settled: float | None
-    reason: str | None
-    http: int | None
-    history: list[Failed]
-    body: bytes | None
-    disabled: bool
-    paused: float | None
-    stopped: str | None
-    not_before: float | None
-    predecessor: str | None
-
-
-class TracedLine(msgspec.Struct, frozen=True):
-    """A rejected line that holds what was looked for. `again`: it is to be read once more."""
-
-    id: str
-    at: float
-    source: str
-    line: int
-    reason: str
-    data: bytes
-    again: bool
-
-
-class Trace(msgspec.Struct, frozen=True):
-    """In the order of reading."""
-
-    deliveries: list[Traced]
-    lines: list[TracedLine]
-
-    @property
-    def found(self) -> bool:
-        return bool(self.deliveries or self.lines)
 
 
 def trace(directory: Path, what: str) -> Trace:
@@ -121,7 +62,7 @@ def _of_request(connection: sqlite3.Connection, request_id: str) -> Iterator[Tra
 
 
 def _by_id(connection: sqlite3.Connection, digits: str) -> Iterator[Traced]:
-    if not SHORTEST_ID <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+    if not SHORTEST_TRACE_ID <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
         return iter(())
     first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
     return _traced(connection, _IN_RANGE, first, last)

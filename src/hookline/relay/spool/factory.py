@@ -1,0 +1,81 @@
+"""Which store a `--spool` means. A store is a folder of its own and one entry in STORES; nothing else knows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, Protocol
+
+from hookline.errors import WrongUse
+from hookline.relay.spool.admin import (
+    DeadLetterImport,
+    DeadLetterStore,
+    DryRunSpool,
+    SpoolStatistics,
+    TraceSearch,
+    WebhookControl,
+)
+from hookline.relay.spool.port import Spool, StatusPublisher
+
+
+class SpoolStore(Protocol):
+    """The spool at one location. Nothing is opened yet: a command asks for the one port that it needs.
+
+    `name` is the location as a message may print it: without any password.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    # -- for a relay
+
+    def open(self, *, since: str) -> Spool:
+        """Open or create the spool and hold it. `since` is the time now as text, for the message to a second relay.
+
+        Raises SpoolUnusable when another process holds it, or it is damaged or of a newer format.
+        """
+
+    def status_publisher(self) -> StatusPublisher: ...
+
+    # -- for operators
+
+    def create_if_missing(self, *, since: str) -> None:
+        """Create an empty spool if there is none. `since` as in `open`. Raises SpoolUnusable."""
+
+    def dead_letters(self) -> AbstractContextManager[DeadLetterStore]: ...
+
+    def dead_letter_import(self) -> AbstractContextManager[DeadLetterImport]: ...
+
+    def webhook_control(self) -> AbstractContextManager[WebhookControl]: ...
+
+    def trace_search(self) -> TraceSearch: ...
+
+    def statistics(self) -> SpoolStatistics: ...
+
+    def dry_run(self) -> DryRunSpool: ...
+
+
+def _embedded(location: str) -> SpoolStore:
+    from hookline.relay.spool.embedded import EmbeddedStore  # noqa: PLC0415 - each store loads its own driver
+
+    return EmbeddedStore(Path(location))
+
+
+# By the scheme of the location, as in `scheme://…`; a location without one is a directory.
+DIRECTORY: Final = ""
+STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY: _embedded}
+
+
+def spool_store(location: str | Path) -> SpoolStore:
+    """The store at a `--spool` location. Raises WrongUse for a scheme that no store is registered for."""
+    text = str(location)
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    scheme = found[1].lower() if found else DIRECTORY
+    if scheme not in STORES:
+        known = "".join(f", or {other}://…" for other in STORES if other)
+        raise WrongUse(
+            f"--spool: unknown kind of spool: {scheme}://", hint=f"give a directory, such as .hookline/spool{known}"
+        )
+    return STORES[scheme](text)

@@ -1,0 +1,304 @@
+"""A spool in memory: the data, and the relay's ports on it. The operators' ports are in memory_store.py.
+
+It serves tests only. It shows that the ports are enough for a second store, and it is a model for the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hookline.model import Address
+from hookline.observe.report import RelayFacts
+from hookline.relay.fates import Delivery, Line
+from hookline.relay.letters import DeadLine
+from hookline.relay.sources.port import BYTES_A_BATCH, Position
+from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, State, Waiting, Wanted
+
+RECORDS = (State.DELIVERED, State.DISCARDED)
+
+
+@dataclass(kw_only=True)
+class Row:
+    """A delivery. `since` is by the webhook's own clock."""
+
+    seq: int
+    delivery: Delivery
+    source: str
+    line: int
+    since: float
+    order_key: int | None
+    body: bytes | None
+    state: State = State.PENDING
+    due: float | None = None
+    attempts: int = 0
+    tries: int = 0
+    refusals: int = 0
+    settled: float = 0.0
+    reason: str | None = None
+    http: int | None = None
+    history: str | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.delivery.address
+
+    def finish(self, state: State, now: float, reason: str | None = None) -> None:
+        self.state, self.settled, self.reason, self.due = state, now, reason, None
+        if state in RECORDS:
+            self.body = None
+
+
+@dataclass
+class Endpoint:
+    """A webhook's state, and its clock, which stands still while it is held."""
+
+    standing: Standing = field(default_factory=Standing)
+    held: float | None = None
+    idle: float = 0.0
+
+    def clock(self, now: float) -> float:
+        return (now if self.held is None else min(now, self.held)) - self.idle
+
+    def change(self, now: float, **changes: object) -> None:
+        self.standing = msgspec.structs.replace(self.standing, **changes)
+        holding = self.standing.disabled or self.standing.paused is not None
+        if holding and self.held is None:
+            self.held = now
+        elif not holding and self.held is not None:
+            self.idle, self.held = self.idle + max(0.0, now - self.held), None
+
+
+class Endpoints(dict[Address, Endpoint]):
+    def __missing__(self, address: Address) -> Endpoint:
+        return self.setdefault(address, Endpoint())
+
+
+@dataclass
+class Data:
+    """What outlives a relay. `writes` counts the changes by operators."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    lines: dict[int, DeadLine] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
+    tally: Counter[str] = field(default_factory=Counter)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    positions: dict[str, Position] = field(default_factory=dict)
+    writes: int = 0
+    holder: str | None = None
+    status: RelayFacts | None = None
+
+    def pending(self, address: Address | None = None) -> list[Row]:
+        rows = sorted(self.rows.values(), key=lambda row: row.seq)
+        return [row for row in rows if row.state is State.PENDING and address in (None, row.address)]
+
+    def row_of(self, identity: bytes) -> Row | None:
+        return next((row for row in self.rows.values() if row.delivery.id == identity), None)
+
+    def is_known(self, identity: bytes, delivered_after: float) -> bool:
+        row = self.row_of(identity)
+        return row is not None and (row.state not in RECORDS or row.settled > delivered_after)
+
+    def add_line(self, line: DeadLine) -> bool:
+        """Whether it is new."""
+        key = (line.source, line.line, line.part, line.sha256)
+        if any(key == (one.source, one.line, one.part, one.sha256) for one in self.lines.values()):
+            return False
+        number = max(self.lines, default=0) + 1
+        self.lines[number] = msgspec.structs.replace(line, n=number)
+        return True
+
+
+class MemorySpool:
+    """Implements port.Spool."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._seen = data.writes
+        self._last = max([0, *data.rows])
+
+    # -- IngestSpool
+
+    def positions(self) -> list[Position]:
+        return list(self._data.positions.values())
+
+    def to_read_again(self, *, limit: int) -> list[Rereading]:
+        found, room = [], BYTES_A_BATCH
+        for n in sorted(self._data.again)[:limit]:
+            one = self._data.lines[n]
+            found.append(Rereading(n, one.source, Line(one.line, one.data, one.length), one.part))
+            if (room := room - len(one.data)) <= 0:
+                break
+        return found
+
+    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+        data, tally = self._data, self._data.tally
+        for n in intake.again:
+            del data.lines[n]
+            data.again.remove(n)
+        for taken in intake.deliveries:
+            one = taken.delivery
+            if data.is_known(one.id, now - dedupe_window):
+                tally["duplicates"] += 1
+                continue
+            if (before := data.row_of(one.id)) is not None:
+                del data.rows[before.seq]
+                tally["records"] -= 1
+            self._last += 1
+            data.rows[self._last] = Row(
+                seq=self._last, delivery=one, source=intake.source, line=taken.line, order_key=one.order_key,
+                since=data.endpoints[one.address].clock(now), body=one.body,
+            )  # fmt: skip
+        for refused in intake.rejected:
+            line = refused.line
+            new = data.add_line(DeadLine(
+                n=0, at=now, reason=refused.reason, source=intake.source, line=line.number, part=refused.part,
+                data=line.data, length=line.length, sha256=line.sha256 or hashlib.sha256(line.data).digest(),
+            ))  # fmt: skip
+            tally["rejected" if new else "duplicates"] += 1
+        tally.update({"read": intake.read, "replayed": len(intake.again)})
+        tally.update({f"skipped:{reason}": n for reason, n in intake.skipped.items()})
+        if (position := intake.position) is not None:
+            data.positions[position.name] = msgspec.structs.replace(position, at=now)
+        return len(data.pending())
+
+    # -- DequeueSpool
+
+    def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
+        return [self._fresh(one) for one in wanted]
+
+    def _fresh(self, wanted: Wanted) -> tuple[list[Waiting], int]:
+        first: dict[int | None, int] = {}
+        for row in self._data.pending():
+            first.setdefault(row.order_key, row.seq)
+        rows = [
+            row
+            for row in self._data.pending(wanted.address)
+            if row.due is None
+            and row.seq > wanted.after
+            and (not wanted.ordered or row.order_key is None or first[row.order_key] == row.seq)
+        ][: wanted.limit]
+        return self._waiting(rows), rows[-1].seq if len(rows) == wanted.limit else self._last
+
+    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
+        rows = [row for row in self._retries(address) if (row.due or 0.0) <= now and row.seq not in without]
+        return self._waiting(rows[:limit])
+
+    def next_due(self, address: Address, *, after: float) -> float | None:
+        return next((row.due for row in self._retries(address) if (row.due or 0.0) > after), None)
+
+    def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
+        found = {address: self.next_due(address, after=0.0) for address in addresses}
+        return {address: due for address, due in found.items() if due is not None}
+
+    def pending(self) -> set[Address]:
+        return {row.address for row in self._data.pending()}
+
+    def _retries(self, address: Address) -> list[Row]:
+        return sorted(
+            (row for row in self._data.pending(address) if row.due is not None), key=lambda row: row.due or 0
+        )
+
+    def _waiting(self, rows: Sequence[Row]) -> list[Waiting]:
+        return [
+            Waiting(
+                seq=row.seq, id=row.delivery.id, address=row.address, due=row.due, order_key=row.order_key,
+                attempts=row.attempts, tries=row.tries, refusals=row.refusals,
+                since=row.since + self._data.endpoints[row.address].idle, event_time=row.delivery.time,
+                history=row.history, body=row.body or b"", request_id=row.delivery.request_id,
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    # -- SettleSpool
+
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
+        keys = set()
+        for one in settlements:
+            self._data.tally["attempts"] += one.posts
+            row = self._data.rows.get(one.seq)
+            if row is None or row.state is not State.PENDING or row.address != one.address:
+                continue
+            row.attempts, row.tries, row.refusals = one.attempts, one.tries, one.refusals
+            row.history, row.http, row.reason, row.due = one.history, one.http, one.reason, one.due
+            if one.state is not State.PENDING:
+                self._finish([row], one.state, now, one.reason)
+                keys.add(row.order_key)
+        first: dict[int, Row] = {}
+        for row in self._data.pending():
+            if row.order_key is not None and row.order_key in keys:
+                first.setdefault(row.order_key, row)
+        return self._waiting([row for row in first.values() if row.due is None])
+
+    def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
+        rows = [row for row in self._data.pending(address) if row.seq not in without][:limit]
+        return self._finish(rows, State.DEAD, now, reason)
+
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        own = before - self._data.endpoints[address].idle
+        rows = [row for row in self._data.pending(address)[:limit] if row.since < own and row.seq not in without]
+        return self._finish(rows, State.DEAD, now, "expired")
+
+    def _finish(self, rows: Sequence[Row], state: State, now: float, reason: str | None) -> int:
+        for row in rows:
+            row.finish(state, now, reason)
+        self._data.tally["dead" if state is State.DEAD else "delivered"] += len(rows)
+        self._data.tally["records"] += len(rows) if state is State.DELIVERED else 0
+        return len(rows)
+
+    # -- EndpointStates
+
+    def standing(self) -> dict[Address, Standing]:
+        return {address: one.standing for address, one in self._data.endpoints.items()}
+
+    def hold(self, address: Address, *, disabled: bool, now: float) -> None:
+        self._data.endpoints[address].change(now, disabled=disabled)
+
+    def remember(
+        self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
+    ) -> None:
+        one = self._data.endpoints[address]
+        one.standing = msgspec.structs.replace(
+            one.standing, stopped=stopped, stopped_as=stopped_as, not_before=not_before
+        )
+
+    # -- MaintenanceSpool
+
+    def changed_elsewhere(self) -> bool:
+        seen, self._seen = self._seen, self._data.writes
+        return seen != self._seen
+
+    def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
+        horizon = now - keep.seconds
+        old = self._remove(lambda row: row.state in RECORDS and row.settled < horizon, limit)
+        surplus = self._data.tally["records"] - old - keep.records
+        over = self._remove(lambda row: row.state in RECORDS, min(limit, max(0, surplus)))
+        self._data.tally["records"] -= old + over
+        dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
+        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.again][:limit]
+        for n in lines:
+            del self._data.lines[n]
+        return limit in (old, over, dead, len(lines))
+
+    def _remove(self, fits: Callable[[Row], bool], limit: int) -> int:
+        oldest = sorted(filter(fits, self._data.rows.values()), key=lambda row: row.settled)[:limit]
+        for row in oldest:
+            del self._data.rows[row.seq]
+        return len(oldest)
+
+    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+        own = (row for row in self._data.pending() if row.address == address)
+        late = [row for row in own if row.due is not None and row.due > now]
+        for row in sorted(late, key=lambda row: row.due or 0.0)[:limit]:
+            row.due = now
+        return min(len(late), limit)
+
+    def tally(self) -> dict[str, int]:
+        return {**self._data.tally, "pending": len(self._data.pending())}
+
+    def close(self) -> None:
+        self._data.holder = None

@@ -1,0 +1,304 @@
+"""The spools in memory as a store: the operators' ports, and the registration as memory://NAME."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from contract.memory_spool import RECORDS, Data, MemorySpool, Row
+from hookline.errors import SpoolUnusable, WrongUse
+from hookline.model import Address
+from hookline.observe.report import Checkpoint, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.relay.fates import Delivery
+from hookline.relay.history import read_history, with_replay
+from hookline.relay.letters import DeadDelivery, DeadLine, Letter
+from hookline.relay.sources.port import Position
+from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, Traced, TracedLine
+from hookline.relay.spool.port import Standing, State
+
+SPOOLS: dict[str, Data] = {}
+
+
+class MemoryStore:
+    """Implements factory.SpoolStore."""
+
+    def __init__(self, location: str) -> None:
+        self.name = location
+
+    def _data(self) -> Data:
+        if self.name not in SPOOLS:
+            raise SpoolUnusable(f"there is no spool at {self.name}", hint="start a relay")
+        return SPOOLS[self.name]
+
+    def create_if_missing(self, *, since: str) -> None:
+        SPOOLS.setdefault(self.name, Data())
+
+    def open(self, *, since: str) -> MemorySpool:
+        self.create_if_missing(since=since)
+        data = self._data()
+        if data.holder is not None:
+            raise SpoolUnusable(f"the spool {self.name} is held by {data.holder}", hint="stop that relay first")
+        data.holder = f"process {os.getpid()} since {since}"
+        return MemorySpool(data)
+
+    def status_publisher(self) -> MemoryPublisher:
+        return MemoryPublisher(self._data())
+
+    def dead_letters(self) -> AbstractContextManager[MemoryDeadLetters]:
+        return nullcontext(MemoryDeadLetters(self._data()))
+
+    def dead_letter_import(self) -> AbstractContextManager[MemoryDeadLetters]:
+        return self.dead_letters()
+
+    def webhook_control(self) -> AbstractContextManager[MemoryControl]:
+        return nullcontext(MemoryControl(self._data()))
+
+    def trace_search(self) -> MemoryStore:
+        return self
+
+    def statistics(self) -> MemoryStore:
+        return self
+
+    def dry_run(self) -> MemoryStore:
+        return self
+
+    # -- DryRunSpool
+
+    def positions(self) -> list[Position]:
+        return list(SPOOLS.get(self.name, Data()).positions.values())
+
+    def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
+        data = SPOOLS.get(self.name, Data())
+        return {one for one in ids if data.is_known(one, delivered_after)}
+
+    # -- SpoolStatistics
+
+    def backlogs(self) -> Mapping[Address, Backlog] | None:
+        if (data := SPOOLS.get(self.name)) is None:
+            return None
+        return {address: Backlog(len(data.pending(address)), len(_dead(data, address))) for address in data.endpoints}
+
+    def webhook_states(self) -> Mapping[Address, Standing]:
+        return {address: one.standing for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
+
+    def relay_status(self) -> tuple[str | None, RelayFacts | None]:
+        data = SPOOLS.get(self.name, Data())
+        return (None, None) if data.holder is None else (data.holder, data.status)
+
+    def spool_status(self, *, now: float) -> SpoolFacts:
+        data = self._data()
+        records = [row.settled for row in data.rows.values() if row.state in RECORDS]
+        return SpoolFacts(
+            at=now,
+            tally={what: n for what, n in data.tally.items() if what != "records"} | {"pending": len(data.pending())},
+            webhooks=[self._facts(address, now) for address in sorted(data.endpoints, key=str)],
+            checkpoints=[Checkpoint(name=one.name, line=one.line, offset=one.offset, at=one.at)
+                         for one in data.positions.values()],
+            lines=len(data.lines) - len(data.again),
+            records=len(records),
+            oldest_record=now - min(records) if records else None,
+        )  # fmt: skip
+
+    def _facts(self, address: Address, now: float) -> WebhookFacts:
+        data = self._data()
+        one, pending = data.endpoints[address], data.pending(address)
+        ages = [one.clock(now) - row.since for row in pending]
+        return WebhookFacts(
+            webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
+            dead=len(_dead(data, address)), disabled=one.standing.disabled, paused=one.standing.paused,
+            stopped=one.standing.stopped, not_before=one.standing.not_before,
+        )  # fmt: skip
+
+    # -- TraceSearch
+
+    def trace(self, what: str) -> Trace:
+        data, digits = self._data(), what.lower()
+        rows = sorted(data.rows.values(), key=lambda row: row.seq)
+        found = [row for row in rows if row.delivery.request_id == what]
+        if not found and len(digits) >= 8:
+            found = [row for row in rows if row.delivery.id.hex().startswith(digits)]
+        text = what.encode("utf-8", "replace")
+        escaped = what.encode("ascii", "backslashreplace")
+        lines = [
+            TracedLine(f"line-{n}", one.at, one.source, one.line, one.reason, one.data, n in data.again)
+            for n, one in data.lines.items()
+            if text in one.data or escaped.replace(b"\\x", b"\\u00") in one.data
+        ]
+        return Trace([self._traced(row) for row in found], lines)
+
+    def _traced(self, row: Row) -> Traced:
+        data, one = self._data(), row.delivery
+        endpoint = data.endpoints[row.address]
+        earlier = [each for each in data.pending() if each.order_key == row.order_key and each.seq < row.seq]
+        blocked = earlier and row.order_key is not None and row.state is State.PENDING
+        return Traced(
+            id=one.id.hex(), webhook=str(row.address), channel=one.channel, status=one.status, detail=one.detail,
+            request_id=one.request_id, source=row.source, line=row.line, read=row.since + endpoint.idle,
+            exact=not endpoint.idle and endpoint.held is None, event_time=one.time, state=row.state,
+            attempts=row.attempts, due=row.due, settled=None if row.state is State.PENDING else row.settled,
+            reason=row.reason, http=row.http, history=read_history(row.history), body=row.body,
+            disabled=endpoint.standing.disabled, paused=endpoint.standing.paused, stopped=endpoint.standing.stopped,
+            not_before=endpoint.standing.not_before, predecessor=earlier[0].delivery.id.hex() if blocked else None,
+        )  # fmt: skip
+
+
+class MemoryPublisher:
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._over = False
+
+    def publish(self, facts: RelayFacts) -> None:
+        if not self._over:
+            self._data.status = facts
+
+    def withdraw(self) -> None:
+        self._over, self._data.status = True, None
+
+
+class MemoryControl:
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def pause(self, address: Address, *, now: float) -> bool:
+        return self._set_paused(address, now, now)
+
+    def resume(self, address: Address, *, now: float) -> bool:
+        return self._set_paused(address, None, now)
+
+    def _set_paused(self, address: Address, paused: float | None, now: float) -> bool:
+        self._data.writes += 1
+        one = self._data.endpoints[address]
+        if (one.standing.paused is None) is (paused is None):
+            return False
+        one.change(now, paused=paused)
+        return True
+
+    def retry_now(self, address: Address, *, now: float) -> int:
+        self._data.writes += 1
+        one = self._data.endpoints[address]
+        one.change(now, hurried=now, stopped=None, stopped_as=None, not_before=None)
+        rows = [row for row in self._data.pending(address) if row.due is not None and row.due > now]
+        for row in rows:
+            row.due = now
+        return len(rows)
+
+
+class MemoryDeadLetters:
+    def __init__(self, data: Data) -> None:
+        self._data = data
+
+    def letters(self, chosen: Filter, *, limit: int) -> Iterator[Letter]:
+        deliveries, lines = self._chosen(chosen)
+        letters: list[Letter] = [*(_letter(row) for row in deliveries), *lines]
+        return iter(sorted(letters, key=lambda one: one.at, reverse=True)[:limit])
+
+    def every(self, chosen: Filter) -> Iterator[Letter]:
+        deliveries, lines = self._chosen(chosen)
+        return iter([*(_letter(row) for row in deliveries), *lines])
+
+    def count(self, chosen: Filter) -> Count:
+        deliveries, lines = self._chosen(chosen)
+        return Count(len(deliveries), len(lines))
+
+    def cut_lines(self, chosen: Filter) -> int:
+        return sum(1 for line in self._chosen(chosen)[1] if line.length > len(line.data))
+
+    def replay(
+        self, chosen: Filter, *, now: float, rate: float | None = None, on_progress: OnProgress | None = None
+    ) -> Count:
+        deliveries, lines = self._chosen(chosen)
+        sent: dict[Address, int] = {}
+        for row in deliveries:
+            turn = sent[row.address] = sent.get(row.address, -1) + 1
+            row.due = now if rate is None else now + turn / rate
+            row.since = self._data.endpoints[row.address].clock(now) + row.due - now
+            row.state, row.tries, row.refusals, row.order_key = State.PENDING, 0, 0, None
+            row.history = with_replay(row.history, now)
+        again = {line.n for line in lines if line.length == len(line.data)}
+        self._data.again |= again
+        self._data.tally["replayed"] += len(deliveries)
+        return self._done(Count(len(deliveries), len(again)), on_progress)
+
+    def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
+        deliveries, lines = self._chosen(chosen)
+        for row in deliveries:
+            row.finish(State.DISCARDED, now)
+        for line in lines:
+            del self._data.lines[line.n]
+        self._data.tally["records"] += len(deliveries)
+        return self._done(Count(len(deliveries), len(lines)), on_progress)
+
+    def _done(self, count: Count, on_progress: OnProgress | None) -> Count:
+        self._data.writes += 1
+        if on_progress is not None:
+            on_progress(count)
+        return count
+
+    def add(self, letters: Sequence[Letter]) -> Count:
+        rows = [one for one in letters if isinstance(one, DeadDelivery) and self._data.row_of(one.id) is None]
+        for one in rows:
+            seq = min(self._data.rows, default=0) - 1
+            self._data.endpoints[one.webhook]
+            self._data.rows[seq] = Row(
+                seq=seq, source=one.source, line=one.line, since=one.at, order_key=None, body=one.body,
+                state=State.DEAD, attempts=one.attempts, settled=one.at, reason=one.reason, http=one.http,
+                history=one.history,
+                delivery=Delivery(
+                    id=one.id, address=one.webhook, order_key=None, body=one.body, request_id=one.request_id,
+                    channel=one.channel, status=one.status, time=one.event_time, detail=one.detail,
+                ),
+            )  # fmt: skip
+        lines = [one for one in letters if isinstance(one, DeadLine) and self._data.add_line(one)]
+        return self._done(Count(len(rows), len(lines)), None)
+
+    def _chosen(self, chosen: Filter) -> tuple[list[Row], list[DeadLine]]:
+        ids = [self._named(one) for one in chosen.ids]
+        rows = sorted(_dead(self._data, chosen.webhook), key=lambda row: (str(row.address), row.settled, row.seq))
+        lines = [line for n, line in sorted(self._data.lines.items()) if n not in self._data.again]
+        return (
+            [row for row in rows if _fits(_letter(row), chosen) and (not ids or row.delivery.id in ids)],
+            [line for line in lines if _fits(line, chosen) and (not ids or f"line-{line.n}" in ids)],
+        )
+
+    def _named(self, identity: str) -> bytes | str:
+        found: list[bytes | str] = [
+            row.delivery.id for row in _dead(self._data) if row.delivery.id.hex().startswith(identity.lower())
+        ]
+        found += [f"line-{n}" for n in self._data.lines if f"line-{n}" == identity]
+        if len(found) != 1 or len(identity) < 6:
+            raise WrongUse(f"{len(found)} dead letters have the id {identity!r}", hint="list them")
+        return found[0]
+
+
+def _dead(data: Data, address: Address | None = None) -> list[Row]:
+    return [row for row in data.rows.values() if row.state is State.DEAD and address in (None, row.address)]
+
+
+def _fits(letter: Letter, chosen: Filter) -> bool:
+    if isinstance(letter, DeadLine):
+        if chosen.deliveries_only:
+            return False
+    elif any(
+        wanted not in (None, given)
+        for wanted, given in (
+            (chosen.channel, letter.channel),
+            (chosen.status, letter.status),
+            (chosen.http, letter.http),
+        )
+    ):
+        return False
+    return (
+        (chosen.reason is None or chosen.reason in letter.reason)
+        and (chosen.since is None or letter.at >= chosen.since)
+        and (chosen.until is None or letter.at < chosen.until)
+    )
+
+
+def _letter(row: Row) -> DeadDelivery:
+    one = row.delivery
+    return DeadDelivery(
+        id=one.id, at=row.settled, reason=row.reason or "", http=row.http, attempts=row.attempts, history=row.history,
+        webhook=row.address, request_id=one.request_id, channel=one.channel, status=one.status,
+        event_time=one.time, detail=one.detail, source=row.source, line=row.line, body=row.body or b"",
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""The stores that every suite of a spool's port runs on, and the values that the suites put into them.
+
+A store joins by a line in LOCATIONS, beside its registration in relay/spool/factory.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from contract.memory_store import MemoryStore
+from hookline.model import Address
+from hookline.relay.fates import Delivery, Line
+from hookline.relay.sources.port import Position
+from hookline.relay.spool import factory
+from hookline.relay.spool.port import Intake, Refused, Settlement, Spool, State, Taken, Waiting, Wanted
+
+ACME = Address("acme", "prod")
+OTHER = Address("other", "prod")
+DAY = 86_400.0
+
+# The location of a new spool, given an empty directory.
+LOCATIONS: dict[str, Callable[[Path], str]] = {
+    "embedded": lambda directory: str(directory / "spool"),
+    "memory": lambda directory: f"memory://{directory}/spool",
+}
+
+# Stores that are registered for tests only, by their scheme.
+REGISTERED: dict[str, Callable[[str], factory.SpoolStore]] = {"memory": MemoryStore}
+
+
+def delivery(name: str, *, key: int | None = None, address: Address = ACME, **changed: str) -> Delivery:
+    given = {"request_id": f"request-{name}", "channel": "email", "status": "sent", **changed}
+    return Delivery(
+        id=hashlib.blake2b(name.encode(), digest_size=16).digest(),
+        address=address,
+        order_key=key,
+        body=name.encode(),
+        **given,
+    )
+
+
+def intake(*deliveries: Delivery, rejected: int = 0, line: int = 1, **skipped: int) -> Intake:
+    refused = [Refused(Line(line + n, b"broken %d" % n, 8), 0, "not JSON") for n in range(rejected)]
+    return Intake(
+        source="events",
+        position=Position(name="events", line=line, offset=line * 10, device=1, inode=2),
+        read=len(deliveries) + rejected + sum(skipped.values()),
+        deliveries=[Taken(line, one) for one in deliveries],
+        skipped=skipped,
+        rejected=refused,
+    )
+
+
+def put(spool: Spool, *deliveries: Delivery, now: float = 0.0, window: float = DAY) -> None:
+    spool.append(intake(*deliveries), now=now, dedupe_window=window)
+
+
+def put_rejected(spool: Spool, *lines: bytes, now: float = 0.0) -> None:
+    refused = [Refused(Line(n, line, len(line)), 0, "not JSON") for n, line in enumerate(lines, 1)]
+    spool.append(
+        Intake(source="events", position=None, read=len(lines), deliveries=[], skipped={}, rejected=refused),
+        now=now, dedupe_window=DAY,
+    )  # fmt: skip
+
+
+def fresh(
+    spool: Spool, address: Address = ACME, *, after: int = 0, limit: int = 100, ordered: bool = True
+) -> list[Waiting]:
+    return spool.fresh([Wanted(address, after, limit, ordered)])[0][0]
+
+
+def end(
+    item: Waiting,
+    state: State = State.DELIVERED,
+    *,
+    due: float | None = None,
+    reason: str | None = None,
+    http: int | None = None,
+) -> Settlement:
+    return Settlement(
+        seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=item.attempts + 1,
+        tries=item.tries + 1, refusals=item.refusals, posts=1, due=due, reason=reason, http=http,
+    )  # fmt: skip
+
+
+def bodies(items: Sequence[Waiting]) -> list[bytes]:
+    return [item.body for item in items]
+
+
+def balanced(tally: dict[str, int]) -> bool:
+    """read + replayed = everything that it became."""
+    results = sum(
+        n for what, n in tally.items() if what.startswith(("delivered", "skipped", "rejected", "dead", "dup"))
+    )
+    return tally.get("read", 0) + tally.get("replayed", 0) == results + tally["pending"]

@@ -1,0 +1,60 @@
+"""The suite of port.DequeueSpool."""
+
+from __future__ import annotations
+
+from contract.spool_stores import (
+    ACME,
+    OTHER,
+    bodies,
+    delivery,
+    end,
+    fresh,
+    put,
+)
+from hookline.model import Address
+from hookline.relay.spool.port import Spool, State, Wanted
+
+
+def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:
+    """Fresh deliveries come out oldest first, page by page, each once."""
+    put(spool, *(delivery(f"e{n}") for n in range(5)))
+    [(first, cursor)] = spool.fresh([Wanted(ACME, 0, 3, True)])
+    [(rest, _)] = spool.fresh([Wanted(ACME, cursor, 3, True)])
+    assert [b"e0", b"e1", b"e2", b"e3", b"e4"] == bodies(first) + bodies(rest)
+
+
+def test_without_ordering_nothing_waits(spool: Spool) -> None:
+    """A webhook with `ordering: none` gets all its events at once."""
+    put(spool, delivery("a1", key=1), delivery("a2", key=1))
+    assert [b"a1", b"a2"] == bodies(fresh(spool, ordered=False))
+
+
+def test_retries_come_when_due_longest_due_first(spool: Spool) -> None:
+    """A retry is not handed out before its time, nor twice while it is held in memory."""
+    put(spool, delivery("a"), delivery("b"), delivery("c"))
+    a, b, c = fresh(spool)
+    spool.settle(
+        [end(a, State.PENDING, due=30.0), end(b, State.PENDING, due=20.0), end(c, State.PENDING, due=40.0)], now=1.0
+    )
+    assert [] == spool.due(ACME, now=19.9, limit=10, without=())
+    assert [b"b", b"a"] == bodies(spool.due(ACME, now=30.0, limit=10, without=()))
+    assert [b"a"] == bodies(spool.due(ACME, now=30.0, limit=1, without={b.seq}))
+    assert (20.0, 40.0, None) == tuple(spool.next_due(ACME, after=after) for after in (0.0, 30.0, 40.0))
+
+
+def test_webhooks_do_not_see_each_other(spool: Spool) -> None:
+    """Each lane is handed its own deliveries only."""
+    put(spool, delivery("a"), delivery("o", address=OTHER))
+    assert ([b"a"], [b"o"], {ACME, OTHER}) == (bodies(fresh(spool)), bodies(fresh(spool, OTHER)), spool.pending())
+    assert ([], None) == (fresh(spool, Address("no", "body")), spool.next_due(Address("no", "body"), after=0.0))
+
+
+def test_the_first_retries_of_the_named_webhooks(spool: Spool) -> None:
+    """Only webhooks that are asked for are answered, and only those that have a retry."""
+    put(spool, delivery("a"), delivery("b"), delivery("o", address=OTHER))
+    a, b = fresh(spool)
+    (o,) = fresh(spool, OTHER)
+    spool.settle([end(one, State.PENDING, due=due) for one, due in ((a, 30.0), (b, 20.0), (o, 10.0))], now=1.0)
+    assert {ACME: 20.0} == spool.next_dues([ACME, Address("no", "body")])
+    assert {ACME: 20.0, OTHER: 10.0} == spool.next_dues({ACME, OTHER})
+    assert {} == spool.next_dues(())

@@ -1,0 +1,99 @@
+"""The suite of port.IngestSpool."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contract.spool_stores import (
+    DAY,
+    balanced,
+    bodies,
+    delivery,
+    end,
+    fresh,
+    intake,
+    put,
+)
+from hookline.relay.fates import WHOLE, Line
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.factory import SpoolStore
+from hookline.relay.spool.port import Refused, Spool, State
+
+
+def test_position_and_rows_survive_together(store: SpoolStore) -> None:
+    """After a restart the source's position and the deliveries that it covers are both there."""
+    one = store.open(since="now")
+    one.append(intake(delivery("a"), line=7), now=0.0, dedupe_window=DAY)
+    one.close()
+    two = store.open(since="now")
+    assert [7] == [position.line for position in two.positions()]
+    assert [b"a"] == bodies(fresh(two))
+    two.close()
+
+
+def test_a_known_id_is_a_duplicate_while_pending_dead_or_lately_delivered(spool: Spool) -> None:
+    """The same event read again is counted and not sent again, whatever became of it the first time."""
+    put(spool, delivery("a"), delivery("b"), delivery("c"))
+    pending, dead, done = fresh(spool)
+    spool.settle([end(dead, State.DEAD, reason="http 422"), end(done)], now=10.0)
+    put(spool, delivery("a"), delivery("b"), delivery("c"), now=20.0)
+    assert (6, 3, 1) == tuple(spool.tally()[what] for what in ("read", "duplicates", "pending"))
+    assert [pending.seq] == [item.seq for item in fresh(spool)]
+
+
+def test_a_delivered_id_counts_again_when_the_window_is_over(spool: Spool) -> None:
+    """After the dedupe window, or with a window of 0, a delivered event that is read again is sent again."""
+    put(spool, delivery("a"), delivery("b"))
+    spool.settle([end(item) for item in fresh(spool)], now=10.0)
+    put(spool, delivery("a"), now=10.0 + DAY)
+    put(spool, delivery("b"), now=11.0, window=0.0)
+    assert [b"a", b"b"] == bodies(fresh(spool, after=2))
+    assert balanced(spool.tally())
+
+
+def test_a_revived_record_counts_as_one_less(spool: Spool) -> None:
+    """An id that is sent again after the window is no record while it is pending."""
+    put(spool, delivery("a"), now=0.0)
+    spool.settle([end(fresh(spool)[0])], now=1.0)
+    put(spool, delivery("a"), delivery("a"), now=3 * DAY)
+    tally = spool.tally()
+    assert (0, 1, 1) == (tally["records"], tally["pending"], tally["duplicates"])
+
+
+def test_a_rejected_line_is_kept_once(spool: Spool) -> None:
+    """The same bad line read again from the same place is a duplicate, another one is not."""
+    spool.append(intake(rejected=2), now=0.0, dedupe_window=DAY)
+    spool.append(intake(rejected=3), now=0.0, dedupe_window=DAY)
+    assert (5, 3, 2) == tuple(spool.tally()[what] for what in ("read", "rejected", "duplicates"))
+
+
+def test_a_replayed_line_is_read_again(store: SpoolStore, spool: Spool) -> None:
+    """A rejected line that was put back is handed out until an intake replaces it, and is accounted for."""
+    spool.append(intake(rejected=2), now=0.0, dedupe_window=DAY)
+    with store.dead_letters() as dead:
+        assert 1 == dead.replay(Filter(ids=("line-1",)), now=1.0).lines
+    (line,) = spool.to_read_again(limit=10)
+    assert (1, "events", b"broken 0") == (line.n, line.source, line.line.data)
+    replacing = msgspec.structs.replace(intake(delivery("a")), position=None, read=0, again=[1])
+    spool.append(replacing, now=2.0, dedupe_window=DAY)
+    assert ([], 1) == (spool.to_read_again(limit=10), spool.tally()["replayed"])
+    assert balanced(spool.tally())
+
+
+def test_long_lines_are_read_again_in_small_groups(store: SpoolStore, spool: Spool) -> None:
+    """What is handed out at a time is bounded in bytes as well, and in the end all of it was."""
+    lines = [Line(n, b"%02d" % n * 2**19, 2**20) for n in range(10)]
+    refused = [Refused(line, WHOLE, "not JSON") for line in lines]
+    given = msgspec.structs.replace(intake(), read=len(lines), rejected=refused)
+    spool.append(given, now=0.0, dedupe_window=DAY)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(), now=1.0)
+    groups = []
+    while group := spool.to_read_again(limit=500):
+        groups.append(len(group))
+        again = msgspec.structs.replace(
+            intake(), position=None, again=[one.n for one in group], skipped={"x": len(group)}
+        )
+        spool.append(again, now=2.0, dedupe_window=DAY)
+    assert [4, 4, 2] == groups
+    assert balanced(spool.tally())

@@ -1,0 +1,86 @@
+"""The suite of port.MaintenanceSpool."""
+
+from __future__ import annotations
+
+from contract.spool_stores import (
+    ACME,
+    DAY,
+    balanced,
+    delivery,
+    end,
+    fresh,
+    intake,
+    put,
+)
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.factory import SpoolStore
+from hookline.relay.spool.port import Retention, Spool, State
+
+
+def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Spool) -> None:
+    """Records, dead letters and rejected lines go after the retention, a few at a time; pending deliveries never."""
+    put(spool, *(delivery(f"e{n}") for n in range(6)), now=0.0)
+    spool.append(intake(rejected=3), now=10.0, dedupe_window=DAY)
+    items = fresh(spool)
+    spool.settle([end(item) for item in items[:3]], now=10.0)
+    spool.settle([end(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
+    keep = Retention(100.0, 1000)
+    assert not spool.tidy(now=110.0, keep=keep, limit=2)
+    assert spool.tidy(now=111.0, keep=keep, limit=2)
+    while spool.tidy(now=111.0, keep=keep, limit=2):
+        pass
+    with store.dead_letters() as dead:
+        assert [] == list(dead.letters(Filter(), limit=10))
+    assert (0, 1) == (spool.tally()["records"], spool.tally()["pending"])
+    assert balanced(spool.tally())
+
+
+def test_the_number_of_records_is_bounded(spool: Spool) -> None:
+    """Beyond the largest number the oldest go first; an event that nothing is known of any more is sent again."""
+    for number in range(4):
+        put(spool, delivery(f"e{number}"), now=float(number))
+        spool.settle([end(fresh(spool)[0])], now=float(number))
+    while spool.tidy(now=5.0, keep=Retention(DAY, 2), limit=1):
+        pass
+    assert 2 == spool.tally()["records"]
+    put(spool, delivery("e0"), delivery("e3"), now=6.0)
+    assert (1, 1) == (spool.tally()["pending"], spool.tally()["duplicates"])
+
+
+def test_a_write_by_an_operator_is_noticed_once(store: SpoolStore, spool: Spool) -> None:
+    """The relay's own writes do not count."""
+    put(spool, delivery("a"))
+    assert not spool.changed_elsewhere()
+    with store.webhook_control() as control:
+        control.pause(ACME, now=1.0)
+    assert (True, False) == (spool.changed_elsewhere(), spool.changed_elsewhere())
+
+
+def everything_kept(spool: Spool, store: SpoolStore) -> tuple[int, int, int]:
+    """How many records, dead deliveries and rejected lines there are."""
+    with store.dead_letters() as dead:
+        kept = dead.count(Filter())
+    return spool.tally()["records"], kept.deliveries, kept.lines
+
+
+def settle_one_of_each(spool: Spool, *, now: float) -> None:
+    put(spool, delivery(f"done-{now}"), delivery(f"dead-{now}"), now=now)
+    done, dead = fresh(spool)
+    spool.settle([end(done), end(dead, State.DEAD, reason="http 422")], now=now)
+    spool.append(intake(rejected=1, line=int(now)), now=now, dedupe_window=DAY)
+
+
+KEEP = Retention(30 * DAY, 1000)
+
+
+def test_everything_is_kept_for_as_long_as_the_retention(store: SpoolStore, spool: Spool) -> None:
+    """Records, dead deliveries and rejected lines go when they are older, and not before."""
+    settle_one_of_each(spool, now=100.0)
+    settle_one_of_each(spool, now=100.0 + DAY)
+    assert not spool.tidy(now=100.0 + 30 * DAY, keep=KEEP, limit=10)
+    assert (2, 2, 2) == everything_kept(spool, store)
+    spool.tidy(now=101.0 + 30 * DAY, keep=KEEP, limit=10)
+    assert (1, 1, 1) == everything_kept(spool, store)
+    spool.tidy(now=101.0 + 31 * DAY, keep=KEEP, limit=10)
+    assert (0, 0, 0) == everything_kept(spool, store)
+    assert balanced(spool.tally())

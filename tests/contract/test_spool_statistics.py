@@ -1,0 +1,142 @@
+"""The suite of admin.SpoolStatistics."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from contract.spool_stores import ACME, OTHER, delivery, end, fresh, intake, put, put_rejected
+from hookline.errors import SpoolUnusable
+from hookline.model import Address
+from hookline.observe.report import RelayFacts, SpoolFacts, WebhookFacts
+from hookline.relay.spool.admin import Backlog, Filter
+from hookline.relay.spool.factory import SpoolStore
+from hookline.relay.spool.port import Spool, Standing, State
+
+
+def status(store: SpoolStore, now: float) -> SpoolFacts:
+    return store.statistics().spool_status(now=now)
+
+
+def of(facts: SpoolFacts, address: Address = ACME) -> WebhookFacts:
+    return next(one for one in facts.webhooks if one.webhook == str(address))
+
+
+def test_each_webhook_by_itself(store: SpoolStore, spool: Spool) -> None:
+    """Pending, the age of the oldest, and dead letters are those of one webhook; the tally is of all."""
+    put(spool, delivery("a"), delivery("b"), now=100.0)
+    put(spool, delivery("c", address=OTHER), now=130.0)
+    spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=131.0)
+    facts = status(store, 160.0)
+    assert (1, 60.0, 1) == (of(facts).pending, of(facts).oldest, of(facts).dead)
+    assert (1, 30.0, 0) == (of(facts, OTHER).pending, of(facts, OTHER).oldest, of(facts, OTHER).dead)
+    assert {"read": 3, "pending": 2, "dead": 1}.items() <= facts.tally.items()
+    assert 60.0 == facts.oldest
+    assert {ACME: Backlog(1, 1), OTHER: Backlog(1, 0)} == store.statistics().backlogs()
+
+
+def test_the_checkpoints(store: SpoolStore, spool: Spool) -> None:
+    """How far each source is acknowledged, and since when."""
+    spool.append(intake(line=7), now=130.0, dedupe_window=1.0)
+    assert [("events", 7, 70, 130.0)] == [
+        (one.name, one.line, one.offset, one.at) for one in status(store, 160.0).checkpoints
+    ]
+
+
+def test_an_empty_spool(store: SpoolStore, spool: Spool) -> None:
+    """Nothing is pending, and nothing is old."""
+    facts = status(store, 1.0)
+    assert (0, None, None, []) == (facts.tally["pending"], facts.oldest, facts.oldest_record, list(facts.webhooks))
+    assert ({}, {}) == (store.statistics().backlogs(), store.statistics().webhook_states())
+
+
+def test_age_stands_still_while_held(store: SpoolStore, spool: Spool) -> None:
+    """The time for which an operator pauses a webhook does not make its events older."""
+    put(spool, delivery("a"), now=100.0)
+    with store.webhook_control() as control:
+        control.pause(ACME, now=110.0)
+        assert (10.0, 110.0) == (of(status(store, 500.0)).oldest, of(status(store, 500.0)).paused)
+        assert {ACME: Standing(paused=110.0)} == store.statistics().webhook_states()
+        control.resume(ACME, now=600.0)
+    assert 15.0 == of(status(store, 605.0)).oldest
+
+
+def test_a_replay_does_not_hide_an_older_one(store: SpoolStore, spool: Spool) -> None:
+    """A replayed delivery keeps its place in the order and is young again: the oldest is behind it."""
+    put(spool, delivery("dead"), now=100.0)
+    spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=101.0)
+    put(spool, delivery("old"), now=200.0)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(), now=290.0)
+    assert 100.0 == of(status(store, 300.0)).oldest
+
+
+def test_many_replays_do_not_hide_a_never_attempted_one(store: SpoolStore, spool: Spool) -> None:
+    """However many replayed deliveries come first, the oldest one that was never attempted is found."""
+    put(spool, *(delivery(f"d{n}") for n in range(300)), now=100.0)
+    spool.dead_letter(ACME, reason="test", now=101.0, without=(), limit=1000)
+    put(spool, delivery("old"), now=200.0)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(), now=290.0)
+    assert (301, 100.0) == (of(status(store, 300.0)).pending, of(status(store, 300.0)).oldest)
+
+
+def test_records_and_their_age(store: SpoolStore, spool: Spool) -> None:
+    """How many small records of settled deliveries the spool keeps, and how old the first is."""
+    put(spool, delivery("a"), delivery("b"), now=100.0)
+    a, b = fresh(spool)
+    spool.settle([end(a)], now=110.0)
+    spool.settle([end(b)], now=120.0)
+    facts = status(store, 160.0)
+    assert (2, 50.0) == (facts.records, facts.oldest_record)
+    assert "records" not in facts.tally
+
+
+def test_rejected_lines_that_are_kept(store: SpoolStore, spool: Spool) -> None:
+    """As `dead list` has them: without those that were discarded, or that a relay reads once more."""
+    put_rejected(spool, *(b"{%d" % n for n in range(5)), now=1.0)
+    with store.dead_letters() as dead:
+        dead.discard(Filter(ids=("line-1",)), now=2.0)
+        dead.replay(Filter(ids=("line-2",)), now=2.0)
+        assert (3, 3) == (status(store, 3.0).lines, dead.count(Filter()).lines)
+    assert 5 == status(store, 3.0).tally["rejected"]
+
+
+def test_without_a_spool(store: SpoolStore) -> None:
+    """A missing spool is an error where its status is asked for; other questions have an answer."""
+    with pytest.raises(SpoolUnusable, match="there is no spool"):
+        status(store, 0.0)
+    statistics = store.statistics()
+    assert (None, {}, (None, None)) == (statistics.backlogs(), statistics.webhook_states(), statistics.relay_status())
+
+
+# -- the relay that holds the spool
+
+
+def relay_facts(at: float) -> RelayFacts:
+    return RelayFacts(version="1", process=os.getpid(), started=1.0, at=at)
+
+
+def test_the_relay_that_holds_the_spool(store: SpoolStore) -> None:
+    """A held spool names its holder and shows the status that was published last; a released one shows neither."""
+    spool = store.open(since="2026-05-18T17:01:25+00:00")
+    holder = f"process {os.getpid()} since 2026-05-18T17:01:25+00:00"
+    assert (holder, None) == store.statistics().relay_status()
+    publisher = store.status_publisher()
+    publisher.publish(relay_facts(2.0))
+    publisher.publish(relay_facts(3.0))
+    named, shown = store.statistics().relay_status()
+    assert shown is not None
+    assert (holder, os.getpid(), 3.0) == (named, shown.process, shown.at)
+    spool.close()
+    assert (None, None) == store.statistics().relay_status()
+
+
+def test_nothing_is_published_after_the_end(store: SpoolStore, spool: Spool) -> None:
+    """A thread that is still publishing when the relay ends leaves nothing behind."""
+    publisher = store.status_publisher()
+    publisher.publish(relay_facts(2.0))
+    publisher.withdraw()
+    publisher.publish(relay_facts(3.0))
+    assert store.statistics().relay_status()[1] is None
