@@ -26,9 +26,10 @@ ROOMS: dict[str, set[str]] = {
     "plan": {"canonical", "errors", "model", "state"},
     "provenance": {"settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
-    "observe": {"errors"},
+    "http_connection": set(),
+    "observe": {"errors", "http_connection"},
     "relay": {"errors", "model", "observe", "quantities", "rotation", "settings", "state"},
-    "receiver": {"errors", "quantities", "schemas"},
+    "receiver": {"errors", "http_connection", "quantities", "schemas"},
     "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
 }
 ROOMS["cli"] = set(ROOMS)
@@ -46,7 +47,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "httpx": ("relay.delivery.transport", "relay.delivery.httpcore_transport", "relay.delivery.target"),
     "httpcore": ("relay.delivery.httpcore_transport",),
-    "h11": ("receiver.connection", "observe.listener"),
+    "h11": ("http_connection",),
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
     "rich": ("cli.",),

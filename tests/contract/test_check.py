@@ -102,6 +102,52 @@ def test_strange_certificate_that_holds(means: Means) -> None:
     run(scenario())
 
 
+def test_one_connection_without_a_request(means: Means) -> None:
+    """The check makes the one connection that a delivery makes, reports its steps in order, and sends nothing."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            (report,) = await checked([webhook(server.port)], means)
+        assert [Step.DNS, Step.ADDRESS, Step.CONNECT, Step.TLS] == [one.step for one in report.findings[-4:]]
+        assert ([HOST], []) == (server.names, server.requests)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("addresses", "where", "detail"),
+    [
+        ([], Step.DNS, f"no address for {HOST}"),
+        (["10.0.0.1", "127.0.0.1"], Step.ADDRESS, "10.0.0.1 is private"),
+        (["127.0.0.2"], Step.CONNECT, "connection refused: 127.0.0.2 port"),
+    ],
+    ids=["no address", "refused address", "nobody listens"],
+)
+def test_the_step_that_fails(means: Means, addresses: list[str], where: Step, detail: str) -> None:
+    """The last step that is reported is the one at which the connection failed."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            using = replace(means, resolve=resolves_to(*addresses))
+            (report,) = await checked([webhook(server.port)], using)
+        assert (where, where) == (report.failed_at, report.findings[-1].step)
+        assert failed(report).detail.startswith(detail)
+
+    run(scenario())
+
+
+def test_a_name_that_no_certificate_can_have(means: Means) -> None:
+    """It fails at TLS, as it would fail a delivery."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            (report,) = await checked([webhook(server.port, host=".acme.test")], means)
+        assert Step.TLS is report.failed_at
+        assert "unexpected UnicodeError" in failed(report).detail
+
+    run(scenario())
+
+
 def test_absolute_name(means: Means) -> None:
     """A host that ends with a dot is certified without it."""
 

@@ -6,6 +6,7 @@ How endpoints misbehave is in test_misbehaviour.py.
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import time
@@ -169,6 +170,59 @@ def test_silent_handshake(opener: Opener) -> None:
         assert FailureKind.TIMEOUT is result.kind
 
     run(scenario())
+
+
+def test_a_given_up_handshake_is_closed(opener: Opener) -> None:
+    """A TLS handshake that ran into the deadline leaves no connection open."""
+
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            ended.set()
+            writer.close()
+
+        silent = await asyncio.start_server(wait, "127.0.0.1", 0)
+        async with silent, posting(opener, silent.sockets[0].getsockname()[1]) as poster:
+            assert isinstance(await post(poster, SHORT), Failure)
+            gc.disable()  # an unreachable socket is closed too, some time
+            try:
+                await asyncio.wait_for(ended.wait(), DEADLINE)
+            finally:
+                gc.enable()
+
+    run(scenario())
+
+
+# "engine by order" belongs to the worker processes, which hang up as a whole.
+@pytest.mark.parametrize("opener", [name for name in OPENERS if name != "engine by order"], indirect=True)
+def test_close_waits_for_posts(opener: Opener) -> None:
+    """Closing ends idle connections at once. Posts in flight get their answers, and then their connections end."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as poster:
+            assert [Answer(200)] * 2 == list(await asyncio.gather(post(poster), post(poster)))
+            answering = asyncio.Event()
+
+            async def script(writer: asyncio.StreamWriter) -> None:
+                await answering.wait()
+                writer.write(OK)
+
+            server.script = script
+            in_flight = asyncio.create_task(post(poster))
+            while len(server.requests) < 3:
+                await asyncio.sleep(0.01)
+            closing = asyncio.create_task(poster.aclose())
+            while server.open > 1:
+                await asyncio.sleep(0.01)
+            answering.set()
+            assert Answer(200) == await in_flight
+            await closing
+            while server.open:
+                await asyncio.sleep(0.01)
+
+    run(asyncio.wait_for(scenario(), 30))
 
 
 def test_waiting_for_a_connection(opener: Opener) -> None:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
+
+from hookline.http_connection import HttpRequest, HttpResponse
 
 ACCEPTED = 204
 
 # True: it holds. Text: why it does not. None: it was not looked at.
 Finding = Literal[True] | str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """`headers` has lower-case names, repeated ones joined by a comma; `body` None is a body over the limit."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +40,10 @@ class Answer:
     def accepts(self) -> bool:
         return 200 <= self.status < 300
 
+    def response(self) -> HttpResponse:
+        """The response that is sent."""
+        return HttpResponse(self.status, self.headers, self.body, close=self.close)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
@@ -58,7 +53,7 @@ class House:
     retry_after: int | None = None
 
 
-def answer_to(request: Request, verified: Verified, failure: int | None, house: House) -> Answer:
+def answer_to(request: HttpRequest, verified: Verified, failure: int | None, house: House) -> Answer:
     """What the request deserves. `failure` is the status to fail it with on purpose, or None.
 
     A failure on purpose comes before authentication, as it does where a gateway fails in front of an application.
@@ -97,7 +92,7 @@ class Tally:
     repeated: int = 0
     ids: set[str] = field(default_factory=set)
 
-    def count(self, request: Request, verified: Verified, answer: Answer | None) -> None:
+    def count(self, request: HttpRequest, verified: Verified, answer: Answer | None) -> None:
         """Add one request. `answer` None: the client left before it was answered."""
         self.requests += 1
         if answer is None:

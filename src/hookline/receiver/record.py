@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hookline.errors import HooklineError
-from hookline.receiver.exchange import Request, Verified
+from hookline.http_connection import HttpRequest
+from hookline.receiver.exchange import Verified
 
 
 def _refuse_constant(name: str) -> Any:
@@ -22,7 +23,7 @@ _READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
-def as_line(request: Request, verified: Verified, *, at: float, status: int | None) -> bytes:
+def as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
     """The request as NDJSON. `at` is Unix time in seconds; `status` None: the client left before the answer.
 
     The body is ``body`` where it is JSON, else ``bodyText`` where it is UTF-8, else ``bodyBase64``.

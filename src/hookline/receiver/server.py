@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 from hookline.errors import HooklineError
+from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import authority
-from hookline.receiver.connection import Connection
-from hookline.receiver.exchange import Answer, House, Request, Tally, Verified, answer_to
+from hookline.receiver.exchange import Answer, House, Tally, Verified, answer_to
 from hookline.receiver.misbehaviour import OUTAGE_STATUS, status_by_chance
 from hookline.receiver.record import Journal, as_line, open_record
-from hookline.receiver.settings import ReceiverSettings
+from hookline.receiver.settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
 from hookline.receiver.signed import SignatureVerifier, read_signature_keys
 from hookline.receiver.verify import TokenVerifier, read_keys
 
@@ -47,8 +47,8 @@ class Receiver:
         self._random = random.Random(settings.seed)  # noqa: S311 - chance that a seed repeats, not a secret
         self._first: float | None = None
         self._tally = Tally()
-        self._connections: set[Connection] = set()
-        self._outbox: list[tuple[Connection, Answer]] = []
+        self._connections: set[HttpConnection] = set()
+        self._outbox: list[tuple[HttpConnection, Answer]] = []
         self.in_hand = 0  # requests that were taken and not answered yet
         self._stopping = asyncio.Event()
         self._failure: OSError | None = None
@@ -101,7 +101,7 @@ class Receiver:
         host, port = self._settings.host, self._settings.port
         try:
             return await asyncio.get_running_loop().create_server(
-                lambda: Connection(self._received, self._malformed, self._connections.add, self._connections.discard),
+                self._connection,
                 host,
                 port,
                 ssl=authority.server_context(self.identity),
@@ -113,6 +113,15 @@ class Receiver:
                 f"cannot listen on {host}:{port}: {reason}",
                 hint="end what listens there, or take any free port: --listen 127.0.0.1:0",
             ) from error
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(
+            RequestLimits(head_bytes=HEAD_LIMIT, body_bytes=BODY_LIMIT),
+            received=self._received,
+            opened=self._connections.add,
+            closed=self._connections.discard,
+            malformed=self._malformed,
+        )
 
     async def _wind_up(self) -> None:
         for connection in tuple(self._connections):
@@ -127,7 +136,7 @@ class Receiver:
     def _malformed(self) -> None:
         self._tally.invalid += 1
 
-    def _received(self, connection: Connection, request: Request) -> None:
+    def _received(self, connection: HttpConnection, request: HttpRequest) -> None:
         arrived = self._clock()
         verified = self._verify(request)
         answer = answer_to(request, verified, self._failure_for(request, arrived), self._house)
@@ -138,7 +147,7 @@ class Receiver:
         else:
             self._settle(connection, request, verified, answer, arrived)
 
-    def _verify(self, request: Request) -> Verified:
+    def _verify(self, request: HttpRequest) -> Verified:
         if request.method != "POST" or request.body is None:
             return Verified()
         protected = request.path.startswith(self._settings.protected)
@@ -150,7 +159,7 @@ class Receiver:
             None if signatures is None else signatures.check(request),
         )
 
-    def _failure_for(self, request: Request, now: float) -> int | None:
+    def _failure_for(self, request: HttpRequest, now: float) -> int | None:
         if request.method != "POST":
             return None
         if self._first is None:
@@ -161,7 +170,7 @@ class Receiver:
         return status_by_chance(misbehaviour.failures, self._random.random())
 
     def _settle(
-        self, connection: Connection, request: Request, verified: Verified, answer: Answer, arrived: float
+        self, connection: HttpConnection, request: HttpRequest, verified: Verified, answer: Answer, arrived: float
     ) -> None:
         if self._tally.accepted == self._settings.stop_after:
             answer = Answer(503, close=True, on_purpose=True)  # exactly as many are accepted as were asked for
@@ -188,4 +197,4 @@ class Receiver:
             self.stop()
             return
         for connection, answer in outbox:
-            connection.answer(answer)
+            connection.respond(answer.response())

@@ -9,6 +9,8 @@ from pathlib import Path
 from hookline.receiver.misbehaviour import Misbehaviour
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+# Bytes.
+HEAD_LIMIT = 16 * 1024
 BODY_LIMIT = 1024 * 1024
 
 

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hookline.errors import KeyUnusable
-from hookline.receiver.exchange import Request
+from hookline.http_connection import HttpRequest
 
 # How far the signed time may be from now, in seconds: what is older may be a recording.
 TOLERANCE = 300
@@ -62,7 +62,7 @@ class SignatureVerifier:
         self._keys = keys
         self._clock = clock
 
-    def check(self, request: Request) -> Literal[True] | str:
+    def check(self, request: HttpRequest) -> Literal[True] | str:
         """True, or why not: one sentence for the person who develops a client."""
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         identifier, timestamp, signatures = (request.headers.get(name) for name in names)

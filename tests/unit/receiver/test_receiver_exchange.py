@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.receiver.exchange import Answer, House, Request, Tally, Verified, answer_to
+from hookline.http_connection import HttpRequest
+from hookline.receiver.exchange import Answer, House, Tally, Verified, answer_to
 
-POST = Request("POST", "/", {}, b"{}")
+POST = HttpRequest("POST", "/", {}, b"{}")
 GOOD = Verified(True, True)
 
 
@@ -16,12 +17,12 @@ GOOD = Verified(True, True)
         (POST, Verified(None, "wrong"), None, House(strict=True), 422),
         (POST, Verified("wrong", "wrong"), None, House(strict=True), 401),
         (POST, Verified("wrong", None), 503, House(), 503),
-        (Request("GET", "/", {}, b""), Verified(), None, House(), 405),
-        (Request("POST", "/", {}, None), Verified(), 503, House(), 413),
+        (HttpRequest("GET", "/", {}, b""), Verified(), None, House(), 405),
+        (HttpRequest("POST", "/", {}, None), Verified(), 503, House(), 413),
     ],
 )
 def test_the_first_rule_that_applies_gives_the_status(
-    request_: Request, verified: Verified, failure: int | None, house: House, expected: int
+    request_: HttpRequest, verified: Verified, failure: int | None, house: House, expected: int
 ) -> None:
     """Size, method, failure on purpose, token, payload: in that order."""
     assert expected == answer_to(request_, verified, failure, house).status
@@ -37,7 +38,7 @@ def test_retry_after_goes_with_failures_on_purpose_only() -> None:
 def test_a_repeated_id_counts_only_when_it_was_accepted_before() -> None:
     """A retry after a failure is the first acceptance, what comes after it is a repetition."""
     tally = Tally()
-    request = Request("POST", "/", {"webhook-id": "msg_1"}, b"{}")
+    request = HttpRequest("POST", "/", {"webhook-id": "msg_1"}, b"{}")
     for answer in (Answer(503, on_purpose=True), Answer(204), Answer(204)):
         tally.count(request, GOOD, answer)
     assert (3, 2, 1, 1, {"msg_1"}) == (

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from hookline.errors import HooklineError
-from hookline.receiver.exchange import Request, Verified
+from hookline.http_connection import HttpRequest
+from hookline.receiver.exchange import Verified
 from hookline.receiver.record import Journal, as_line, open_record
 
 
 def recorded(body: bytes | None) -> dict[str, Any]:
-    line = as_line(Request("POST", "/a?b=1", {"host": "x"}, body), Verified(True, None), at=1764547200.25, status=204)
+    line = as_line(
+        HttpRequest("POST", "/a?b=1", {"host": "x"}, body), Verified(True, None), at=1764547200.25, status=204
+    )
     assert 1 == line.count(b"\n")
     assert line.endswith(b"\n")
     found: dict[str, Any] = json.loads(line)

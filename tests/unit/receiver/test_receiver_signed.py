@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from standardwebhooks import Webhook
 
 from hookline.errors import KeyUnusable
-from hookline.receiver.exchange import Request
+from hookline.http_connection import HttpRequest
 from hookline.receiver.signed import SignatureVerifier, read_signature_keys
 
 NOW = 1_800_000_000
@@ -30,9 +30,11 @@ def verifier(directory: Path, *lines: str, now: float = NOW) -> SignatureVerifie
     return SignatureVerifier(read_signature_keys(path), clock=lambda: now)
 
 
-def request(signature: str, body: bytes = b"{}", **headers: str) -> Request:
+def request(signature: str, body: bytes = b"{}", **headers: str) -> HttpRequest:
     own = {"webhook-id": "id", "webhook-timestamp": str(NOW), "webhook-signature": signature}
-    return Request("POST", "/", {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}, body)
+    return HttpRequest(
+        "POST", "/", {**own, **{name.replace("_", "-"): value for name, value in headers.items()}}, body
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_one_that_holds_is_enough(tmp_path: Path, signature: str) -> None:
         request(" ".join(["v1,AAAA"] * 16 + [V1])),
     ],
 )
-def test_whatever_is_changed_is_found(tmp_path: Path, refused: Request) -> None:
+def test_whatever_is_changed_is_found(tmp_path: Path, refused: HttpRequest) -> None:
     """Body, id and time are all bound, and a signature of one kind is never taken for another."""
     assert "no signature fits a key" == verifier(tmp_path, SECRET, PUBLIC).check(refused)
 

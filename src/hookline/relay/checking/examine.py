@@ -12,7 +12,7 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.model import Webhook
 from hookline.relay.checking.answering import judge_answer
-from hookline.relay.checking.network import look
+from hookline.relay.checking.network import check_connection
 from hookline.relay.checking.report import Finding, Grade, Report, Step
 from hookline.relay.checking.secrets import key_findings, make_context, secret_findings
 from hookline.relay.checking.testevent import marking, test_body
@@ -86,7 +86,7 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     except HooklineError as error:
         findings.append(Finding(Step.DNS, Grade.FAILED, error.message, error.hint))
         return Report(address=str(webhook.address), url=webhook.url, findings=tuple(findings))
-    way = await look(
+    connection = await check_connection(
         target,
         context,
         rules=means.rules,
@@ -95,15 +95,15 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
         deadline=webhook.delivery.timeout.total_seconds(),
         now=datetime.fromtimestamp(now, UTC),
     )
-    findings += way.findings
+    findings += connection.findings
     if send and all(finding.grade is not Grade.FAILED for finding in findings):
         findings.append(await _sent(webhook, means))
     return Report(
         address=str(webhook.address),
         url=webhook.url,
         findings=tuple(findings),
-        addresses=way.addresses,
-        certificates=way.certificates,
+        addresses=connection.addresses,
+        certificates=connection.certificates,
     )
 
 

@@ -1,82 +1,28 @@
-"""Looking at the way to an endpoint: its name, each address, a connection, and TLS. No request is sent."""
+"""The connection check: one connection of the relay's own engine, observed step by step. No request is sent."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from typing import assert_never
 
 from hookline.relay.checking.report import Finding, Grade, Step
 from hookline.relay.delivery.certificate import Certificate, fault_hint, read_certificate
-from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
-from hookline.relay.delivery.connection import Connection
+from hookline.relay.delivery.connecting import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.delivery.describing import describe
-from hookline.relay.delivery.dialing import Dial
-from hookline.relay.delivery.outcome import Failure, FailureKind
+from hookline.relay.delivery.engine import Engine
+from hookline.relay.delivery.outcome import Failure, Fault
 from hookline.relay.delivery.proxy import Proxy, ProxyFailed, ProxyRefused
 from hookline.relay.delivery.resolving import Resolve
-from hookline.relay.delivery.shown import refusal
+from hookline.relay.delivery.shown import CertificateRefused
 from hookline.relay.delivery.target import Target
 from hookline.relay.delivery.tunnelling import dialling
-from hookline.relay.delivery.wording import one_line
-from hookline.relay.network import NetworkRules
+from hookline.relay.network import AddressRefused, NetworkRules
 
 WARN_DAYS = 30
-
-
-@dataclass(slots=True)
-class Way:
-    """How far it went: filled step by step, so that a deadline in the middle leaves what was found before.
-
-    `due` is on the loop's clock; `proxy` is the one that stands before this target.
-    """
-
-    target: Target
-    now: datetime
-    due: float
-    dial: Dial
-    proxy: Proxy | None
-    step: Step = Step.DNS
-    findings: list[Finding] = field(default_factory=list)
-    addresses: tuple[str, ...] = ()
-    connected: str = ""  # the address
-    certificates: tuple[Certificate, ...] = ()
-
-    def ok(self, detail: str) -> None:
-        self.findings.append(Finding(self.step, Grade.OK, detail))
-
-    def failed(self, detail: str, hint: str) -> None:
-        self.findings.append(Finding(self.step, Grade.FAILED, detail, hint))
-
-
-async def look(
-    target: Target,
-    context: ssl.SSLContext | None,
-    *,
-    rules: NetworkRules,
-    resolve: Resolve,
-    proxy: Proxy | None,
-    deadline: float,
-    now: datetime,
-) -> Way:
-    """Go the way that an attempt goes, within `deadline` seconds. Without a context it ends before TLS."""
-    before = proxy if proxy is not None and proxy.stands_before(target.host, target.port) else None
-    due = asyncio.get_running_loop().time() + deadline
-    way = Way(target, now, due, dialling(before, target.host, target.port), before)
-    try:
-        async with asyncio.timeout_at(due):
-            if await _resolved(way, resolve) and _admitted(way, rules):
-                await _connected(way, context, rules)
-    except TimeoutError:
-        way.failed(f"no answer within {deadline:g} s", _HINTS[way.step])
-    except ssl.SSLCertVerificationError as error:
-        await _refused(way, error)
-    return way
-
-
 _HINTS = {
     Step.DNS: "correct the host in url, or the name servers of this machine",
     Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
@@ -85,130 +31,169 @@ _HINTS = {
 _PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
 
 
-async def _resolved(way: Way, resolve: Resolve) -> bool:
-    host = way.target.host
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionCheck:
+    """`addresses`: those that the name resolves to. `certificates`: the presented ones, the endpoint's own first."""
+
+    findings: tuple[Finding, ...]
+    addresses: tuple[str, ...]
+    certificates: tuple[Certificate, ...]
+
+
+async def check_connection(
+    target: Target,
+    context: ssl.SSLContext | None,
+    *,
+    rules: NetworkRules,
+    resolve: Resolve,
+    proxy: Proxy | None,
+    deadline: float,
+    now: datetime,
+) -> ConnectionCheck:
+    """Connect as a delivery does, and report each step.
+
+    Args:
+        target: The endpoint.
+        context: TLS with the webhook's certificates. None: the check ends before TLS.
+        rules: Which addresses may be connected to.
+        resolve: The resolver.
+        proxy: The relay's proxy. It is used when it applies to this endpoint.
+        deadline: Seconds for the whole connection.
+        now: The time by which certificates expire.
+    """
+    if proxy is not None and not proxy.stands_before(target.host, target.port):
+        proxy = None
+    events: list[ConnectEvent] = []
+    connector = Connector(
+        host=target.host,
+        port=target.port,
+        rules=rules,
+        resolve=resolve,
+        dial=dialling(proxy, target.host, target.port),
+        observe=events.append,
+    )
+    error = await _connect(connector, context, deadline)
+    report = _Report(target, rules, proxy, now)
+    for event in events:
+        report.add(event)
+    if error is not None:
+        report.fail(error, deadline)
+    return ConnectionCheck(
+        findings=tuple(report.findings), addresses=report.addresses, certificates=report.certificates
+    )
+
+
+async def _connect(connector: Connector, context: ssl.SSLContext | None, deadline: float) -> Exception | None:
+    """The error that ended the connection, None when it was made."""
     try:
-        way.addresses = tuple(dict.fromkeys(await resolve(host, way.target.port)))
-    except OSError as error:
-        way.failed(_words(error), _HINTS[Step.DNS])
-        return False
-    if not way.addresses:
-        way.failed(f"no address for {host}", _HINTS[Step.DNS])
-        return False
-    way.ok(f"{host}: {', '.join(way.addresses)}")
-    return True
+        if context is None:
+            due = asyncio.get_running_loop().time() + deadline
+            async with asyncio.timeout_at(due):
+                await (await connector.connect(due)).aclose()
+            return None
+        engine = Engine(connector, context, 1)
+        try:
+            await engine.connect(deadline)
+        finally:
+            await engine.aclose()
+    except (AddressRefused, ProxyRefused, OSError, ValueError) as error:  # ValueError: no certificate has such a name
+        return error
+    return None
 
 
-def _admitted(way: Way, rules: NetworkRules) -> bool:
-    way.step = Step.ADDRESS
-    refused = {address: reason for address in way.addresses if (reason := rules.refusal(address))}
-    for address, reason in refused.items():
-        way.failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
-    if not refused:
-        way.ok("admitted" if len(way.addresses) == 1 else f"all {len(way.addresses)} are admitted")
-    return not refused
+class _Report:
+    """Turns the events of one connection, and the error that ended it, into findings. No I/O."""
+
+    def __init__(self, target: Target, rules: NetworkRules, proxy: Proxy | None, now: datetime) -> None:
+        self._target, self._rules, self._proxy, self._now = target, rules, proxy, now
+        self._step = Step.DNS  # the one that an error belongs to
+        self.findings: list[Finding] = []
+        self.addresses: tuple[str, ...] = ()
+        self.certificates: tuple[Certificate, ...] = ()
+
+    def add(self, event: ConnectEvent) -> None:
+        match event:
+            case Resolved(addresses):
+                self._resolved(addresses)
+            case Connected(address):
+                through = "" if self._proxy is None else f", through the proxy {self._proxy.where}"
+                self._ok(f"{address} port {self._target.port}{through}")
+                self._step = Step.TLS
+            case Encrypted(version, chain):
+                self.certificates = tuple(read for der in chain if (read := read_certificate(der)) is not None)
+                self.findings.append(self._expiry(version))
+            case _:
+                assert_never(event)
+
+    def fail(self, error: Exception, deadline: float) -> None:
+        if isinstance(error, AddressRefused):
+            return  # each refused address has its finding
+        if isinstance(error, TimeoutError) and error.errno is None:
+            self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
+        elif isinstance(error, CertificateRefused):
+            self._certificate_refused(error)
+        elif isinstance(error, ProxyRefused):
+            self._failed(error.message, error.hint or _PROXY)
+        elif self._step is Step.CONNECT:
+            where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
+            hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
+            self._failed(f"{_detail(error)}: {where}", hint)
+        else:
+            self._failed(_detail(error), _HINTS[self._step])
+
+    def _resolved(self, addresses: Sequence[str]) -> None:
+        if not addresses:
+            return
+        self.addresses = tuple(addresses)
+        self._ok(f"{self._target.host}: {', '.join(addresses)}")
+        self._step = Step.ADDRESS
+        refused = {address: reason for address in addresses if (reason := self._rules.refusal(address))}
+        for address, reason in refused.items():
+            self._failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
+        if not refused:
+            self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
+        self._step = Step.CONNECT
+
+    def _certificate_refused(self, error: CertificateRefused) -> None:
+        hint = fault_hint(error.code, self._target.host)
+        if error.certificate is None:
+            self._failed(error.fault, hint)
+            return
+        self.certificates = (error.certificate,)
+        self._failed(f"{error.fault}; {_description(error.certificate)}", hint)
+
+    def _expiry(self, version: str) -> Finding:
+        detail = f"{version}, certificate for {self._target.host}"
+        if not self.certificates:
+            return Finding(Step.TLS, Grade.OK, detail)
+        soonest = min(self.certificates, key=lambda one: one.not_after)
+        days = soonest.days_left(self._now)
+        whose = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
+        detail += f", expires in {days} days, on {_date(soonest.not_after)}{whose}"
+        if days < WARN_DAYS:
+            return Finding(Step.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time")
+        return Finding(Step.TLS, Grade.OK, detail)
+
+    def _ok(self, detail: str) -> None:
+        self.findings.append(Finding(self._step, Grade.OK, detail))
+
+    def _failed(self, detail: str, hint: str) -> None:
+        self.findings.append(Finding(self._step, Grade.FAILED, detail, hint))
 
 
-async def _connected(way: Way, context: ssl.SSLContext | None, rules: NetworkRules) -> None:
-    way.step = Step.CONNECT
-    try:
-        raw = await _connect(way, rules)
-    except ProxyRefused as error:
-        way.failed(error.message, error.hint or _PROXY)
-        return
-    except OSError as error:
-        where = ", ".join(f"{address} port {way.target.port}" for address in way.addresses)
-        hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
-        way.failed(f"{_words(error)}: {where}", hint)
-        return
-    way.connected = raw.address
-    through = "" if way.proxy is None else f", through the proxy {way.proxy.where}"
-    way.ok(f"{raw.address} port {way.target.port}{through}")
-    if context is None:
-        await raw.aclose()
-        return
-    await _shaken(way, raw, context)
-
-
-async def _connect(way: Way, rules: NetworkRules) -> Raw:
-    async def known(*_: object) -> list[str]:
-        return list(way.addresses)
-
-    port = way.target.port
-    connect = partial(connect_socket, port=port, due=way.due, dial=way.dial)
-    return await connect_checked(way.target.host, port, rules=rules, resolve=known, connect=connect)
-
-
-async def _shaken(way: Way, raw: Raw, context: ssl.SSLContext) -> None:
-    """Raises ssl.SSLCertVerificationError: what there is to say of that may take a while."""
-    way.step = Step.TLS
-    try:
-        session = await _handshake(raw, context, way.target.host)
-    except ssl.SSLCertVerificationError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a name that no certificate can be for
-        way.failed(_words(error), _HINTS[Step.TLS])
-        return
-    way.certificates = _chain(session)
-    way.findings.append(_expiry(session, way))
-
-
-async def _refused(way: Way, error: ssl.SSLCertVerificationError) -> None:
-    again = partial(way.dial, way.connected, way.target.port, way.due)
-    refused = await refusal(error, way.target.host, again, due=way.due)
-    hint = fault_hint(refused.code, way.target.host)
-    if refused.certificate is None:
-        way.failed(refused.fault, hint)
-        return
-    way.certificates = (refused.certificate,)
-    way.failed(f"{refused.fault}; {_details(refused.certificate)}", hint)
-
-
-async def _handshake(raw: Raw, context: ssl.SSLContext, host: str) -> ssl.SSLObject:
-    try:
-        connection = Connection(raw.socket, context, host, hurry=lambda *_: None, closed=lambda _: None)
-    except ValueError:
-        await raw.aclose()
-        raise
-    try:
-        await connection.handshake()
-        return connection.tls
-    finally:
-        connection.close()
-
-
-def _chain(session: ssl.SSLObject) -> tuple[Certificate, ...]:
-    """The certificates that lead to the authority, the endpoint's own first; only that one before Python 3.13."""
-    verified = getattr(session, "get_verified_chain", None)
-    chain: Sequence[bytes | None] = [] if verified is None else verified()
-    chain = chain or [session.getpeercert(binary_form=True)]
-    return tuple(read for der in chain if der is not None and (read := read_certificate(der)) is not None)
-
-
-def _expiry(session: ssl.SSLObject, way: Way) -> Finding:
-    agreed = f"{session.version()}, certificate for {way.target.host}"
-    if not way.certificates:
-        return Finding(Step.TLS, Grade.OK, agreed)
-    soonest = min(way.certificates, key=lambda one: one.not_after)
-    days = soonest.days_left(way.now)
-    whose = "" if soonest is way.certificates[0] else f" (of the chain: {soonest.subject})"
-    detail = f"{agreed}, expires in {days} days, on {_date(soonest.not_after)}{whose}"
-    if days < WARN_DAYS:
-        return Finding(Step.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time")
-    return Finding(Step.TLS, Grade.OK, detail)
-
-
-def _details(own: Certificate) -> str:
+def _description(own: Certificate) -> str:
     names = ", ".join(own.names) or "no name"
     dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
     return f"it is for {names}, {dates}, issued by {own.issuer}"
 
 
-def _words(error: Exception) -> str:
-    described = describe(error, 0.0)
-    if isinstance(described, Failure) and described.kind is not FailureKind.TIMEOUT:
-        return described.detail
-    return one_line(str(error))
+def _detail(error: Exception) -> str:
+    result = describe(error, 0.0)
+    match result:
+        case Failure(_, detail) | Fault(detail):
+            return detail
+        case _:
+            assert_never(result)
 
 
 def _date(moment: datetime) -> str:

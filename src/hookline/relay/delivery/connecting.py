@@ -4,15 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from hookline.relay.delivery.dialing import Dial, dial
-from hookline.relay.delivery.resolving import Resolve
+from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.network import NetworkRules
 
 # RFC 8305 §5: how long an attempt has before the next address is tried beside it.
 STAGGER_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The resolver's answer, each address once. The address rules were not applied yet."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The address that a connection was made to, directly or through a proxy."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """A TLS handshake with a certificate that was accepted.
+
+    `version`: as OpenSSL names it. `chain`: certificates in DER, the endpoint's own first; only that one before
+    Python 3.13.
+    """
+
+    version: str
+    chain: tuple[bytes, ...]
+
+
+# The steps of one connection, in this order. An exception of the connector ends them.
+ConnectEvent = Resolved | Connected | Encrypted
+Observe = Callable[[ConnectEvent], None]
+
+
+def encrypted(session: ssl.SSLObject) -> Encrypted:
+    """The event for a session whose handshake is over."""
+    verified = getattr(session, "get_verified_chain", None)
+    chain: Sequence[bytes | None] = [] if verified is None else verified()
+    chain = chain or [session.getpeercert(binary_form=True)]
+    return Encrypted(str(session.version()), tuple(der for der in chain if der is not None))
+
+
+def ignore(_: ConnectEvent) -> None:
+    """Observe nothing."""
 
 
 class Closable(Protocol):
@@ -38,6 +84,34 @@ async def connect_socket(address: str, *, port: int, due: float, dial: Dial = di
     return Raw(await dial(address, port, due), address)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """How the relay connects to one endpoint. `observe` follows each connection."""
+
+    host: str
+    port: int
+    rules: NetworkRules
+    resolve: Resolve = system_addresses
+    dial: Dial = dial
+    observe: Observe = ignore
+
+    async def connect(self, due: float) -> Raw:
+        """A TCP connection to an address that the rules admit. `due`: the deadline, in seconds on the loop's clock.
+
+        The caller enforces the deadline. Raises AddressRefused, ProxyRefused and OSError.
+        """
+        raw = await connect_checked(
+            self.host,
+            self.port,
+            rules=self.rules,
+            resolve=self.resolve,
+            connect=partial(connect_socket, port=self.port, due=due, dial=self.dial),
+            observe=self.observe,
+        )
+        self.observe(Connected(raw.address))
+        return raw
+
+
 async def connect_checked(
     host: str,
     port: int,
@@ -45,12 +119,14 @@ async def connect_checked(
     rules: NetworkRules,
     resolve: Resolve,
     connect: Callable[[str], Awaitable[Connection]],
+    observe: Observe = ignore,
 ) -> Connection:
     """Resolve `host`, check every answer, and return the first connection that `connect` makes to one of them.
 
     Raises AddressRefused when one answer is refused, and what `resolve` or the last `connect` raised.
     """
     addresses = list(dict.fromkeys(await resolve(host, port)))
+    observe(Resolved(tuple(addresses)))
     rules.check(host, addresses)
     if not addresses:
         raise OSError(f"no address for {host}")

@@ -14,13 +14,10 @@ from functools import partial
 from typing import Final
 
 from hookline.relay.delivery.answer import AnswerReader
-from hookline.relay.delivery.connecting import Raw, connect_checked, connect_socket
+from hookline.relay.delivery.connecting import Connector, Raw, encrypted
 from hookline.relay.delivery.connection import Connection
-from hookline.relay.delivery.dialing import Dial, dial
-from hookline.relay.delivery.resolving import Resolve, system_addresses
 from hookline.relay.delivery.shown import refusal
 from hookline.relay.delivery.slots import Slots
-from hookline.relay.network import NetworkRules
 
 # Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
 IDLE_SECONDS: Final = 4.0
@@ -30,7 +27,7 @@ AGE_SECONDS: Final = 300.0
 
 
 class Engine:
-    """At most `limit` connections to one host, each to an address that `rules` admit.
+    """At most `limit` connections, all of them made by `connector`.
 
     One timer serves all deadlines: it is set to the earliest and, since deadlines come in order, hardly ever anew.
     `jitter` gives numbers in [0, 1).
@@ -38,20 +35,14 @@ class Engine:
 
     def __init__(
         self,
-        host: str,
-        port: int,
-        *,
-        rules: NetworkRules,
+        connector: Connector,
         context: ssl.SSLContext,
         limit: int,
-        resolve: Resolve = system_addresses,
-        dial: Dial = dial,
+        *,
         jitter: Callable[[], float] = random.random,
         age_seconds: float = AGE_SECONDS,
     ) -> None:
-        self._host, self._port = host, port
-        self._rules, self._resolve, self._context = rules, resolve, context
-        self._dial = dial
+        self._connector, self._context = connector, context
         self._jitter, self._age_seconds = jitter, age_seconds
         self._slots = Slots(limit)
         self._idle: list[Connection] = []
@@ -90,6 +81,14 @@ class Engine:
             if connection is not None:
                 self._keep_or_close(connection)
 
+    async def connect(self, deadline: float) -> None:
+        """Make a connection within `deadline` seconds, and keep it for the first request.
+
+        Raises AddressRefused, ProxyRefused, OSError (ssl.SSLError and TimeoutError with it), and ValueError for a
+        name that no certificate can be for.
+        """
+        self._keep_or_close(await self._connect(asyncio.get_running_loop().time() + deadline))
+
     async def aclose(self) -> None:
         """Close the idle connections now, and the others when their answer is there."""
         self._is_closed = True
@@ -116,26 +115,21 @@ class Engine:
         raw: Raw | None = None
         try:
             async with asyncio.timeout_at(due):
-                raw = await connect_checked(
-                    self._host,
-                    self._port,
-                    rules=self._rules,
-                    resolve=self._resolve,
-                    connect=partial(connect_socket, port=self._port, due=due, dial=self._dial),
-                )
+                raw = await self._connector.connect(due)
                 connection = await self._encrypted(raw)
         except ssl.SSLCertVerificationError as error:
             assert raw is not None
-            again = partial(self._dial, raw.address, self._port, due)
+            again = partial(self._connector.dial, raw.address, self._connector.port, due)
             # Behind the timeout: that this was refused is known, whatever a look at it still finds in time.
-            raise await refusal(error, self._host, again, due=due) from error
+            raise await refusal(error, self._connector.host, again, due=due) from error
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
     async def _encrypted(self, raw: Raw) -> Connection:
+        host = self._connector.host
         try:
-            connection = Connection(raw.socket, self._context, self._host, hurry=self._expect, closed=self._forget)
+            connection = Connection(raw.socket, self._context, host, hurry=self._expect, closed=self._forget)
         except ValueError:  # a name that no certificate can be for
             await raw.aclose()
             raise
@@ -145,6 +139,7 @@ class Engine:
         except asyncio.CancelledError:
             connection.close()
             raise
+        self._connector.observe(encrypted(connection.tls))
         return connection
 
     def _forget(self, connection: Connection) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hookline.relay.delivery.answer_head import Head
+from hookline.relay.delivery.connecting import Connector
 from hookline.relay.delivery.describing import describe
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, attempt_lines, request_lines
@@ -106,5 +107,5 @@ def open_engine(
 ) -> Poster:
     """The default way: the engine."""
     dial = dialling(proxy, target.host, target.port)
-    engine = Engine(target.host, target.port, rules=rules, context=context, limit=limit, resolve=resolve, dial=dial)
-    return EnginePoster(engine, target, clock)
+    connector = Connector(host=target.host, port=target.port, rules=rules, resolve=resolve, dial=dial)
+    return EnginePoster(Engine(connector, context, limit), target, clock)

@@ -14,6 +14,7 @@ import httpx
 
 from hookline.relay.delivery.answer import LARGEST_BODY, AnswerReader
 from hookline.relay.delivery.answer_head import NotHttp
+from hookline.relay.delivery.connecting import Connector
 from hookline.relay.delivery.describing import broken, describe
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.headers import Header, UnfitHeader, attempt_headers, request_lines
@@ -158,16 +159,11 @@ class EngineTransport(httpx.AsyncBaseTransport):
             await engine.aclose()
 
     def _engine(self, url: httpx.URL) -> Engine:
-        origin = (url.raw_host.decode("ascii"), url.port or 443)
+        host, port = origin = (url.raw_host.decode("ascii"), url.port or 443)
         if origin not in self._engines:
-            self._engines[origin] = Engine(
-                *origin,
-                rules=self._rules,
-                context=self._context,
-                limit=self._limit,
-                resolve=self._resolve,
-                dial=dialling(self._proxy, *origin),
-            )
+            dial = dialling(self._proxy, host, port)
+            connector = Connector(host=host, port=port, rules=self._rules, resolve=self._resolve, dial=dial)
+            self._engines[origin] = Engine(connector, self._context, self._limit)
         return self._engines[origin]
 
 

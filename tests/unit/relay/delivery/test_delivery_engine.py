@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.https_server import (
+    CERTIFICATE,
     DEADLINE,
     HOST,
     LOCAL,
@@ -31,6 +32,7 @@ from contract.https_server import (
     serving,
 )
 from hookline.relay.delivery import engine as engine_module
+from hookline.relay.delivery.connecting import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.delivery.engine import Engine
 from hookline.relay.delivery.outcome import Answer, Failure, FailureKind
 from hookline.relay.delivery.poster import open_engine
@@ -40,8 +42,8 @@ REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\
 
 @asynccontextmanager
 async def engine_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[Engine]:
-    options = {"rules": LOCAL, "context": client_context(), "limit": limit, **options}
-    engine = Engine(HOST, server.port, resolve=resolves_to("127.0.0.1"), **options)
+    connector = Connector(host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"))
+    engine = Engine(connector, client_context(), limit, **options)
     try:
         yield engine
     finally:
@@ -214,6 +216,29 @@ def test_cancelled_in_turn() -> None:
             assert {200} == {one for one in ended if not isinstance(one, BaseException)}
             assert {asyncio.CancelledError} >= {type(one) for one in ended if isinstance(one, BaseException)}
             assert [200, 200] == list(await asyncio.gather(status(engine), status(engine)))
+
+    run(scenario())
+
+
+def test_connections_are_observed() -> None:
+    """The connector's observer sees each step of a connection, and nothing for a request on a kept one."""
+
+    async def scenario() -> None:
+        events: list[ConnectEvent] = []
+        async with serving(sends(OK)) as server:
+            connector = Connector(
+                host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"), observe=events.append
+            )
+            engine = Engine(connector, client_context(), 1)
+            await engine.connect(DEADLINE)
+            assert [200, 200] == [await status(engine), await status(engine)]
+            await engine.aclose()
+            assert 1 == server.connections
+        assert [Resolved(("127.0.0.1",)), Connected("127.0.0.1")] == events[:2]
+        (session,) = events[2:]
+        assert isinstance(session, Encrypted)
+        assert "TLSv1.3" == session.version
+        assert session.chain[0] == ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
 
     run(scenario())
 
