@@ -36,7 +36,7 @@ ROOMS["__main__"] = {"cli"}
 
 # Third-party package → the modules that may know it. A trailing dot stands for everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "yaml": ("config.documents",),
+    "yaml": ("config.documents", "cli.document"),
     "jsonschema": ("config.schema", "receiver.payloads"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
