@@ -50,7 +50,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "msgspec": ("relay.", "observe.report"),
+    "msgspec": ("relay.", "observe.report", "plan.saved"),
     "prometheus_client": ("observe.metrics", "observe.families"),
     "backports": ("relay.sources.packing",),
     "compression": ("relay.sources.packing",),  # the standard library's from Python 3.14 on

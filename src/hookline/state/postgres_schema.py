@@ -2,8 +2,9 @@
 
 The states of a database share four tables in the schema ``hookline``. `meta` has one row. Its format is checked
 before anything else is read, and its `application` distinguishes these tables from those of builds before the first
-release. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare by their bytes, whatever the
-database's locale. No statement updates or deletes rows of `history`, so the role that applies needs no right to.
+release. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare by their bytes,
+whatever the database's locale. No statement updates or deletes rows of `history`,
+so the role that applies needs no right to.
 """
 
 from __future__ import annotations

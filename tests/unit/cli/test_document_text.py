@@ -21,7 +21,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.di
 
 
 def test_reads_like_a_webhook_file() -> None:
-    """Fields come in the order of the schema, `signature` beside `authentication`, and only ambiguous text is quoted."""
+    """Fields come in the schema's order, `signature` beside `authentication`, and only ambiguous text is quoted."""
     document = {
         "authentication": {
             "algorithm": "ES256",
