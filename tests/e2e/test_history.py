@@ -392,7 +392,7 @@ def test_list_and_show_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     main(["list", "--format", "yaml", "--sandbox", "dev"])
     assert capsys.readouterr().out == (
         "- {address: acme/dev, name: Feedback, channels: [email], url: https://hooks.acme.example/dev, "
-        "authentication: none, enabled: true, pending: null, dead: null}\n"
+        "authentication: none, signature: null, enabled: true, pending: null, dead: null}\n"
     )
     main(["show", "acme/dev", "--format", "yaml"])
     assert capsys.readouterr().out.startswith("version: 1\norganization: acme\nsandbox: dev\n")

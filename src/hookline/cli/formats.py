@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import tzinfo
 from itertools import islice
-from typing import Any
+from typing import Any, assert_never
 
 import click
 
@@ -119,6 +119,8 @@ class _Counts:
                         self.unknown[key.partition(":")[2]] += 1
                 case Rejected():
                     self.rejected += 1
+                case _:
+                    assert_never(one.reading)
             yield one
 
     def as_json(self) -> dict[str, Any]:

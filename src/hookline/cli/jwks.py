@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import assert_never
 
 import click
 
 from hookline.cli.applied import find, read_applied
 from hookline.cli.options import secrets_options, state_option
 from hookline.errors import HooklineError
-from hookline.model import JwtAuthentication, Webhook
+from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.delivery.jwk_set import jwk_set, public_signature_keys
 from hookline.relay.secrets import SecretResolver
 from hookline.settings import secret_environment
@@ -57,9 +58,13 @@ def command(
 
 
 def _jwt(webhook: Webhook) -> JwtAuthentication:
-    if not isinstance(webhook.authentication, JwtAuthentication):
-        raise HooklineError(
-            f"{webhook.address} sends no tokens: its authentication is of type none",
-            hint="give it authentication of type jwt, and apply that",
-        )
-    return webhook.authentication
+    match webhook.authentication:
+        case JwtAuthentication() as authentication:
+            return authentication
+        case NoAuthentication():
+            raise HooklineError(
+                f"{webhook.address} sends no tokens: its authentication is of type none",
+                hint="give it authentication of type jwt, and apply that",
+            )
+        case _:
+            assert_never(webhook.authentication)
