@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hookline.model import Address
-from hookline.quantities import parse_duration, parse_rate
+from hookline.quantities import parse_duration, parse_listen, parse_rate
 from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE
 
 
@@ -68,15 +68,10 @@ class ListenParameter(click.ParamType[tuple[str, int]]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         if isinstance(value, tuple):
             return value
-        host, _, port = str(value).rpartition(":")
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         try:
-            bare.encode("idna")
-        except UnicodeError:  # an empty part of a name, or one that is too long
-            bare = ""
-        if not bare or (":" in bare and bare == host) or not port.isdecimal() or int(port) > 65535:
-            self.fail(f"not an address to listen on: {value!r} (write 127.0.0.1:9469 or [::1]:9469)", param, ctx)
-        return bare, int(port)
+            return parse_listen(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class RateParameter(click.ParamType[float]):
