@@ -16,7 +16,6 @@ from hookline.cli.options import apply_options, config_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
-    make_brakes,
     paths_argument,
     target_option,
     verbose_option,
@@ -81,8 +80,7 @@ def command(
     config: Path,
     state: str,
     target: tuple[Address, ...],
-    allow_delete: tuple[Address, ...],
-    max_deletes: int | None,
+    brakes: Brakes,
     allow_older: bool,
     expect: str | None,
     verbose: bool,
@@ -104,7 +102,7 @@ def command(
     request = _Request(
         config=config,
         store=open_state(state, lock_timeout=timedelta(seconds=lock_timeout)),
-        brakes=make_brakes(allow_delete, max_deletes),
+        brakes=brakes,
         expect=expect,
         allow_older=allow_older,
         auto_approve=auto_approve,

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from hookline.model import Address
 from hookline.quantities import parse_duration, parse_listen, parse_rate
-from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE
+from hookline.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_SECRETS_DIR,
+    DEFAULT_SPOOL,
+    DEFAULT_STATE,
+    secret_environment,
+)
+
+if TYPE_CHECKING:
+    from hookline.relay.secrets import SecretResolver
 
 
 class DurationParameter(click.ParamType[float]):
@@ -98,6 +110,28 @@ TEXT = TextParameter()
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def bundle(
+    name: str, make: Callable[..., object], *options: Callable[[Any], Any]
+) -> Callable[[Decorated], Decorated]:
+    """Declare options that belong together. The command gets them as one argument `name`, built by `make`.
+
+    The parameters of `make` have the names of the options.
+    """
+    parameters = tuple(signature(make).parameters)
+
+    def decorate(function: Decorated) -> Decorated:
+        @wraps(function)
+        def command(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{parameter: values.pop(parameter) for parameter in parameters})
+            return function(*arguments, **values)
+
+        for option in reversed(options):
+            command = option(command)
+        return cast("Decorated", command)
+
+    return decorate
+
+
 def config_option(function: Decorated) -> Decorated:
     return click.option(
         "--config",
@@ -130,28 +164,50 @@ def spool_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def secrets_options(function: Decorated) -> Decorated:
-    """`secrets_dir`, `secrets_by_organization` and `insecure_secret_files`: what a SecretResolver is made of."""
-    function = click.option(
-        "--insecure-secret-files",
-        is_flag=True,
-        envvar="HOOKLINE_INSECURE_SECRET_FILES",
-        help="Take secrets from files that others may read or write, too.",
-    )(function)
-    function = click.option(
-        "--secrets-by-organization",
-        is_flag=True,
-        envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
-        help="Let a webhook name only its own organization's secrets.",
-    )(function)
-    return click.option(
+@dataclass(frozen=True, slots=True)
+class SecretOptions:
+    """The options that set which secrets a webhook may name."""
+
+    secrets_dir: Path
+    secrets_by_organization: bool
+    insecure_secret_files: bool
+
+    def resolver(self) -> SecretResolver:
+        """A resolver over this process's environment, not yet bound to the organizations of a state."""
+        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands need none
+
+        return SecretResolver(
+            environment=secret_environment(),
+            directory=self.secrets_dir,
+            by_organization=self.secrets_by_organization,
+            insecure_files=self.insecure_secret_files,
+        )
+
+
+secrets_options = bundle(
+    "secrets",
+    SecretOptions,
+    click.option(
         "--secrets-dir",
         default=DEFAULT_SECRETS_DIR,
         show_default=True,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
         help="The directory below which {file: …} references are read.",
-    )(function)
+    ),
+    click.option(
+        "--secrets-by-organization",
+        is_flag=True,
+        envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
+        help="Let a webhook name only its own organization's secrets.",
+    ),
+    click.option(
+        "--insecure-secret-files",
+        is_flag=True,
+        envvar="HOOKLINE_INSECURE_SECRET_FILES",
+        help="Take secrets from files that others may read or write, too.",
+    ),
+)
 
 
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:

@@ -8,16 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
-from hookline.cli.options import ADDRESS
-from hookline.cli.planoutput import print_rows
+from hookline.cli.options import ADDRESS, bundle
 from hookline.config import load
 from hookline.model import Address, Desired
 from hookline.plan.safety import Brakes
-
-__all__ = [
-    "brake_options", "load_desired", "make_brakes", "paths_argument", "print_rows", "target_option",
-    "verbose_option",
-]  # fmt: skip
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -39,20 +33,27 @@ def target_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def brake_options(function: Decorated) -> Decorated:
-    function = click.option(
-        "--max-deletes",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Allow up to N deletions and no more, whatever their share of the webhooks; never of a protected one.",
-    )(function)
-    return click.option(
+def _brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> Brakes:
+    return Brakes(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
+
+
+brake_options = bundle(
+    "brakes",
+    _brakes,
+    click.option(
         "--allow-delete",
         multiple=True,
         metavar="ORG/SANDBOX",
         type=ADDRESS,
         help="Allow the deletion of this webhook, also when it is protected (repeatable).",
-    )(function)
+    ),
+    click.option(
+        "--max-deletes",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Allow up to N deletions and no more, whatever their share of the webhooks; never of a protected one.",
+    ),
+)
 
 
 def verbose_option(function: Decorated) -> Decorated:
@@ -71,7 +72,3 @@ def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, 
         found = "holds no webhook" if config.is_dir() else "does not exist"
         click.echo(f"warning: the configuration directory {config} {found}", err=True)
     return desired
-
-
-def make_brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> Brakes:
-    return Brakes(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)

@@ -57,16 +57,13 @@ def _narrowed(desired: Desired, targets: Collection[Address]) -> Desired:
     return Desired({address: declared[address] for address in sorted(set(targets))}, narrowed=True)
 
 
-def inspect(directory: Path, paths: Sequence[Path] = (), *, workers: int | None = None) -> Inspection:
-    """Like `load`, with the findings as a value. Raises only WrongUse, and HooklineError when a worker dies.
-
-    `workers` is the number of processes; None decides by the number of files.
-    """
+def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
+    """Like `load`, with the findings as a value. Raises only WrongUse, and HooklineError when a worker dies."""
     entries = find_files(directory, paths)
     found = [entry for entry in entries if isinstance(entry, Found)]
     diagnostics = [entry for entry in entries if isinstance(entry, Diagnostic)]
     documents: list[JudgedDocument] = []
-    for judged in read_and_judge(found, workers=workers):
+    for judged in read_and_judge(found):
         documents.extend(judged.documents)
         diagnostics.extend(judged.diagnostics)
     crossed = _crossed(documents)
