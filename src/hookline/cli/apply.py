@@ -12,7 +12,7 @@ import click
 
 from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked
 from hookline.cli.approval import ask
-from hookline.cli.options import apply_options, config_option, state_option
+from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
@@ -84,8 +84,7 @@ def command(
     allow_older: bool,
     expect: str | None,
     verbose: bool,
-    auto_approve: bool,
-    lock_timeout: float,
+    applying: ApplyOptions,
 ) -> None:
     """Make the stored state what the files say, or do what a saved plan says.
 
@@ -101,11 +100,11 @@ def command(
     """
     request = _Request(
         config=config,
-        store=open_state(state, lock_timeout=timedelta(seconds=lock_timeout)),
+        store=open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)),
         brakes=brakes,
         expect=expect,
         allow_older=allow_older,
-        auto_approve=auto_approve,
+        auto_approve=applying.auto_approve,
         verbose=verbose,
     )
     file = _plan_file(paths, target)

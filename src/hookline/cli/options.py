@@ -215,15 +215,23 @@ def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
 
 
-def apply_options(function: Decorated) -> Decorated:
-    """What every command that writes the state takes: `auto_approve`, and `lock_timeout` in seconds."""
-    function = click.option(
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """The options of every command that writes the state; `lock_timeout` is in seconds."""
+
+    auto_approve: bool
+    lock_timeout: float
+
+
+apply_options = bundle(
+    "applying",
+    ApplyOptions,
+    click.option("--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise."),
+    click.option(
         "--lock-timeout",
         type=DURATION,
         default="0s",
         show_default=True,
         help="Wait this long while another apply holds the state.",
-    )(function)
-    return click.option(
-        "--auto-approve", is_flag=True, help="Do not ask. Without a terminal nothing is applied otherwise."
-    )(function)
+    ),
+)

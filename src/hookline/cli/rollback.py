@@ -10,7 +10,7 @@ import click
 from hookline.apply import apply_plan, refuse_blocked
 from hookline.cli.applied import read_with_history
 from hookline.cli.approval import ask
-from hookline.cli.options import apply_options, state_option
+from hookline.cli.options import ApplyOptions, apply_options, state_option
 from hookline.cli.planning import brake_options
 from hookline.cli.planoutput import print_plan
 from hookline.errors import Blocked, HooklineError
@@ -42,8 +42,7 @@ def command(
     serial: int,
     state: str,
     brakes: Brakes,
-    auto_approve: bool,
-    lock_timeout: float,
+    applying: ApplyOptions,
 ) -> None:
     """Make the stored state again what it was at an earlier serial.
 
@@ -51,7 +50,9 @@ def command(
     Deletions are braked as in apply. The webhook files are not touched: put them back as well, or the next apply
     undoes the rollback.
     """
-    store = NotedStore(open_state(state, lock_timeout=timedelta(seconds=lock_timeout)), f"rollback to {serial}")
+    store = NotedStore(
+        open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
+    )
     stored, records = read_with_history(store, state)
     plan = make_plan(stored, _desired(state, stored, records, serial), brakes)
     if not plan.changes:
@@ -59,7 +60,7 @@ def command(
         return
     print_plan(plan, "text")
     _refuse_blocked(plan)
-    if not auto_approve:
+    if not applying.auto_approve:
         ask()
     applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
     click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
