@@ -37,7 +37,7 @@ ROOMS["__main__"] = {"cli"}
 
 # Third-party package → the modules that may know it. A trailing dot stands for everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "yaml": ("config.documents",),
+    "yaml": ("config.documents", "cli.document"),
     "jsonschema": ("config.schema", "receiver.payloads"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.delivery.token", "receiver.verify"),
@@ -51,7 +51,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "trustme": ("receiver.authority",),
     "click": ("cli.",),
     "rich": ("cli.",),
-    "msgspec": ("relay.", "observe.report"),
+    "msgspec": ("relay.", "observe.report", "plan.saved"),
     "prometheus_client": ("observe.metrics", "observe.families"),
     "backports": ("relay.sources.packing",),
     "compression": ("relay.sources.packing",),  # the standard library's from Python 3.14 on

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from hookline.model import (
     Address,
@@ -36,25 +36,38 @@ from hookline.quantities import format_duration, format_moment, parse_duration, 
 
 Document = Mapping[str, Any]
 
+# The classes of `model` are the one table of defaults. These documents spell the same values as a file does, and
+# tests/unit/test_canonical.py checks every `default` of schemas/webhook.v1.schema.json against them.
+_WEBHOOK = Webhook(address=Address("", ""), name="", channels=frozenset(), url="", campaigns=None)
+_JWT = JwtAuthentication(algorithm="", keys=())
 _WEBHOOK_DEFAULTS: Document = {
-    "messageTypes": ["transactional"],
-    "events": sorted(FeedbackStatus),
-    "payload": 1,
-    "enabled": True,
-    "protected": False,
-    "headers": {},
+    "messageTypes": sorted(_WEBHOOK.message_types),
+    "events": sorted(_WEBHOOK.events),
+    "payload": _WEBHOOK.payload,
+    "enabled": _WEBHOOK.enabled,
+    "protected": _WEBHOOK.protected,
+    "headers": dict(_WEBHOOK.headers),
     "authentication": {"type": "none"},
     "delivery": {},
 }
-_JWT_DEFAULTS: Document = {"lifetime": "5m", "oneTime": False, "header": "authorization", "claims": {}}
+_JWT_DEFAULTS: Document = {
+    "lifetime": format_duration(_JWT.lifetime),
+    "oneTime": _JWT.one_time,
+    "header": _JWT.header,
+    "claims": dict(_JWT.claims),
+}
 _DELIVERY_DEFAULTS: Document = {
-    "timeout": "10s",
-    "concurrency": 16,
-    "ordering": "message",
+    "timeout": format_duration(_WEBHOOK.delivery.timeout),
+    "concurrency": _WEBHOOK.delivery.concurrency,
+    "ordering": str(_WEBHOOK.delivery.ordering),
     "retry": {},
     "tls": {},
 }
-_RETRY_DEFAULTS: Document = {"initialDelay": "1s", "maxDelay": "1h", "maxAge": "72h"}
+_RETRY_DEFAULTS: Document = {
+    "initialDelay": format_duration(_WEBHOOK.delivery.retry.initial_delay),
+    "maxDelay": format_duration(_WEBHOOK.delivery.retry.max_delay),
+    "maxAge": format_duration(_WEBHOOK.delivery.retry.max_age),
+}
 
 
 def read_webhook(document: Document) -> Webhook:
@@ -85,8 +98,16 @@ def read_webhook(document: Document) -> Webhook:
 
 
 def _read_authentication(document: Document) -> Authentication:
-    if document["type"] == "none":
-        return NoAuthentication()
+    match document["type"]:
+        case "none":
+            return NoAuthentication()
+        case "jwt":
+            return _read_jwt(document)
+        case other:
+            raise ValueError(f"unknown authentication type: {other!r}")
+
+
+def _read_jwt(document: Document) -> JwtAuthentication:
     full = {**_JWT_DEFAULTS, **document}
     return JwtAuthentication(
         algorithm=full["algorithm"],
@@ -113,6 +134,8 @@ def _read_key(document: Document) -> SigningKey:
 
 
 def _read_signature(document: Document) -> BodySignature:
+    if document["type"] != "standard-webhooks":
+        raise ValueError(f"unknown signature type: {document['type']!r}")
     return BodySignature(
         tuple(
             SignatureKey(
@@ -207,6 +230,8 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
                 "claims": dict(authentication.claims),
             }
             return _without(document, _JWT_DEFAULTS)
+        case _:
+            assert_never(authentication)
 
 
 def _write_key(key: SigningKey) -> dict[str, Any]:
@@ -261,8 +286,10 @@ def _write_value(value: str | SecretRef) -> str | dict[str, str]:
             return {"env": name}
         case FileRef(path):
             return {"file": path}
-        case _:
+        case str():
             return value
+        case _:
+            assert_never(value)
 
 
 def _write_optional(reference: FileRef | None) -> dict[str, str] | None:

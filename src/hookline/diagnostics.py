@@ -1,4 +1,4 @@
-"""One finding about what a user wrote: a value that is collected and handed on, never printed in here."""
+"""One finding about what a user wrote: a value that is collected and handed on, never printed here."""
 
 from __future__ import annotations
 
@@ -38,6 +38,30 @@ class Diagnostic:
     def sort_key(self) -> tuple[str, int, int, str, str]:
         """Files in order, then places from top to bottom: the same findings always come out in the same order."""
         return (self.file or "", self.line or 0, self.column or 0, self.code, self.summary)
+
+
+def nearest(text: str, known: Iterable[str], *, at_most: int = 1, likeness: float = 0.6) -> list[str]:
+    """The names among `known` that `text` may be a misspelling of, the most similar first.
+
+    Upper and lower case, hyphens and underscores make no difference. `likeness` is the least share of equal
+    characters, from 0 to 1.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - only a message needs it
+
+    names: dict[str, str] = {}
+    for name in known:
+        names.setdefault(_folded(name), name)
+    return [names[found] for found in get_close_matches(_folded(text), names, n=at_most, cutoff=likeness)]
+
+
+def did_you_mean(near: Iterable[str], otherwise: str) -> str:
+    """A hint that names the nearest names, or `otherwise` if there is none."""
+    names = " or ".join(near)
+    return f"did you mean {names}?" if names else otherwise
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "")
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

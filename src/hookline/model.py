@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from hookline.quantities import Rate
 
@@ -157,7 +157,12 @@ class DeliveryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """One configuration. `headers` has lower-case names, sorted; `campaigns` None means all of them."""
+    """One configuration.
+
+    The defaults of this class and of the policies in it are the defaults of a webhook; `canonical` derives the
+    documents from them, and a test checks the JSON Schema against them. `headers` has lower-case names, sorted;
+    `campaigns` None means all of them.
+    """
 
     address: Address
     sandbox_id: str | None = None
@@ -180,11 +185,16 @@ class Webhook:
     def secrets(self) -> Iterator[SecretRef]:
         """Every reference in it, as often as it stands there."""
         yield from (value for _, value in self.headers if not isinstance(value, str))
-        if isinstance(self.authentication, JwtAuthentication):
-            for key in self.authentication.keys:
-                yield key.secret
-                if key.passphrase is not None:
-                    yield key.passphrase
+        match self.authentication:
+            case NoAuthentication():
+                pass
+            case JwtAuthentication(keys=keys):
+                for key in keys:
+                    yield key.secret
+                    if key.passphrase is not None:
+                        yield key.passphrase
+            case _:
+                assert_never(self.authentication)
         if self.signature is not None:
             yield from (key.secret for key in self.signature.keys)
         tls = self.delivery.tls

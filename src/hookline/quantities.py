@@ -1,4 +1,4 @@
-"""Durations and rates as they are written in a webhook file and on the command line; moments in webhook files."""
+"""Durations, rates, moments and listening addresses, as people write them in files and on the command line."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
 MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
+
+MAX_PORT = 65535
 
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
@@ -49,6 +51,21 @@ def parse_rate(text: str) -> Rate:
         raise ValueError(f"not a rate: {text!r} (write 200/s or 1000/m)")
     count, unit = text.split("/")
     return Rate(int(count), _PER_SECONDS[unit])
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT`` or ``[IPv6]:PORT``; port 0 means any free one. Raises ValueError for anything else."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        bare.encode("idna")
+    except UnicodeError:  # an empty part of a name, or one that is too long
+        bare = ""
+    if not bare or (":" in bare and bare == host) or not (port.isascii() and port.isdigit()):
+        raise ValueError(f"not an address to listen on: {text!r} (write 127.0.0.1:8443 or [::1]:8443)")
+    if int(port) > MAX_PORT:
+        raise ValueError(f"no such port: {port} (0 to {MAX_PORT})")
+    return bare, int(port)
 
 
 def parse_moment(text: str) -> datetime:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import stat
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,8 @@ from typing import Any
 import pytest
 
 from hookline.cli.main import main
-from lab import Lab, clean_environment
+from hookline.state.migrating import MIGRATIONS
+from lab import clean_environment
 
 STATE = Path(".hookline/state.db")
 NOBODY = 65534
@@ -333,24 +333,34 @@ def test_no_state_yet(command: list[str], capsys: pytest.CaptureFixture[str]) ->
     assert not STATE.parent.exists()
 
 
-def test_migration_is_told(lab: Lab) -> None:
-    """The apply that brings an older state to this format says on stderr where the copy of it is."""
-    lab.apply("https://hooks.acme.example/a")
-    state = lab.directory / STATE
-    with closing(sqlite3.connect(state, isolation_level=None)) as connection:
-        connection.execute("ALTER TABLE history DROP COLUMN note")
-        connection.execute("ALTER TABLE history DROP COLUMN hash")
-        connection.execute("UPDATE meta SET format = 1")
-    before = state.read_bytes()
-    for command in (["list"], ["history"], ["drift"], ["blame", "acme@AdobeOrg/prod"], ["plan"]):
-        lab.hookline(*command)
-    assert before == state.read_bytes()
-    assert b"" == lab.hookline("apply", "--auto-approve").stderr
-    done = lab.hookline("apply", "--auto-approve", "--max-deletes", "1", "--config", "empty")
-    assert b"of format 2 now; as it was before, it is kept in .hookline/state.db.format-1.\n" in done.stderr
-    copy = lab.directory / ".hookline" / "state.db.format-1"
-    assert (before, 0o600) == (copy.read_bytes(), stat.S_IMODE(copy.stat().st_mode))
-    lab.hookline("drift")
+@pytest.mark.usefixtures("three_applies")
+def test_an_apply_logs_the_copy_of_a_migrated_state(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The apply that migrates an older state writes the path of its copy to stderr; commands that read do not."""
+    with closing(sqlite3.connect(STATE, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET format = 0")
+    before = STATE.read_bytes()
+    assert 8 == main(["list"])
+    assert "before its first release" in capsys.readouterr().err
+    monkeypatch.setitem(MIGRATIONS, 0, lambda connection: None)
+    for command in (["list"], ["history"], ["drift"], ["blame", "acme/prod"]):
+        assert 0 == main(command), command
+    assert before == STATE.read_bytes()
+    program = "; ".join(
+        (
+            "import sys",
+            "from hookline.cli.main import main",
+            "from hookline.state.migrating import MIGRATIONS",
+            "MIGRATIONS[0] = lambda connection: None",
+            "sys.exit(main(['rollback', '--to', '1', '--auto-approve', '--max-deletes', '9']))",
+        )
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    copy = STATE.with_name("state.db.format-0")
+    assert f"migrated to format 1. A copy of the old one is {copy}.\n" in done.stderr
+    assert before == copy.read_bytes()
+    assert 0 == main(["drift"])
 
 
 @pytest.mark.usefixtures("three_applies")
@@ -382,7 +392,7 @@ def test_list_and_show_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     main(["list", "--format", "yaml", "--sandbox", "dev"])
     assert capsys.readouterr().out == (
         "- {address: acme/dev, name: Feedback, channels: [email], url: https://hooks.acme.example/dev, "
-        "authentication: none, enabled: true, pending: null, dead: null}\n"
+        "authentication: none, signature: null, enabled: true, pending: null, dead: null}\n"
     )
     main(["show", "acme/dev", "--format", "yaml"])
     assert capsys.readouterr().out.startswith("version: 1\norganization: acme\nsandbox: dev\n")
@@ -418,6 +428,7 @@ def watch(event, arguments):
         opened.append(event)
 sys.addaudithook(watch)
 from hookline.cli.main import main
+from hookline.state.migrating import MIGRATIONS
 main(sys.argv[1:])
 print(sorted(set(opened)), file=sys.stderr)
 """

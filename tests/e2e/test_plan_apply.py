@@ -243,6 +243,23 @@ def test_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean acme/stage?" in capsys.readouterr().err
 
 
+def test_list_shows_signatures(capsys: pytest.CaptureFixture[str]) -> None:
+    """A webhook that signs its requests is not listed as one without authentication."""
+    signature = "signature: {type: standard-webhooks, keys: [{secret: {env: HOOKLINE_SECRET_SIGN}}]}"
+    jwt = "authentication: {type: jwt, algorithm: ES256, audience: a, keys: [{id: one, secret: {file: a.pem}}]}"
+    write("prod", more=signature)
+    write("stage", more=f"{signature}\n{jwt}")
+    assert 0 == main(["apply", "--auto-approve"])
+    capsys.readouterr()
+    assert 0 == main(["list"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["AUTHENTICATION", "standard-webhooks", "jwt,standard-webhooks"] == [row[3] for row in rows]
+    assert 0 == main(["list", "--format", "json"])
+    listed = json.loads(capsys.readouterr().out)
+    assert ["none", "jwt"] == [webhook["authentication"] for webhook in listed]
+    assert ["standard-webhooks"] * 2 == [webhook["signature"] for webhook in listed]
+
+
 def test_shown_webhook_is_a_webhook_file(capsys: pytest.CaptureFixture[str]) -> None:
     """What show prints can be put in the place of the file: plan finds nothing to do."""
     path = write("prod", name="'Feedback: \"all\" # of it'", more="description: '010'\ndelivery: {timeout: 60s}")

@@ -390,7 +390,7 @@ def test_several_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Plan: 2 to create" in capsys.readouterr().out
     assert 5 == main(["plan", "--target", "acme/a", "--target", "acme/c"])
     assert 64 == main(["plan", "--target", "acme/a", "--target", "ACME/a"])
-    assert "hint: there are: acme/a" in capsys.readouterr().err
+    assert "hint: did you mean acme/a?" in capsys.readouterr().err
 
 
 def git(*arguments: str) -> str:

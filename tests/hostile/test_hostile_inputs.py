@@ -289,7 +289,7 @@ ROWS: dict[str, Row] = {
     # -- plan files
     "plan: nothing": Row(plan_file, b"", "64 error: p.json is not a plan that can be read: no JSON"),
     "plan: 50,000 brackets": Row(plan_file, b"[" * 50_000, "it is nested without end"),
-    "plan: a key twice": Row(plan_file, b'{"serial": 1, "serial": 2}', 'the key "serial" stands twice'),
+    "plan: a key twice": Row(plan_file, b'{"serial": 1, "serial": 2}', 'the key "serial" occurs twice'),
     "plan: 10,000 digits": Row(plan_file, b'{"serial": ' + b"9" * 10_000 + b"}", "a number that is too long"),
     "plan: made by tomorrow's hookline": Row(
         plan_file, b'{"formatVersion": 2}', "64 error: p.json was made by a newer hookline"

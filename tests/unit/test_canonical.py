@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline import canonical
 from hookline.canonical import canonical_json, digest, read_webhook, write_webhook
 from hookline.config import checks, schema
 from hookline.model import (
@@ -29,6 +31,7 @@ from hookline.model import (
     Webhook,
 )
 from hookline.quantities import Rate
+from hookline.schemas import load_schema
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,11}", fullmatch=True)
 lines = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=20)
@@ -173,3 +176,48 @@ def test_header_names_without_case() -> None:
 def test_canonical_json_has_one_form() -> None:
     """Keys are sorted, no space is wasted, and text stays UTF-8."""
     assert '{"a":"é","b":[1,2]}'.encode() == canonical_json({"b": [1, 2], "a": "é"})
+
+
+def schema_defaults(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every `default` below an object schema, with the path of its key."""
+    for key, inner in schema.get("properties", {}).items():
+        if "default" in inner:
+            yield (*path, key), inner["default"]
+        yield from schema_defaults(inner, (*path, key))
+
+
+DEFAULTS = dict(schema_defaults(load_schema("webhook.v1")))
+
+
+@pytest.mark.parametrize("path", DEFAULTS, ids="/".join)
+def test_the_schema_has_the_defaults_of_the_model(path: tuple[str, ...]) -> None:
+    """A default of the schema, when it is written out, changes nothing: neither the webhook nor its document."""
+    document: dict[str, Any] = {
+        "organization": "acme",
+        "sandbox": "prod",
+        "name": "N",
+        "channels": ["email"],
+        "url": "https://hooks.acme.example/",
+        "campaigns": "all",
+    }
+    if path[0] == "authentication" and path != ("authentication",) and path[-1] != "type":
+        key = {"id": "1", "secret": {"file": "a"}}
+        document["authentication"] = {"type": "jwt", "algorithm": "ES256", "keys": [key]}
+    without = read_webhook(document)
+    place: Any = document
+    for step in path[:-1]:
+        place = place.setdefault(step, {})
+    place[path[-1]] = DEFAULTS[path]
+    assert without == read_webhook(document)
+    assert write_webhook(without) == write_webhook(read_webhook(document))
+
+
+def test_every_default_is_in_the_schema() -> None:
+    """Fields of the model that have a default other than nothing give it in the schema, too."""
+    full = {
+        *((key,) for key in canonical._WEBHOOK_DEFAULTS),
+        *(("authentication", key) for key in canonical._JWT_DEFAULTS),
+        *(("delivery", key) for key in canonical._DELIVERY_DEFAULTS),
+        *(("delivery", "retry", key) for key in canonical._RETRY_DEFAULTS),
+    }
+    assert full | {("authentication", "type")} == DEFAULTS.keys()

@@ -1,4 +1,4 @@
-"""Durations and rates."""
+"""Durations, rates and listening addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.quantities import Rate, format_duration, parse_duration, parse_rate
+from hookline.quantities import Rate, format_duration, parse_duration, parse_listen, parse_rate
 
 
 @given(st.integers(0, 10**12))
@@ -45,3 +45,32 @@ def test_not_a_rate(text: str) -> None:
     """Anything else is refused with an example of what to write."""
     with pytest.raises(ValueError, match="write 200/s"):
         parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("127.0.0.1:8443", ("127.0.0.1", 8443)), ("localhost:0", ("localhost", 0)), ("[::1]:9", ("::1", 9))],
+)
+def test_an_address_to_listen_on_is_host_and_port(text: str, expected: tuple[str, int]) -> None:
+    """Names, IPv4 and bracketed IPv6 addresses are read."""
+    assert expected == parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8443",
+        ":8443",
+        "localhost",
+        "localhost:",
+        "::1:9",
+        "localhost:http",
+        "localhost:70000",
+        "a..b:1",
+        "localhost:²",
+    ],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    """Half an address, a bare IPv6 address and ports that do not exist are refused."""
+    with pytest.raises(ValueError, match=r"not an address|no such port"):
+        parse_listen(text)

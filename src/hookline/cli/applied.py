@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
+from hookline.diagnostics import did_you_mean, nearest
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
 from hookline.model import Address
 from hookline.state.opening import open_state, shown
 from hookline.state.port import Record, StateStore
 from hookline.state.snapshot import Snapshot, Stored
 
-# The share of equal characters below which nobody meant it.
-_NEAR = 0.75
-_SHOWN_NEAR = 3
 # Each reading again means that an apply has committed in between.
 _READINGS = 5
 
@@ -50,10 +47,9 @@ def find(snapshot: Snapshot, text: str) -> Stored:
 
 
 def near_ones(text: str, addresses: Iterable[Address]) -> str:
-    """A hint for an address that is none of these: the nearest ones."""
-    known = {str(one).casefold(): str(one) for one in addresses}
-    near = [known[one] for one in get_close_matches(text.casefold(), known, n=_SHOWN_NEAR, cutoff=_NEAR)]
-    return f"did you mean {' or '.join(near)}?" if near else "`hookline list` shows every address"
+    """A hint for an address that is none of these: the nearest ones, at most three."""
+    near = nearest(text, map(str, addresses), at_most=3, likeness=0.75)
+    return did_you_mean(near, "`hookline list` shows every address")
 
 
 def _refuse_none(snapshot: Snapshot, state: str) -> None:

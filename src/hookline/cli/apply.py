@@ -12,11 +12,10 @@ import click
 
 from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked
 from hookline.cli.approval import ask
-from hookline.cli.options import apply_options, config_option, state_option
+from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
-    make_brakes,
     paths_argument,
     target_option,
     verbose_option,
@@ -81,13 +80,11 @@ def command(
     config: Path,
     state: str,
     target: tuple[Address, ...],
-    allow_delete: tuple[Address, ...],
-    max_deletes: int | None,
+    brakes: Brakes,
     allow_older: bool,
     expect: str | None,
     verbose: bool,
-    auto_approve: bool,
-    lock_timeout: float,
+    applying: ApplyOptions,
 ) -> None:
     """Apply the changes in the webhook files, or in a saved plan, to the stored state.
 
@@ -103,11 +100,11 @@ def command(
     """
     request = _Request(
         config=config,
-        store=open_state(state, lock_timeout=timedelta(seconds=lock_timeout)),
-        brakes=make_brakes(allow_delete, max_deletes),
+        store=open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)),
+        brakes=brakes,
         expect=expect,
         allow_older=allow_older,
-        auto_approve=auto_approve,
+        auto_approve=applying.auto_approve,
         verbose=verbose,
     )
     file = _plan_file(paths, target)

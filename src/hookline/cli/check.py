@@ -7,26 +7,21 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
 from typing import Any
 
 import click
 
 from hookline.cli.applied import find, read_applied
-from hookline.cli.networking import network_options
-from hookline.cli.options import format_option, secrets_options, state_option
+from hookline.cli.networking import NetworkOptions, network_options
+from hookline.cli.options import SecretOptions, format_option, secrets_options, state_option
 from hookline.cli.table import columns
 from hookline.model import Webhook
 from hookline.plan.printable import printable
 from hookline.relay.checking.examine import Means, examine_all
 from hookline.relay.checking.report import Finding, Grade, Report
 from hookline.relay.delivery.certificate import Certificate
-from hookline.relay.delivery.proxy import Proxy
-from hookline.relay.network import NetworkRules
-from hookline.relay.secrets import SecretResolver
-from hookline.settings import secret_environment
 
 _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
@@ -46,13 +41,8 @@ def command(
     addresses: tuple[str, ...],
     send: bool,
     state: str,
-    secrets_dir: Path,
-    secrets_by_organization: bool,
-    insecure_secret_files: bool,
-    allow_network: tuple[IPv4Network | IPv6Network, ...],
-    ca_file: Path | None,
-    transport: str,
-    proxy: Proxy | None,
+    secrets: SecretOptions,
+    network: NetworkOptions,
     form: str,
 ) -> int:
     """Check applied webhooks before they are used: all of them, or the named ones.
@@ -66,20 +56,15 @@ def command(
     snapshot = read_applied(state)
     chosen = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in chosen}.values())
+    organizations = {one.organization for one in snapshot.webhooks}
     means = Means(
-        resolver=SecretResolver(
-            environment=secret_environment(),
-            directory=secrets_dir,
-            by_organization=secrets_by_organization,
-            insecure_files=insecure_secret_files,
-            organizations=lambda: {one.organization for one in snapshot.webhooks},
-        ),
-        rules=NetworkRules(allow_network),
+        resolver=replace(secrets.resolver(), organizations=lambda: organizations),
+        rules=network.rules,
         clock=time.time,
         random=os.urandom,
-        ca_file=ca_file,
-        transport=transport,
-        proxy=proxy,
+        ca_file=network.ca_file,
+        transport=network.transport,
+        proxy=network.proxy,
     )
     reports = asyncio.run(_examined(webhooks, means, send=send, tell=form == "text"))
     if form == "json":

@@ -1,107 +1,93 @@
-"""A canonical document as text: YAML that a webhook file may hold, and that a person reads."""
+"""A canonical document as YAML: PyYAML's dumper, made to write what the strict parser accepts."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
-from hookline.plan.printable import printable
+import yaml
 
-# The order of a webhook file as the reference writes it; other fields follow by name.
-_ORDER = (
-    "version",
-    "organization",
-    "sandbox",
-    "name",
-    "description",
-    "owner",
-    "channels",
-    "url",
-    "authentication",
-    "headers",
-    "campaigns",
-    "messageTypes",
-    "events",
-    "payload",
-    "delivery",
-    "enabled",
-    "protected",
-)
-# Read as text by YAML 1.1 and 1.2 alike. Everything else is quoted, as JSON, which is YAML too.
+from hookline.plan.printable import printable
+from hookline.schemas import load_schema
+
+# YAML 1.1 and 1.2 both read these as text. All other text is quoted.
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_./@-])|[ ](?=[A-Za-z0-9]))*", re.ASCII)
-# Several lines that need no escape, the first of them not indented and none with a space at its end.
-_BLOCK = re.compile(r"\S(?:[^\n]*\S)?(?:\n(?:[^\n]*\S)?)*\n[^\n]*\S\n?")
-# A key may have 1024 characters before its colon, unless a question mark announces it (YAML 1.2 §7.4.2).
-_LONGEST_KEY = 1000
-_BREAK = "\n"
 _NOT_TEXT = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+# Several lines without escapes: the first one is not indented, and none ends with a space.
+_BLOCK = re.compile(r"\S(?:[^\n]*\S)?(?:\n(?:[^\n]*\S)?)*\n[^\n]*\S\n?")
+_BREAK = "\n"
+# References to secrets, and sandboxes with their id, are written on one line.
+_ONE_LINE = ({"env"}, {"file"}, {"name", "id"})
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:
-    """Read back as YAML it is the same document."""
-    ordered = sorted(document, key=lambda key: (_ORDER.index(key) if key in _ORDER else len(_ORDER), key))
-    return "\n".join(_mapping({key: document[key] for key in ordered}, ""))
+    """A webhook file, in the order of the schema. The parser reads it back as the same document."""
+    order = _order()
+    fields = sorted(document, key=lambda key: (order.get(key, len(order)), key))
+    return _dump({key: document[key] for key in fields})
 
 
 def as_yaml_list(documents: Iterable[Mapping[str, Any]]) -> str:
-    """Documents as the entries of one list, each on a line of its own; fields in their order."""
-    return "\n".join(f"- {_flow(document)}" for document in documents) or "[]"
+    """A list with each document on its own line, its keys in their order."""
+    return _dump(list(documents))
 
 
-def _mapping(mapping: Mapping[str, Any], margin: str) -> Iterator[str]:
-    for key, value in mapping.items():
-        if len(_scalar(key)) > _LONGEST_KEY:
-            yield from (f"{margin}? {_scalar(key)}", f"{margin}: {_flow(value)}")
-        elif isinstance(value, Mapping) and value and not _is_short(value):
-            yield f"{margin}{_scalar(key)}:"
-            yield from _mapping(value, margin + "  ")
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-            yield f"{margin}{_scalar(key)}:"
-            yield from (f"{margin}  - {_flow(item)}" for item in value)
-        elif isinstance(value, str) and _BLOCK.fullmatch(value) and value.replace(_BREAK, "").isprintable():
-            yield f"{margin}{_scalar(key)}: {'|' if value.endswith(_BREAK) else '|-'}"
-            yield from (f"{margin}  {line}".rstrip() for line in value.removesuffix(_BREAK).split(_BREAK))
-        else:
-            yield f"{margin}{_scalar(key)}: {_flow(value)}"
+@cache
+def _order() -> Mapping[str, int]:
+    return {key: index for index, key in enumerate(load_schema("webhook.v1")["properties"])}
 
 
-def _is_short(mapping: Mapping[str, Any]) -> bool:
-    """References to secrets and sandboxes with their id read best on one line."""
-    return set(mapping) in ({"env"}, {"file"}, {"name", "id"})
+def _dump(value: object) -> str:
+    text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=sys.maxsize)
+    # Only quoted text holds characters that a terminal does not show; there an escape means the same.
+    return _BREAK.join(printable(line) for line in text.removesuffix(_BREAK).split(_BREAK))
 
 
-def _flow(value: Any) -> str:
-    match value:
-        case Mapping():
-            return "{" + _joined(f"{_flow_key(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-        case list():
-            return "[" + _joined(_flow(item) for item in value) + "]"
-        case str():
-            return _scalar(value)
-        case float():
-            return _float(value)
-        case _:
-            return json.dumps(value)
+class _Dumper(yaml.SafeDumper):
+    """Writes no anchors, folds no text, and indents lists below their key."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, indentless=False)
+
+    def choose_scalar_style(self) -> str:
+        """Plain or in double quotes, as the representer decided: inside brackets PyYAML would quote every URL."""
+        if isinstance(self.event, yaml.ScalarEvent) and self.event.style is None:
+            return ""
+        return super().choose_scalar_style().replace("'", '"')
 
 
-def _scalar(text: str) -> str:
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    style: str | None = '"'
     if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
-        return text
-    return printable(json.dumps(text, ensure_ascii=False))
+        style = None
+    elif _BLOCK.fullmatch(text) and text.replace(_BREAK, "").isprintable():
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _flow_key(key: str) -> str:
-    text = _scalar(key)
-    return text if len(text) <= _LONGEST_KEY else f"? {text} "
+def _represent_mapping(dumper: _Dumper, mapping: Mapping[str, Any]) -> yaml.Node:
+    node = dumper.represent_mapping("tag:yaml.org,2002:map", mapping.items(), flow_style=False)
+    node.flow_style = not mapping or set(mapping) in _ONE_LINE
+    return node
 
 
-def _float(number: float) -> str:
-    """With a point: without one, 1e+22 is a number to YAML 1.2 and text to YAML 1.1."""
-    mantissa, exponent, power = json.dumps(number).partition("e")
-    return mantissa + ("" if "." in mantissa else ".0") + exponent + power
+def _represent_list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
+    """On one line. If mappings are in it, each item has a line."""
+    node = dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+    node.flow_style = not any(isinstance(item, Mapping) for item in items)
+    for item in node.value:
+        if isinstance(item, yaml.CollectionNode):
+            item.flow_style = True
+    return node
 
 
-def _joined(parts: Iterable[str]) -> str:
-    return ", ".join(parts)
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(dict, _represent_mapping)
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_multi_representer(str, _represent_text)  # the values of an enumeration

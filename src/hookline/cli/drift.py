@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, assert_never
 
 import click
 
@@ -88,6 +88,8 @@ def _what(drifted: Drifted) -> str:
             return f"removed from the state by hand: serial {drifted.serial} applied it"
         case Kind.CHANGED:
             return f"changed by hand since serial {drifted.serial} applied it"
+        case _:
+            assert_never(drifted.kind)
 
 
 def _side(value: Any) -> str:

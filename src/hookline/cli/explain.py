@@ -8,6 +8,7 @@ import click
 
 from hookline.config.codes import TITLES
 from hookline.config.explanations import Explanation, explanations, find_code, nearest_codes
+from hookline.diagnostics import did_you_mean
 from hookline.errors import WrongUse
 
 _WIDTH = 100
@@ -27,7 +28,7 @@ def command(code: str | None) -> None:
     found = find_code(code)
     if found is None:
         near = [f"{known} ({TITLES[known]})" for known in nearest_codes(code)]
-        hint = f"did you mean {' or '.join(near)}?" if near else "`hookline explain` without a code lists all of them"
+        hint = did_you_mean(near, "`hookline explain` without a code lists all of them")
         raise WrongUse(f"there is no code {code}", hint=hint)
     click.echo(_as_text(explanations()[found]))
 

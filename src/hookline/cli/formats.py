@@ -7,13 +7,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import tzinfo
 from itertools import islice
-from typing import Any
+from typing import Any, assert_never
 
 import click
 
-from hookline.cli.reading import defaults, reading_options
+from hookline.cli.reading import IngestOptions, reading_options
 from hookline.cli.table import columns, shortened
 from hookline.observe.log import Log
 from hookline.plan.printable import printable
@@ -51,23 +50,15 @@ def command(context: click.Context) -> None:
 def test_command(
     *,
     file: str,
-    format: str,
-    organization: str | None,
-    sandbox: str | None,
-    campaign: str | None,
-    mappings: tuple[tuple[str, tuple[str, ...]], ...],
-    timezone: tzinfo,
+    ingest: IngestOptions,
     output: str,
 ) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
     Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
     """
-    told = defaults(
-        organization=organization, sandbox=sandbox, campaign=campaign, mappings=mappings, timezone=timezone
-    )
     counts = _Counts()
-    events = (one for line in _lines(file) for one in counts.all_of(tried(line, format, told)))
+    events = (one for line in _lines(file) for one in counts.all_of(tried(line, ingest.format, ingest.defaults)))
     if output == "json":
         _print_json(events, counts)
     else:
@@ -119,6 +110,8 @@ class _Counts:
                         self.unknown[key.partition(":")[2]] += 1
                 case Rejected():
                     self.rejected += 1
+                case _:
+                    assert_never(one.reading)
             yield one
 
     def as_json(self) -> dict[str, Any]:

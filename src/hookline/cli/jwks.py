@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from dataclasses import replace
+from typing import assert_never
 
 import click
 
 from hookline.cli.applied import find, read_applied
-from hookline.cli.options import secrets_options, state_option
+from hookline.cli.options import SecretOptions, secrets_options, state_option
 from hookline.errors import HooklineError
-from hookline.model import JwtAuthentication, Webhook
+from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.delivery.jwk_set import jwk_set, public_signature_keys
-from hookline.relay.secrets import SecretResolver
-from hookline.settings import secret_environment
 
 
 @click.command(
@@ -32,9 +31,7 @@ def command(
     address: str,
     signature: bool,
     state: str,
-    secrets_dir: Path,
-    secrets_by_organization: bool,
-    insecure_secret_files: bool,
+    secrets: SecretOptions,
 ) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
@@ -43,13 +40,8 @@ def command(
     """
     snapshot = read_applied(state)
     webhook = find(snapshot, address).webhook
-    resolver = SecretResolver(
-        environment=secret_environment(),
-        directory=secrets_dir,
-        by_organization=secrets_by_organization,
-        insecure_files=insecure_secret_files,
-        organizations=lambda: {one.organization for one in snapshot.webhooks},
-    )
+    organizations = {one.organization for one in snapshot.webhooks}
+    resolver = replace(secrets.resolver(), organizations=lambda: organizations)
     if signature:
         for line in public_signature_keys(webhook, resolver, time.time()):
             click.echo(line)
@@ -59,9 +51,13 @@ def command(
 
 
 def _jwt(webhook: Webhook) -> JwtAuthentication:
-    if not isinstance(webhook.authentication, JwtAuthentication):
-        raise HooklineError(
-            f"{webhook.address} sends no tokens: its authentication is of type none",
-            hint="give it authentication of type jwt, and apply that",
-        )
-    return webhook.authentication
+    match webhook.authentication:
+        case JwtAuthentication() as authentication:
+            return authentication
+        case NoAuthentication():
+            raise HooklineError(
+                f"{webhook.address} sends no tokens: its authentication is of type none",
+                hint="give it authentication of type jwt, and apply that",
+            )
+        case _:
+            assert_never(webhook.authentication)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import click
 
@@ -13,7 +13,7 @@ from hookline.cli.backlog import read_backlogs
 from hookline.cli.document import as_yaml_list
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.table import columns
-from hookline.model import Address, Channel, JwtAuthentication, Webhook
+from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
 from hookline.plan.printable import printable
 from hookline.relay.spool.admin import Backlog
 
@@ -80,6 +80,7 @@ def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
         "channels": [str(channel) for channel in sorted(webhook.channels)],
         "url": webhook.url,
         "authentication": _authentication(webhook),
+        "signature": _signature(webhook),
         "enabled": webhook.enabled,
         "pending": None if backlog is None else backlog.pending,
         "dead": None if backlog is None else backlog.dead,
@@ -92,7 +93,7 @@ def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
         str(webhook.address),
         printable(webhook.name),
         ",".join(sorted(webhook.channels)),
-        _authentication(webhook),
+        _proofs(webhook),
         "yes" if webhook.enabled else "no",
         webhook.url,
         *counts,
@@ -100,7 +101,32 @@ def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
 
 
 def _authentication(webhook: Webhook) -> str:
-    return "jwt" if isinstance(webhook.authentication, JwtAuthentication) else "none"
+    """The type, as a webhook file spells it."""
+    match webhook.authentication:
+        case NoAuthentication():
+            return "none"
+        case JwtAuthentication():
+            return "jwt"
+        case _:
+            assert_never(webhook.authentication)
+
+
+def _signature(webhook: Webhook) -> str | None:
+    match webhook.signature:
+        case None:
+            return None
+        case BodySignature():
+            return "standard-webhooks"
+        case _:
+            assert_never(webhook.signature)
+
+
+def _proofs(webhook: Webhook) -> str:
+    """How a receiver recognizes requests of this webhook: by a token, a signature, both or neither."""
+    authentication, signature = _authentication(webhook), _signature(webhook)
+    if signature is None:
+        return authentication
+    return signature if authentication == "none" else f"{authentication},{signature}"
 
 
 def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:

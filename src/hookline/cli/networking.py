@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
+from hookline.cli.options import bundle
 from hookline.cli.proxying import read_proxy
 from hookline.relay.delivery.opening import TRANSPORTS
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from hookline.relay.delivery.proxy import Proxy
+from hookline.relay.network import NetworkRules
 
 
 class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
@@ -27,8 +27,26 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
             self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
 
 
-# Both commands take the relay's variables: what one was told must hold for the other.
-_OPTIONS = (
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How endpoints are reached. `ca_file` holds further authorities in PEM; `transport` is one of TRANSPORTS."""
+
+    rules: NetworkRules
+    ca_file: Path | None
+    transport: str
+    proxy: Proxy | None
+
+
+def _network(
+    allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
+) -> NetworkOptions:
+    return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
+
+
+# `check` reads the relay's variables, so that a result of `check` holds for the relay.
+network_options = bundle(
+    "network",
+    _network,
     click.option(
         "--allow-network",
         type=NetworkParameter(),
@@ -58,10 +76,3 @@ _OPTIONS = (
         help="Send requests through http://host:port. 'environment': use HTTPS_PROXY and NO_PROXY.",
     ),
 )
-
-
-def network_options(function: Decorated) -> Decorated:
-    """`allow_network`, `ca_file`, `transport` and `proxy`, in this order."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from hookline.model import Address
-from hookline.quantities import parse_duration, parse_rate
-from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE
+from hookline.quantities import parse_duration, parse_listen, parse_rate
+from hookline.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_SECRETS_DIR,
+    DEFAULT_SPOOL,
+    DEFAULT_STATE,
+    secret_environment,
+)
+
+if TYPE_CHECKING:
+    from hookline.relay.secrets import SecretResolver
 
 
 class DurationParameter(click.ParamType[float]):
@@ -68,15 +80,10 @@ class ListenParameter(click.ParamType[tuple[str, int]]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         if isinstance(value, tuple):
             return value
-        host, _, port = str(value).rpartition(":")
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
         try:
-            bare.encode("idna")
-        except UnicodeError:  # an empty part of a name, or one that is too long
-            bare = ""
-        if not bare or (":" in bare and bare == host) or not port.isdecimal() or int(port) > 65535:
-            self.fail(f"not an address to listen on: {value!r} (write 127.0.0.1:9469 or [::1]:9469)", param, ctx)
-        return bare, int(port)
+            return parse_listen(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class RateParameter(click.ParamType[float]):
@@ -101,6 +108,28 @@ ADDRESS = AddressParameter()
 TEXT = TextParameter()
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def bundle(
+    name: str, make: Callable[..., object], *options: Callable[[Any], Any]
+) -> Callable[[Decorated], Decorated]:
+    """Declare options that belong together. The command gets them as one argument `name`, built by `make`.
+
+    The parameters of `make` have the names of the options.
+    """
+    parameters = tuple(signature(make).parameters)
+
+    def decorate(function: Decorated) -> Decorated:
+        @wraps(function)
+        def command(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{parameter: values.pop(parameter) for parameter in parameters})
+            return function(*arguments, **values)
+
+        for option in reversed(options):
+            command = option(command)
+        return cast("Decorated", command)
+
+    return decorate
 
 
 def config_option(function: Decorated) -> Decorated:
@@ -135,28 +164,50 @@ def spool_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def secrets_options(function: Decorated) -> Decorated:
-    """`secrets_dir`, `secrets_by_organization` and `insecure_secret_files`: what a SecretResolver is made of."""
-    function = click.option(
-        "--insecure-secret-files",
-        is_flag=True,
-        envvar="HOOKLINE_INSECURE_SECRET_FILES",
-        help="Also accept secret files that other users can read or write.",
-    )(function)
-    function = click.option(
-        "--secrets-by-organization",
-        is_flag=True,
-        envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
-        help="Restrict each webhook to the secrets of its own organization.",
-    )(function)
-    return click.option(
+@dataclass(frozen=True, slots=True)
+class SecretOptions:
+    """The options that set which secrets a webhook may name."""
+
+    secrets_dir: Path
+    secrets_by_organization: bool
+    insecure_secret_files: bool
+
+    def resolver(self) -> SecretResolver:
+        """A resolver over this process's environment, not yet bound to the organizations of a state."""
+        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands need none
+
+        return SecretResolver(
+            environment=secret_environment(),
+            directory=self.secrets_dir,
+            by_organization=self.secrets_by_organization,
+            insecure_files=self.insecure_secret_files,
+        )
+
+
+secrets_options = bundle(
+    "secrets",
+    SecretOptions,
+    click.option(
         "--secrets-dir",
         default=DEFAULT_SECRETS_DIR,
         show_default=True,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
         help="The directory that contains the files of {file: …} references.",
-    )(function)
+    ),
+    click.option(
+        "--secrets-by-organization",
+        is_flag=True,
+        envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
+        help="Restrict each webhook to the secrets of its own organization.",
+    ),
+    click.option(
+        "--insecure-secret-files",
+        is_flag=True,
+        envvar="HOOKLINE_INSECURE_SECRET_FILES",
+        help="Also accept secret files that other users can read or write.",
+    ),
+)
 
 
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
@@ -164,15 +215,23 @@ def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
 
 
-def apply_options(function: Decorated) -> Decorated:
-    """What every command that writes the state takes: `auto_approve`, and `lock_timeout` in seconds."""
-    function = click.option(
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """The options of every command that writes the state; `lock_timeout` is in seconds."""
+
+    auto_approve: bool
+    lock_timeout: float
+
+
+apply_options = bundle(
+    "applying",
+    ApplyOptions,
+    click.option("--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal."),
+    click.option(
         "--lock-timeout",
         type=DURATION,
         default="0s",
         show_default=True,
         help="Wait this long while another apply has locked the state.",
-    )(function)
-    return click.option("--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal.")(
-        function
-    )
+    ),
+)

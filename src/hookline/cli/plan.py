@@ -12,7 +12,6 @@ from hookline.cli.options import config_option, spool_option, state_option
 from hookline.cli.planning import (
     brake_options,
     load_desired,
-    make_brakes,
     paths_argument,
     target_option,
     verbose_option,
@@ -20,6 +19,7 @@ from hookline.cli.planning import (
 from hookline.cli.planoutput import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
 from hookline.model import Address
 from hookline.plan.make import make_plan
+from hookline.plan.safety import Brakes
 from hookline.state.opening import open_state
 
 CHANGES = 2
@@ -58,8 +58,7 @@ def command(
     state: str,
     spool: str,
     target: tuple[Address, ...],
-    allow_delete: tuple[Address, ...],
-    max_deletes: int | None,
+    brakes: Brakes,
     out: Path | None,
     format: tuple[Output, ...],
     verbose: bool,
@@ -77,7 +76,7 @@ def command(
     stored = open_state(state).read()
     backlogs = read_backlogs(spool)
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
-    plan = make_plan(stored, desired, make_brakes(allow_delete, max_deletes), pending)
+    plan = make_plan(stored, desired, brakes, pending)
     write_outputs(plan, outputs, out, verbose=verbose)
     refuse_blocked(plan)
     return CHANGES if detailed_exitcode and plan.changes else 0

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from hookline.cli.options import bundle
 from hookline.relay.formats import FORMATS
 from hookline.relay.formats.reading import AUTO
 from hookline.relay.hints import FIELDS, Hints, Path, parse_mapping
 from hookline.relay.routing import Defaults
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class MappingParameter(click.ParamType[tuple[str, Path]]):
@@ -46,7 +44,35 @@ class TimeZoneParameter(click.ParamType[tzinfo]):
             self.fail(f"{value!r} is no time zone (write Europe/Paris, UTC or +02:00)", param, ctx)
 
 
-_OPTIONS = (
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How lines are read: their format, and the values of fields that events do not carry."""
+
+    format: str
+    defaults: Defaults
+
+
+def _ingest(
+    *,
+    format: str,
+    organization: str | None,
+    sandbox: str | None,
+    campaign: str | None,
+    mappings: tuple[tuple[str, Path], ...],
+    timezone: tzinfo,
+) -> IngestOptions:
+    defaults = Defaults(
+        organization=organization,
+        sandbox=sandbox,
+        campaign=campaign,
+        hints=Hints(paths=mappings, timezone=timezone, clock=time.time),
+    )
+    return IngestOptions(format, defaults)
+
+
+reading_options = bundle(
+    "ingest",
+    _ingest,
     click.option(
         "--format",
         type=click.Choice([AUTO, *FORMATS]),
@@ -72,27 +98,3 @@ _OPTIONS = (
         help="The time zone of syslog times that have none (classic syslog).",
     ),
 )
-
-
-def reading_options(function: Decorated) -> Decorated:
-    """Handed to the command as `format`, and as the arguments of `defaults`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
-
-
-def defaults(
-    *,
-    organization: str | None,
-    sandbox: str | None,
-    campaign: str | None,
-    mappings: tuple[tuple[str, Path], ...],
-    timezone: tzinfo,
-) -> Defaults:
-    """What events do not say of themselves, from these options. Raises WrongUse for text that is not UTF-8."""
-    return Defaults(
-        organization=organization,
-        sandbox=sandbox,
-        campaign=campaign,
-        hints=Hints(paths=mappings, timezone=timezone, clock=time.time),
-    )

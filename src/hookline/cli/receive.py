@@ -13,11 +13,11 @@ from typing import Any
 import click
 
 from hookline.errors import HooklineError, WrongUse
-from hookline.quantities import parse_duration
+from hookline.quantities import parse_duration, parse_listen
 from hookline.receiver.exchange import Tally
 from hookline.receiver.misbehaviour import Failing, Misbehaviour, parse_failure
 from hookline.receiver.server import Receiver
-from hookline.receiver.settings import LOCAL_NAMES, ReceiverSettings, parse_listen
+from hookline.receiver.settings import LOCAL_NAMES, ReceiverSettings
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)

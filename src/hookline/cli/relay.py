@@ -7,29 +7,22 @@ import json
 import sys
 import time
 from contextlib import nullcontext
-from datetime import tzinfo
-from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
 from typing import Literal
 
 import click
 
-from hookline.cli.networking import network_options
-from hookline.cli.options import DURATION, LISTEN, secrets_options, spool_option, state_option
+from hookline.cli.networking import NetworkOptions, network_options
+from hookline.cli.options import DURATION, LISTEN, SecretOptions, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
-from hookline.cli.reading import defaults, reading_options
+from hookline.cli.reading import IngestOptions, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
 from hookline.observe.log import Level, Log
 from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
-from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.fates import Delivery, Rejected, Skipped
-from hookline.relay.network import NetworkRules
 from hookline.relay.rehearsal import Rehearsed
-from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary
-from hookline.settings import secret_environment
 from hookline.wiring import RelayOptions, rehearse_relay, run_relay
 
 SOME_DEAD = 3
@@ -136,15 +129,8 @@ def command(
     files: tuple[str, ...],
     state: str,
     spool: str,
-    secrets_dir: Path,
-    secrets_by_organization: bool,
-    insecure_secret_files: bool,
-    format: str,
-    organization: str | None,
-    sandbox: str | None,
-    campaign: str | None,
-    mappings: tuple[tuple[str, tuple[str, ...]], ...],
-    timezone: tzinfo,
+    secrets: SecretOptions,
+    ingest: IngestOptions,
     follow: bool,
     from_start: bool,
     drain: bool,
@@ -156,10 +142,7 @@ def command(
     grace: float,
     spool_max: int,
     allow_empty: bool,
-    allow_network: tuple[IPv4Network | IPv6Network, ...],
-    ca_file: Path | None,
-    proxy: Proxy | None,
-    transport: str,
+    network: NetworkOptions,
     listen: tuple[str, int] | None,
     metrics_webhooks: int,
     summary: Literal["text", "json"],
@@ -188,10 +171,8 @@ def command(
         spool=spool,
         sources=() if drain else (files or ("-",)),
         settings=Settings(
-            format=format,
-            defaults=defaults(
-                organization=organization, sandbox=sandbox, campaign=campaign, mappings=mappings, timezone=timezone
-            ),
+            format=ingest.format,
+            defaults=ingest.defaults,
             dedupe_window=dedupe_window,
             retain=retain,
             records_max=records_max,
@@ -199,19 +180,14 @@ def command(
             grace=grace,
             spool_max=spool_max,
         ),
-        resolver=SecretResolver(
-            environment=secret_environment(),
-            directory=secrets_dir,
-            by_organization=secrets_by_organization,
-            insecure_files=insecure_secret_files,
-        ),
-        rules=NetworkRules(allow_network),
-        ca_file=ca_file,
-        proxy=proxy,
+        resolver=secrets.resolver(),
+        rules=network.rules,
+        ca_file=network.ca_file,
+        proxy=network.proxy,
         follow=follow,
         from_start=from_start,
         allow_empty=allow_empty,
-        transport=transport,
+        transport=network.transport,
         listen=listen,
         metrics_webhooks=metrics_webhooks,
     )

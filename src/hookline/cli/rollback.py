@@ -10,13 +10,14 @@ import click
 from hookline.apply import apply_plan, refuse_blocked
 from hookline.cli.applied import read_with_history
 from hookline.cli.approval import ask
-from hookline.cli.options import apply_options, state_option
-from hookline.cli.planning import brake_options, make_brakes, print_rows
+from hookline.cli.options import ApplyOptions, apply_options, state_option
+from hookline.cli.planning import brake_options
+from hookline.cli.planoutput import print_plan
 from hookline.errors import Blocked, HooklineError
-from hookline.model import Address, Desired
+from hookline.model import Desired
 from hookline.plan.changes import Plan
 from hookline.plan.make import make_plan
-from hookline.plan.render_text import render_text
+from hookline.plan.safety import Brakes
 from hookline.provenance import Provenance
 from hookline.settings import user_name
 from hookline.state.chain import breaks
@@ -47,10 +48,8 @@ def command(
     *,
     serial: int,
     state: str,
-    allow_delete: tuple[Address, ...],
-    max_deletes: int | None,
-    auto_approve: bool,
-    lock_timeout: float,
+    brakes: Brakes,
+    applying: ApplyOptions,
 ) -> None:
     """Return the stored state to an earlier serial.
 
@@ -58,15 +57,17 @@ def command(
     serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
     well, or the next apply undoes the rollback.
     """
-    store = NotedStore(open_state(state, lock_timeout=timedelta(seconds=lock_timeout)), f"rollback to {serial}")
+    store = NotedStore(
+        open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
+    )
     stored, records = read_with_history(store, state)
-    plan = make_plan(stored, _desired(state, stored, records, serial), make_brakes(allow_delete, max_deletes))
+    plan = make_plan(stored, _desired(state, stored, records, serial), brakes)
     if not plan.changes:
         click.echo(f"Nothing to do: the state is as serial {serial} left it.")
         return
-    print_rows(render_text(plan))
+    print_plan(plan, "text")
     _refuse_blocked(plan)
-    if not auto_approve:
+    if not applying.auto_approve:
         ask()
     applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
     click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")

@@ -1,6 +1,6 @@
 """Webhook files as values: one pass over the YAML events, which builds documents and refuses what surprises.
 
-The only module that knows the YAML library, and of that only its event stream: the library's own composer is
+The only module that reads with the YAML library, and it uses only the event stream: the library's own composer is
 recursive C code that ends the process on 50,000 open brackets, resolves aliases, and lets the last of two equal keys
 win. Where values stand is worked out by a second pass (`places`), which only a file with a finding needs.
 """

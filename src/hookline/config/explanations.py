@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from textwrap import dedent
 from types import MappingProxyType
 
 from hookline.config.codes import TITLES
+from hookline.diagnostics import nearest
 
 _CODE = re.compile(r"(?:HL)?[-_ ]?0*([0-9]{1,3})", re.IGNORECASE)
 _SECTION = re.compile(
@@ -65,4 +65,4 @@ def nearest_codes(text: str) -> list[str]:
     """
     word = text.strip().lower()
     by_title = [code for code, title in TITLES.items() if len(word) > 2 and word in title.lower()]
-    return by_title[:3] or get_close_matches(text.strip().upper(), TITLES, n=3, cutoff=0.5)
+    return by_title[:3] or nearest(text.strip(), TITLES, at_most=3, likeness=0.5)

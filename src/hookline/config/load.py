@@ -14,7 +14,7 @@ from hookline.config.judging import JudgedDocument, place_findings
 from hookline.config.place import Refusal
 from hookline.config.reading import read_and_judge
 from hookline.config.text import Text, decode
-from hookline.diagnostics import Diagnostic, in_order
+from hookline.diagnostics import Diagnostic, did_you_mean, in_order, nearest
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, Source
 
@@ -29,40 +29,46 @@ class Inspection:
     documents: int
 
 
-def load(directory: Path, paths: Sequence[Path] = (), *, target: Address | None = None) -> Desired:
-    """What the files of a configuration directory say; `paths` (files or directories) and `target` narrow that.
+def load(directory: Path, paths: Sequence[Path] = (), *, targets: Collection[Address] = ()) -> Desired:
+    """The webhooks of a configuration directory, narrowed to `paths` (files or directories) and to `targets`.
 
-    A directory that does not exist says nothing: planning decides what that means. Raises InvalidConfiguration with
-    every finding of every file, and WrongUse for a path or a target that is not there.
+    A directory that does not exist holds none: planning decides the consequence. With targets every file is read, and
+    findings that are known to concern another webhook are left out. Raises InvalidConfiguration with every finding of
+    every file, and WrongUse for a path or a target that does not exist.
     """
-    inspection = inspect(directory, paths, target=target)
-    if inspection.diagnostics:
-        raise InvalidConfiguration(inspection.diagnostics)
-    return inspection.desired
+    inspection = inspect(directory, paths)
+    concerning = inspection.diagnostics
+    if targets:
+        wanted = {None, *map(str, targets)}
+        concerning = tuple(found for found in concerning if found.address in wanted)
+    if concerning:
+        raise InvalidConfiguration(concerning)
+    return _narrowed(inspection.desired, targets) if targets else inspection.desired
 
 
-def inspect(
-    directory: Path, paths: Sequence[Path] = (), *, target: Address | None = None, workers: int | None = None
-) -> Inspection:
-    """Like `load`, with the findings as a value. Raises only WrongUse, and HooklineError when a worker dies.
+def _narrowed(desired: Desired, targets: Collection[Address]) -> Desired:
+    declared = desired.webhooks
+    missing = next((target for target in targets if target not in declared), None)
+    if missing is not None:
+        known = [str(address) for address in declared]
+        others = f"there are: {', '.join(known[:5])}" if known else "the configuration directory holds no webhook"
+        near = nearest(str(missing), known, likeness=0.75)
+        raise WrongUse(f"no webhook file is for {missing}", hint=did_you_mean(near, others))
+    return Desired({address: declared[address] for address in sorted(set(targets))}, narrowed=True)
 
-    With a `target` every file is read, and what is known to concern another webhook is left out. `workers` is the
-    number of processes; None decides by the number of files.
-    """
+
+def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
+    """Like `load`, with the findings as a value. Raises only WrongUse, and HooklineError when a worker dies."""
     entries = find_files(directory, paths)
     found = [entry for entry in entries if isinstance(entry, Found)]
     diagnostics = [entry for entry in entries if isinstance(entry, Diagnostic)]
     documents: list[JudgedDocument] = []
-    for judged in read_and_judge(found, workers=workers):
+    for judged in read_and_judge(found):
         documents.extend(judged.documents)
         diagnostics.extend(judged.diagnostics)
     crossed = _crossed(documents)
     diagnostics.extend(_placed(documents, crossed, found))
-    desired = _desired(documents, crossed, target, narrowed=bool(paths) or target is not None)
-    if target is not None:
-        diagnostics = [one for one in diagnostics if one.address in (None, str(target))]
-        if not diagnostics and target not in desired.webhooks:
-            raise WrongUse(f"no webhook file is for {target}", hint=_nearest(target, documents))
+    desired = _desired(documents, crossed, narrowed=bool(paths))
     return Inspection(desired, in_order(diagnostics), len(entries), len(documents))
 
 
@@ -94,20 +100,11 @@ def _text_of(found: Found) -> Text:
     return Text("") if text is None or isinstance(text, Refusal) else text
 
 
-def _desired(
-    documents: Iterable[JudgedDocument], wrong: Collection[int], target: Address | None, *, narrowed: bool
-) -> Desired:
+def _desired(documents: Iterable[JudgedDocument], wrong: Collection[int], *, narrowed: bool) -> Desired:
     webhooks: dict[Address, Declared] = {}
     for index, document in enumerate(documents):
         if document.value is None or index in wrong:
             continue
         webhook = read_webhook(document.value)
-        if target is None or webhook.address == target:
-            webhooks[webhook.address] = Declared(webhook, Source(document.file, document.line))
+        webhooks[webhook.address] = Declared(webhook, Source(document.file, document.line))
     return Desired({address: webhooks[address] for address in sorted(webhooks)}, narrowed)
-
-
-def _nearest(target: Address, documents: Sequence[JudgedDocument]) -> str:
-    known = sorted({"/".join(document.address) for document in documents if document.address})
-    alike = [address for address in known if address.lower() == str(target).lower()] or known[:5]
-    return f"there are: {', '.join(alike)}" if alike else "the configuration directory holds no webhook"

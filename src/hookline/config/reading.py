@@ -23,10 +23,9 @@ _MOST_WORKERS = 8
 _CHUNK = 50
 
 
-def read_and_judge(found: Sequence[Found], *, workers: int | None = None) -> Iterator[Judged]:
-    """One `Judged` for each file, in their order. `workers` None decides by the number of files and cores."""
-    if workers is None:
-        workers = worker_count(len(found))
+def read_and_judge(found: Sequence[Found]) -> Iterator[Judged]:
+    """One `Judged` for each file, in their order, from as many processes as `worker_count` allows."""
+    workers = worker_count(len(found))
     if workers < 2:
         yield from map(_read_and_judge, found)
         return

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -24,6 +23,7 @@ from hookline.config import codes
 from hookline.config.finding import Finding, Path, path_text, shown
 from hookline.config.names import looks_secret
 from hookline.config.verdict import compiled_pattern
+from hookline.diagnostics import did_you_mean, nearest
 from hookline.schemas import load_schema
 
 VERSION = 1
@@ -110,10 +110,10 @@ def _unknown_keys(error: ValidationError) -> Iterator[Finding]:
         if key in known:
             continue
         path = (*_path(error), key)
-        nearest = _nearest(key, known)
-        hint = f"did you mean {shown(nearest)}?" if nearest else f"known here: {', '.join(known)}"
+        near = nearest(key, known)
+        hint = did_you_mean(map(shown, near), f"known here: {', '.join(known)}")
         if (room := _rooms().get(key)) is not None and room != path_text(_path(error)):
-            hint = f"{key} belongs under {room}" if nearest != key else hint
+            hint = f"{key} belongs under {room}" if near != [key] else hint
         yield _finding(codes.UNKNOWN_KEY, path, f"unknown key {shown(key)}", hint, on_key=True)
 
 
@@ -128,13 +128,6 @@ def _rooms() -> dict[str, str]:
                 rooms.setdefault(deeper, f"{name}.{key}")
     top = load_schema("webhook.v1")["properties"].keys()
     return {key: room for key, room in rooms.items() if key not in top}
-
-
-def _nearest(word: str, known: list[str]) -> str | None:
-    lower = {name.lower(): name for name in known}
-    plain = word.lower().replace("_", "").replace("-", "")
-    found = get_close_matches(plain, lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None
 
 
 def _only_with_jwt(error: ValidationError) -> Iterator[Finding]:
@@ -211,8 +204,8 @@ def _wrong_type(error: ValidationError) -> Iterator[Finding]:
 def _not_allowed(error: ValidationError) -> Iterator[Finding]:
     allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
-    nearest = _nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else None
-    hint = f"did you mean {nearest}?" if nearest and nearest != str(error.instance) else None
+    near = nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else []
+    hint = did_you_mean(near, "") or None if near != [str(error.instance)] else None
     if _path(error) == ("campaigns",):
         wanted, hint = "all, or a list of campaign ids", hint or f"write a list: [{_found(error)[1:-1]}]"
     yield _finding(codes.NOT_ALLOWED, _path(error), f"must be {wanted}, found {_found(error)}", hint)

@@ -33,8 +33,7 @@ _TYPES: Mapping[str, type] = {
 @cache
 def webhook_verdict() -> Accepts:
     """Whether a document keeps to the schema of webhooks, version 1. True is certain; False needs a second look."""
-    schema = load_schema("webhook.v1")
-    return _compile(schema, schema)
+    return compile_verdict(load_schema("webhook.v1"))
 
 
 def compile_verdict(schema: _Schema) -> Accepts:

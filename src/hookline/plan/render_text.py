@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, assert_never
 
 from hookline.plan.changes import Action, Change, FieldChange, Plan
 from hookline.plan.printable import printable
@@ -108,6 +108,8 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[Row]:
         case Action.CREATE:
             for path, value in _leaves(change.after or {}):
                 yield Row(f"    {path}: {_value(value)}", tone)
+        case _:
+            assert_never(change.action)
     if change.pending:
         yield Row(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
 

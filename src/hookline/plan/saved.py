@@ -1,16 +1,20 @@
 """A saved plan, read back: JSON of format 1 (schemas/plan.v1.schema.json) becomes a Plan again.
 
-A plan file may have been edited, or made by somebody who means harm. Its fingerprint is made again from its changes,
-each `before` must have the hash that the change names, and what is shown of an update is found out anew. Whether
-each `after` is a webhook that a file could declare is for the caller to check: rules for webhooks live in config.
+A plan file is untrusted input: it may have been edited by mistake or on purpose. The structs below describe its form.
+The reader then computes the fingerprint and the fields of each update again, and checks that each `before` has the
+hash that its change names. The caller checks that each `after` is a webhook that a file could declare, because the
+rules for webhooks live in config.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any, Literal, assert_never
+
+import msgspec
+from msgspec import Meta
 
 from hookline.canonical import digest
 from hookline.errors import Stale, WrongUse
@@ -21,28 +25,76 @@ from hookline.plan.fingerprint import fingerprint
 from hookline.plan.make import possible_renames
 from hookline.plan.printable import printable
 from hookline.plan.render_json import FORMAT_VERSION
-from hookline.plan.strict_json import NotStrict, parse
+
+# A webhook file may be nested 50 deep; a plan puts a few levels around it.
+MAX_DEPTH = 60
+# Beyond 2**53 a reader that keeps numbers as doubles changes them (RFC 8259 §6); webhook files hold none either.
+LARGEST_INTEGER = 2**53 - 1
 
 _AGAIN = "make the plan again: hookline plan --out FILE"
-_HASH = re.compile(r"sha256:[0-9a-f]{64}")
-_PLAN = frozenset({"formatVersion", "lineage", "serial", "fingerprint", "changes", "summary"})
-_CHANGE = frozenset({"address", "action", "source", "before", "after", "beforeHash", "fields", "blocked", "pending"})
-_SUMMARY = frozenset({"create", "update", "delete", "unchanged", "blocked"})
-# What there must be of `source`, `before` and `after`.
-_SIDES = {Action.CREATE: (True, False, True), Action.UPDATE: (True, True, True), Action.DELETE: (False, True, False)}
+_MESSAGE_CHARACTERS = 200
+
+_Count = Annotated[int, Meta(ge=0)]
+_Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+_Pointer = Annotated[str, Meta(pattern=r"^(?:/(?:[^~/]|~[01])*)*\Z")]  # RFC 6901
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Every field is required, and no other is accepted."""
+
+
+class _Source(_Strict, frozen=True):
+    file: str
+    line: Annotated[int, Meta(ge=1)]
+
+
+class _Field(_Strict, frozen=True):
+    path: _Pointer
+    before: Any
+    after: Any
+
+
+class _Change(_Strict, frozen=True):
+    address: str
+    action: Action
+    source: _Source | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    before_hash: _Hash | None
+    fields: list[_Field]
+    blocked: str | None
+    pending: _Count | None
+
+
+class _Summary(_Strict, frozen=True):
+    create: _Count
+    update: _Count
+    delete: _Count
+    unchanged: _Count
+    blocked: _Count
+
+
+class _PlanFile(_Strict, frozen=True):
+    format_version: Literal[1]
+    lineage: Annotated[str, Meta(min_length=1)] | None
+    serial: _Count
+    fingerprint: _Hash
+    changes: list[_Change]
+    summary: _Summary
 
 
 def read_plan(data: bytes, name: str) -> Plan:
     """The plan in `data`; `name` is its file, for messages.
 
-    Raises WrongUse for what is no plan of this format, Stale for one whose changes do not fit its fingerprint.
+    Raises WrongUse if it is not a plan of this format, Stale if its changes do not fit its fingerprint.
     """
     try:
-        document = parse(data)
-        _refuse_other_format(document, name)
-        plan = _read(document)
-    except NotStrict as wrong:
-        raise WrongUse(f"{name} is not a plan that can be read: {wrong}", hint=_AGAIN) from wrong
+        _refuse_other_format(_check_json(data), name)
+        plan = _plan(msgspec.json.decode(data, type=_PlanFile))
+    except (_NotAPlan, msgspec.MsgspecError) as wrong:
+        malformed = isinstance(wrong, msgspec.DecodeError) and not isinstance(wrong, msgspec.ValidationError)
+        why = printable(f"{'no strict JSON: ' if malformed else ''}{wrong}")[:_MESSAGE_CHARACTERS]
+        raise WrongUse(f"{name} is not a plan that can be read: {why}", hint=_AGAIN) from wrong
     found = fingerprint(plan.changes)
     if found != plan.fingerprint:
         raise _tampered(name, f"it says {plan.fingerprint}, and its changes give {found}")
@@ -56,6 +108,15 @@ def _tampered(name: str, how: str) -> Stale:
     return Stale(f"nothing is applied, for {name} was changed after it was made: {how}", hint=_AGAIN)
 
 
+class _NotAPlan(ValueError):
+    """The reason, as the end of a sentence."""
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise _NotAPlan(otherwise)
+
+
 def _refuse_other_format(document: Any, name: str) -> None:
     found = document.get("formatVersion") if isinstance(document, dict) else None
     if type(found) is int and found > FORMAT_VERSION:
@@ -66,78 +127,76 @@ def _refuse_other_format(document: Any, name: str) -> None:
     _demand(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
 
 
-def _read(document: Any) -> Plan:
-    _keys(document, _PLAN, "the plan")
-    lineage, serial, written = document["lineage"], document["serial"], document["changes"]
-    _demand(lineage is None or (isinstance(lineage, str) and lineage != ""), "lineage is neither text nor null")
-    _demand(_counts(serial) and (serial == 0) == (lineage is None), "serial does not fit the lineage")
-    _demand(_is_hash(document["fingerprint"]), "fingerprint is not sha256: and 64 digits")
-    _demand(isinstance(written, list), "changes is not a list")
-    changes = [_read_change(change, f"changes[{index}]") for index, change in enumerate(written)]
-    changes.sort(key=lambda change: change.address)
+def _plan(file: _PlanFile) -> Plan:
+    _demand((file.serial == 0) == (file.lineage is None), "serial does not fit the lineage")
+    changes = sorted(
+        (_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)),
+        key=lambda change: change.address,
+    )
     twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
-    _demand(twice is None, f"{printable(str(twice))} is in it twice")
+    _demand(twice is None, f"{twice} is in it twice")
     plan = Plan(
-        lineage=lineage,
-        serial=serial,
+        lineage=file.lineage,
+        serial=file.serial,
         changes=tuple(changes),
-        unchanged=_unchanged(document["summary"]),
-        fingerprint=document["fingerprint"],
+        unchanged=file.summary.unchanged,
+        fingerprint=file.fingerprint,
         renames=possible_renames(changes),
     )
-    said = {key: document["summary"][key] for key in Action}
-    _demand(said == {action: plan.count(action) for action in Action}, "summary does not count what changes holds")
+    counted = {action: getattr(file.summary, action) for action in Action}
+    _demand(counted == {action: plan.count(action) for action in Action}, "summary does not count what changes holds")
     return plan
 
 
-def _unchanged(summary: Any) -> int:
-    _keys(summary, _SUMMARY, "summary")
-    _demand(all(_counts(count) for count in summary.values()), "summary holds something else than counts")
-    unchanged: int = summary["unchanged"]
-    return unchanged
-
-
-def _read_change(change: Any, where: str) -> Change:
-    _keys(change, _CHANGE, where)
-    _demand(change["action"] in [str(action) for action in Action], f"{where}.action is none that is known")
-    action = Action(change["action"])
-    before, after, before_hash = change["before"], change["after"], change["beforeHash"]
-    for key, wanted in zip(("source", "before", "after"), _SIDES[action], strict=True):
-        fits = isinstance(change[key], dict) if wanted else change[key] is None
+def _change(change: _Change, where: str) -> Change:
+    action, before, after = change.action, change.before, change.after
+    for key, wanted in _sides(action).items():
+        fits = (getattr(change, key) is not None) == wanted
         _demand(fits, f"{where}.{key} does not fit a change that is to {action}")
-    _demand(_is_hash(before_hash) if before is not None else before_hash is None, f"{where}.beforeHash does not fit")
-    _check_fields(change["fields"], action, f"{where}.fields")
-    address = _address(change["address"], where)
+    _demand((before is None) == (change.before_hash is None), f"{where}.beforeHash does not fit")
+    _demand(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not fit")
+    address = _address(change.address, where)
     for key, document in (("before", before), ("after", after)):
         _demand(document is None or _is_of(document, address), f"{where}.{key} is not a webhook of {where}.address")
-    blocked, pending = change["blocked"], change["pending"]
-    _demand(blocked is None or isinstance(blocked, str), f"{where}.blocked is neither text nor null")
-    _demand(pending is None or _counts(pending), f"{where}.pending is neither a count nor null")
-    fields = differences(before, after) if action is Action.UPDATE and digest(after) != before_hash else ()
+    # The file's own fields are ignored: they must not make an update look like another one.
+    updates = before is not None and after is not None and digest(after) != change.before_hash
+    fields = differences(before or {}, after or {}) if updates else ()
     _demand(bool(fields) == (action is Action.UPDATE), f"{where} updates nothing")
     return Change(
         address=address,
         action=action,
-        source=_source(change["source"], where),
+        source=None if change.source is None else Source(change.source.file, change.source.line),
         before=before,
         after=after,
-        before_hash=before_hash,
+        before_hash=change.before_hash,
         fields=fields,
-        blocked=blocked,
-        pending=pending,
+        blocked=change.blocked,
+        pending=change.pending,
     )
 
 
-def _address(text: Any, where: str) -> Address:
-    _demand(isinstance(text, str), f"{where}.address is not text")
+def _sides(action: Action) -> Mapping[str, bool]:
+    """Which parts of a change must be set; the others must be null."""
+    match action:
+        case Action.CREATE:
+            return {"source": True, "before": False, "after": True}
+        case Action.UPDATE:
+            return {"source": True, "before": True, "after": True}
+        case Action.DELETE:
+            return {"source": False, "before": True, "after": False}
+        case _:
+            assert_never(action)
+
+
+def _address(text: str, where: str) -> Address:
     try:
         return Address.parse(text)
     except ValueError as wrong:
-        raise NotStrict(f"{where}.address is not ORGANIZATION/SANDBOX") from wrong
+        raise _NotAPlan(f"{where}.address is not ORGANIZATION/SANDBOX") from wrong
 
 
 def _is_of(document: Mapping[str, Any], address: Address) -> bool:
-    """Whether a document, of whatever shape, is of version 1 and says that it is this address's."""
+    """Whether a document of any shape has version 1 and this address."""
     sandbox = document.get("sandbox")
     name = sandbox.get("name") if isinstance(sandbox, dict) else sandbox
     here = (document.get("organization"), name) == (address.organization, address.sandbox)
@@ -145,40 +204,46 @@ def _is_of(document: Mapping[str, Any], address: Address) -> bool:
     return here and whole and type(document.get("version")) is int and document["version"] == 1
 
 
-def _source(source: Any, where: str) -> Source | None:
-    if source is None:
-        return None
-    _keys(source, frozenset({"file", "line"}), f"{where}.source")
-    fits = isinstance(source["file"], str) and _counts(source["line"]) and source["line"] > 0
-    _demand(fits, f"{where}.source is not a file and a line")
-    return Source(source["file"], source["line"])
+def _check_json(data: bytes) -> Any:
+    """Refuse JSON that readers read differently (RFC 7493, I-JSON) and that msgspec would accept; return its value.
+
+    msgspec lets the last of two equal keys win, and counts bytes where people count lines. Raises _NotAPlan.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as wrong:
+        raise _NotAPlan(f"byte {wrong.start} is not UTF-8") from wrong
+    except json.JSONDecodeError as wrong:
+        raise _NotAPlan(f"no JSON at line {wrong.lineno}, column {wrong.colno}") from wrong
+    except RecursionError as wrong:
+        raise _NotAPlan("it is nested without end") from wrong
+    except _NotAPlan:
+        raise
+    except ValueError as wrong:  # a number of thousands of digits, which Python refuses to read
+        raise _NotAPlan("it holds a number that is too long") from wrong
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        _demand(depth <= MAX_DEPTH, f"it is nested deeper than {MAX_DEPTH}")
+        level = [inner for item in level for inner in _inside(item)]
+    return value
 
 
-def _check_fields(fields: Any, action: Action, where: str) -> None:
-    """Fields are found out anew; a plan that holds something else in their place is none all the same."""
-    _demand(isinstance(fields, list) and bool(fields) == (action is Action.UPDATE), f"{where} does not fit")
-    for field in fields:
-        _keys(field, frozenset({"path", "before", "after"}), f"an item of {where}")
-        path = field["path"]
-        fits = isinstance(path, str) and re.fullmatch(r"(?:/(?:[^~/]|~[01])*)*", path)
-        _demand(bool(fits), f"a path in {where} is not a JSON pointer")
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _NotAPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
+    return value
 
 
-def _keys(value: Any, keys: frozenset[str], what: str) -> None:
-    _demand(isinstance(value, dict), f"{what} is not an object")
-    missing, unknown = sorted(keys - value.keys()), sorted(value.keys() - keys)
-    _demand(not missing, f"{what} has no {', '.join(missing)}")
-    _demand(not unknown, f"{what} has a key that no plan has: {printable(', '.join(unknown))[:80]}")
-
-
-def _counts(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and _HASH.fullmatch(value) is not None
-
-
-def _demand(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise NotStrict(otherwise)
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case int():
+            _demand(abs(value) <= LARGEST_INTEGER, "it holds a number that readers round")
+    return ()

@@ -41,14 +41,3 @@ class ReceiverSettings:
     delay: timedelta = timedelta(0)
     retry_after: int | None = None
     stop_after: int | None = None
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """Read ``HOST:PORT`` or ``[IPv6]:PORT``; port 0 means any free one. Raises ValueError for anything else."""
-    host, colon, port = text.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not bare or (":" in bare and host == bare) or not (port.isascii() and port.isdigit()):
-        raise ValueError(f"not an address to listen on: {text!r} (write 127.0.0.1:8443 or [::1]:8443)")
-    if int(port) > 65535:
-        raise ValueError(f"no such port: {port} (0 to 65535)")
-    return bare, int(port)

@@ -1,26 +1,60 @@
-"""A state of an older format, brought to this one: inside the transaction of an apply, after a copy was made."""
+"""Migrations of a state in a file from an older format, inside the transaction of an apply, after a copy."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
 from hookline.errors import StateUnusable
 from hookline.state.files import place
-from hookline.state.rows import history_row, seal_history
-from hookline.state.schema import FORMAT, HISTORY
+from hookline.state.schema import FORMAT
 
-ENTRY_COLUMNS = "serial, at, who, git_commit, git_branch, fingerprint, changes, lifted"
+Migration = Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: dict[int, Migration] = {}
+"""Format → the function that changes the tables of this format into those of the next one.
+
+The table is empty because format 1 is the first one. A function runs inside a transaction: it must not commit, and
+it leaves `meta.format` alone. It raises ValueError for a row that it cannot read.
+"""
+
+
+def can_migrate(written_in: int) -> bool:
+    """Whether every step from format `written_in` to the current one has its migration."""
+    return all(step in MIGRATIONS for step in range(written_in, FORMAT))
+
+
+def migrate(connection: sqlite3.Connection, written_in: int) -> None:
+    """Run every migration from format `written_in` to the current one. Raises ValueError like a migration."""
+    for step in range(written_in, FORMAT):
+        MIGRATIONS[step](connection)
+    connection.execute("UPDATE meta SET format = ?", (FORMAT,))
+
+
+def migrated_in_memory(connection: sqlite3.Connection, written_in: int) -> sqlite3.Connection:
+    """The same database in memory, in the current format: reading an older state writes nothing to its file.
+
+    The caller closes the connection. Raises ValueError like a migration.
+    """
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        copy.deserialize(connection.serialize())
+        migrate(copy, written_in)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
-    """Put a copy of the whole database beside it, for its owner only, and return its path.
+    """Put a copy of the whole database beside it, readable by its owner only, and return its path.
 
-    To be called with the write lock held and nothing written yet. A copy that an interrupted apply has left is used
-    again when it is the same. Raises StateUnusable when there is no place for it.
+    Call it while holding the write lock, before the first write. If an interrupted apply left the same copy, that
+    copy is used. Raises StateUnusable if the copy cannot be written.
     """
-    # Not by opening the file: closing it would let go of SQLite's locks on it
+    # Do not open the file to copy it: closing it would release SQLite's locks on it
     # (https://www.sqlite.org/howtocorrupt.html, "posix_advisory_locks_canceled").
     image = connection.serialize()
     for number in count(1):
@@ -37,16 +71,4 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
                 hint="nothing was changed; make its directory writable, with room for a second file of its size",
             ) from failed
         return copy
-    raise AssertionError("there is always another number")
-
-
-def migrate(connection: sqlite3.Connection, lineage: str) -> None:
-    """Format 1 to 2: history gets its chain of hashes. Raises ValueError for an entry that cannot be read."""
-    rows = connection.execute(f"SELECT {ENTRY_COLUMNS} FROM history ORDER BY serial").fetchall()  # noqa: S608 - constants
-    connection.execute("DROP TABLE history")
-    connection.execute(HISTORY)
-    connection.executemany(
-        "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (history_row(record) for record in seal_history(lineage, rows)),
-    )
-    connection.execute("UPDATE meta SET format = ?", (FORMAT,))
+    raise AssertionError("a free number always exists")

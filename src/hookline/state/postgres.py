@@ -28,6 +28,7 @@ from hookline.state.postgres_address import PostgresAddress
 from hookline.state.postgres_refusals import (
     Holder,
     damaged,
+    earlier_build,
     from_postgres,
     is_lost,
     locked,
@@ -177,8 +178,10 @@ class PostgresStore:
         if missing := sorted(set(sql.TABLES) - found):
             raise damaged(self._where, f"there is no table {', '.join(f'hookline.{name}' for name in missing)}")
         row = connection.execute(sql.READ_FORMAT).fetchone()
-        if row is None or row[0] < 1:
+        if row is None:
             raise damaged(self._where, "it does not say in which format it is")
+        if row[1] != sql.APPLICATION or row[0] < sql.FORMAT:
+            raise earlier_build(self._where)
         if row[0] > sql.FORMAT:
             raise newer(self._where, row[0], sql.FORMAT)
         return True

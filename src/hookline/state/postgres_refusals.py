@@ -109,6 +109,14 @@ def damaged(where: PostgresAddress, what: str) -> StateUnusable:
     )
 
 
+def earlier_build(where: PostgresAddress) -> StateUnusable:
+    return StateUnusable(
+        f"the state {where} was written by a build of hookline before its first release, and cannot be read",
+        hint="move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old, then run `hookline apply`: it "
+        "creates a new state from the webhook files, with no history",
+    )
+
+
 def newer(where: PostgresAddress, found: int, known: int) -> StateUnusable:
     return StateUnusable(
         f"the state {where} was written by a newer hookline (format {found}; this one reads {known})",

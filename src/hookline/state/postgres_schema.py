@@ -1,9 +1,10 @@
 """The tables of stored states in PostgreSQL, format 1, and what is asked of them.
 
-All states of a database share four tables in the schema ``hookline``. `meta` has one row, whose format is looked at
-before anything else is read. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare
-by their bytes, whatever the database's locale. Nothing ever updates or deletes in `history`, so the role that
-applies needs no right to.
+The states of a database share four tables in the schema ``hookline``. `meta` has one row. Its format is checked
+before anything else is read, and its `application` distinguishes these tables from those of builds before the first
+release. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare by their bytes,
+whatever the database's locale. No statement updates or deletes rows of `history`,
+so the role that applies needs no right to.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import hashlib
 from typing import Final
 
 FORMAT: Final = 1
+APPLICATION: Final = "hookline state"
 TABLES: Final = ("meta", "states", "webhooks", "history")
 
 CREATE_SCHEMA: Final = "CREATE SCHEMA hookline"
 CREATE_TABLES: Final = """\
 CREATE TABLE hookline.meta (
     id smallint PRIMARY KEY CHECK (id = 1),
-    format integer NOT NULL
+    format integer NOT NULL,
+    application text NOT NULL
 );
 CREATE TABLE hookline.states (
     name text COLLATE "C" PRIMARY KEY,
@@ -47,7 +50,7 @@ CREATE TABLE hookline.history (
     hash text NOT NULL,
     PRIMARY KEY (state, serial)
 );
-INSERT INTO hookline.meta VALUES (1, 1);
+INSERT INTO hookline.meta VALUES (1, 1, 'hookline state');
 """
 
 # The catalog is open to every role. A role without rights on the tables must meet "permission denied" when it reads
@@ -57,7 +60,8 @@ SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.
 WHERE n.nspname = 'hookline' AND c.relname = ANY(%s)
 """
 SEEK_SCHEMA: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hookline'"
-READ_FORMAT: Final = "SELECT format FROM hookline.meta WHERE id = 1"
+# The tables of an earlier build have no column `application`: as JSON, a missing column reads as NULL.
+READ_FORMAT: Final = "SELECT format, to_jsonb(meta) ->> 'application' FROM hookline.meta AS meta WHERE id = 1"
 READ_STATE: Final = "SELECT lineage, serial FROM hookline.states WHERE name = %s"
 HOLD_STATE: Final = READ_STATE + " FOR UPDATE"
 READ_WEBHOOKS: Final = (

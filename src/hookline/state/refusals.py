@@ -24,6 +24,14 @@ def newer(path: Path, found: int, known: int) -> StateUnusable:
     )
 
 
+def earlier_build(path: Path) -> StateUnusable:
+    return StateUnusable(
+        f"the state {path} was written by a build of hookline before its first release, and cannot be read",
+        hint="move the file away, then run `hookline apply`: it creates a new state from the webhook files, with no "
+        "history",
+    )
+
+
 def foreign(path: Path) -> StateUnusable:
     return StateUnusable(
         f"{path} is an SQLite database, but not a state of hookline", hint="name the state's file with --state"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from hookline.canonical import canonical_json
 from hookline.model import Address
-from hookline.state.chain import as_text, beginning, seal
+from hookline.state.chain import as_text
 from hookline.state.port import Entry, Record
 from hookline.state.snapshot import Stored
 
-EntryRow = tuple[int, str, str, str | None, str | None, str, str, str]
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
 
 
@@ -40,20 +39,11 @@ def json_text(value: object) -> str:
 
 def read_history(rows: Iterable[HistoryRow]) -> tuple[Record, ...]:
     """Raises ValueError naming the entry that cannot be read."""
-    return tuple(Record(row[0], _read_entry(row[:8], row[8]), row[9]) for row in rows)
+    return tuple(Record(row[0], _read_entry(row), row[9]) for row in rows)
 
 
-def seal_history(lineage: str, rows: Iterable[EntryRow]) -> Iterator[Record]:
-    """Entries that were written before there was a chain, sealed in the order in which they are given."""
-    previous = beginning(lineage)
-    for row in rows:
-        entry = _read_entry(row)
-        previous = seal(previous, row[0], entry)
-        yield Record(row[0], entry, previous)
-
-
-def _read_entry(row: EntryRow, note: str | None = None) -> Entry:
-    serial, at, who, commit, branch, fingerprint, changes, lifted = row
+def _read_entry(row: HistoryRow) -> Entry:
+    serial, at, who, commit, branch, fingerprint, changes, lifted, note, _ = row
     try:
         return Entry(
             at=datetime.fromisoformat(at),

@@ -1,33 +1,19 @@
-"""The tables of a stored state, format 2.
+"""The tables of a stored state in SQLite, format 1.
 
-`meta` has one row. `webhooks.serial` is the apply that wrote the row last. `history` has a row for every apply, from
-the first on; its `hash` seals the row and all before it (state.chain). The format is looked at before anything else
-is read; columns of `meta` may be added by later formats, but `format` stays where it is.
-
-Format 1 had neither `note` nor `hash` in `history`; the rest is the same.
+`meta` has one row. `webhooks.serial` is the apply that last wrote the row. `history` has one row per apply; its
+`hash` seals the row and all rows before it (state.chain). The format is checked before anything else is read: a
+later format may add columns to `meta`, but `format`, `lineage` and `serial` stay.
 """
 
 from __future__ import annotations
 
-# "hkls", for file(1) and for us: https://www.sqlite.org/pragma.html#pragma_application_id
-APPLICATION_ID = 0x686B6C73
-FORMAT = 2
+# "hkst", for file(1) and for hookline: https://www.sqlite.org/pragma.html#pragma_application_id
+APPLICATION_ID = 0x686B7374
+# "hkls": builds before the first release wrote it. Their formats 1 and 2 have nothing to do with today's numbers.
+EARLIER_APPLICATION_ID = 0x686B6C73
+FORMAT = 1
 
-HISTORY = """
-CREATE TABLE history (
-    serial INTEGER PRIMARY KEY,
-    at TEXT NOT NULL,
-    who TEXT NOT NULL,
-    git_commit TEXT,
-    git_branch TEXT,
-    fingerprint TEXT NOT NULL,
-    changes TEXT NOT NULL,
-    lifted TEXT NOT NULL,
-    note TEXT,
-    hash TEXT NOT NULL
-) STRICT
-"""
-TABLES = f"""
+TABLES = """
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     format INTEGER NOT NULL,
@@ -41,5 +27,16 @@ CREATE TABLE webhooks (
     serial INTEGER NOT NULL,
     PRIMARY KEY (organization, sandbox)
 ) STRICT, WITHOUT ROWID;
-{HISTORY};
+CREATE TABLE history (
+    serial INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    who TEXT NOT NULL,
+    git_commit TEXT,
+    git_branch TEXT,
+    fingerprint TEXT NOT NULL,
+    changes TEXT NOT NULL,
+    lifted TEXT NOT NULL,
+    note TEXT,
+    hash TEXT NOT NULL
+) STRICT;
 """

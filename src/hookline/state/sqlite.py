@@ -18,11 +18,11 @@ from hookline.errors import HooklineError, Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.chain import beginning, seal
 from hookline.state.files import is_there, place
-from hookline.state.migrating import ENTRY_COLUMNS, keep_copy, migrate
+from hookline.state.migrating import can_migrate, keep_copy, migrate, migrated_in_memory
 from hookline.state.port import Entry, Record
-from hookline.state.refusals import damaged, foreign, from_sqlite, moved, newer, refuse_stale
-from hookline.state.rows import history_row, json_text, read_history, read_webhooks, seal_history
-from hookline.state.schema import APPLICATION_ID, FORMAT, TABLES
+from hookline.state.refusals import damaged, earlier_build, foreign, from_sqlite, moved, newer, refuse_stale
+from hookline.state.rows import history_row, json_text, read_history, read_webhooks
+from hookline.state.schema import APPLICATION_ID, EARLIER_APPLICATION_ID, FORMAT, TABLES
 from hookline.state.snapshot import EMPTY, Snapshot
 
 # How long a reader waits for a writer's commit, and a writer for readers: both hold the file for milliseconds.
@@ -55,10 +55,7 @@ class SqliteStore:
     def read(self) -> Snapshot:
         if not is_there(self._path):
             return EMPTY
-        with self._translated(), closing(self._open_to_read()) as connection:
-            connection.execute("BEGIN")
-            lineage, serial, _ = self._meta(connection)
-            self._check(connection, "webhooks")
+        with self._reading("webhooks") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
             return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
 
@@ -72,13 +69,8 @@ class SqliteStore:
     def history(self) -> tuple[Record, ...]:
         if not is_there(self._path):
             return ()
-        with self._translated(), closing(self._open_to_read()) as connection:
-            connection.execute("BEGIN")
-            lineage, _, written_in = self._meta(connection)
-            self._check(connection, "history")
-            if written_in == 1:
-                return tuple(seal_history(lineage, connection.execute(f"SELECT {ENTRY_COLUMNS} {_IN_ORDER}")))
-            return read_history(connection.execute(f"SELECT * {_IN_ORDER}"))
+        with self._reading("history") as (connection, _, _):
+            return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
     def commit(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
         if not is_there(self._path):
@@ -91,7 +83,7 @@ class SqliteStore:
                 refuse_stale(self._path, base, lineage, serial, self._last_apply())
             if written_in < FORMAT:
                 copy = keep_copy(connection, self._path, written_in)
-                migrate(connection, lineage)
+                migrate(connection, written_in)
             snapshot = base.after(lineage, written)
             _write(connection, snapshot, written, entry)
             # The lock is ours by now: what is left to wait for are readers, and they are quick.
@@ -99,7 +91,7 @@ class SqliteStore:
             connection.execute("COMMIT")
         if copy is not None:
             _log.warning(
-                "The state %s is of format %d now; as it was before, it is kept in %s.", self._path, FORMAT, copy
+                "The state %s was migrated to format %d. A copy of the old one is %s.", self._path, FORMAT, copy
             )
         return snapshot
 
@@ -120,6 +112,19 @@ class SqliteStore:
                 hint="check that its directory may be written to, or name another place with --state",
             ) from failed
         return snapshot
+
+    @contextmanager
+    def _reading(self, table: Literal["webhooks", "history"]) -> Iterator[tuple[sqlite3.Connection, str, int]]:
+        """Connection, lineage and serial of one moment, in the current format, with `table` checked for damage."""
+        with self._translated(), closing(self._open_to_read()) as connection:
+            connection.execute("BEGIN")
+            lineage, serial, written_in = self._meta(connection)
+            self._check(connection, table)
+            if written_in == FORMAT:
+                yield connection, lineage, serial
+            else:
+                with closing(migrated_in_memory(connection, written_in)) as migrated:
+                    yield migrated, lineage, serial
 
     def _open_to_read(self) -> sqlite3.Connection:
         try:
@@ -153,16 +158,20 @@ class SqliteStore:
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
+        if found == EARLIER_APPLICATION_ID:
+            raise earlier_build(self._path)
         if found != APPLICATION_ID:
             raise foreign(self._path)
 
     def _meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         """Lineage, serial and format."""
         row = connection.execute("SELECT format FROM meta").fetchone()
-        if row is None or row[0] < 1:
+        if row is None:
             raise damaged(self._path, "it does not say in which format it is")
         if row[0] > FORMAT:
             raise newer(self._path, row[0], FORMAT)
+        if not can_migrate(row[0]):
+            raise earlier_build(self._path)
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
         return lineage, serial, row[0]
 
@@ -187,9 +196,6 @@ class SqliteStore:
             raise from_sqlite(self._path, _result(error), str(error)) from error
         except ValueError as error:
             raise damaged(self._path, str(error)) from error
-
-
-_IN_ORDER = "FROM history ORDER BY serial"
 
 
 def _result(error: sqlite3.Error) -> str:

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.cli.reading import defaults, reading_options
+from hookline.cli.reading import IngestOptions, reading_options
 from hookline.observe.log import Log
 from hookline.relay.fates import Delivery, Rejected
 from hookline.relay.formats import FORMATS
@@ -56,16 +56,15 @@ def reading(case: Path) -> Reading:
 
     @click.command
     @reading_options
-    def relay(**_: Any) -> None:
+    def relay(ingest: IngestOptions) -> IngestOptions:
         """Only parses."""
+        return ingest
 
-    chosen = relay.make_context("relay", shlex.split((case / "args").read_text())).params
-    format = chosen.pop("format")
-    told = defaults(**chosen)
+    chosen: IngestOptions = relay.main(shlex.split((case / "args").read_text()), standalone_mode=False)
     now = case / "now"
     clock = datetime.fromisoformat(now.read_text().strip() if now.exists() else NOW).timestamp
-    hints = msgspec.structs.replace(told.hints, clock=clock)
-    return Reading(routes=ROUTES, defaults=dataclasses.replace(told, hints=hints), format=format)
+    hints = msgspec.structs.replace(chosen.defaults.hints, clock=clock)
+    return Reading(routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, hints=hints), format=chosen.format)
 
 
 def rehearsed(case: Path) -> tuple[list[Rehearsed], dict[str, Any]]:

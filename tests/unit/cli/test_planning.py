@@ -59,8 +59,8 @@ def write_files(texts: dict[str, list[dict[str, Any]]]) -> None:
         path.write_text("".join(f"---\n{json.dumps(document, ensure_ascii=False)}\n" for document in held))
 
 
-def plan_of(prior: Snapshot, *, workers: int = 1) -> Plan:
-    inspection = inspect(Path("webhooks"), workers=workers)
+def plan_of(prior: Snapshot) -> Plan:
+    inspection = inspect(Path("webhooks"))
     assert () == inspection.diagnostics
     return make_plan(prior, inspection.desired, Brakes())
 

@@ -74,17 +74,20 @@ def test_target_leaves_out_what_concerns_others(directory: Path) -> None:
     """With a target, a mistake that is known to be in another webhook does not hinder it."""
     (directory / "prod.yaml").write_text(document("prod"))
     (directory / "stage.yaml").write_text(document("stage", url="http://hooks.acme.example"))
-    desired = load(directory, target=Address(ORGANIZATION, "prod"))
+    desired = load(directory, targets=[Address(ORGANIZATION, "prod")])
     assert ([Address(ORGANIZATION, "prod")], True) == (list(desired.webhooks), desired.narrowed)
     with pytest.raises(InvalidConfiguration):
-        load(directory, target=Address(ORGANIZATION, "stage"))
+        load(directory, targets=[Address(ORGANIZATION, "stage")])
 
 
 def test_a_target_without_a_file_is_wrong_use(directory: Path) -> None:
-    """A target that no file is for is told, with what there is."""
+    """A target without a file is refused, with the nearest address or, if none is near, the first ones."""
     (directory / "prod.yaml").write_text(document("prod"))
     with pytest.raises(WrongUse, match="no webhook file is for") as caught:
-        load(directory, target=Address(ORGANIZATION, "Prod"))
+        load(directory, targets=[Address(ORGANIZATION, "Prod")])
+    assert f"did you mean {ORGANIZATION}/prod?" == caught.value.hint
+    with pytest.raises(WrongUse) as caught:
+        load(directory, targets=[Address("other", "qa")])
     assert f"there are: {ORGANIZATION}/prod" == caught.value.hint
 
 

@@ -39,8 +39,10 @@ def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Webhooks, findings and their order are the same, however many processes read the files."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "webhooks", 230)
-    alone = inspect(Path("webhooks"), workers=1)
-    assert alone == inspect(Path("webhooks"), workers=3)
+    monkeypatch.setattr(reading, "worker_count", lambda files: 1)
+    alone = inspect(Path("webhooks"))
+    monkeypatch.setattr(reading, "worker_count", lambda files: 3)
+    assert alone == inspect(Path("webhooks"))
     assert list(alone.desired.webhooks) == sorted(alone.desired.webhooks)
     assert {"HL004", "HL009", "HL012", "HL014", "HL020", "HL045", "HL070"} == {one.code for one in alone.diagnostics}
 
@@ -70,8 +72,9 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out(tmp_path: Path, monkeypat
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(reading, "judge_file", dying)
+    monkeypatch.setattr(reading, "worker_count", lambda files: 2)
     with pytest.raises(HooklineError, match="has died"):
-        inspect(tmp_path, workers=2)
+        inspect(tmp_path)
 
 
 @FORKS

@@ -63,14 +63,26 @@ NOT_JSON: dict[str, tuple[bytes, str]] = {
     "50,000 open brackets": (b"[" * 50_000, "it is nested without end"),
     "50,000 brackets": (b"[" * 50_000 + b"]" * 50_000, "it is nested without end"),
     "100 brackets": (b"[" * 100 + b"]" * 100, "it is nested deeper than 60"),
-    "NaN": (b'{"serial": NaN}', "NaN is not JSON"),
-    "Infinity": (b'{"serial": -Infinity}', "-Infinity is not JSON"),
-    "an overflow": (b'{"serial": 1e999}', "it holds a number that readers round"),
+    "NaN": (b'{"formatVersion": 1, "serial": NaN}', "no strict JSON: JSON is malformed: invalid character (byte 31)"),
+    "Infinity": (
+        b'{"formatVersion": 1, "serial": -Infinity}',
+        "no strict JSON: JSON is malformed: invalid character",
+    ),
+    "an overflow": (
+        b'{"formatVersion": 1, "changes": [{"before": {"a": 1e999}}]}',
+        "Number out of range - at `$.cha",
+    ),
     "a large number": (b'{"serial": 9007199254740993}', "it holds a number that readers round"),
     "a number of 10,000 digits": (b'{"serial": ' + b"9" * 10_000 + b"}", "it holds a number that is too long"),
-    "a duplicate key": (b'{"serial": 1, "serial": 2}', 'the key "serial" stands twice in one object'),
-    "half a surrogate pair": (rb'{"a": "\ud800"}', "it holds half of a surrogate pair"),
-    "half a pair as a key": (rb'{"\udc00": 1}', "it holds half of a surrogate pair"),
+    "a duplicate key": (b'{"serial": 1, "serial": 2}', 'the key "serial" occurs twice in one object'),
+    "half a surrogate pair": (
+        rb'{"formatVersion": 1, "lineage": "\ud800", "serial": 1}',
+        "no strict JSON: JSON is mal",
+    ),
+    "half a pair as a key": (
+        rb'{"formatVersion": 1, "\udc00": 1}',
+        "no strict JSON: JSON is malformed: invalid utf-16",
+    ),
     "a list": (b"[]", "it has no formatVersion 1"),
     "null": (b"null", "it has no formatVersion 1"),
     "true as version": (b'{"formatVersion": true}', "it has no formatVersion 1"),
@@ -95,19 +107,25 @@ def test_newer_format() -> None:
 
 Change = Callable[[Any], object]
 WRONG: dict[str, tuple[Change, str]] = {
-    "a missing key": (lambda p: p.pop("summary"), "the plan has no summary"),
-    "an unknown key": (lambda p: p.update(extra=1), "the plan has a key that no plan has: extra"),
-    "changes as a mapping": (lambda p: p.update(changes={}), "changes is not a list"),
-    "a change that is text": (lambda p: p.update(changes=["x"]), "changes[0] is not an object"),
-    "an empty lineage": (lambda p: p.update(lineage=""), "lineage is neither text nor null"),
+    "a missing key": (lambda p: p.pop("summary"), "Object missing required field `summary`"),
+    "an unknown key": (lambda p: p.update(extra=1), "Object contains unknown field `extra`"),
+    "changes as a mapping": (lambda p: p.update(changes={}), "Expected `array`, got `object` - at `$.changes`"),
+    "a change that is text": (lambda p: p.update(changes=["x"]), "Expected `object`, got `str` - at `$.changes[0]`"),
+    "an empty lineage": (lambda p: p.update(lineage=""), "Expected `str` of length >= 1 - at `$.lineage`"),
     "serial without lineage": (lambda p: p.update(lineage=None), "serial does not fit the lineage"),
-    "a negative serial": (lambda p: p.update(serial=-1), "serial does not fit the lineage"),
-    "a truth value for a serial": (lambda p: p.update(serial=True), "serial does not fit the lineage"),
-    "a fingerprint of another form": (lambda p: p.update(fingerprint="sha256:00"), "fingerprint is not sha256"),
+    "a negative serial": (lambda p: p.update(serial=-1), "Expected `int` >= 0 - at `$.serial`"),
+    "a truth value for a serial": (lambda p: p.update(serial=True), "Expected `int`, got `bool` - at `$.serial`"),
+    "a fingerprint of another form": (lambda p: p.update(fingerprint="sha256:00"), "- at `$.fingerprint`"),
     "a wrong sum": (lambda p: p["summary"].update(create=9), "summary does not count what changes holds"),
-    "a sum of text": (lambda p: p["summary"].update(unchanged="1"), "summary holds something else than counts"),
-    "an unknown action": (lambda p: p["changes"][0].update(action="rename"), "changes[0].action is none"),
-    "an action that is a list": (lambda p: p["changes"][0].update(action=[]), "changes[0].action is none"),
+    "a sum of text": (
+        lambda p: p["summary"].update(unchanged="1"),
+        "Expected `int`, got `str` - at `$.summary.unchanged`",
+    ),
+    "an unknown action": (
+        lambda p: p["changes"][0].update(action="rename"),
+        "Invalid enum value 'rename' - at `$.changes[0].action`",
+    ),
+    "an action that is a list": (lambda p: p["changes"][0].update(action=[]), "- at `$.changes[0].action`"),
     "a creation with a before": (
         lambda p: by_action(p, "create").update(before={}),
         "before does not fit a change that is to create",
@@ -122,11 +140,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "a source without line": (
         lambda p: by_action(p, "update").update(source={"file": "a"}),
-        "source has no line",
+        "missing required field `line` - at `$.changes[1].source`",
     ),
     "line 0": (
         lambda p: by_action(p, "update")["source"].update(line=0),
-        "source is not a file and a line",
+        "Expected `int` >= 1 - at `$.changes[1].source.line`",
     ),
     "a creation with a hash": (
         lambda p: by_action(p, "create").update(beforeHash="sha256:" + "0" * 64),
@@ -134,7 +152,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "an update without hash": (lambda p: by_action(p, "update").update(beforeHash=None), "beforeHash does not fit"),
     "an address without sandbox": (lambda p: p["changes"][0].update(address="acme"), "is not ORGANIZATION/SANDBOX"),
-    "an address that is a number": (lambda p: p["changes"][0].update(address=1), "address is not text"),
+    "an address that is a number": (
+        lambda p: p["changes"][0].update(address=1),
+        "Expected `str`, got `int` - at `$.changes[0].address`",
+    ),
     "another webhook's document": (
         lambda p: by_action(p, "update")["after"].update(sandbox="else"),
         "after is not a webhook of",
@@ -158,10 +179,16 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "a path that is no pointer": (
         lambda p: by_action(p, "update")["fields"][0].update(path="name"),
-        "is not a JSON pointer",
+        "- at `$.changes[1].fields[0].path`",
     ),
-    "a reason that is a list": (lambda p: p["changes"][0].update(blocked=[]), "blocked is neither text nor null"),
-    "a negative count": (lambda p: p["changes"][0].update(pending=-1), "pending is neither a count nor null"),
+    "a reason that is a list": (
+        lambda p: p["changes"][0].update(blocked=[]),
+        "Expected `str | null`, got `array` - at `$.changes[0].blocked`",
+    ),
+    "a negative count": (
+        lambda p: p["changes"][0].update(pending=-1),
+        "Expected `int` >= 0 - at `$.changes[0].pending`",
+    ),
 }
 
 

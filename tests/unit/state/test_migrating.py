@@ -1,14 +1,14 @@
-"""A state of format 1: read as it is, and brought to format 2 by the next apply, after a copy."""
+"""The version check and the migration hook of a state in a file, with a migration that the tests register."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ import pytest
 
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
-from hookline.state.chain import breaks
+from hookline.state.chain import beginning, breaks, seal
 from hookline.state.drift import find_drift
+from hookline.state.migrating import MIGRATIONS
 from hookline.state.port import Entry
+from hookline.state.rows import read_history
+from hookline.state.schema import FORMAT
 from hookline.state.snapshot import EMPTY
 from hookline.state.sqlite import SqliteStore
 
@@ -33,29 +36,38 @@ DOCUMENT: dict[str, Any] = {
     "url": "https://hooks.acme.example/a",
     "campaigns": "all",
 }
-CHANGES = [{"address": "acme/prod", "action": "create", "after": DOCUMENT, "fields": []}]
-# As hookline 0.1 wrote it before history had its chain.
-FORMAT_1 = """
-PRAGMA application_id = 0x686B6C73;
-CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, lineage TEXT NOT NULL,
-    serial INTEGER NOT NULL) STRICT;
-CREATE TABLE webhooks (organization TEXT NOT NULL, sandbox TEXT NOT NULL, document TEXT NOT NULL,
-    serial INTEGER NOT NULL, PRIMARY KEY (organization, sandbox)) STRICT, WITHOUT ROWID;
-CREATE TABLE history (serial INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, git_commit TEXT,
-    git_branch TEXT, fingerprint TEXT NOT NULL, changes TEXT NOT NULL, lifted TEXT NOT NULL) STRICT;
-INSERT INTO meta VALUES (1, 1, 'L', 2);
+CHANGES = ({"address": "acme/prod", "action": "create", "after": DOCUMENT, "fields": []},)
+OLD = 0
+# Format 0 of these tests: history has no column `note`, and no hash.
+TO_FORMAT_0 = """
+ALTER TABLE history DROP COLUMN note;
+ALTER TABLE history DROP COLUMN hash;
+UPDATE meta SET format = 0;
 """
 
 
+def add_columns(connection: sqlite3.Connection) -> None:
+    """Format 0 → 1: seals the entries again."""
+    rows = connection.execute("SELECT * FROM history ORDER BY serial").fetchall()
+    (lineage,) = connection.execute("SELECT lineage FROM meta").fetchone()
+    connection.execute("ALTER TABLE history ADD COLUMN note TEXT")
+    connection.execute("ALTER TABLE history ADD COLUMN hash TEXT NOT NULL DEFAULT ''")
+    previous = beginning(lineage)
+    for record in read_history((*row, None, "") for row in rows):
+        previous = seal(previous, record.serial, record.entry)
+        connection.execute("UPDATE history SET hash = ? WHERE serial = ?", (previous, record.serial))
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state of format 0 after two applies; a migration from format 0 is registered."""
+    monkeypatch.setitem(MIGRATIONS, OLD, add_columns)
     path = tmp_path / "state.db"
+    store = SqliteStore(path, new_lineage=lambda: "L")
+    first = store.commit(EMPTY, {PROD: DOCUMENT}, entry("ada", changes=CHANGES))
+    store.commit(first, {}, entry("ada", lifted=("guard",)))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.executescript(FORMAT_1)
-        connection.execute("INSERT INTO webhooks VALUES ('acme', 'prod', ?, 1)", (json.dumps(DOCUMENT),))
-        row = ("2026-11-03T09:30:00.000Z", "ada", "c0ffee", None, "sha256:0")
-        connection.execute("INSERT INTO history VALUES (1, ?, ?, ?, ?, ?, ?, '[]')", (*row, json.dumps(CHANGES)))
-        connection.execute("""INSERT INTO history VALUES (2, ?, ?, ?, ?, ?, '[]', '["brake"]')""", row)
+        connection.executescript(TO_FORMAT_0)
     return path
 
 
@@ -63,10 +75,9 @@ def store_at(path: Path) -> SqliteStore:
     return SqliteStore(path, new_lineage=lambda: "x", patience=timedelta(seconds=0.05))
 
 
-def entry(who: str = "bob") -> Entry:
-    return Entry(
-        at=datetime(2026, 12, 1, tzinfo=UTC), who=who, commit=None, branch=None, fingerprint="sha256:1", changes=()
-    )
+def entry(who: str = "bob", changes: tuple[dict[str, Any], ...] = (), lifted: tuple[str, ...] = ()) -> Entry:
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    return Entry(at=at, who=who, commit=None, branch=None, fingerprint="sha256:1", changes=changes, lifted=lifted)
 
 
 def names(path: Path) -> list[str]:
@@ -79,61 +90,88 @@ def stored_format(path: Path) -> int:
     return found
 
 
-def test_format_1_is_read_without_writing(path: Path) -> None:
-    """Webhooks, version and history of a format 1 state are read, and not a byte of it changes."""
+def test_an_older_format_is_read_without_writing(path: Path) -> None:
+    """Webhooks, version and history of an older state are read in the current format; the file does not change."""
     before = path.read_bytes()
     store = store_at(path)
     stored, records = store.read(), store.history()
     assert ("L", 2) == store.version() == (stored.lineage, stored.serial)
     assert DOCUMENT == stored.webhooks[PROD].document
-    assert [("ada", ()), ("ada", ("brake",))] == [(record.entry.who, record.entry.lifted) for record in records]
+    assert [("ada", ()), ("ada", ("guard",))] == [(record.entry.who, record.entry.lifted) for record in records]
     assert not find_drift(stored, records)
     assert before == path.read_bytes()
     assert ["state.db"] == names(path)
 
 
 def test_apply_migrates_after_a_copy(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The next apply brings the state to format 2 and says where its copy is: private, and the state as it was."""
-    store = store_at(path)
+    """An apply runs the migration and logs the path of the copy: private, and byte for byte the old state."""
+    image, store = path.read_bytes(), store_at(path)
     before, history = store.read(), store.history()
     with caplog.at_level(logging.WARNING):
         written = store.commit(before, {}, entry())
-    copy = path.with_name("state.db.format-1")
-    assert ["state.db", "state.db.format-1"] == names(path)
-    assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
-    assert (1, 2) == (stored_format(copy), stored_format(path))
-    assert (before, history) == (store_at(copy).read(), store_at(copy).history())
+    copy = path.with_name("state.db.format-0")
+    assert ["state.db", "state.db.format-0"] == names(path)
+    assert (0o600, image) == (stat.S_IMODE(copy.stat().st_mode), copy.read_bytes())
+    assert (OLD, FORMAT) == (stored_format(copy), stored_format(path))
     assert written == store.read()
     assert history == store.history()[:2]
     assert [] == list(breaks("L", 3, store.history()))
-    assert [str(copy)] == [part for part in caplog.text.rstrip(".\n").split() if "format-1" in part]
+    assert f"migrated to format {FORMAT}. A copy of the old one is {copy}." in caplog.text
 
 
-def test_next_apply_migrates_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A state of format 2 is applied to without another copy."""
+def test_the_next_apply_migrates_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A state of the current format is applied to without a copy."""
     store = store_at(path)
     second = store.commit(store.read(), {}, entry())
     caplog.clear()
     store.commit(second, {}, entry())
-    assert ["state.db", "state.db.format-1"] == names(path)
+    assert ["state.db", "state.db.format-0"] == names(path)
     assert "" == caplog.text
 
 
-def test_migrated_tables_are_those_of_a_new_state(path: Path, tmp_path: Path) -> None:
-    """After a migration the tables have the columns, types and checks of a state that was made anew."""
+def test_every_step_runs_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that is two formats old runs both migrations, the older one first."""
+    steps: list[int] = []
+
+    def second(connection: sqlite3.Connection) -> None:
+        steps.append(OLD)
+        add_columns(connection)
+
+    monkeypatch.setitem(MIGRATIONS, OLD, second)
+    monkeypatch.setitem(MIGRATIONS, OLD - 1, lambda connection: steps.append(OLD - 1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET format = -1")
     store_at(path).commit(store_at(path).read(), {}, entry())
-    new = tmp_path / "new.db"
-    store_at(new).commit(EMPTY, {}, entry())
-    columns = []
-    for each in (path, new):
-        with closing(sqlite3.connect(each)) as connection:
-            tables = connection.execute(
-                "SELECT name, strict, wr FROM pragma_table_list WHERE schema = 'main' ORDER BY 1"
-            )
-            columns.append(
-                [(*table, connection.execute(f"PRAGMA table_info({table[0]})").fetchall()) for table in tables]
-            )
-    assert columns[0] == columns[1]
+    assert [OLD - 1, OLD] == steps[-2:]
+    assert FORMAT == stored_format(path)
+
+
+@pytest.mark.parametrize("ask", ["read", "version", "history", "commit"])
+def test_a_format_without_migration_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, ask: str) -> None:
+    """A format that no migration starts from is refused (exit code 8) with a next step, and the file is kept."""
+    monkeypatch.delitem(MIGRATIONS, OLD)
+    before, store = path.read_bytes(), store_at(path)
+    with pytest.raises(StateUnusable, match="before its first release") as refused:
+        store.commit(EMPTY, {}, entry()) if ask == "commit" else getattr(store, ask)()
+    assert 8 == refused.value.exit_code
+    assert "move the file away" in str(refused.value.hint)
+    assert before == path.read_bytes()
+    assert ["state.db"] == names(path)
+
+
+@pytest.mark.parametrize("ask", ["read", "version", "history", "commit"])
+@pytest.mark.parametrize("written_in", [1, 2])
+def test_a_file_of_an_earlier_build_is_refused(tmp_path: Path, ask: str, written_in: int) -> None:
+    """Builds before the first release wrote other tables under the numbers 1 and 2: their mark gives them away."""
+    path = tmp_path / "state.db"
+    store_at(path).commit(EMPTY, {}, entry())
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA application_id = 0x686B6C73")
+        connection.execute("UPDATE meta SET format = ?", (written_in,))
+    before = path.read_bytes()
+    with pytest.raises(StateUnusable, match="before its first release"):
+        store_at(path).commit(EMPTY, {}, entry()) if ask == "commit" else getattr(store_at(path), ask)()
+    assert before == path.read_bytes()
 
 
 def test_refused_apply_makes_no_copy(path: Path) -> None:
@@ -146,8 +184,8 @@ def test_refused_apply_makes_no_copy(path: Path) -> None:
 
 
 def test_copy_of_an_interrupted_apply_is_used_again(path: Path) -> None:
-    """The same copy is not made twice; one that differs is kept, and another made beside it."""
-    copy = path.with_name("state.db.format-1")
+    """The same copy is not made twice. A different one is kept, and another copy is made beside it."""
+    copy = path.with_name("state.db.format-0")
     with closing(sqlite3.connect(path)) as connection:
         copy.write_bytes(connection.serialize())
     before = copy.stat().st_mtime_ns
@@ -157,12 +195,12 @@ def test_copy_of_an_interrupted_apply_is_used_again(path: Path) -> None:
     copy.write_text("somebody else's")
     path.write_bytes(aside)
     store_at(path).commit(store_at(path).read(), {}, entry())
-    assert ["state.db", "state.db.format-1", "state.db.format-1.2"] == names(path)
+    assert ["state.db", "state.db.format-0", "state.db.format-0.2"] == names(path)
     assert "somebody else's" == copy.read_text()
 
 
 def test_copy_that_cannot_be_made_stops_the_apply(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a copy nothing is migrated: the message says so, and the state stays as it was."""
+    """Without a copy nothing is migrated: the message gives the reason, and the state stays as it was."""
 
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -178,11 +216,11 @@ def test_unreadable_entry_stops_the_migration(path: Path) -> None:
     """A history entry that cannot be read is named, and the state stays in its format."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE history SET changes = '{' WHERE serial = 2")
-    stored = store_at(path).read()
-    for attempt in (lambda: store_at(path).history(), lambda: store_at(path).commit(stored, {}, entry())):
+    base = replace(EMPTY, lineage="L", serial=2)
+    for attempt in (lambda: store_at(path).history(), lambda: store_at(path).commit(base, {}, entry())):
         with pytest.raises(StateUnusable, match="history entry of serial 2 cannot be read"):
             attempt()
-    assert 1 == stored_format(path)
+    assert OLD == stored_format(path)
 
 
 # Commits in forks of itself, each killed one SQL statement or file operation later than the one before.
@@ -191,6 +229,7 @@ import os, shutil, signal, sqlite3, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from hookline.state.chain import breaks
+from hookline.state.migrating import MIGRATIONS
 from hookline.state.port import Entry
 from hookline.state.sqlite import SqliteStore
 
@@ -214,6 +253,13 @@ def kill_after(steps):
         function = getattr(os, name)
         setattr(os, name, lambda *a, function=function, **n: (step(), function(*a, **n))[1])
 
+def migration(connection):
+    connection.execute("ALTER TABLE history ADD COLUMN note TEXT")
+    connection.execute("ALTER TABLE history ADD COLUMN hash TEXT NOT NULL DEFAULT ''")
+    for serial, sealed in HASHES:
+        connection.execute("UPDATE history SET hash = ? WHERE serial = ?", (sealed, serial))
+
+MIGRATIONS[0] = migration
 place = Path("state.db")
 store = SqliteStore(place, new_lineage=lambda: "x")
 for steps in range(1000):
@@ -236,9 +282,14 @@ for steps in range(1000):
 
 def test_killed_at_every_step_of_a_migration(path: Path) -> None:
     """At whichever step a migrating apply dies, the state is the old or the new one, and the next goes through."""
+    hashes = [(record.serial, record.hash) for record in store_at(path).history()]
     path.rename(path.with_name("before"))
     done = subprocess.run(
-        [sys.executable, "-c", KILLER], cwd=path.parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", f"HASHES = {hashes}\n{KILLER}"],
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (0, "0") == (done.returncode, done.stdout.split()[-1]), done.stderr
     *killed, finished = done.stdout.splitlines()

@@ -76,7 +76,7 @@ def test_whatever_reads_cannot_write(server: Server, database: str, ask: Callabl
         "CREATE TABLE public.marks (id int)",
         "CREATE FUNCTION public.mark() RETURNS int LANGUAGE sql VOLATILE AS "
         "'INSERT INTO public.marks VALUES (1) RETURNING 1'",
-        "CREATE VIEW hookline.meta AS SELECT id, public.mark() AS format FROM hookline.real_meta",
+        "CREATE VIEW hookline.meta AS SELECT id, public.mark() AS format, application FROM hookline.real_meta",
     )
     with pytest.raises(StateUnusable) as refused:
         ask(open_state(server.url(database)))
@@ -242,6 +242,8 @@ def test_vanished(server: Server, database: str) -> None:
 
 DAMAGE = {
     "newer format": ("UPDATE hookline.meta SET format = 99", "newer hookline (format 99"),
+    "older format": ("UPDATE hookline.meta SET format = 0", "before its first release"),
+    "earlier build": ("ALTER TABLE hookline.meta DROP COLUMN application", "before its first release"),
     "no format": ("DELETE FROM hookline.meta", "does not say in which format"),
     "missing table": ("DROP TABLE hookline.history", "no table hookline.history"),
     "missing column": ("ALTER TABLE hookline.states DROP COLUMN lineage", "lineage"),

@@ -177,7 +177,7 @@ def test_row_knows_its_serial(path: Path, stored: Snapshot) -> None:
 def test_kind_of_database(path: Path, stored: Snapshot) -> None:
     """The file carries hookline's application id, a rollback journal, and tables that check their types."""
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA application_id").fetchone() == (0x686B6C73,)
+        assert connection.execute("PRAGMA application_id").fetchone() == (0x686B7374,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
         strict = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema='main'").fetchall()
     assert {("meta", 1), ("webhooks", 1), ("history", 1)} == {row for row in strict if "sqlite" not in row[0]}
@@ -211,8 +211,12 @@ def _foreign_database(path: Path) -> None:
     change(path, "PRAGMA application_id = 7")
 
 
+def _earlier_build(path: Path) -> None:
+    change(path, "PRAGMA application_id = 0x686B6C73")
+
+
 def _newer(path: Path) -> None:
-    change(path, "UPDATE meta SET format = 3", "ALTER TABLE meta RENAME COLUMN lineage TO line")
+    change(path, "UPDATE meta SET format = 2", "ALTER TABLE meta RENAME COLUMN lineage TO line")
 
 
 def _truncated(path: Path) -> None:
@@ -249,7 +253,8 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "directory": (_directory, "is not a file"),
     "dangling link": (_dangling_link, "is a link to nowhere"),
     "foreign database": (_foreign_database, "not a state of hookline"),
-    "newer format": (_newer, r"newer hookline \(format 3; this one reads 2\)"),
+    "earlier build": (_earlier_build, "before its first release"),
+    "newer format": (_newer, r"newer hookline \(format 2; this one reads 1\)"),
     "truncated": (_truncated, "is damaged"),
     "no meta row": (_without_meta, "is damaged"),
     "no table": (_without_table, "is damaged"),
@@ -272,7 +277,9 @@ def test_unusable_state(name: str, path: Path, stored: Snapshot) -> None:
     assert before == (listing(path.parent) if path.exists() and path.is_file() else {})
 
 
-@pytest.mark.parametrize("name", ["empty file", "text file", "dangling link", "foreign database", "newer format"])
+@pytest.mark.parametrize(
+    "name", ["empty file", "text file", "dangling link", "foreign database", "earlier build", "newer format"]
+)
 def test_unusable_state_is_not_rebuilt(name: str, path: Path, stored: Snapshot) -> None:
     """A commit does not put a new state in the place of what it cannot read."""
     spoil, reason = UNUSABLE[name]
