@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
 from hookline.relay.fates import WHOLE, Delivery, Line
-from hookline.relay.identity import request_prefix
 from hookline.relay.sources.port import Position
 from hookline.relay.spool.letters import DeadLetters, Filter
 from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Spool, Standing, Taken, Waiting, Wanted
@@ -415,22 +412,6 @@ def test_a_clock_that_is_set_right_again_leaves_nothing_behind(spool: Spool, tmp
     spool.clock_stepped(-40 * DAY, now=300.0)
     spool.tidy(now=101.0 + 30 * DAY, keep=KEEP, limit=10)
     assert (0, 0, 0) == everything_kept(spool, tmp_path / "spool")
-
-
-def test_a_spool_of_the_first_format_is_migrated_after_a_copy(opened: Open, tmp_path: Path) -> None:
-    """Pending, delivered and held things are what they were, under ids that are found by their request."""
-    directory = tmp_path / "spool"
-    directory.mkdir()
-    with closing(sqlite3.connect(directory / "spool.db")) as old:
-        old.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
-    spool = opened(directory)
-    assert (directory / "spool.db.format-1").exists()
-    assert [b"waiting"] == bodies(fresh(spool))
-    assert [request_prefix("request-waiting") + b"0123456789ab"] == [item.id for item in fresh(spool)]
-    assert {ACME: Standing(), OTHER: Standing(disabled=True)} == spool.standing()
-    assert 1 == spool.tally()["records"]
-    assert balanced(spool.tally())
-    spool.close()
 
 
 def test_a_rejected_line_is_kept_once(spool: Spool) -> None:

@@ -337,42 +337,6 @@ def test_a_damaged_log(killed: Path, tmp_path: Path, seed: int) -> None:
     assert any("write-ahead log" in note for note in recovered.notes)
 
 
-def test_a_spool_of_the_first_format(tmp_path: Path) -> None:
-    """Its rows are brought to today's form as a migration does it."""
-    old = tmp_path / "old"
-    old.mkdir()
-    one = delivery(1)
-    with closing(sqlite3.connect(old / "spool.db")) as connection:
-        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
-        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
-        connection.commit()
-    recovered = recover(old, tmp_path / "new")
-    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
-    spool = SqliteSpool(tmp_path / "new", since="now")
-    ((item,), _) = spool.fresh([Wanted(ACME, 0, 10, True)])[0]
-    assert (one.id[:4] + b"0123456789ab", one.body) == (item.id, item.body)
-    assert Standing(disabled=True) == spool.standing()[OTHER]
-    spool.close()
-
-
-def test_a_migrated_spool_without_its_schema(tmp_path: Path) -> None:
-    """Its tables have another order of columns, and smaller pages; without the schema nobody says so."""
-    old = tmp_path / "old"
-    old.mkdir()
-    one = delivery(1)
-    with closing(sqlite3.connect(old / "spool.db")) as connection:
-        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
-        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
-        connection.commit()
-    SqliteSpool(old, since="now").close()
-    with (old / "spool.db").open("r+b") as file:
-        file.seek(100)
-        file.write(b"\xff" * (4096 - 100))
-    recovered = recover(old, tmp_path / "new")
-    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
-    assert {one.body, None} == {row[8] for row in rows(tmp_path / "new").values()}
-
-
 def test_a_spool_that_is_held_is_left_alone(sound: Path, tmp_path: Path) -> None:
     """While a relay works on it, and when there is none, or something else stands where the new one shall be."""
     old = tmp_path / "old"

@@ -218,7 +218,7 @@ class FileReader:
         if found is None:
             self._content = Plain(self._raw)
         else:
-            tail = os.pread(descriptor, found.tail_length or 1, found.offset - (found.tail_length or 1))
+            tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = RawFile(descriptor, found.offset, tail)
             self._content = Plain(self._raw)
             self._go_on_from(found, head[: found.offset], tail)

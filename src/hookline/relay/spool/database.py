@@ -11,8 +11,8 @@ from typing import Literal
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.relay.spool.guarding import refusal_named, require_private
-from hookline.relay.spool.migrating import keep_copy, migrate
-from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
+from hookline.relay.spool.migrating import keep_copy, migrate, require_migrations
+from hookline.relay.spool.schema import APPLICATION_ID, EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
 FILE = "spool.db"
 BUSY_SECONDS = 30.0
@@ -67,9 +67,10 @@ def _migrate_if_older(path: Path) -> None:
     with damage_named(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = format_of(connection, path)
         if written_in < FORMAT:
+            require_migrations(path, written_in, FORMAT)
             keep_copy(connection, path, written_in)
             with transaction(connection):
-                migrate(connection)
+                migrate(connection, written_in, FORMAT)
 
 
 def _make(path: Path) -> None:
@@ -114,9 +115,17 @@ def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection
 
 
 def format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The format that a spool's database was written in. Raises SpoolUnusable for a newer one, or none of ours."""
+    """The format that a spool's database was written in.
+
+    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == EARLIER_APPLICATION_ID:
+        raise SpoolUnusable(
+            f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
+            hint="deliver its backlog with that build (`hookline relay --drain`), then name a new spool with --spool",
+        )
     if application != APPLICATION_ID:
         what = "is empty: its contents were cut off" if path.stat().st_size == 0 else "is not a spool of hookline"
         raise SpoolUnusable(f"{path} {what}", hint="restore it from a backup, or name another with --spool")
