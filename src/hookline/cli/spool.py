@@ -43,8 +43,8 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
     read again: unless nothing is missing, the new spool has no positions, so a relay reads its files from their
     start, and recognizes what was saved by its id.
     """
-    with shown("rows") as told:
-        recovered = recover(old, new, told)
+    with shown("rows") as on_progress:
+        recovered = recover(old, new, on_progress)
     if form == "json":
         click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
     else:

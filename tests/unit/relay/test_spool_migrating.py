@@ -11,7 +11,7 @@ import pytest
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool import database
 from hookline.relay.spool.migrating import MIGRATIONS
-from hookline.relay.spool.schema import EARLIER_APPLICATION_ID
+from hookline.relay.spool.schema import EARLIER_APPLICATION_ID, FORMAT
 from hookline.relay.spool.sqlite import SqliteSpool
 
 
@@ -85,7 +85,7 @@ def test_a_format_that_no_migration_leaves_is_refused(directory: Path, monkeypat
 
 def test_a_newer_format_is_refused(directory: Path) -> None:
     """The message names both formats."""
-    execute(directory / "spool.db", f"PRAGMA user_version = {database.FORMAT + 1}")
+    execute(directory / "spool.db", f"PRAGMA user_version = {FORMAT + 1}")
     assert "written by a newer hookline (format 2, this one knows 1)" in refused(directory).message
 
 

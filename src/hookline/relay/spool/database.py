@@ -121,6 +121,12 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    check_format(application, version, path)
+    return int(version)
+
+
+def check_format(application: int, version: int, path: Path) -> None:
+    """Raises SpoolUnusable unless the ids in a database's header are those of a spool that this hookline reads."""
     if application == EARLIER_APPLICATION_ID:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
@@ -134,7 +140,6 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
             f"the spool {path.parent} was written by a newer hookline (format {version}, this one knows {FORMAT})",
             hint="install that version, or give this one a spool of its own",
         )
-    return int(version)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
