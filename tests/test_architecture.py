@@ -16,20 +16,24 @@ ROOMS: dict[str, set[str]] = {
     "diagnostics": set(),
     "errors": {"diagnostics"},
     "quantities": set(),
+    "escaping": set(),
+    "private_files": {"errors"},
     "rotation": set(),
     "settings": set(),
     "schemas": {"errors"},
     "model": {"quantities"},
     "canonical": {"model", "quantities"},
-    "config": {"canonical", "diagnostics", "errors", "model", "quantities", "rotation", "schemas"},
-    "state": {"canonical", "errors", "model"},
-    "plan": {"canonical", "errors", "model", "state"},
+    "config": {"canonical", "diagnostics", "errors", "escaping", "model", "quantities", "rotation", "schemas"},
+    "state": {"canonical", "errors", "model", "private_files", "quantities"},
+    "plan": {"canonical", "errors", "escaping", "model", "state"},
     "provenance": {"settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
-    "observe": {"errors"},
-    "relay": {"errors", "model", "observe", "quantities", "rotation", "settings", "state"},
-    "receiver": {"errors", "quantities", "schemas"},
-    "wiring": {"errors", "model", "observe", "relay", "settings", "state"},
+    "observe": {"errors", "quantities"},
+    "relay": {
+        *("errors", "escaping", "model", "observe", "private_files", "quantities", "rotation", "settings", "state"),
+    },
+    "receiver": {"errors", "private_files", "quantities", "schemas"},
+    "wiring": {"errors", "model", "observe", "quantities", "relay", "settings", "state"},
 }
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
@@ -63,6 +67,7 @@ PURE = (
     *(
         "diagnostics",
         "errors",
+        "escaping",
         "quantities",
         "model",
         "rotation",
@@ -72,7 +77,7 @@ PURE = (
         "receiver.misbehaviour",
     ),
     *("relay.feedback", "relay.fates", "relay.formats.", "relay.hints", "relay.history", "relay.identity"),
-    *("relay.intake", "relay.moments", "relay.naming", "relay.network", "relay.payload2", "relay.routing"),
+    *("relay.intake", "relay.naming", "relay.network", "relay.payload2", "relay.routing"),
     *("relay.summary", "relay.trial", "relay.delivery.answer", "relay.delivery.answer_head", "relay.delivery.gate"),
     *(
         "relay.delivery.judging",

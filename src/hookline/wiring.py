@@ -16,6 +16,7 @@ from hookline import __version__
 from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
+from hookline.quantities import utc_text
 from hookline.relay.applied import Applied
 from hookline.relay.clock import SteadyClock
 from hookline.relay.counters import Counters
@@ -103,7 +104,7 @@ async def run_relay(
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
     async with answering(options.listen, options.metrics_webhooks, log) as serve, _crew(options, log) as crew:
-        spool = SqliteSpool(options.spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+        spool = SqliteSpool(options.spool, since=utc_text(datetime.now(UTC)))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()

@@ -16,8 +16,9 @@ import click
 from hookline.cli.counting import counting
 from hookline.cli.deadchoice import chosen_by, filters, in_words
 from hookline.cli.options import spool_option
-from hookline.cli.wholefile import replacing
 from hookline.errors import HooklineError
+from hookline.private_files import replacing
+from hookline.quantities import utc_text
 from hookline.relay.fates import Rejected
 from hookline.relay.formats.envelope import as_line, read_exported
 from hookline.relay.letters import DeadDelivery, Letter
@@ -102,7 +103,7 @@ def import_command(*, spool: Path, file: Path) -> int:
 
 
 def _spool(directory: Path) -> Importing:
-    make_if_missing(directory, since=datetime.now(UTC).isoformat(timespec="seconds"))
+    make_if_missing(directory, since=utc_text(datetime.now(UTC)))
     return Importing(directory)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from hookline.plan.printable import printable
+from hookline.escaping import printable
 
 # The order of a webhook file as the reference writes it; other fields follow by name.
 _ORDER = (

@@ -13,6 +13,7 @@ from hookline.cli.applied import near_ones
 from hookline.cli.options import ADDRESS, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
+from hookline.quantities import utc_text
 from hookline.relay.spool.lookup import Backlog, SpoolLookup
 from hookline.relay.spool.making import make_if_missing
 from hookline.relay.spool.port import Standing
@@ -41,7 +42,7 @@ def require_known(address: Address, state: str, spool: Path) -> None:
                 f"{address} is neither applied nor in the spool {spool}",
                 hint=near_ones(str(address), {*applied, *known}),
             )
-    make_if_missing(spool, since=datetime.now(UTC).isoformat(timespec="seconds"))
+    make_if_missing(spool, since=utc_text(datetime.now(UTC)))
 
 
 def backlog_of(address: Address, spool: Path) -> Backlog:

@@ -21,8 +21,8 @@ from hookline.cli.reading import defaults, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.cli.workers import workers_option
 from hookline.errors import WrongUse
+from hookline.escaping import printable
 from hookline.observe.log import Level, Log
-from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.delivery.proxy import Proxy
 from hookline.relay.fates import Delivery, Rejected, Skipped

@@ -14,12 +14,12 @@ from typing import Any
 
 from hookline.canonical import digest
 from hookline.errors import Stale, WrongUse
+from hookline.escaping import printable
 from hookline.model import Address, Source
 from hookline.plan.changes import Action, Change, Plan
 from hookline.plan.diff import differences
 from hookline.plan.fingerprint import fingerprint
 from hookline.plan.make import possible_renames
-from hookline.plan.printable import printable
 from hookline.plan.render_json import FORMAT_VERSION
 from hookline.plan.strict_json import NotStrict, parse
 

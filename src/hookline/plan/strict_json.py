@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from hookline.plan.printable import printable
+from hookline.escaping import printable
 
 # A webhook file may be nested 50 deep; a plan puts a few levels around it.
 DEEPEST = 60

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from hookline.errors import StateUnusable
-from hookline.state.files import place
+from hookline.private_files import place
 from hookline.state.rows import history_row, seal_history
 from hookline.state.schema import FORMAT, HISTORY
 

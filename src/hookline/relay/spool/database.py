@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
+from hookline.private_files import sync_directory
 from hookline.relay.spool.guarding import refusal_named, require_private
 from hookline.relay.spool.migrating import keep_copy, migrate, require_migrations
 from hookline.relay.spool.schema import APPLICATION_ID, EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
@@ -52,15 +53,6 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
             sync_directory(directory)
     _migrate_if_older(path)
     return _connect(path)
-
-
-def sync_directory(directory: Path) -> None:
-    """After a rename in it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _migrate_if_older(path: Path) -> None:

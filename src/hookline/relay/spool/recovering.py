@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
+from hookline.private_files import sync_directory
 from hookline.relay.spool.damaged import DamagedDatabase
-from hookline.relay.spool.database import FILE, create_or_open, make_directory, sync_directory, transaction
+from hookline.relay.spool.database import FILE, create_or_open, make_directory, transaction
 from hookline.relay.spool.guarding import refusal_named
 from hookline.relay.spool.saving import OnProgress, Salvage
 
