@@ -79,10 +79,6 @@ class FileReader:
         return self._raw.offset
 
     @property
-    def raw_size(self) -> int:
-        return self._raw.size
-
-    @property
     def at_definite_end(self) -> bool:
         """Whether everything was read, and nothing is to be expected after it."""
         return self._content is not None and self._content.at_definite_end
