@@ -92,6 +92,8 @@ class DamagedDatabase:
             return
         with suppress(Unreadable):
             for row in self.rows(f"SELECT * FROM {table} NOT INDEXED ORDER BY {key} DESC"):
+                if isinstance(low, int) and int(str(row[key])) <= low:
+                    break
                 high = row[key]
                 yield row
         smallest, largest = self._bounds(table, key, index)

@@ -52,7 +52,8 @@ class Salvage:
         self.notes: list[str] = []
         self._damaged = damaged
         self._connection = connection
-        self._numbers: dict[object, int] = {}
+        self._numbers: dict[object, int] = {}  # of webhooks: in the new spool, by the number in the old one
+        self._addresses: dict[Address, int] = {}
         self._read = dict.fromkeys(_KEYS, 0)
         self._on_progress = on_progress or (lambda _done, _total: None)
         totals = [damaged.count(table, _UNIQUE[table]) for table in ("delivery", "rejected")] if on_progress else []
@@ -111,7 +112,7 @@ class Salvage:
         webhook = valid_webhook(row)
         self._insert("webhook", webhook)
         address = Address(str(webhook["organization"]), str(webhook["sandbox"]))
-        self._numbers[webhook["n"]] = number_of(self._connection, address)
+        self._numbers[webhook["n"]] = self._number_of(address)
 
     def _save_delivery(self, row: Row) -> None:
         """A payload names its webhook; a record has only the number of its webhook."""
@@ -124,9 +125,9 @@ class Salvage:
         self._insert("delivery", {**delivery, "webhook": number})
 
     def _number_of(self, address: Address) -> int:
-        if address not in self._numbers:
-            self._numbers[address] = number_of(self._connection, address)
-        return self._numbers[address]
+        if address not in self._addresses:
+            self._addresses[address] = number_of(self._connection, address)
+        return self._addresses[address]
 
     def _save_line(self, row: Row) -> None:
         self._insert("rejected", valid_line(row))
