@@ -1,10 +1,12 @@
-"""Durations, rates, moments and listening addresses, as people write them in files and on the command line."""
+"""Durations, rates, moments and listening addresses as text."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
 
 DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
@@ -13,6 +15,8 @@ MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-]
 MAX_PORT = 65535
 
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+_DAY = 86_400
+_LATEST = 253_402_300_799  # seconds: the end of the last year with four digits
 _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 
@@ -79,5 +83,46 @@ def parse_moment(text: str) -> datetime:
 
 
 def format_moment(moment: datetime) -> str:
-    """The one spelling of a moment: in UTC, with ``Z``."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """The one spelling of a moment in a webhook file: in UTC, to the second, with ``Z``."""
+    return utc_text(moment)
+
+
+def utc_text(at: datetime | float, timespec: Literal["seconds", "milliseconds", "microseconds"] = "seconds") -> str:
+    """ISO 8601 in UTC with ``Z``, of a time with a zone or of Unix seconds: ``2026-05-18T17:01:25Z``."""
+    moment = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def unix_time(seconds: str | float | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds, of Unix seconds, also as text.
+
+    Other text is returned as it is, because some providers write ISO 8601 in the same place. None for a number that
+    is not a time.
+    """
+    try:
+        number = float(seconds or 0)
+    except ValueError:
+        return str(seconds)
+    except OverflowError:
+        return None
+    if not 0 < number <= _LATEST:  # also for NaN
+        return None
+    days, rest = divmod(int(number * 1000), _DAY * 1000)
+    minutes, millis = divmod(rest, 60_000)
+    # The events of a log are of few days, and formatting a date takes longer than all the rest.
+    return f"{_date_of(days)}T{minutes // 60:02}:{minutes % 60:02}:{millis // 1000:02}.{millis % 1000:03}Z"
+
+
+@lru_cache(maxsize=64)
+def _date_of(days: int) -> str:
+    return date.fromordinal(date(1970, 1, 1).toordinal() + days).isoformat()
+
+
+def utc_milliseconds(text: str) -> str | None:
+    """ISO 8601 in UTC with milliseconds, of any other ISO 8601; a time without a zone is taken as UTC. None for other
+    text."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return utc_text(moment.replace(tzinfo=moment.tzinfo or UTC), "milliseconds")
+    except (ValueError, OverflowError):
+        return None

@@ -15,6 +15,7 @@ from hookline import __version__
 from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
+from hookline.quantities import utc_text
 from hookline.relay.applied import Applied
 from hookline.relay.clock import RelayClock
 from hookline.relay.counters import Counters
@@ -98,7 +99,7 @@ async def run_relay(
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
     async with answering(options.listen, options.metrics_webhooks, log) as serve:
-        spool = spooled.open(since=datetime.now(UTC).isoformat(timespec="seconds"))
+        spool = spooled.open(since=utc_text(datetime.now(UTC)))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -33,7 +34,7 @@ from hookline.relay.spool.letters import DeadLetters
 from hookline.relay.spool.lookup import SpoolLookup
 from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Standing, State, Taken, Wanted
 from hookline.relay.spool.recovering import Recovered, recover
-from hookline.relay.spool.schema import PAGE_SIZE
+from hookline.relay.spool.schema import EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE
 from hookline.relay.spool.sqlite import SqliteSpool
 from hookline.relay.spool.standings import Standings
 from lab import ADDRESS, Lab, xdm_event
@@ -151,19 +152,17 @@ def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
     spool.close()
 
 
-def test_how_far_it_is_is_told(sound: Path, tmp_path: Path) -> None:
-    """By rows, of those that the indexes know; once every page has to be looked at, nobody knows how many it is."""
-    told: list[tuple[int, int | None]] = []
-    recover(sound, tmp_path / "whole", lambda done, total: told.append((done, total)))
-    assert [(EVENTS, EVENTS + 12), (EVENTS + 12, EVENTS + 12)] == told
-    told.clear()
+def test_progress_is_reported(sound: Path, tmp_path: Path) -> None:
+    """By rows, of those that the indexes know, also when the table itself cannot be read."""
+    reported: list[tuple[int, int | None]] = []
+    recover(sound, tmp_path / "whole", lambda done, total: reported.append((done, total)))
+    assert [(EVENTS, EVENTS + 12), (EVENTS + 12, EVENTS + 12)] == reported
+    reported.clear()
     shutil.copytree(sound, tmp_path / "old")
-    with closing(sqlite3.connect(tmp_path / "old" / "spool.db")) as connection:
-        (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'delivery'").fetchone()
-    page(root, tmp_path / "old" / "spool.db", b"\0" * PAGE_SIZE)
-    recover(tmp_path / "old", tmp_path / "rest", lambda done, total: told.append((done, total)))
-    assert None is told[-1][1]
-    assert sorted(done for done, _ in told) == [done for done, _ in told]
+    for name in ("delivery", "sqlite_autoindex_rejected_1"):
+        page(root(sound, name), tmp_path / "old" / "spool.db", b"\0" * PAGE_SIZE)
+    recover(tmp_path / "old", tmp_path / "rest", lambda done, total: reported.append((done, total)))
+    assert [(0, None), (12, None)] == reported
 
 
 def page(number: int, path: Path, content: bytes) -> None:
@@ -172,25 +171,97 @@ def page(number: int, path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def root(directory: Path, name: str) -> int:
+    """The page that leads to all others of a table or index."""
+    with closing(sqlite3.connect(directory / "spool.db")) as connection:
+        found = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
+    return int(found[0])
+
+
+def leaves(directory: Path, table: str) -> list[int]:
+    """The pages that hold a table's rows, found by their effect: without one of them, a scan of the table fails."""
+    found = []
+    with closing(sqlite3.connect(directory / "spool.db")) as connection:
+        image = connection.serialize()
+    image = image[:18] + b"\1\1" + image[20:]  # no write-ahead log in memory
+    for number in range(2, len(image) // PAGE_SIZE + 1):
+        if number != root(directory, table):
+            start = (number - 1) * PAGE_SIZE
+            with closing(sqlite3.connect(":memory:")) as connection:
+                connection.deserialize(image[:start] + b"\0" * PAGE_SIZE + image[start + PAGE_SIZE :])
+                try:
+                    connection.execute(f"SELECT seq FROM {table} NOT INDEXED ORDER BY seq").fetchall()
+                except sqlite3.DatabaseError:
+                    found.append(number)
+    return found
+
+
 @pytest.mark.parametrize(
     ("content", "step"), [(b"\0" * PAGE_SIZE, 1), (b"\x0d" + b"\xff" * (PAGE_SIZE - 1), 6)], ids=["zeros", "noise"]
 )
 def test_any_page_lost(sound: Path, tmp_path: Path, content: bytes, step: int) -> None:
-    """Whichever page is overwritten: what is saved is what it was, and what is missing is counted or not known."""
+    """Saved rows are as they were, and the missing ones are counted or not known, for every page of the file.
+
+    A page of rows costs its own rows. The root page of the deliveries costs all of them, but nothing else.
+    """
     original = rows(sound)
+    the_root = root(sound, "delivery")
     pages = (sound / "spool.db").stat().st_size // PAGE_SIZE
     assert pages > 40
-    saved_of_all = []
-    for number in range(1, pages + 1, step):
+    for number in {*range(1, pages + 1, step), the_root}:
         recovered = damaged(sound, tmp_path, lambda path, number=number: page(number, path, content))  # type: ignore[misc]
         found = rows(tmp_path / "new")
         assert all(original[identity][4:] == row[4:] for identity, row in found.items())
         missing = {kind: WHOLE[kind] - recovered.saved[kind] for kind in WHOLE}
         for kind, lost in recovered.lost.items():
             assert lost is None or lost == max(0, missing[kind]), (number, kind, recovered)
-        saved_of_all.append(len(found))
-    # A page has some ten deliveries; a lost first page, or the way to a table, loses none of them.
-    assert min(saved_of_all) >= EVENTS - 30
+        if number == the_root:
+            assert {"pending": 0, "dead": 0, "records": 0, "lines": 12, "webhooks": 2} == recovered.saved
+            assert {"pending": 140, "dead": 40, "records": 60, "lines": 0, "webhooks": 0} == recovered.lost
+        else:
+            assert len(found) >= EVENTS - 30
+
+
+def test_the_lost_rows_are_named(sound: Path, tmp_path: Path) -> None:
+    """Two pages of deliveries that are not neighbours: the note names both ranges, and all rows outside are saved."""
+    original = {row[1] for row in rows(sound).values()}
+    all_leaves = leaves(sound, "delivery")
+
+    def damage(path: Path) -> None:
+        for number in (all_leaves[3], all_leaves[12]):
+            page(number, path, b"\0" * PAGE_SIZE)
+
+    recovered = damaged(sound, tmp_path, damage)
+    (note,) = [note for note in recovered.notes if note.startswith("table delivery")]
+    ranges = [(int(first), int(last)) for first, last in re.findall(r"(\d+) to (\d+)", note)]
+    assert 2 == len(ranges), note
+    lost = {seq for first, last in ranges for seq in range(first, last + 1)}
+    assert original - lost == {row[1] for row in rows(tmp_path / "new").values()}
+    assert len(original & lost) == sum(recovered.lost[kind] or 0 for kind in ("pending", "dead", "records"))
+
+
+def test_a_damaged_schema_is_replaced(sound: Path, tmp_path: Path) -> None:
+    """The first page is the same in every spool, so that nothing is lost with it."""
+    recovered = damaged(sound, tmp_path, lambda path: page(1, path, b"\0" * PAGE_SIZE))
+    assert (True, WHOLE) == (recovered.complete, recovered.saved)
+    assert ["the header of the database was damaged", "the schema of the database was damaged"] == recovered.notes
+
+
+@pytest.mark.parametrize(
+    ("pragma", "message"),
+    [
+        (f"application_id = {EARLIER_APPLICATION_ID}", "written by an earlier build"),
+        (f"user_version = {FORMAT + 1}", "written by a newer hookline"),
+    ],
+)
+def test_another_format_is_refused(sound: Path, tmp_path: Path, pragma: str, message: str) -> None:
+    """Its rows may mean something else, so nothing is recovered from it."""
+    shutil.copytree(sound, tmp_path / "old")
+    with closing(sqlite3.connect(tmp_path / "old" / "spool.db")) as connection:
+        connection.execute(f"PRAGMA {pragma}")
+    with pytest.raises(SpoolUnusable, match=message):
+        recover(tmp_path / "old", tmp_path / "new")
+    assert ["old"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -254,7 +325,7 @@ def _open(directory: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_flipped_bytes_of_the_header(sound: Path, tmp_path: Path, seed: int) -> None:
-    """The first hundred bytes are known, whatever stands there."""
+    """The first hundred bytes are known, so nothing is lost with them."""
     generator = random.Random(seed)
 
     def damage(path: Path) -> None:
@@ -336,42 +407,6 @@ def test_a_damaged_log(killed: Path, tmp_path: Path, seed: int) -> None:
     recovered = damaged(killed, tmp_path, damage)
     assert not recovered.complete
     assert any("write-ahead log" in note for note in recovered.notes)
-
-
-def test_a_spool_of_the_first_format(tmp_path: Path) -> None:
-    """Its rows are brought to today's form as a migration does it."""
-    old = tmp_path / "old"
-    old.mkdir()
-    one = delivery(1)
-    with closing(sqlite3.connect(old / "spool.db")) as connection:
-        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
-        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
-        connection.commit()
-    recovered = recover(old, tmp_path / "new")
-    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
-    spool = SqliteSpool(tmp_path / "new", since="now")
-    ((item,), _) = spool.fresh([Wanted(ACME, 0, 10, True)])[0]
-    assert (one.id[:4] + b"0123456789ab", one.body) == (item.id, item.body)
-    assert Standing(disabled=True) == spool.standing()[OTHER]
-    spool.close()
-
-
-def test_a_migrated_spool_without_its_schema(tmp_path: Path) -> None:
-    """Its tables have another order of columns, and smaller pages; without the schema nobody says so."""
-    old = tmp_path / "old"
-    old.mkdir()
-    one = delivery(1)
-    with closing(sqlite3.connect(old / "spool.db")) as connection:
-        connection.executescript((Path(__file__).parents[1] / "cases" / "spool-format-1.sql").read_text())
-        connection.execute("UPDATE delivery SET body = ?, request_id = ? WHERE seq = 1", (one.body, one.request_id))
-        connection.commit()
-    SqliteSpool(old, since="now").close()
-    with (old / "spool.db").open("r+b") as file:
-        file.seek(100)
-        file.write(b"\xff" * (4096 - 100))
-    recovered = recover(old, tmp_path / "new")
-    assert {"pending": 1, "records": 1, "webhooks": 2}.items() <= recovered.saved.items()
-    assert {one.body, None} == {row[8] for row in rows(tmp_path / "new").values()}
 
 
 def test_a_spool_that_is_held_is_left_alone(sound: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hookline.cli.applied import find, read_with_history
 from hookline.cli.history import revision
 from hookline.cli.options import format_option, state_option
 from hookline.cli.table import columns, shortened
-from hookline.plan.printable import printable
+from hookline.escaping import printable
 from hookline.state.blame import Blamed, blame
 from hookline.state.chain import as_text
 from hookline.state.opening import open_state

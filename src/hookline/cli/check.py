@@ -17,8 +17,8 @@ from hookline.cli.applied import find, read_applied
 from hookline.cli.networking import NetworkOptions, network_options
 from hookline.cli.options import SecretOptions, format_option, secrets_options, state_option
 from hookline.cli.table import columns
+from hookline.escaping import printable
 from hookline.model import Webhook
-from hookline.plan.printable import printable
 from hookline.relay.checking.examine import Means, examine_all
 from hookline.relay.checking.report import Finding, Grade, Report
 from hookline.relay.delivery.certificate import Certificate

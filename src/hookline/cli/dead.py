@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -13,7 +12,8 @@ from hookline.cli.deadchoice import chosen_by, filters, in_words
 from hookline.cli.deadfiles import export_command, import_command
 from hookline.cli.options import format_option, spool_option
 from hookline.errors import WrongUse
-from hookline.plan.printable import printable
+from hookline.escaping import printable
+from hookline.quantities import utc_text
 from hookline.relay.formats.envelope import history_as_json
 from hookline.relay.letters import DeadDelivery, DeadLine, Letter
 from hookline.relay.spool.admin import DeadLetterStore, Filter
@@ -95,7 +95,7 @@ def _id(letter: Letter) -> str:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc_text(at)
 
 
 def _as_json(letter: Letter) -> dict[str, Any]:

@@ -16,8 +16,9 @@ import click
 from hookline.cli.counting import counting
 from hookline.cli.deadchoice import chosen_by, filters, in_words
 from hookline.cli.options import spool_option
-from hookline.cli.wholefile import replacing
 from hookline.errors import HooklineError
+from hookline.private_files import replacing
+from hookline.quantities import utc_text
 from hookline.relay.fates import Rejected
 from hookline.relay.formats.envelope import as_line, read_exported
 from hookline.relay.letters import DeadDelivery, Letter
@@ -103,7 +104,7 @@ def import_command(*, spool: str, file: Path) -> int:
 
 def _spool(location: str) -> AbstractContextManager[DeadLetterImport]:
     store = spool_store(location)
-    store.create_if_missing(since=datetime.now(UTC).isoformat(timespec="seconds"))
+    store.create_if_missing(since=utc_text(datetime.now(UTC)))
     return store.dead_letter_import()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hookline.plan.printable import printable
+from hookline.escaping import printable
 from hookline.schemas import load_schema
 
 # YAML 1.1 and 1.2 both read these as text. All other text is quoted.

@@ -10,7 +10,7 @@ import click
 
 from hookline.cli.applied import read_with_history
 from hookline.cli.options import format_option, state_option
-from hookline.plan.printable import printable
+from hookline.escaping import printable
 from hookline.state.drift import Drift, Drifted, Kind, find_drift
 from hookline.state.opening import open_state
 from hookline.state.port import Record

@@ -14,8 +14,8 @@ import click
 
 from hookline.cli.reading import IngestOptions, reading_options
 from hookline.cli.table import columns, shortened
+from hookline.escaping import printable
 from hookline.observe.log import Log
-from hookline.plan.printable import printable
 from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.feedback import Event, primary_identity
 from hookline.relay.formats import FORMATS

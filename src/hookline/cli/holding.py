@@ -12,6 +12,7 @@ from hookline.cli.applied import near_ones
 from hookline.cli.options import ADDRESS, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
+from hookline.quantities import utc_text
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.port import Standing
@@ -41,7 +42,7 @@ def require_known(address: Address, state: str, spool: str) -> None:
                 f"{address} is neither applied nor in the spool {store.name}",
                 hint=near_ones(str(address), {*applied, *known}),
             )
-    store.create_if_missing(since=datetime.now(UTC).isoformat(timespec="seconds"))
+    store.create_if_missing(since=utc_text(datetime.now(UTC)))
 
 
 def backlog_of(address: Address, spool: str) -> Backlog:

@@ -13,8 +13,8 @@ from hookline.cli.backlog import read_backlogs
 from hookline.cli.document import as_yaml_list
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.table import columns
+from hookline.escaping import printable
 from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
-from hookline.plan.printable import printable
 from hookline.relay.spool.admin import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")

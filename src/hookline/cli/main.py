@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _printable(message: str) -> str:
     """Line by line: a message may have several, and what it quotes is somebody else's."""
-    from hookline.plan.printable import printable  # noqa: PLC0415 - only when there is something to print
+    from hookline.escaping import printable  # noqa: PLC0415 - only when there is something to print
 
     return "\n".join(map(printable, message.split("\n")))
 

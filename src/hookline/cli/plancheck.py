@@ -15,8 +15,8 @@ from hookline.config.shape import text_at
 from hookline.config.verdict import webhook_verdict
 from hookline.diagnostics import Diagnostic, in_order
 from hookline.errors import InvalidConfiguration, WrongUse
+from hookline.escaping import printable
 from hookline.plan.changes import Change, Plan
-from hookline.plan.printable import printable
 
 
 def refuse_documents(plan: Plan, file: str) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import click
 
-from hookline.cli.wholefile import replacing
 from hookline.errors import WrongUse
 from hookline.plan.changes import Plan
 from hookline.plan.render_json import plan_document
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import Row, Tone, render_text
+from hookline.private_files import replacing
 from hookline.settings import no_colour
 
 _COLOURS = {

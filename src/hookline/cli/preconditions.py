@@ -11,8 +11,8 @@ import click
 
 from hookline.apply import judge_descent
 from hookline.errors import Stale
+from hookline.escaping import printable
 from hookline.plan.changes import Plan
-from hookline.plan.printable import printable
 from hookline.plan.rebase import DIRTY, attribution
 from hookline.provenance import Provenance, contains, uncommitted
 from hookline.state.port import StateStore

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from hookline.errors import HooklineError, WrongUse
+from hookline.private_files import replace_whole
 from hookline.quantities import parse_duration, parse_listen
 from hookline.receiver.exchange import Tally
 from hookline.receiver.misbehaviour import Failing, Misbehaviour, parse_failure
@@ -167,11 +168,9 @@ async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Tally
 
 
 def _write_port(path: Path, port: int) -> None:
-    """Put the port there in one step: who waits for the file never reads half of it."""
-    fresh = path.with_name(path.name + ".new")
+    """Replace the file in one step, because others wait for it."""
     try:
-        fresh.write_text(f"{port}\n")
-        fresh.replace(path)
+        replace_whole(path, f"{port}\n".encode(), mode=0o666, synced=False)
     except OSError as error:
         raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
 

@@ -17,8 +17,8 @@ from hookline.cli.progress import ProgressBar
 from hookline.cli.reading import IngestOptions, reading_options
 from hookline.cli.summary import print_ending, print_summary
 from hookline.errors import WrongUse
+from hookline.escaping import printable
 from hookline.observe.log import Level, Log
-from hookline.plan.printable import printable
 from hookline.relay.daemon import Ending, Settings
 from hookline.relay.fates import Delivery, Rejected, Skipped
 from hookline.relay.rehearsal import Rehearsed

@@ -43,8 +43,8 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
     anything may be missing, the new spool has no checkpoints: a relay then reads its files from the start and
     recognizes the saved deliveries by their ids.
     """
-    with shown("rows") as told:
-        recovered = recover(old, new, told)
+    with shown("rows") as on_progress:
+        recovered = recover(old, new, on_progress)
     if form == "json":
         click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
     else:

@@ -8,9 +8,9 @@ from typing import Final
 from hookline.cli.deadchoice import in_words
 from hookline.cli.spans import size, span
 from hookline.cli.table import columns, shortened
+from hookline.escaping import printable
 from hookline.observe.report import LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
 from hookline.observe.status import moment, window_that_holds
-from hookline.plan.printable import printable
 from hookline.relay.spool.admin import Count
 
 MOST_WEBHOOKS: Final = 40

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from hookline.escaping import printable
 from hookline.observe.report import RelayFacts
 from hookline.observe.status import moment
-from hookline.plan.printable import printable
 from hookline.relay.history import Failed
 from hookline.relay.spool.admin import Trace, Traced, TracedLine
 from hookline.relay.spool.port import State

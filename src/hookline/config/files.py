@@ -12,6 +12,7 @@ from pathlib import Path
 from hookline.config import codes
 from hookline.diagnostics import Diagnostic
 from hookline.errors import WrongUse
+from hookline.escaping import masked
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 64 << 20
@@ -132,4 +133,4 @@ def _name_of(path: str) -> str:
     if name.isascii() and name.isprintable():
         return name
     name = os.fsencode(name).decode("utf-8", errors="replace")
-    return "".join(char if char.isprintable() else "�" for char in name)
+    return masked(name)

@@ -6,6 +6,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from hookline.escaping import printable
+
 Path = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -38,6 +40,5 @@ def path_text(path: Path) -> str:
 
 def shown(value: object) -> str:
     """A value as JSON, on one line, cut after 60 characters, nothing in it that a terminal would obey."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    text = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    text = printable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 2] + "…" + ('"' if text.startswith('"') else "")

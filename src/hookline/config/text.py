@@ -11,6 +11,7 @@ from functools import cached_property
 from hookline.config import codes
 from hookline.config.names import SECRET_VALUE, SECRET_WORDS
 from hookline.config.place import Place, Refusal
+from hookline.escaping import masked
 
 # Besides the control characters: what YAML 1.1 takes for a line break and 1.2 does not (NEL, LS, PS), what nobody
 # sees within a name (soft hyphen, zero-width space, word joiner), and what changes the order in which a reviewer sees
@@ -48,7 +49,7 @@ class Text:
         if line > len(self._lines) or column > _LONGEST_EXCERPT:
             return None
         written = self._lines[line - 1].replace("\t", " ")
-        shown = "".join(char if char.isprintable() else "�" for char in written[: 4 * _LONGEST_EXCERPT])
+        shown = masked(written[: 4 * _LONGEST_EXCERPT])
         shown = _USER_IN_URL.sub(r"\1[hidden]@", _SECRET_IN_URL.sub(r"\1[hidden]", shown))
         shown = SECRET_VALUE.sub("[hidden]", _SECRET_KEY.sub(r"\1[hidden]", shown))
         return shown if len(shown) <= _LONGEST_EXCERPT else shown[: _LONGEST_EXCERPT - 1] + "…"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Literal
+
+from hookline.quantities import utc_text
 
 Level = Literal["debug", "info", "warning"]
 _ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2}
@@ -45,9 +46,9 @@ class Log:
 
     def _say(self, level: Level, what: str, fields: dict[str, object]) -> None:
         if _ORDER[level] >= self._least:
-            time = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+            time = utc_text(self._clock(), "milliseconds")
             present = {key: value for key, value in fields.items() if value is not None}
-            self._out(self._write(time.replace("+00:00", "Z"), level, what, present) + "\n")
+            self._out(self._write(time, level, what, present) + "\n")
 
     @staticmethod
     def _text(time: str, level: Level, what: str, fields: dict[str, object]) -> str:

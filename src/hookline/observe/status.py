@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from hookline.observe.report import LagFacts, LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.quantities import utc_text
 
 
 def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None = None) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def moment(at: float | None) -> str | None:
     """``2026-05-18T17:01:25Z``."""
     if at is None:
         return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc_text(at)
 
 
 def _seconds(seconds: float | None) -> float | None:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC
 
 from hookline.errors import Stale
+from hookline.escaping import printable
 from hookline.plan.changes import Action, Change, Plan
-from hookline.plan.printable import printable
 from hookline.plan.safety import Brakes, Judgement, judge_deletions
 from hookline.state.port import Record
 from hookline.state.snapshot import Snapshot

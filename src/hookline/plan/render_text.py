@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
+from hookline.escaping import printable
 from hookline.plan.changes import Action, Change, FieldChange, Plan
-from hookline.plan.printable import printable
 
 
 class Tone(StrEnum):

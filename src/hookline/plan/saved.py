@@ -18,12 +18,12 @@ from msgspec import Meta
 
 from hookline.canonical import digest
 from hookline.errors import Stale, WrongUse
+from hookline.escaping import printable
 from hookline.model import Address, Source
 from hookline.plan.changes import Action, Change, Plan
 from hookline.plan.diff import differences
 from hookline.plan.fingerprint import fingerprint
 from hookline.plan.make import possible_renames
-from hookline.plan.printable import printable
 from hookline.plan.render_json import FORMAT_VERSION
 
 # A webhook file may be nested 50 deep; a plan puts a few levels around it.

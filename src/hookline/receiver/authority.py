@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from hookline.errors import HooklineError, WrongUse
+from hookline.private_files import replace_whole
 
 LIFETIME = timedelta(days=365)
 REMAINING = timedelta(days=1)
@@ -46,7 +47,7 @@ def prepare(directory: Path, names: Sequence[str], *, now: datetime) -> Identity
         with _held(directory):
             authority = _authority(identity.ca_file, directory / "ca-key.pem")
             if not _serves(identity.server_file, authority, names, now):
-                _write(identity.server_file, _certificate(authority, names, now), 0o600)
+                replace_whole(identity.server_file, _certificate(authority, names, now), mode=0o600)
     except OSError as error:
         raise HooklineError(
             f"cannot keep certificates in {directory}: {error.strerror}", hint="choose another directory by --tls-dir"
@@ -77,8 +78,8 @@ def _held(directory: Path) -> Iterator[None]:
 def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
     if not ca_file.exists() and not key_file.exists():
         authority = trustme.CA(organization_name="hookline receive", path_length=0)
-        _write(key_file, authority.private_key_pem.bytes(), 0o600)
-        _write(ca_file, authority.cert_pem.bytes(), 0o644)
+        replace_whole(key_file, authority.private_key_pem.bytes(), mode=0o600)
+        replace_whole(ca_file, authority.cert_pem.bytes(), mode=0o644)
         return authority
     try:
         return trustme.CA.from_pem(ca_file.read_bytes(), key_file.read_bytes())
@@ -114,12 +115,3 @@ def _spelled(name: str) -> str:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name.lower()
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Replace the file whole; its mode is right from its first byte on."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    fresh.replace(path)

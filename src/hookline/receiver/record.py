@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpRequest
+from hookline.quantities import utc_text
 from hookline.receiver.exchange import Verified
 
 
@@ -29,7 +29,7 @@ def as_line(request: HttpRequest, verified: Verified, *, at: float, status: int 
     The body is ``body`` where it is JSON, else ``bodyText`` where it is UTF-8, else ``bodyBase64``.
     """
     fields = {
-        "time": datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": utc_text(at, "milliseconds"),
         "method": request.method,
         "path": request.path,
         "headers": dict(request.headers),

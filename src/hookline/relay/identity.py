@@ -26,10 +26,7 @@ def request_prefix(request_id: str) -> bytes:
 
 def delivery_id(seed: bytes, content: bytes, request_id: str) -> bytes:
     """16 bytes: the prefix of the payload's request, then 12 of the webhook (`seed`) and of what identifies the
-    event (`content`).
-
-    The 12 are the beginning of a hash of 16, which was the whole id in spools of format 1 (spool.migrating).
-    """
+    event (`content`)."""
     return request_prefix(request_id) + blake2b(seed + content, digest_size=16, person=b"delivery").digest()[:12]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from hookline.model import Address, Channel
+from hookline.quantities import utc_milliseconds
 from hookline.relay.feedback import Event, Further, MessageFailure, Sandbox, Status
-from hookline.relay.moments import utc_milliseconds
 
 CAMPAIGN_TYPES = ("Scheduled", "ApiTriggered")
 _CAMPAIGN_TYPE = {name.lower(): name for name in CAMPAIGN_TYPES}

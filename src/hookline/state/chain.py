@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from hookline.canonical import digest
+from hookline.quantities import utc_text
 from hookline.state.port import Entry, Record
 
 
@@ -47,7 +48,7 @@ def seal(previous: str, serial: int, entry: Entry) -> str:
 
 def as_text(at: datetime) -> str:
     """UTC, ISO 8601, to the millisecond: as history stores times."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(at, "milliseconds")
 
 
 def breaks(lineage: str, serial: int, records: Iterable[Record]) -> Iterator[Break]:

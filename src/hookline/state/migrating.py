@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from hookline.errors import StateUnusable
-from hookline.state.files import place
+from hookline.private_files import place
 from hookline.state.schema import FORMAT
 
 Migration = Callable[[sqlite3.Connection], None]

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from hookline.errors import HooklineError, Stale, StateUnusable
 from hookline.model import Address
+from hookline.private_files import is_there, place
 from hookline.state.chain import beginning, seal
-from hookline.state.files import is_there, place
 from hookline.state.migrating import can_migrate, keep_copy, migrate, migrated_in_memory
 from hookline.state.port import Entry, Record
 from hookline.state.refusals import damaged, earlier_build, foreign, from_sqlite, moved, newer, refuse_stale

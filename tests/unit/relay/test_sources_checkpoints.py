@@ -141,21 +141,6 @@ def test_two_copies_do_not_move_each_others_checkpoint(path: Path, tmp_path: Pat
     assert [b"three", b"four"] == book.run(path, copy)
 
 
-def test_checkpoint_of_format_1_is_known_by_its_inode(path: Path) -> None:
-    """What an older hookline has written has no bytes before the checkpoint to compare; a first move replaces it."""
-    append(path, b"a", b"b")
-    status = path.stat()
-    old = Position(
-        name=str(path), line=1, offset=2, device=status.st_dev, inode=status.st_ino, head_length=2,
-        head_hash=digest(b"a\n"),
-    )  # fmt: skip
-    book = Book([old])
-    assert [b"b"] == book.run(path)
-    restored = path.with_name("restored")
-    shutil.copy(path, restored)
-    assert [b"a", b"b"] == Book([old]).run(restored.replace(path))
-
-
 @pytest.mark.parametrize("follow", [False, True])
 def test_name_that_is_not_utf8(tmp_path: Path, book: Book, follow: bool) -> None:
     """It is opened by its own name and shown by one that can be kept; its checkpoint is found again, and rotated."""

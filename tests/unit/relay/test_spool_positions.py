@@ -14,25 +14,14 @@ from hookline.relay.sources.port import Position
 from hookline.relay.spool.positions import (
     TABLE,
     forget_oldest,
-    migrate_positions_from_1,
     read_positions,
     write_position,
 )
 
-# As format 1 had it.
-OLD_TABLE = """
-CREATE TABLE position (
-  device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
-  offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, at REAL NOT NULL,
-  PRIMARY KEY (device, inode)
-) STRICT, WITHOUT ROWID;
-INSERT INTO position VALUES (1, 2, '/logs/app.log', 30, 3000, 1024, x'aa', 100.0), (0, 0, '-', 7, 0, 0, x'', 200.0);
-"""
 POSITION = Position(
     name="/logs/app.log", line=30, offset=3000, device=1, inode=2, head_length=1024, head_hash=b"\xaa",
     tail_length=3000, tail_hash=b"\xbb", packed=40, key=b"k",
 )  # fmt: skip
-OLD = replace(POSITION, tail_length=0, tail_hash=b"", packed=0, key=b"")
 
 
 @pytest.fixture
@@ -64,13 +53,6 @@ def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
     assert [replace(POSITION, at=5.0), replace(other, at=6.0)] == read_positions(connection)
 
 
-def test_row_of_format_1_is_superseded(connection: sqlite3.Connection) -> None:
-    """It has no key; the first position with one for the same file replaces it."""
-    write_position(connection, OLD, now=5.0)
-    write_position(connection, POSITION, now=6.0)
-    assert [replace(POSITION, at=6.0)] == read_positions(connection)
-
-
 def test_row_of_an_empty_file_is_superseded(connection: sqlite3.Connection) -> None:
     """It says that nothing was read of the file; the first position that was reached in it replaces it."""
     empty = Position(name=POSITION.name, device=POSITION.device, inode=POSITION.inode)
@@ -95,22 +77,3 @@ def test_the_oldest_are_forgotten(connection: sqlite3.Connection) -> None:
     assert [7, 8, 9] == [one.line for one in read_positions(connection)]
     forget_oldest(connection, most=3)
     assert 3 == len(read_positions(connection))
-
-
-def test_format_1_is_migrated() -> None:
-    """All rows are kept as they were, in the present table; a failed migration changes nothing."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript(OLD_TABLE)
-        connection.execute("BEGIN IMMEDIATE")
-        migrate_positions_from_1(connection)
-        connection.execute("ROLLBACK")
-        assert 8 == len(connection.execute("SELECT * FROM position").fetchone())
-        connection.execute("BEGIN IMMEDIATE")
-        migrate_positions_from_1(connection)
-        connection.execute("COMMIT")
-        assert [replace(OLD, at=100.0), Position(name="-", line=7, at=200.0)] == read_positions(connection)
-        tables = "SELECT sql FROM sqlite_schema WHERE name LIKE 'position%' ORDER BY name"
-        migrated = connection.execute(tables).fetchall()
-    with closing(sqlite3.connect(":memory:")) as fresh:
-        fresh.executescript(TABLE)
-        assert fresh.execute(tables).fetchall() == migrated

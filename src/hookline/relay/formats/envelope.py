@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from hookline.model import Address
+from hookline.quantities import utc_text
 from hookline.relay.fates import WHOLE, Rejected
 from hookline.relay.feedback import Payload, encoded
 from hookline.relay.formats.shape import shaped
@@ -140,7 +141,7 @@ def history_as_json(history: str | None) -> list[dict[str, Any]]:
 
 def as_time(at: float) -> str:
     """Returns Unix seconds as RFC 3339, with microseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return utc_text(at, "microseconds")
 
 
 def _content(data: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hookline.quantities import unix_time
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SOFT, SYNC, classified, enhanced_status, failure, is_permanent
@@ -17,7 +18,6 @@ from hookline.relay.formats.port import Reading
 from hookline.relay.formats.provided import Scalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.shape import shaped
 from hookline.relay.hints import Hints
-from hookline.relay.moments import unix_time
 
 NAME = "sendgrid"
 

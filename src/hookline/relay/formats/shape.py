@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from hookline.escaping import printable
 from hookline.relay.fates import Rejected
 from hookline.relay.formats.port import Text
 
@@ -33,12 +34,8 @@ def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        return Rejected(_visible(_in_plain_words(str(error))))
-
-
-def _visible(words: str) -> str:
-    """Returns the fault without control characters. It contains keys chosen by the line's author."""
-    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in words)
+        # A fault contains keys chosen by the line's author.
+        return Rejected(printable(_in_plain_words(str(error))))
 
 
 def _in_plain_words(fault: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from hookline.model import Channel
+from hookline.quantities import utc_text
 from hookline.relay.fates import Rejected, Skipped
 from hookline.relay.feedback import Further, MessageFailure
 from hookline.relay.formats.bounces import ASYNC, HARD, SYNC
@@ -130,6 +131,6 @@ def _done(date: str | None) -> str | None:
         return None
     year, month, day, hour, minute = (int(date[at : at + 2]) for at in range(0, 10, 2))
     try:
-        return datetime(2000 + year, month, day, hour, minute, tzinfo=UTC).isoformat().replace("+00:00", "Z")
+        return utc_text(datetime(2000 + year, month, day, hour, minute, tzinfo=UTC))
     except ValueError:
         return None

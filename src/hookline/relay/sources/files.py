@@ -79,10 +79,6 @@ class FileReader:
         return self._raw.offset
 
     @property
-    def raw_size(self) -> int:
-        return self._raw.size
-
-    @property
     def at_definite_end(self) -> bool:
         """Whether everything was read, and nothing is to be expected after it."""
         return self._content is not None and self._content.at_definite_end
@@ -218,7 +214,7 @@ class FileReader:
         if found is None:
             self._content = Plain(self._raw)
         else:
-            tail = os.pread(descriptor, found.tail_length or 1, found.offset - (found.tail_length or 1))
+            tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = RawFile(descriptor, found.offset, tail)
             self._content = Plain(self._raw)
             self._go_on_from(found, head[: found.offset], tail)

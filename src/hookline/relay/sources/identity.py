@@ -49,8 +49,8 @@ def belongs(position: Position, facts: FileFacts, tail_at: Callable[[int, int], 
 
 
 def ends_like(position: Position, tail: bytes) -> bool:
-    """Whether the bytes before the checkpoint are these. One of an older hookline does not know."""
-    return not position.tail_length or digest(tail) == position.tail_hash
+    """Whether the bytes before the checkpoint are these."""
+    return digest(tail) == position.tail_hash
 
 
 def is_candidate(position: Position, facts: FileFacts) -> bool:
@@ -68,7 +68,7 @@ def _related(position: Position, facts: FileFacts) -> bool:
     if position.inode == facts.inode:
         return True
     ours, theirs = Path(facts.name).absolute(), Path(position.name).absolute()
-    return position.tail_length > 0 and (
+    return (
         ours == theirs
         or (ours.parent == theirs.parent and are_turns(ours.name, theirs.name))
         or position.offset >= HEAD

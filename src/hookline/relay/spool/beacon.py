@@ -6,7 +6,6 @@ that nobody is there.
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 import msgspec
 
 from hookline.observe.report import RelayFacts
+from hookline.private_files import replace_whole
 from hookline.relay.spool.lock import holder_of
 
 FILE: Final = "relay.json"
@@ -26,7 +26,6 @@ class Beacon:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
-        self._unfinished = directory / f"{FILE}.new"
         self._writing = threading.Lock()
         self._out = False
 
@@ -44,17 +43,13 @@ class Beacon:
 
     def _replace(self, facts: RelayFacts) -> None:
         try:
-            descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(facts))
-            self._unfinished.replace(self._path)
+            replace_whole(self._path, msgspec.json.encode(facts), synced=False)
         except OSError:  # rather nothing than what was true some time ago
             self._remove()
 
     def _remove(self) -> None:
-        for path in (self._unfinished, self._path):
-            with suppress(OSError):
-                path.unlink()
+        with suppress(OSError):
+            self._path.unlink()
 
 
 def read_beacon(directory: Path) -> tuple[str | None, RelayFacts | None]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
+from hookline.private_files import sync_directory
 from hookline.relay.spool.guarding import refusal_named, require_private
-from hookline.relay.spool.migrating import keep_copy, migrate
-from hookline.relay.spool.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
+from hookline.relay.spool.migrating import keep_copy, migrate, require_migrations
+from hookline.relay.spool.schema import APPLICATION_ID, EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES
 
 FILE = "spool.db"
 BUSY_SECONDS = 30.0
@@ -54,22 +55,14 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
     return _connect(path)
 
 
-def sync_directory(directory: Path) -> None:
-    """After a rename in it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _migrate_if_older(path: Path) -> None:
     with damage_named(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = format_of(connection, path)
         if written_in < FORMAT:
+            require_migrations(path, written_in, FORMAT)
             keep_copy(connection, path, written_in)
             with transaction(connection):
-                migrate(connection)
+                migrate(connection, written_in, FORMAT)
 
 
 def _make(path: Path) -> None:
@@ -114,9 +107,23 @@ def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection
 
 
 def format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The format that a spool's database was written in. Raises SpoolUnusable for a newer one, or none of ours."""
+    """The format that a spool's database was written in.
+
+    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    check_format(application, version, path)
+    return int(version)
+
+
+def check_format(application: int, version: int, path: Path) -> None:
+    """Raises SpoolUnusable unless the ids in a database's header are those of a spool that this hookline reads."""
+    if application == EARLIER_APPLICATION_ID:
+        raise SpoolUnusable(
+            f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
+            hint="deliver its backlog with that build (`hookline relay --drain`), then name a new spool with --spool",
+        )
     if application != APPLICATION_ID:
         what = "is empty: its contents were cut off" if path.stat().st_size == 0 else "is not a spool of hookline"
         raise SpoolUnusable(f"{path} {what}", hint="restore it from a backup, or name another with --spool")
@@ -125,7 +132,6 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
             f"the spool {path.parent} was written by a newer hookline (format {version}, this one knows {FORMAT})",
             hint="install that version, or give this one a spool of its own",
         )
-    return int(version)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable
-from hookline.state.guarding import is_somebody_elses, open_to_all
+from hookline.private_files import is_somebody_elses, open_to_all
 
 
 @contextmanager

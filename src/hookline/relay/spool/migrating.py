@@ -1,20 +1,34 @@
-"""A spool of an older format, brought to this one when a relay opens it, after a copy was made."""
+"""Migrations of a spool's database: when a relay opens an older format, it keeps a copy and then applies them."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.identity import request_prefix
-from hookline.relay.spool.positions import migrate_positions_from_1
-from hookline.relay.spool.schema import FORMAT, INDEXES, WEBHOOK
+
+Migration = Callable[[sqlite3.Connection], None]
+
+MIGRATIONS: Final[dict[int, Migration]] = {}
+"""By format: the function that brings a database of this format to the next one, inside a transaction."""
+
+
+def require_migrations(path: Path, written_in: int, target: int) -> None:
+    """Raises SpoolUnusable when no chain of migrations leads from the format `written_in` to `target`."""
+    missing = [number for number in range(written_in, target) if number not in MIGRATIONS]
+    if missing:
+        raise SpoolUnusable(
+            f"the spool {path.parent} cannot be migrated: no migration from format {missing[0]} exists",
+            hint="restore it from a backup, or name another with --spool",
+        )
 
 
 def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
-    """Put a copy of the whole database beside it, for its owner only, and return its path.
+    """Copy the whole database into a file beside it, for its owner only, and return the path of the copy.
 
-    A copy that an interrupted migration has left is made anew. Raises SpoolUnusable when there is no room for it.
+    A copy from an interrupted migration is replaced. Raises SpoolUnusable when the copy cannot be written.
     """
     copy = path.with_name(f"{path.name}.format-{written_in}")
     unfinished = copy.with_name(f"{copy.name}.new")
@@ -32,28 +46,8 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
     return copy
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Format 1 to 2, to be called inside of a transaction: webhooks get a clock that stands still with them, ids
-    begin with their request, and pending deliveries have one index."""
-    connection.execute("ALTER TABLE webhook RENAME TO webhook_1")
-    connection.execute(WEBHOOK)
-    connection.execute(
-        "INSERT INTO webhook (n, organization, sandbox, disabled, held) "
-        "SELECT n, organization, sandbox, held IS NOT NULL, held FROM webhook_1"
-    )
-    connection.execute("DROP TABLE webhook_1")
-    migrate_positions_from_1(connection)
-    for column in ("detail", "history"):
-        connection.execute(f"ALTER TABLE delivery ADD COLUMN {column} TEXT")
-    connection.create_function("hookline_id", 2, _with_prefix, deterministic=True)
-    connection.execute("UPDATE delivery SET id = hookline_id(request_id, id)")
-    for index in ("fresh", "due", "order", "dead", "done"):
-        connection.execute(f"DROP INDEX IF EXISTS delivery_{index}")
-    for statement in INDEXES.split(";"):
-        connection.execute(statement)
-    connection.execute("INSERT OR REPLACE INTO tally SELECT 'records', count(*) FROM delivery WHERE state IN (1, 3)")
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-
-
-def _with_prefix(request_id: str, identity: bytes) -> bytes:
-    return request_prefix(request_id) + identity[:12]
+def migrate(connection: sqlite3.Connection, written_in: int, target: int) -> None:
+    """Bring the database from the format `written_in` to `target`. To be called inside a transaction."""
+    for number in range(written_in, target):
+        MIGRATIONS[number](connection)
+    connection.execute(f"PRAGMA user_version = {target}")

@@ -9,8 +9,8 @@ import msgspec
 from hookline.relay.sources.checkpoints import MOST
 from hookline.relay.sources.port import Position
 
-# A content has one row, whatever file it is in at the moment: `key` (empty: written by format 1, or nothing was read
-# of the file yet). `at` is when it was moved last, in Unix seconds. A pipe has device and inode 0.
+# A content has one row, also after its file was renamed or copied. `key` identifies it and is empty while nothing was
+# read of the file. `at` is the time of the latest move, in Unix seconds. A pipe has device and inode 0.
 TABLE = """
 CREATE TABLE position (
   key BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
@@ -24,7 +24,7 @@ _FIELDS = Position.__struct_fields__
 _COLUMNS = ", ".join(_FIELDS)
 _READ = f"SELECT {_COLUMNS} FROM position ORDER BY at, name"
 _WRITE = f"INSERT INTO position ({_COLUMNS}) VALUES ({', '.join(f':{field}' for field in _FIELDS)})"
-# The same content, or what was written for the same file when it had no key.
+# The same content, or the row of the same file from before anything was read of it.
 _FORGET_SUPERSEDED = """
 DELETE FROM position WHERE (key = :key AND key != x'') OR (key = x'' AND device = :device AND inode = :inode)
 """
@@ -49,18 +49,3 @@ def forget_oldest(connection: sqlite3.Connection, *, most: int = MOST) -> None:
     A file whose checkpoint is gone would be read again from its start, so there is room for very many.
     """
     connection.execute(_FORGET_OLDEST, (most,))
-
-
-def migrate_positions_from_1(connection: sqlite3.Connection) -> None:
-    """Give the table of format 1 its present form, within the transaction of the whole migration.
-
-    Its rows have no key and no tail: they belong to their inode and beginning, as before, until they are moved.
-    """
-    connection.execute("ALTER TABLE position RENAME TO position_1")
-    for statement in TABLE.split(";"):
-        connection.execute(statement)
-    connection.execute(
-        f"INSERT INTO position ({_COLUMNS}) SELECT name, line, offset, device, inode, head_length, head_hash, "
-        "0, x'', 0, x'', at FROM position_1"
-    )
-    connection.execute("DROP TABLE position_1")

@@ -1,4 +1,4 @@
-"""`spool recover`: what can be read of a damaged spool, in a new one; and what could not be."""
+"""`hookline spool recover`: the readable rows of a damaged spool are saved in a new one, and the loss is reported."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
-from hookline.relay.spool.damaged import Damaged
-from hookline.relay.spool.database import FILE, create_or_open, make_directory, sync_directory, transaction
+from hookline.private_files import sync_directory
+from hookline.relay.spool.damaged import DamagedDatabase
+from hookline.relay.spool.database import FILE, create_or_open, make_directory, transaction
 from hookline.relay.spool.guarding import refusal_named
-from hookline.relay.spool.saving import Saving, Told
-
-KINDS: Final = ("pending", "dead", "records", "lines", "webhooks")
+from hookline.relay.spool.saving import OnProgress, Salvage
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. By kind (KINDS): how many are in the new spool, and how many are known to be missing (None:
-    nobody can tell).
+    """The result. By kind (pending, dead, records, lines, webhooks): how many rows are in the new spool, and how many
+    are known to be missing (None: not known).
 
-    `complete`: everything that was in the old spool is in the new one, by more than one account of it. Only then are
-    the positions of the sources kept; otherwise `dropped` of them were left out, and sources are read again from
-    their start: what was saved is recognized by its id, what was lost is had again.
+    `complete`: the new spool holds everything that the old one held, as the tables, the indexes and the tally agree.
+    Only then the positions of the sources are kept. Otherwise `dropped` positions are left out, and the relay reads
+    sources from their start: saved events are duplicates by their ids, and lost ones are ingested again.
     """
 
     complete: bool
@@ -39,18 +37,18 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def recover(old: Path, new: Path, told: Told | None = None) -> Recovered:
-    """Save what can be read of the spool `old` into `new`, which must not be there yet, or be empty.
+def recover(old: Path, new: Path, on_progress: OnProgress | None = None) -> Recovered:
+    """Save the readable rows of the spool `old` in `new`, a directory that does not exist or is empty.
 
-    `told` hears how many rows were looked at, and how many there seem to be, as it goes on. Nothing is written to the
-    old one. The new one is there when all is done, or not at all. Raises WrongUse when it is there already;
-    SpoolUnusable when there is no old one, a relay holds it, or there is no room.
+    Nothing is written to `old`. `new` appears when it is complete. `on_progress` gets the number of rows read so far
+    and of all rows (None: not known). Raises WrongUse when `new` holds something; SpoolUnusable when `old` does not
+    exist, has another format or is held by a relay, or when the disk has no room.
     """
     with refusal_named(new):
-        return _recover(old, new, told)
+        return _recover(old, new, on_progress)
 
 
-def _recover(old: Path, new: Path, told: Told | None) -> Recovered:
+def _recover(old: Path, new: Path, on_progress: OnProgress | None) -> Recovered:
     if not (old / FILE).exists():
         raise SpoolUnusable(f"there is no spool at {old}", hint="name the directory that holds its spool.db")
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
@@ -63,40 +61,35 @@ def _recover(old: Path, new: Path, told: Told | None) -> Recovered:
         copy, made = work / "old", work / "new"
         make_directory(copy)
         make_directory(made)
-        with Damaged(old, copy) as damaged, closing(create_or_open(made)) as connection:
-            recovered = _save(Saving(damaged, connection, told), damaged, connection)
+        with closing(create_or_open(made)) as connection, DamagedDatabase(old, copy, connection) as damaged:
+            recovered = _save(Salvage(damaged, connection, on_progress), damaged, connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         made.rename(target)
         sync_directory(target.parent)
     return recovered
 
 
-def _save(saving: Saving, damaged: Damaged, connection: sqlite3.Connection) -> Recovered:
-    whole = saving.webhooks() & saving.deliveries() & saving.lines()
-    if not whole:
-        saving.from_pages()
-    tally = saving.read_tally()
-    saved = saving.counts()
-    lost = {kind: _missing(saved[kind], accounts) for kind, accounts in saving.accounts(tally).items()}
-    complete = whole and not damaged.uncertain and saving.agrees(saved, tally) and not any(lost.values())
-    kept, dropped = saving.positions(keep=complete)
+def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connection) -> Recovered:
+    whole = salvage.save_tables()
+    tally = salvage.read_tally()
+    saved = salvage.counts()
+    lost = {
+        kind: None if former is None else max(0, former - saved[kind])
+        for kind, former in salvage.former_counts(tally).items()
+    }
+    complete = whole and not damaged.uncertain and salvage.agrees(saved, tally) and not any(lost.values())
+    kept, dropped = salvage.save_positions(keep=complete)
     with transaction(connection):
-        saving.write_tally(tally, saved)
+        salvage.write_tally(tally, saved)
     return Recovered(
         complete=complete, saved=saved, lost=lost, positions=kept, dropped=dropped,
-        notes=[*damaged.notes, *saving.notes],
+        notes=[*damaged.notes, *salvage.notes],
     )  # fmt: skip
-
-
-def _missing(saved: int, accounts: Sequence[int | None]) -> int | None:
-    """By the first account that there is."""
-    known = [account for account in accounts if account is not None]
-    return max(0, known[0] - saved) if known else None
 
 
 @contextmanager
 def _not_held(directory: Path) -> Iterator[None]:
-    """No relay works on it meanwhile. The lock is only shared: its file is not written to."""
+    """Keep relays away from the spool. The lock is shared, so that its file is not written to."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -117,7 +110,7 @@ def _not_held(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _empty(directory: Path) -> Iterator[None]:
-    """A directory for this one run; what an interrupted one has left is removed first."""
+    """A directory for this one run; the leftovers of an interrupted run are removed first."""
     shutil.rmtree(directory, ignore_errors=True)
     make_directory(directory)
     try:

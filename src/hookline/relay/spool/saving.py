@@ -1,191 +1,152 @@
-"""From a damaged spool into a new one: row by row, each looked at first."""
+"""Salvage of a damaged spool: its rows are validated one by one and written into a new spool."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.spool import soundness
-from hookline.relay.spool.damaged import Damaged, Unreadable
+from hookline.relay.spool.damaged import DamagedDatabase, Unreadable
 from hookline.relay.spool.database import transaction
-from hookline.relay.spool.soundness import Row, Unsound
+from hookline.relay.spool.soundness import (
+    InvalidRow,
+    Row,
+    valid_delivery,
+    valid_line,
+    valid_position,
+    valid_webhook,
+)
 from hookline.relay.spool.standing import number_of
 from hookline.relay.spool.storing import with_pending
 
-_CHUNK: Final = 1000
-_OF_DELIVERIES: Final = "sqlite_autoindex_delivery_1"
-_OF_LINES: Final = "sqlite_autoindex_rejected_1"
+_CHUNK_ROWS: Final = 1000
+_KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
+_UNIQUE: Final = {table: f"sqlite_autoindex_{table}_1" for table in _KEYS}
 _COUNTED: Final = ("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records")
 _COUNTS: Final = """
-SELECT (SELECT count(*) FROM delivery WHERE state = 0), (SELECT count(*) FROM delivery WHERE state = 2),
-  (SELECT count(*) FROM delivery WHERE state IN (1, 3)), (SELECT count(*) FROM rejected),
-  (SELECT count(*) FROM webhook)
+SELECT (SELECT count(*) FROM delivery WHERE state = 0) AS pending,
+  (SELECT count(*) FROM delivery WHERE state = 2) AS dead,
+  (SELECT count(*) FROM delivery WHERE state IN (1, 3)) AS records,
+  (SELECT count(*) FROM rejected) AS lines, (SELECT count(*) FROM webhook) AS webhooks
 """
 
-Sound = Mapping[str, object]
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 
 
-class Saving:
-    """`notes`: what was found damaged, in words. `told` hears how many rows were looked at, and how many there seem
-    to be; None: nobody knows."""
+class Salvage:
+    """Saves the rows of `damaged` through `connection`, table by table.
 
-    def __init__(self, damaged: Damaged, connection: sqlite3.Connection, told: Told | None = None) -> None:
+    `notes` lists the damage of the tables. `on_progress` gets the number of rows read so far and of all rows (None:
+    not known), once per 1,000 rows.
+    """
+
+    def __init__(
+        self, damaged: DamagedDatabase, connection: sqlite3.Connection, on_progress: OnProgress | None = None
+    ) -> None:
         self.notes: list[str] = []
         self._damaged = damaged
         self._connection = connection
+        self._numbers: dict[object, int] = {}  # of webhooks: in the new spool, by the number in the old one
         self._addresses: dict[Address, int] = {}
-        self._numbers: dict[object, int] = {}
-        self._walked = {"delivery": 0, "rejected": 0}
-        self._told = told
-        self._looked_at = 0
-        self._expected = self._rows() if told else None
+        self._read = dict.fromkeys(_KEYS, 0)
+        self._on_progress = on_progress or (lambda _done, _total: None)
+        totals = [damaged.count(table, _UNIQUE[table]) for table in ("delivery", "rejected")] if on_progress else []
+        self._total = None if None in totals else sum(filter(None, totals))
 
-    # -- the tables
-
-    def webhooks(self) -> bool:
-        """How webhooks stand. What the table lost, its index may still name. True: the table was whole."""
-        whole = self._table("webhook", self._webhook)
+    def save_tables(self) -> bool:
+        """Save webhooks, deliveries and rejected lines. True: each table was read whole, and every row was valid."""
+        whole = self._save("webhook", self._save_webhook)
         if not whole:
-            with transaction(self._connection, synced=False), suppress(Unreadable):
-                for row in self._damaged.rows("webhook", "sqlite_autoindex_webhook_1"):
-                    with suppress(Unsound):
-                        self._webhook({**row, "held": None})
-        return whole
+            self._save_webhooks_of_index()
+        return whole & self._save("delivery", self._save_delivery) & self._save("rejected", self._save_line)
 
-    def deliveries(self) -> bool:
-        return self._table("delivery", self._delivery)
-
-    def lines(self) -> bool:
-        return self._table("rejected", self._rejected)
-
-    def positions(self, *, keep: bool) -> tuple[int, int]:
-        """How many positions were kept, and how many were not."""
-        sound: list[Sound] = []
-        unsound = 0
+    def save_positions(self, *, keep: bool) -> tuple[int, int]:
+        """The number of positions that were kept, and of those that were left out."""
+        valid: list[Row] = []
+        invalid = 0
         try:
-            for row in self._damaged.rows("position"):
+            for row in self._damaged.rows("SELECT * FROM position"):
                 try:
-                    sound.append(soundness.position(row))
-                except (Unsound, KeyError):
-                    unsound += 1
+                    valid.append(valid_position(row))
+                except (InvalidRow, KeyError):
+                    invalid += 1
         except Unreadable:
             self.notes.append("not every position can be read")
         if not keep:
-            return 0, len(sound) + unsound
+            return 0, len(valid) + invalid
         with transaction(self._connection):
-            for one in sound:
+            for one in valid:
                 self._insert("position", one)
-        return len(sound), unsound
+        return len(valid), invalid
 
-    def _table(self, table: str, save: Callable[[Row], None]) -> bool:
-        """True: it could be read to its end, and every row was sound."""
-        unsound = 0
+    def _save(self, table: str, save: Callable[[Row], None]) -> bool:
+        invalid = 0
         try:
-            for chunk in _chunks(self._damaged.rows(table)):
+            for chunk in _chunks(self._damaged.readable(table, _KEYS[table], _UNIQUE[table])):
                 with transaction(self._connection, synced=False):
-                    unsound += sum(not _saved(save, row) for row in chunk)
-                if table in self._walked:
-                    self._walked[table] += len(chunk)
-                    self._tell(len(chunk))
-        except Unreadable as error:
-            self.notes.append(f"table {table}: SQLite cannot read all of it ({error})")
+                    invalid += sum(not _is_saved(save, row) for row in chunk)
+                self._read[table] += len(chunk)
+                if table != "webhook":
+                    self._on_progress(self._read["delivery"] + self._read["rejected"], self._total)
+        except Unreadable as damage:
+            self.notes.append(f"table {table}: {damage}")
             return False
-        if unsound:
-            self.notes.append(f"table {table}: {unsound:,} damaged rows")
-        return not unsound
+        if invalid:
+            self.notes.append(f"table {table}: {invalid:,} damaged rows")
+        return not invalid
 
-    def from_pages(self) -> None:
-        """Whatever else looks like a row of ours: where the way to a page is lost, the page is still there."""
-        before = sum(self.counts().values())
-        self._expected = None
-        for save in (self._carved_webhook, self._carved_row):
-            carved = self._damaged.carved()
-            while chunk := list(islice(carved, _CHUNK)):
-                with transaction(self._connection, synced=False):
-                    for number, values in chunk:
-                        with suppress(Unsound):
-                            save(number, values)
-                self._tell(len(chunk))
-        if found := sum(self.counts().values()) - before:
-            self.notes.append(f"{found:,} rows were found by looking at every page")
+    def _save_webhooks_of_index(self) -> None:
+        """Their names at least; the pauses of these are lost."""
+        query = f"SELECT n, organization, sandbox FROM webhook INDEXED BY {_UNIQUE['webhook']}"
+        with transaction(self._connection, synced=False), suppress(Unreadable):
+            for row in self._damaged.rows(query):
+                _is_saved(self._save_webhook, {**_NEW_WEBHOOK, **row})
 
-    def _carved_webhook(self, number: int, values: Sequence[object]) -> None:
-        if len(values) == len(soundness.WEBHOOK):
-            self._webhook({**dict(zip(soundness.WEBHOOK, values, strict=True)), "n": number})
+    def _save_webhook(self, row: Row) -> None:
+        webhook = valid_webhook(row)
+        self._insert("webhook", webhook)
+        address = Address(str(webhook["organization"]), str(webhook["sandbox"]))
+        self._numbers[webhook["n"]] = self._number_of(address)
 
-    def _carved_row(self, number: int, values: Sequence[object]) -> None:
-        if len(values) == len(soundness.REJECTED):
-            self._rejected({**dict(zip(soundness.REJECTED, values, strict=True)), "n": number})
-        else:
-            self._delivery(soundness.carved_delivery(number, values))
-
-    def _rows(self) -> int | None:
-        """By the indexes."""
-        deliveries = self._damaged.count("delivery", _OF_DELIVERIES)
-        lines = self._damaged.count("rejected", _OF_LINES)
-        return None if deliveries is None or lines is None else deliveries + lines
-
-    def _tell(self, rows: int) -> None:
-        self._looked_at += rows
-        if self._told is not None:
-            self._told(self._looked_at, self._expected)
-
-    # -- the rows
-
-    def _webhook(self, row: Row) -> None:
-        one = soundness.webhook(row)
-        self._insert("webhook", one)
-        self._numbers[one["n"]] = self._number(Address(str(one["organization"]), str(one["sandbox"])))
-
-    def _delivery(self, row: Row) -> None:
-        """What has a payload is for the webhook that this names; of a record, the webhook's number must be known."""
-        one, address = soundness.delivery(row)
+    def _save_delivery(self, row: Row) -> None:
+        """A payload names its webhook; a record has only the number of its webhook."""
+        delivery, address = valid_delivery(row)
         if address is not None:
-            number = self._number(address)
-            self._numbers.setdefault(one["webhook"], number)
-        else:
-            number = self._numbers.get(one["webhook"], 0)
-            if not number:
-                raise Unsound("webhook")
-        self._insert("delivery", {**one, "webhook": number})
+            number = self._number_of(address)
+            self._numbers.setdefault(delivery["webhook"], number)
+        elif (number := self._numbers.get(delivery["webhook"], 0)) == 0:
+            raise InvalidRow("webhook")
+        self._insert("delivery", {**delivery, "webhook": number})
 
-    def _number(self, address: Address) -> int:
+    def _number_of(self, address: Address) -> int:
         if address not in self._addresses:
             self._addresses[address] = number_of(self._connection, address)
         return self._addresses[address]
 
-    def _rejected(self, row: Row) -> None:
-        self._insert("rejected", soundness.rejected(row))
+    def _save_line(self, row: Row) -> None:
+        self._insert("rejected", valid_line(row))
 
-    def _insert(self, table: str, row: Sound) -> None:
-        """What is there already stays: it was read by a better way."""
+    def _insert(self, table: str, row: Row) -> None:
+        """A row with a key or id that is saved already is ignored."""
         names = ", ".join(row)
         self._connection.execute(
             f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
         )
 
-    # -- the accounts
-
     def counts(self) -> dict[str, int]:
-        """What is in the new spool by now."""
-        pending, dead, records, lines, webhooks = self._connection.execute(_COUNTS).fetchone()
-        return {"pending": pending, "dead": dead, "records": records, "lines": lines, "webhooks": webhooks}
+        """The rows in the new spool, by kind."""
+        cursor = self._connection.execute(_COUNTS)
+        return dict(zip([name for name, *_ in cursor.description], cursor.fetchone(), strict=True))
 
     def read_tally(self) -> dict[str, int] | None:
-        """None: it is not whole."""
+        """The tally of the old spool; None when it is damaged."""
         tally: dict[str, int] = {}
         try:
-            for row in self._damaged.rows("tally"):
-                what, n = row["what"], row["n"]
-                if not isinstance(what, bytes) or not isinstance(n, int) or n < 0:
-                    return None
-                name = what.decode("ascii")
-                if name not in _COUNTED and not name.startswith("skipped:"):
+            for row in self._damaged.rows("SELECT what, n FROM tally"):
+                name, n = str(row["what"], "ascii") if isinstance(row["what"], bytes) else "", row["n"]
+                if not isinstance(n, int) or n < 0 or not (name in _COUNTED or name.startswith("skipped:")):
                     return None
                 tally[name] = n
         except (Unreadable, UnicodeDecodeError):
@@ -193,34 +154,36 @@ class Saving:
             return None
         return tally
 
-    def accounts(self, tally: dict[str, int] | None) -> dict[str, list[int | None]]:
-        """By kind, how many there were: by an index, else by the tally."""
+    def former_counts(self, tally: Mapping[str, int] | None) -> dict[str, int | None]:
+        """The rows of the old spool, by kind: by an index, otherwise by the tally. None: neither can be read."""
         count = self._damaged.count
-        whole = tally is not None and "read" in tally
-        return {
-            "pending": [count("delivery", "delivery_pending", "WHERE state = 0"),
-                        with_pending(tally)["pending"] if tally is not None and whole else None],
-            "dead": [count("delivery", "delivery_dead", "WHERE state = 2")],
-            "records": [count("delivery", "delivery_done", "WHERE state IN (1, 3)"),
-                        tally.get("records") if tally is not None and whole else None],
-            "lines": [count("rejected", _OF_LINES)],
-            "webhooks": [count("webhook", "sqlite_autoindex_webhook_1")],
-        }  # fmt: skip
+        known = dict(tally) if tally is not None and "read" in tally else None
+        found = {
+            "pending": count("delivery", "delivery_pending", "WHERE state = 0"),
+            "dead": count("delivery", "delivery_dead", "WHERE state = 2"),
+            "records": count("delivery", "delivery_done", "WHERE state IN (1, 3)"),
+            "lines": count("rejected", _UNIQUE["rejected"]),
+            "webhooks": count("webhook", _UNIQUE["webhook"]),
+        }
+        if known is not None and found["pending"] is None:
+            found["pending"] = with_pending(known)["pending"]
+        if known is not None and found["records"] is None:
+            found["records"] = known.get("records")
+        return found
 
     def agrees(self, saved: Mapping[str, int], tally: dict[str, int] | None) -> bool:
-        """Whether an index knows as many rows as the table, and the tally as many pending deliveries."""
+        """Whether the indexes know as many rows as were read and saved, and the tally as many pending deliveries."""
         deliveries = saved["pending"] + saved["dead"] + saved["records"]
         return (
-            self._damaged.count("delivery", _OF_DELIVERIES) == deliveries == self._walked["delivery"]
-            and self._damaged.count("rejected", _OF_LINES) == saved["lines"] == self._walked["rejected"]
+            self._damaged.count("delivery", _UNIQUE["delivery"]) == deliveries == self._read["delivery"]
+            and self._damaged.count("rejected", _UNIQUE["rejected"]) == saved["lines"] == self._read["rejected"]
             and (tally is None or with_pending(tally)["pending"] == saved["pending"])
         )
 
     def write_tally(self, tally: dict[str, int] | None, saved: Mapping[str, int]) -> None:
-        """The old counts, with `read` set right: what was lost counts as never read, since it is read again."""
+        """The old counts. `read` is corrected: lost events count as never read, because they are read again."""
         counts = {**(tally or {}), "records": saved["records"]}
-        short = saved["pending"] - with_pending(counts)["pending"]
-        read = counts.get("read", 0) + short
+        read = counts.get("read", 0) + saved["pending"] - with_pending(counts)["pending"]
         counts["read"] = max(0, read)
         counts["replayed"] = counts.get("replayed", 0) + min(0, read)
         self._connection.execute("DELETE FROM tally")
@@ -229,21 +192,27 @@ class Saving:
         )
 
 
-def _saved(save: Callable[[Row], None], row: Row) -> bool:
+_NEW_WEBHOOK: Final[dict[str, object]] = {
+    "disabled": 0, "paused": None, "held": None, "idle": 0.0, "stopped": None, "stopped_as": None,
+    "not_before": None, "hurried": None,
+}  # fmt: skip
+
+
+def _is_saved(save: Callable[[Row], None], row: Row) -> bool:
     try:
         save(row)
-    except (Unsound, KeyError):
+    except (InvalidRow, KeyError):
         return False
     return True
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """In groups, the last one before an error too."""
+    """In groups; the last one comes also before an error."""
     group: list[Row] = []
     try:
         for row in rows:
             group.append(row)
-            if len(group) == _CHUNK:
+            if len(group) == _CHUNK_ROWS:
                 yield group
                 group = []
     except Unreadable:

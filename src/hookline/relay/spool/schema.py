@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hookline.relay.spool import positions
 
-APPLICATION_ID = 0x686B6C70  # "hklp"
-FORMAT = 2
+APPLICATION_ID = 0x686B7370  # "hksp"
+EARLIER_APPLICATION_ID = 0x686B6C70  # "hklp": builds before the first release; their formats are not read
+FORMAT = 1
 PAGE_SIZE = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
 
 # `disabled`: the applied webhook says so. `paused`: since when somebody has paused it by hand. `held`: since when it

@@ -1,40 +1,30 @@
-"""Rows of a damaged spool: which of them are what a relay has written, as far as that can be told.
+"""Checks of a damaged spool's rows: only a row that a relay can have written is saved.
 
-A damaged row may look like one. So whatever a row says twice must agree: its id begins with its request, its payload
-names its request and its webhook, a rejected line has its hash. What a flipped bit has changed within a text that is
-said once, nobody can see. Pure functions of values.
+A row states several facts twice, and both must agree: its id begins with the hash of its request, its payload names
+its request, channel and status, a rejected line has its hash. A changed bit in a text that occurs once cannot be
+detected. Pure functions of values; texts of a row are bytes, because a damaged one may not be UTF-8.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from hookline.model import Address
 from hookline.relay.fates import WHOLE
-from hookline.relay.identity import PREFIX_BYTES, request_prefix
+from hookline.relay.identity import request_prefix
 from hookline.relay.spool.port import State
 
-# The columns of the tables today, in their order.
-DELIVERY: Final = (
-    "seq", "id", "webhook", "state", "due", "order_key", "attempts", "tries", "refusals", "since", "settled",
-    "request_id", "channel", "status", "event_time", "source", "line", "reason", "http", "detail", "history", "body",
-)  # fmt: skip
-REJECTED: Final = ("n", "at", "source", "line", "part", "reason", "length", "sha256", "data", "again")
-WEBHOOK: Final = (
-    "n", "organization", "sandbox", "disabled", "paused", "held", "idle", "stopped", "stopped_as", "not_before",
-    "hurried",
-)  # fmt: skip
-
 Row = Mapping[str, object]
+Check = Callable[[object], object]
 
 
-class Unsound(ValueError):
-    """This is no such row, or not any more."""
+class InvalidRow(ValueError):
+    """No relay can have written this row."""
 
 
 class _Sandbox(msgspec.Struct):
@@ -50,7 +40,7 @@ class _Feedback(msgspec.Struct):
 
 
 class _Payload(msgspec.Struct):
-    """What a payload says that its row says too."""
+    """The facts of a payload that its row has too."""
 
     request_id: str = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
@@ -62,159 +52,80 @@ class _Payload(msgspec.Struct):
 _payload = msgspec.json.Decoder(_Payload)
 
 
-def delivery(row: Row) -> tuple[dict[str, object], Address | None]:
-    """The row as the table of today has it, and the webhook that its payload names. Raises Unsound.
+def valid_delivery(row: Row) -> tuple[dict[str, object], Address | None]:
+    """The row to save, and the webhook that its payload names (None: a record, which has no payload).
 
-    A state that the rest of the row contradicts is taken for pending: sent twice is better than not at all.
+    A state that the rest of the row contradicts becomes pending, because sending twice is better than not sending.
+    Raises InvalidRow.
     """
-    body = None if row["body"] is None else _bytes(row["body"])
-    said = None if body is None else _said(body)
-    request_id, channel, status = _text(row["request_id"]), _text(row["channel"]), _text(row["status"])
-    if said is not None and (request_id, channel, status) != (
-        said.request_id,
-        said.channel,
-        said.feedback.status.value,
-    ):
-        raise Unsound("payload of another event")
-    settled = _number_or_none(row["settled"])
-    state = _state(row["state"], settled=settled is not None, body=body is not None)
-    pending = state is State.PENDING
-    reason = _text_or_none(row["reason"])
-    sound = {
-        "seq": _integer(row["seq"]),
-        "id": _id(row["id"], request_id, old="history" not in row),
-        "webhook": _count(row["webhook"]),
-        "state": int(state),
-        "due": _number_or_none(row["due"]) if pending else None,
-        "order_key": None if row["order_key"] is None else _integer(row["order_key"]),
-        "attempts": _count(row["attempts"]),
-        "tries": _count(row["tries"]),
-        "refusals": _count(row["refusals"]),
-        "since": _number(row["since"]),
-        "settled": None if pending else settled,
-        "request_id": request_id,
-        "channel": channel,
-        "status": status,
-        "event_time": _text_or_none(row["event_time"]),
-        "source": _text(row["source"]),
-        "line": _count(row["line"]),
-        "reason": reason or "the reason is lost" if state is State.DEAD else reason,
-        "http": None if row["http"] is None else _count(row["http"]),
-        "detail": _text_or_none(row.get("detail")),
-        "history": _text_or_none(row.get("history")),
-        "body": body,
-    }
-    return sound, None if said is None else Address(said.organization, said.sandbox.name)
+    valid = _checked(row, _DELIVERY)
+    request_id, body = str(valid["request_id"]), valid["body"]
+    identity = valid["id"]
+    if not isinstance(identity, bytes) or len(identity) != 16 or not identity.startswith(request_prefix(request_id)):
+        raise InvalidRow("id of another request")
+    payload = _decoded(body) if isinstance(body, bytes) else None
+    state = _state(row["state"], settled=valid["settled"] is not None, body=payload is not None)
+    if state is State.PENDING:
+        valid["settled"] = None
+    else:
+        valid["due"] = None
+    if state is State.DEAD and not valid["reason"]:
+        valid["reason"] = "the reason is lost"
+    valid["state"] = int(state)
+    if payload is None:
+        return valid, None
+    stated = (payload.request_id, payload.channel, payload.feedback.status.value)
+    if stated != (request_id, valid["channel"], valid["status"]):
+        raise InvalidRow("payload of another event")
+    return valid, Address(payload.organization, payload.sandbox.name)
 
 
-def _state(said: object, *, settled: bool, body: bool) -> State:
-    if body:
-        return State.DEAD if said == State.DEAD and settled else State.PENDING
-    if not settled:
-        raise Unsound("no payload")
-    return State.DISCARDED if said == State.DISCARDED else State.DELIVERED
-
-
-def rejected(row: Row) -> dict[str, object]:
-    """Raises Unsound."""
+def valid_line(row: Row) -> dict[str, object]:
+    """The rejected line to save. Raises InvalidRow."""
+    valid = _checked(row, _LINE)
     data, digest, length = _bytes(row["data"]), _bytes(row["sha256"]), _count(row["length"])
     if length < len(data) or len(digest) != 32:
-        raise Unsound("length")
+        raise InvalidRow("length")
     if length == len(data) and hashlib.sha256(data).digest() != digest:
-        raise Unsound("hash")
-    return {
-        "n": _count(row["n"]),
-        "at": _number(row["at"]),
-        "source": _text(row["source"]),
-        "line": _count(row["line"]),
-        "part": WHOLE if row["part"] == WHOLE else _count(row["part"]),
-        "reason": _text(row["reason"]),
-        "length": length,
-        "sha256": digest,
-        "data": data,
-        "again": _flag(row["again"]),
-    }
+        raise InvalidRow("hash")
+    return valid
 
 
-def webhook(row: Row) -> dict[str, object]:
-    """Raises Unsound. One of the first format has no standing but `held`: it was disabled then."""
-    organization, sandbox = _text(row["organization"]), _text(row["sandbox"])
-    if not organization or not sandbox or "/" in sandbox:
-        raise Unsound("address")
-    held = _number_or_none(row["held"])
-    return {
-        "n": _count(row["n"]),
-        "organization": organization,
-        "sandbox": sandbox,
-        "disabled": _flag(row["disabled"]) if "disabled" in row else int(held is not None),
-        "paused": _number_or_none(row.get("paused")),
-        "held": held,
-        "idle": _number(row.get("idle", 0.0)),
-        "stopped": _text_or_none(row.get("stopped")),
-        "stopped_as": _text_or_none(row.get("stopped_as")),
-        "not_before": _number_or_none(row.get("not_before")),
-        "hurried": _number_or_none(row.get("hurried")),
-    }
+def valid_webhook(row: Row) -> dict[str, object]:
+    """The webhook to save. Raises InvalidRow."""
+    valid = _checked(row, _WEBHOOK)
+    if not valid["organization"] or not valid["sandbox"] or "/" in str(valid["sandbox"]):
+        raise InvalidRow("address")
+    return valid
 
 
-def position(row: Row) -> dict[str, object]:
-    """Raises Unsound. One of the first format has neither key nor tail."""
-    sound: dict[str, object] = {
-        name: _count(row[name]) for name in ("device", "inode", "line", "offset", "head_length")
-    }
-    later = {"key": _bytes(row.get("key", b"")), "tail_hash": _bytes(row.get("tail_hash", b""))} | {
-        name: _count(row.get(name, 0)) for name in ("tail_length", "packed")
-    }
-    return sound | later | {
-        "name": _text(row["name"]), "head_hash": _bytes(row["head_hash"]), "at": _number(row["at"]),
-    }  # fmt: skip
+def valid_position(row: Row) -> dict[str, object]:
+    """The position to save. Raises InvalidRow."""
+    return _checked(row, _POSITION)
 
 
-def carved_delivery(number: int, values: Sequence[object]) -> Row:
-    """The columns of a row whose table is not known. Raises Unsound where it cannot be a delivery."""
-    if len(values) == len(DELIVERY) - 2:
-        names = [name for name in DELIVERY if name not in ("detail", "history")]
-    elif len(values) == len(DELIVERY):
-        names = [*DELIVERY[:-3], *(_MIGRATED if _is_migrated(values) else DELIVERY[-3:])]
-    else:
-        raise Unsound("columns")
-    return {**dict(zip(names, values, strict=True)), "seq": number}
+def _state(stored: object, *, settled: bool, body: bool) -> State:
+    if body:
+        return State.DEAD if stored == State.DEAD and settled else State.PENDING
+    if not settled:
+        raise InvalidRow("no payload")
+    return State.DISCARDED if stored == State.DISCARDED else State.DELIVERED
 
 
-# In a spool that was migrated from the first format, the payload comes before what was added to the table.
-_MIGRATED: Final = ("body", "detail", "history")
-
-
-def _is_migrated(values: Sequence[object]) -> bool:
-    """A payload is an object of JSON, a history a list of lists, and of a record there is no payload."""
-    first, last = values[-3], values[-1]
-    if isinstance(last, bytes):
-        return last.startswith(b"[[")
-    return isinstance(first, bytes) and first.startswith(b"{") and values[DELIVERY.index("state")] in (0, 2)
-
-
-def _said(body: bytes) -> _Payload:
+def _decoded(body: bytes) -> _Payload:
     try:
         return _payload.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Unsound("payload") from error
+        raise InvalidRow("payload") from error
 
 
-def _id(value: object, request_id: str, *, old: bool) -> bytes:
-    identity = _bytes(value)
-    prefix = request_prefix(request_id)
-    if len(identity) != 16:
-        raise Unsound("id")
-    if identity.startswith(prefix):
-        return identity
-    if not old:
-        raise Unsound("id of another request")
-    return prefix + identity[: 16 - PREFIX_BYTES]  # as migrating.py does it
+def _checked(row: Row, checks: Mapping[str, Check]) -> dict[str, object]:
+    return {name: check(row[name]) for name, check in checks.items()}
 
 
 def _bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise Unsound("bytes")
+        raise InvalidRow("bytes")
     return value
 
 
@@ -222,38 +133,58 @@ def _text(value: object) -> str:
     try:
         return _bytes(value).decode()
     except UnicodeDecodeError as error:
-        raise Unsound("text") from error
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
+        raise InvalidRow("text") from error
 
 
 def _integer(value: object) -> int:
     if not isinstance(value, int):
-        raise Unsound("integer")
+        raise InvalidRow("integer")
     return value
 
 
 def _count(value: object) -> int:
-    number = _integer(value)
-    if number < 0:
-        raise Unsound("count")
+    if (number := _integer(value)) < 0:
+        raise InvalidRow("count")
     return number
 
 
 def _flag(value: object) -> int:
     if value not in (0, 1):
-        raise Unsound("flag")
+        raise InvalidRow("flag")
     return int(bool(value))
 
 
 def _number(value: object) -> float:
-    """SQLite keeps a real number without a fraction as an integer."""
+    """SQLite stores a real number without a fraction as an integer."""
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise Unsound("number")
+        raise InvalidRow("number")
     return float(value)
 
 
-def _number_or_none(value: object) -> float | None:
-    return None if value is None else _number(value)
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+# `state` is decided from the whole row.
+_DELIVERY: Final[dict[str, Check]] = {
+    "seq": _integer, "id": _bytes, "webhook": _count, "due": _or_none(_number), "order_key": _or_none(_integer),
+    "attempts": _count, "tries": _count, "refusals": _count, "since": _number, "settled": _or_none(_number),
+    "request_id": _text, "channel": _text, "status": _text, "event_time": _or_none(_text), "source": _text,
+    "line": _count, "reason": _or_none(_text), "http": _or_none(_count), "detail": _or_none(_text),
+    "history": _or_none(_text), "body": _or_none(_bytes),
+}  # fmt: skip
+_LINE: Final[dict[str, Check]] = {
+    "n": _count, "at": _number, "source": _text, "line": _count,
+    "part": lambda value: value if value == WHOLE else _count(value),
+    "reason": _text, "length": _count, "sha256": _bytes, "data": _bytes, "again": _flag,
+}  # fmt: skip
+_WEBHOOK: Final[dict[str, Check]] = {
+    "n": _count, "organization": _text, "sandbox": _text, "disabled": _flag, "paused": _or_none(_number),
+    "held": _or_none(_number), "idle": _number, "stopped": _or_none(_text), "stopped_as": _or_none(_text),
+    "not_before": _or_none(_number), "hurried": _or_none(_number),
+}  # fmt: skip
+_POSITION: Final[dict[str, Check]] = {
+    "key": _bytes, "device": _count, "inode": _count, "name": _text, "line": _count, "offset": _count,
+    "head_length": _count, "head_hash": _bytes, "tail_length": _count, "tail_hash": _bytes, "packed": _count,
+    "at": _number,
+}  # fmt: skip

@@ -1,14 +1,14 @@
-"""Times of events."""
+"""Moments as text: in events, and in what hookline writes."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.relay.moments import unix_time, utc_milliseconds
+from hookline.quantities import unix_time, utc_milliseconds, utc_text
 
 
 @given(st.integers(1, 253_402_300_799_000))
@@ -55,3 +55,19 @@ def test_milliseconds_in_utc(moment: datetime) -> None:
 def test_text_that_is_no_time(text: str) -> None:
     """Neither a word, nor an impossible date, nor one that has no place in UTC."""
     assert utc_milliseconds(text) is None
+
+
+def test_utc_text() -> None:
+    """Unix seconds and times of any zone give the same text, to the precision that is asked for."""
+    there = datetime(2026, 5, 18, 19, 1, 25, 123456, tzinfo=timezone(timedelta(hours=2)))
+    expected = {
+        "seconds": "2026-05-18T17:01:25Z",
+        "milliseconds": "2026-05-18T17:01:25.123Z",
+        "microseconds": "2026-05-18T17:01:25.123456Z",
+    }
+    for at in (there, there.timestamp()):
+        assert expected == {
+            "seconds": utc_text(at),
+            "milliseconds": utc_text(at, "milliseconds"),
+            "microseconds": utc_text(at, "microseconds"),
+        }

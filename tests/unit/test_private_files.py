@@ -1,0 +1,55 @@
+"""Replacing files as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hookline.errors import HooklineError
+from hookline.private_files import place, replace_whole, replacing
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def interrupted(file: Path) -> None:
+    with replacing(file) as draft:
+        draft.write(b"half")
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_file_is_replaced_with_its_mode(tmp_path: Path, synced: bool) -> None:
+    """The new content and mode replace the old ones, and no draft is left."""
+    (tmp_path / "file").write_bytes(b"old")
+    replace_whole(tmp_path / "file", b"new", mode=0o600, synced=synced)
+    assert (b"new", 0o600) == ((tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode & 0o777)
+    assert ["file"] == names(tmp_path)
+
+
+def test_an_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    """The block has written half of the new content; nobody sees it."""
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(tmp_path / "file")
+    assert (b"old", ["file"]) == ((tmp_path / "file").read_bytes(), names(tmp_path))
+
+
+def test_a_refusal_of_the_system_is_named(tmp_path: Path) -> None:
+    """Commands get a message with the file; other callers get the OSError."""
+    (tmp_path / "file").mkdir()
+    with pytest.raises(HooklineError, match="file cannot be written: Is a directory"), replacing(tmp_path / "file"):
+        pass
+    with pytest.raises(IsADirectoryError):
+        replace_whole(tmp_path / "file", b"new")
+    assert ["file"] == names(tmp_path)
+
+
+def test_a_placed_file_is_never_replaced(tmp_path: Path) -> None:
+    """Of two writers one gets FileExistsError, and the file keeps its content."""
+    place(tmp_path / "new" / "file", b"first")
+    with pytest.raises(FileExistsError):
+        place(tmp_path / "new" / "file", b"second")
+    assert (b"first", ["file"]) == ((tmp_path / "new" / "file").read_bytes(), names(tmp_path / "new"))
