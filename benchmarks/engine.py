@@ -29,12 +29,12 @@ from pathlib import Path
 import httpx
 import trustme
 
-from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import OpenPoster, open_engine
-from hookline.relay.delivery.target import parse_target
-from hookline.relay.delivery.tls import tls_context
-from hookline.relay.delivery.transport import open_httpx
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Attempt
+from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.request import parse_target
+from hookline.relay.http.tls import tls_context
+from hookline.relay.http.transport import OpenPoster, open_engine
 
 CONNECTIONS = 32
 LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))

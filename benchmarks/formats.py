@@ -17,16 +17,16 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
-from hookline.relay.fates import Line
-from hookline.relay.feedback import Event
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.decoding import decoded
-from hookline.relay.formats.reading import read_line
-from hookline.relay.hints import Hints
-from hookline.relay.intake import Reading, fates_of, take
+from hookline.relay.delivery_record import Line
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import Hints
+from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.line_reader import read_line
+from hookline.relay.formats.registry import FORMATS
+from hookline.relay.ingest.batch import Reading, fates_of, take
 from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.port import Batch, Position
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.relay.sources.source import Batch, Position
+from hookline.state.store import Snapshot, Stored
 
 CASES = Path(__file__).parents[1] / "tests" / "cases"
 BATCH, REPEATS, LOOPS = 500, 7, 20

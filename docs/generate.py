@@ -18,10 +18,10 @@ from typing import Any
 import click
 
 from hookline.cli.main import COMMANDS, program
-from hookline.config.codes import TITLES
+from hookline.config.error_codes import TITLES
 from hookline.model import FeedbackStatus, RetryPolicy
 from hookline.observe.metrics import Metrics
-from hookline.observe.report import (
+from hookline.observe.snapshot import (
     Counts,
     LagFacts,
     LaneFacts,
@@ -31,14 +31,14 @@ from hookline.observe.report import (
     SpoolFacts,
     WebhookFacts,
 )
-from hookline.relay.delivery.gate import TABLE, Happening
-from hookline.relay.delivery.judging import judge
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
-from hookline.relay.delivery.retry import next_delay
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.bounces import CLASSES
-from hookline.relay.formats.described import DESCRIPTIONS
-from hookline.relay.hints import CARRIED, FIELDS, parse_mapping
+from hookline.relay.delivery.backoff import next_delay
+from hookline.relay.delivery.circuit_breaker import TABLE, Happening
+from hookline.relay.delivery.response_policy import judge
+from hookline.relay.field_mapping import CARRIED, FIELDS, parse_mapping
+from hookline.relay.formats.bounce_classes import CLASSES
+from hookline.relay.formats.descriptions import DESCRIPTIONS
+from hookline.relay.formats.registry import FORMATS
+from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault, Result
 from hookline.relay.routing import SKIP_REASONS
 from hookline.schemas import load_schema
 

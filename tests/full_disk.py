@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hookline.errors import SpoolStalled
 from hookline.model import Address
-from hookline.relay.fates import Delivery
-from hookline.relay.spool.port import Intake, Settlement, State, Taken, Waiting, Wanted
-from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.delivery_record import Delivery
+from hookline.relay.spool.spool import Intake, Settlement, State, Taken, Waiting, Wanted
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 ACME = Address("acme", "prod")
 GROUP = 500

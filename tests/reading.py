@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from hookline.relay.fates import Line
-from hookline.relay.sources.opening import open_sources
-from hookline.relay.sources.port import LINES_A_BATCH, LineSource, Position
+from hookline.relay.delivery_record import Line
+from hookline.relay.sources.open import open_sources
+from hookline.relay.sources.source import LINES_A_BATCH, LineSource, Position
 
 
 class Notebook:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hookline.errors import Blocked, Stale
-from hookline.plan.changes import Plan
-from hookline.plan.rebase import (
+from hookline.plan.deletion_guard import Brakes
+from hookline.plan.plan import Plan
+from hookline.plan.plan_file import change_document
+from hookline.plan.stale_plan import (
     DIRTY,
     attribution,
     moved,
@@ -17,11 +19,8 @@ from hookline.plan.rebase import (
     refuse_other_lineage,
     short_commit,
 )
-from hookline.plan.render_json import change_document
-from hookline.plan.safety import Brakes
 from hookline.provenance import Provenance
-from hookline.state.port import Entry, Record, StateStore
-from hookline.state.snapshot import Snapshot
+from hookline.state.store import Entry, Record, Snapshot, StateStore
 
 ATTEMPTS = 64
 """How often a saved plan is judged again because another apply was quicker. Each time that other one did get through,

@@ -32,7 +32,7 @@ from hookline.model import (
     TlsPolicy,
     Webhook,
 )
-from hookline.quantities import format_duration, format_moment, parse_duration, parse_moment, parse_rate
+from hookline.units import format_duration, format_moment, parse_duration, parse_moment, parse_rate
 
 Document = Mapping[str, Any]
 

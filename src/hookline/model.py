@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple, assert_never
 
-from hookline.quantities import Rate
+from hookline.units import Rate
 
 
 class Channel(StrEnum):

@@ -15,34 +15,32 @@ from hookline import __version__
 from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
-from hookline.quantities import utc_text
-from hookline.relay.applied import Applied
 from hookline.relay.clock import RelayClock
-from hookline.relay.counters import Counters
-from hookline.relay.daemon import Ending, Progress, Relay, Settings
+from hookline.relay.delivery.attempt import Endpoint
+from hookline.relay.delivery.counters import Counters
+from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import Opening, opening_by
-from hookline.relay.delivery.port import Endpoint
-from hookline.relay.delivery.proxy import Proxy
-from hookline.relay.dispatch import Dispatcher
-from hookline.relay.intake import Reading
-from hookline.relay.intaking import Intaking
-from hookline.relay.naming import Names
-from hookline.relay.network import NetworkRules
-from hookline.relay.notify import notify
-from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
-from hookline.relay.reporting import Reporter
-from hookline.relay.routing import Routes
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy
+from hookline.relay.http.transport_factory import Opening, opening_by
+from hookline.relay.ingest.batch import Reading
+from hookline.relay.ingest.dry_run import Rehearsed, rehearse, tally_of
+from hookline.relay.ingest.ingester import IngestLimits, Intaking
+from hookline.relay.monitoring import answering, watched
+from hookline.relay.relay import Ending, Progress, Relay, Settings
+from hookline.relay.routing import Names, Routes
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.serving import answering, watched
-from hookline.relay.sources.opening import open_sources, require_sources
+from hookline.relay.service_manager import notify
+from hookline.relay.sources.open import open_sources, require_sources
 from hookline.relay.spool.factory import SpoolStore, spool_store
-from hookline.relay.spoolthread import SpoolThread
+from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.state_watcher import Applied
+from hookline.relay.status_collector import Reporter
 from hookline.relay.summary import Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
-from hookline.state.opening import open_state, shown
-from hookline.state.port import StateStore
-from hookline.state.snapshot import Snapshot
+from hookline.state.factory import open_state, shown
+from hookline.state.store import Snapshot, StateStore
+from hookline.units import utc_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +164,15 @@ def _relay(
     )
     intaking = Intaking(
         source,
-        applied,
-        dispatcher,
         thread,
-        window=settings.dedupe_window,
-        most=settings.spool_max,
-        patience=None if options.follow else settings.max_wait,
+        routing=lambda: applied.reading,
+        on_enqueued=dispatcher.arrived,
+        held=dispatcher.held,
+        limits=IngestLimits(
+            dedupe_window=settings.dedupe_window,
+            max_pending=settings.spool_max,
+            max_wait=None if options.follow else settings.max_wait,
+        ),
         clock=clock,
         log=log,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from contract.spool_stores import LOCATIONS, REGISTERED
 from hookline.relay.spool.factory import STORES, SpoolStore, spool_store
-from hookline.relay.spool.port import Spool
+from hookline.relay.spool.spool import Spool
 
 
 @pytest.fixture(params=LOCATIONS)

@@ -14,14 +14,13 @@ from typing import Any, Protocol
 
 import trustme
 
-from hookline.relay.delivery.outcome import Result
-from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import Poster, open_engine
-from hookline.relay.delivery.resolving import Resolve, system_addresses
-from hookline.relay.delivery.target import Target, parse_target
-from hookline.relay.delivery.tls import tls_context
-from hookline.relay.delivery.transport import EngineTransport, HttpxPoster, open_httpx
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Attempt, Result
+from hookline.relay.http.httpx_transport import EngineTransport, HttpxPoster, open_httpx
+from hookline.relay.http.request import Target, parse_target
+from hookline.relay.http.resolver import Resolve, system_addresses
+from hookline.relay.http.tls import tls_context
+from hookline.relay.http.transport import Poster, open_engine
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]

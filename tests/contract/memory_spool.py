@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.report import RelayFacts
-from hookline.relay.fates import Delivery, Line
-from hookline.relay.letters import DeadLine
-from hookline.relay.sources.port import BYTES_A_BATCH, Position
-from hookline.relay.spool.port import Intake, Rereading, Retention, Settlement, Standing, State, Waiting, Wanted
+from hookline.observe.snapshot import RelayFacts
+from hookline.relay.delivery_record import DeadLine, Delivery, Line
+from hookline.relay.sources.source import BYTES_A_BATCH, Position
+from hookline.relay.spool.spool import Intake, Rereading, Retention, Settlement, Standing, State, Waiting, Wanted
 
 RECORDS = (State.DELIVERED, State.DISCARDED)
 

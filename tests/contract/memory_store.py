@@ -9,13 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from contract.memory_spool import RECORDS, Data, MemorySpool, Row
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.observe.report import Checkpoint, RelayFacts, SpoolFacts, WebhookFacts
-from hookline.relay.fates import Delivery
-from hookline.relay.history import read_history, with_replay
-from hookline.relay.letters import DeadDelivery, DeadLine, Letter
-from hookline.relay.sources.port import Position
+from hookline.observe.snapshot import Checkpoint, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Letter, read_history, with_replay
+from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, Traced, TracedLine
-from hookline.relay.spool.port import Standing, State
+from hookline.relay.spool.spool import Standing, State
 
 SPOOLS: dict[str, Data] = {}
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from contract.memory_store import MemoryStore
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Line
-from hookline.relay.sources.port import Position
+from hookline.relay.delivery_record import Delivery, Line
+from hookline.relay.sources.source import Position
 from hookline.relay.spool import factory
-from hookline.relay.spool.port import Intake, Refused, Settlement, Spool, State, Taken, Waiting, Wanted
+from hookline.relay.spool.spool import Intake, Refused, Settlement, Spool, State, Taken, Waiting, Wanted
 
 ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")

@@ -25,10 +25,10 @@ from contract.https_server import (
 )
 from contract.tunnel import TestProxy, tunnelling
 from hookline.model import Address, DeliveryPolicy, Webhook
-from hookline.relay.checking.examine import Means, examine_all
-from hookline.relay.checking.report import Finding, Grade, Report, Step
-from hookline.relay.delivery.proxy import Proxy, parse_proxy
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.preflight.checks import Means, examine_all
+from hookline.relay.preflight.report import Finding, Grade, Report, Step
 from hookline.relay.secrets import SecretResolver
 from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
 

@@ -9,11 +9,10 @@ import pytest
 
 from contract.spool_stores import ACME, DAY, OTHER, balanced, delivery, end, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable, WrongUse
-from hookline.relay.fates import WHOLE, Line
-from hookline.relay.letters import DeadDelivery, DeadLine, Letter
+from hookline.relay.delivery_record import WHOLE, DeadDelivery, DeadLine, Letter, Line
 from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Refused, Spool, State
+from hookline.relay.spool.spool import Refused, Spool, State
 
 
 def names(letters: list[Letter]) -> list[str]:

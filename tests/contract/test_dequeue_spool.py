@@ -12,7 +12,7 @@ from contract.spool_stores import (
     put,
 )
 from hookline.model import Address
-from hookline.relay.spool.port import Spool, State, Wanted
+from hookline.relay.spool.spool import Spool, State, Wanted
 
 
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contract.spool_stores import delivery, end, fresh, put
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, State
+from hookline.relay.spool.spool import Spool, State
 
 
 def test_without_a_spool_nothing_is_known(store: SpoolStore) -> None:

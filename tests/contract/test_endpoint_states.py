@@ -10,7 +10,7 @@ from contract.spool_stores import (
     put,
 )
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, Standing
+from hookline.relay.spool.spool import Spool, Standing
 
 
 def test_a_held_webhooks_events_do_not_age(spool: Spool) -> None:

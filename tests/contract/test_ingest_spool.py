@@ -14,10 +14,10 @@ from contract.spool_stores import (
     intake,
     put,
 )
-from hookline.relay.fates import WHOLE, Line
+from hookline.relay.delivery_record import WHOLE, Line
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Refused, Spool, State
+from hookline.relay.spool.spool import Refused, Spool, State
 
 
 def test_position_and_rows_survive_together(store: SpoolStore) -> None:

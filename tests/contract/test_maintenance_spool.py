@@ -14,7 +14,7 @@ from contract.spool_stores import (
 )
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Retention, Spool, State
+from hookline.relay.spool.spool import Retention, Spool, State
 
 
 def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Spool) -> None:

@@ -34,7 +34,7 @@ from contract.https_server import (
     server_context,
     serving,
 )
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Result
+from hookline.relay.http.exchange import Answer, Failure, FailureKind, Result
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 SMUGGLED = b"HTTP/1.1 299 Smuggled\r\ncontent-length: 0\r\n\r\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from contract.spool_stores import LOCATIONS
 from hookline.observe.log import Log
-from hookline.relay.daemon import Settings
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.relay import Settings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter

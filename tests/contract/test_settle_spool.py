@@ -19,7 +19,7 @@ from contract.spool_stores import (
 )
 from hookline.model import Address
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, State
+from hookline.relay.spool.spool import Spool, State
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message(spool: Spool) -> None:

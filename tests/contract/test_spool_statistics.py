@@ -9,10 +9,10 @@ import pytest
 from contract.spool_stores import ACME, OTHER, delivery, end, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
-from hookline.observe.report import RelayFacts, SpoolFacts, WebhookFacts
+from hookline.observe.snapshot import RelayFacts, SpoolFacts, WebhookFacts
 from hookline.relay.spool.admin import Backlog, Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, Standing, State
+from hookline.relay.spool.spool import Spool, Standing, State
 
 
 def status(store: SpoolStore, now: float) -> SpoolFacts:

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from contract.spool_stores import ACME, LOCATIONS, REGISTERED, delivery, put
-from hookline.cli.backlog import read_backlogs
-from hookline.cli.dead import command as dead_command
-from hookline.cli.status import command as status_command
+from hookline.cli.applied_state import read_backlogs
+from hookline.cli.commands.dead import command as dead_command
+from hookline.cli.commands.status import command as status_command
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import STORES, SpoolStore, spool_store
-from hookline.relay.spool.port import Spool
+from hookline.relay.spool.spool import Spool
 
 
 def test_a_second_holder_is_refused_by_name(store: SpoolStore, spool: Spool) -> None:

@@ -12,12 +12,11 @@ import pytest
 
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
-from hookline.state.chain import beginning, breaks, seal
-from hookline.state.port import Entry, StateStore
-from hookline.state.postgres import PostgresStore
-from hookline.state.postgres_address import parse_postgres
-from hookline.state.snapshot import EMPTY
-from hookline.state.sqlite import SqliteStore
+from hookline.state.history_chain import beginning, breaks, seal
+from hookline.state.postgres_errors import parse_postgres
+from hookline.state.postgres_store import PostgresStore
+from hookline.state.sqlite_store import SqliteStore
+from hookline.state.store import EMPTY, Entry, StateStore
 from postgres import new_state
 
 PROD = Address("acme", "prod")

@@ -25,11 +25,11 @@ from contract.https_server import (
 )
 from contract.test_misbehaviour import CASES, Case, meet
 from contract.tunnel import STANDS, TestProxy, tunnelling
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
-from hookline.relay.delivery.poster import OpenThrough, open_engine
-from hookline.relay.delivery.proxy import Proxy, parse_proxy
-from hookline.relay.delivery.transport import open_httpx
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.http.transport import OpenThrough, open_engine
 
 THROUGH: dict[str, OpenThrough] = {"engine": open_engine, "httpx": open_httpx}
 

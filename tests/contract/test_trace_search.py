@@ -7,12 +7,11 @@ import pytest
 
 from contract.spool_stores import ACME, delivery, end, fresh, put, put_rejected
 from hookline.errors import SpoolUnusable
-from hookline.relay.fates import Delivery
-from hookline.relay.history import Failed, with_failure
-from hookline.relay.identity import delivery_id, request_prefix
+from hookline.relay.delivery_record import Delivery, Failed, with_failure
+from hookline.relay.ids import delivery_id, request_prefix
 from hookline.relay.spool.admin import Traced
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, State
+from hookline.relay.spool.spool import Spool, State
 
 
 def of_request(request: str, content: bytes = b"1", *, key: int | None = None) -> Delivery:

@@ -39,13 +39,12 @@ from contract.https_server import (
 )
 from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import opening
-from hookline.relay.delivery.outcome import Answer, Failure, FailureKind, Fault, Result
-from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import open_engine
-from hookline.relay.delivery.target import parse_target
-from hookline.relay.delivery.tls import ClientCertificate, tls_context
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result
+from hookline.relay.http.request import parse_target
+from hookline.relay.http.tls import ClientCertificate, tls_context
+from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport_factory import opening
 from hookline.relay.secrets import SecretResolver
 
 

@@ -11,7 +11,7 @@ from contract.spool_stores import (
     put,
 )
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.port import Spool, Standing, State
+from hookline.relay.spool.spool import Spool, Standing, State
 
 
 def test_a_paused_webhooks_events_do_not_age_either(store: SpoolStore, spool: Spool) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from docs.pages import ROOT, blocks, name, pages
 from hookline.cli.main import COMMANDS, program
-from hookline.config.codes import TITLES
+from hookline.config.error_codes import TITLES
 from hookline.observe.metrics import Metrics
 from hookline.relay.routing import SKIP_REASONS
 

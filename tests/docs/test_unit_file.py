@@ -14,8 +14,8 @@ import pytest
 
 from docs.pages import ROOT
 from hookline.cli.main import program
-from hookline.relay.daemon import Settings
-from hookline.relay.dispatch import LAST_WRITE_SECONDS
+from hookline.relay.delivery.dispatcher import LAST_WRITE_SECONDS
+from hookline.relay.relay import Settings
 from hookline.relay.routing import Defaults
 
 UNIT = ROOT / "docs" / "hookline-relay.service"

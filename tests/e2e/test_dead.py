@@ -15,7 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.letters import DeadLetters
+from hookline.relay.spool.sqlite.dead_letters import DeadLetters
 from hookline.schemas import load_schema
 from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, clean_environment, xdm_event
 
@@ -110,7 +110,7 @@ def test_a_killed_replay_goes_on_with_the_rest(lab: Lab) -> None:
             script = (
                 "import os, signal, sys, time; from pathlib import Path\n"
                 "from hookline.relay.spool.admin import Filter\n"
-                "from hookline.relay.spool.letters import DeadLetters\n"
+                "from hookline.relay.spool.sqlite.dead_letters import DeadLetters\n"
                 "def told(count):\n"
                 "    if count.total >= 600: os.kill(os.getpid(), signal.SIGKILL)\n"
                 "with DeadLetters(Path(sys.argv[1]), chunk=100) as dead:\n"

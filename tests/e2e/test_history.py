@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hookline.cli.main import main
-from hookline.state.migrating import MIGRATIONS
+from hookline.state.sqlite_schema import MIGRATIONS
 from lab import clean_environment
 
 STATE = Path(".hookline/state.db")
@@ -316,7 +316,7 @@ def test_rollback_loses_against_an_apply(capsys: pytest.CaptureFixture[str], mon
         monkeypatch.setenv("GITHUB_ACTOR", "bob")
         apply()
 
-    monkeypatch.setattr("hookline.cli.rollback.ask", meanwhile)
+    monkeypatch.setattr("hookline.cli.commands.rollback.ask", meanwhile)
     assert 7 == main(["rollback", "--to", "2"])
     assert "applied by bob on 20" in capsys.readouterr().err
     assert 4 == as_json(capsys, "history")[0]["serial"]
@@ -351,7 +351,7 @@ def test_an_apply_logs_the_copy_of_a_migrated_state(
         (
             "import sys",
             "from hookline.cli.main import main",
-            "from hookline.state.migrating import MIGRATIONS",
+            "from hookline.state.sqlite_schema import MIGRATIONS",
             "MIGRATIONS[0] = lambda connection: None",
             "sys.exit(main(['rollback', '--to', '1', '--auto-approve', '--max-deletes', '9']))",
         )
@@ -428,7 +428,7 @@ def watch(event, arguments):
         opened.append(event)
 sys.addaudithook(watch)
 from hookline.cli.main import main
-from hookline.state.migrating import MIGRATIONS
+from hookline.state.sqlite_schema import MIGRATIONS
 main(sys.argv[1:])
 print(sorted(set(opened)), file=sys.stderr)
 """

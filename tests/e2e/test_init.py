@@ -102,7 +102,7 @@ def test_completing_commands_imports_none_of_them(tmp_path: Path) -> None:
     code = (
         "import sys; from hookline.cli.main import program, LazyGroup\n"
         "import click; found = program.shell_complete(click.Context(program), 'pl')\n"
-        "print([one.value for one in found], 'hookline.cli.plan' in sys.modules)"
+        "print([one.value for one in found], 'hookline.cli.commands.plan' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "['plan'] False\n" == done.stdout

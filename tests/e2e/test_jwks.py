@@ -26,11 +26,11 @@ from hookline.model import (
     SigningKey,
     Webhook,
 )
-from hookline.relay.delivery.keys import load_key
-from hookline.relay.delivery.token import Signer
+from hookline.relay.auth.jwt_signer import Signer
+from hookline.relay.auth.keys import load_key
 from hookline.relay.secrets import Secret
-from hookline.state.opening import open_state
-from hookline.state.port import Entry
+from hookline.state.factory import open_state
+from hookline.state.store import Entry
 
 pytestmark = pytest.mark.usefixtures("private_files")
 

@@ -17,8 +17,7 @@ import pytest
 
 from hookline.cli.main import main
 from hookline.model import Address
-from hookline.plan.changes import Action, Change
-from hookline.plan.fingerprint import fingerprint
+from hookline.plan.plan import Action, Change, fingerprint
 from lab import HOOKLINE, clean_environment
 
 FILE = """\

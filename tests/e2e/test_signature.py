@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from standardwebhooks import Webhook
 
-from hookline.quantities import format_moment
+from hookline.units import format_moment
 from lab import ADDRESS, FACTS, Lab, as_lines, xdm_event
 
 NODE = """

@@ -18,9 +18,9 @@ from postgres import shared_server
 KILLER = """
 import json, os, shutil, signal, sys
 from hookline.cli.main import main
-import hookline.cli.apply
-from hookline.state.chain import breaks
-from hookline.state.opening import open_state
+import hookline.cli.commands.apply
+from hookline.state.history_chain import breaks
+from hookline.state.factory import open_state
 
 left = 0
 def step(*_):

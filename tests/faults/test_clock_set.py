@@ -11,12 +11,12 @@ import pytest
 
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.daemon import Settings
-from hookline.relay.network import NetworkRules
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.relay import Settings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.letters import DeadLetters
+from hookline.relay.spool.sqlite.dead_letters import DeadLetters
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
 from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event

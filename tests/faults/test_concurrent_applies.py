@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.state.chain import breaks
-from hookline.state.opening import open_state
+from hookline.state.factory import open_state
+from hookline.state.history_chain import breaks
 from lab import clean_environment
 from postgres import new_state
 

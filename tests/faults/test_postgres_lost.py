@@ -15,12 +15,11 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.model import Address
-from hookline.state.chain import breaks
-from hookline.state.opening import open_state
-from hookline.state.port import Entry, StateStore
-from hookline.state.postgres import PostgresStore
-from hookline.state.postgres_address import parse_postgres
-from hookline.state.snapshot import EMPTY, Snapshot
+from hookline.state.factory import open_state
+from hookline.state.history_chain import breaks
+from hookline.state.postgres_errors import parse_postgres
+from hookline.state.postgres_store import PostgresStore
+from hookline.state.store import EMPTY, Entry, Snapshot, StateStore
 from postgres import Server, running_server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")

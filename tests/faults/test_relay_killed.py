@@ -13,8 +13,8 @@ from threading import Thread
 
 import pytest
 
-from hookline.relay.lanes import most_unwritten
-from hookline.relay.spool.sqlite import SqliteSpool
+from hookline.relay.delivery.lane import most_unwritten
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from lab import Lab, Receiver, adds_up, as_lines, xdm_event
 
 FAIL = ("--fail", "503:0.2", "--no-verify-payload")

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from hookline.quantities import format_moment
+from hookline.units import format_moment
 from lab import ADDRESS, Lab, Receiver, as_lines, xdm_event
 
 PASSPHRASE = "correct horse battery staple"

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from hookline.relay.lanes import most_unwritten
+from hookline.relay.delivery.lane import most_unwritten
 from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
 from rough_endpoint import Endpoint, running
 from soaking import Audit, RotatingLog, line_of

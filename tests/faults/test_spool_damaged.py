@@ -23,20 +23,19 @@ import pytest
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Line
-from hookline.relay.feedback import Event, payload_bytes
-from hookline.relay.formats.envelope import as_line
-from hookline.relay.history import Failed, with_failure
-from hookline.relay.identity import delivery_id
-from hookline.relay.sources.port import Position
+from hookline.relay.delivery_record import Delivery, Failed, Line, with_failure
+from hookline.relay.event import Event, payload_bytes
+from hookline.relay.formats.dead_letter_json import as_line
+from hookline.relay.ids import delivery_id
+from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.letters import DeadLetters
-from hookline.relay.spool.lookup import SpoolLookup
-from hookline.relay.spool.port import Intake, Refused, Retention, Settlement, Standing, State, Taken, Wanted
-from hookline.relay.spool.recovering import Recovered, recover
-from hookline.relay.spool.schema import EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE
-from hookline.relay.spool.sqlite import SqliteSpool
-from hookline.relay.spool.standings import Standings
+from hookline.relay.spool.spool import Intake, Refused, Retention, Settlement, Standing, State, Taken, Wanted
+from hookline.relay.spool.sqlite.dead_letters import DeadLetters
+from hookline.relay.spool.sqlite.recovery.recover import Recovered, recover
+from hookline.relay.spool.sqlite.schema import EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.spool.sqlite.stats import SpoolLookup
+from hookline.relay.spool.sqlite.webhook_control import Standings
 from lab import ADDRESS, Lab, xdm_event
 
 ACME = Address("acme", "prod")
@@ -364,8 +363,8 @@ def unfinished(directory: Path) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from faults.test_spool_damaged import make\n"
-        "import hookline.relay.spool.database as database; database._CHECKPOINT_PAGES = 1_000_000\n"
-        "import hookline.relay.spool.sqlite as sqlite\n"
+        "import hookline.relay.spool.sqlite.database as database; database._CHECKPOINT_PAGES = 1_000_000\n"
+        "import hookline.relay.spool.sqlite.sqlite_spool as sqlite\n"
         "sqlite.SqliteSpool.close = lambda self: os.kill(os.getpid(), signal.SIGKILL)\n"
         "make(Path(sys.argv[1]))\n"
     )

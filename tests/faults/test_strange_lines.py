@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from hookline.relay.fates import Line
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.reading import AUTO
-from hookline.relay.hints import Hints, parse_mapping
-from hookline.relay.intake import Reading, take
+from hookline.relay.delivery_record import Line
+from hookline.relay.field_mapping import Hints, parse_mapping
+from hookline.relay.formats.line_reader import AUTO
+from hookline.relay.formats.registry import FORMATS
+from hookline.relay.ingest.batch import Reading, take
 from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.port import Batch, Position
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.relay.sources.source import Batch, Position
+from hookline.state.store import Snapshot, Stored
 
 TESTS = Path(__file__).parents[1]
 SEED = 20261125

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Final
 
 from hookline.canonical import digest
-from hookline.config.files import File
-from hookline.config.judging import judge_file
+from hookline.config.discovery import File
+from hookline.config.file_validator import judge_file
 from hookline.errors import Stale, WrongUse
-from hookline.plan.changes import Plan
+from hookline.plan.plan import Plan
+from hookline.plan.plan_file import read_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
-from hookline.plan.saved import read_plan
-from hookline.relay.delivery.answer import LARGEST_BODY, LARGEST_HEAD, AnswerReader
-from hookline.relay.delivery.answer_head import NotHttp
-from hookline.relay.fates import Line
-from hookline.relay.intake import Reading, take
+from hookline.relay.delivery_record import Line
+from hookline.relay.http.response_head import NotHttp
+from hookline.relay.http.response_reader import LARGEST_BODY, LARGEST_HEAD, AnswerReader
+from hookline.relay.ingest.batch import Reading, take
 from hookline.relay.routing import Defaults, Routes
-from hookline.relay.sources.port import Batch, Position
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.relay.sources.source import Batch, Position
+from hookline.state.store import Snapshot, Stored
 
 TESTS: Final = Path(__file__).parents[1]
 STORED: Final = Stored(

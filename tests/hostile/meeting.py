@@ -36,21 +36,20 @@ from contract.https_server import (
 from contract.tunnel import TestProxy, tunnelling
 from hookline.cli.main import main
 from hookline.model import Address, EnvRef, SecretRef, Webhook
-from hookline.relay.checking.examine import Means, examine_all
-from hookline.relay.checking.report import Report, Step
 from hookline.relay.delivery.endpoint import HttpEndpoint
-from hookline.relay.delivery.opening import opening
-from hookline.relay.delivery.outcome import Answer, Failure, Fault, Result
-from hookline.relay.delivery.port import Attempt
-from hookline.relay.delivery.poster import open_engine
-from hookline.relay.delivery.proxy import Proxy
-from hookline.relay.fates import Rejected, Skipped
-from hookline.relay.intake import Reading, fates_of
-from hookline.relay.network import NetworkRules
+from hookline.relay.delivery_record import Rejected, Skipped
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Answer, Attempt, Failure, Fault, Result
+from hookline.relay.http.proxy import Proxy
+from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport_factory import opening
+from hookline.relay.ingest.batch import Reading, fates_of
+from hookline.relay.preflight.checks import Means, examine_all
+from hookline.relay.preflight.report import Report, Step
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.sources.lines import LineCutter
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.relay.sources.line_splitter import LineCutter
+from hookline.state.store import Snapshot, Stored
 
 DOCUMENT: dict[str, Any] = {
     "version": 1,

@@ -32,17 +32,15 @@ from hookline.model import (
     Source,
     Webhook,
 )
-from hookline.plan.changes import Action, Plan
-from hookline.plan.make import make_plan
-from hookline.plan.render_json import plan_document
+from hookline.plan.deletion_guard import Brakes
+from hookline.plan.plan import Action, Plan
+from hookline.plan.plan_file import plan_document, read_plan
+from hookline.plan.planner import make_plan
 from hookline.plan.render_text import render_text
-from hookline.plan.safety import Brakes
-from hookline.plan.saved import read_plan
 from hookline.provenance import Provenance
-from hookline.quantities import Rate
 from hookline.schemas import load_schema
-from hookline.state.port import Entry, Record
-from hookline.state.snapshot import EMPTY, Snapshot
+from hookline.state.store import EMPTY, Entry, Record, Snapshot
+from hookline.units import Rate
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 ADA = Provenance("ada", "c0ffee", "main")

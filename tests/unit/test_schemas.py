@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.config import checks, schema
-from hookline.quantities import DURATION_PATTERN, RATE_PATTERN
+from hookline.config import schema_validator
+from hookline.config.rules import all_rules
 from hookline.schemas import load_schema, schema_names, schema_text
+from hookline.units import DURATION_PATTERN, RATE_PATTERN
 
 
 @pytest.mark.parametrize("name", schema_names())
@@ -61,7 +62,7 @@ def test_an_editor_can_explain_every_field() -> None:
 def test_examples_pass_all_checks() -> None:
     """The schema's example of a whole webhook is valid."""
     for example in load_schema("webhook.v1")["examples"]:
-        assert [*schema.check(example), *checks.check(example)] == []
+        assert [*schema_validator.check(example), *all_rules.check(example)] == []
 
 
 def test_patterns_are_those_of_the_reader() -> None:

@@ -16,32 +16,32 @@ from hookline.settings import ENVIRONMENT_PREFIX
 
 # A command's module is imported only when it is asked for: `--help` stays under 150 ms.
 COMMANDS = {
-    "init": ("hookline.cli.init", "Create a repository of webhook files, with its CI."),
-    "validate": ("hookline.cli.validate", "Validate webhook files; needs no state."),
-    "explain": ("hookline.cli.explain", "Explain an error code that validate or plan printed."),
-    "plan": ("hookline.cli.plan", "Show the changes that apply would make."),
-    "apply": ("hookline.cli.apply", "Apply the changes in the webhook files to the stored state."),
-    "rollback": ("hookline.cli.rollback", "Return the stored state to an earlier serial."),
-    "list": ("hookline.cli.list", "List the applied webhooks."),
-    "show": ("hookline.cli.show", "Show one applied webhook, or a saved plan."),
-    "history": ("hookline.cli.history", "Show every apply."),
-    "blame": ("hookline.cli.blame", "Show which apply set which field of a webhook."),
-    "drift": ("hookline.cli.drift", "Check whether the state is still the one that was applied."),
-    "export": ("hookline.cli.export", "Write webhook files from the stored state."),
-    "relay": ("hookline.cli.relay", "Read events and deliver their feedback."),
-    "formats": ("hookline.cli.formats", "List the formats of event logs, or try them on a file."),
-    "status": ("hookline.cli.status", "Show the spool and the relay that uses it."),
-    "trace": ("hookline.cli.trace", "Show the events of one API request and their results."),
-    "pause": ("hookline.cli.pause", "Pause the deliveries to a webhook."),
-    "resume": ("hookline.cli.resume", "Resume a paused webhook."),
-    "retry-now": ("hookline.cli.retry_now", "Try a webhook's endpoint at once."),
-    "dead": ("hookline.cli.dead", "List, show, replay, discard, export and import dead letters."),
-    "spool": ("hookline.cli.spool", "Save the readable part of a damaged spool."),
-    "check": ("hookline.cli.check", "Check whether deliveries to endpoints can succeed."),
-    "jwks": ("hookline.cli.jwks", "Print a webhook's public keys as a JWK Set."),
-    "schema": ("hookline.cli.schema", "Print a JSON Schema."),
-    "receive": ("hookline.cli.receive", "Run a local HTTPS receiver for development."),
-    "completion": ("hookline.cli.completion", "Print a completion script for a shell."),
+    "init": ("hookline.cli.commands.init", "Create a repository of webhook files, with its CI."),
+    "validate": ("hookline.cli.commands.validate", "Validate webhook files; needs no state."),
+    "explain": ("hookline.cli.commands.explain", "Explain an error code that validate or plan printed."),
+    "plan": ("hookline.cli.commands.plan", "Show the changes that apply would make."),
+    "apply": ("hookline.cli.commands.apply", "Apply the changes in the webhook files to the stored state."),
+    "rollback": ("hookline.cli.commands.rollback", "Return the stored state to an earlier serial."),
+    "list": ("hookline.cli.commands.list", "List the applied webhooks."),
+    "show": ("hookline.cli.commands.show", "Show one applied webhook, or a saved plan."),
+    "history": ("hookline.cli.commands.history", "Show every apply."),
+    "blame": ("hookline.cli.commands.history:blame_command", "Show which apply set which field of a webhook."),
+    "drift": ("hookline.cli.commands.drift", "Check whether the state is still the one that was applied."),
+    "export": ("hookline.cli.commands.export", "Write webhook files from the stored state."),
+    "relay": ("hookline.cli.commands.relay", "Read events and deliver their feedback."),
+    "formats": ("hookline.cli.commands.formats", "List the formats of event logs, or try them on a file."),
+    "status": ("hookline.cli.commands.status", "Show the spool and the relay that uses it."),
+    "trace": ("hookline.cli.commands.trace", "Show the events of one API request and their results."),
+    "pause": ("hookline.cli.commands.endpoint_control:pause", "Pause the deliveries to a webhook."),
+    "resume": ("hookline.cli.commands.endpoint_control:resume", "Resume a paused webhook."),
+    "retry-now": ("hookline.cli.commands.endpoint_control:retry_now", "Try a webhook's endpoint at once."),
+    "dead": ("hookline.cli.commands.dead", "List, show, replay, discard, export and import dead letters."),
+    "spool": ("hookline.cli.commands.spool", "Save the readable part of a damaged spool."),
+    "check": ("hookline.cli.commands.check", "Check whether deliveries to endpoints can succeed."),
+    "jwks": ("hookline.cli.commands.jwks", "Print a webhook's public keys as a JWK Set."),
+    "schema": ("hookline.cli.commands.schema", "Print a JSON Schema."),
+    "receive": ("hookline.cli.commands.receive", "Run a local HTTPS receiver for development."),
+    "completion": ("hookline.cli.commands.completion", "Print a completion script for a shell."),
 }
 
 WRONG_USE = 64
@@ -57,8 +57,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
-        command: click.Command = module.command
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
         name_variables(command, (ENVIRONMENT_PREFIX, cmd_name))
         return command
 
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
         failed.show()
         return 1
     except InvalidConfiguration as invalid:
-        from hookline.cli.findings import print_findings  # noqa: PLC0415 - only when there is something to print
+        from hookline.cli.diagnostic_output import print_findings  # noqa: PLC0415 - only when there is something to print
 
         print_findings(invalid.diagnostics)
         return invalid.exit_code

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from hookline.model import Address
-from hookline.quantities import parse_duration, parse_listen, parse_rate
-from hookline.settings import (
-    DEFAULT_CONFIG,
-    DEFAULT_SECRETS_DIR,
-    DEFAULT_SPOOL,
-    DEFAULT_STATE,
-    secret_environment,
-)
+from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE, secret_environment
+from hookline.units import parse_duration, parse_listen, parse_rate
 
 if TYPE_CHECKING:
     from hookline.relay.secrets import SecretResolver
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from click.core import ParameterSource
+
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.http.transport_factory import TRANSPORTS
+from hookline.settings import proxy_variables
 
 
 class DurationParameter(click.ParamType[float]):
@@ -233,5 +235,96 @@ apply_options = bundle(
         default="0s",
         show_default=True,
         help="Wait this long while another apply has locked the state.",
+    ),
+)
+
+
+# What `--proxy` says: the one way to go through a proxy.
+def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
+    """A callback of click's. A mistake is told without the value: that may hold a password."""
+    if value is None:
+        return None
+    source = context.get_parameter_source(parameter.name or "")
+    typed = value != "environment" and source is ParameterSource.COMMANDLINE
+    bypass = ""
+    if value == "environment":
+        named, bypass = proxy_variables()
+        if not named:
+            raise click.BadParameter("HTTPS_PROXY is not set", context, parameter)
+        value = named if "://" in named else f"http://{named}"
+    try:
+        proxy = parse_proxy(value, bypass)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+    if typed and proxy.authorization is not None:
+        raise click.BadParameter(
+            "credentials on the command line are seen by every user of this machine; "
+            "put the URL into HOOKLINE_RELAY_PROXY instead",
+            context,
+            parameter,
+        )
+    return proxy
+
+
+# The options that say how endpoints are reached: of `relay`, and of `check`, which goes the relay's way.
+class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
+    name = "cidr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> IPv4Network | IPv6Network:
+        try:
+            return ip_network(str(value))
+        except ValueError as error:
+            self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How endpoints are reached. `ca_file` holds further authorities in PEM; `transport` is one of TRANSPORTS."""
+
+    rules: NetworkRules
+    ca_file: Path | None
+    transport: str
+    proxy: Proxy | None
+
+
+def _network(
+    allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
+) -> NetworkOptions:
+    return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
+
+
+# `check` reads the relay's variables, so that a result of `check` holds for the relay.
+network_options = bundle(
+    "network",
+    _network,
+    click.option(
+        "--allow-network",
+        type=NetworkParameter(),
+        multiple=True,
+        envvar="HOOKLINE_RELAY_ALLOW_NETWORK",
+        help="Permit requests to this private network (CIDR).",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        envvar="HOOKLINE_RELAY_CA_FILE",
+        help="Additional certificate authorities, in PEM.",
+    ),
+    click.option(
+        "--transport",
+        type=click.Choice([*TRANSPORTS]),
+        default="engine",
+        show_default=True,
+        envvar="HOOKLINE_RELAY_TRANSPORT",
+        help="The HTTP client: hookline's own engine, or the library httpx (slower).",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL|environment",
+        envvar="HOOKLINE_RELAY_PROXY",
+        callback=read_proxy,
+        help="Send requests through http://host:port. 'environment': use HTTPS_PROXY and NO_PROXY.",
     ),
 )

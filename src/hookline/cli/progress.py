@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from hookline.cli.spans import span
-from hookline.relay import daemon
+from hookline.cli.tables import span
+from hookline.relay import relay
+from hookline.relay.spool.admin import Count
 
 _RATE_OVER_SECONDS = 5.0
 
@@ -51,7 +55,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         """A line above the bar, as it is: the terminal wraps a long one, nothing breaks or colours it."""
         self._console.out(line, highlight=False, end="")
 
-    def show(self, now: daemon.Progress) -> None:
+    def show(self, now: relay.Progress) -> None:
         """Called some times a second."""
         if now.draining:
             self._carried = max(self._carried or 0, now.tally["pending"])
@@ -62,7 +66,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
             self._task, description=what, completed=done, total=total, counts=counts(now, self._rate(now))
         )
 
-    def _rate(self, now: daemon.Progress) -> float | None:
+    def _rate(self, now: relay.Progress) -> float | None:
         """Events delivered by second, over the last seconds."""
         self._seen.append((now.at, now.tally.get("delivered", 0)))
         while now.at - self._seen[0][0] > _RATE_OVER_SECONDS and len(self._seen) > 2:
@@ -71,7 +75,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         return (delivered - before) / (at - then) if at > then else None
 
 
-def counts(now: daemon.Progress, rate: float | None) -> str:
+def counts(now: relay.Progress, rate: float | None) -> str:
     """What stands beside the bar."""
     tally = now.tally
     parts = [] if now.draining else [f"{tally.get('read', 0):,} read"]
@@ -80,3 +84,39 @@ def counts(now: daemon.Progress, rate: float | None) -> str:
     if now.oldest is not None and tally["pending"]:
         parts.append(f"oldest {span(now.oldest)}")
     return ", ".join(parts)
+
+
+# A progress bar for what is done to many dead letters or rows, on a terminal.
+# Fewer are done before anybody has read a bar.
+_MANY: Final = 5000
+
+
+@contextmanager
+def counting(what: str, total: int | None) -> Iterator[Callable[[Count], None] | None]:
+    """What is to be told the count so far, None where nobody would see it. `total` None: nobody knows it."""
+    if total is not None and total < _MANY:
+        yield None
+        return
+    with shown(what) as told:
+        yield None if told is None else lambda count: told(count.total, total)
+
+
+@contextmanager
+def shown(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """The bar itself: what is to be told how many are done, and of how many where that is known. None: nobody would
+    see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only when there is something to show
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(what, total=None)
+
+        def tell(done: int, total: int | None) -> None:
+            progress.tasks[task].total = total  # `update` would keep one that is not known any more
+            progress.update(task, completed=done)
+
+        yield tell

@@ -1,5 +1,5 @@
 """Webhook files: from YAML to the webhooks that are desired."""
 
-from hookline.config.load import Inspection, inspect, load
+from hookline.config.loader import Inspection, inspect, load
 
 __all__ = ["Inspection", "inspect", "load"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
-from hookline.quantities import utc_text
+from hookline.units import utc_text
 
 Level = Literal["debug", "info", "warning"]
 _ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2}

@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hookline.errors import HooklineError
-from hookline.observe.listener import Page, plain
+from hookline.observe.http_server import Page, plain
 from hookline.observe.metrics import Metrics
-from hookline.observe.report import Report
+from hookline.observe.snapshot import Report
 from hookline.observe.status import status_document
 
 HEALTH_SECONDS: Final = 10.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from deepdiff import DeepDiff
 
-from hookline.plan.changes import Document, FieldChange
+from hookline.plan.plan import Document, FieldChange
 
 # Sections that are left out when all of them is default: without them, a first header would show as a new section.
 _SECTIONS: Document = {"headers": {}, "delivery": {}}

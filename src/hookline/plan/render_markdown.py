@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hookline.escaping import printable
-from hookline.plan.changes import Action, Change, Plan
+from hookline.plan.plan import Action, Change, Plan
 from hookline.plan.render_text import MANY_CREATED, change_rows, in_order, rename_rows
 
 LIMIT = 60_000

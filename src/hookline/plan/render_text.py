@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from hookline.escaping import printable
-from hookline.plan.changes import Action, Change, FieldChange, Plan
+from hookline.plan.plan import Action, Change, FieldChange, Plan
 
 
 class Tone(StrEnum):

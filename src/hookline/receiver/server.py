@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
-from hookline.receiver import authority
-from hookline.receiver.exchange import Answer, House, Tally, Verified, answer_to
-from hookline.receiver.misbehaviour import OUTAGE_STATUS, status_by_chance
-from hookline.receiver.record import Journal, as_line, open_record
-from hookline.receiver.settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
-from hookline.receiver.signed import SignatureVerifier, read_signature_keys
-from hookline.receiver.verify import TokenVerifier, read_keys
+from hookline.receiver import certificates
+from hookline.receiver.faults import OUTAGE_STATUS, status_by_chance
+from hookline.receiver.receiver_settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
+from hookline.receiver.request_log import Journal, as_line, open_record
+from hookline.receiver.responses import Answer, House, Tally, Verified, answer_to
+from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
+from hookline.receiver.verification import TokenVerifier, read_keys
 
 if TYPE_CHECKING:
-    from hookline.receiver.payloads import PayloadCheck
+    from hookline.receiver.verification import PayloadCheck
 
 # An idle client need not answer the end of TLS (RFC 8446 section 6.1): it is not waited for longer than this.
 CLOSING_SECONDS = 0.5
@@ -39,7 +39,9 @@ class Receiver:
         self._settings = settings
         self._output = output
         self._clock = clock
-        self.identity = authority.prepare(settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC))
+        self.identity = certificates.prepare(
+            settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
+        )
         self._house = House(strict=settings.strict, retry_after=settings.retry_after)
         self._tokens = self._token_verifier()
         self._signatures = self._signature_verifier()
@@ -67,7 +69,7 @@ class Receiver:
     def _payload_check(self) -> PayloadCheck | None:
         if not self._settings.verify_payload:
             return None
-        from hookline.receiver.payloads import PayloadCheck  # noqa: PLC0415 - jsonschema takes 165 ms to import
+        from hookline.receiver.verification import PayloadCheck  # noqa: PLC0415 - jsonschema takes 165 ms to import
 
         return PayloadCheck()
 
@@ -104,7 +106,7 @@ class Receiver:
                 self._connection,
                 host,
                 port,
-                ssl=authority.server_context(self.identity),
+                ssl=certificates.server_context(self.identity),
                 backlog=1024,
             )
         except OSError as error:

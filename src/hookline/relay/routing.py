@@ -6,20 +6,20 @@ does not matter here. A disabled one still gets its events, and they wait in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from hookline.errors import WrongUse
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
-from hookline.relay.fates import LONGEST_DETAIL, Delivery, Fate, Rejected, Skipped
-from hookline.relay.feedback import Event, payload_bytes, primary_identity
-from hookline.relay.hints import NO_HINTS, Hints
-from hookline.relay.identity import delivery_id, derived_request_id, framed, order_key
-from hookline.relay.payload2 import payload2_bytes
-from hookline.state.snapshot import Snapshot
+from hookline.relay.delivery_record import LONGEST_DETAIL, Delivery, Fate, Rejected, Skipped
+from hookline.relay.event import Event, payload_bytes, primary_identity
+from hookline.relay.field_mapping import NO_HINTS, Hints
+from hookline.relay.ids import delivery_id, derived_request_id, framed, order_key
+from hookline.relay.payload_v2 import payload2_bytes
+from hookline.state.store import Snapshot
 
 # Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them. Where a status is not
 # relayed, its own name follows (`status_not_relayed:open`), so that a provider's novelty is seen; naming.Names bounds
@@ -274,3 +274,40 @@ def _order_key(event: Event, route: _Route) -> int | None:
     if not event.execution_id:
         return None
     return order_key(route.seed, event.execution_id, primary_identity(event) or "")
+
+
+# Under what a skipped event is counted: its reason, and the name of a status that is not relayed.
+#
+# The reasons are a fixed number of words of ours. The names are other people's, so there is a bound to how many of
+# them become counters, and to what they look like: a log of a million invented statuses makes no million counters.
+MOST_NAMES: Final = 50
+LONGEST_NAME: Final = 40
+OTHER: Final = "other"
+_SEPARATOR: Final = ":"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
+
+
+class Names:
+    """Admits the first MOST_NAMES different names, for as long as it lives; all others are ``other``.
+
+    `counted` are keys under which events have been counted before (of a summary, or of a spool's tally): their names
+    are admitted already.
+    """
+
+    def __init__(self, counted: Iterable[str] = ()) -> None:
+        named = (key.removeprefix("skipped:").partition(_SEPARATOR)[2] for key in counted)
+        self._admitted = {name for name in named if name and name != OTHER}
+
+    def key(self, skipped: Skipped) -> str:
+        """``no_webhook``, or ``status_not_relayed:open``."""
+        if skipped.name is None:
+            return skipped.reason
+        return f"{skipped.reason}{_SEPARATOR}{self._name(skipped.name)}"
+
+    def _name(self, name: str) -> str:
+        if name in self._admitted:
+            return name
+        if len(self._admitted) >= MOST_NAMES or not 0 < len(name) <= LONGEST_NAME or not _PLAIN.issuperset(name):
+            return OTHER
+        self._admitted.add(name)
+        return name

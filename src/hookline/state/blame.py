@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookline.model import Address
-from hookline.state.fields import fields, same
-from hookline.state.port import Record
-from hookline.state.replay import Document, written
+from hookline.state.history_replay import Document, fields, same, written
+from hookline.state.store import Record
 
 
 @dataclass(frozen=True, slots=True)

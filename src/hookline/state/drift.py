@@ -9,11 +9,9 @@ from typing import Any
 
 from hookline.canonical import digest
 from hookline.model import Address
-from hookline.state.chain import Break, breaks
-from hookline.state.fields import fields, same
-from hookline.state.port import Record
-from hookline.state.replay import Applied, replay
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.state.history_chain import Break, breaks
+from hookline.state.history_replay import Applied, fields, replay, same
+from hookline.state.store import Record, Snapshot, Stored
 
 
 class Kind(StrEnum):

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hookline.model import Address
-from hookline.state.port import Entry, Record, StateStore
-from hookline.state.snapshot import Snapshot
+from hookline.state.store import Entry, Record, Snapshot, StateStore
 
 
 class NotedStore:

@@ -9,9 +9,8 @@ from typing import Any
 
 from hookline.canonical import canonical_json
 from hookline.model import Address
-from hookline.state.chain import as_text
-from hookline.state.port import Entry, Record
-from hookline.state.snapshot import Stored
+from hookline.state.history_chain import as_text
+from hookline.state.store import Entry, Record, Stored
 
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
 

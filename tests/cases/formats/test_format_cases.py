@@ -19,18 +19,18 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.cli.reading import IngestOptions, reading_options
+from hookline.cli.ingest_options import IngestOptions, reading_options
 from hookline.observe.log import Log
-from hookline.relay.fates import Delivery, Rejected
-from hookline.relay.formats import FORMATS
-from hookline.relay.formats.decoding import decoded
-from hookline.relay.intake import Reading
-from hookline.relay.rehearsal import Rehearsed, rehearse, tally_of
+from hookline.relay.delivery_record import Delivery, Rejected
+from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.registry import FORMATS
+from hookline.relay.ingest.batch import Reading
+from hookline.relay.ingest.dry_run import Rehearsed, rehearse, tally_of
 from hookline.relay.routing import Routes
-from hookline.relay.sources.opening import open_sources
+from hookline.relay.sources.open import open_sources
 from hookline.relay.summary import summarize
 from hookline.schemas import load_schema
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.state.store import Snapshot, Stored
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/input.ndjson"))

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.relay.fates import Delivery, Fate
-from hookline.relay.feedback import Event
-from hookline.relay.formats.reading import AUTO, read_line
+from hookline.relay.delivery_record import Delivery, Fate
+from hookline.relay.event import Event
+from hookline.relay.formats.line_reader import AUTO, read_line
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.state.store import Snapshot, Stored
 from reading import Book
 
 HERE = Path(__file__).parent

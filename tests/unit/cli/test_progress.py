@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hookline.cli.progress import counts
-from hookline.cli.spans import size, span
-from hookline.relay.daemon import Progress
+from hookline.cli.tables import size, span
+from hookline.relay.relay import Progress
 
 
 def progress(*, draining: bool = False, pending: int = 214, oldest: float | None = 3.0) -> Progress:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hookline.plan.changes import FieldChange
 from hookline.plan.diff import differences
+from hookline.plan.plan import FieldChange
 
 BASE: dict[str, Any] = {
     "version": 1,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hookline.errors import WrongUse
 from hookline.model import Address
-from hookline.relay.fates import Delivery, Fate, Rejected, Skipped
-from hookline.relay.feedback import Event
+from hookline.relay.delivery_record import Delivery, Fate, Rejected, Skipped
+from hookline.relay.event import Event
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
-from hookline.state.snapshot import Snapshot, Stored
+from hookline.state.store import Snapshot, Stored
 
 PROD_ID = "068abf40-575e-11ea-8512-9b1bfdb82603"
 NONE = Defaults()

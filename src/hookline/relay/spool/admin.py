@@ -16,11 +16,10 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.report import RelayFacts, SpoolFacts
-from hookline.relay.history import Failed
-from hookline.relay.letters import Letter
-from hookline.relay.sources.port import Position
-from hookline.relay.spool.port import Standing, State
+from hookline.observe.snapshot import RelayFacts, SpoolFacts
+from hookline.relay.delivery_record import Failed, Letter
+from hookline.relay.sources.source import Position
+from hookline.relay.spool.spool import Standing, State
 
 SHORTEST_TRACE_ID: Final = 8  # hexadecimal digits of a delivery id that `trace` looks for
 

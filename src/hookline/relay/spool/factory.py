@@ -17,7 +17,7 @@ from hookline.relay.spool.admin import (
     TraceSearch,
     WebhookControl,
 )
-from hookline.relay.spool.port import Spool, StatusPublisher
+from hookline.relay.spool.spool import Spool, StatusPublisher
 
 
 class SpoolStore(Protocol):
@@ -58,7 +58,7 @@ class SpoolStore(Protocol):
 
 
 def _embedded(location: str) -> SpoolStore:
-    from hookline.relay.spool.embedded import EmbeddedStore  # noqa: PLC0415 - each store loads its own driver
+    from hookline.relay.spool.sqlite.embedded import EmbeddedStore  # noqa: PLC0415 - each store loads its own driver
 
     return EmbeddedStore(Path(location))
 

@@ -1,0 +1,136 @@
+"""`hookline check`: go the relay's way to each endpoint, and say where it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from hookline.cli.applied_state import find, read_applied
+from hookline.cli.options import (
+    NetworkOptions,
+    SecretOptions,
+    format_option,
+    network_options,
+    secrets_options,
+    state_option,
+)
+from hookline.cli.tables import columns
+from hookline.escaping import printable
+from hookline.model import Webhook
+from hookline.relay.http.certificate_info import Certificate
+from hookline.relay.preflight.checks import Means, examine_all
+from hookline.relay.preflight.report import Finding, Grade, Report
+
+_COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
+
+
+@click.command(
+    epilog="Example: hookline check acme/prod --send. Exit codes: 0 all checks passed, perhaps with warnings, 1 a "
+    "check failed, 8 the state cannot be used."
+)
+@click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]")
+@click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
+@state_option
+@secrets_options
+@network_options
+@format_option("text", "json", help="For people or for programs.")
+def command(
+    *,
+    addresses: tuple[str, ...],
+    send: bool,
+    state: str,
+    secrets: SecretOptions,
+    network: NetworkOptions,
+    form: str,
+) -> int:
+    """Check applied webhooks before they are used: all of them, or the named ones.
+
+    Checks that secrets resolve, keys fit their algorithm, the host name resolves to permitted addresses, a TLS
+    connection succeeds, and the certificate is valid for another 30 days. With --send, the endpoint must also
+    accept one test event. Run it on the relay's machine, as the same user and with the same options, so that the
+    result applies to the relay. The connection has the webhook's delivery.timeout as its limit, and so has the
+    event.
+    """
+    snapshot = read_applied(state)
+    chosen = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
+    webhooks = list({stored.webhook.address: stored.webhook for stored in chosen}.values())
+    organizations = {one.organization for one in snapshot.webhooks}
+    means = Means(
+        resolver=replace(secrets.resolver(), organizations=lambda: organizations),
+        rules=network.rules,
+        clock=time.time,
+        random=os.urandom,
+        ca_file=network.ca_file,
+        transport=network.transport,
+        proxy=network.proxy,
+    )
+    reports = asyncio.run(_examined(webhooks, means, send=send, tell=form == "text"))
+    if form == "json":
+        now = datetime.now(UTC)
+        click.echo(json.dumps([_document(report, now) for report in reports], indent=2, ensure_ascii=False))
+    else:
+        _print_sum(reports)
+    return 1 if any(report.failed_at for report in reports) else 0
+
+
+async def _examined(webhooks: Sequence[Webhook], means: Means, *, send: bool, tell: bool) -> list[Report]:
+    """All reports; with `tell` each is printed as soon as those before it are."""
+    reports = []
+    async for report in examine_all(webhooks, means, send=send):
+        reports.append(report)
+        if tell:
+            _print(report)
+    return reports
+
+
+def _print(report: Report) -> None:
+    click.echo(f"{printable(report.address)}  {printable(report.url)}")
+    rows = [("  " + finding.grade, finding.step, printable(finding.detail)) for finding in report.findings]
+    for finding, line in zip(report.findings, columns(rows), strict=True):
+        word = str(finding.grade)
+        click.echo(line.replace(word, click.style(word, fg=_COLOURS[finding.grade]), 1))
+        if finding.hint and finding.grade is not Grade.OK:
+            click.echo(f"    hint: {printable(finding.hint)}")
+
+
+def _print_sum(reports: Sequence[Report]) -> None:
+    failed = sum(1 for report in reports if report.failed_at)
+    warned = sum(1 for report in reports if report.warns and not report.failed_at)
+    good = len(reports) - failed - warned
+    click.echo(f"{len(reports)} checked: {good} good, {warned} with warnings, {failed} failed.", err=True)
+
+
+def _document(report: Report, now: datetime) -> dict[str, Any]:
+    return {
+        "address": report.address,
+        "url": report.url,
+        "ok": report.failed_at is None,
+        "failedAt": report.failed_at,
+        "findings": list(_findings(report.findings)),
+        "addresses": list(report.addresses),
+        "certificates": [_certificate(shown, now) for shown in report.certificates],
+    }
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[dict[str, Any]]:
+    for finding in findings:
+        yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
+
+
+def _certificate(shown: Certificate, now: datetime) -> dict[str, Any]:
+    return {
+        "subject": shown.subject,
+        "issuer": shown.issuer,
+        "names": list(shown.names),
+        "notBefore": shown.not_before.isoformat(),
+        "notAfter": shown.not_after.isoformat(),
+        "daysLeft": shown.days_left(now),
+    }

@@ -1,0 +1,102 @@
+"""`hookline drift`: whether the state is still what was applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, assert_never
+
+import click
+
+from hookline.cli.applied_state import read_with_history
+from hookline.cli.options import format_option, state_option
+from hookline.escaping import printable
+from hookline.state.drift import Drift, Drifted, Kind, find_drift
+from hookline.state.factory import open_state
+from hookline.state.store import Record, Snapshot
+from hookline.state.store_errors import unreplayable
+
+DRIFTED = 9
+
+
+@click.command(
+    epilog="Example: hookline drift --format json. Exit codes: 0 no drift, 8 the state cannot be used, 9 drift found."
+)
+@state_option
+@format_option("text", "json", help="Text for people, or JSON.")
+def command(state: str, form: str) -> int:
+    """Check whether the stored state is still the one that was applied. Writes nothing.
+
+    Verifies the history's chain of hashes, replays the applied changes, and compares the result with the state.
+    Store the head that it shows in another place: it reveals a history that was rewritten as a whole.
+    """
+    snapshot, records = read_with_history(open_state(state), state)
+    try:
+        drift = find_drift(snapshot, records)
+    except ValueError as broken:
+        raise unreplayable(state, str(broken)) from broken
+    if form == "json":
+        click.echo(json.dumps(_document(snapshot, records, drift), indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(snapshot, records, drift):
+            click.echo(printable(line))
+    for hint in _hints(drift):
+        click.echo(f"  hint: {hint}", err=True)
+    return DRIFTED if drift else 0
+
+
+def _document(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> dict[str, Any]:
+    return {
+        "lineage": snapshot.lineage,
+        "serial": snapshot.serial,
+        "head": records[-1].hash if records else None,
+        "history": [{"serial": broken.serial, "reason": broken.reason} for broken in drift.breaks],
+        "webhooks": [
+            {
+                "address": str(drifted.address),
+                "kind": str(drifted.kind),
+                "serial": drifted.serial,
+                "fields": [
+                    {"path": field.path, "applied": field.applied, "stored": field.stored} for field in drifted.fields
+                ],
+            }
+            for drifted in drift.webhooks
+        ],
+    }
+
+
+def _lines(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> Iterator[str]:
+    yield from (f"history, serial {broken.serial}: {broken.reason}" for broken in drift.breaks)
+    for drifted in drift.webhooks:
+        yield f"{drifted.address}: {_what(drifted)}"
+        for field in drifted.fields:
+            yield f"    {field.path}: {_side(field.applied)} -> {_side(field.stored)}"
+    if drift:
+        yield f"Drift: {len(drift.breaks)} break(s) in the history, {len(drift.webhooks)} webhook(s) differ."
+    else:
+        yield f"No drift: {len(snapshot.webhooks)} webhook(s) are as serial {snapshot.serial} left them."
+    if records:
+        yield f"Head of the history: {records[-1].hash}"
+
+
+def _what(drifted: Drifted) -> str:
+    match drifted.kind:
+        case Kind.ADDED:
+            return "added to the state by hand: no apply wrote it"
+        case Kind.REMOVED:
+            return f"removed from the state by hand: serial {drifted.serial} applied it"
+        case Kind.CHANGED:
+            return f"changed by hand since serial {drifted.serial} applied it"
+        case _:
+            assert_never(drifted.kind)
+
+
+def _side(value: Any) -> str:
+    return "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _hints(drift: Drift) -> Iterator[str]:
+    if drift.webhooks:
+        yield "`hookline plan` shows what the webhook files would put back; apply it, and the drift is gone"
+    if drift.breaks:
+        yield "a broken history is not mended: compare with a backup, and find out who writes to the state"

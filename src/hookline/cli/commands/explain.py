@@ -1,0 +1,48 @@
+"""`hookline explain`: what a code means, why it is refused, and the way out."""
+
+from __future__ import annotations
+
+from textwrap import fill, indent
+
+import click
+
+from hookline.config.error_codes import TITLES, Explanation, explanations, find_code, nearest_codes
+from hookline.diagnostics import did_you_mean
+from hookline.errors import WrongUse
+
+_WIDTH = 100
+
+
+@click.command(epilog="Example: hookline explain HL012")
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Explain an error code that validate or plan printed.
+
+    Shows the meaning of CODE, the reason for the rule, and an example of the mistake and of its correction. Without
+    CODE, lists all codes, one per line.
+    """
+    if code is None:
+        click.echo("\n".join(f"{click.style(known, bold=True)}  {title}" for known, title in TITLES.items()))
+        return
+    found = find_code(code)
+    if found is None:
+        near = [f"{known} ({TITLES[known]})" for known in nearest_codes(code)]
+        hint = did_you_mean(near, "`hookline explain` without a code lists all of them")
+        raise WrongUse(f"there is no code {code}", hint=hint)
+    click.echo(_as_text(explanations()[found]))
+
+
+def _as_text(explanation: Explanation) -> str:
+    return "\n".join(
+        [
+            f"{click.style(explanation.code, bold=True)}: {explanation.title}",
+            "",
+            fill(explanation.why, _WIDTH),
+            "",
+            click.style("Wrong:", fg="red"),
+            indent(explanation.wrong, "    "),
+            "",
+            click.style("Right:", fg="green"),
+            indent(explanation.right, "    "),
+        ]
+    )

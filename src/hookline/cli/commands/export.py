@@ -1,0 +1,145 @@
+"""`hookline export`: webhook files from the stored state."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+import click
+
+from hookline.cli.applied_state import read_applied
+from hookline.cli.options import state_option
+from hookline.cli.yaml_writer import as_yaml
+from hookline.errors import Blocked, HooklineError
+from hookline.model import Address
+from hookline.state.store import Snapshot
+
+# Where an exported webhook goes: a relative path for each address, whatever the platform calls its tenants.
+# A file name has at most 255 bytes on most file systems; ".yaml" and a mark of its own must fit as well.
+_LONGEST = 200
+_PLAIN = frozenset("@_-.+=,")
+
+
+def place_all(addresses: Iterable[Address]) -> dict[Address, PurePosixPath]:
+    """``organization/sandbox.yaml`` for each address, no two alike, also where upper and lower case are one.
+
+    A name is percent-encoded but for letters, digits and a few marks; so none of them leaves its directory, is
+    hidden, or means something to a shell. One that is too long, or taken, gets a mark made from the address.
+    """
+    sandboxes: dict[str, set[str]] = {}
+    for address in addresses:
+        sandboxes.setdefault(address.organization, set()).add(address.sandbox)
+    folders = _distinct(sandboxes.keys())
+    placed: dict[Address, PurePosixPath] = {}
+    for organization, own in sandboxes.items():
+        for sandbox, name in _distinct(own).items():
+            placed[Address(organization, sandbox)] = PurePosixPath(folders[organization], f"{name}.yaml")
+    return placed
+
+
+def _distinct(names: Iterable[str]) -> dict[str, str]:
+    """An encoding for each name, in their order: the first of two that a file system may take for one stays plain."""
+    taken: set[str] = set()
+    encodings: dict[str, str] = {}
+    for name in sorted(names):
+        encoding = _encoded(name)
+        if len(encoding.encode()) > _LONGEST or _folded(encoding) in taken:
+            mark = hashlib.sha256(name.encode()).hexdigest()[:16]
+            encoding = f"{encoding.encode()[:_LONGEST].decode(errors='ignore')}~{mark}"
+        taken.add(_folded(encoding))
+        encodings[name] = encoding
+    return encodings
+
+
+def _encoded(name: str) -> str:
+    text = "".join(char if char.isalnum() or char in _PLAIN else _percent(char) for char in name)
+    return _percent(text[0]) + text[1:] if text[:1] in {".", "-"} else text
+
+
+def _percent(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode())
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+_SCHEMA = "# yaml-language-server: $schema=../../schemas/webhook.v1.schema.json\n"
+
+
+@click.command(
+    epilog="Example: hookline export webhooks, then: hookline plan. Exit codes: 0 done, 1 the files cannot be "
+    "written, 6 the directory contains other files, 8 the state cannot be used."
+)
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@state_option
+def command(directory: Path, state: str) -> None:
+    """Write a webhook file for every applied webhook: DIR/ORGANIZATION/SANDBOX.yaml.
+
+    DIR is then a configuration directory, and a plan of it is empty. The command writes all files or none. DIR must
+    be new or empty, or contain exactly these files.
+    """
+    files = render(read_applied(state))
+    target = directory.resolve()
+    if not _is_free(target):
+        _refuse_other(directory, target, files)
+        click.echo(f"{directory} holds these {len(files)} webhook file(s) already.")
+        return
+    try:
+        _write(target, files)
+    except OSError as failed:
+        raise HooklineError(
+            f"{directory} cannot be written: {failed.strerror}", hint="nothing is left there; name another directory"
+        ) from failed
+    click.echo(f"Wrote {len(files)} webhook file(s) to {directory}.")
+
+
+def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
+    """The files by their path in the configuration directory."""
+    places = place_all(snapshot.webhooks)
+    return {
+        places[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
+        for address, stored in snapshot.webhooks.items()
+    }
+
+
+def _is_free(target: Path) -> bool:
+    if target.exists() and not target.is_dir():
+        raise Blocked(f"{target} is not a directory", hint="name one that does not exist yet")
+    return not target.exists() or not any(target.iterdir())
+
+
+def _refuse_other(directory: Path, target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """Raise Blocked unless exactly `files` are there, with the same content."""
+    found = {PurePosixPath(path.relative_to(target)): path for path in target.rglob("*") if not path.is_dir()}
+    different = sorted(name for name in found if name not in files or found[name].read_bytes() != files[name])
+    missing = sorted(files.keys() - found.keys())
+    if different or missing:
+        what = f"{different[0]} is there with other content" if different else f"{missing[0]} is not there"
+        raise Blocked(
+            f"{directory} is not empty and does not hold what is applied: {what}; nothing was written",
+            hint="export to a new directory, and compare the two: diff -r",
+        )
+
+
+def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """All files under another name first, and that directory then put in place of the empty one. Raises OSError."""
+    if target.exists() and target.samefile(Path.cwd()):
+        raise Blocked("the current directory cannot be replaced", hint="name a directory below it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    draft.mkdir(mode=0o700)
+    try:
+        for name, content in files.items():
+            (draft / name).parent.mkdir(mode=0o700, exist_ok=True)
+            (draft / name).touch(mode=0o600)
+            (draft / name).write_bytes(content)
+        os.replace(draft, target)  # noqa: PTH105 - rename(2): it takes the place of an empty directory, and of no other
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise

@@ -1,0 +1,146 @@
+"""`hookline history`: every apply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from hookline.cli.applied_state import find, read_with_history
+from hookline.cli.options import format_option, state_option
+from hookline.cli.tables import columns, shortened
+from hookline.escaping import printable
+from hookline.plan.stale_plan import short_commit
+from hookline.state.blame import Blamed, blame
+from hookline.state.factory import open_state
+from hookline.state.history_chain import as_text
+from hookline.state.store import Entry, Record
+from hookline.state.store_errors import unreplayable
+
+_SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
+# An apply of thousands is told by its counts; --format json names them all.
+_NAMED = 20
+
+
+@click.command(
+    epilog="Example: hookline history --limit 5. Exit codes: 0 done, 8 the state cannot be used.",
+)
+@state_option
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the last N applies.")
+@format_option("text", "json", help="Text for people, or a JSON array.")
+def command(state: str, limit: int | None, form: str) -> None:
+    """Show every apply, the latest first: serial, time, who, commit, changes, and options that allowed deletions."""
+    _, records = read_with_history(open_state(state), state)
+    shown = records[::-1][:limit]
+    if form == "json":
+        click.echo(json.dumps([_document(record) for record in shown], indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n\n".join("\n".join(map(printable, _lines(record))) for record in shown))
+
+
+def _document(record: Record) -> dict[str, Any]:
+    entry = record.entry
+    return {
+        "serial": record.serial,
+        "at": as_text(entry.at),
+        "who": entry.who,
+        "commit": entry.commit,
+        "branch": entry.branch,
+        "note": entry.note,
+        "fingerprint": entry.fingerprint,
+        "summary": counts(entry),
+        "changes": [
+            {"address": change["address"], "action": change["action"], "fields": _paths(change)}
+            for change in entry.changes
+        ],
+        "lifted": list(entry.lifted),
+        "hash": record.hash,
+    }
+
+
+def _lines(record: Record) -> Iterator[str]:
+    entry = record.entry
+    yield "  ".join(
+        filter(None, (f"serial {record.serial}", as_text(entry.at), entry.who, revision(entry), entry.note))
+    )
+    summary = counts(entry)
+    yield f"    {summary['create']} created, {summary['update']} updated, {summary['delete']} deleted"
+    for change in entry.changes[:_NAMED]:
+        fields = ", ".join(_paths(change))
+        yield f"    {_SYMBOLS.get(change['action'], '?')} {change['address']}{': ' if fields else ''}{fields}"
+    if len(entry.changes) > _NAMED:
+        yield f"    … and {len(entry.changes) - _NAMED} more (--format json shows them all)"
+    yield from (f"    lifted: {lifted}" for lifted in entry.lifted)
+
+
+def revision(entry: Entry) -> str | None:
+    """``main@c0ffee123456``, as far as it is known."""
+    commit = short_commit(entry.commit) if entry.commit else None
+    return f"{entry.branch}@{commit}" if entry.branch and commit else commit
+
+
+def counts(entry: Entry) -> dict[str, int]:
+    actions = [change["action"] for change in entry.changes]
+    return {action: actions.count(action) for action in _SYMBOLS}
+
+
+def _paths(change: Mapping[str, Any]) -> Sequence[str]:
+    return [str(field["path"]) or "/" for field in change.get("fields", ())]
+
+
+# `hookline blame`: which apply set which field.
+_HEADINGS = ("FIELD", "VALUE", "SERIAL", "TIME", "WHO", "COMMIT")
+_LONGEST_VALUE = 48
+
+
+@click.command(
+    epilog="Example: hookline blame acme/prod. Exit codes: 0 done, 1 no such webhook, 8 the state cannot be used."
+)
+@click.argument("address", metavar="ORG/SANDBOX")
+@state_option
+@format_option("text", "json", help="A table or JSON.")
+def blame_command(address: str, state: str, form: str) -> None:
+    """Show which apply set each field of an applied webhook.
+
+    Fields with their default value are not shown. If no apply set a value, somebody edited the state by hand:
+    `hookline drift` shows details.
+    """
+    snapshot, records = read_with_history(open_state(state), state)
+    stored = find(snapshot, address)
+    try:
+        blamed = blame(stored.webhook.address, stored.document, records)
+    except ValueError as broken:
+        raise unreplayable(state, str(broken)) from broken
+    if form == "json":
+        click.echo(json.dumps([_blame_document(one) for one in blamed], indent=2, ensure_ascii=False))
+    else:
+        for line in columns([_HEADINGS, *(_row(one) for one in blamed)]):
+            click.echo(line)
+
+
+def _blame_document(blamed: Blamed) -> dict[str, Any]:
+    record = blamed.record
+    entry = record.entry if record else None
+    return {
+        "path": blamed.path,
+        "value": blamed.value,
+        "serial": record.serial if record else None,
+        "at": as_text(entry.at) if entry else None,
+        "who": entry.who if entry else None,
+        "commit": entry.commit if entry else None,
+        "branch": entry.branch if entry else None,
+        "note": entry.note if entry else None,
+    }
+
+
+def _row(blamed: Blamed) -> tuple[str, ...]:
+    value = shortened(json.dumps(blamed.value, ensure_ascii=False), _LONGEST_VALUE)
+    if blamed.record is None:
+        cells = (blamed.path, value, "-", "-", "not by any apply", "-")
+    else:
+        entry = blamed.record.entry
+        serial, commit = str(blamed.record.serial), revision(entry) or entry.note or "-"
+        cells = (blamed.path, value, serial, as_text(entry.at), entry.who, commit)
+    return tuple(map(printable, cells))

@@ -1,0 +1,164 @@
+"""`hookline init`: a repository of webhook files, with what pull requests need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from hookline import __version__
+from hookline.errors import HooklineError
+from hookline.schemas import schema_text
+
+# The files that `init` writes, and how they are written: each one whole and new, or none of them.
+IGNORED = ".hookline/"
+WORKFLOW = ".github/workflows/hookline.yml"
+
+# Where it goes → the template. Templates have no dot in front, so that no packager takes them for its own.
+_TEMPLATES = {
+    "webhooks/example/prod.yaml": "webhook.yaml",
+    WORKFLOW: "workflow.yml",
+    ".github/CODEOWNERS": "CODEOWNERS",
+    ".gitignore": "gitignore",
+    ".pre-commit-config.yaml": "pre-commit-config.yaml",
+    ".vscode/extensions.json": "vscode-extensions.json",
+    ".vscode/settings.json": "vscode-settings.json",
+    "README.md": "readme.md",
+}
+_SCHEMA = "webhook.v1"
+_VERSION_MARK = "@VERSION@"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was created and what was left as it was, as paths relative to the directory, sorted."""
+
+    created: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def scaffold() -> Mapping[str, str]:
+    """Every file of a new repository: its path relative to the directory, and its text."""
+    templates = files("hookline") / "templates"
+    texts = {
+        path: (templates / name).read_text(encoding="utf-8").replace(_VERSION_MARK, __version__)
+        for path, name in _TEMPLATES.items()
+    }
+    texts[f"schemas/{_SCHEMA}.schema.json"] = schema_text(_SCHEMA)
+    return texts
+
+
+def write_new(directory: Path, texts: Mapping[str, str]) -> Written:
+    """Write each text whose path is free below `directory`, which is made when it is missing.
+
+    What exists is left alone, be it a file, a directory or a dangling link. When one file cannot be written, those
+    written before it are taken away again. Raises HooklineError.
+    """
+    created: list[str] = []
+    left: list[str] = []
+    with _undone_on_failure(directory) as made:
+        for path, text in sorted(texts.items()):
+            target = directory / path
+            if target.exists() or target.is_symlink():
+                left.append(path)
+                continue
+            _make_parents(target, made)
+            # "x" never follows a link and never opens what appeared meanwhile.
+            with target.open("x", encoding="utf-8") as file:
+                made.append(target)
+                file.write(text)
+            created.append(path)
+    return Written(tuple(created), tuple(left))
+
+
+def ignores_state(directory: Path) -> bool:
+    """Whether the directory's .gitignore names hookline's own directory."""
+    try:
+        lines = (directory / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return any(line.strip().strip("/") == IGNORED.strip("/") for line in lines)
+
+
+def repository_above(directory: Path) -> Path | None:
+    """The root of the git repository that `directory` is inside of, None when it is a root itself or in none."""
+    here = directory.absolute()
+    if (here / ".git").exists():
+        return None
+    return next((parent for parent in here.parents if (parent / ".git").exists()), None)
+
+
+def _make_parents(target: Path, made: list[Path]) -> None:
+    missing = [parent for parent in target.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir()
+        made.append(parent)
+
+
+@contextmanager
+def _undone_on_failure(directory: Path) -> Iterator[list[Path]]:
+    """Collects what is made; takes it away, the newest first, when the block fails."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException as error:
+        for path in reversed(made):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        place = error.filename if error.filename is not None else directory
+        raise HooklineError(
+            f"{place}: {error.strerror or error}; nothing was created",
+            hint="init needs a directory in which it may create files: hookline init DIR",
+        ) from error
+
+
+@click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
+@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
+def command(directory: Path) -> None:
+    """Create a repository of webhook files.
+
+    Writes an example webhook (not enabled), the schema and editor settings for completion and checks, a pre-commit
+    hook, and a GitHub Actions workflow that plans on pull requests and applies the reviewed plan on main.
+
+    DIR is the current directory by default and can contain files. Existing files are not changed.
+    """
+    written = write_new(directory, scaffold())
+    if written.created:
+        click.echo(f"Created in {directory}:")
+        click.echo("\n".join(f"  {path}" for path in written.created))
+    if written.left:
+        click.echo("Left as it is, for it exists:")
+        click.echo("\n".join(f"  {path}" for path in written.left))
+    for note in _notes(directory, written):
+        click.echo(f"note: {note}", err=True)
+    click.echo(_next_steps(directory))
+
+
+def _notes(directory: Path, written: Written) -> list[str]:
+    """What would not work as things are, and what to do about it."""
+    notes = []
+    if ".gitignore" in written.left and not ignores_state(directory):
+        notes.append(f"add the line {IGNORED} to .gitignore, so that no local state is committed")
+    root = repository_above(directory)
+    if root is not None and WORKFLOW in written.created:
+        notes.append(f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}")
+    return notes
+
+
+def _next_steps(directory: Path) -> str:
+    enter = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
+    return f"""\
+Next:
+  1. Make webhooks/example/prod.yaml yours, then: {enter}hookline validate && hookline plan
+  2. Give the workflow its state, a PostgreSQL database: the repository's secret HOOKLINE_STATE_READONLY (a role that
+     may read), and HOOKLINE_STATE (one that may write) in an environment named hookline, for the branch main only
+  3. Protect the branch main: pull requests only, with the check "Validate and plan"; owners in .github/CODEOWNERS
+  4. Push, and open a pull request: its plan comes as a comment, and the merge applies it"""

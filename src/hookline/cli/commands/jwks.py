@@ -1,0 +1,63 @@
+"""`hookline jwks`: a webhook's public keys, for the receiver that verifies its tokens."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import assert_never
+
+import click
+
+from hookline.cli.applied_state import find, read_applied
+from hookline.cli.options import SecretOptions, secrets_options, state_option
+from hookline.errors import HooklineError
+from hookline.model import JwtAuthentication, NoAuthentication, Webhook
+from hookline.relay.auth.jwks import jwk_set, public_signature_keys
+
+
+@click.command(
+    epilog="Example: hookline jwks acme/prod > jwks.json. Exit codes: 0 done, 1 no such webhook, no public keys, or "
+    "a key cannot be read, 8 the state cannot be used."
+)
+@click.argument("address", metavar="ORG/SANDBOX")
+@click.option(
+    "--signature", is_flag=True, help="Print the public keys of the body signature instead: one whpk_… per line."
+)
+@state_option
+@secrets_options
+def command(
+    *,
+    address: str,
+    signature: bool,
+    state: str,
+    secrets: SecretOptions,
+) -> None:
+    """Print the public halves of an applied webhook's keys as a JWK Set.
+
+    The receiver verifies tokens with it. It contains all keys that are not retired, in the order of the file, so
+    that a new key can be published before it signs. Symmetric keys (HS256 …) have no public half and are refused.
+    """
+    snapshot = read_applied(state)
+    webhook = find(snapshot, address).webhook
+    organizations = {one.organization for one in snapshot.webhooks}
+    resolver = replace(secrets.resolver(), organizations=lambda: organizations)
+    if signature:
+        for line in public_signature_keys(webhook, resolver, time.time()):
+            click.echo(line)
+        return
+    authentication = _jwt(webhook)
+    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization, time.time()), indent=2))
+
+
+def _jwt(webhook: Webhook) -> JwtAuthentication:
+    match webhook.authentication:
+        case JwtAuthentication() as authentication:
+            return authentication
+        case NoAuthentication():
+            raise HooklineError(
+                f"{webhook.address} sends no tokens: its authentication is of type none",
+                hint="give it authentication of type jwt, and apply that",
+            )
+        case _:
+            assert_never(webhook.authentication)

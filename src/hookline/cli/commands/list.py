@@ -1,0 +1,137 @@
+"""`hookline list`: the webhooks that are applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+import click
+
+from hookline.cli.applied_state import read_applied, read_backlogs
+from hookline.cli.options import format_option, spool_option, state_option
+from hookline.cli.tables import columns
+from hookline.cli.yaml_writer import as_yaml_list
+from hookline.escaping import printable
+from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
+from hookline.relay.spool.admin import Backlog
+
+_HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
+_SPOOL_HEADINGS = ("PENDING", "DEAD")
+
+Backlogs = Mapping[Address, Backlog] | None
+
+
+@click.command(
+    epilog="Example: hookline list --channel sms --enabled --format json. "
+    "Exit codes: 0 done, 8 the state cannot be used."
+)
+@state_option
+@spool_option
+@click.option("--organization", metavar="NAME", help="Only webhooks of this organization.")
+@click.option("--sandbox", metavar="NAME", help="Only webhooks of sandboxes with this name.")
+@click.option(
+    "--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only webhooks with this channel."
+)
+@click.option("--enabled/--disabled", default=None, help="Only enabled webhooks, or only disabled ones.")
+@click.option("--url", metavar="TEXT", help="Only webhooks with this text in the URL. Case does not matter.")
+@format_option("text", "json", "yaml", help="A table, a JSON array, or a YAML list.")
+def command(
+    *,
+    state: str,
+    spool: str,
+    organization: str | None,
+    sandbox: str | None,
+    channel: str | None,
+    enabled: bool | None,
+    url: str | None,
+    form: str,
+) -> None:
+    """List the applied webhooks by address, with their pending deliveries and dead letters if a spool exists.
+
+    If you give several filters, a webhook must match all of them.
+    """
+    applied = [stored.webhook for stored in read_applied(state).webhooks.values()]
+    webhooks = [
+        webhook
+        for webhook in applied
+        if organization in (None, webhook.address.organization)
+        and sandbox in (None, webhook.address.sandbox)
+        and (channel is None or channel in webhook.channels)
+        and enabled in (None, webhook.enabled)
+        and (url is None or url.lower() in webhook.url.lower())
+    ]
+    backlogs = read_backlogs(spool)
+    match form:
+        case "json":
+            click.echo(json.dumps([_document(one, backlogs) for one in webhooks], indent=2, ensure_ascii=False))
+        case "yaml":
+            click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks))
+        case _:
+            _print_table(webhooks, backlogs, narrowed=len(webhooks) < len(applied))
+
+
+def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
+    backlog = None if backlogs is None else backlogs.get(webhook.address, Backlog())
+    return {
+        "address": str(webhook.address),
+        "name": webhook.name,
+        "channels": [str(channel) for channel in sorted(webhook.channels)],
+        "url": webhook.url,
+        "authentication": _authentication(webhook),
+        "signature": _signature(webhook),
+        "enabled": webhook.enabled,
+        "pending": None if backlog is None else backlog.pending,
+        "dead": None if backlog is None else backlog.dead,
+    }
+
+
+def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
+    counts = () if backlogs is None else tuple(map(str, backlogs.get(webhook.address, Backlog())))
+    return (
+        str(webhook.address),
+        printable(webhook.name),
+        ",".join(sorted(webhook.channels)),
+        _proofs(webhook),
+        "yes" if webhook.enabled else "no",
+        webhook.url,
+        *counts,
+    )
+
+
+def _authentication(webhook: Webhook) -> str:
+    """The type, as a webhook file spells it."""
+    match webhook.authentication:
+        case NoAuthentication():
+            return "none"
+        case JwtAuthentication():
+            return "jwt"
+        case _:
+            assert_never(webhook.authentication)
+
+
+def _signature(webhook: Webhook) -> str | None:
+    match webhook.signature:
+        case None:
+            return None
+        case BodySignature():
+            return "standard-webhooks"
+        case _:
+            assert_never(webhook.signature)
+
+
+def _proofs(webhook: Webhook) -> str:
+    """How a receiver recognizes requests of this webhook: by a token, a signature, both or neither."""
+    authentication, signature = _authentication(webhook), _signature(webhook)
+    if signature is None:
+        return authentication
+    return signature if authentication == "none" else f"{authentication},{signature}"
+
+
+def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:
+    if not webhooks:
+        click.echo("No applied webhook is like that." if narrowed else "No webhook is applied.", err=True)
+        return
+    headings = _HEADINGS if backlogs is None else (*_HEADINGS, *_SPOOL_HEADINGS)
+    for line in columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)]):
+        click.echo(line)

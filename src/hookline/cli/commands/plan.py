@@ -1,0 +1,76 @@
+"""`hookline plan`: show what apply would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hookline.apply import refuse_blocked
+from hookline.cli.applied_state import read_backlogs
+from hookline.cli.options import config_option, spool_option, state_option
+from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_output import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
+from hookline.model import Address
+from hookline.plan.deletion_guard import Brakes
+from hookline.plan.planner import make_plan
+from hookline.state.factory import open_state
+
+CHANGES = 2
+
+
+@click.command(
+    epilog="Example: hookline plan --out plan.json --format text --format markdown=comment.md. Exit codes: 0 done, "
+    "2 the plan has changes (with --detailed-exitcode), 5 invalid files, 6 a change is blocked, 8 the state "
+    "cannot be used."
+)
+@paths_argument()
+@config_option
+@state_option
+@spool_option
+@target_option
+@brake_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the plan as JSON for `hookline apply FILE`. Only you can read the file.",
+)
+@click.option(
+    "--format",
+    multiple=True,
+    type=OutputParameter(),
+    metavar=f"{'|'.join(FORMS)}[=FILE]",
+    help="How to show the plan, and in which file (repeatable; one can go to standard output).  [default: text]",
+)
+@verbose_option
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan has changes.")
+def command(
+    *,
+    paths: tuple[Path, ...],
+    config: Path,
+    state: str,
+    spool: str,
+    target: tuple[Address, ...],
+    brakes: Brakes,
+    out: Path | None,
+    format: tuple[Output, ...],
+    verbose: bool,
+    detailed_exitcode: bool,
+) -> int:
+    """Show the changes that apply would make.
+
+    Compares the webhook files with the stored state and changes neither. A PATH narrows the run to the webhooks
+    that it contains. Secrets remain references: the plan never contains their values. A plan with a blocked change
+    is still shown and saved in full. If a spool exists, each change shows how many undelivered events it affects.
+    """
+    outputs = format or (Output("text", None),)
+    refuse_outputs(outputs, out)
+    desired = load_desired(config, paths, target)
+    stored = open_state(state).read()
+    backlogs = read_backlogs(spool)
+    pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
+    plan = make_plan(stored, desired, brakes, pending)
+    write_outputs(plan, outputs, out, verbose=verbose)
+    refuse_blocked(plan)
+    return CHANGES if detailed_exitcode and plan.changes else 0

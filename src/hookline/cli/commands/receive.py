@@ -1,0 +1,189 @@
+"""`hookline receive`: a local HTTPS receiver for development."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hookline.errors import HooklineError, WrongUse
+from hookline.private_files import replace_whole
+from hookline.receiver.faults import Failing, Misbehaviour, parse_failure
+from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
+from hookline.receiver.responses import Tally
+from hookline.receiver.server import Receiver
+from hookline.units import parse_duration, parse_listen
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """An option's callback; `parse` raises ValueError with a message for people."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            return tuple(map(parse, value)) if parameter.multiple else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
+
+
+LISTEN = _read_by(parse_listen)
+DURATION = _read_by(parse_duration)
+FAILURES = _read_by(parse_failure)
+
+
+@click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
+@click.option(
+    "--listen",
+    default="127.0.0.1:8443",
+    show_default=True,
+    metavar="HOST:PORT",
+    callback=LISTEN,
+    help="The address to listen on. Port 0: any free port.",
+)
+@click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
+@click.option(
+    "--tls-dir",
+    type=DIRECTORY,
+    default=".hookline/receive",
+    show_default=True,
+    help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
+)
+@click.option("--port-file", type=FILE, help="Write the port to this file once the receiver accepts connections.")
+@click.option("--record", type=FILE, help="Append each request to this file, as one line of JSON.")
+@click.option("--quiet", is_flag=True, help="Do not print requests.")
+@click.option(
+    "--jwks", type=FILE, help="Answer 401 unless the token is valid for this JWK Set (from: hookline jwks)."
+)
+@click.option(
+    "--hmac-secret-file",
+    type=FILE,
+    help="Answer 401 unless the HS256, HS384 or HS512 token is valid for this secret.",
+)
+@click.option(
+    "--signature-secret-file",
+    type=FILE,
+    help="Answer 401 unless webhook-signature is valid for a secret in this file: one whsec_… or whpk_… per line.",
+)
+@click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must have.")
+@click.option("--token-header", default="Authorization", show_default=True, help="The header that carries the token.")
+@click.option(
+    "--protect", multiple=True, metavar="PATH", help="Require a token or signature only below this path (repeatable)."
+)
+@click.option("--verify-payload/--no-verify-payload", default=True, help="Check bodies against the payload schema.")
+@click.option("--strict", is_flag=True, help="Answer 422 if a body does not match the schema.")
+@click.option(
+    "--fail",
+    multiple=True,
+    metavar="STATUS:SHARE",
+    callback=FAILURES,
+    help="Fail a share of the requests, such as 503:0.2 (repeatable).",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="The seed of --fail. Equal seeds fail the same sequence of requests.",
+)
+@click.option(
+    "--outage",
+    default="0s",
+    metavar="DURATION",
+    callback=DURATION,
+    help="Answer 503 for this long, starting with the first request.",
+)
+@click.option(
+    "--delay", default="0s", metavar="DURATION", callback=DURATION, help="Wait this long before each response."
+)
+@click.option(
+    "--retry-after",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="Send Retry-After with each response of --fail and --outage.",
+)
+@click.option("--requests", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests.")
+def command(
+    *,
+    listen: tuple[str, int],
+    host: tuple[str, ...],
+    port_file: Path | None,
+    quiet: bool,
+    protect: tuple[str, ...],
+    fail: tuple[Failing, ...],
+    outage: timedelta,
+    requests: int | None,
+    **verbatim: Any,
+) -> int:
+    """Run a local HTTPS receiver for development.
+
+    Prints each request as one line of JSON: time, method, path, headers, body, the status of the response, and
+    whether token and payload are valid. The first start creates a certificate and keeps it. Ends on Ctrl-C or
+    SIGTERM with a summary.
+    """
+    try:
+        misbehaviour = Misbehaviour(failures=fail, outage=outage)
+    except ValueError as error:
+        raise WrongUse(str(error), hint="lower the shares given by --fail") from error
+    address, port = listen
+    named = address if address not in ("0.0.0.0", "::") else "localhost"  # noqa: S104 - recognized, not listened on
+    settings = ReceiverSettings(
+        host=address,
+        port=port,
+        names=tuple(dict.fromkeys((*LOCAL_NAMES, named, *host))),
+        protected=protect or ("/",),
+        misbehaviour=misbehaviour,
+        stop_after=requests,
+        **verbatim,
+    )
+    shown = next(iter(host), "localhost" if named in LOCAL_NAMES else named)
+    receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
+    tally = asyncio.run(_serve(receiver, shown, port_file))
+    _print_summary(tally)
+    return 0
+
+
+async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Tally:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, receiver.stop)
+
+    def ready(port: int) -> None:
+        shown = f"[{name}]" if ":" in name else name
+        click.echo(f"listening on https://{shown}:{port}", err=True)
+        click.echo(f"clients trust it with --ca-file {receiver.identity.ca_file}", err=True)
+        if port_file is not None:
+            _write_port(port_file, port)
+
+    return await receiver.serve(ready)
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Replace the file in one step, because others wait for it."""
+    try:
+        replace_whole(path, f"{port}\n".encode(), mode=0o666, synced=False)
+    except OSError as error:
+        raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
+
+
+def _print_summary(tally: Tally) -> None:
+    rows = {
+        "requests": tally.requests,
+        "accepted": tally.accepted,
+        "failed on purpose": tally.failed_on_purpose,
+        "invalid": tally.invalid,
+        "left before the answer": tally.left,
+        "distinct webhook-id": len(tally.ids),
+        "repeated webhook-id": tally.repeated,
+    }
+    for label, count in rows.items():
+        click.echo(f"{label:<24}{count:>9,}", err=True)

@@ -1,0 +1,99 @@
+"""`hookline rollback`: a plan back to an earlier serial, applied as the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from hookline.apply import apply_plan, refuse_blocked
+from hookline.cli.applied_state import read_with_history
+from hookline.cli.commands.apply import ask
+from hookline.cli.options import ApplyOptions, apply_options, state_option
+from hookline.cli.plan_options import brake_options
+from hookline.cli.plan_output import print_plan
+from hookline.errors import Blocked, HooklineError
+from hookline.model import Desired
+from hookline.plan.deletion_guard import Brakes
+from hookline.plan.plan import Plan
+from hookline.plan.planner import make_plan
+from hookline.provenance import Provenance
+from hookline.settings import user_name
+from hookline.state.factory import open_state
+from hookline.state.history_chain import breaks
+from hookline.state.history_replay import desired_at
+from hookline.state.noted import NotedStore
+from hookline.state.store import Record, Snapshot
+from hookline.state.store_errors import unreplayable
+
+
+@click.command(
+    epilog="Example: hookline rollback --to 41. Exit codes: 0 done, 6 blocked, not approved, or the history is "
+    "inconsistent, 7 the state changed during the run, 8 the state is locked or cannot be used."
+)
+@click.option(
+    "--to",
+    "serial",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="SERIAL",
+    help="The serial to return to; `hookline history` lists them.",
+)
+@state_option
+@brake_options
+@apply_options
+def command(
+    *,
+    serial: int,
+    state: str,
+    brakes: Brakes,
+    applying: ApplyOptions,
+) -> None:
+    """Return the stored state to an earlier serial.
+
+    Shows the plan, asks for approval on a terminal, and applies the plan as the next serial. The history keeps the
+    serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
+    well, or the next apply undoes the rollback.
+    """
+    store = NotedStore(
+        open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
+    )
+    stored, records = read_with_history(store, state)
+    plan = make_plan(stored, _desired(state, stored, records, serial), brakes)
+    if not plan.changes:
+        click.echo(f"Nothing to do: the state is as serial {serial} left it.")
+        return
+    print_plan(plan, "text")
+    _refuse_blocked(plan)
+    if not applying.auto_approve:
+        ask()
+    applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
+    click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
+
+
+def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: int) -> Desired:
+    """The webhooks as serial `serial` left them. Raises Blocked where the history of that time does not hold."""
+    if serial > stored.serial:
+        raise HooklineError(
+            f"there is no serial {serial}: the state is at serial {stored.serial}",
+            hint="`hookline history` shows all",
+        )
+    for broken in breaks(str(stored.lineage), stored.serial, records):
+        if broken.serial <= serial:
+            raise Blocked(
+                f"the history does not hold at serial {broken.serial}: {broken.reason}",
+                hint="what it says of that time is not to be trusted; `hookline drift` tells more",
+            )
+    try:
+        return desired_at(records, serial)
+    except ValueError as broken:
+        raise unreplayable(state, str(broken)) from broken
+
+
+def _refuse_blocked(plan: Plan) -> None:
+    try:
+        refuse_blocked(plan)
+    except Blocked as blocked:
+        hint = f"if this is meant, aim at it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
+        raise Blocked(blocked.message, hint=hint) from blocked

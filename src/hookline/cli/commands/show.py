@@ -1,0 +1,50 @@
+"""`hookline show`: one applied webhook, or a saved plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from hookline.cli.applied_state import find, read_applied, read_backlogs
+from hookline.cli.options import format_option, spool_option, state_option
+from hookline.cli.yaml_writer import as_yaml
+from hookline.errors import WrongUse
+
+
+@click.command(
+    epilog="Example: hookline show acme/prod, or: hookline show plan.json. Exit codes: 0 done, 1 no such webhook, 7 "
+    "the plan was edited, 8 the state cannot be used, 64 not a plan."
+)
+@click.argument("what", metavar="ORG/SANDBOX|PLANFILE")
+@state_option
+@spool_option
+@format_option(
+    "text",
+    "json",
+    "yaml",
+    "markdown",
+    help="For a webhook, text and yaml print a webhook file. For a plan: text, json or markdown, as in `plan`.",
+)
+def command(what: str, state: str, spool: str, form: str) -> None:
+    """Show one applied webhook in canonical form: a webhook file without fields that have their default value.
+
+    If the argument is an existing file, shows the changes of that saved plan. A comment below the webhook gives its
+    pending deliveries and dead letters.
+    """
+    if Path(what).is_file():
+        from hookline.cli.plan_input import show_plan_file  # noqa: PLC0415 - a webhook is shown without planning
+
+        show_plan_file(Path(what), form)
+        return
+    if form == "markdown":
+        raise WrongUse("a webhook is not shown as markdown", hint="give --format text, json or yaml")
+    stored = find(read_applied(state), what)
+    if form == "json":
+        click.echo(json.dumps(stored.document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(as_yaml(stored.document))
+        backlog = (read_backlogs(spool) or {}).get(stored.webhook.address)
+        if backlog is not None:
+            click.echo(f"# in the spool: {backlog.pending} pending, {backlog.dead} dead")

@@ -1,0 +1,216 @@
+"""`hookline trace`: what became of one API request's events."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import click
+
+from hookline.cli.options import format_option, spool_option
+from hookline.escaping import printable
+from hookline.observe.snapshot import LaneFacts, RelayFacts
+from hookline.observe.status import moment
+from hookline.relay.delivery_record import Failed
+from hookline.relay.spool.admin import SHORTEST_TRACE_ID, Trace, Traced, TracedLine
+from hookline.relay.spool.factory import spool_store
+from hookline.relay.spool.spool import State
+
+# A trace as text and as JSON. Without `payload` neither names a recipient.
+_ADDRESS: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")
+_WORDS: Final = {
+    State.PENDING: "pending", State.DELIVERED: "delivered", State.DEAD: "dead letter", State.DISCARDED: "discarded",
+}  # fmt: skip
+
+
+def trace_document(
+    found: Trace, relay: RelayFacts | None, holder: str | None, *, now: float, payload: bool
+) -> dict[str, Any]:
+    """The JSON object: `deliveries` and `rejected`, in the order of reading."""
+    return {
+        "deliveries": [_delivery(one, _waits(one, relay, holder, now), payload=payload) for one in found.deliveries],
+        "rejected": [_line(one, payload=payload) for one in found.lines],
+    }
+
+
+def trace_text(
+    found: Trace, relay: RelayFacts | None, holder: str | None, *, now: float, payload: bool
+) -> Iterator[str]:
+    """Some lines for each delivery and each rejected line."""
+    for one in found.deliveries:
+        yield f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {printable(one.request_id)}"
+        for what, text in _story(one, _waits(one, relay, holder, now)):
+            yield f"  {what:<12}{printable(text)}"
+        if payload and one.body is not None:
+            yield f"  {'payload':<12}{printable(one.body.decode('utf-8', 'backslashreplace'))}"
+    for line in found.lines:
+        yield f"{line.id}  rejected  {printable(line.source)}:{line.line}  {moment(line.at)}"
+        yield f"  {'reason':<12}{printable(line.reason)}"
+        if line.again:
+            yield f"  {'replayed':<12}a relay reads it once more"
+        if payload:
+            yield f"  {'line':<12}{printable(line.data.decode('utf-8', 'backslashreplace'))}"
+
+
+def _story(one: Traced, waits: str | None) -> Iterator[tuple[str, str]]:
+    """What happened, in order."""
+    about = "" if one.exact else "about "
+    yield "read", f"{one.source}:{one.line}, {about}{moment(one.read)}"
+    if one.event_time is not None:
+        yield "happened", one.event_time
+    if one.detail is not None:
+        yield "detail", _masked(one.detail)
+    last = 0
+    for failed in one.history:
+        if failed.number == 0:
+            yield "replayed", moment(failed.at) or ""
+            continue
+        if failed.number > last + 1:
+            yield "...", f"{failed.number - last - 1} more attempts, which are not kept one by one"
+        last = failed.number
+        yield f"attempt {failed.number}", f"{moment(failed.at)}, {_reason(failed)}"
+    yield _WORDS[one.state], _end(one, waits)
+
+
+def _end(one: Traced, waits: str | None) -> str:
+    match one.state:
+        case State.DELIVERED:
+            status = "" if one.http is None else f", http {one.http}"
+            return f"{moment(one.settled)}, in attempt {one.attempts}{status}"
+        case State.DEAD:
+            return f"{moment(one.settled)}, after {one.attempts} attempts: {one.reason or ''}"
+        case State.DISCARDED:
+            return moment(one.settled) or ""
+        case State.PENDING:
+            return f"after {one.attempts} attempts: {waits}"
+
+
+def _reason(failed: Failed) -> str:
+    plain = failed.http is None or failed.reason == f"http {failed.http}"
+    return failed.reason if plain else f"http {failed.http}: {failed.reason}"
+
+
+def _masked(text: str) -> str:
+    """A provider's wording may name the recipient."""
+    return _ADDRESS.sub("[recipient]", text)
+
+
+def _waits(one: Traced, relay: RelayFacts | None, holder: str | None, now: float) -> str | None:
+    return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
+
+
+def _delivery(one: Traced, waits: str | None, *, payload: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "id": one.id,
+        "requestId": one.request_id,
+        "webhook": one.webhook,
+        "channel": one.channel,
+        "status": one.status,
+        "detail": None if one.detail is None else _masked(one.detail),
+        "source": one.source,
+        "line": one.line,
+        "read": moment(one.read),
+        "readIsExact": one.exact,
+        "eventTime": one.event_time,
+        "fate": _WORDS[one.state],
+        "attempts": one.attempts,
+        "failures": [
+            {"attempt": failed.number, "time": moment(failed.at), "reason": failed.reason,
+             "httpStatus": failed.http}
+            for failed in one.history
+        ],
+        "settled": moment(one.settled),
+        "reason": one.reason,
+        "httpStatus": one.http,
+        "nextAttempt": moment(one.due),
+        "waits": waits,
+        "waitsForEvent": one.predecessor,
+    }  # fmt: skip
+    if payload:
+        document["payload"] = None if one.body is None else json.loads(one.body)
+    return document
+
+
+def _line(one: TracedLine, *, payload: bool) -> dict[str, Any]:
+    document = {
+        "id": one.id, "time": moment(one.at), "source": one.source, "line": one.line, "reason": one.reason,
+        "replayed": one.again,
+    }  # fmt: skip
+    return {**document, "text": one.data.decode("utf-8", "backslashreplace")} if payload else document
+
+
+NOT_FOUND = 1
+
+
+@click.command(
+    epilog="Example: hookline trace REQ-80940504. Exit codes: 0 found, 1 not found, 8 no such spool, or it cannot "
+    "be read."
+)
+@spool_option
+@click.option(
+    "--payload", is_flag=True, help="Also show payloads and rejected lines. They contain recipients' addresses."
+)
+@format_option("text", "json", help="Text for people, or one JSON object.")
+@click.argument("identity", metavar="REQUEST_ID")
+def command(*, spool: str, payload: bool, form: str, identity: str) -> int:
+    """Show the events of one API request: where each was read, its webhook, its attempts and its result.
+
+    For pending events it shows the time of the next attempt, or the reason for waiting. It also accepts a delivery
+    id (the webhook-id that a receiver got), or at least its first 8 digits.
+    """
+    store = spool_store(spool)
+    found = store.trace_search().trace(identity)
+    holder, relay = store.statistics().relay_status()
+    now = time.time()
+    if form == "json":
+        click.echo(json.dumps(trace_document(found, relay, holder, now=now, payload=payload), indent=2))
+    else:
+        for line in trace_text(found, relay, holder, now=now, payload=payload):
+            click.echo(line)
+    if not found.found:
+        _say_not_found(identity)
+    return 0 if found.found else NOT_FOUND
+
+
+def _say_not_found(identity: str) -> None:
+    click.echo(
+        f"Nothing is known of {identity!r} in this spool. That can mean:\n"
+        "  - its events were skipped: those are counted by reason (`hookline status`), not kept;\n"
+        "  - it was not read yet, or by a relay with another spool (--spool);\n"
+        "  - it was settled longer ago than records are kept (`hookline relay --retain`, --records-max);\n"
+        f"  - it is the beginning of a delivery id with fewer than {SHORTEST_TRACE_ID} digits.",
+        err=True,
+    )
+
+
+def why_waiting(one: Traced, relay: RelayFacts | None, *, held: bool, now: float) -> str:
+    """The strongest reason, for people. `held`: a relay has the spool; `relay` is what it says, where it does."""
+    lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
+    if one.paused is not None:
+        return f"its webhook is paused by hand, since {moment(one.paused)}"
+    if one.disabled or (lane is not None and lane.disabled):
+        return "its webhook is disabled by what is applied"
+    if not held:
+        return "no relay is running on this spool"
+    if relay is not None and lane is None and relay.unready is None:
+        return "its webhook is not applied"
+    if lane is not None and lane.phase == "stopped":
+        return f"its endpoint is stopped: {lane.reason}"
+    if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
+        return f"it waits for the earlier event {one.predecessor} of its message"
+    if lane is not None and lane.phase in ("waiting", "probing"):
+        return _at_the_gate(lane)
+    if one.not_before is not None and one.not_before > now:
+        return f"its endpoint has asked to be left alone until {moment(one.not_before)}"
+    if one.due is not None and one.due > now:
+        return f"its next attempt is at {moment(one.due)}"
+    return "its turn comes after what is before it"
+
+
+def _at_the_gate(lane: LaneFacts) -> str:
+    if lane.phase == "waiting":
+        return f"its endpoint is left alone until {moment(lane.until)}: {lane.reason}"
+    return f"its endpoint is tried with one event at a time: {lane.reason}"

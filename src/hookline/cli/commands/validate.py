@@ -1,0 +1,180 @@
+"""`hookline validate`: everything that is wrong with the webhook files, without any state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from hookline import __version__
+from hookline.cli.diagnostic_output import as_text
+from hookline.diagnostics import Diagnostic, Severity
+
+if TYPE_CHECKING:  # importing it takes longer than `validate --help` may
+    from hookline.config import Inspection
+from pathlib import Path
+
+import click
+
+from hookline.cli.options import config_option, format_option
+from hookline.errors import InvalidConfiguration, WrongUse
+
+# What `validate` found, in each of its formats. Pure: an inspection becomes text.
+_FIELDS = ("code", "severity", "file", "line", "column", "address", "summary", "hint")
+_SHOWN_OF_A_KIND = 9
+
+
+def text_report(inspection: Inspection) -> str:
+    """Every finding with its line, or one sentence when there is none."""
+    if inspection.diagnostics:
+        return "\n".join(as_text(diagnostic) for diagnostic in inspection.diagnostics)
+    return f"{_counted(inspection)} valid"
+
+
+def json_report(inspection: Inspection) -> str:
+    """``{"valid", "webhooks", "files", "diagnostics": […]}``; the counts are of what was looked at."""
+    report = {
+        "valid": not inspection.diagnostics,
+        "webhooks": inspection.documents,
+        "files": inspection.files,
+        "diagnostics": [_as_json(diagnostic) for diagnostic in inspection.diagnostics],
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False)
+
+
+def github_report(inspection: Inspection) -> str:
+    """Workflow commands (docs.github.com, "Workflow commands for GitHub Actions"), which become annotations.
+
+    GitHub shows ten annotations of a kind for a step and drops the rest without a word. So of each kind nine are
+    handed to it, one that counts the others, and those stand in the step's log.
+    """
+    if not inspection.diagnostics:
+        return f"{_counted(inspection)} valid"
+    lines: list[str] = []
+    for severity in Severity:
+        of_kind = [diagnostic for diagnostic in inspection.diagnostics if diagnostic.severity is severity]
+        shown, others = of_kind[:_SHOWN_OF_A_KIND], of_kind[_SHOWN_OF_A_KIND:]
+        lines += [_annotation(diagnostic) for diagnostic in shown]
+        if others:
+            message = f"{len(others)} more {severity}{'' if len(others) == 1 else 's'}; the log of this step has them"
+            lines.append(f"::{severity} title=hookline::{message}")
+            lines += [_log_line(diagnostic) for diagnostic in others]
+    return "\n".join(lines)
+
+
+def sarif_report(inspection: Inspection) -> str:
+    """SARIF 2.1.0 (OASIS), for code scanning; each rule brings what `explain` tells."""
+    used = sorted({diagnostic.code for diagnostic in inspection.diagnostics})
+    driver = {"name": "hookline", "version": __version__, "rules": [_rule(code) for code in used]}
+    results = [_result(diagnostic, used.index(diagnostic.code)) for diagnostic in inspection.diagnostics]
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False)
+
+
+def _counted(inspection: Inspection) -> str:
+    webhooks, files = inspection.documents, inspection.files
+    return (
+        f"{webhooks} webhook{'' if webhooks == 1 else 's'} in {files} file{'' if files == 1 else 's'}"
+        f" {'is' if webhooks == 1 else 'are'}"
+    )
+
+
+def _as_json(diagnostic: Diagnostic) -> dict[str, Any]:
+    fields = asdict(diagnostic)
+    return {name: fields[name] for name in _FIELDS}
+
+
+def _annotation(diagnostic: Diagnostic) -> str:
+    properties = {
+        "file": diagnostic.file,
+        "line": diagnostic.line,
+        "col": diagnostic.column,
+        "title": diagnostic.code,
+    }
+    written = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items() if value is not None)
+    message = diagnostic.summary + (f"\nhint: {diagnostic.hint}" if diagnostic.hint else "")
+    return f"::{diagnostic.severity} {written}::{_data(message)}"
+
+
+def _log_line(diagnostic: Diagnostic) -> str:
+    """Plain text. The runner obeys ``::`` where a line begins, and its older ``##[`` anywhere in a line."""
+    return f"- {diagnostic.place}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _rule(code: str) -> dict[str, Any]:
+    from hookline.config.error_codes import explanations  # noqa: PLC0415 - only when there is something to tell
+
+    explanation = explanations()[code]
+    examples = f"Wrong:\n\n{indent(explanation.wrong, '    ')}\n\nRight:\n\n{indent(explanation.right, '    ')}\n"
+    why = " ".join(explanation.why.split())
+    return {
+        "id": code,
+        "shortDescription": {"text": explanation.title},
+        "fullDescription": {"text": why},
+        "help": {"text": f"{why}\n\n{examples}", "markdown": f"{why}\n\n{examples}"},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _uri(file: str) -> str:
+    """Relative to the working directory, as code scanning wants it: the root of the repository; else absolute."""
+    return f"file://{quote(file)}" if file.startswith("/") else quote(file)
+
+
+def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
+    message = diagnostic.summary + (f" ({diagnostic.hint})" if diagnostic.hint else "")
+    result: dict[str, Any] = {
+        "ruleId": diagnostic.code,
+        "ruleIndex": rule,
+        "level": str(diagnostic.severity),
+        "message": {"text": message},
+    }
+    if diagnostic.file is not None:
+        location: dict[str, Any] = {"artifactLocation": {"uri": _uri(diagnostic.file)}}
+        if diagnostic.line is not None:
+            location["region"] = {"startLine": diagnostic.line, "startColumn": diagnostic.column or 1}
+        result["locations"] = [{"physicalLocation": location}]
+    return result
+
+
+REPORTS: Mapping[str, Callable[[Inspection], str]] = {
+    "text": text_report,
+    "json": json_report,
+    "github": github_report,
+    "sarif": sarif_report,
+}
+
+
+@click.command(epilog="Example: hookline validate --format github webhooks/acme")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@config_option
+@format_option(*REPORTS, help="Output for people, programs, GitHub annotations or code scanning.")
+def command(paths: tuple[Path, ...], config: Path, form: str) -> int:
+    """Validate webhook files; needs no state.
+
+    Checks all files of the configuration directory, or each PATH (a file or a directory), and reports all errors.
+    Exits with 5 if it finds an error.
+    """
+    from hookline.config import inspect  # noqa: PLC0415 - the schema library takes longer than `--help` may
+
+    if not paths and not config.is_dir():
+        hint = "run this beside the configuration directory, or name it: --config DIR"
+        raise WrongUse(f"there is no configuration directory {config}", hint=hint)
+    inspection = inspect(config, paths)
+    click.echo(REPORTS[form](inspection))
+    return InvalidConfiguration.exit_code if inspection.diagnostics else 0

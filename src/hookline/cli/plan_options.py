@@ -1,0 +1,78 @@
+"""What plan and apply share: their options, and how what is desired is read and what is planned is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hookline.cli.options import ADDRESS, bundle
+from hookline.config import load
+from hookline.model import Address, Desired
+from hookline.plan.deletion_guard import Brakes
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def paths_argument(metavar: str = "[PATH]...") -> Callable[[Decorated], Decorated]:
+    def decorate(function: Decorated) -> Decorated:
+        return click.argument("paths", nargs=-1, metavar=metavar, type=click.Path(path_type=Path))(function)
+
+    return decorate
+
+
+def target_option(function: Decorated) -> Decorated:
+    return click.option(
+        "--target",
+        multiple=True,
+        metavar="ORG/SANDBOX",
+        type=ADDRESS,
+        help="Plan only this webhook (repeatable). A narrowed run never deletes.",
+    )(function)
+
+
+def _brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> Brakes:
+    return Brakes(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
+
+
+brake_options = bundle(
+    "brakes",
+    _brakes,
+    click.option(
+        "--allow-delete",
+        multiple=True,
+        metavar="ORG/SANDBOX",
+        type=ADDRESS,
+        help="Allow the deletion of this webhook, even if it is protected (repeatable).",
+    ),
+    click.option(
+        "--max-deletes",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Allow at most N deletions, regardless of their share of the webhooks. Protected webhooks remain "
+        "blocked.",
+    ),
+)
+
+
+def verbose_option(function: Decorated) -> Decorated:
+    return click.option(
+        "--verbose",
+        "-v",
+        is_flag=True,
+        help="Show every field of each created webhook, even if the plan creates many.",
+    )(function)
+
+
+def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
+    """The webhooks of the files, narrowed to the targets if there are any; warns about an empty configuration.
+
+    Raises InvalidConfiguration, and WrongUse for a path or a target that does not exist.
+    """
+    desired = load(config, paths, targets=targets)
+    if not desired.webhooks and not desired.narrowed:
+        found = "holds no webhook" if config.is_dir() else "does not exist"
+        click.echo(f"warning: the configuration directory {config} {found}", err=True)
+    return desired

@@ -1,0 +1,127 @@
+"""Where plans are written to: standard output and files, in one form or several.
+
+A file is replaced whole or not at all, so that whoever reads it never meets half a plan.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from hookline.errors import WrongUse
+from hookline.plan.plan import Plan
+from hookline.plan.plan_file import plan_document
+from hookline.plan.render_markdown import render_markdown
+from hookline.plan.render_text import Row, Tone, render_text
+from hookline.private_files import replacing
+from hookline.settings import no_colour
+
+_COLOURS = {
+    Tone.DELETE: "red",
+    Tone.BLOCKED: "magenta",
+    Tone.UPDATE: "yellow",
+    Tone.CREATE: "green",
+    Tone.NOTE: "cyan",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A form, and the file that it goes to; None is standard output."""
+
+    form: str
+    file: Path | None
+
+
+def as_text(plan: Plan, *, verbose: bool = False) -> str:
+    return "".join(f"{row.text}\n" for row in render_text(plan, verbose=verbose))
+
+
+def as_json(plan: Plan) -> str:
+    return json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
+
+
+FORMS: Mapping[str, Callable[[Plan], str]] = {"text": as_text, "json": as_json, "markdown": render_markdown}
+
+
+class OutputParameter(click.ParamType[Output]):
+    """FORM or FORM=FILE."""
+
+    name = "output"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Output:
+        if isinstance(value, Output):
+            return value
+        form, equals, file = str(value).partition("=")
+        if form not in FORMS:
+            self.fail(f"{form!r} is none of {', '.join(FORMS)}", param, ctx)
+        if equals and not file:
+            self.fail(f"{value!r} names no file: write {form}=FILE, or {form} alone", param, ctx)
+        return Output(form, Path(file) if equals else None)
+
+
+def refuse_outputs(outputs: Sequence[Output], saved: Path | None) -> None:
+    """Raise WrongUse for outputs that would overwrite each other, or something that is no file."""
+    if sum(output.file is None for output in outputs) > 1:
+        raise WrongUse(
+            "two forms would go to standard output", hint="send all but one to a file: --format json=plan.json"
+        )
+    files = [output.file for output in outputs if output.file is not None] + ([saved] if saved else [])
+    places = [file.absolute() for file in files]
+    for file, place in zip(files, places, strict=True):
+        if places.count(place) > 1:
+            raise WrongUse(f"two outputs would go to {file}", hint="name a file of its own for each")
+        _refuse_place(file)
+    if saved is not None and saved.suffix in {".yaml", ".yml"}:
+        raise WrongUse(
+            f"--out {saved} has the name of a webhook file, and apply would read it as one", hint="call it plan.json"
+        )
+
+
+def _refuse_place(file: Path) -> None:
+    with suppress(OSError):
+        mode = file.lstat().st_mode
+        # A link is replaced, never followed: in a checkout it may lead anywhere.
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            raise WrongUse(f"{file} is there, and is not a file", hint="name a file that may be replaced")
+
+
+def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, verbose: bool) -> None:
+    """Write the files first, then what goes to standard output. Raises HooklineError."""
+    if saved is not None:
+        write_whole(saved, as_json(plan), mode=0o600)
+    for output in outputs:
+        if output.file is not None:
+            text = as_text(plan, verbose=verbose) if output.form == "text" else FORMS[output.form](plan)
+            write_whole(output.file, text)
+    for output in outputs:
+        if output.file is None:
+            print_plan(plan, output.form, verbose=verbose)
+
+
+def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
+    """Write a plan to stdout, as text in colour on a terminal."""
+    if form == "text":
+        print_rows(render_text(plan, verbose=verbose))
+    else:
+        click.echo(FORMS[form](plan), nl=False)
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    """Write a rendered plan to stdout, in colour on a terminal."""
+    plain = no_colour()
+    for row in rows:
+        colour = None if plain else _COLOURS.get(row.tone)
+        click.echo(click.style(row.text, fg=colour) if colour else row.text)
+
+
+def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
+    """Replace a file in one step; `mode` is further narrowed by the umask. Raises HooklineError."""
+    with replacing(file, mode=mode) as draft:
+        draft.write(text.encode())

@@ -1,0 +1,281 @@
+"""The JSON Schema's judgement of a document, in plain words. The only module that knows the schema library.
+
+Importing the library takes a third of the time in which a small directory is validated, so this module is imported
+for a document that `verdict` has not accepted, and for no other.
+
+The schema is written so that every error is the one that matters: alternatives are `if`/`then`, never `oneOf`.
+`patternErrorMessage`, which editors show as well, is the text for a pattern that does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from hookline.config import error_codes
+from hookline.config.document_access import Finding, Path, path_text, shown
+from hookline.config.fast_validator import compiled_pattern
+from hookline.config.secret_names import looks_secret
+from hookline.diagnostics import did_you_mean, nearest
+from hookline.schemas import load_schema
+
+VERSION = 1
+
+_TYPES = {
+    "object": "a mapping of keys",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+}
+_REFERENCE = "write {env: HOOKLINE_SECRET_…} or {file: …}"
+# What `urls` and `secrets` judge with more words than a pattern has.
+_JUDGED_ELSEWHERE = frozenset({"url", "env"})
+# Of several errors about one value only the first of these is told.
+_ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
+
+
+def check(document: Any) -> list[Finding]:
+    """Findings in the order of the schema; one for a value, one for each unknown and each missing key."""
+    version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
+    if isinstance(version, int) and not isinstance(version, bool) and version != VERSION:
+        hint = f"write version: {VERSION}, or use a newer hookline"
+        summary = f"version: this release reads version {VERSION}, found {shown(version)}"
+        return [Finding(code=error_codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
+    told: dict[Path, tuple[int, Finding]] = {}
+    findings: list[Finding] = []
+    for error in validator().iter_errors(document):
+        keyword = str(error.validator)
+        for finding in _WORDS.get(keyword, _other)(error):
+            if keyword not in _ORDER:
+                findings.append(finding)
+            elif finding.path not in told or _ORDER.index(keyword) < told[finding.path][0]:
+                told[finding.path] = (_ORDER.index(keyword), finding)
+    return [*findings, *(finding for _, finding in told.values())]
+
+
+@cache
+def validator() -> Validator:
+    """The library's judge. 1.0 is an integer to JSON Schema and a number to everybody who reads the file."""
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    judge = extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, validators={"pattern": _match_pattern}, type_checker=types
+    )
+    made: Validator = judge(load_schema("webhook.v1"))
+    return made
+
+
+def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not compiled_pattern(pattern).search(instance):
+        yield ValidationError(f"does not match {pattern}")
+
+
+def _path(error: ValidationError) -> Path:
+    return tuple(error.absolute_path)
+
+
+def _finding(code: str, path: Path, message: str, hint: str | None, *, on_key: bool = False) -> Finding:
+    where = path_text(path)
+    return Finding(
+        code=code, path=path, summary=f"{where}: {message}" if where else message, hint=hint, on_key=on_key
+    )
+
+
+def _found(error: ValidationError) -> str:
+    """What stands there; of a list or mapping its kind, and nothing of what goes by a secret-looking name."""
+    value = error.instance
+    if isinstance(value, dict | list):
+        return "a mapping of keys" if isinstance(value, dict) else "a list"
+    if value is None:
+        return "nothing"
+    secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
+    return "a value that is not shown" if secret else shown(value)
+
+
+def _held(error: ValidationError) -> Any:
+    """The instance; the library's types allow for an error that never had one."""
+    return error.instance
+
+
+def _unknown_keys(error: ValidationError) -> Iterator[Finding]:
+    known = list(error.schema.get("properties", ())) if isinstance(error.schema, dict) else []
+    for key in _held(error):
+        if key in known:
+            continue
+        path = (*_path(error), key)
+        near = nearest(key, known)
+        hint = did_you_mean(map(shown, near), f"known here: {', '.join(known)}")
+        if (room := _rooms().get(key)) is not None and room != path_text(_path(error)):
+            hint = f"{key} belongs under {room}" if near != [key] else hint
+        yield _finding(error_codes.UNKNOWN_KEY, path, f"unknown key {shown(key)}", hint, on_key=True)
+
+
+@cache
+def _rooms() -> dict[str, str]:
+    """Where keys belong that are only known deeper down: a webhook's timeout is its delivery's."""
+    rooms: dict[str, str] = {}
+    for name, schema in load_schema("webhook.v1")["properties"].items():
+        for key, inner in schema.get("properties", {}).items():
+            rooms.setdefault(key, name)
+            for deeper in inner.get("properties", {}):
+                rooms.setdefault(deeper, f"{name}.{key}")
+    top = load_schema("webhook.v1")["properties"].keys()
+    return {key: room for key, room in rooms.items() if key not in top}
+
+
+def _only_with_jwt(error: ValidationError) -> Iterator[Finding]:
+    """The only `not` schemas are those of the JWT's keys beside `type: none`."""
+    hint = "remove it, or write type: jwt"
+    yield _finding(error_codes.UNKNOWN_KEY, _path(error), "has no meaning with type: none", hint, on_key=True)
+
+
+def _missing(error: ValidationError) -> Iterator[Finding]:
+    required = error.validator_value if isinstance(error.validator_value, list) else []
+    here = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    properties = {**_properties_at(error.absolute_path), **here}
+    for key in required:
+        # The library yields one error for each missing key; each names its key first.
+        if key in _held(error) or not error.message.startswith(repr(key)):
+            continue
+        examples = properties.get(key, {}).get("examples", [])
+        hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
+        yield _finding(error_codes.MISSING_KEY, _path(error), f"the key {shown(key)} is missing", hint, on_key=True)
+
+
+def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
+    """The keys of the mapping at a path, also where `required` stands in a part of the schema that has none."""
+    schema: Any = load_schema("webhook.v1")
+    for part in path:
+        schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
+    properties: dict[str, Any] = schema.get("properties", {})
+    return properties
+
+
+def _example(error: ValidationError) -> str | None:
+    examples = error.schema.get("examples", []) if isinstance(error.schema, dict) else []
+    return f"for example {_as_yaml(examples[0])}" if examples else None
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_as_yaml(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+    return value if isinstance(value, str) else shown(value)
+
+
+def _wrong_type(error: ValidationError) -> Iterator[Finding]:
+    allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    wanted = " or ".join(_TYPES[str(name)] for name in allowed)
+    value, hint = error.instance, None
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    if "file" in schema.get("properties", {}):
+        wanted = "text or a reference" if "string" in allowed else "a reference"
+        hint = _REFERENCE if "env" in schema["properties"] else "write {file: …}"
+    if (
+        isinstance(value, str)
+        and value in ("true", "false", "1")
+        and _TYPES.keys() & {"boolean", "integer"} & {*allowed}
+    ):
+        hint = f"remove the quotes: {value}"
+    elif "string" in allowed and isinstance(value, int | float) and _found(error) == shown(value):
+        fits = compiled_pattern(schema.get("pattern", "")).search(shown(value))
+        hint = f'quote it: "{shown(value)}"' if fits else f"for example {_as_yaml(schema['examples'][0])}"
+    elif "array" in allowed and isinstance(value, str):
+        hint = f"write a list: [{_found(error)[1:-1]}]"
+        if re.search(r"(^|\s)-", value):
+            hint = "begin each item with a dash and a space, on a line of its own below the key"
+    elif value is None:
+        hint = "write a value, or remove the key"
+    elif hint is None and set(allowed) != {"boolean"}:
+        hint = _example(error)
+    if not error.absolute_path:
+        hint = "one document a webhook, with version, organization, sandbox … as its keys; --- between two documents"
+    yield _finding(error_codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _not_allowed(error: ValidationError) -> Iterator[Finding]:
+    allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
+    near = nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else []
+    hint = did_you_mean(near, "") or None if near != [str(error.instance)] else None
+    if _path(error) == ("campaigns",):
+        wanted, hint = "all, or a list of campaign ids", hint or f"write a list: [{_found(error)[1:-1]}]"
+    yield _finding(error_codes.NOT_ALLOWED, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+
+
+def _is_text(error: ValidationError) -> bool:
+    return isinstance(error.instance, str)
+
+
+def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
+    path = _path(error)
+    if path[-1:] and path[-1] in _JUDGED_ELSEWHERE and path[:1] != ("campaigns",):
+        return
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    message = schema.get("patternErrorMessage", "is not written in the right form")
+    yield _finding(error_codes.WRONG_FORM, path, f"{message}, found {_found(error)}", _example(error))
+
+
+def _wrong_length(error: ValidationError) -> Iterator[Finding]:
+    limit = error.validator_value
+    message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
+    if error.validator == "maxLength":
+        message = f"must be at most {limit} characters long, found {len(_held(error))}"
+    yield _finding(error_codes.WRONG_FORM, _path(error), message, _example(error))
+
+
+def _wrong_count(error: ValidationError) -> Iterator[Finding]:
+    least = str(error.validator).startswith("min")
+    bound = f"at {'least' if least else 'most'} {error.validator_value}"
+    hint = _REFERENCE if "Properties" in str(error.validator) and error.validator_value == 1 else None
+    what_for = _example(error) if least and hint is None else hint
+    what = "reference" if hint else "item" if error.validator_value == 1 else "items"
+    message = f"must hold {bound} {what}, found {len(_held(error))}"
+    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, what_for)
+
+
+def _repeated(error: ValidationError) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, item in enumerate(_held(error)):
+        if shown(item) in seen:
+            path = (*_path(error), index)
+            yield _finding(error_codes.REPEATED_ITEM, path, f"{shown(item)} is in the list already", "keep it once")
+        seen.add(shown(item))
+
+
+def _out_of_range(error: ValidationError) -> Iterator[Finding]:
+    bound = "at least" if error.validator == "minimum" else "at most"
+    message = f"must be {bound} {error.validator_value}, found {_found(error)}"
+    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, None)
+
+
+def _other(error: ValidationError) -> Iterator[Finding]:
+    yield _finding(error_codes.WRONG_FORM, _path(error), error.message, None)
+
+
+_WORDS: dict[str, Callable[[ValidationError], Iterator[Finding]]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing,
+    "not": _only_with_jwt,
+    "type": _wrong_type,
+    "enum": _not_allowed,
+    "const": _not_allowed,
+    "pattern": _wrong_pattern,
+    "minLength": _wrong_length,
+    "maxLength": _wrong_length,
+    "minItems": _wrong_count,
+    "maxItems": _wrong_count,
+    "minProperties": _wrong_count,
+    "maxProperties": _wrong_count,
+    "uniqueItems": _repeated,
+    "minimum": _out_of_range,
+    "maximum": _out_of_range,
+}

@@ -1,0 +1,284 @@
+"""A saved plan, read back: JSON of format 1 (schemas/plan.v1.schema.json) becomes a Plan again.
+
+A plan file is untrusted input: it may have been edited by mistake or on purpose. The structs below describe its form.
+The reader then computes the fingerprint and the fields of each update again, and checks that each `before` has the
+hash that its change names. The caller checks that each `after` is a webhook that a file could declare, because the
+rules for webhooks live in config.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, assert_never
+
+import msgspec
+from msgspec import Meta
+
+from hookline.canonical import digest
+from hookline.errors import Stale, WrongUse
+from hookline.escaping import printable
+from hookline.model import Address, Source
+from hookline.plan.diff import differences
+from hookline.plan.plan import Action, Change, Plan, fingerprint
+from hookline.plan.planner import possible_renames
+
+# A plan as JSON, format 1: schemas/plan.v1.schema.json.
+FORMAT_VERSION = 1
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Equal plans give equal documents, in the same order of keys."""
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "lineage": plan.lineage,
+        "serial": plan.serial,
+        "fingerprint": plan.fingerprint,
+        "changes": [change_document(change) for change in plan.changes],
+        "summary": {
+            "create": plan.count(Action.CREATE),
+            "update": plan.count(Action.UPDATE),
+            "delete": plan.count(Action.DELETE),
+            "unchanged": plan.unchanged,
+            "blocked": len(plan.blocked),
+        },
+    }
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """One change, as a plan and as the history keep it."""
+    return {
+        "address": str(change.address),
+        "action": str(change.action),
+        "source": None if change.source is None else {"file": change.source.file, "line": change.source.line},
+        "before": change.before,
+        "after": change.after,
+        "beforeHash": change.before_hash,
+        "fields": [{"path": field.path, "before": field.before, "after": field.after} for field in change.fields],
+        "blocked": change.blocked,
+        "pending": change.pending,
+    }
+
+
+# A webhook file may be nested 50 deep; a plan puts a few levels around it.
+MAX_DEPTH = 60
+# Beyond 2**53 a reader that keeps numbers as doubles changes them (RFC 8259 §6); webhook files hold none either.
+LARGEST_INTEGER = 2**53 - 1
+
+_AGAIN = "make the plan again: hookline plan --out FILE"
+_MESSAGE_CHARACTERS = 200
+
+_Count = Annotated[int, Meta(ge=0)]
+_Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+_Pointer = Annotated[str, Meta(pattern=r"^(?:/(?:[^~/]|~[01])*)*\Z")]  # RFC 6901
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Every field is required, and no other is accepted."""
+
+
+class _Source(_Strict, frozen=True):
+    file: str
+    line: Annotated[int, Meta(ge=1)]
+
+
+class _Field(_Strict, frozen=True):
+    path: _Pointer
+    before: Any
+    after: Any
+
+
+class _Change(_Strict, frozen=True):
+    address: str
+    action: Action
+    source: _Source | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    before_hash: _Hash | None
+    fields: list[_Field]
+    blocked: str | None
+    pending: _Count | None
+
+
+class _Summary(_Strict, frozen=True):
+    create: _Count
+    update: _Count
+    delete: _Count
+    unchanged: _Count
+    blocked: _Count
+
+
+class _PlanFile(_Strict, frozen=True):
+    format_version: Literal[1]
+    lineage: Annotated[str, Meta(min_length=1)] | None
+    serial: _Count
+    fingerprint: _Hash
+    changes: list[_Change]
+    summary: _Summary
+
+
+def read_plan(data: bytes, name: str) -> Plan:
+    """The plan in `data`; `name` is its file, for messages.
+
+    Raises WrongUse if it is not a plan of this format, Stale if its changes do not fit its fingerprint.
+    """
+    try:
+        _refuse_other_format(_check_json(data), name)
+        plan = _plan(msgspec.json.decode(data, type=_PlanFile))
+    except (_NotAPlan, msgspec.MsgspecError) as wrong:
+        malformed = isinstance(wrong, msgspec.DecodeError) and not isinstance(wrong, msgspec.ValidationError)
+        why = printable(f"{'no strict JSON: ' if malformed else ''}{wrong}")[:_MESSAGE_CHARACTERS]
+        raise WrongUse(f"{name} is not a plan that can be read: {why}", hint=_AGAIN) from wrong
+    found = fingerprint(plan.changes)
+    if found != plan.fingerprint:
+        raise _tampered(name, f"it says {plan.fingerprint}, and its changes give {found}")
+    for change in plan.changes:
+        if change.before is not None and digest(change.before) != change.before_hash:
+            raise _tampered(name, f"what it shows of {printable(str(change.address))} is not what it was made on")
+    return plan
+
+
+def _tampered(name: str, how: str) -> Stale:
+    return Stale(f"nothing is applied, for {name} was changed after it was made: {how}", hint=_AGAIN)
+
+
+class _NotAPlan(ValueError):
+    """The reason, as the end of a sentence."""
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise _NotAPlan(otherwise)
+
+
+def _refuse_other_format(document: Any, name: str) -> None:
+    found = document.get("formatVersion") if isinstance(document, dict) else None
+    if type(found) is int and found > FORMAT_VERSION:
+        raise WrongUse(
+            f"{name} was made by a newer hookline (plan format {found}; this one reads {FORMAT_VERSION})",
+            hint="upgrade hookline here, or make the plan again with this one",
+        )
+    _demand(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
+
+
+def _plan(file: _PlanFile) -> Plan:
+    _demand((file.serial == 0) == (file.lineage is None), "serial does not fit the lineage")
+    changes = sorted(
+        (_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)),
+        key=lambda change: change.address,
+    )
+    twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
+    _demand(twice is None, f"{twice} is in it twice")
+    plan = Plan(
+        lineage=file.lineage,
+        serial=file.serial,
+        changes=tuple(changes),
+        unchanged=file.summary.unchanged,
+        fingerprint=file.fingerprint,
+        renames=possible_renames(changes),
+    )
+    counted = {action: getattr(file.summary, action) for action in Action}
+    _demand(counted == {action: plan.count(action) for action in Action}, "summary does not count what changes holds")
+    return plan
+
+
+def _change(change: _Change, where: str) -> Change:
+    action, before, after = change.action, change.before, change.after
+    for key, wanted in _sides(action).items():
+        fits = (getattr(change, key) is not None) == wanted
+        _demand(fits, f"{where}.{key} does not fit a change that is to {action}")
+    _demand((before is None) == (change.before_hash is None), f"{where}.beforeHash does not fit")
+    _demand(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not fit")
+    address = _address(change.address, where)
+    for key, document in (("before", before), ("after", after)):
+        _demand(document is None or _is_of(document, address), f"{where}.{key} is not a webhook of {where}.address")
+    # The file's own fields are ignored: they must not make an update look like another one.
+    updates = before is not None and after is not None and digest(after) != change.before_hash
+    fields = differences(before or {}, after or {}) if updates else ()
+    _demand(bool(fields) == (action is Action.UPDATE), f"{where} updates nothing")
+    return Change(
+        address=address,
+        action=action,
+        source=None if change.source is None else Source(change.source.file, change.source.line),
+        before=before,
+        after=after,
+        before_hash=change.before_hash,
+        fields=fields,
+        blocked=change.blocked,
+        pending=change.pending,
+    )
+
+
+def _sides(action: Action) -> Mapping[str, bool]:
+    """Which parts of a change must be set; the others must be null."""
+    match action:
+        case Action.CREATE:
+            return {"source": True, "before": False, "after": True}
+        case Action.UPDATE:
+            return {"source": True, "before": True, "after": True}
+        case Action.DELETE:
+            return {"source": False, "before": True, "after": False}
+        case _:
+            assert_never(action)
+
+
+def _address(text: str, where: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as wrong:
+        raise _NotAPlan(f"{where}.address is not ORGANIZATION/SANDBOX") from wrong
+
+
+def _is_of(document: Mapping[str, Any], address: Address) -> bool:
+    """Whether a document of any shape has version 1 and this address."""
+    sandbox = document.get("sandbox")
+    name = sandbox.get("name") if isinstance(sandbox, dict) else sandbox
+    here = (document.get("organization"), name) == (address.organization, address.sandbox)
+    whole = all(key in document for key in ("name", "channels", "url", "campaigns"))
+    return here and whole and type(document.get("version")) is int and document["version"] == 1
+
+
+def _check_json(data: bytes) -> Any:
+    """Refuse JSON that readers read differently (RFC 7493, I-JSON) and that msgspec would accept; return its value.
+
+    msgspec lets the last of two equal keys win, and counts bytes where people count lines. Raises _NotAPlan.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as wrong:
+        raise _NotAPlan(f"byte {wrong.start} is not UTF-8") from wrong
+    except json.JSONDecodeError as wrong:
+        raise _NotAPlan(f"no JSON at line {wrong.lineno}, column {wrong.colno}") from wrong
+    except RecursionError as wrong:
+        raise _NotAPlan("it is nested without end") from wrong
+    except _NotAPlan:
+        raise
+    except ValueError as wrong:  # a number of thousands of digits, which Python refuses to read
+        raise _NotAPlan("it holds a number that is too long") from wrong
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        _demand(depth <= MAX_DEPTH, f"it is nested deeper than {MAX_DEPTH}")
+        level = [inner for item in level for inner in _inside(item)]
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _NotAPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case int():
+            _demand(abs(value) <= LARGEST_INTEGER, "it holds a number that readers round")
+    return ()

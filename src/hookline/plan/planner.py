@@ -1,0 +1,116 @@
+"""Stored and desired in, the plan out: a pure function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from hookline.canonical import canonical_json, digest, write_webhook
+from hookline.model import Address, Declared, Desired, Webhook
+from hookline.plan.deletion_guard import Brakes, Judgement, judge_deletions
+from hookline.plan.diff import differences
+from hookline.plan.plan import Action, Change, Document, Plan, Rename, fingerprint
+from hookline.state.store import Snapshot, Stored
+
+
+def make_plan(
+    stored: Snapshot, desired: Desired, brakes: Brakes, pending: Mapping[Address, int] | None = None
+) -> Plan:
+    """What makes `stored` what is `desired`. A narrowed Desired says nothing of what it leaves out: no deletions.
+
+    `pending` counts undelivered events by address, None when no spool was looked at.
+    """
+    gone = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
+    judgements = judge_deletions(gone, stored, len(desired.webhooks), brakes)
+    counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
+    changes = [
+        _delete(address, stored.webhooks[address], judgements[address], counts.get(address)) for address in gone
+    ]
+    unchanged = 0
+    for address, declared in desired.webhooks.items():
+        change = _change(declared, stored.webhooks.get(address), counts.get(address))
+        if change is None:
+            unchanged += 1
+        else:
+            changes.append(change)
+    changes.sort(key=lambda change: change.address)
+    return Plan(
+        lineage=stored.lineage,
+        serial=stored.serial,
+        changes=tuple(changes),
+        unchanged=unchanged,
+        fingerprint=fingerprint(changes),
+        renames=possible_renames(changes),
+    )
+
+
+def _change(declared: Declared, stored: Stored | None, pending: int | None) -> Change | None:
+    after = _document(declared.webhook)
+    if stored is None:
+        return Change(
+            address=declared.webhook.address,
+            action=Action.CREATE,
+            source=declared.source,
+            before=None,
+            after=after,
+            before_hash=None,
+        )
+    # Hashing is some 50 times cheaper than diffing, and nearly every webhook is unchanged.
+    if digest(after) == stored.hash:
+        return None
+    before = _sorted(stored.document)
+    return Change(
+        address=declared.webhook.address,
+        action=Action.UPDATE,
+        source=declared.source,
+        before=before,
+        after=after,
+        before_hash=stored.hash,
+        fields=differences(before, after),
+        pending=pending,
+    )
+
+
+def _delete(address: Address, stored: Stored, judgement: Judgement, pending: int | None) -> Change:
+    return Change(
+        address=address,
+        action=Action.DELETE,
+        source=None,
+        before=_sorted(stored.document),
+        after=None,
+        before_hash=stored.hash,
+        blocked=judgement.blocked,
+        lifted=judgement.lifted,
+        pending=pending,
+    )
+
+
+def _document(webhook: Webhook) -> Document:
+    return _sorted(write_webhook(webhook))
+
+
+def _sorted(document: Document) -> Document:
+    """The document as its canonical JSON reads: keys in order, plain strings for enumerations."""
+    plain: Document = json.loads(canonical_json(document))
+    return plain
+
+
+def possible_renames(changes: Sequence[Change]) -> tuple[Rename, ...]:
+    """Deletions and creations of equal content, paired in the order of their addresses, each once."""
+    return tuple(_renames(changes))
+
+
+def _renames(changes: Sequence[Change]) -> Iterator[Rename]:
+    created: dict[str, list[Address]] = {}
+    for change in changes:
+        if change.action is Action.CREATE and change.after is not None:
+            created.setdefault(_content(change.after), []).append(change.address)
+    for change in changes:
+        if change.action is Action.DELETE and change.before is not None:
+            candidates = created.get(_content(change.before))
+            if candidates:
+                yield Rename(change.address, candidates.pop(0))
+
+
+def _content(document: Document) -> str:
+    return digest({key: value for key, value in document.items() if key not in {"organization", "sandbox"}})

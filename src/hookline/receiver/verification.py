@@ -1,0 +1,223 @@
+"""Checking the bearer token of a request (RFC 7519) against keys that were handed over out of band.
+
+Which algorithms a key may be used with follows from the key, never from the token (RFC 8725 section 3.1): a public
+key is never tried as an HMAC secret, and ``none`` is not in any list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jwt
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from hookline.errors import KeyUnusable
+from hookline.receiver.request_log import parse_json
+from hookline.schemas import load_schema
+
+LEEWAY = 60.0
+REMEMBERED = 1024
+
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "Ed25519": ("EdDSA",)}
+# RFC 7518 section 3.2: a key of at least the size of the hash.
+_HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """`public`: by key id and algorithm. `secret`: by HMAC algorithm; a secret has no key id of its own."""
+
+    public: Mapping[str | None, Mapping[str, jwt.PyJWK]]
+    secret: Mapping[str, bytes]
+
+
+def read_keys(jwks: Path | None, hmac_secret_file: Path | None) -> Keys:
+    """Read a JWK Set (RFC 7517) and an HMAC secret. Raises KeyUnusable, with the file and the key at fault."""
+    return Keys(
+        {} if jwks is None else _read_jwks(jwks), {} if hmac_secret_file is None else _read_secret(hmac_secret_file)
+    )
+
+
+def _read_jwks(path: Path) -> dict[str | None, dict[str, jwt.PyJWK]]:
+    hint = "write it with: hookline jwks ORGANIZATION/SANDBOX"
+    try:
+        entries = json.loads(path.read_bytes())["keys"]
+    except OSError as error:
+        raise KeyUnusable(f"cannot read the JWK Set {path}: {error.strerror}", hint=hint) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise KeyUnusable(f'{path} is not a JWK Set (a JSON object with "keys")', hint=hint) from error
+    if not isinstance(entries, list) or not entries:
+        raise KeyUnusable(f"the JWK Set {path} holds no key", hint=hint)
+    return {_key_id(entry): _read_key(path, number, entry) for number, entry in enumerate(entries, start=1)}
+
+
+def _key_id(entry: Any) -> str | None:
+    return entry.get("kid") if isinstance(entry, dict) else None
+
+
+def _read_key(path: Path, number: int, entry: Any) -> dict[str, jwt.PyJWK]:
+    if not isinstance(entry, dict):
+        raise KeyUnusable(f"{path}: key {number} is not a JSON object")
+    fitting = _RSA if entry.get("kty") == "RSA" else _CURVES.get(entry.get("crv", ""), ())
+    allowed = [name for name in fitting if entry.get("alg", name) == name]
+    if not allowed:
+        raise KeyUnusable(
+            f"{path}: key {number} cannot be used: kty {entry.get('kty')!r}, crv {entry.get('crv')!r}, "
+            f"alg {entry.get('alg')!r}",
+            hint="RSA, P-256, P-384 and Ed25519 public keys are; a shared secret goes into --hmac-secret-file",
+        )
+    try:
+        return {name: jwt.PyJWK(entry, name) for name in allowed}
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+        raise KeyUnusable(f"{path}: key {number} cannot be used: {error}") from error
+
+
+def _read_secret(path: Path) -> dict[str, bytes]:
+    try:
+        secret = path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
+    except OSError as error:
+        raise KeyUnusable(f"cannot read the HMAC secret {path}: {error.strerror}") from error
+    usable = {name: secret for name, least in _HMAC_BYTES.items() if len(secret) >= least}
+    if not usable:
+        raise KeyUnusable(
+            f"the HMAC secret in {path} has {len(secret)} bytes, fewer than the 32 that HS256 needs",
+            hint="make one with: openssl rand -hex 32",
+        )
+    return usable
+
+
+class TokenVerifier:
+    """Says of a header's value whether it carries a good token. Good tokens are remembered until they expire."""
+
+    def __init__(self, keys: Keys, *, audience: str | None, clock: Callable[[], float]) -> None:
+        self._keys = keys
+        self._audience = audience
+        self._clock = clock
+        self._good: dict[str, float] = {}
+
+    def check(self, value: str | None) -> Literal[True] | str:
+        """True, or why not: one sentence for the person who develops a client."""
+        if value is None:
+            return "the request carries no token"
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return "the token's header is not of the form: Bearer TOKEN"
+        now = self._clock()
+        if now < self._good.get(token, 0.0):
+            return True
+        self._good.pop(token, None)
+        try:
+            expires = _verify(token, self._keys, self._audience, now)
+        except jwt.PyJWTError as error:
+            return _sentence(error)
+        while len(self._good) >= REMEMBERED:
+            del self._good[next(iter(self._good))]
+        self._good[token] = expires
+        return True
+
+
+def _verify(token: str, keys: Keys, audience: str | None, now: float) -> float:
+    """The Unix time at which the token stops being good. Raises jwt.PyJWTError."""
+    header = jwt.get_unverified_header(token)
+    key, algorithm = _choose(keys, header)
+    claims = jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        audience=audience,
+        # The times are checked here, against the clock that was handed in.
+        options={
+            "require": ["exp"],
+            "verify_aud": audience is not None,
+            "verify_exp": False,
+            "verify_nbf": False,
+            "verify_iat": False,
+        },
+    )
+    expires, begins = _time(claims, "exp", now), _time(claims, "nbf", 0.0)
+    if expires + LEEWAY <= now:
+        raise jwt.ExpiredSignatureError(f"the token expired {now - expires:.0f} s ago")
+    if begins - LEEWAY > now:
+        raise jwt.ImmatureSignatureError(f"the token is not valid before {begins - now:.0f} s from now")
+    return expires + LEEWAY
+
+
+def _choose(keys: Keys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
+    algorithm, key_id = header.get("alg"), header.get("kid")
+    if not isinstance(algorithm, str):
+        raise jwt.InvalidAlgorithmError("the token names no algorithm")
+    if algorithm in keys.secret:
+        return keys.secret[algorithm], algorithm
+    if key_id is None and len(keys.public) == 1:
+        usable = next(iter(keys.public.values()))
+    elif key_id in keys.public:
+        usable = keys.public[key_id]
+    elif algorithm.startswith("HS") or not keys.public:
+        raise jwt.InvalidAlgorithmError(f"the algorithm {algorithm} is not allowed")
+    else:
+        known = ", ".join(sorted(str(known) for known in keys.public))
+        raise jwt.InvalidKeyError(f"the key {key_id!r} is not known (known: {known})")
+    if algorithm not in usable:
+        raise jwt.InvalidAlgorithmError(f"the algorithm {algorithm} is not allowed for the key {key_id!r}")
+    return usable[algorithm], algorithm
+
+
+def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
+    value = claims.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise jwt.DecodeError(f"the claim {name} is not a number")
+    return float(value)
+
+
+def _sentence(error: jwt.PyJWTError) -> str:
+    match error:
+        case jwt.InvalidSignatureError():
+            return "the signature does not fit the key"
+        case jwt.InvalidAudienceError():
+            return "the token is for another audience"
+        case jwt.MissingRequiredClaimError():
+            return f"the token has no claim {error.claim}"
+        case _:
+            return str(error) or type(error).__name__
+
+
+# Checking a request's body against the structure of the payload that it is in.
+LONGEST = 300
+
+
+class PayloadCheck:
+    """Holds the compiled schemas: compiling costs as much as checking thousands of bodies."""
+
+    def __init__(self) -> None:
+        self._first = Draft202012Validator(load_schema("payload.v1"))
+        # One schema for each channel: what is wrong with an email is not told by how an SMS would look.
+        second = load_schema("payload.v2")
+        self._second = {
+            channel: Draft202012Validator({"$ref": f"#/$defs/{channel}", "$defs": second["$defs"]})
+            for channel in ("email", "sms")
+        }
+
+    def check(self, body: bytes) -> Literal[True] | str:
+        """True, or what is wrong with the body: the JSON path, and what was expected there."""
+        try:
+            value = parse_json(body)
+        except ValueError as error:
+            return f"not JSON: {error}"
+        worst = best_match(self._validator(value).iter_errors(value))
+        if worst is None:
+            return True
+        message = f"{worst.json_path}: {worst.message}"
+        return message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+
+    def _validator(self, value: object) -> Draft202012Validator:
+        """Structure 2 is known by its campaignType, and differs by channel; all else is held to structure 1."""
+        match value:
+            case {"messageExecution": {"campaignType": _}, "channel": "email" | "sms" as channel}:
+                return self._second[channel]
+        return self._first

@@ -1,0 +1,93 @@
+"""One delivery's turn at an endpoint: a request, and one more at once where the verdict asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from hookline.relay.delivery.response_policy import Confirm, Delivered, Renew, Verdict, judge
+from hookline.relay.delivery_record import Failed, with_failure
+from hookline.relay.http.exchange import Answer, Attempt, Fault, Result
+from hookline.relay.spool.spool import Waiting
+
+
+# How a lane has one attempt made.
+class Endpoint(Protocol):
+    """One applied webhook, ready to be posted to. Made anew when its configuration changes, closed when replaced."""
+
+    async def post(self, attempt: Attempt) -> Result:
+        """Make one attempt within the webhook's timeout. Called by up to `concurrency` workers at a time.
+
+        Never raises for anything an endpoint, a network, a secret or a key can do; only for cancellation.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Forget the token in use, so that the next attempt signs a fresh one. Called after a 401."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One request: the number of the attempt (from 1), the verdict, how long it took in seconds, and the HTTP status
+    when there was one."""
+
+    number: int
+    verdict: Verdict
+    seconds: float
+    http: int | None
+
+
+Told = Callable[[Waiting, Tried], None]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, the
+    delivery's history as it is now, and the Unix time at which it ended."""
+
+    posts: int
+    verdict: Verdict
+    http: int | None
+    history: str | None
+    ended: float
+
+
+async def attempt(
+    endpoint: Endpoint, item: Waiting, *, clock: Callable[[], float], max_delay: float, told: Told
+) -> Turn:
+    """Post once, or twice where a fresh token or a confirming attempt is due.
+
+    `clock` gives Unix seconds, `max_delay` is in seconds.
+    """
+    renewed = confirming = False
+    started = clock()
+    history = item.history
+    number = item.attempts
+    while True:
+        number += 1
+        result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
+        verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
+        ended = clock()
+        http = result.status if isinstance(result, Answer) else None
+        told(item, Tried(number, verdict, ended - started, http))
+        if not isinstance(verdict, Delivered):
+            history = with_failure(history, Failed(ended, number, verdict.reason, http))
+        match verdict:
+            case Renew():
+                endpoint.renew()
+                renewed = True
+            case Confirm():
+                confirming = True
+            case _:
+                return Turn(number - item.attempts, verdict, http, history, ended)
+        started = ended
+
+
+async def _post(endpoint: Endpoint, one: Attempt) -> Result:
+    try:
+        return await endpoint.post(one)
+    except Exception as bug:  # an endpoint never raises; if one does, no event may be lost for it
+        return Fault(f"internal error: {type(bug).__name__}: {bug}")

@@ -1,0 +1,112 @@
+"""The platform's classes of failed email, and the mapping of a provider's failures to them.
+
+The classes are the platform's "email error types". Enhanced status codes are those of RFC 3463.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from hookline.relay.event import MessageFailure
+
+Category = Literal["sync", "async"]
+Kind = Literal["Hard", "Soft", "Ignored"]
+
+HARD: Final = "Hard"
+SOFT: Final = "Soft"
+IGNORED: Final = "Ignored"
+SYNC: Final = "sync"  # refused during submission
+ASYNC: Final = "async"  # reported later
+
+# Code → its name, and its type, unless the provider gives a better one.
+CLASSES: Mapping[int, tuple[str, Kind]] = {
+    1: ("Undetermined", IGNORED),
+    10: ("Invalid Recipient", HARD),
+    15: ("Recipient Refused", HARD),
+    20: ("Soft Bounce", SOFT),
+    21: ("DNS Failure", SOFT),
+    22: ("Mailbox Full", SOFT),
+    23: ("Too Large", IGNORED),
+    24: ("Timeout", IGNORED),
+    25: ("Admin Failure", IGNORED),
+    30: ("Generic Bounce: No RCPT", IGNORED),
+    40: ("Generic Bounce", IGNORED),
+    50: ("Mail Block", IGNORED),
+    51: ("Spam Block", IGNORED),
+    52: ("Spam Content", IGNORED),
+    53: ("Prohibited Attachment", IGNORED),
+    54: ("Relaying Denied", SOFT),
+    60: ("Auto-Reply", IGNORED),
+    70: ("Transient Failure", IGNORED),
+    100: ("Challenge-Response", SOFT),
+}
+
+_BY_STATUS: Mapping[str, int] = {
+    **dict.fromkeys(("5.1.1", "5.1.10"), 10),
+    **dict.fromkeys(("4.4.3", "4.4.4", "5.1.2", "5.4.4"), 21),
+    **dict.fromkeys(("4.2.2", "5.2.2"), 22),
+    **dict.fromkeys(("5.2.3", "5.3.4"), 23),
+    **dict.fromkeys(("4.4.1", "4.4.2", "4.4.7"), 24),
+    "5.7.1": 50,
+}
+_BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
+_SPAM_BLOCK = 51
+_SPAM_WORDS = ("spam", "unsolicited", "junk mail")
+
+# The enhanced status code of a failure. It must not match a part of an IPv4 address or of a longer number. A code
+# that begins with 2 means success; in the text of a failure it is usually the version of a program.
+_ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+_REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
+
+
+def enhanced_status(*texts: str | None) -> str | None:
+    """Returns the first enhanced status code of a failure in one of the texts."""
+    for text in texts:
+        if text and (found := _ENHANCED.search(text)):
+            return found[1]
+    return None
+
+
+def is_permanent(status: str | None, *wordings: str | None) -> bool:
+    """Returns whether the failure is permanent, by its enhanced status code, or without one by the reply code in a
+    text.
+    """
+    return (status or _reply(*wordings) or "")[:1] == "5"
+
+
+def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
+    """Returns the class of a failure, or None if no class matches.
+
+    The enhanced status code decides, otherwise the provider's classification (`provider`, a code), otherwise the
+    reply code in a text.
+    """
+    if status and status[0] in _BY_DIGIT:
+        if status.startswith("5.7.") and any(
+            word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
+        ):
+            return _SPAM_BLOCK
+        return _BY_STATUS.get(status) or _BY_DIGIT[status[0]]
+    return provider or _BY_DIGIT.get(_reply(*wordings) or "")
+
+
+def _reply(*wordings: str | None) -> str | None:
+    """Returns the first digit of the reply code (RFC 5321 §4.2) in a text, such as ``550 unknown``."""
+    for text in wordings:
+        if text and (found := _REPLY.search(text)):
+            return found[1]
+    return None
+
+
+def failure(
+    code: int | None, category: Category, kind: Kind | None = None, wording: str | None = None
+) -> MessageFailure:
+    """Returns the failure of an email in the platform's words, or in the provider's (`wording`) if no class
+    matches.
+    """
+    known = CLASSES.get(code) if code is not None else None
+    if known is None:
+        return MessageFailure(category=category, type=kind, reason=wording)
+    name, usual = known
+    return MessageFailure(category=category, type=kind or usual, code=str(code), reason=name)

@@ -1,0 +1,58 @@
+"""Dead letters from `hookline dead export`, to be delivered to their webhooks under their own ids.
+
+A rejected line is read as the original line. If one of its events was rejected, only that event is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected
+from hookline.relay.field_mapping import Hints
+from hookline.relay.formats.dead_letter_json import KIND, is_letter, read_letter
+from hookline.relay.formats.format import Reading, Text
+
+NAME = KIND
+STATUSES: Mapping[str, str] = {}
+OTHERS: tuple[str, ...] = ()
+
+
+def recognizes(value: object) -> bool:
+    return is_letter(value)
+
+
+def events(value: object, hints: Hints) -> Iterable[Reading]:  # noqa: ARG001 - a letter says everything itself
+    if isinstance(value, Text):
+        return [Rejected(value.fault)]
+    letter = read_letter(value)
+    match letter:
+        case DeadDelivery():
+            return [_delivery(letter)]
+        case DeadLine():
+            return [Rejected("a line that was rejected, and holds another one")]
+        case Rejected():
+            return [letter]
+
+
+def line_within(value: object) -> tuple[Line, int] | None:
+    """Returns the rejected line in a dead letter and the index of its event (or WHOLE), or None if it has no line."""
+    letter = read_letter(value) if is_letter(value) else None
+    if not isinstance(letter, DeadLine):
+        return None
+    whole = letter.length == len(letter.data)
+    return Line(letter.line, letter.data, letter.length, None if whole else letter.sha256), letter.part
+
+
+def _delivery(letter: DeadDelivery) -> Delivery:
+    """Returns the delivery. Like an operator's replay, it is exempt from the order within its message."""
+    return Delivery(
+        id=letter.id,
+        address=letter.webhook,
+        order_key=None,
+        body=letter.body,
+        request_id=letter.request_id,
+        channel=letter.channel,
+        status=letter.status,
+        time=letter.event_time,
+        detail=letter.detail,
+    )

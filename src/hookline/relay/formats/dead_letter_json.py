@@ -1,0 +1,290 @@
+"""Dead letters outside a spool: one JSON object per line, `schemas/dead-letter.v1.schema.json`.
+
+A delivery keeps its id and its route, so that a later attempt has the same `webhook-id`. A file that is read back
+can have been edited: every field is checked, and a contradiction is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from hookline.model import Address
+from hookline.relay.delivery_record import (
+    LONGEST_REASON,
+    MOST_KEPT,
+    WHOLE,
+    DeadDelivery,
+    DeadLine,
+    Failed,
+    Letter,
+    Rejected,
+    as_history,
+    read_history,
+)
+from hookline.relay.event import Payload, encoded
+from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.ids import request_prefix
+from hookline.relay.payload_v2 import Email, Sms
+from hookline.units import utc_text
+
+KIND: Final = "dead-letter"
+VERSION: Final = 1
+LONGEST_TEXT: Final = 4096
+LONGEST_LINE: Final = 1024 * 1024  # the most that a spool keeps of one line
+
+AnyPayload = Payload | Email | Sms
+
+_Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Http = Annotated[int, msgspec.Meta(ge=100, le=999)]
+_Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+_Channel = Literal["email", "sms"]
+_Status = Literal["sent", "delivered", "bounce", "error"]
+
+
+class _Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    time: datetime
+    attempt: _Count
+    reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)]
+    http_status: _Http | None
+
+
+class _Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    hookline: Literal["dead-letter"]
+    version: Literal[1]
+    id: _Id
+    webhook: _Name
+    request_id: _Name
+    channel: _Channel
+    status: _Status
+    reason: _Text
+    http_status: _Http | None
+    attempts: _Count
+    history: Annotated[list[_Attempt], msgspec.Meta(max_length=MOST_KEPT)]
+    source: _Text
+    line: _Number
+    time: datetime
+    event_time: str | None
+    detail: _Text | None
+    payload: dict[str, Any]
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    hookline: Literal["dead-letter"]
+    version: Literal[1]
+    id: Annotated[str, msgspec.Meta(pattern="^line-[0-9]{1,18}$")]
+    reason: _Text
+    source: _Text
+    line: _Number
+    part: _Count | None
+    time: datetime
+    bytes: _Number
+    sha256: _Digest
+    text: str | None = None
+    base64: str | None = None
+
+
+# -- out
+
+
+def as_json(letter: Letter) -> dict[str, Any]:
+    """Returns the exported form of the dead letter, except that the payload is bytes, exactly as sent."""
+    match letter:
+        case DeadDelivery():
+            return {
+                "hookline": KIND,
+                "version": VERSION,
+                "id": letter.id.hex(),
+                "webhook": str(letter.webhook),
+                "requestId": letter.request_id,
+                "channel": letter.channel,
+                "status": letter.status,
+                "reason": letter.reason[:LONGEST_TEXT],
+                "httpStatus": letter.http,
+                "attempts": letter.attempts,
+                "history": history_as_json(letter.history),
+                "source": letter.source[:LONGEST_TEXT],
+                "line": letter.line,
+                "time": as_time(letter.at),
+                "eventTime": letter.event_time,
+                "detail": letter.detail and letter.detail[:LONGEST_TEXT],
+                "payload": msgspec.Raw(letter.body),
+            }
+        case DeadLine():
+            return {
+                "hookline": KIND,
+                "version": VERSION,
+                "id": f"line-{letter.n}",
+                "reason": letter.reason[:LONGEST_TEXT],
+                "source": letter.source[:LONGEST_TEXT],
+                "line": letter.line,
+                "part": None if letter.part == WHOLE else letter.part,
+                "time": as_time(letter.at),
+                "bytes": letter.length,
+                "sha256": letter.sha256.hex(),
+                **_content(letter.data),
+            }
+
+
+def as_line(letter: Letter) -> bytes:
+    """Returns the dead letter as a line of NDJSON, with its line end."""
+    return msgspec.json.encode(as_json(letter)) + b"\n"
+
+
+def history_as_json(history: str | None) -> list[dict[str, Any]]:
+    """Returns the failed attempts, the oldest first. Attempt 0 marks an operator's replay."""
+    return [
+        {"time": as_time(one.at), "attempt": one.number, "reason": one.reason, "httpStatus": one.http}
+        for one in read_history(history)
+    ]
+
+
+def as_time(at: float) -> str:
+    """Returns Unix seconds as RFC 3339, with microseconds."""
+    return utc_text(at, "microseconds")
+
+
+def _content(data: bytes) -> dict[str, str]:
+    try:
+        return {"text": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+# -- in
+
+
+def is_letter(value: object) -> bool:
+    """Returns whether a line's JSON is a dead letter, valid or not."""
+    return isinstance(value, dict) and value.get("hookline") == KIND
+
+
+def read_exported(data: bytes) -> Letter | Rejected:
+    """Reads a line of an exported file, without its line end. Never raises, for any bytes."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Rejected("not JSON")
+    return read_letter(value) if is_letter(value) else Rejected('no dead letter: it lacks "hookline": "dead-letter"')
+
+
+def read_letter(value: object) -> Letter | Rejected:
+    """Returns the dead letter in a line's JSON, or its fault."""
+    if isinstance(value, dict) and "payload" not in value and ("text" in value or "base64" in value):
+        return _read_line(value)
+    return _read_delivery(value)
+
+
+def _read_delivery(value: object) -> Letter | Rejected:
+    read = shaped(value, _Delivery)
+    if isinstance(read, Rejected):
+        return read
+    try:
+        webhook = Address.parse(read.webhook)
+    except ValueError as error:
+        return Rejected(f"webhook: {error}")
+    payload = _payload(read.payload)
+    if isinstance(payload, Rejected):
+        return payload
+    if contradiction := _contradiction(read, payload, webhook):
+        return Rejected(contradiction)
+    times = [read.time, *(one.time for one in read.history)]
+    if not all(map(_plain, times)):
+        return Rejected("time: not a moment with its offset, between 1970 and 9999")
+    history = [Failed(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in read.history]
+    return DeadDelivery(
+        id=bytes.fromhex(read.id),
+        at=read.time.timestamp(),
+        reason=read.reason,
+        http=read.http_status,
+        attempts=read.attempts,
+        history=as_history(history),
+        webhook=webhook,
+        request_id=read.request_id,
+        channel=read.channel,
+        status=read.status,
+        event_time=read.event_time,
+        detail=read.detail,
+        source=read.source,
+        line=read.line,
+        body=encoded(payload),
+    )
+
+
+def _payload(value: dict[str, Any]) -> AnyPayload | Rejected:
+    """Returns the payload in structure 2, which has one more field in its feedback, or in structure 1."""
+    feedback = value.get("messageDeliveryFeedback")
+    if "channelContext" in value:
+        read: AnyPayload | Rejected = shaped(value, Sms)
+    elif isinstance(feedback, dict) and "numberOfMessageParts" in feedback:
+        read = shaped(value, Email)
+    else:
+        read = shaped(value, Payload)
+    return Rejected(f"payload.{read.reason}") if isinstance(read, Rejected) else read
+
+
+def _contradiction(read: _Delivery, payload: AnyPayload, webhook: Address) -> str | None:
+    """Returns a contradiction between the payload's own address and names and the fields beside it, if any."""
+    fields = {
+        "imsOrg": (webhook.organization, payload.organization),
+        "sandbox.name": (webhook.sandbox, payload.sandbox.name),
+        "requestId": (read.request_id, payload.request_id),
+        "channel": (read.channel, payload.channel),
+        "messageDeliveryFeedback.feedbackStatus.value": (read.status, payload.feedback.status.value),
+    }
+    for name, (beside, within) in fields.items():
+        if beside != within:
+            return f"payload.{name}: not what the letter says beside its payload"
+    if not bytes.fromhex(read.id).startswith(request_prefix(read.request_id)):
+        return "id: it does not belong to this requestId"
+    return None
+
+
+def _read_line(value: object) -> Letter | Rejected:
+    read = shaped(value, _Line)
+    if isinstance(read, Rejected):
+        return read
+    data = _data(read)
+    if isinstance(data, Rejected):
+        return data
+    if not _plain(read.time):
+        return Rejected("time: not a moment with its offset, between 1970 and 9999")
+    digest = bytes.fromhex(read.sha256)
+    whole = read.bytes == len(data)
+    if whole and (len(data) > LONGEST_LINE or hashlib.sha256(data).digest() != digest):
+        return Rejected("sha256: the line is not the one that was exported")
+    if not whole and (read.bytes <= LONGEST_LINE or len(data) > LONGEST_LINE):
+        return Rejected("bytes: not the length of the line, and not that of a line that was too long")
+    part = WHOLE if read.part is None else read.part
+    return DeadLine(
+        n=int(read.id.removeprefix("line-")), at=read.time.timestamp(), reason=read.reason, source=read.source,
+        line=read.line, part=part, data=data, length=read.bytes, sha256=digest,
+    )  # fmt: skip
+
+
+def _data(read: _Line) -> bytes | Rejected:
+    if read.text is not None and read.base64 is None:
+        return read.text.encode()
+    if read.base64 is None or read.text is not None:
+        return Rejected("a rejected line has either a text or a base64")
+    try:
+        return base64.b64decode(read.base64, validate=True)
+    except (binascii.Error, ValueError):
+        return Rejected("base64: not base64 (RFC 4648 §4)")
+
+
+def _plain(moment: datetime) -> bool:
+    """Returns whether the time can be stored as Unix seconds and formatted again, in any time zone."""
+    try:
+        return moment.tzinfo is not None and datetime.fromtimestamp(moment.timestamp(), UTC).year >= 1970
+    except (ValueError, OverflowError):
+        return False

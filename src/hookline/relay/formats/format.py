@@ -1,0 +1,86 @@
+"""The port of a format, which reads one provider's lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from hookline.relay.delivery_record import Delivery, Rejected, Skipped
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import Hints
+
+
+class Text(msgspec.Struct, frozen=True):
+    """A line that is not JSON. `fault` gives the reason, for formats that need JSON."""
+
+    text: str
+    fault: str
+
+
+# One result of a line. A line about several messages or recipients has several. A Delivery was routed before and
+# keeps its id and its route.
+Reading = Event | Delivery | Skipped | Rejected
+
+
+class Format(Protocol):
+    """A module of this package that has these five names and is an entry of FORMATS.
+
+    Neither function raises for any line. STATUSES maps the provider's statuses that are delivered to the platform's
+    statuses. All others are skipped and counted by name. OTHERS are the other statuses that the provider documents.
+    """
+
+    NAME: str
+    STATUSES: Mapping[str, str]
+    OTHERS: tuple[str, ...]
+
+    def recognizes(self, value: object, /) -> bool:
+        """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
+
+        `value` is the line's decoded JSON, or a Text. Checks one or two keys. At most one format may return True
+        for a line.
+        """
+        ...
+
+    def events(self, value: object, hints: Hints, /) -> Iterable[Reading]:
+        """Yields the events of the line, at least one item. Called once per line.
+
+        If the user named this format, it is also called for lines that it does not recognize. They are Rejected
+        with the missing field. Fields that an event does not have are taken from the paths of `hints`. Many events
+        of one line are yielded one by one, because the caller stops at a limit (formats.bounds).
+        """
+        ...
+
+
+# Reads a line of a format's most frequent form directly from its bytes. Returns None if it cannot decide; the caller
+# then decodes the line and asks the format. Otherwise it must return exactly the result of the format's `events`, and
+# no other format may recognize the line. It first searches for a name that only lines of its format have.
+Quick = Callable[[bytes], Event | None]
+
+
+# The limits of one line. A short line can make many events: each recipient of a list makes one, with the shared
+# fields repeated.
+MOST_EVENTS: Final = 10_000
+MOST_BYTES: Final = 16 * 1024 * 1024
+
+_TOO_MANY = Rejected(f"more than {MOST_EVENTS:,} events in one line")
+_TOO_LONG = Rejected(f"one line with events of more than {MOST_BYTES // 1024**2} MiB in all")
+_encoder = msgspec.json.Encoder()
+
+
+def bounded(readings: Iterable[Reading]) -> list[Reading]:
+    """Returns all events, or one Rejected if they are too many or too long. Consumes no more than that."""
+    if isinstance(readings, list) and len(readings) == 1:
+        return readings
+    found: list[Reading] = []
+    room = MOST_BYTES
+    for one in readings:
+        if len(found) == MOST_EVENTS:
+            return [_TOO_MANY]
+        if found:  # most lines contain one event, which is not longer than the line
+            room -= len(_encoder.encode(one))
+            if room < 0:
+                return [_TOO_LONG]
+        found.append(one)
+    return found

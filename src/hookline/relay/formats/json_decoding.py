@@ -1,0 +1,93 @@
+"""Decodes bytes to JSON, or describes their fault. Also decodes JSON that a line contains as text."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import msgspec
+
+from hookline.relay.delivery_record import Rejected
+from hookline.relay.formats.dead_letter_json import is_letter
+from hookline.relay.formats.format import Text
+
+DEEPEST: Final = 100
+
+_TOO_DEEP = Rejected(f"nested deeper than {DEEPEST} levels")
+_decoder = msgspec.json.Decoder()
+# Matches every escape from left to right, so that an escaped backslash or the second half of a pair does not match.
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+
+
+def decoded(data: bytes) -> object:
+    """Returns the line's JSON, a Text if it is not JSON, or Rejected if it is not text."""
+    try:
+        value = _decoder.decode(data)
+    except RecursionError:
+        return _TOO_DEEP
+    except UnicodeDecodeError:
+        return _as_text(data, "not UTF-8")
+    except msgspec.DecodeError as error:
+        return _as_text(data, _half_character(data) or _why_not(error))
+    # Only a line with this number of brackets can be this deep. Counting is much cheaper than walking. A dead letter
+    # contains its payload one level deeper than the original line.
+    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
+        return _TOO_DEEP
+    return value
+
+
+def _as_text(data: bytes, fault: str) -> Text | Rejected:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Rejected("not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)")
+    try:
+        return Text(data.decode(), fault)
+    except UnicodeDecodeError as error:
+        return Rejected(f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start + 1}")
+
+
+def _half_character(data: bytes) -> str | None:
+    """Returns the message for a line whose only fault is half of a surrogate pair.
+
+    The grammar of JSON permits it (RFC 8259 §8.2), UTF-8 does not, and the decoder has no message for it.
+    """
+    halves = [found for found in _ESCAPES.finditer(data) if found[1]]
+    if not halves:
+        return None
+    try:
+        _decoder.decode(_ESCAPES.sub(lambda found: b"?" if found[1] else found[0], data))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    half = halves[0]
+    return (
+        f"half of a surrogate pair (\\{half[1].decode()}) near byte {half.start() + 1}: "
+        "no text in UTF-8 can hold it; the sender has cut a character in two"
+    )
+
+
+def _why_not(error: msgspec.DecodeError) -> str:
+    """Returns the decoder's message. The decoder counts bytes from 0 and is off by one after some faults, hence
+    "near".
+    """
+    if isinstance(error, msgspec.ValidationError):  # valid JSON, such as 1e999
+        return str(error).split(" - at ")[0].lower()
+    fault = str(error).removeprefix("JSON is malformed: ").split(" - at ")[0]
+    fault = re.sub(r" \(byte (\d+)\)$", lambda found: f" near byte {int(found[1]) + 1}", fault)
+    if fault == "Input data was truncated":
+        fault = "it ends too early"
+    return f"not JSON: {fault[:1].lower()}{fault[1:]}"
+
+
+def _is_deeper_than(limit: int, value: object) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        level = [
+            inner
+            for node in level
+            if isinstance(node, dict | list)
+            for inner in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return False
+    return True

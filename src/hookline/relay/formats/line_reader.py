@@ -1,0 +1,64 @@
+"""Reads a line: decodes it once and passes it to the format that recognizes it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hookline.relay.delivery_record import WHOLE, Line, Rejected, Skipped
+from hookline.relay.field_mapping import NO_HINTS, Hints
+from hookline.relay.formats import dead_letter_format
+from hookline.relay.formats.format import Format, Reading, Text, bounded
+from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.registry import FORMATS, QUICK
+from hookline.relay.sources.line_splitter import LONGEST
+
+AUTO: Final = "auto"
+
+FEWER: Final = Rejected("the line holds fewer events than before")
+_NO_EVENT = Skipped("not_an_event")
+_QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
+
+
+def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[Reading]:
+    """Returns the events of the line, at least one item. Never raises, for any bytes.
+
+    A line without an event counts as one Skipped, a line with too many (formats.bounds) as one Rejected. With
+    ``auto``, JSON of no known format is not an event. With a named format (a key of FORMATS), a line without the
+    fields of the format is Rejected.
+    """
+    if line.sha256 is None and not hints.paths:
+        for quick in _QUICK.get(format, ()):
+            if event := quick(line.data):
+                return [event]
+    return recognized(line, format, hints)[1]
+
+
+def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple[str | None, list[Reading]]:
+    """Returns the name of the format that read the line (None if none did) and the result of `read_line`."""
+    if line.sha256 is not None:
+        return None, [Rejected(f"too long: {line.length} bytes, the limit is {LONGEST}")]
+    if not line.data or line.data.isspace():
+        return None, [_NO_EVENT]
+    value = decoded(line.data)
+    if isinstance(value, Rejected):
+        return None, [value]
+    if format in (AUTO, dead_letter_format.NAME) and (within := dead_letter_format.line_within(value)):
+        return dead_letter_format.NAME, _read_within(*within, hints)
+    known = FORMATS[format] if format != AUTO else recognizing(value)
+    if known is None:
+        return None, [Rejected(value.fault) if isinstance(value, Text) else _NO_EVENT]
+    return known.NAME, bounded(known.events(value, hints))
+
+
+def recognizing(value: object) -> Format | None:
+    """Returns the format that recognizes `value`, if any."""
+    for known in FORMATS.values():
+        if known.recognizes(value):
+            return known
+    return None
+
+
+def _read_within(line: Line, part: int, hints: Hints) -> list[Reading]:
+    """Reads a line that was rejected before, or its event number `part`. An inner line is shorter, so this ends."""
+    found = read_line(line, AUTO, hints)
+    return found if part == WHOLE else [found[part] if part < len(found) else FEWER]

@@ -1,0 +1,123 @@
+"""Postmark's delivery and bounce webhooks.
+
+https://postmarkapp.com/developer/webhooks/bounce-webhook and https://postmarkapp.com/developer/webhooks/delivery-webhook
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.delivery_record import Rejected, Skipped
+from hookline.relay.event import MessageFailure
+from hookline.relay.field_mapping import Hints
+from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
+from hookline.relay.formats.format import Reading
+from hookline.relay.formats.provider_event import (
+    Scalar,
+    first,
+    provided,
+    read_each,
+    recipient_of,
+    text,
+    unless_skipped,
+)
+from hookline.relay.formats.typed_fields import shaped
+
+NAME = "postmark"
+
+_BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
+_ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
+_BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
+_BY_TYPE: Mapping[str, str] = {**dict.fromkeys(_BOUNCES, "bounce"), **dict.fromkeys(_ERRORS, "error")}
+# By `RecordType`, for bounces by `Type`.
+STATUSES: Mapping[str, str] = {**_BY_RECORD, **_BY_TYPE}
+OTHERS: tuple[str, ...] = (
+    "Open",
+    "Click",
+    "SpamComplaint",
+    "SubscriptionChange",
+    "Inbound",
+    "AddressChange",
+    "AutoResponder",
+    "ChallengeVerification",
+    "DMARCPolicy",
+    "InboundError",
+    "OpenRelayTest",
+    "SpamNotification",
+    "Subscribe",
+    "Unconfirmed",
+    "Unknown",
+    "Unsubscribe",
+    "VirusNotification",
+)
+# The class of a type if the details contain no status. A hard bounce is any permanent failure.
+_CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
+
+
+class _Event(msgspec.Struct, frozen=True):
+    record_type: str = msgspec.field(name="RecordType")
+    message_id: str | None = msgspec.field(name="MessageID", default=None)
+    id: Scalar = msgspec.field(name="ID", default=None)
+    type: str | None = msgspec.field(name="Type", default=None)
+    recipient: str | None = msgspec.field(name="Recipient", default=None)
+    email: str | None = msgspec.field(name="Email", default=None)
+    delivered_at: str | None = msgspec.field(name="DeliveredAt", default=None)
+    bounced_at: str | None = msgspec.field(name="BouncedAt", default=None)
+    description: str | None = msgspec.field(name="Description", default=None)
+    details: str | None = msgspec.field(name="Details", default=None)
+    metadata: Any = msgspec.field(name="Metadata", default=None)
+
+
+def recognizes(value: object) -> bool:
+    event = first(value)
+    return event is not None and "RecordType" in event
+
+
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return read_each(value, hints, _event)
+
+
+def _event(value: Any, hints: Hints) -> Reading:
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        record = value.get("RecordType") if isinstance(value, dict) else None
+        bounced = record == "Bounce"
+        return unless_skipped(read, value.get("Type") if bounced else record, _BY_TYPE if bounced else _BY_RECORD)
+    bounced = read.record_type == "Bounce"
+    told = read.type or "Bounce" if bounced else read.record_type
+    status = (_BY_TYPE if bounced else _BY_RECORD).get(told)
+    if status is None:
+        return Skipped("status_not_relayed", told)
+    recipient = recipient_of(read.recipient or read.email, value, hints)
+    return provided(
+        value,
+        hints,
+        identity=_identity(read, recipient),
+        status=status,
+        recipient=recipient,
+        variables=read.metadata,
+        time=read.bounced_at if read.record_type == "Bounce" else read.delivered_at,
+        failure=_failure(read, status),
+        detail=read.details or read.description,
+        execution_id=read.message_id,
+    )
+
+
+def _failure(read: _Event, status: str) -> MessageFailure | None:
+    kind = read.type or ""
+    wording = read.description or read.details
+    if status == "bounce":
+        code = classified(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
+        return failure(code, SYNC, _BOUNCES[kind], wording)
+    return failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
+
+
+def _identity(read: _Event, recipient: str | None) -> str | None:
+    """Returns the identity. A bounce has its own id; a delivery is unique for a recipient of a message."""
+    if read.record_type == "Bounce":
+        bounce = text(read.id)
+        return f"postmark:{bounce}" if bounce and bounce != "0" else None
+    return f"postmark:{read.message_id}:{read.record_type}:{recipient}" if read.message_id else None

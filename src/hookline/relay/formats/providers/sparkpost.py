@@ -1,0 +1,125 @@
+"""SparkPost's webhooks: a list of events, each in its `msys` envelope, or the inner events, one per line.
+
+https://developers.sparkpost.com/api/webhooks/ and
+https://support.sparkpost.com/docs/tech-resources/webhook-event-reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from hookline.relay.delivery_record import Rejected, Skipped
+from hookline.relay.event import MessageFailure
+from hookline.relay.field_mapping import Hints
+from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classified, enhanced_status, failure
+from hookline.relay.formats.format import Reading
+from hookline.relay.formats.provider_event import Scalar, count, first, provided, read_each, text, unless_skipped
+from hookline.relay.formats.typed_fields import shaped
+from hookline.units import unix_time
+
+NAME = "sparkpost"
+
+_ENVELOPE = "msys"
+STATUSES: Mapping[str, str] = {
+    "injection": "sent",
+    "delivery": "delivered",
+    "bounce": "bounce",
+    "out_of_band": "bounce",
+    "policy_rejection": "error",
+    "generation_failure": "error",
+    "generation_rejection": "error",
+}
+OTHERS: tuple[str, ...] = (
+    "delay",
+    "spam_complaint",
+    "open",
+    "initial_open",
+    "click",
+    "amp_open",
+    "amp_initial_open",
+    "amp_click",
+    "link_unsubscribe",
+    "list_unsubscribe",
+    "relay_injection",
+    "relay_rejection",
+    "relay_delivery",
+    "relay_tempfail",
+    "relay_permfail",
+    "sms_status",
+)
+_NO_EVENT = Skipped("not_an_event")
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    event_id: Scalar = None
+    timestamp: Scalar = None
+    message_id: Scalar = None
+    transmission_id: Scalar = None
+    recipient: str | None = msgspec.field(name="rcpt_to", default=None)
+    bounce_class: Scalar = None
+    reason: str | None = None
+    raw_reason: str | None = None
+    retries: Scalar = msgspec.field(name="num_retries", default=None)
+    campaign_id: Scalar = None
+    variables: Any = msgspec.field(name="rcpt_meta", default=None)
+
+
+def recognizes(value: object) -> bool:
+    event = first(value)
+    if event is None:
+        return False
+    return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
+
+
+def events(value: object, hints: Hints) -> Iterable[Reading]:
+    return read_each(value, hints, _event)
+
+
+def _event(value: Any, hints: Hints) -> Reading:
+    if isinstance(value, dict) and _ENVELOPE in value:
+        envelope, inner = value, value[_ENVELOPE]
+        if inner == {}:
+            return _NO_EVENT  # the test request of SparkPost
+        value = next(iter(inner.values())) if isinstance(inner, dict) else inner
+        hints = hints.within(envelope)
+    read = shaped(value, _Event)
+    if isinstance(read, Rejected):
+        return unless_skipped(read, value.get("type") if isinstance(value, dict) else None, STATUSES)
+    status = STATUSES.get(read.type)
+    if status is None:
+        return Skipped("status_not_relayed", read.type)
+    event_id = text(read.event_id)
+    return provided(
+        value,
+        hints,
+        identity=f"sparkpost:{event_id}" if event_id else None,
+        status=status,
+        recipient=read.recipient,
+        variables=read.variables,
+        time=unix_time(read.timestamp),
+        failure=_failure(read, status),
+        detail=read.raw_reason or read.reason,
+        retry_count=count(read.retries),
+        execution_id=text(read.message_id),
+        request_id=text(read.transmission_id),  # the API request of the message
+        campaign_id=text(read.campaign_id),
+    )
+
+
+def _failure(read: _Event, status: str) -> MessageFailure | None:
+    """Returns the failure. `bounce_class` is the platform's code; an unknown one counts as absent.
+
+    An error without `bounce_class` is SparkPost's decision, so its status code gives no information about the
+    recipient's server.
+    """
+    if status not in ("bounce", "error"):
+        return None
+    wording = read.reason or read.raw_reason
+    code = count(read.bounce_class)
+    if code is None and status == "bounce":
+        code = classified(enhanced_status(wording), wording)
+    return failure(code, ASYNC if read.type == "out_of_band" else SYNC, wording=wording)

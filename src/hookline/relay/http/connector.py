@@ -1,0 +1,185 @@
+"""From a name to a connection: every address checked, and connected to without a second look-up."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.resolver import Resolve, system_addresses
+
+# From an address that was checked to a connected socket. Nothing is looked up here.
+# An IP address with its zone where it has one, a port, and when, on the loop's clock, whoever asks gives up.
+Dial = Callable[[str, int, float], Awaitable[socket.socket]]
+
+
+async def dial(address: str, port: int, due: float) -> socket.socket:  # noqa: ARG001 - who asks keeps the time
+    """A socket that does not block, connected to the address. Raises OSError."""
+    ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
+        address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+    )
+    connected = socket.socket(family, kind, protocol)
+    try:
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(connected, where)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+# RFC 8305 §5: how long an attempt has before the next address is tried beside it.
+STAGGER_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The resolver's answer, each address once. The address rules were not applied yet."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The address that a connection was made to, directly or through a proxy."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """A TLS handshake with a certificate that was accepted.
+
+    `version`: as OpenSSL names it. `chain`: certificates in DER, the endpoint's own first; only that one before
+    Python 3.13.
+    """
+
+    version: str
+    chain: tuple[bytes, ...]
+
+
+# The steps of one connection, in this order. An exception of the connector ends them.
+ConnectEvent = Resolved | Connected | Encrypted
+Observe = Callable[[ConnectEvent], None]
+
+
+def encrypted(session: ssl.SSLObject) -> Encrypted:
+    """The event for a session whose handshake is over."""
+    verified = getattr(session, "get_verified_chain", None)
+    chain: Sequence[bytes | None] = [] if verified is None else verified()
+    chain = chain or [session.getpeercert(binary_form=True)]
+    return Encrypted(str(session.version()), tuple(der for der in chain if der is not None))
+
+
+def ignore(_: ConnectEvent) -> None:
+    """Observe nothing."""
+
+
+class Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+Connection = TypeVar("Connection", bound=Closable)
+
+
+class Raw:
+    """A connected socket that does not block; `connect_checked` can close it when another address was faster."""
+
+    def __init__(self, connected: socket.socket, address: str) -> None:
+        self.socket = connected
+        self.address = address
+
+    async def aclose(self) -> None:
+        self.socket.close()
+
+
+async def connect_socket(address: str, *, port: int, due: float, dial: Dial = dial) -> Raw:
+    """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
+    return Raw(await dial(address, port, due), address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connector:
+    """How the relay connects to one endpoint. `observe` follows each connection."""
+
+    host: str
+    port: int
+    rules: NetworkRules
+    resolve: Resolve = system_addresses
+    dial: Dial = dial
+    observe: Observe = ignore
+
+    async def connect(self, due: float) -> Raw:
+        """A TCP connection to an address that the rules admit. `due`: the deadline, in seconds on the loop's clock.
+
+        The caller enforces the deadline. Raises AddressRefused, ProxyRefused and OSError.
+        """
+        raw = await connect_checked(
+            self.host,
+            self.port,
+            rules=self.rules,
+            resolve=self.resolve,
+            connect=partial(connect_socket, port=self.port, due=due, dial=self.dial),
+            observe=self.observe,
+        )
+        self.observe(Connected(raw.address))
+        return raw
+
+
+async def connect_checked(
+    host: str,
+    port: int,
+    *,
+    rules: NetworkRules,
+    resolve: Resolve,
+    connect: Callable[[str], Awaitable[Connection]],
+    observe: Observe = ignore,
+) -> Connection:
+    """Resolve `host`, check every answer, and return the first connection that `connect` makes to one of them.
+
+    Raises AddressRefused when one answer is refused, and what `resolve` or the last `connect` raised.
+    """
+    addresses = list(dict.fromkeys(await resolve(host, port)))
+    observe(Resolved(tuple(addresses)))
+    rules.check(host, addresses)
+    if not addresses:
+        raise OSError(f"no address for {host}")
+    if len(addresses) == 1:
+        return await connect(addresses[0])
+    return await _first_connected(addresses, connect)
+
+
+async def _first_connected(addresses: Sequence[str], connect: Callable[[str], Awaitable[Connection]]) -> Connection:
+    """Happy Eyeballs (RFC 8305): an address that does not answer costs a quarter of a second, not the deadline."""
+    waiting = list(addresses)
+    running: set[asyncio.Future[Connection]] = set()
+    finished: list[asyncio.Future[Connection]] = []
+    winner: Connection | None = None
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.ensure_future(connect(waiting.pop(0))))
+            limit = STAGGER_SECONDS if waiting else None
+            done, running = await asyncio.wait(running, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            finished += done
+            for attempt in done:
+                if attempt.exception() is None:
+                    winner = attempt.result()
+                    return winner
+        return finished[-1].result()
+    finally:
+        for attempt in running:
+            attempt.cancel()
+        await _close_all_but(winner, [*finished, *running])
+
+
+async def _close_all_but(winner: Closable | None, attempts: Sequence[asyncio.Future[Connection]]) -> None:
+    for result in await asyncio.gather(*attempts, return_exceptions=True):
+        if not isinstance(result, BaseException) and result is not winner:
+            await result.aclose()

@@ -1,0 +1,60 @@
+"""What an exception says about an attempt: the one place where they become results."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+from hookline.relay.http.address_policy import AddressRefused
+from hookline.relay.http.exchange import Failure, FailureKind, Fault, as_fault, one_line
+from hookline.relay.http.proxy import ProxyFailed, ProxyRefused
+from hookline.relay.http.request import UnfitHeader
+from hookline.relay.http.response_head import NotHttp
+from hookline.relay.http.tls import describe_tls_error
+
+
+def describe(error: Exception, deadline: float) -> Failure | Fault:
+    """The result that an exception stands for. `deadline`: the seconds that the attempt had."""
+    # With a number it is the system's: a packet that nobody answered.
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return Failure(FailureKind.TIMEOUT, f"no complete answer head within {deadline:g} s")
+    if tls := next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None):
+        return Failure(FailureKind.TLS, one_line(describe_tls_error(tls)))
+    match error:
+        case AddressRefused() | ProxyRefused():
+            return as_fault(error)
+        case UnfitHeader():
+            return Fault(one_line(f"the request cannot be sent: {error}"))
+        case NotHttp():
+            return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP answer: {error}"))
+        case OSError():
+            return Failure(FailureKind.NETWORK, broken(error))
+        case _:
+            return Failure(FailureKind.NETWORK, one_line(f"unexpected {type(error).__name__}: {error}"))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def broken(error: BaseException) -> str:
+    """A connection that did not come about, or broke: in the operating system's words where there are any."""
+    if proxy := next((cause for cause in _causes(error) if isinstance(cause, ProxyFailed)), None):
+        return one_line(str(proxy))
+    reasons = [reason for cause in _causes(error) if (reason := _system_reason(cause))]
+    return one_line(reasons[-1] if reasons else str(error) or "the connection broke")
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """``connection refused``: asyncio puts its own text in place of strerror."""
+    match error:
+        case socket.gaierror():
+            return f"the name does not resolve: {error.strerror}".lower()
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+        case _:
+            return None

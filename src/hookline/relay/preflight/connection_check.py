@@ -1,0 +1,199 @@
+"""The connection check: one connection of the relay's own engine, observed step by step. No request is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from hookline.relay.http.address_policy import AddressRefused, NetworkRules
+from hookline.relay.http.certificate_info import Certificate, CertificateRefused, fault_hint, read_certificate
+from hookline.relay.http.client import Engine
+from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
+from hookline.relay.http.error_mapping import describe
+from hookline.relay.http.exchange import Failure, Fault
+from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyRefused
+from hookline.relay.http.proxy_tunnel import dialling
+from hookline.relay.http.request import Target
+from hookline.relay.http.resolver import Resolve
+from hookline.relay.preflight.report import Finding, Grade, Step
+
+WARN_DAYS = 30
+_HINTS = {
+    Step.DNS: "correct the host in url, or the name servers of this machine",
+    Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
+    Step.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
+}
+_PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionCheck:
+    """`addresses`: those that the name resolves to. `certificates`: the presented ones, the endpoint's own first."""
+
+    findings: tuple[Finding, ...]
+    addresses: tuple[str, ...]
+    certificates: tuple[Certificate, ...]
+
+
+async def check_connection(
+    target: Target,
+    context: ssl.SSLContext | None,
+    *,
+    rules: NetworkRules,
+    resolve: Resolve,
+    proxy: Proxy | None,
+    deadline: float,
+    now: datetime,
+) -> ConnectionCheck:
+    """Connect as a delivery does, and report each step.
+
+    Args:
+        target: The endpoint.
+        context: TLS with the webhook's certificates. None: the check ends before TLS.
+        rules: Which addresses may be connected to.
+        resolve: The resolver.
+        proxy: The relay's proxy. It is used when it applies to this endpoint.
+        deadline: Seconds for the whole connection.
+        now: The time by which certificates expire.
+    """
+    if proxy is not None and not proxy.stands_before(target.host, target.port):
+        proxy = None
+    events: list[ConnectEvent] = []
+    connector = Connector(
+        host=target.host,
+        port=target.port,
+        rules=rules,
+        resolve=resolve,
+        dial=dialling(proxy, target.host, target.port),
+        observe=events.append,
+    )
+    error = await _connect(connector, context, deadline)
+    report = _Report(target, rules, proxy, now)
+    for event in events:
+        report.add(event)
+    if error is not None:
+        report.fail(error, deadline)
+    return ConnectionCheck(
+        findings=tuple(report.findings), addresses=report.addresses, certificates=report.certificates
+    )
+
+
+async def _connect(connector: Connector, context: ssl.SSLContext | None, deadline: float) -> Exception | None:
+    """The error that ended the connection, None when it was made."""
+    try:
+        if context is None:
+            due = asyncio.get_running_loop().time() + deadline
+            async with asyncio.timeout_at(due):
+                await (await connector.connect(due)).aclose()
+            return None
+        engine = Engine(connector, context, 1)
+        try:
+            await engine.connect(deadline)
+        finally:
+            await engine.aclose()
+    except (AddressRefused, ProxyRefused, OSError, ValueError) as error:  # ValueError: no certificate has such a name
+        return error
+    return None
+
+
+class _Report:
+    """Turns the events of one connection, and the error that ended it, into findings. No I/O."""
+
+    def __init__(self, target: Target, rules: NetworkRules, proxy: Proxy | None, now: datetime) -> None:
+        self._target, self._rules, self._proxy, self._now = target, rules, proxy, now
+        self._step = Step.DNS  # the one that an error belongs to
+        self.findings: list[Finding] = []
+        self.addresses: tuple[str, ...] = ()
+        self.certificates: tuple[Certificate, ...] = ()
+
+    def add(self, event: ConnectEvent) -> None:
+        match event:
+            case Resolved(addresses):
+                self._resolved(addresses)
+            case Connected(address):
+                through = "" if self._proxy is None else f", through the proxy {self._proxy.where}"
+                self._ok(f"{address} port {self._target.port}{through}")
+                self._step = Step.TLS
+            case Encrypted(version, chain):
+                self.certificates = tuple(read for der in chain if (read := read_certificate(der)) is not None)
+                self.findings.append(self._expiry(version))
+            case _:
+                assert_never(event)
+
+    def fail(self, error: Exception, deadline: float) -> None:
+        if isinstance(error, AddressRefused):
+            return  # each refused address has its finding
+        if isinstance(error, TimeoutError) and error.errno is None:
+            self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
+        elif isinstance(error, CertificateRefused):
+            self._certificate_refused(error)
+        elif isinstance(error, ProxyRefused):
+            self._failed(error.message, error.hint or _PROXY)
+        elif self._step is Step.CONNECT:
+            where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
+            hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
+            self._failed(f"{_detail(error)}: {where}", hint)
+        else:
+            self._failed(_detail(error), _HINTS[self._step])
+
+    def _resolved(self, addresses: Sequence[str]) -> None:
+        if not addresses:
+            return
+        self.addresses = tuple(addresses)
+        self._ok(f"{self._target.host}: {', '.join(addresses)}")
+        self._step = Step.ADDRESS
+        refused = {address: reason for address in addresses if (reason := self._rules.refusal(address))}
+        for address, reason in refused.items():
+            self._failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
+        if not refused:
+            self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
+        self._step = Step.CONNECT
+
+    def _certificate_refused(self, error: CertificateRefused) -> None:
+        hint = fault_hint(error.code, self._target.host)
+        if error.certificate is None:
+            self._failed(error.fault, hint)
+            return
+        self.certificates = (error.certificate,)
+        self._failed(f"{error.fault}; {_description(error.certificate)}", hint)
+
+    def _expiry(self, version: str) -> Finding:
+        detail = f"{version}, certificate for {self._target.host}"
+        if not self.certificates:
+            return Finding(Step.TLS, Grade.OK, detail)
+        soonest = min(self.certificates, key=lambda one: one.not_after)
+        days = soonest.days_left(self._now)
+        whose = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
+        detail += f", expires in {days} days, on {_date(soonest.not_after)}{whose}"
+        if days < WARN_DAYS:
+            return Finding(Step.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time")
+        return Finding(Step.TLS, Grade.OK, detail)
+
+    def _ok(self, detail: str) -> None:
+        self.findings.append(Finding(self._step, Grade.OK, detail))
+
+    def _failed(self, detail: str, hint: str) -> None:
+        self.findings.append(Finding(self._step, Grade.FAILED, detail, hint))
+
+
+def _description(own: Certificate) -> str:
+    names = ", ".join(own.names) or "no name"
+    dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
+    return f"it is for {names}, {dates}, issued by {own.issuer}"
+
+
+def _detail(error: Exception) -> str:
+    result = describe(error, 0.0)
+    match result:
+        case Failure(_, detail) | Fault(detail):
+            return detail
+        case _:
+            assert_never(result)
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

@@ -1,0 +1,112 @@
+"""Looking at what a webhook needs on our side: its secrets, and keys that fit their algorithm."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
+from hookline.key_rotation import Timed, unretired
+from hookline.model import JwtAuthentication, NoAuthentication, Webhook
+from hookline.relay.auth.body_signature import load_signature_key
+from hookline.relay.auth.client_certificates import public_files, read_certificates
+from hookline.relay.auth.credentials import fixed_headers, in_use
+from hookline.relay.auth.keys import load_key
+from hookline.relay.http.tls import context_for
+from hookline.relay.preflight.report import Finding, Grade, Step
+from hookline.relay.secrets import SecretResolver
+
+
+def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+    """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too.
+
+    `now` is Unix time in seconds. What only retired keys name is not read by a relay, and may be gone.
+    """
+    references = [*dict.fromkeys(_without_retired(webhook, now).secrets())]
+    public = public_files(webhook.delivery.tls)
+    refused = False
+    for reference in references:
+        try:
+            resolver.resolve(reference, webhook.address.organization, public=reference in public)
+        except SecretUnavailable as error:
+            refused = True
+            yield _failed(Step.SECRETS, error)
+    if refused:
+        return
+    try:
+        fixed_headers(webhook, resolver)
+    except SecretUnavailable as error:
+        yield _failed(Step.SECRETS, error)
+    else:
+        yield Finding(Step.SECRETS, Grade.OK, f"{len(references)} resolved" if references else "none are needed")
+
+
+def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+    """Every key, also those that only wait for their turn, but none that is retired; and whether one is active.
+
+    A key whose secret is missing is not looked at.
+    """
+    organization = webhook.address.organization
+    if webhook.signature is not None:
+        for one in unretired(webhook.signature.keys, now):
+            try:
+                load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
+            except SecretUnavailable:
+                continue
+            except KeyUnusable as error:
+                yield _failed(Step.KEY, error)
+            else:
+                yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
+        yield from _inactive(webhook.signature.keys, now)
+    authentication = webhook.authentication
+    if isinstance(authentication, NoAuthentication):
+        return
+    for key in unretired(authentication.keys, now):
+        try:
+            passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
+            secret = resolver.resolve(key.secret, organization)
+            load_key(secret, authentication.algorithm, key.id, passphrase=passphrase)
+        except SecretUnavailable:
+            continue
+        except KeyUnusable as error:
+            yield _failed(Step.KEY, error)
+        else:
+            yield Finding(Step.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
+    yield from _inactive(authentication.keys, now)
+
+
+def _inactive(keys: Sequence[Timed], now: float) -> Iterator[Finding]:
+    try:
+        in_use(keys, now)
+    except KeyUnusable as error:
+        yield _failed(Step.KEY, error)
+
+
+def _without_retired(webhook: Webhook, now: float) -> Webhook:
+    authentication, signature = webhook.authentication, webhook.signature
+    if isinstance(authentication, JwtAuthentication):
+        authentication = replace(authentication, keys=tuple(unretired(authentication.keys, now)))
+    if signature is not None:
+        signature = replace(signature, keys=tuple(unretired(signature.keys, now)))
+    return replace(webhook, authentication=authentication, signature=signature)
+
+
+def make_context(
+    webhook: Webhook, resolver: SecretResolver, ca_file: Path | None
+) -> tuple[ssl.SSLContext | None, list[Finding]]:
+    """The TLS context of the relay, None with what is wrong with the files it is made of."""
+    try:
+        certificates = read_certificates(
+            webhook.delivery.tls, ca_file=ca_file, resolver=resolver, organization=webhook.address.organization
+        )
+        return context_for(certificates), []
+    except SecretUnavailable:
+        return None, []  # secret_findings has told
+    except HooklineError as error:
+        return None, [_failed(Step.KEY if isinstance(error, KeyUnusable) else Step.TLS, error)]
+
+
+def _failed(step: Step, error: HooklineError) -> Finding:
+    return Finding(step, Grade.FAILED, error.message, error.hint)

@@ -1,0 +1,192 @@
+"""`formats`: the list, and the trial of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookline.cli.main import main
+from hookline.relay.delivery_record import Fate, Line, Rejected
+from hookline.relay.formats.descriptions import DESCRIPTIONS
+from hookline.relay.formats.registry import FORMATS
+from hookline.relay.ingest.batch import Reading, fates_of
+from hookline.relay.routing import Defaults, Routes
+
+CASES = Path(__file__).parents[3] / "cases" / "formats"
+SENDGRID = str(CASES / "sendgrid" / "batch-in-one-line" / "input.ndjson")
+PLACED = ("--organization", "ACME@AdobeOrg", "--sandbox", "prod")
+Output = pytest.CaptureFixture[str]
+
+
+def trial(capsys: Output, *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = main(["formats", "test", "--output", "json", *arguments])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_every_format_is_listed_and_described(capsys: Output) -> None:
+    """The list has a row for each format, and says what a line of it is."""
+    assert set(FORMATS) == set(DESCRIPTIONS)
+    assert 0 == main(["formats"])
+    shown = capsys.readouterr().out.splitlines()
+    assert list(FORMATS) == [row.split()[0] for row in shown[1:]]
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_statuses_of_a_format_are_the_platforms(name: str) -> None:
+    """A sender's word stands for one of the four statuses that are relayed, or for none of them."""
+    assert {"sent", "delivered", "bounce", "error"} >= set(FORMATS[name].STATUSES.values())
+    assert set() == set(FORMATS[name].STATUSES) & set(FORMATS[name].OTHERS)
+
+
+def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
+    """Each event of a line as it would be read, those that are not relayed by name, and how many of each."""
+    code, told = trial(capsys, *PLACED, SENDGRID)
+    assert 0 == code
+    first = told["events"][0]
+    expected = {
+        "line": 1,
+        "format": "sendgrid",
+        "status": "sent",
+        "recipient": "reader1@example.com",
+        "missing": ["campaign"],
+    }
+    assert expected.items() <= first.items()
+    assert {
+        "line": 1,
+        "format": "sendgrid",
+        "skipped": "status_not_relayed",
+        "name": "deferred",
+        "unknown": False,
+    } in told["events"]
+    assert {
+        "formats": {"sendgrid": 6},
+        "relayed": {"sent": 2, "delivered": 1},
+        "skipped": {f"status_not_relayed:{name}": 1 for name in ("click", "deferred", "open")},
+        "unknown": {},
+        "rejected": 0,
+        "missing": {"campaign": 3},
+    } == told["summary"]
+
+
+def test_novelties_are_told_from_what_is_known_and_not_relayed(capsys: Output) -> None:
+    """A word that the sender documents is only skipped; one that nobody has heard of is shown as unknown."""
+    log = str(CASES / "sendgrid" / "unknown-event-is-counted-by-name" / "input.ndjson")
+    _, told = trial(capsys, *PLACED, log)
+    assert {"machine_opened": 2} == told["summary"]["unknown"]
+    assert [True, True, False, False] == [event["unknown"] for event in told["events"]]
+    main(["formats", "test", *PLACED, log])
+    assert "unknown     machine_opened 2: words" in capsys.readouterr().out
+
+
+def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> None:
+    """The table says which events lack what, and which option or path would tell it; such a trial ends with 3."""
+    assert 3 == main(["formats", "test", SENDGRID])
+    shown = capsys.readouterr().out
+    assert "organization in 3: --organization, or --map organization=PATH" in shown
+    assert "sandbox in 3: --sandbox, or --map sandbox=PATH" in shown
+    assert 0 == main(["formats", "test", *PLACED, "--campaign", "C-1", SENDGRID])
+    assert "missing " not in capsys.readouterr().out.partition("recognized")[2]
+
+
+def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[Fate]:
+    """What a relay without an applied webhook makes of each event, but for that there is no webhook."""
+    reading = Reading(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
+    lines = log.read_bytes().splitlines()
+    return [fate for number, line in enumerate(lines, 1) for fate in fates_of(Line(number, line, len(line)), reading)]
+
+
+SENT: dict[str, Any] = {
+    "requestId": "R", "channel": "email", "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}}
+}  # fmt: skip
+ODD: dict[str, dict[str, Any]] = {
+    "sent": {},
+    "delay": {"messageDeliveryFeedback": {"feedbackStatus": {"value": "delay"}}},
+    "no status": {"messageDeliveryFeedback": {"feedbackStatus": {"value": ""}}},
+    "push": {"channel": "push"},
+    "no channel": {"channel": ""},
+}
+
+
+@pytest.mark.parametrize("organization", [None, "ACME@AdobeOrg"])
+@pytest.mark.parametrize("sandbox", [None, "prod"])
+@pytest.mark.parametrize("odd", list(ODD))
+def test_what_the_relay_rejects_counts_as_refused(
+    capsys: Output, tmp_path: Path, odd: str, organization: str | None, sandbox: str | None
+) -> None:
+    """An event that the relay would reject without any webhook ends the trial with 3, and no other does."""
+    log = tmp_path / "log"
+    log.write_text(json.dumps(SENT | {"campaignID": "C-1"} | ODD[odd]) + "\n")
+    (fate,) = relayed(log, organization=organization, sandbox=sandbox)
+    told = [f"--{name}={value}" for name, value in (("organization", organization), ("sandbox", sandbox)) if value]
+    code, shown = trial(capsys, *told, str(log))
+    rejected = isinstance(fate, Rejected) or "rejected" in shown["events"][0]
+    assert 3 * rejected == code
+    if isinstance(fate, Rejected) and fate.reason.startswith(("no organization", "no sandbox")):
+        assert fate.reason.split()[1].rstrip(":") == shown["events"][0]["missing"][0]
+
+
+def test_an_id_that_nobody_claims_goes_by_the_command_line(capsys: Output, tmp_path: Path) -> None:
+    """Beside a sandbox's id, the trial shows the sandbox that the relay takes where no webhook has that id."""
+    log = tmp_path / "log"
+    log.write_text(json.dumps(SENT | {"sandbox": {"id": "068abf40", "name": None}}) + "\n")
+    assert "068abf40" == trial(capsys, "--organization", "A", str(log))[1]["events"][0]["sandbox"]
+    assert "prod" == trial(capsys, *PLACED, str(log))[1]["events"][0]["sandbox"]
+
+
+def test_paths_and_named_formats_are_tried_as_the_relay_would(capsys: Output, tmp_path: Path) -> None:
+    """What --map finds is there, and a line that the named format cannot read is refused with the reason."""
+    log = tmp_path / "log"
+    event = {"event": "delivered", "email": "a@example.com", "sg_event_id": "1", "shop": {"campaign": 77}}
+    log.write_text(f'{json.dumps(event)}\n{{"hello": 1}}\n')
+    code, told = trial(capsys, *PLACED, "--format", "sendgrid", "--map", "campaign=shop.campaign", str(log))
+    assert 3 == code
+    assert "77" == told["events"][0]["campaign"]
+    assert {"line": 2, "format": "sendgrid", "rejected": "event: missing"} == told["events"][1]
+
+
+def test_sms_failure_keeps_the_senders_wording(capsys: Output) -> None:
+    """The trial shows the failure as it would be sent, and the detail that only `trace` shows."""
+    _, told = trial(capsys, *PLACED, str(CASES / "twilio" / "json-callbacks" / "input.ndjson"))
+    failed = told["events"][2]
+    expected = {"category": "async", "type": None, "code": "30003", "reason": "Unreachable destination handset"}
+    assert expected == failed["failure"]
+    assert "Unreachable destination handset" == failed["detail"]
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (("--map", "color=x"), "is not a field; there are: organization"),
+        (("--map", "campaign"), "is not of the form FIELD=PATH"),
+        (("--timezone", "Mars/Olympus"), "is no time zone (write Europe/Paris, UTC or +02:00)"),
+        (("--timezone", "+99:99"), "is no time zone"),
+        (("--timezone", "../etc"), "is no time zone"),
+    ],
+)
+def test_wrong_option_is_told_with_the_right_form(capsys: Output, option: tuple[str, str], complaint: str) -> None:
+    """A misspelt field, form or zone is wrong use, and the message says how it is written."""
+    assert 64 == main(["formats", "test", *option, SENDGRID])
+    assert complaint in " ".join(capsys.readouterr().err.split())
+
+
+def test_hostile_text_does_not_reach_the_terminal(capsys: Output, tmp_path: Path) -> None:
+    """A recipient or a status with control characters is shown escaped."""
+    log = tmp_path / "log"
+    told = [{"event": "a\x1b[31m", "email": "a", "timestamp": 1}, {"event": "sent?", "email": "\x07", "timestamp": 1}]
+    log.write_text("\n".join(json.dumps(one | {"event": one["event"]}) for one in told) + "\n")
+    main(["formats", "test", str(log)])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_line_that_is_not_whole_is_left_as_the_relay_leaves_it(capsys: Output, tmp_path: Path) -> None:
+    """A last line without a line end is not read, and that is said."""
+    log = tmp_path / "mail.log"
+    sent = "to=<a@example.com>, relay=m, dsn=2.0.0, status=sent (250 OK)"
+    log.write_text("".join(f"2026-10-10T01:23:4{n}Z mx1 postfix/smtp[1]: A{n}: {sent}\n" for n in range(2))[:-1])
+    assert 0 == main(["formats", "test", *PLACED, str(log)])
+    shown = capsys.readouterr()
+    assert "recognized  postfix 1\n" in shown.out
+    assert "has no line end" in shown.err

@@ -1,0 +1,184 @@
+"""What `init` writes, and how: never over a file, and nothing at all when something cannot be written."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hookline.cli.commands.init import WORKFLOW, ignores_state, repository_above, scaffold, write_new
+from hookline.config import inspect
+from hookline.errors import HooklineError
+from hookline.schemas import schema_text
+
+ROOT = Path(__file__).parents[4]
+
+
+def _workflow() -> dict[str, object]:
+    document: dict[str, object] = yaml.safe_load(scaffold()[WORKFLOW])
+    return document
+
+
+def _tree(directory: Path) -> dict[str, str]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_text() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def test_a_new_directory_gets_every_file(tmp_path: Path) -> None:
+    """Into a directory that is not there yet, every file is written as it is meant to be."""
+    written = write_new(tmp_path / "new" / "repository", scaffold())
+    assert scaffold() == _tree(tmp_path / "new" / "repository")
+    assert (tuple(sorted(scaffold())), ()) == (written.created, written.left)
+
+
+def test_what_exists_is_left_alone(tmp_path: Path) -> None:
+    """A file, a directory and a dangling link in the place of a file are left as they are, and named."""
+    (tmp_path / "README.md").write_text("Ours")
+    (tmp_path / ".gitignore").mkdir()
+    (tmp_path / ".pre-commit-config.yaml").symlink_to("nowhere")
+    written = write_new(tmp_path, scaffold())
+    assert (".gitignore", ".pre-commit-config.yaml", "README.md") == written.left
+    assert "Ours" == (tmp_path / "README.md").read_text()
+    assert not (tmp_path / "nowhere").exists()
+    assert "webhooks/example/prod.yaml" in written.created
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    """When one file cannot be written, those before it and their directories are taken away again."""
+    (tmp_path / "ours").write_text("Ours")
+    (tmp_path / "webhooks").write_text("a file where a directory has to be")
+    before = _tree(tmp_path)
+    with pytest.raises(HooklineError, match=r"webhooks/example.*nothing was created"):
+        write_new(tmp_path, scaffold())
+    assert before == _tree(tmp_path)
+    assert ["ours", "webhooks"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_the_example_is_valid_and_delivers_nothing(tmp_path: Path) -> None:
+    """The example webhook has no finding, and is not enabled."""
+    write_new(tmp_path, scaffold())
+    assert () == inspect(tmp_path / "webhooks").diagnostics
+    assert yaml.safe_load((tmp_path / "webhooks/example/prod.yaml").read_text())["enabled"] is False
+
+
+def test_editors_find_the_schema_without_a_network(tmp_path: Path) -> None:
+    """The editor settings and the example's first line name the schema that is written beside them."""
+    write_new(tmp_path, scaffold())
+    (schema,) = json.loads((tmp_path / ".vscode/settings.json").read_text())["yaml.schemas"]
+    assert schema_text("webhook") == (tmp_path / schema).read_text()
+    example = tmp_path / "webhooks/example/prod.yaml"
+    found = re.match(r"# yaml-language-server: \$schema=(\S+)", example.read_text())
+    assert found is not None
+    assert (tmp_path / schema).resolve() == (example.parent / found[1]).resolve()
+
+
+def test_the_release_that_wrote_it_is_pinned() -> None:
+    """Workflow and pre-commit hook install this release, and no mark is left in any file."""
+    texts = scaffold()
+    release = version("hookline")
+    assert f'PACKAGE: "hookline[postgres]=={release}"' in texts[WORKFLOW]
+    assert f'["hookline=={release}"]' in texts[".pre-commit-config.yaml"]
+    assert [] == [path for path, text in texts.items() if "@VERSION@" in text]
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [("vendor.github-workflows", WORKFLOW)],
+)
+def test_the_workflow_fits_the_published_schema(schema: str, path: str, tmp_path: Path) -> None:
+    """The workflow's syntax is what GitHub's published JSON Schema asks for."""
+    write_new(tmp_path, scaffold())
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run(
+        [tool, "--builtin-schema", schema, tmp_path / path], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_each_job_has_only_the_permissions_it_needs() -> None:
+    """Nothing by default; only the commenting job may write, and only to pull requests."""
+    workflow = _workflow()
+    jobs = workflow["jobs"]
+    assert isinstance(jobs, dict)
+    assert {} == workflow["permissions"]
+    assert {
+        "plan": {"contents": "read"},
+        "comment": {"pull-requests": "write"},
+        "apply": {"actions": "read", "contents": "read", "pull-requests": "read"},
+        "drift": {"contents": "read"},
+    } == {name: job["permissions"] for name, job in jobs.items()}
+
+
+def test_the_commenting_job_runs_nothing_of_the_pull_request() -> None:
+    """It checks nothing out and installs nothing: it downloads the plan and calls the API."""
+    jobs = _workflow()["jobs"]
+    assert isinstance(jobs, dict)
+    steps = jobs["comment"]["steps"]
+    assert ["actions/download-artifact"] == [step["uses"].split("@")[0] for step in steps if "uses" in step]
+    assert {"gh"} == set(
+        re.findall(r"^\s*(?:mine=\$\()?(gh|python|hookline|bash|sh|\./\S+)\b", steps[-1]["run"], re.M)
+    )
+
+
+def test_only_the_applying_job_can_write_the_state() -> None:
+    """The writing secret is named once, in the one job that has the protected environment."""
+    text, jobs = scaffold()[WORKFLOW], _workflow()["jobs"]
+    assert isinstance(jobs, dict)
+    assert 1 == text.count("secrets.HOOKLINE_STATE }}")
+    assert "secrets.HOOKLINE_STATE }}" in json.dumps(jobs["apply"])
+    assert {"apply": "hookline"} == {name: job["environment"] for name, job in jobs.items() if "environment" in job}
+
+
+def test_applies_queue_and_are_never_cancelled() -> None:
+    """Applies share a group in which each waits for the one before it and none is dropped."""
+    jobs = _workflow()["jobs"]
+    assert isinstance(jobs, dict)
+    assert {"group": "hookline-apply", "cancel-in-progress": False, "queue": "max"} == jobs["apply"]["concurrency"]
+
+
+def test_nothing_is_put_into_a_script_by_an_expression() -> None:
+    """A script gets what comes from outside through its environment, where it cannot become a command."""
+    jobs = _workflow()["jobs"]
+    assert isinstance(jobs, dict)
+    scripts = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert [] == [script for script in scripts if "${{" in script]
+
+
+def test_every_action_is_pinned_by_its_commit() -> None:
+    """A tag can be moved by whoever takes over the action's repository; a commit cannot."""
+    used = re.findall(r"uses: (\S+)(.*)", scaffold()[WORKFLOW])
+    assert used
+    assert [] == [one for one, _ in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", one)]
+    assert [] == [one for one, comment in used if not re.fullmatch(r" # v\d+\.\d+\.\d+", comment)]
+
+
+def test_the_two_pre_commit_hooks_are_the_same() -> None:
+    """The hook that `init` writes does what the one that this repository offers does."""
+    (offered,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    (repository,) = yaml.safe_load(scaffold()[".pre-commit-config.yaml"])["repos"]
+    (written,) = repository["hooks"]
+    assert offered == {name: value for name, value in written.items() if name != "additional_dependencies"}
+
+
+@pytest.mark.parametrize(("text", "ignored"), [(".hookline\n", True), ("/.hookline/\n", True), ("dist/\n", False)])
+def test_it_is_known_whether_the_state_is_ignored(text: str, ignored: bool, tmp_path: Path) -> None:
+    """A .gitignore that was there already is looked at for the local state."""
+    (tmp_path / ".gitignore").write_text(text)
+    assert ignored is ignores_state(tmp_path)
+
+
+def test_a_repository_above_is_found(tmp_path: Path) -> None:
+    """A directory inside of a repository is told from the root of one, and from one that is in none."""
+    inside = tmp_path / "outer" / "inner"
+    inside.mkdir(parents=True)
+    assert repository_above(inside) is None
+    (tmp_path / "outer" / ".git").mkdir()
+    assert tmp_path / "outer" == repository_above(inside)
+    assert repository_above(tmp_path / "outer") is None

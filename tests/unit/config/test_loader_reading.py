@@ -1,0 +1,100 @@
+"""Many files on every core: the same as one after the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hookline.config import inspect, loader
+from hookline.errors import HooklineError
+
+FORKS = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="elsewhere files are read one after the other"
+)
+
+
+def write(folder: Path, count: int) -> None:
+    """Webhook files; every fifth is broken in some way, the last is a second one for the first's sandbox."""
+    broken = ["url: http://a.example", "owner: no", "chanels: []", "headers: {X-Api-Key: abc}", "name: [", "x: &a b"]
+    for number in range(count):
+        extra = broken[number // 5 % len(broken)] + "\n" if number % 5 == 0 else ""
+        sandbox = 0 if number == count - 1 else number
+        url = "" if extra.startswith("url") else "url: https://hooks.acme.example\n"
+        name = "" if extra.startswith("name") else "name: Feedback\n"
+        text = f"version: 1\norganization: acme@AdobeOrg\nsandbox: box-{sandbox}\nchannels: [email]\ncampaigns: all\n"
+        path = folder / f"{number % 7}" / f"{number}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + url + name + extra)
+
+
+@FORKS
+def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks, findings and their order are the same, however many processes read the files."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "webhooks", 230)
+    monkeypatch.setattr(loader, "worker_count", lambda files: 1)
+    alone = inspect(Path("webhooks"))
+    monkeypatch.setattr(loader, "worker_count", lambda files: 3)
+    assert alone == inspect(Path("webhooks"))
+    assert list(alone.desired.webhooks) == sorted(alone.desired.webhooks)
+    assert {"HL004", "HL009", "HL012", "HL014", "HL020", "HL045", "HL070"} == {one.code for one in alone.diagnostics}
+
+
+@FORKS
+def test_a_pool_only_for_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some hundred files are read faster without one; beyond, every core reads, and never more than eight."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    assert [1, 8] == [loader.worker_count(files) for files in (loader.ENOUGH_FOR_A_POOL - 1, 10_000)]
+
+
+def test_no_fork_beside_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program with threads is never forked: a lock that one of them holds would stay held in the copy."""
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    assert loader.worker_count(10_000) == 1
+
+
+@FORKS
+def test_a_worker_that_dies_is_an_error_with_a_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that the system kills ends the run with a message; it does not wait for ever."""
+    write(tmp_path, 120)
+    home = os.getpid()
+
+    def dying(_: object) -> None:
+        assert os.getpid() != home
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(loader, "judge_file", dying)
+    monkeypatch.setattr(loader, "worker_count", lambda files: 2)
+    with pytest.raises(HooklineError, match="has died"):
+        inspect(tmp_path)
+
+
+@FORKS
+def test_ctrl_c_stops_all_of_them_quietly(tmp_path: Path) -> None:
+    """Ctrl-C, which reaches every process of the terminal, ends the run with 130, one word and no traceback."""
+    write(tmp_path / "webhooks", 3000)
+    # A shell starts what runs in the background with Ctrl-C ignored, and that is inherited; a handler is not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hookline", "validate"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    with process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        deadline = time.monotonic() + 30
+        while not children.read_text().strip():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (130, "", "Interrupted.") == (process.returncode, out, err.strip())

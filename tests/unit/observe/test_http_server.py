@@ -1,0 +1,167 @@
+"""The listener on a real socket, asked by raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import pytest
+
+from hookline.errors import HooklineError
+from hookline.observe import http_server as module
+from hookline.observe.http_server import Listener, Page, is_loopback, plain
+
+pytestmark = pytest.mark.anyio
+
+
+async def echo(path: str, accept: str) -> Page:
+    """Answers with what it was asked."""
+    return plain(HTTPStatus.OK, f"{path} {accept}")
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[Listener]:
+    async with Listener("127.0.0.1", 0) as listener:
+        listener.answer = echo
+        yield listener
+
+
+def port_of(listener: Listener) -> int:
+    return int(listener.url.rpartition(":")[2])
+
+
+async def ask(listener: Listener, sent: bytes, *, end: bool = False) -> bytes:
+    """Everything that comes back until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+    writer.write(sent)
+    if end:
+        writer.write_eof()
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_a_page_is_served() -> None:
+    """GET answers with the page, its type and its length, and the connection ends."""
+    async with listening() as listener:
+        got = await ask(listener, b"GET /metrics?x=1 HTTP/1.1\r\nHost: h\r\nAccept: a\r\nAccept: b\r\n\r\n")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert b"HTTP/1.1 200 OK" in head
+    assert b"connection: close" in head
+    assert b"/metrics a, b\n" == body
+
+
+async def test_head_has_no_body() -> None:
+    """HEAD answers with the length that GET would have, and without the page."""
+    async with listening() as listener:
+        got = await ask(listener, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert got.endswith(b"\r\n\r\n")
+    assert b"content-length: 3\r\n" in got
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", b"405"),
+        (b"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", b"405"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 20_000, b"431"),
+        (b"GET /" + b"a" * 20_000, b"431"),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", b"400"),
+    ],
+)
+async def test_what_is_refused(sent: bytes, status: bytes) -> None:
+    """Other methods, what is no HTTP, and heads without end are answered with a status, and the connection ends."""
+    async with listening() as listener:
+        got = await ask(listener, sent)
+    assert got.startswith(b"HTTP/1.1 " + status), got[:100]
+
+
+async def test_before_there_is_anything_to_tell() -> None:
+    """While the relay starts, everything is 503."""
+    async with listening() as listener:
+        listener.answer = None
+        assert b"503" in (await ask(listener, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))[:20]
+
+
+async def test_a_slow_head_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends a byte now and then is told so after some seconds, and let go."""
+    monkeypatch.setattr(module, "HEAD_SECONDS", 0.1)
+    async with listening() as listener:
+        assert (await ask(listener, b"GET / HT")).startswith(b"HTTP/1.1 408")
+
+
+async def test_who_asks_nothing_gets_nothing() -> None:
+    """A connection that is opened and closed, as port checks do, is no error."""
+    async with listening() as listener:
+        assert b"" == await ask(listener, b"", end=True)
+
+
+async def test_connections_are_bounded() -> None:
+    """Beyond a few connections at a time the next one is closed at once; when one ends there is room again."""
+    async with listening() as listener:
+        port = port_of(listener)
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(module.MOST_CONNECTIONS)]
+        await ask_until(listener, b"")
+        for _, writer in idle:
+            writer.close()
+        await ask_until(listener, b"HTTP/1.1 200 OK")
+
+
+async def ask_until(listener: Listener, beginning: bytes) -> None:
+    """Ask until the answer begins like that; nothing for an empty one."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                got = await ask(listener, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            except ConnectionError:
+                got = b""
+            if got.startswith(beginning) and bool(got) == bool(beginning):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_page_that_fails_is_told() -> None:
+    """A bug in a page is a 500 with its name, and the next page is served."""
+
+    async def broken(path: str, accept: str) -> Page:
+        raise KeyError(path)
+
+    async with listening() as listener:
+        listener.answer = broken
+        assert b"KeyError" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        listener.answer = echo
+        assert b"200 OK" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+
+
+async def test_a_port_in_use() -> None:
+    """The second listener of a port is an error that names it, with a hint."""
+    async with listening() as listener:
+        with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{port_of(listener)}") as refused:
+            async with Listener("127.0.0.1", port_of(listener)):
+                pass
+    assert "another process has that port" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])
+async def test_an_address_of_another_machine(host: str) -> None:
+    """An address or a name that is not this machine's is no port in use: the hint says what to correct."""
+    with pytest.raises(HooklineError, match=f"cannot listen on {host}:9469") as refused:
+        async with Listener(host, 9469):
+            pass
+    assert "name an address of this machine with --listen" == refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("10.1.2.3", False), ("hookline.example", False)],
+)  # fmt: skip
+async def test_loopback(host: str, loopback: bool) -> None:
+    """Only addresses that no other machine can reach count as loopback."""
+    assert loopback is is_loopback(host)

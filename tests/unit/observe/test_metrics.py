@@ -1,0 +1,181 @@
+"""The metrics page, made from reports and read by the library's own parsers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from hookline.observe.metrics import MOST_REASONS, Metrics
+from hookline.observe.snapshot import (
+    Counts,
+    LagFacts,
+    LaneFacts,
+    LatencyFacts,
+    RelayFacts,
+    Report,
+    SpoolFacts,
+    WebhookFacts,
+)
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8, text/plain;q=0.5"
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def a_report(webhooks: int = 2, **skipped: int) -> Report:
+    """Webhook n has n + 1 pending, n dead letters and 10 attempts; the first one waits, for http 503."""
+    names = [f"acme/w{n}" for n in range(webhooks)]
+    pending = sum(range(1, webhooks + 1))
+    return Report(
+        spool=SpoolFacts(
+            at=100.0,
+            tally={"read": pending + 5 + sum(skipped.values()), "delivered": 5, "pending": pending,
+                   **{f"skipped:{reason}": n for reason, n in skipped.items()}},
+            webhooks=[WebhookFacts(webhook=name, pending=n + 1, oldest=10.0 * n, dead=n)
+                      for n, name in enumerate(names)],
+            lines=12,
+            sizes={"database": 4096},
+        ),
+        relay=RelayFacts(
+            version="1.2.3", process=7, started=1.0, at=101.0, spool_max=50,
+            lanes=[LaneFacts(webhook=names[0], phase="waiting", reason="http 503"),
+                   *(LaneFacts(webhook=name, phase="open") for name in names[1:])],
+            lags=[LagFacts(name="a.ndjson", line=3, offset=30, behind=70, seconds=4.0),
+                  LagFacts(name="-", line=9, offset=0, behind=None, seconds=0.0)],
+        ),
+        counts=Counts(
+            attempts={(name, "delivered"): 10 for name in names},
+            latency={name: LatencyFacts((1, 2, 3), 4.5) for name in names},
+            bounds=(0.1, 1.0),
+            dead={"http_422": 2},
+        ),
+    )  # fmt: skip
+
+
+def samples(text: str, read: Any = read_text) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in read(text)
+        for sample in family.samples
+    }
+
+
+def page(report: Report, metrics: Metrics | None = None, accept: str = "") -> Samples:
+    content_type, body = (metrics or Metrics(most_webhooks=1000)).page(report, accept)
+    return samples(body.decode(), read_openmetrics if "openmetrics" in content_type else read_text)
+
+
+def one(found: Samples, name: str, **labels: str) -> float:
+    return found[f"hookline_{name}", tuple(sorted(labels.items()))]
+
+
+def test_whether_we_are_late() -> None:
+    """Pending and the age of the oldest by webhook, the lag of each source in bytes and seconds."""
+    found = page(a_report())
+    assert 2 == one(found, "pending", webhook="acme/w1")
+    assert 10.0 == one(found, "oldest_undelivered_age_seconds", webhook="acme/w1")
+    assert 70 == one(found, "source_lag_bytes", source="a.ndjson")
+    assert 4.0 == one(found, "source_lag_seconds", source="a.ndjson")
+    assert ("hookline_source_lag_bytes", (("source", "-"),)) not in found
+
+
+def test_the_account_adds_up() -> None:
+    """Read and replayed less everything settled is the sum of what is pending by webhook."""
+    found = page(a_report(3, no_webhook=4, journey=1))
+    pending = [value for (name, _), value in found.items() if name == "hookline_pending"]
+    assert one(found, "unsettled") == sum(pending) == 6
+    assert 4 == one(found, "skipped_total", reason="no_webhook")
+
+
+@pytest.mark.parametrize(("queued", "due", "later"), [(0, 200.0, 2), (0, 100.0, 0), (1, 200.0, 0), (0, None, 0)])
+def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int) -> None:
+    """An open webhook of which nothing is due yet has nothing to send: it is not stuck."""
+    report = a_report()
+    lane = LaneFacts(webhook="acme/w1", phase="open", queued=queued, next_due=due)
+    relay = msgspec.structs.replace(report.relay, lanes=[report.relay.lanes[0], lane])
+    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "parked", reason="retry_later")
+
+
+def test_one_phase_at_a_time() -> None:
+    """Of the four phases of a gate exactly one is 1, and what waits behind it is parked with its reason."""
+    found = page(a_report())
+    phases = {labels: value for (name, labels), value in found.items() if name == "hookline_gate_phase"}
+    assert 8 == len(phases)
+    assert 1 == one(found, "gate_phase", webhook="acme/w0", phase="waiting")
+    assert 1 == one(found, "gate_phase", webhook="acme/w1", phase="open")
+    assert 2 == sum(phases.values())
+    assert 1 == one(found, "parked", reason="http_503")
+
+
+def test_the_histogram_is_cumulative() -> None:
+    """Each bucket holds those before it, the last one all."""
+    found = page(a_report())
+    buckets = [one(found, "settle_seconds_bucket", webhook="acme/w0", le=bound) for bound in ("0.1", "1.0", "+Inf")]
+    assert [1, 3, 6] == buckets
+    assert (6, 4.5) == (
+        one(found, "settle_seconds_count", webhook="acme/w0"), one(found, "settle_seconds_sum", webhook="acme/w0"),
+    )  # fmt: skip
+
+
+def test_labels_of_webhooks_are_bounded() -> None:
+    """Beyond the limit webhooks are summed, and nothing is lost in the sums."""
+    found = page(a_report(5), Metrics(most_webhooks=2))
+    assert {"acme/w0", "acme/w1", "other"} == {dict(labels).get("webhook") for _, labels in found} - {None}
+    assert 3 + 4 + 5 == one(found, "pending", webhook="other")
+    assert 40.0 == one(found, "oldest_undelivered_age_seconds", webhook="other")
+    assert 30 == one(found, "attempts_total", webhook="other", outcome="delivered")
+    assert 18 == one(found, "settle_seconds_count", webhook="other")
+    assert 3 == one(found, "gate_phase", webhook="other", phase="open")
+    assert 2 + 3 + 4 == one(found, "dead_letters", webhook="other")
+
+
+def test_rejected_lines_are_dead_letters_of_no_webhook() -> None:
+    """What could not be read is kept beside the dead deliveries, and counted by itself."""
+    assert 12 == one(page(a_report()), "rejected_lines")
+
+
+def test_dead_letters_of_a_deleted_webhook_are_counted() -> None:
+    """A webhook without a lane and without anything pending has no label; its dead letters are there all the same."""
+    report = a_report(1)
+    gone = WebhookFacts(webhook="acme/gone", dead=7)
+    spool = msgspec.structs.replace(report.spool, webhooks=[*report.spool.webhooks, gone])
+    found = page(msgspec.structs.replace(report, spool=spool))
+    assert 7 == one(found, "dead_letters", webhook="other")
+    assert ("hookline_pending", (("webhook", "acme/gone"),)) not in found
+
+
+def test_skip_reasons_are_bounded() -> None:
+    """A spool that knows thousands of reasons shows some of them, and the sum of the others."""
+    found = page(a_report(1, **{f"status_not_relayed:s{n}": 1 for n in range(1000)}))
+    reasons = {labels: value for (name, labels), value in found.items() if name == "hookline_skipped_total"}
+    assert MOST_REASONS + 1 == len(reasons)
+    assert 1000 == sum(reasons.values())
+
+
+def test_both_forms_say_the_same() -> None:
+    """OpenMetrics where it is asked for, the older text elsewhere."""
+    metrics, report = Metrics(most_webhooks=10), a_report()
+    old, new = page(report, metrics), page(report, metrics, OPENMETRICS)
+    assert metrics.page(report, OPENMETRICS)[1].endswith(b"# EOF\n")
+    ours = {key: value for key, value in old.items() if key[0].startswith("hookline_")}
+    assert ours == {key: value for key, value in new.items() if key[0].startswith("hookline_")}
+    assert metrics.page(report, "text/html, */*")[0].startswith("text/plain; version=0.0.4")
+
+
+def test_names_cannot_break_the_page() -> None:
+    """Quotes, backslashes and line ends in a source's name stay inside of its label."""
+    report = a_report(1)
+    name = 'a"b\\c\nd'
+    lag = LagFacts(name=name, line=0, offset=0, behind=1, seconds=0.0)
+    relay = msgspec.structs.replace(report.relay, lags=[lag])
+    assert 1 == one(page(msgspec.structs.replace(report, relay=relay)), "source_lag_bytes", source=name)
+
+
+def test_the_process_is_measured() -> None:
+    """Memory and processor time of the relay are on the page."""
+    found = page(a_report())
+    assert found["process_resident_memory_bytes", ()] > 0
+    assert found["process_cpu_seconds_total", ()] > 0

@@ -1,0 +1,130 @@
+"""A plan as a comment: short enough whatever is in it, the same while the plan is, and nothing in it obeyed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hookline.canonical import read_webhook
+from hookline.model import Address, Declared, Desired, Source
+from hookline.plan.deletion_guard import Brakes
+from hookline.plan.plan import Plan
+from hookline.plan.planner import make_plan
+from hookline.plan.render_markdown import LIMIT, render_markdown
+from hookline.state.store import Snapshot, Stored
+
+MARKER = re.compile(r"<!-- hookline:plan (sha256:[0-9a-f]{64}) -->")
+
+
+def document(number: int, **changes: Any) -> dict[str, Any]:
+    given = {
+        "version": 1,
+        "organization": "acme",
+        "sandbox": f"s{number:05}",
+        "name": "Feedback",
+        "channels": ["email"],
+        "url": "https://a.example/",
+        "campaigns": "all",
+    }
+    return {**given, **changes}
+
+
+def plan_of(before: Mapping[int, dict[str, Any]], after: Mapping[int, dict[str, Any]], **options: Any) -> Plan:
+    stored = {Address("acme", f"s{n:05}"): Stored(document(n, **changes)) for n, changes in before.items()}
+    webhooks = [read_webhook(document(n, **changes)) for n, changes in after.items()]
+    declared = {one.address: Declared(one, Source("webhooks/a.yaml", 1)) for one in webhooks}
+    return make_plan(Snapshot("L", 3, stored), Desired(declared), Brakes(max_deletes=99_999), **options)
+
+
+def test_unchanged_plan_is_an_unchanged_comment() -> None:
+    """What moves by itself, serial, unchanged and pending ones, changes no byte of the comment."""
+    plan = plan_of({1: {}, 2: {}}, {1: {"name": "Other"}, 2: {}})
+    later = plan_of(
+        {1: {}, 2: {}, 3: {}}, {1: {"name": "Other"}, 2: {}, 3: {}}, pending={Address("acme", "s00001"): 9}
+    )
+    assert render_markdown(plan) == render_markdown(dataclasses.replace(later, serial=9))
+
+
+def test_marker_carries_the_fingerprint() -> None:
+    """The first line is a comment of HTML, from which the fingerprint is taken."""
+    plan = plan_of({}, {1: {}})
+    first, *_ = render_markdown(plan).splitlines()
+    found = MARKER.fullmatch(first)
+    assert found is not None
+    assert plan.fingerprint == found[1]
+
+
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_large_plan_is_cut_in_the_middle(count: int) -> None:
+    """However many changes: under 60,000 characters, the counts kept, deletions first, the last creation last."""
+    before: dict[int, dict[str, Any]] = {number: {} for number in range(count)}
+    after = {number: {"name": "Other"} for number in range(count // 2, 2 * count)}
+    text = render_markdown(plan_of(before, after))
+    assert LIMIT * 0.9 < len(text) < LIMIT
+    assert f"{count} to create, {count - count // 2} to update, {count // 2} to delete" in text
+    assert "- acme/s00000" in text
+    assert f"+ acme/s{2 * count - 1:05}" in text
+    cut = re.search(r"\*… (\d+) lines with (\d+) webhooks \((.*)\) are cut here", text)
+    assert cut is not None
+    shown = len(re.findall(r"(?m)^[-+!] acme/", text))
+    assert 2 * count == shown + int(cut[2])
+
+
+def test_one_huge_value_is_cut() -> None:
+    """A single value of a megabyte is cut in its middle, and the rest of the plan is still shown."""
+    text = render_markdown(plan_of({}, {1: {"description": "x" * 1_000_000}, 2: {}}))
+    assert len(text) < LIMIT
+    assert "characters …" in text
+    assert "+ acme/s00002" in text
+
+
+@pytest.mark.parametrize("length", [900, 30_000, 70_000])
+def test_huge_fence(length: int) -> None:
+    """A name of nothing but backticks does not make the fences, which must be longer, break the limit."""
+    text = render_markdown(plan_of({}, {1: {"name": "`" * length}, 2: {}}))
+    assert len(text) < LIMIT
+    assert "+ acme/s00002" in text
+
+
+hostile = st.lists(
+    st.sampled_from(
+        ["```", "`", "~~~~", "\n", "\r", "<!-- hookline:plan ", "-->", "@team", "<img src=x>", "](https://e.example)",
+         "|", "# ", "</details>", "\u202e", "\u2028", "\x1b[2J", "hookline:plan", "&lt;", "\\", "sha256:" + "0" * 64]
+    ),
+    max_size=12,
+).map("".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(names=st.lists(hostile, min_size=1, max_size=6), files=hostile)
+def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> None:
+    """Outside of the fences there is not a character from a file, and the marker stands in the comment only once."""
+    webhooks = [read_webhook(document(n, name=f"N{name}", owner=name)) for n, name in enumerate(names)]
+    declared = {one.address: Declared(one, Source(f"F{files}", 1)) for one in webhooks}
+    plan = make_plan(Snapshot("L", 3, {}), Desired(declared), Brakes())
+    outside, fence = [], ""
+    for line in render_markdown(plan).split("\n"):
+        opened = re.fullmatch(r"(`{3,})diff", line)
+        if not fence and opened:
+            fence = opened[1]
+        elif fence and line.strip() and set(line.strip()) == {"`"} and len(line.strip()) >= len(fence):
+            fence = ""
+        elif not fence:
+            outside.append(line)
+    assert "" == fence
+    counts = f"### hookline plan: {len(names)} to create, 0 to update, 0 to delete"
+    wanted = [
+        f"<!-- hookline:plan {plan.fingerprint} -->",
+        counts,
+        "#### Created",
+        f"Fingerprint: `{plan.fingerprint}`",
+    ]
+    assert wanted == [line for line in outside if line]
+    assert 1 == render_markdown(plan).count("hookline:plan")
+    assert 1 == render_markdown(plan).count("<!--")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookline.errors import HooklineError
+from hookline.http_connection import HttpRequest
+from hookline.receiver.request_log import Journal, as_line, open_record
+from hookline.receiver.responses import Verified
+
+
+def recorded(body: bytes | None) -> dict[str, Any]:
+    line = as_line(
+        HttpRequest("POST", "/a?b=1", {"host": "x"}, body), Verified(True, None), at=1764547200.25, status=204
+    )
+    assert 1 == line.count(b"\n")
+    assert line.endswith(b"\n")
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_a_request_is_one_line_with_everything_that_was_seen() -> None:
+    """Time, request, answer and findings stand in one JSON object."""
+    assert {
+        "time": "2025-12-01T00:00:00.250Z",
+        "method": "POST",
+        "path": "/a?b=1",
+        "headers": {"host": "x"},
+        "body": {"a": [1, "é"]},
+        "status": 204,
+        "verified": {"jwt": True, "payload": None},
+    } == recorded('{"a":\n [1, "é"]}'.encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"not json\n", {"bodyText": "not json\n"}),
+        (b"", {"bodyText": ""}),
+        (b"NaN", {"bodyText": "NaN"}),
+        (b"\xff\x00", {"bodyBase64": "/wA="}),
+        (b"null", {"body": None}),
+        (None, {"body": None}),
+        (b'"\\ud800"', {"body": "\ud800"}),
+        (b"123456789012345678901234567890", {"body": 123456789012345678901234567890}),
+    ],
+)
+def test_a_body_is_kept_whatever_it_is(body: bytes | None, expected: dict[str, Any]) -> None:
+    """JSON as JSON, other text as text, anything else in Base64."""
+    assert expected == {name: value for name, value in recorded(body).items() if name.startswith("body")}
+
+
+def test_a_body_that_is_nested_too_deeply_is_kept_as_text() -> None:
+    """100,000 open brackets end neither the line nor the receiver."""
+    body = b"[" * 100_000 + b"]" * 100_000
+    assert body.decode() == recorded(body)["bodyText"]
+
+
+def test_a_journal_writes_all_lines_to_all_sinks() -> None:
+    """A flush hands on what was added since the last one, once."""
+    one, two = io.BytesIO(), io.BytesIO()
+    journal = Journal(one, two)
+    journal.add(b"a\n")
+    journal.add(b"b\n")
+    journal.flush()
+    journal.flush()
+    assert (b"a\nb\n", b"a\nb\n") == (one.getvalue(), two.getvalue())
+
+
+def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
+    """It holds recipients and credentials, so only its owner reads it; earlier runs stay."""
+    path = tmp_path / "received.ndjson"
+    for line in (b"1\n", b"2\n"):
+        with open_record(path) as file:
+            file.write(line)
+    assert b"1\n2\n" == path.read_bytes()
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_record_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """The message names the file and the reason."""
+    with pytest.raises(HooklineError, match=r"missing/r\.ndjson: No such file"):
+        open_record(tmp_path / "missing" / "r.ndjson")

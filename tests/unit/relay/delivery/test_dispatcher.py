@@ -1,0 +1,321 @@
+"""Rounds between the spool and the lanes: nothing is lost, doomed or repeated when something changes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from hookline.errors import SpoolStalled
+from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
+from hookline.observe.log import Log
+from hookline.relay.clock import RelayClock
+from hookline.relay.delivery import dead_lettering, dispatcher
+from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.counters import Counters
+from hookline.relay.delivery.dispatcher import Dispatcher
+from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery_record import Delivery
+from hookline.relay.http.exchange import Answer, Attempt, Result
+from hookline.relay.spool.spool import Intake, Retention, Standing, Taken
+from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.spool.sqlite.webhook_control import Standings
+from hookline.units import parse_duration
+
+pytestmark = pytest.mark.anyio
+
+ADDRESS = Address("acme", "prod")
+DAY = 86_400.0
+
+
+class Scripted:
+    """An endpoint that answers by a function, which may wait, and counts what it has accepted."""
+
+    def __init__(self, script: Callable[[Attempt], Awaitable[int]]) -> None:
+        self.script = script
+        self.accepted: list[bytes] = []
+
+    async def post(self, attempt: Attempt) -> Result:
+        status = await self.script(attempt)
+        if status < 300:
+            self.accepted.append(attempt.id)
+        return Answer(status)
+
+    def renew(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def accepts(attempt: Attempt) -> int:
+    await asyncio.sleep(0)
+    return 200
+
+
+async def is_gone(attempt: Attempt) -> int:
+    await asyncio.sleep(0)
+    return 410
+
+
+class Desk:
+    """A dispatcher at work on a real spool."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        self.monkeypatch = monkeypatch
+        self.spool = SqliteSpool(directory / "spool", since="now")
+        self.log: list[str] = []
+        log = Log(self.log.append, level="info", format="text", clock=lambda: 0.0)
+        self.thread = SpoolThread(self.spool, log)
+        self.set_by = 0.0
+        self.clock = RelayClock(wall=lambda: time.time() + self.set_by)
+        self.dispatcher = Dispatcher(
+            self.thread, clock=self.clock, log=log, counters=Counters(), keep=Retention(DAY, 1_000_000)
+        )
+
+    def lane(self, endpoint: Scripted, configuration: str = "first") -> Lane:
+        policy = DeliveryPolicy(
+            concurrency=16,
+            retry=RetryPolicy(initial_delay=parse_duration("1h"), max_delay=parse_duration("1h")),
+        )
+        webhook = Webhook(
+            address=ADDRESS,
+            name="n",
+            channels=frozenset(),
+            url="https://hooks.acme.test/",
+            campaigns=None,
+            delivery=policy,
+        )
+        return Lane(
+            webhook,
+            endpoint,
+            self.dispatcher,
+            configuration=configuration,
+            counters=Counters().of(ADDRESS),
+            clock=self.clock,
+            random=Random(1),
+        )
+
+    def serve(self, endpoint: Scripted, configuration: str = "first") -> Lane:
+        lane = self.lane(endpoint, configuration)
+        self.dispatcher.serve(lane, self.spool.standing().get(ADDRESS, Standing()), None)
+        return lane
+
+    async def put(self, number: int) -> None:
+        taken = [Taken(n, delivery(n)) for n in range(number)]
+        intake = Intake(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
+        await self.thread.call(self.spool.append, intake, now=time.time(), dedupe_window=DAY)
+        self.dispatcher.arrived({ADDRESS})
+
+    def set_clock(self, seconds: float) -> None:
+        self.set_by += seconds
+        self.dispatcher.clock_stepped(self.clock.take_step())
+
+    async def until(self, condition: Callable[[dict[str, int]], object]) -> dict[str, int]:
+        async with asyncio.timeout(30):
+            while True:
+                tally = await self.thread.call(self.spool.tally)
+                if condition(tally):
+                    return tally
+                await asyncio.sleep(0.005)
+
+
+def delivery(number: int) -> Delivery:
+    return Delivery(
+        id=hashlib.blake2b(b"%d" % number, digest_size=16).digest(),
+        address=ADDRESS,
+        order_key=None,
+        body=b"{}",
+        request_id=f"request-{number}",
+        channel="email",
+        status="sent",
+    )
+
+
+@asynccontextmanager
+async def working(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    desk = Desk(directory, monkeypatch)
+    running = asyncio.create_task(desk.dispatcher.run())
+    try:
+        yield desk
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        await desk.dispatcher.stop(1.0)
+        desk.thread.close()
+        desk.spool.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setattr(
+        dead_lettering, "CHUNK", 50
+    )  # as with a backlog of many chunks, which takes more than a second
+    monkeypatch.setattr(dispatcher, "LOOK_AROUND_SECONDS", 0.02)
+    async with working(tmp_path, monkeypatch) as one:
+        yield one
+
+
+async def test_a_corrected_configuration_ends_the_burying(desk: Desk) -> None:
+    """A 410 dooms the backlog; a new configuration that comes while it is buried saves the rest of it."""
+    desk.serve(Scripted(is_gone))
+    await desk.put(2_000)
+    await desk.until(lambda tally: tally.get("dead", 0) > 200)
+    await desk.dispatcher.dismiss(ADDRESS)
+    successor = Scripted(accepts)
+    desk.serve(successor, "second")
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert tally["delivered"] == len(successor.accepted) > 0
+    assert 2_000 == tally["delivered"] + tally["dead"]
+    assert desk.spool.standing()[ADDRESS].stopped is None
+
+
+async def test_haste_ends_the_burying(desk: Desk) -> None:
+    """`retry-now` while a backlog is buried: what is left is sent, and nothing that was accepted counts as dead."""
+    endpoint = Scripted(is_gone)
+    desk.serve(endpoint)
+    await desk.put(2_000)
+    await desk.until(lambda tally: tally.get("dead", 0) > 200)
+    endpoint.script = accepts
+    with Standings(desk.directory / "spool") as elsewhere:
+        elsewhere.retry_now(ADDRESS, now=time.time())
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert tally["delivered"] == len(endpoint.accepted) > 0
+    assert 2_000 == tally["delivered"] + tally["dead"]
+
+
+async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one(desk: Desk) -> None:
+    """A request that is still under way when the configuration changes is answered 410: that was the old endpoint."""
+    answers = asyncio.Event()
+
+    async def gone_later(attempt: Attempt) -> int:
+        await answers.wait()
+        return 410
+
+    lane = desk.serve(Scripted(gone_later))
+    await desk.put(500)
+    await desk.until(lambda tally: lane.busy == 16)
+    leaving = asyncio.create_task(desk.dispatcher.dismiss(ADDRESS))
+    await asyncio.sleep(0.02)
+    answers.set()
+    await asyncio.sleep(0.05)
+    assert await leaving
+    desk.serve(Scripted(accepts), "second")
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert (484, 16) == (tally["delivered"], tally["dead"])
+
+
+async def test_a_webhook_that_comes_back_keeps_what_is_left(desk: Desk) -> None:
+    """Deleted and applied again while its backlog becomes dead letters: the rest of it is sent."""
+    await desk.put(2_000)
+    desk.dispatcher.doom(ADDRESS, "webhook deleted")
+    await desk.until(lambda tally: tally.get("dead", 0) > 200)
+    desk.serve(Scripted(accepts))
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert tally["delivered"] > 0
+    assert 2_000 == tally["delivered"] + tally["dead"]
+
+
+async def test_a_healed_endpoint_is_not_remembered_as_gone(desk: Desk) -> None:
+    """What an endpoint said of itself under an earlier configuration is over when a new one begins."""
+    lane = desk.serve(Scripted(is_gone))
+    await desk.put(1)
+    await desk.until(lambda tally: lane.gate.phase is Phase.STOPPED and desk.spool.standing()[ADDRESS].stopped)
+    await desk.dispatcher.dismiss(ADDRESS)
+    desk.serve(Scripted(accepts), "second")
+    await desk.until(lambda tally: desk.spool.standing()[ADDRESS].stopped is None)
+
+
+@pytest.mark.parametrize("by", [-DAY, 30 * DAY], ids=["back", "forward"])
+async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: Desk, by: float) -> None:
+    """A retry is an hour away. Set back by a day it would be a day and an hour away: it is due at once instead, also
+    when there are more retries than one chunk. Set forward by a month, it is due, and not too old."""
+    desk.monkeypatch.setattr(dispatcher, "DUE_AT_A_TIME", 5)
+    refusing = True
+
+    async def refuses_at_first(attempt: Attempt) -> int:
+        await asyncio.sleep(0)
+        return 503 if refusing else 200
+
+    endpoint = Scripted(refuses_at_first)
+    desk.serve(endpoint)
+    await desk.put(12)  # fewer than it takes to open the circuit breaker
+    await desk.until(lambda tally: tally.get("attempts") == 12)
+    refusing = False
+    desk.set_clock(by)
+    tally = await desk.until(lambda tally: tally["pending"] == 0)
+    assert (12, 24, 0) == (tally["delivered"], tally["attempts"], tally.get("dead", 0))
+    assert 1 == "".join(desk.log).count("the clock was set")
+
+
+async def test_a_clock_that_is_set_forward_forgets_nothing(desk: Desk) -> None:
+    """The record of a delivery stays although the clock is far beyond the retention, until that time has passed."""
+    desk.monkeypatch.setattr(dispatcher, "TIDY_SECONDS", 0.02)
+    tidied: list[float] = []
+    tidy = desk.spool.tidy
+
+    def tidies(*, now: float, keep: Retention, limit: int) -> bool:
+        tidied.append(now)
+        return tidy(now=now, keep=keep, limit=limit)
+
+    desk.monkeypatch.setattr(desk.spool, "tidy", tidies)
+    desk.serve(Scripted(accepts))
+    await desk.put(3)
+    await desk.until(lambda tally: tally.get("records") == 3)
+    desk.set_clock(30 * DAY)
+    tidied.clear()
+    tally = await desk.until(lambda tally: len(tidied) > 2)
+    assert 3 == tally["records"]
+
+
+async def test_outcomes_outlive_an_impatient_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop that comes while outcomes cannot be written (the disk is full) writes them when there is room again."""
+    full = True
+    async with working(tmp_path, monkeypatch) as desk:
+        settle = desk.spool.settle
+
+        def settle_if_there_is_room(*arguments: Any, **more: Any) -> Any:
+            if full:
+                raise SpoolStalled("the disk is full")
+            return settle(*arguments, **more)
+
+        monkeypatch.setattr(desk.spool, "settle", settle_if_there_is_room)
+        endpoint = Scripted(accepts)
+        desk.serve(endpoint)
+        await desk.put(5)
+        await desk.until(lambda tally: len(endpoint.accepted) == 5 and desk.thread.stalled)
+
+        def make_room() -> None:
+            nonlocal full
+            full = False
+
+        asyncio.get_running_loop().call_later(0.3, make_room)
+
+    again = SqliteSpool(tmp_path / "spool", since="now")
+    try:
+        tally = again.tally()
+        assert (5, 0, 5) == (tally["delivered"], tally["pending"], tally["attempts"])
+    finally:
+        again.close()
+
+
+async def test_the_spool_is_not_called_stalled_when_nobody_waits_for_it(desk: Desk) -> None:
+    """Whoever was waiting for room and was cancelled leaves no word of it behind: /readyz must not stay at 503."""
+
+    def fails() -> None:
+        raise SpoolStalled("the disk is full")
+
+    waiting = asyncio.create_task(desk.thread.insist("reading", fails))
+    await desk.until(lambda tally: desk.thread.stalled)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    assert desk.thread.stalled is None

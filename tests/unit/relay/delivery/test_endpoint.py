@@ -1,0 +1,426 @@
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+import trustme
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from hookline.model import Address, DeliveryPolicy, EnvRef, FileRef, JwtAuthentication, SigningKey, TlsPolicy, Webhook
+from hookline.relay.delivery.attempt import Endpoint
+from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result
+from hookline.relay.http.httpx_transport import HttpxPoster
+from hookline.relay.http.request import Header, Target
+from hookline.relay.http.transport import Poster
+from hookline.relay.http.transport_factory import opening
+from hookline.relay.secrets import SecretResolver
+
+pytestmark = pytest.mark.usefixtures("private_files")
+
+NOW = 1_800_000_000.0
+VARIABLE = "HOOKLINE_SECRET_KEY"
+PLAIN = Webhook(
+    address=Address("acme", "prod"),
+    name="n",
+    channels=frozenset(),
+    url="https://hooks.acme.test/feedback",
+    campaigns=None,
+)
+JWT = JwtAuthentication(algorithm="HS256", keys=(SigningKey("k1", EnvRef(VARIABLE)),))
+Answering = Callable[[httpx.Request], Awaitable[httpx.Response]]
+
+
+class Receiver:
+    """A transport that keeps the requests and answers them; `environment` and `directory` hold the secrets."""
+
+    def __init__(self, directory: Path, answering: Answering | None = None) -> None:
+        self.directory = directory
+        self.environment: dict[str, str] = {VARIABLE: "s" * 32}
+        self.requests: list[httpx.Request] = []
+        self.opened: list[tuple[NetworkRules, ssl.SSLContext, int]] = []
+        self.now = NOW
+        self.answering = answering
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return await self.answering(request) if self.answering else httpx.Response(200)
+
+    def open(
+        self, target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
+    ) -> Poster:
+        self.opened.append((rules, context, limit))
+        return HttpxPoster(httpx.MockTransport(self.answer), target, clock)
+
+    def endpoint(self, webhook: Webhook, **options: Any) -> Endpoint:
+        return HttpEndpoint(
+            webhook,
+            resolver=SecretResolver(environment=self.environment, directory=self.directory),
+            clock=lambda: self.now,
+            random=lambda size: b"r" * size,
+            opened=opening(self.open, NetworkRules(), lambda: self.now),
+            **options,
+        )
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Receiver:
+    return Receiver(tmp_path)
+
+
+def attempt(number: int = 1) -> Attempt:
+    return Attempt(b"\x01" * 16, b'{"a":1}', number, NOW + 5, "2026-11-22T10:00:00Z")
+
+
+def post(endpoint: Endpoint, times: int = 1) -> list[Result]:
+    async def scenario() -> list[Result]:
+        return [await endpoint.post(attempt(number)) for number in range(1, times + 1)]
+
+    return asyncio.run(scenario())
+
+
+def only(results: list[Result]) -> Result:
+    (result,) = results
+    return result
+
+
+def test_request(receiver: Receiver) -> None:
+    """An attempt is a POST of the body with hookline's headers, the attempt's, the webhook's and the token."""
+    webhook = replace(PLAIN, headers=(("x-key", EnvRef(VARIABLE)), ("x-team", "crm")), authentication=JWT)
+    assert Answer(200) == only(post(receiver.endpoint(webhook)))
+    (request,) = receiver.requests
+    expected = {
+        "host": "hooks.acme.test",
+        "content-type": "application/json",
+        "content-length": "7",
+        "webhook-id": "01" * 16,
+        "webhook-timestamp": "1800000005",
+        "hookline-attempt": "1",
+        "hookline-event-time": "2026-11-22T10:00:00Z",
+        "x-key": "s" * 32,
+        "x-team": "crm",
+    }
+    sent = dict(request.headers)
+    scheme, _, token = sent.pop("authorization").partition(" ")
+    assert sent.pop("user-agent").startswith("hookline/")
+    assert expected == sent
+    assert request.method == "POST"
+    assert str(request.url) == PLAIN.url
+    assert attempt().body == request.content
+    assert scheme == "Bearer"
+    read = jwt.decode(
+        token,
+        "s" * 32,
+        ["HS256"],
+        options={"verify_signature": True, "verify_aud": False, "verify_nbf": False, "verify_iat": False},
+    )
+    assert read["aud"] == "https://hooks.acme.test"
+
+
+def test_token_in_another_header(receiver: Receiver) -> None:
+    """The token goes into the header that is configured for it, and no other."""
+    post(receiver.endpoint(replace(PLAIN, authentication=replace(JWT, header="x-token"))))
+    assert receiver.requests[0].headers["x-token"].startswith("Bearer ")
+    assert "authorization" not in receiver.requests[0].headers
+
+
+def test_no_authentication(receiver: Receiver) -> None:
+    """A webhook without authentication sends no token."""
+    post(receiver.endpoint(PLAIN))
+    assert "authorization" not in receiver.requests[0].headers
+
+
+def test_one_transport(receiver: Receiver) -> None:
+    """The transport is opened once, with the webhook's concurrency and strict TLS."""
+    webhook = replace(PLAIN, delivery=DeliveryPolicy(concurrency=3))
+    post(receiver.endpoint(webhook), times=5)
+    ((rules, context, connections),) = receiver.opened
+    assert (NetworkRules(), 3) == (rules, connections)
+    assert ssl.CERT_REQUIRED is context.verify_mode
+
+
+def test_token_is_reused_and_renewed(receiver: Receiver) -> None:
+    """The token stays the same until it is renewed; a renewed one is signed with the secret of that moment."""
+    endpoint = receiver.endpoint(replace(PLAIN, authentication=JWT))
+    post(endpoint, times=3)
+    receiver.environment[VARIABLE] = "t" * 32
+    post(endpoint)
+    endpoint.renew()
+    post(endpoint)
+    tokens = [request.headers["authorization"] for request in receiver.requests]
+    assert len(set(tokens[:4])) == 1
+    assert tokens[4] not in tokens[:4]
+    unchecked = {"verify_aud": False, "verify_nbf": False, "verify_iat": False}
+    jwt.decode(tokens[4].removeprefix("Bearer "), "t" * 32, ["HS256"], options=unchecked)  # type: ignore[arg-type]
+
+
+def test_missing_secret_is_healed(receiver: Receiver) -> None:
+    """A secret that is missing is a fault that names it; once it is there the next attempt goes out."""
+    endpoint = receiver.endpoint(replace(PLAIN, headers=(("x-key", EnvRef("HOOKLINE_SECRET_LATE")),)))
+    result = only(post(endpoint))
+    assert isinstance(result, Fault)
+    assert "HOOKLINE_SECRET_LATE" in result.detail
+    assert receiver.requests == []
+    receiver.environment["HOOKLINE_SECRET_LATE"] = "here"
+    assert Answer(200) == only(post(endpoint))
+    assert receiver.requests[0].headers["x-key"] == "here"
+
+
+def test_replaced_file(receiver: Receiver) -> None:
+    """A file that was replaced is read again a second later, without a refusal; not every event looks at it."""
+    path = receiver.directory / "token"
+    path.write_text("old")
+    webhook = replace(PLAIN, headers=(("x-key", FileRef("token")),))
+    endpoint = receiver.endpoint(webhook)
+
+    async def scenario() -> None:
+        assert Answer(200) == await endpoint.post(attempt())
+        (receiver.directory / "fresh").write_text("new")
+        (receiver.directory / "fresh").replace(path)
+        receiver.now += 0.5
+        await endpoint.post(attempt())
+        receiver.now += 0.5
+        await endpoint.post(attempt())
+
+    asyncio.run(scenario())
+    assert ["old", "old", "new"] == [request.headers["x-key"] for request in receiver.requests]
+
+
+def test_open_file(receiver: Receiver) -> None:
+    """A secret's file that others may read is a fault, and nothing is sent."""
+    (receiver.directory / "token").write_text("value")
+    (receiver.directory / "token").chmod(0o644)
+    result = only(post(receiver.endpoint(replace(PLAIN, headers=(("x-key", FileRef("token")),)))))
+    assert isinstance(result, Fault)
+    assert "can be read by everybody (mode 0644)" in result.detail
+    assert "--insecure-secret-files" in result.detail
+    assert receiver.requests == []
+
+
+def test_wrong_key(receiver: Receiver) -> None:
+    """A key that does not fit the algorithm is a fault that says what was needed and found, in one line."""
+    pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (receiver.directory / "k.pem").write_bytes(pem)
+    described = replace(JWT, algorithm="ES256", keys=(SigningKey("k1", FileRef("k.pem")),))
+    result = only(post(receiver.endpoint(replace(PLAIN, authentication=described))))
+    assert isinstance(result, Fault)
+    assert "needs the curve P-256, found P-384" in result.detail
+    assert result.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://hooks.acme.test/", "https://", "no url", "https://a.test:99999/", "https://a\nb/"]
+)
+def test_wrong_url(receiver: Receiver, url: str) -> None:
+    """A URL that is not https, which only a state edited by hand can hold, is a fault and never posted to."""
+    result = only(post(receiver.endpoint(replace(PLAIN, url=url))))
+    assert isinstance(result, Fault)
+    assert "URL" in result.detail
+    assert receiver.requests == []
+
+
+def test_timeout_of_the_webhook(receiver: Receiver) -> None:
+    """The webhook's timeout ends the attempt."""
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        return httpx.Response(200)
+
+    receiver.answering = never
+    webhook = replace(PLAIN, delivery=DeliveryPolicy(timeout=timedelta(milliseconds=50)))
+    expected = Failure(FailureKind.TIMEOUT, "no complete answer head within 0.05 s")
+    assert expected == only(post(receiver.endpoint(webhook)))
+
+
+def test_a_library_that_misbehaves(receiver: Receiver) -> None:
+    """An exception that no transport should raise is a failure of this attempt, in one clean line, and no crash."""
+
+    async def broken(request: httpx.Request) -> httpx.Response:
+        raise RuntimeError("cannot\r\nhappen " + "x" * 500)
+
+    receiver.answering = broken
+    result = only(post(receiver.endpoint(PLAIN)))
+    assert isinstance(result, Failure)
+    assert result.detail.startswith("unexpected RuntimeError: cannot happen xxx")
+    assert len(result.detail) == 200
+
+
+def test_certificates_by_reference(receiver: Receiver) -> None:
+    """The webhook's authorities, client certificate and key are read from the secrets directory."""
+    authority = trustme.CA()
+    own = authority.issue_cert("hookline@acme.test")
+    authority.cert_pem.write_to_path(receiver.directory / "ca.pem")
+    own.cert_chain_pems[0].write_to_path(receiver.directory / "cert.pem")
+    own.private_key_pem.write_to_path(receiver.directory / "key.pem")
+    tls = TlsPolicy(ca_file="ca.pem", client_certificate=FileRef("cert.pem"), client_key=FileRef("key.pem"))
+    webhook = replace(PLAIN, delivery=DeliveryPolicy(tls=tls))
+    post(receiver.endpoint(PLAIN))
+    assert Answer(200) == only(post(receiver.endpoint(webhook)))
+    plain, trusting = (context.get_ca_certs(binary_form=True) for _, context, _ in receiver.opened)
+    assert len(plain) + 1 == len(trusting)
+
+
+def test_replaced_certificates_are_picked_up(receiver: Receiver) -> None:
+    """After a renewal or a TLS failure, replaced files are read again; what has not changed is kept."""
+    certificate = receiver.directory / "ca.pem"
+    broken = False
+
+    async def answering(request: httpx.Request) -> httpx.Response:
+        if broken:
+            raise httpx.ConnectError("x") from ssl.SSLError(1, "x")
+        return httpx.Response(200)
+
+    async def scenario() -> None:
+        nonlocal broken
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
+        for opened, happening in (
+            (1, "start"),
+            (1, "renew"),
+            (1, "replace"),
+            (2, "tls"),
+            (2, "tls"),
+            (3, "replace, renew"),
+        ):
+            broken = happening == "tls"
+            if "replace" in happening:
+                trustme.CA().cert_pem.write_to_path(certificate)
+            if "renew" in happening:
+                endpoint.renew()
+            await endpoint.post(attempt())
+            if broken:
+                await endpoint.post(attempt())
+            assert opened == len(receiver.opened), happening
+
+    receiver.answering = answering
+    trustme.CA().cert_pem.write_to_path(certificate)
+    asyncio.run(scenario())
+
+
+def test_certificates_in_the_middle_of_their_replacement(receiver: Receiver) -> None:
+    """While files are gone, or do not fit yet, those before are used; what fits is used a second later."""
+    directory = receiver.directory
+    authority, first, second = trustme.CA(), *(trustme.CA().issue_cert("hookline@acme.test") for _ in range(2))
+    steps: list[tuple[str, int, Callable[[], object]]] = [
+        ("start", 1, lambda: None),
+        ("no authority", 1, (directory / "ca.pem").unlink),
+        ("another authority", 2, lambda: trustme.CA().cert_pem.write_to_path(directory / "ca.pem")),
+        ("a certificate without its key", 2, lambda: second.cert_chain_pems[0].write_to_path(directory / "cert.pem")),
+        ("still without", 2, lambda: None),
+        ("no key", 2, (directory / "key.pem").unlink),
+        ("its key", 3, lambda: second.private_key_pem.write_to_path(directory / "key.pem")),
+        ("nothing new", 3, lambda: None),
+    ]
+
+    async def scenario() -> None:
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls)))
+        for happening, opened, happens in steps:
+            happens()
+            receiver.now += 1
+            assert [Answer(200)] * 2 == [await endpoint.post(attempt()) for _ in range(2)], happening
+            assert opened == len(receiver.opened), happening
+
+    authority.cert_pem.write_to_path(directory / "ca.pem")
+    first.cert_chain_pems[0].write_to_path(directory / "cert.pem")
+    first.private_key_pem.write_to_path(directory / "key.pem")
+    tls = TlsPolicy(ca_file="ca.pem", client_certificate=FileRef("cert.pem"), client_key=FileRef("key.pem"))
+    asyncio.run(scenario())
+
+
+def test_certificates_are_insisted_on(receiver: Receiver) -> None:
+    """After a renewal, certificates that cannot be read are a fault: those before may be what is refused."""
+
+    async def scenario() -> None:
+        endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
+        assert Answer(200) == await endpoint.post(attempt())
+        (receiver.directory / "ca.pem").unlink()
+        endpoint.renew()
+        assert isinstance(await endpoint.post(attempt()), Fault)
+
+    trustme.CA().cert_pem.write_to_path(receiver.directory / "ca.pem")
+    asyncio.run(scenario())
+
+
+def test_endpoints_without_files_of_their_own_share_one_context(receiver: Receiver) -> None:
+    """Reading the system's authorities takes long: webhooks without certificates of their own do it once for all."""
+    first, second = receiver.endpoint(PLAIN), receiver.endpoint(replace(PLAIN, url="https://other.acme.test/"))
+    post(first)
+    post(second)
+    (_, one, _), (_, other, _) = receiver.opened
+    assert one is other
+
+
+def test_headers_are_made_once(receiver: Receiver) -> None:
+    """While nothing in them has changed, a poster gets the same headers, so that it can keep what it made of them."""
+    given: list[object] = []
+
+    class Keeping:
+        async def post(
+            self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+        ) -> Result:
+            given.append(headers)
+            return Answer(200)
+
+        async def aclose(self) -> None: ...
+
+    endpoint = HttpEndpoint(
+        replace(PLAIN, authentication=JWT),
+        resolver=SecretResolver(environment=receiver.environment, directory=receiver.directory),
+        clock=lambda: receiver.now,
+        random=lambda size: b"r" * size,
+        opened=lambda *_: Keeping(),
+    )
+    post(endpoint, times=2)
+    receiver.now += 3600
+    post(endpoint, times=2)
+    assert given[0] is given[1]
+    assert given[1] is not given[2]
+    assert given[2] is given[3]
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        TlsPolicy(ca_file="../ca.pem"),
+        TlsPolicy(ca_file="missing.pem"),
+        TlsPolicy(client_certificate=FileRef("/etc/passwd")),
+        TlsPolicy(client_certificate=FileRef("missing.pem")),
+    ],
+)
+def test_certificates_out_of_reach(receiver: Receiver, tls: TlsPolicy) -> None:
+    """Certificates outside of the secrets directory, or missing, are a fault."""
+    assert isinstance(only(post(receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls))))), Fault)
+
+
+def test_ca_file(receiver: Receiver) -> None:
+    """The relay's own file of authorities is trusted by every endpoint."""
+    trustme.CA().cert_pem.write_to_path(receiver.directory / "ca.pem")
+    post(receiver.endpoint(PLAIN))
+    post(receiver.endpoint(PLAIN, ca_file=receiver.directory / "ca.pem"))
+    plain, trusting = (context.get_ca_certs(binary_form=True) for _, context, _ in receiver.opened)
+    assert len(plain) + 1 == len(trusting)
+
+
+def test_close_before_use(receiver: Receiver) -> None:
+    """An endpoint that never posted can be closed."""
+    asyncio.run(receiver.endpoint(PLAIN).aclose())
+    assert receiver.opened == []
+
+
+def test_no_secret_in_a_result(receiver: Receiver) -> None:
+    """No secret's value appears in any fault, whatever is wrong with it."""
+    for value in ("s3cr3t\nvalue", "s3cr3t", "€ s3cr3t"):
+        receiver.environment[VARIABLE] = value
+        for webhook in (
+            replace(PLAIN, headers=(("x-key", EnvRef(VARIABLE)),)),
+            replace(PLAIN, authentication=JWT),
+            replace(PLAIN, authentication=replace(JWT, algorithm="RS256")),
+        ):
+            assert "s3cr3t" not in repr(post(receiver.endpoint(webhook)))

@@ -1,0 +1,348 @@
+"""One endpoint's lane, with an endpoint that answers by script: no socket, no spool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
+from hookline.relay.clock import RelayClock
+from hookline.relay.delivery.attempt import Tried
+from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.counters import WebhookCounters
+from hookline.relay.delivery.lane import Lane, most_unwritten
+from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Result
+from hookline.relay.spool.spool import Settlement, State, Waiting
+from hookline.units import parse_duration, parse_rate
+
+pytestmark = pytest.mark.anyio
+
+ADDRESS = Address("acme", "prod")
+Script = Callable[[Attempt], Result]
+
+
+class Scripted:
+    """An endpoint that answers by a function, and remembers."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.attempts: list[Attempt] = []
+        self.renewals = 0
+        self.at_once = self.most_at_once = 0
+
+    async def post(self, attempt: Attempt) -> Result:
+        self.attempts.append(attempt)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
+        return self.script(attempt)
+
+    def renew(self) -> None:
+        self.renewals += 1
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Notes:
+    """Listens to a lane."""
+
+    def __init__(self) -> None:
+        self.settlements: list[Settlement] = []
+        self.phases: list[Phase] = []
+        self.forgets = True
+        self.hunger = 0
+
+    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
+        self.settlements.append(settlement)
+        if self.forgets:
+            lane.forget(settlement.seq)
+
+    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+        pass
+
+    def phase_changed(self, lane: Lane, before: Phase) -> None:
+        self.phases.append(lane.gate.phase)
+
+    def hungry(self, lane: Lane) -> None:
+        self.hunger += 1
+
+
+class Clock:
+    """`now` is the wall clock; `step` sets it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self._set_by = 0.0
+
+    def step(self, seconds: float) -> None:
+        self.now += seconds
+        self._set_by += seconds
+
+    def relay_clock(self) -> RelayClock:
+        return RelayClock(wall=lambda: self.now, even=lambda: self.now - self._set_by)
+
+
+def webhook(*, concurrency: int = 4, rate: str | None = None, initial: str = "1s", enabled: bool = True) -> Webhook:
+    return Webhook(
+        address=ADDRESS, name="test", channels=frozenset(), url="https://localhost/", campaigns=None, enabled=enabled,
+        delivery=DeliveryPolicy(
+            concurrency=concurrency,
+            rate_limit=None if rate is None else parse_rate(rate),
+            retry=RetryPolicy(initial_delay=parse_duration(initial), max_delay=parse_duration("60s")),
+        ),
+    )  # fmt: skip
+
+
+def item(seq: int, *, due: float | None = None, refusals: int = 0, tries: int = 0, since: float = 1_000.0) -> Waiting:
+    return Waiting(
+        seq=seq, id=seq.to_bytes(16, "big"), address=ADDRESS, due=due, order_key=seq, attempts=tries, tries=tries,
+        refusals=refusals, since=since, event_time=None, history=None, body=b"{}",
+    )  # fmt: skip
+
+
+class Bench:
+    """A lane on a bench."""
+
+    def __init__(self, script: Script, config: Webhook | None = None) -> None:
+        self.endpoint = Scripted(script)
+        self.notes = Notes()
+        self.clock = Clock()
+        self.lane = Lane(
+            config or webhook(),
+            self.endpoint,
+            self.notes,
+            configuration="sha256:1",
+            counters=WebhookCounters(),
+            clock=self.clock.relay_clock(),
+            random=Random(1),
+        )
+
+    async def run(self, *items: Waiting) -> list[Settlement]:
+        """Offer, let everything happen that can, and hand back the new settlements."""
+        before = len(self.notes.settlements)
+        self.lane.offer(items)
+        self.lane.pump()
+        for _ in range(20 + 5 * len(items)):
+            await asyncio.sleep(0)
+        return self.notes.settlements[before:]
+
+
+def always(status: int) -> Script:
+    return lambda attempt: Answer(status)
+
+
+def states(settlements: list[Settlement]) -> list[State]:
+    return [one.state for one in settlements]
+
+
+async def test_accepted_deliveries_are_settled_each_once() -> None:
+    """Every 2xx settles its delivery, with one attempt and the status."""
+    bench = Bench(always(204))
+    done = await bench.run(*(item(n) for n in range(1, 40)))
+    assert [(n, State.DELIVERED, 1, 204) for n in range(1, 40)] == sorted(
+        (one.seq, one.state, one.attempts, one.http) for one in done
+    )
+
+
+async def test_no_more_at_once_than_the_concurrency() -> None:
+    """The webhook's concurrency is the most that is ever in flight."""
+    bench = Bench(always(200), webhook(concurrency=3))
+    await bench.run(*(item(n) for n in range(1, 40)))
+    assert 3 == bench.endpoint.most_at_once
+
+
+async def test_what_is_in_the_window_is_not_taken_twice() -> None:
+    """A delivery that is offered again while it is known is left out."""
+    bench = Bench(always(200))
+    await bench.run(item(1), item(1), item(1))
+    assert 1 == len(bench.endpoint.attempts)
+
+
+async def test_a_failure_is_due_again_after_its_delay() -> None:
+    """A 503 stays pending with the next attempt in the future, and counts one try."""
+    bench = Bench(always(503))
+    (one,) = await bench.run(item(1, tries=2))
+    assert (State.PENDING, 3, "http 503") == (one.state, one.tries, one.reason)
+    assert one.due is not None
+    assert bench.clock.now <= one.due <= bench.clock.now + 4.0
+
+
+async def test_an_event_older_than_max_age_is_not_attempted() -> None:
+    """What waited for longer than maxAge becomes a dead letter without another request."""
+    bench = Bench(always(200))
+    (one,) = await bench.run(item(1, since=1_000.0 - 72 * 3600))
+    assert (State.DEAD, "expired", 0, []) == (one.state, one.reason, one.posts, bench.endpoint.attempts)
+
+
+async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
+    """401, then 200 with the fresh token: delivered, two requests, one renewal, and the endpoint stays open."""
+    bench = Bench(lambda attempt: Answer(401 if attempt.number == 1 else 200))
+    (one,) = await bench.run(item(1))
+    assert (State.DELIVERED, 2, 1, Phase.OPEN) == (
+        one.state, one.posts, bench.endpoint.renewals, bench.lane.gate.phase,
+    )  # fmt: skip
+
+
+async def test_an_event_at_fault_is_confirmed_once() -> None:
+    """422 twice is dead after exactly two requests; the endpoint stays open for the others."""
+    bench = Bench(always(422))
+    (one,) = await bench.run(item(1))
+    assert (State.DEAD, 2, "http 422", Phase.OPEN) == (one.state, one.posts, one.reason, bench.lane.gate.phase)
+
+
+async def test_a_held_endpoint_is_probed_with_another_event_each_time() -> None:
+    """404 pauses the endpoint; each probe takes a delivery that was not refused yet, and uses up no try."""
+    bench = Bench(always(404), webhook(concurrency=1))
+    refused = await bench.run(item(1), item(2), item(3))
+    assert [(1, State.PENDING, 0)] == [(one.seq, one.state, one.tries) for one in refused]
+    probed = []
+    for _ in range(2):
+        bench.clock.now = bench.lane.gate.until
+        probed += await bench.run()
+    assert [2, 3] == [one.seq for one in probed]
+
+
+async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() -> None:
+    """Refused as a probe three times, while others passed in between, an event is itself the reason."""
+    bench = Bench(lambda attempt: Answer(404 if attempt.id == item(1).id else 200), webhook(concurrency=1))
+    bad, ends = item(1), []
+    for n in range(3):
+        (refused,) = [one for one in await bench.run(bad) if one.seq == 1]
+        ends.append((refused.state, refused.refusals))
+        bench.clock.now = bench.lane.gate.until
+        await bench.run(item(10 + n))
+        bench.clock.now += 1.0
+        bad = item(1, due=refused.due, refusals=refused.refusals)
+    assert [(State.PENDING, 1), (State.PENDING, 2), (State.DEAD, 2)] == ends
+
+
+async def test_refusals_do_not_count_while_nobody_passes() -> None:
+    """An endpoint that refuses everything makes no dead letters: it is the endpoint that is at fault."""
+    bench = Bench(always(403), webhook(concurrency=1))
+    bad = item(1)
+    for _ in range(6):
+        (refused,) = await bench.run(bad)
+        assert (State.PENDING, 1) == (refused.state, refused.refusals)
+        bench.clock.now = bench.lane.gate.until
+        bad = item(1, due=refused.due, refusals=refused.refusals)
+
+
+async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
+    """A success before the clock was set back does not lie after every later refusal."""
+    bench = Bench(lambda attempt: Answer(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
+    await bench.run(item(9))
+    bench.clock.step(-3_600)
+    bench.lane.clock_set_back(3_600)
+    bad = item(1, since=bench.clock.now)
+    for _ in range(6):
+        (refused,) = await bench.run(bad)
+        assert (State.PENDING, 1) == (refused.state, refused.refusals)
+        bench.clock.now = bench.lane.gate.until
+        bad = item(1, due=refused.due, refusals=refused.refusals, since=bench.clock.now)
+
+
+async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
+    """A delivery is not too old because the clock jumped by a month; it is once its `maxAge` has really passed."""
+    bench = Bench(always(503))
+    bench.clock.step(30 * 86_400)
+    (first,) = await bench.run(item(1))
+    assert State.PENDING is first.state
+    bench.clock.now += bench.lane.max_age
+    (second,) = await bench.run(item(1, due=first.due, tries=first.tries))
+    assert (State.DEAD, "expired") == (second.state, second.reason)
+
+
+async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
+    """Neither the wait of an endpoint that asked for it, nor the turns of a rate limit."""
+    bench = Bench(lambda attempt: Answer(503, 30.0), webhook(rate="1/m"))
+    await bench.run(item(1))
+    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    bench.clock.step(-500)
+    bench.lane.clock_set_back(500)
+    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    bench.endpoint.script = always(200)
+    bench.clock.now += 60.0
+    assert [State.DELIVERED] == [one.state for one in await bench.run(item(2))]
+
+
+async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
+    """An exception out of an endpoint is a fault of ours: the event stays pending and the endpoint is paused."""
+
+    def bug(attempt: Attempt) -> Result:
+        raise RuntimeError("boom")
+
+    bench = Bench(bug)
+    (one,) = await bench.run(item(1))
+    assert (State.PENDING, "fault: internal error: RuntimeError: boom") == (one.state, one.reason)
+    assert Phase.WAITING is bench.lane.gate.phase
+
+
+async def test_a_rate_limit_holds_back_what_is_too_early() -> None:
+    """With one request a minute, the second delivery waits although there is room for it."""
+    bench = Bench(always(200), webhook(rate="1/m"))
+    await bench.run(item(1), item(2))
+    assert 1 == len(bench.endpoint.attempts)
+    bench.clock.now += 60.0
+    await bench.run()
+    assert 2 == len(bench.endpoint.attempts)
+
+
+async def test_five_broken_connections_open_the_breaker() -> None:
+    """Consecutive network failures pause the endpoint; what is queued is not attempted meanwhile."""
+    bench = Bench(lambda attempt: Failure(FailureKind.NETWORK, "connection refused"), webhook(concurrency=1))
+    done = await bench.run(*(item(n) for n in range(1, 20)))
+    assert (5, Phase.WAITING) == (len(done), bench.lane.gate.phase)
+
+
+async def test_a_disabled_lane_takes_and_sends_nothing() -> None:
+    """`enabled: false` has no room, and pumping it starts nothing."""
+    bench = Bench(always(200), webhook(enabled=False))
+    assert (0, 0, True) == (bench.lane.room_for_fresh, bench.lane.room_for_due, bench.lane.held)
+    await bench.run(item(1))
+    assert [] == bench.endpoint.attempts
+
+
+async def test_retries_and_fresh_deliveries_take_turns() -> None:
+    """A backlog of retries does not keep fresh events waiting, nor the other way round."""
+    bench = Bench(always(200), webhook(concurrency=1))
+    await bench.run(*(item(n, due=1.0) for n in range(1, 4)), *(item(n) for n in range(11, 14)))
+    assert [11, 1, 12, 2, 13, 3] == [int.from_bytes(attempt.id, "big") for attempt in bench.endpoint.attempts]
+
+
+async def test_stopping_cuts_what_does_not_end_in_time() -> None:
+    """After the grace an attempt in flight is given up; its delivery is not settled, so it stays pending."""
+    bench = Bench(always(200))
+    forever = asyncio.Event()
+
+    async def hang(attempt: Attempt) -> Result:
+        await forever.wait()
+        return Answer(200)
+
+    bench.endpoint.post = hang  # type: ignore[method-assign]
+    await bench.run(item(1))
+    await bench.lane.stop(0.01)
+    assert ([], {1}) == (bench.notes.settlements, bench.lane.in_flight())
+
+
+async def test_every_gate_phase_is_told_once() -> None:
+    """A change of phase is told, staying in it is not."""
+    bench = Bench(always(404), webhook(concurrency=4))
+    await bench.run(*(item(n) for n in range(1, 9)))
+    assert [Phase.WAITING] == bench.notes.phases
+
+
+async def test_outcomes_that_are_not_durable_are_bounded() -> None:
+    """While the spool cannot write, only so many outcomes pile up; writing lets the lane go on."""
+    bench = Bench(always(200), webhook(concurrency=4))
+    bench.notes.forgets = False
+    most = most_unwritten(4)
+    done = await bench.run(*(item(n) for n in range(1, 3 * most)))
+    assert most <= len(done) < most + 4
+    for settlement in done:
+        bench.lane.forget(settlement.seq)
+    assert most <= len(await bench.run()) < most + 4

@@ -1,0 +1,232 @@
+"""Every format of FORMATS, and the reading of lines whatever is in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.relay.delivery_record import Line, Rejected, Skipped
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import NO_HINTS
+from hookline.relay.formats.format import Format, Reading, Text
+from hookline.relay.formats.json_decoding import DEEPEST
+from hookline.relay.formats.line_reader import AUTO, read_line
+from hookline.relay.formats.registry import FORMATS, QUICK
+from hookline.relay.sources.line_splitter import LONGEST
+
+FACTS = Path(__file__).parents[4] / "tests/facts"
+DATASET = (FACTS / "xdm-feedback-events.ndjson").read_bytes().splitlines()
+PAYLOAD = json.dumps(json.loads((FACTS / "payload-example.json").read_text())).encode()
+SAMPLES = [*DATASET, PAYLOAD]
+no_event = [Skipped("not_an_event")]
+CHOICES = [AUTO, *FORMATS]
+HALF = (
+    "half of a surrogate pair (\\{}) near byte {}: "
+    "no text in UTF-8 can hold it; the sender has cut a character in two"
+)
+
+
+def line(data: bytes) -> Line:
+    return Line(1, data, len(data))
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_format_has_what_the_port_asks(name: str) -> None:
+    """A format stands under its own name and has every name of the port, the functions with its signature."""
+    module = FORMATS[name]
+    assert name == module.NAME
+    for function in ("recognizes", "events"):
+        asked = get_type_hints(getattr(Format, function))["return"]
+        assert str(asked) == str(get_type_hints(getattr(module, function))["return"])
+
+
+@pytest.mark.parametrize("data", SAMPLES)
+def test_one_format_recognizes_a_line(data: bytes) -> None:
+    """No line is claimed by two formats: what auto does depends on no order."""
+    value = msgspec.json.decode(data)
+    by = [name for name, known in FORMATS.items() if known.recognizes(value)]
+    expected = ["payload" if data is PAYLOAD else "xdm"]
+    assert expected == by
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+@pytest.mark.parametrize(
+    "value", [None, True, 7, 1.5, "text", [], [1], [{}], {}, {"hello": 1}, Text("a=b", "not JSON")]
+)
+def test_format_survives_what_is_none_of_its_own(name: str, value: object) -> None:
+    """A format neither recognizes nor takes what is not its own, and says so instead of failing."""
+    assert not FORMATS[name].recognizes(value)
+    readings = list(FORMATS[name].events(value, NO_HINTS))
+    assert readings
+    assert not any(isinstance(reading, Event) for reading in readings)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("data", [b"", b"   ", b"\t", b"\r"])
+def test_blank_line_holds_no_event(data: bytes, choice: str) -> None:
+    """A blank line is skipped, also when a format is named."""
+    assert no_event == read_line(line(data), choice)
+
+
+@pytest.mark.parametrize("data", [b'{"hello":1}', b"{}", b"[]", b"[1,2]", b"17", b"null", b'"text"', b"true"])
+def test_json_that_no_format_knows_holds_no_event(data: bytes) -> None:
+    """Sound JSON of some other kind is skipped when the format is left open."""
+    assert no_event == read_line(line(data))
+
+
+@pytest.mark.parametrize("choice", list(FORMATS))
+@pytest.mark.parametrize("data", [b'{"hello":1}', b"{}", b"[]", b"17", b"null"])
+def test_named_format_rejects_what_lacks_its_fields(data: bytes, choice: str) -> None:
+    """The same lines are faults once the user has said which form they should have."""
+    (reading,) = read_line(line(data), choice)
+    assert isinstance(reading, Rejected)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"{", "not JSON: it ends too early"),
+        (b'{"a":1} x', "not JSON: trailing characters near byte 10"),
+        (b'{"a":NaN}', "not JSON: invalid character near byte 6"),
+        (b'{"a":1e999}', "number out of range"),
+        (b'{"a":' + b"9" * 5000 + b"}", "integer value out of range"),
+        (b'{"a":"\\udc00"}', HALF.format("udc00", 7)),
+        (b'{"a":"x\\uD83Dy"}', HALF.format("uD83D", 8)),
+        (b'{"a":"\\\\ud83d\\ud83d\\ude00\\ude00"}', HALF.format("ude00", 26)),
+        (b'{"a":"\\ud800"', "not JSON: it ends too early"),
+        (b'{"a":"\\ud800",}', "not JSON: it ends too early"),
+        (b'{"a":"\\ud8zz"}', "not JSON: invalid character in unicode escape near byte 12"),
+        (b'{"a":"\xff"}', "not UTF-8: byte 0xff at position 7"),
+        (b"\xff\xfe{\x00}\x00", "not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)"),
+        (b"[" * 100_000, "nested deeper than 100 levels"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "nested deeper than 100 levels"),
+    ],
+)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_unreadable_line_is_rejected_with_the_place(data: bytes, reason: str, choice: str) -> None:
+    """What cannot be decoded is rejected, and the reason says where."""
+    assert [Rejected(reason)] == read_line(line(data), choice)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    """Many brackets are not deep brackets: only the depth counts."""
+    wide = b"[" + b"[]," * 500 + b"[]]"
+    deep = b"[" * DEEPEST + b"]" * DEEPEST
+    assert no_event == read_line(line(wide))
+    assert no_event == read_line(line(deep))
+
+
+def test_line_over_the_limit_is_rejected() -> None:
+    """A line of which the source kept only the beginning is rejected, though that beginning may be JSON."""
+    endless = Line(number=3, data=b"{}", length=2_000_000, sha256=b"\0" * 32)
+    assert [Rejected(f"too long: 2000000 bytes, the limit is {LONGEST}")] == read_line(endless)
+
+
+@given(st.binary(max_size=200), st.sampled_from(CHOICES))
+def test_no_bytes_make_reading_fail(data: bytes, choice: str) -> None:
+    """Whatever a line's bytes are, something is said about it."""
+    assert read_line(line(data), choice)
+
+
+@given(st.data(), st.sampled_from(SAMPLES), st.sampled_from(CHOICES))
+def test_no_damage_to_an_event_makes_reading_fail(data: st.DataObject, sample: bytes, choice: str) -> None:
+    """A sound event with some bytes overwritten, left out or put in is read or refused, never an exception."""
+    damaged = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(damaged)))
+        width = data.draw(st.integers(0, 12))
+        damaged[start : start + width] = data.draw(st.binary(max_size=12))
+    assert read_line(line(bytes(damaged)), choice)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def _paths(node: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [at, *(path for key, item in inner for path in _paths(item, (*at, key)))]
+
+
+def replaced(node: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy of the JSON document `node` with `value` at `path`."""
+    if not path:
+        return value
+    copy = dict(node) if isinstance(node, dict) else list(node)
+    copy[path[0]] = replaced(node[path[0]], path[1:], value)
+    return copy
+
+
+@given(st.data(), st.sampled_from(SAMPLES), _VALUES)
+def test_no_value_in_any_place_makes_reading_fail(data: st.DataObject, sample: bytes, value: Any) -> None:
+    """Any JSON in the place of any part of an event is read or refused, by the format that the event was of."""
+    document = json.loads(sample)
+    path = data.draw(st.sampled_from(_paths(document)))
+    changed = msgspec.json.encode(replaced(document, path, value))
+    assert read_line(line(changed), "payload" if sample is PAYLOAD else "xdm")
+
+
+@pytest.mark.parametrize("format", [AUTO, "named"])
+@pytest.mark.parametrize("samples", [DATASET[:3], [PAYLOAD, PAYLOAD]], ids=["xdm", "payload"])
+def test_list_of_the_platforms_events_holds_each_of_them(samples: list[bytes], format: str) -> None:
+    """As with other senders, a list gives what its items give by themselves, and a broken one is told alone."""
+    choice = format if format == AUTO else "payload" if PAYLOAD in samples else "xdm"
+    alone = [reading for sample in samples for reading in read_line(line(sample))]
+    assert alone == read_line(line(b"[" + b",".join(samples) + b"]"), choice)
+    broken = read_line(line(b"[" + samples[0] + b',{"eventType":"message.feedback"}]'), choice)
+    assert alone[:1] == broken[:1]
+    assert isinstance(broken[1], Rejected)
+
+
+def carefully(data: bytes) -> list[Reading]:
+    """What the line says when it is decoded whole and every format is asked; nothing where it cannot be."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    return next((list(known.events(value, NO_HINTS)) for known in FORMATS.values() if known.recognizes(value)), [])
+
+
+@pytest.mark.parametrize("data", SAMPLES)
+def test_sound_lines_of_the_platform_are_read_quickly(data: bytes) -> None:
+    """Every sample takes the short way, and says there what it says on the long one."""
+    assert carefully(data) == [event for quick in QUICK.values() if (event := quick(data))]
+
+
+@given(st.data(), st.sampled_from(SAMPLES), _VALUES, st.sampled_from(list(QUICK)))
+def test_short_way_says_what_the_long_one_says(data: st.DataObject, sample: bytes, value: Any, name: str) -> None:
+    """Whatever is put anywhere into an event, under any name, what is read quickly is what a careful look finds."""
+    document = json.loads(sample)
+    path = data.draw(st.sampled_from(_paths(document)))
+    changed = replaced(document, path, value)
+    if isinstance(changed, dict):
+        names = ["eventType", "_experience", "messageExecution", "xdm:eventType", "@id", "a"]
+        key = data.draw(st.sampled_from(names))
+        changed = {**changed, key: data.draw(_VALUES | st.just("message.feedback") | st.just(document.get(key)))}
+    line_of_it = msgspec.json.encode(changed)
+    event = QUICK[name](line_of_it)
+    assert event is None or [event] == carefully(line_of_it)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATASET[0].replace(b"campaignActionID", b"campaign\\u0041ctionID"),
+        DATASET[0].replace(b"user1@", b"\xff@"),
+        DATASET[0].replace(b'"_id":"d9b1', b'"@id":"d9b1'),
+        DATASET[0].replace(b'"sent"', b'"sent","deep":' + b"[" * 90 + b"]" * 90),
+        PAYLOAD.replace(b"bounce", b"bou\xffnce"),
+    ],
+)
+def test_what_only_a_careful_look_can_judge_is_left_to_it(data: bytes) -> None:
+    """Escapes, other spellings, deep nesting and bytes that are not UTF-8 are never read quickly."""
+    assert [None, None] == [quick(data) for quick in QUICK.values()]

@@ -1,0 +1,294 @@
+"""What the engine does with its connections; what it makes of endpoints is in tests/contract."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.https_server import (
+    CERTIFICATE,
+    DEADLINE,
+    HOST,
+    LOCAL,
+    OK,
+    Script,
+    Server,
+    client_context,
+    post,
+    posting,
+    resolves_to,
+    run,
+    sends,
+    server_context,
+    serving,
+)
+from hookline.relay.http import client as engine_module
+from hookline.relay.http.client import Engine
+from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
+from hookline.relay.http.exchange import Answer, Failure, FailureKind
+from hookline.relay.http.transport import open_engine
+
+REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
+
+
+@asynccontextmanager
+async def engine_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[Engine]:
+    connector = Connector(host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"))
+    engine = Engine(connector, client_context(), limit, **options)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+async def status(engine: Engine, deadline: float = DEADLINE) -> int:
+    head = (await engine.exchange(REQUEST, deadline)).head
+    assert head is not None
+    return head.status
+
+
+def hangs_up_on(number: int) -> Script:
+    """Answers requests, but hangs up without a word on that one (from 1)."""
+    count = 0
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            raise ConnectionAbortedError
+        writer.write(OK)
+
+    return script
+
+
+def test_hung_up_while_it_was_asked() -> None:
+    """A kept connection that ends without a byte of answer costs nothing: the request goes out once more, at once."""
+
+    async def scenario() -> None:
+        async with serving(hangs_up_on(2)) as server, posting(open_engine, server.port) as poster:
+            assert [Answer(200)] * 2 == [await post(poster) for _ in range(2)]
+            assert 3 == len(server.requests)
+            assert server.requests[1] == server.requests[2]
+            assert 2 == server.connections
+
+    run(scenario())
+
+
+def test_hung_up_on_a_new_connection() -> None:
+    """A connection made for the request that ends without an answer is a failure; nothing is sent twice."""
+
+    async def scenario() -> None:
+        async with serving(sends(then="close")) as server, posting(open_engine, server.port) as poster:
+            result = await post(poster)
+            assert isinstance(result, Failure)
+            assert FailureKind.NETWORK is result.kind
+            assert 1 == len(server.requests)
+
+    run(scenario())
+
+
+def test_hung_up_within_an_answer() -> None:
+    """Once a byte of an answer has come, the request is not sent again."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+            assert Answer(200) == await post(poster)
+            server.script = sends(b"H", then="close")
+            assert isinstance(await post(poster), Failure)
+            assert 2 == len(server.requests)
+
+    run(scenario())
+
+
+def test_greatest_age() -> None:
+    """A connection that is older than its greatest age is replaced by one to what the name means now."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, engine_to(server, age_seconds=0.1, jitter=lambda: 0.5) as engine:
+            assert [200, 200] == [await status(engine) for _ in range(2)]
+            assert 1 == server.connections
+            await asyncio.sleep(0.1)
+            assert 200 == await status(engine)
+            assert 2 == server.connections
+
+    run(scenario())
+
+
+def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody uses is closed after a while, without another request."""
+    monkeypatch.setattr(engine_module, "IDLE_SECONDS", 0.1)
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, engine_to(server) as engine:
+            await asyncio.gather(*(status(engine) for _ in range(3)))
+            while server.open:
+                await asyncio.sleep(0.01)
+            assert 200 == await status(engine)
+
+    run(scenario())
+
+
+def test_each_has_its_own_deadline() -> None:
+    """One timer serves all, whatever their order: each ends in its time."""
+
+    async def scenario() -> None:
+        async with serving(sends(then="hang")) as server, engine_to(server) as engine:
+            begin = time.monotonic()
+
+            async def over(deadline: float) -> float:
+                with pytest.raises(TimeoutError):
+                    await engine.exchange(REQUEST, deadline)
+                return time.monotonic() - begin
+
+            given = [0.9, 0.3, 0.6]
+            taken = await asyncio.gather(*map(over, given))
+            assert all(seconds <= after for seconds, after in zip(given, taken, strict=True))
+            assert [1, 2, 0] == sorted(range(3), key=lambda index: taken[index])
+
+    run(scenario())
+
+
+def test_the_deadline_comes_before_the_body() -> None:
+    """An answer whose body has not come by the deadline is an answer."""
+
+    async def scenario() -> None:
+        slow = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
+        async with serving(slow) as server, posting(open_engine, server.port) as poster:
+            assert Answer(200) == await post(poster, 0.3)
+
+    run(scenario())
+
+
+def test_a_server_that_speaks_before_it_is_asked() -> None:
+    """What comes before the request is nobody's answer."""
+
+    async def scenario() -> None:
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 299 Early\r\ncontent-length: 0\r\n\r\n")
+            await reader.read(1)
+            writer.close()
+
+        listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=server_context())
+        server = Server(sends(), port=listener.sockets[0].getsockname()[1])
+        async with listener, engine_to(server) as engine:
+            connection = await engine._connect(asyncio.get_running_loop().time() + DEADLINE)
+            while connection.reusable:
+                await asyncio.sleep(0.01)
+            with pytest.raises(ConnectionError):
+                await connection.exchange(REQUEST)
+
+    run(scenario())
+
+
+def test_a_reader_that_is_slow() -> None:
+    """A request that does not fit into the socket at once is sent in parts, whole and in order."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+            body = bytes(range(256)) * 20_000
+            assert [Answer(200)] * 2 == [await post(poster, body=body) for _ in range(2)]
+            assert all(request.endswith(b"\r\n\r\n" + body) for request in server.requests)
+            assert 1 == server.connections
+
+    run(scenario())
+
+
+def test_cancelled_in_turn() -> None:
+    """Posts that are cancelled while they wait for a connection, at any moment, leave it to the others."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, engine_to(server, limit=2) as engine:
+            tasks = [asyncio.create_task(status(engine)) for _ in range(40)]
+            for index, task in enumerate(tasks):
+                if index % 3 == 0:
+                    task.cancel()
+                await asyncio.sleep(0.001 * (index % 2))
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {200} == {one for one in ended if not isinstance(one, BaseException)}
+            assert {asyncio.CancelledError} >= {type(one) for one in ended if isinstance(one, BaseException)}
+            assert [200, 200] == list(await asyncio.gather(status(engine), status(engine)))
+
+    run(scenario())
+
+
+def test_connections_are_observed() -> None:
+    """The connector's observer sees each step of a connection, and nothing for a request on a kept one."""
+
+    async def scenario() -> None:
+        events: list[ConnectEvent] = []
+        async with serving(sends(OK)) as server:
+            connector = Connector(
+                host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"), observe=events.append
+            )
+            engine = Engine(connector, client_context(), 1)
+            await engine.connect(DEADLINE)
+            assert [200, 200] == [await status(engine), await status(engine)]
+            await engine.aclose()
+            assert 1 == server.connections
+        assert [Resolved(("127.0.0.1",)), Connected("127.0.0.1")] == events[:2]
+        (session,) = events[2:]
+        assert isinstance(session, Encrypted)
+        assert "TLSv1.3" == session.version
+        assert session.chain[0] == ssl.PEM_cert_to_DER_cert(CERTIFICATE.cert_chain_pems[0].bytes().decode())
+
+    run(scenario())
+
+
+def test_closing_waits_for_nobody_and_breaks_nothing() -> None:
+    """A closed engine hangs up on idle connections at once; a post under way ends as it would have."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server, engine_to(server) as engine:
+            await asyncio.gather(status(engine), status(engine))
+            assert 2 == server.open
+            server.script = slow = sends(b"HTTP/1.1 200 OK\r\n", b"content-length: 0\r\n\r\n")
+            under_way = asyncio.create_task(status(engine))
+            await asyncio.sleep(0.005)
+            await engine.aclose()
+            assert 200 == await under_way
+            assert server.script is slow
+            while server.open:
+                await asyncio.sleep(0.01)
+
+    run(scenario())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.builds(lambda rest: b"HTTP/1.1 200 OK\r\n" + rest, st.binary(max_size=60)),
+        st.builds(
+            lambda rest: b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + rest, st.binary(max_size=60)
+        ),
+    ),
+    st.sampled_from(["close", "hang"]),
+)
+def test_nothing_gets_out(stream: bytes, then: str) -> None:
+    """Whatever an endpoint sends, a post ends in a result, and nothing is said or left behind in the loop."""
+    unexpected: list[dict[str, Any]] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unexpected.append(context))
+        async with (
+            serving(sends(stream, then=then), CONTEXT) as server,
+            posting(open_engine, server.port, context=TRUSTING) as poster,
+        ):
+            assert isinstance(await post(poster, 0.15), Answer | Failure)
+
+    run(scenario())
+    gc.collect()
+    assert [] == unexpected
+
+
+CONTEXT: ssl.SSLContext = server_context()
+TRUSTING: ssl.SSLContext = client_context()

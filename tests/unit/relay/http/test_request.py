@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from hookline import __version__
+from hookline.errors import SecretUnavailable
+from hookline.model import Address, EnvRef, SecretRef, Webhook
+from hookline.relay.auth.credentials import fixed_headers
+from hookline.relay.http.exchange import Attempt
+from hookline.relay.http.request import attempt_headers
+from hookline.relay.secrets import SecretResolver
+
+NAME = "HOOKLINE_SECRET_KEY"
+
+
+def webhook(*headers: tuple[str, str | SecretRef]) -> Webhook:
+    return Webhook(
+        address=Address("acme", "prod"),
+        name="n",
+        channels=frozenset(),
+        url="https://hooks.acme.example/",
+        campaigns=None,
+        headers=headers,
+    )
+
+
+def resolver(value: str = "") -> SecretResolver:
+    return SecretResolver(environment={NAME: value}, directory=Path("/nonexistent"))
+
+
+def test_fixed() -> None:
+    """Every attempt has the content type, hookline's name and version, and the webhook's headers with secrets."""
+    expected = [
+        (b"content-type", b"application/json"),
+        (b"user-agent", f"hookline/{__version__}".encode()),
+        (b"x-team", b"crm"),
+        (b"x-key", b"s3cr3t"),
+    ]
+    assert expected == fixed_headers(webhook(("x-team", "crm"), ("x-key", EnvRef(NAME))), resolver("s3cr3t\n"))
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb", "a\r\nx: y", "a\x00b", "a\x7fb", "a\x85b", "€", " a", "a ", "a\n\n", "\t", "\udc80"]
+)
+def test_unsendable(value: str) -> None:
+    """A secret that cannot stand in a header is refused by its reference, and its value is not told."""
+    with pytest.raises(SecretUnavailable, match=r"header x-key: secret \{env: HOOKLINE_SECRET_KEY\}") as caught:
+        fixed_headers(webhook(("x-key", EnvRef(NAME))), resolver(value))
+    assert repr(value)[1:-1] not in caught.value.message or value in (" a", "a ", "\t")
+
+
+@pytest.mark.parametrize("value", ["a\nb", "€"])
+def test_unsendable_literal(value: str) -> None:
+    """A literal value that cannot stand in a header is refused as well."""
+    with pytest.raises(SecretUnavailable, match="header x-team: its value"):
+        fixed_headers(webhook(("x-team", value)), resolver())
+
+
+@pytest.mark.parametrize(("value", "sent"), [("a b\tc", b"a b\tc"), ("Zoë", b"Zo\xeb"), ("x", b"x"), ("", b"")])
+def test_sendable(value: str, sent: bytes) -> None:
+    """Visible Latin-1 characters with spaces and tabs between them are sent, also none at all."""
+    assert (b"x-team", sent) in fixed_headers(webhook(("x-team", value)), resolver())
+
+
+def test_attempt() -> None:
+    """An attempt carries the delivery id in hex, its time in whole seconds, its number and the event's time."""
+    attempt = Attempt(bytes(range(16)), b"{}", 3, 1_800_000_000.9, "2026-11-22T10:00:00Z")
+    expected = [
+        (b"webhook-id", b"000102030405060708090a0b0c0d0e0f"),
+        (b"webhook-timestamp", b"1800000000"),
+        (b"hookline-attempt", b"3"),
+        (b"hookline-event-time", b"2026-11-22T10:00:00Z"),
+    ]
+    assert expected == attempt_headers(attempt)
+
+
+@pytest.mark.parametrize("time", [None, "", "a\r\nx-other: b", "now or later", "é", "9" * 65])
+def test_event_time_left_out(time: str | None) -> None:
+    """An event time that is absent, or that cannot stand in a header, is left out."""
+    names = {name for name, _ in attempt_headers(Attempt(b"i" * 16, b"{}", 1, 0.0, time))}
+    assert b"hookline-event-time" not in names
+    assert len(names) == 3

@@ -1,0 +1,90 @@
+"""The engine as a transport of httpx's: what a client sees that the hot path does not look at."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from contract.https_server import HOST, LOCAL, Script, client_context, resolves_to, sends, serving
+from hookline.relay.http.address_policy import AddressRefused, NetworkRules
+from hookline.relay.http.httpx_transport import EngineTransport
+from hookline.relay.http.response_reader import LARGEST_BODY
+
+Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
+
+
+def with_client(script: Script, use: Use, rules: NetworkRules = LOCAL) -> None:
+    async def scenario() -> None:
+        transport = EngineTransport(rules, client_context(), 2, resolves_to("127.0.0.1"))
+        async with serving(script) as server, httpx.AsyncClient(transport=transport, timeout=10) as client:
+            await use(client, f"https://{HOST}:{server.port}/feedback")
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_with_its_body() -> None:
+    """A client gets status, headers and the body as it was sent."""
+
+    async def use(client: httpx.AsyncClient, url: str) -> None:
+        answer = await client.post(url, json={"a": 1})
+        assert (422, "no", "why") == (answer.status_code, answer.text, answer.headers["x-reason"])
+
+    with_client(sends(b"HTTP/1.1 422 No\r\nX-Reason: why\r\ncontent-length: 2\r\n\r\nno"), use)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"), [(b"content-length: 3", b"ab"), (b"content-length: 99999", b"x"), (b"x: y", b"z" * 30_000)]
+)
+def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
+    """A body that breaks off, or is longer than is read, is never taken for a whole one."""
+
+    async def use(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.ReadError, match=f"longer than {LARGEST_BODY // 1024} KiB"):
+            await client.post(url)
+
+    with_client(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body, then="close"), use)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [(b"content-length: 20000", 0), (b"x: y", LARGEST_BODY), (b"content-length: 16384", LARGEST_BODY)],
+)
+def test_what_is_read_of_a_long_body(head: bytes, expected: int) -> None:
+    """One that says that it is too long is not read at all; of one without a length, as much as there may be."""
+
+    async def use(client: httpx.AsyncClient, url: str) -> None:
+        read = 0
+        async with client.stream("POST", url) as answer:
+            with contextlib.suppress(httpx.ReadError):
+                async for part in answer.aiter_raw():
+                    read += len(part)
+        assert expected == read
+
+    with_client(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + b"z" * 20_000, then="close"), use)
+
+
+def test_its_exceptions_are_httpxs() -> None:
+    """What goes wrong is told in httpx's exceptions; a refused address in ours."""
+
+    async def not_http(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(url)
+
+    async def too_late(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post(url, timeout=0.1)
+
+    async def not_a_post(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await client.get(url)
+
+    async def refused(client: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(AddressRefused):
+            await client.post(url)
+
+    with_client(sends(b"220 ready\r\n\r\n"), not_http)
+    with_client(sends(then="hang"), too_late)
+    with_client(sends(), not_a_post)
+    with_client(sends(), refused, NetworkRules())

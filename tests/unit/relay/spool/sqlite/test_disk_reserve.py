@@ -1,0 +1,64 @@
+"""The room that is kept for outcomes: who may use it, and when."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hookline.errors import SpoolFull, SpoolStalled
+from hookline.model import Address
+from hookline.relay.spool.spool import Intake
+from hookline.relay.spool.sqlite import database
+from hookline.relay.spool.sqlite.disk_reserve import Reserve
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+
+NOTHING = Intake(source="events", position=None, read=0, deliveries=[], skipped={"journey": 1}, rejected=[])
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteSpool]:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.0)
+    one = SqliteSpool(tmp_path / "spool", since="now")
+    yield one
+    one.close()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refused(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", refused)
+
+
+def test_nothing_is_read_while_it_is_lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the room for outcomes cannot be set aside, reading waits and outcomes do not."""
+    with monkeypatch.context() as full:
+        refuse(full, errno.ENOSPC)
+        spool = SqliteSpool(tmp_path / "spool", since="now")
+        with pytest.raises(SpoolFull, match="less room than the 40 MiB that are kept for outcomes"):
+            spool.append(NOTHING, now=0.0, dedupe_window=0.0)
+        spool.settle([], now=1.0)
+    spool.append(NOTHING, now=2.0, dedupe_window=0.0)
+    assert {"skipped:journey": 1, "pending": -1} == spool.tally()
+    spool.close()
+
+
+def test_a_file_system_without_reservations_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot set room aside is none that is full: reading goes on."""
+    refuse(monkeypatch, errno.EOPNOTSUPP)
+    assert Reserve(tmp_path).restore()
+
+
+def test_a_busy_spool_is_not_a_full_one(spool: SqliteSpool, tmp_path: Path) -> None:
+    """Another process that keeps the spool for long needs no room: none is given up."""
+    with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SpoolStalled, match="another process"):
+            spool.hold(Address("acme", "prod"), disabled=True, now=1.0)
+    assert (tmp_path / "spool" / "reserve").exists()

@@ -1,0 +1,78 @@
+"""How the embedded spool counts for `status`, and shows which relay holds it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hookline.model import Address
+from hookline.observe.snapshot import RelayFacts
+from hookline.relay.spool.sqlite.lock import holder_of
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.spool.sqlite.status_file import FILE, Beacon, read_beacon
+
+ACME, OTHER = Address("acme", "prod"), Address("other", "prod")
+DAY = 86_400.0
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[SqliteSpool]:
+    opened = SqliteSpool(tmp_path, since="2026-05-18T17:01:25+00:00")
+    yield opened
+    opened.close()
+
+
+def test_counts_come_from_indexes_alone(spool: SqliteSpool, tmp_path: Path) -> None:
+    """With a million rows a count that reads rows takes seconds: SQLite says that it does not."""
+    with closing(sqlite3.connect(tmp_path / "spool.db")) as connection:
+        for state in (0, 2):
+            statement = f"SELECT count(*) FROM delivery d WHERE d.state = {state} AND d.webhook = 1"
+            (plan,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+            assert "USING INDEX delivery_" in plan[3]
+            steps = {step[1] for step in connection.execute(f"EXPLAIN {statement}")}
+            assert "Column" not in steps  # by which a value of a row is read
+
+
+# -- the lock, and what its holder says
+
+
+def relay_facts(process: int) -> RelayFacts:
+    return RelayFacts(version="1", process=process, started=1.0, at=2.0)
+
+
+def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: Path) -> None:
+    """A file that a killed relay has left says nothing about the one that holds the spool now; nor does nonsense."""
+    Beacon(tmp_path).publish(relay_facts(os.getpid() + 1))
+    assert read_beacon(tmp_path)[1] is None
+    (tmp_path / FILE).write_bytes(b'{"half')
+    assert read_beacon(tmp_path) == (holder_of(tmp_path), None)
+
+
+def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
+    """Only its owner can read it; after the end it is not written any more, by whoever was about to."""
+    beacon = Beacon(tmp_path)
+    beacon.publish(relay_facts(1))
+    assert 0o600 == (tmp_path / FILE).stat().st_mode & 0o777
+    beacon.withdraw()
+    beacon.publish(relay_facts(1))
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_asking_does_not_keep_a_relay_from_starting(tmp_path: Path) -> None:
+    """While others ask all the time who holds the spool, each of many starts succeeds."""
+    SqliteSpool(tmp_path, since="now").close()
+    asking = "import sys; from pathlib import Path; from hookline.relay.spool.sqlite.lock import holder_of\n"
+    asking += "while True: holder_of(Path(sys.argv[1]))"
+    with subprocess.Popen((sys.executable, "-c", asking, str(tmp_path))) as process:
+        try:
+            for _ in range(50):
+                SqliteSpool(tmp_path, since="now").close()
+        finally:
+            process.kill()
