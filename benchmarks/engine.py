@@ -34,7 +34,7 @@ from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
-from hookline.relay.http.transport import OpenPoster, open_engine
+from hookline.relay.http.transport import OpenTransport, open_engine
 
 CONNECTIONS = 32
 LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
@@ -148,7 +148,7 @@ async def timed(posts: int, post: Callable[[int], Awaitable[object]]) -> Measure
     return posts / (time.perf_counter() - started), (used() - cpu) / posts
 
 
-async def poster(opener: OpenPoster, context: ssl.SSLContext, port: int, posts: int) -> Measured:
+async def poster(opener: OpenTransport, context: ssl.SSLContext, port: int, posts: int) -> Measured:
     target = parse_target(f"https://localhost:{port}/feedback")
     opened = opener(target, LOOPBACK, context, CONNECTIONS, time.time)
 
@@ -175,7 +175,7 @@ async def plain_httpx(context: ssl.SSLContext, port: int, posts: int) -> Measure
         return await timed(posts, post)
 
 
-def on_uvloop(opener: OpenPoster, context: ssl.SSLContext, port: int, posts: int) -> Measured:
+def on_uvloop(opener: OpenTransport, context: ssl.SSLContext, port: int, posts: int) -> Measured:
     uvloop = importlib.import_module("uvloop")  # only where somebody has installed it
     measured: Measured = uvloop.run(poster(opener, context, port, posts))
     return measured

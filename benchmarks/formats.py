@@ -19,11 +19,11 @@ from statistics import median
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import Hints
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.json_decoding import decoded
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.ingest.batch import Reading, fates_of, take
+from hookline.relay.ingest.batch import IngestContext, build_batch, route_line
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.sources.source import Batch, Position
 from hookline.state.store import Snapshot, Stored
@@ -36,8 +36,8 @@ WEBHOOK = Stored({
     "url": "https://hooks.acme.example/feedback", "campaigns": "all",
 })  # fmt: skip
 ROUTES = Routes.of(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
-DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", hints=Hints(clock=time.time))
-AUTO = Reading(routes=ROUTES, defaults=DEFAULTS)
+DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", hints=FieldMapping(clock=time.time))
+AUTO = IngestContext(routes=ROUTES, defaults=DEFAULTS)
 
 
 def lines_of(name: str) -> list[Line]:
@@ -66,7 +66,7 @@ def costs(name: str, line: Line) -> tuple[float, float, float, float]:
     parsing = microseconds(lambda: decoded(line.data))
     auto = microseconds(lambda: read_line(line, "auto", hints))
     named = microseconds(lambda: read_line(line, name, hints))
-    routed = microseconds(lambda: fates_of(line, AUTO))
+    routed = microseconds(lambda: route_line(line, AUTO))
     return parsing, auto - parsing, named - parsing, routed - auto
 
 
@@ -105,7 +105,7 @@ def main(number: int = 100_000) -> None:
     lines, read, settled = mixed(number), 0, 0
     started = time.perf_counter()
     for batch in batches(lines, number):
-        intake, taken = take(batch, AUTO)
+        intake, taken = build_batch(batch, AUTO)
         assert taken == len(batch.lines)
         read += intake.read
         settled += len(intake.deliveries) + sum(intake.skipped.values()) + len(intake.rejected)

@@ -23,22 +23,22 @@ from hookline.model import FeedbackStatus, RetryPolicy
 from hookline.observe.metrics import Metrics
 from hookline.observe.snapshot import (
     Counts,
-    LagFacts,
-    LaneFacts,
-    LatencyFacts,
-    RelayFacts,
-    Report,
-    SpoolFacts,
-    WebhookFacts,
+    LagStatus,
+    LaneStatus,
+    LatencyStatus,
+    RelayStatus,
+    SpoolStatus,
+    StatusSnapshot,
+    WebhookStatus,
 )
 from hookline.relay.delivery.backoff import next_delay
-from hookline.relay.delivery.circuit_breaker import TABLE, Happening
-from hookline.relay.delivery.response_policy import judge
+from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent
+from hookline.relay.delivery.response_policy import apply_policy
 from hookline.relay.field_mapping import CARRIED, FIELDS, parse_mapping
 from hookline.relay.formats.bounce_classes import CLASSES
 from hookline.relay.formats.descriptions import DESCRIPTIONS
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.routing import SKIP_REASONS
 from hookline.schemas import load_schema
 
@@ -202,8 +202,8 @@ def judging() -> str:
     """The action for each result of an attempt, as the function decides it."""
     verdicts: dict[tuple[str, str], list[str]] = {}
     for name, result in _results():
-        first = judge(result, renewed=False, confirming=False, max_delay=_LONGEST_DELAY)
-        second = judge(result, renewed=True, confirming=True, max_delay=_LONGEST_DELAY)
+        first = apply_policy(result, renewed=False, confirming=False, max_delay=_LONGEST_DELAY)
+        second = apply_policy(result, renewed=True, confirming=True, max_delay=_LONGEST_DELAY)
         again = type(second).__name__
         key = (type(first).__name__, again if type(first).__name__ in ("Renew", "Confirm") else "")
         verdicts.setdefault(key, []).append(name)
@@ -215,10 +215,10 @@ def judging() -> str:
     return _table(rows)
 
 
-def _results() -> Iterator[tuple[str, Result]]:
-    yield from ((str(status), Answer(status)) for status in range(200, 600))
+def _results() -> Iterator[tuple[str, ExchangeResult]]:
+    yield from ((str(status), Response(status)) for status in range(200, 600))
     yield from ((f"{kind} failure" if kind != "timeout" else "timeout", Failure(kind, "")) for kind in FailureKind)
-    yield "local fault", Fault("")
+    yield "local fault", LocalFault("")
 
 
 def _ranges(names: Sequence[str]) -> Iterator[str]:
@@ -235,8 +235,10 @@ def _ranges(names: Sequence[str]) -> Iterator[str]:
 
 def gate() -> str:
     """The transitions of the circuit breaker."""
-    rows = [("phase", *(str(happening) for happening in Happening))]
-    rows += [(f"**{phase}**", *(str(row[happening]) for happening in Happening)) for phase, row in TABLE.items()]
+    rows = [("phase", *(str(happening) for happening in BreakerEvent))]
+    rows += [
+        (f"**{phase}**", *(str(row[happening]) for happening in BreakerEvent)) for phase, row in TRANSITIONS.items()
+    ]
     return _table(rows)
 
 
@@ -315,23 +317,23 @@ def metrics() -> str:
     return _table(rows)
 
 
-_REPORT = Report(
-    spool=SpoolFacts(
+_REPORT = StatusSnapshot(
+    spool=SpoolStatus(
         at=0.0,
         tally={"skipped:journey": 1},
-        webhooks=[WebhookFacts(webhook="a/b", pending=1, dead=1)],
+        webhooks=[WebhookStatus(webhook="a/b", pending=1, dead=1)],
         sizes={"database": 1},
     ),
-    relay=RelayFacts(
+    relay=RelayStatus(
         version="0",
         process=1,
         started=0.0,
         at=0.0,
-        lanes=[LaneFacts(webhook="a/b", phase="waiting")],
-        lags=[LagFacts(name="-", line=0, offset=0, behind=0, seconds=0.0)],
+        lanes=[LaneStatus(webhook="a/b", phase="open")],
+        lags=[LagStatus(name="-", line=0, offset=0, behind=0, seconds=0.0)],
     ),
     counts=Counts(
-        attempts={("a/b", "retry"): 1}, latency={"a/b": LatencyFacts([0], 0.0)}, bounds=(), dead={"expired": 1}
+        attempts={("a/b", "retry"): 1}, latency={"a/b": LatencyStatus([0], 0.0)}, bounds=(), dead={"expired": 1}
     ),
 )
 

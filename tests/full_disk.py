@@ -12,7 +12,7 @@ from pathlib import Path
 from hookline.errors import SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import Intake, Settlement, State, Taken, Waiting, Wanted
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, QueuedDelivery, Settlement, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 ACME = Address("acme", "prod")
@@ -30,8 +30,8 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
             )
             for number in range(first, first + GROUP)
         ]  # fmt: skip
-        intake = Intake(
-            source="events", position=None, read=GROUP, deliveries=[Taken(1, one) for one in deliveries],
+        intake = IngestBatch(
+            source="events", position=None, read=GROUP, deliveries=[NewDelivery(1, one) for one in deliveries],
             skipped={}, rejected=[],
         )  # fmt: skip
         try:
@@ -41,7 +41,7 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
         first += GROUP
 
 
-def failed(item: Waiting) -> Settlement:
+def failed(item: QueuedDelivery) -> Settlement:
     """An outcome that needs more room than any other: the history of its failures, and the payload is kept."""
     return Settlement(
         seq=item.seq, address=item.address, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0,
@@ -54,7 +54,7 @@ def record(spool: SqliteSpool, most: int) -> int:
     the second try of each group must succeed."""
     recorded = after = 0
     while recorded < most:
-        items = spool.fresh([Wanted(ACME, after, GROUP, False)])[0][0]
+        items = spool.fresh([DequeueRequest(ACME, after, GROUP, False)])[0][0]
         for group in ([failed(item) for item in items],) * 2:
             try:
                 spool.settle(group, now=1e6 + recorded)

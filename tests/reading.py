@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.open import open_sources
-from hookline.relay.sources.source import LINES_A_BATCH, LineSource, Position
+from hookline.relay.sources.source import MAX_LINES_PER_BATCH, LineSource, Position
 
 
 class Notebook:
@@ -75,7 +75,7 @@ class Book:
     def take(self, source: LineSource, lines: list[Line]) -> bool:
         """One batch, as the relay takes it; whether it was the last."""
         batch = source.read()
-        assert len(batch.lines) <= LINES_A_BATCH
+        assert len(batch.lines) <= MAX_LINES_PER_BATCH
         assert not batch.lines or batch.source
         lines += batch.lines
         if batch.position.name:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hookline.errors import Blocked, Stale
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import change_document
 from hookline.plan.stale_plan import (
     DIRTY,
     attribution,
-    moved,
+    changed_since,
     rebase,
     refuse_applied,
     refuse_moved,
@@ -61,13 +61,13 @@ def apply_plan(
     return store.commit(stored, {change.address: change.after for change in plan.changes}, entry)
 
 
-def fit_saved(store: StateStore, saved: Plan, brakes: Brakes) -> tuple[Snapshot, Plan]:
+def fit_saved(store: StateStore, saved: Plan, brakes: DeletionLimits) -> tuple[Snapshot, Plan]:
     """The state of this moment, and the saved plan's changes judged for it.
 
     Raises Stale when the plan is of another state, or when one of its own webhooks has changed since it was made.
     """
     stored = store.read()
-    changed = moved(saved, stored)
+    changed = changed_since(saved, stored)
     if changed or saved.lineage != stored.lineage:
         records = store.history()
         refuse_applied(saved, records)
@@ -79,7 +79,7 @@ def fit_saved(store: StateStore, saved: Plan, brakes: Brakes) -> tuple[Snapshot,
 def apply_saved(
     store: StateStore,
     saved: Plan,
-    brakes: Brakes,
+    brakes: DeletionLimits,
     provenance: Provenance,
     now: datetime,
     *,
@@ -118,7 +118,7 @@ def refuse_blocked(plan: Plan) -> None:
     raise Blocked(f"nothing is applied, for {what} blocked: {first.address}: {first.blocked}{more}", hint=hint)
 
 
-def judge_descent(
+def refuse_older_commit(
     records: Sequence[Record], commit: str | None, contains: Contains, *, allow_older: bool
 ) -> tuple[str, ...]:
     """What to record as lifted: that a commit is applied which does not follow the one applied last.

@@ -64,6 +64,6 @@ def _folded(name: str) -> str:
     return name.casefold().replace("-", "").replace("_", "")
 
 
-def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def sorted_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The findings, each once, in the order in which a reader meets them."""
     return tuple(sorted(set(diagnostics), key=Diagnostic.sort_key))

@@ -47,7 +47,7 @@ def provenance_of(directory: Path) -> Provenance:
     return Provenance(user_name(), commit, None if branch == "HEAD" else branch)
 
 
-def contains(directory: Path, commit: str) -> bool | None:
+def is_ancestor(directory: Path, commit: str) -> bool | None:
     """Whether what is checked out at `directory` is `commit` or comes after it.
 
     None when this clone cannot tell: it does not have the commit, or its own history is cut off (a shallow clone).

@@ -22,23 +22,23 @@ from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.transport_factory import Opening, opening_by
-from hookline.relay.ingest.batch import Reading
-from hookline.relay.ingest.dry_run import Rehearsed, rehearse, tally_of
-from hookline.relay.ingest.ingester import IngestLimits, Intaking
-from hookline.relay.monitoring import answering, watched
-from hookline.relay.relay import Ending, Progress, Relay, Settings
-from hookline.relay.routing import Names, Routes
+from hookline.relay.http.transport_factory import TransportFactory, transport_factory_by_name
+from hookline.relay.ingest.batch import IngestContext
+from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
+from hookline.relay.ingest.ingester import Ingester, IngestLimits
+from hookline.relay.monitoring import serving_monitoring, watchdog
+from hookline.relay.relay import Ending, Progress, Relay, RelaySettings
+from hookline.relay.routing import Routes, SkipNames
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.service_manager import notify
 from hookline.relay.sources.open import open_sources, require_sources
 from hookline.relay.spool.factory import SpoolStore, spool_store
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.state_watcher import Applied
-from hookline.relay.status_collector import Reporter
+from hookline.relay.state_watcher import StateWatcher
+from hookline.relay.status_collector import StatusCollector
 from hookline.relay.summary import Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
-from hookline.state.factory import open_state, shown
+from hookline.state.factory import open_state, without_password
 from hookline.state.store import Snapshot, StateStore
 from hookline.units import utc_text
 
@@ -54,7 +54,7 @@ class RelayOptions:
     state: str
     spool: str | Path
     sources: Sequence[str]
-    settings: Settings
+    settings: RelaySettings
     resolver: SecretResolver
     rules: NetworkRules
     ca_file: Path | None = None
@@ -74,7 +74,9 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
     if snapshot.webhooks or options.allow_empty:
         return store, snapshot
     what = (
-        f"there is no stored state at {shown(options.state)}" if snapshot.lineage is None else "no webhook is applied"
+        f"there is no stored state at {without_password(options.state)}"
+        if snapshot.lineage is None
+        else "no webhook is applied"
     )
     raise StateUnusable(
         f"{what}, so every event would be skipped; nothing was read",
@@ -96,7 +98,7 @@ async def run_relay(
     spooled = spool_store(options.spool)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
-    async with answering(options.listen, options.metrics_webhooks, log) as serve:
+    async with serving_monitoring(options.listen, options.metrics_webhooks, log) as serve:
         spool = spooled.open(since=utc_text(datetime.now(UTC)))
         thread = SpoolThread(spool, log)
         try:
@@ -113,7 +115,7 @@ async def run_relay(
             relay.obey_signals()
             serve(reporter)
             try:
-                async with watched(_tell(), reporter, watchdog_seconds()):
+                async with watchdog(_tell(), reporter, watchdog_seconds()):
                     ending = await relay.run()
             finally:
                 reporter.close()
@@ -136,19 +138,19 @@ def _relay(
     log: Log,
     report: Callable[[Progress], None] | None,
     clock: RelayClock,
-) -> tuple[Relay, Reporter]:
+) -> tuple[Relay, StatusCollector]:
     settings = options.settings
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
-    opened = opening_by(options.transport, options.rules, time.time, options.proxy)
+    opened = transport_factory_by_name(options.transport, options.rules, time.time, options.proxy)
     resolver = replace(options.resolver, organizations=lambda: applied.organizations)
-    applied = Applied(
+    applied = StateWatcher(
         store,
         dispatcher,
         thread,
         partial(_make_endpoint, options, resolver, opened),
         counters=counters,
-        names=Names(thread.spool.tally()),
+        names=SkipNames(thread.spool.tally()),
         defaults=settings.defaults,
         format=settings.format,
         clock=clock,
@@ -162,11 +164,11 @@ def _relay(
         from_start=options.from_start,
         notes=log,
     )
-    intaking = Intaking(
+    intaking = Ingester(
         source,
         thread,
         routing=lambda: applied.reading,
-        on_enqueued=dispatcher.arrived,
+        on_enqueued=dispatcher.on_enqueued,
         held=dispatcher.held,
         limits=IngestLimits(
             dedupe_window=settings.dedupe_window,
@@ -176,11 +178,11 @@ def _relay(
         clock=clock,
         log=log,
     )
-    reporter = Reporter(
+    reporter = StatusCollector(
         spooled,
         thread=thread,
         dispatcher=dispatcher,
-        intaking=intaking,
+        ingester=intaking,
         applied=applied,
         counters=counters,
         clock=clock,
@@ -195,9 +197,9 @@ def _relay(
         settings,
         applied=applied,
         dispatcher=dispatcher,
-        intaking=intaking,
+        ingester=intaking,
         thread=thread,
-        reporter=reporter,
+        status_collector=reporter,
         clock=clock,
         log=log,
         notify=_tell(),
@@ -206,7 +208,9 @@ def _relay(
     return relay, reporter
 
 
-def _make_endpoint(options: RelayOptions, resolver: SecretResolver, opened: Opening, webhook: Webhook) -> Endpoint:
+def _make_endpoint(
+    options: RelayOptions, resolver: SecretResolver, opened: TransportFactory, webhook: Webhook
+) -> Endpoint:
     return HttpEndpoint(
         webhook,
         resolver=resolver,
@@ -217,18 +221,18 @@ def _make_endpoint(options: RelayOptions, resolver: SecretResolver, opened: Open
     )
 
 
-def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[Rehearsed], None]) -> Summary:
+def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[DryRunEvent], None]) -> Summary:
     """A dry run: hands every event's fate to `tell`, and sums them up. What would be sent is `pending` in it."""
     _, snapshot = _open_applied(options)
     require_sources(options.sources, follow=False)
     started = time.monotonic()
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
-    reading = Reading(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
+    reading = IngestContext(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
     source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
     try:
         known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)
-        tally = tally_of(rehearse(source, reading, known), tell)
+        tally = count_results(dry_run(source, reading, known), tell)
     finally:
         source.close()
     return summarize({"pending": 0}, tally, time.monotonic() - started)

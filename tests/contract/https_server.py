@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Attempt, Result
-from hookline.relay.http.httpx_transport import EngineTransport, HttpxPoster, open_httpx
+from hookline.relay.http.exchange import Attempt, ExchangeResult
+from hookline.relay.http.httpx_transport import EngineTransport, HttpxTransport, open_httpx
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.tls import tls_context
-from hookline.relay.http.transport import Poster, open_engine
+from hookline.relay.http.transport import Transport, open_engine
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -36,7 +36,7 @@ class Opener(Protocol):
         clock: Clock,
         *,
         resolve: Resolve = ...,
-    ) -> Poster: ...
+    ) -> Transport: ...
 
 
 def open_engine_below_httpx(
@@ -47,8 +47,8 @@ def open_engine_below_httpx(
     clock: Clock,
     *,
     resolve: Resolve = system_addresses,
-) -> Poster:
-    return HttpxPoster(EngineTransport(rules, context, limit, resolve), target, clock)
+) -> Transport:
+    return HttpxTransport(EngineTransport(rules, context, limit, resolve), target, clock)
 
 
 # A further one joins here, and must pass whatever is parametrized with it.
@@ -185,7 +185,7 @@ async def posting(
     context: ssl.SSLContext | None = None,
     connections: int = 4,
     resolve: Resolve | None = None,
-) -> AsyncIterator[Poster]:
+) -> AsyncIterator[Transport]:
     target = parse_target(f"https://{HOST}:{port}/feedback?team=crm")
     looked_up = resolve or resolves_to("127.0.0.1")
     poster = opener(target, rules, context or client_context(), connections, lambda: 784111747.0, resolve=looked_up)
@@ -198,7 +198,7 @@ async def posting(
 HEADERS = [(b"content-type", b"application/json")]
 
 
-async def post(poster: Poster, deadline: float = DEADLINE, body: bytes = b"{}") -> Result:
+async def post(poster: Transport, deadline: float = DEADLINE, body: bytes = b"{}") -> ExchangeResult:
     return await poster.post(HEADERS, Attempt(bytes(16), body, 1, 1.0), deadline=deadline)
 
 
@@ -206,7 +206,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
     asyncio.run(scenario, debug=False)
 
 
-async def one(opener: Opener, script: Script, **options: Any) -> Result:
+async def one(opener: Opener, script: Script, **options: Any) -> ExchangeResult:
     """The result of one post to a server that plays the script."""
     async with serving(script) as server, posting(opener, server.port) as poster:
         return await post(poster, **options)

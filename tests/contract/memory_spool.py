@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts
+from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import DeadLine, Delivery, Line
-from hookline.relay.sources.source import BYTES_A_BATCH, Position
-from hookline.relay.spool.spool import Intake, Rereading, Retention, Settlement, Standing, State, Waiting, Wanted
+from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.spool import (
+    DequeueRequest,
+    EndpointState,
+    IngestBatch,
+    QueuedDelivery,
+    ReplayedLine,
+    Retention,
+    Settlement,
+    State,
+)
 
 RECORDS = (State.DELIVERED, State.DISCARDED)
 
@@ -56,7 +65,7 @@ class Row:
 class Endpoint:
     """A webhook's state, and its clock, which stands still while it is held."""
 
-    standing: Standing = field(default_factory=Standing)
+    standing: EndpointState = field(default_factory=EndpointState)
     held: float | None = None
     idle: float = 0.0
 
@@ -89,7 +98,7 @@ class Data:
     positions: dict[str, Position] = field(default_factory=dict)
     writes: int = 0
     holder: str | None = None
-    status: RelayFacts | None = None
+    status: RelayStatus | None = None
 
     def pending(self, address: Address | None = None) -> list[Row]:
         rows = sorted(self.rows.values(), key=lambda row: row.seq)
@@ -125,16 +134,16 @@ class MemorySpool:
     def positions(self) -> list[Position]:
         return list(self._data.positions.values())
 
-    def to_read_again(self, *, limit: int) -> list[Rereading]:
-        found, room = [], BYTES_A_BATCH
+    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
+        found, room = [], MAX_BYTES_PER_BATCH
         for n in sorted(self._data.again)[:limit]:
             one = self._data.lines[n]
-            found.append(Rereading(n, one.source, Line(one.line, one.data, one.length), one.part))
+            found.append(ReplayedLine(n, one.source, Line(one.line, one.data, one.length), one.part))
             if (room := room - len(one.data)) <= 0:
                 break
         return found
 
-    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
         data, tally = self._data, self._data.tally
         for n in intake.again:
             del data.lines[n]
@@ -167,10 +176,10 @@ class MemorySpool:
 
     # -- DequeueSpool
 
-    def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
-        return [self._fresh(one) for one in wanted]
+    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        return [self._new(one) for one in wanted]
 
-    def _fresh(self, wanted: Wanted) -> tuple[list[Waiting], int]:
+    def _new(self, wanted: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
         first: dict[int | None, int] = {}
         for row in self._data.pending():
             first.setdefault(row.order_key, row.seq)
@@ -183,7 +192,7 @@ class MemorySpool:
         ][: wanted.limit]
         return self._waiting(rows), rows[-1].seq if len(rows) == wanted.limit else self._last
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
+    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
         rows = [row for row in self._retries(address) if (row.due or 0.0) <= now and row.seq not in without]
         return self._waiting(rows[:limit])
 
@@ -202,9 +211,9 @@ class MemorySpool:
             (row for row in self._data.pending(address) if row.due is not None), key=lambda row: row.due or 0
         )
 
-    def _waiting(self, rows: Sequence[Row]) -> list[Waiting]:
+    def _waiting(self, rows: Sequence[Row]) -> list[QueuedDelivery]:
         return [
-            Waiting(
+            QueuedDelivery(
                 seq=row.seq, id=row.delivery.id, address=row.address, due=row.due, order_key=row.order_key,
                 attempts=row.attempts, tries=row.tries, refusals=row.refusals,
                 since=row.since + self._data.endpoints[row.address].idle, event_time=row.delivery.time,
@@ -215,7 +224,7 @@ class MemorySpool:
 
     # -- SettleSpool
 
-    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
         keys = set()
         for one in settlements:
             self._data.tally["attempts"] += one.posts
@@ -251,7 +260,7 @@ class MemorySpool:
 
     # -- EndpointStates
 
-    def standing(self) -> dict[Address, Standing]:
+    def standing(self) -> dict[Address, EndpointState]:
         return {address: one.standing for address, one in self._data.endpoints.items()}
 
     def hold(self, address: Address, *, disabled: bool, now: float) -> None:
@@ -271,7 +280,7 @@ class MemorySpool:
         seen, self._seen = self._seen, self._data.writes
         return seen != self._seen
 
-    def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
         horizon = now - keep.seconds
         old = self._remove(lambda row: row.state in RECORDS and row.settled < horizon, limit)
         surplus = self._data.tally["records"] - old - keep.records

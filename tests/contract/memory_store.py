@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from contract.memory_spool import RECORDS, Data, MemorySpool, Row
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.observe.snapshot import Checkpoint, RelayFacts, SpoolFacts, WebhookFacts
-from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Letter, read_history, with_replay
+from hookline.observe.snapshot import Checkpoint, RelayStatus, SpoolStatus, WebhookStatus
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, parse_history, with_replay
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, Traced, TracedLine
-from hookline.relay.spool.spool import Standing, State
+from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.spool import EndpointState, State
 
 SPOOLS: dict[str, Data] = {}
 
@@ -77,17 +77,17 @@ class MemoryStore:
             return None
         return {address: Backlog(len(data.pending(address)), len(_dead(data, address))) for address in data.endpoints}
 
-    def webhook_states(self) -> Mapping[Address, Standing]:
+    def webhook_states(self) -> Mapping[Address, EndpointState]:
         return {address: one.standing for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
 
-    def relay_status(self) -> tuple[str | None, RelayFacts | None]:
+    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         data = SPOOLS.get(self.name, Data())
         return (None, None) if data.holder is None else (data.holder, data.status)
 
-    def spool_status(self, *, now: float) -> SpoolFacts:
+    def spool_status(self, *, now: float) -> SpoolStatus:
         data = self._data()
         records = [row.settled for row in data.rows.values() if row.state in RECORDS]
-        return SpoolFacts(
+        return SpoolStatus(
             at=now,
             tally={what: n for what, n in data.tally.items() if what != "records"} | {"pending": len(data.pending())},
             webhooks=[self._facts(address, now) for address in sorted(data.endpoints, key=str)],
@@ -98,11 +98,11 @@ class MemoryStore:
             oldest_record=now - min(records) if records else None,
         )  # fmt: skip
 
-    def _facts(self, address: Address, now: float) -> WebhookFacts:
+    def _facts(self, address: Address, now: float) -> WebhookStatus:
         data = self._data()
         one, pending = data.endpoints[address], data.pending(address)
         ages = [one.clock(now) - row.since for row in pending]
-        return WebhookFacts(
+        return WebhookStatus(
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
             dead=len(_dead(data, address)), disabled=one.standing.disabled, paused=one.standing.paused,
             stopped=one.standing.stopped, not_before=one.standing.not_before,
@@ -125,17 +125,17 @@ class MemoryStore:
         ]
         return Trace([self._traced(row) for row in found], lines)
 
-    def _traced(self, row: Row) -> Traced:
+    def _traced(self, row: Row) -> TracedDelivery:
         data, one = self._data(), row.delivery
         endpoint = data.endpoints[row.address]
         earlier = [each for each in data.pending() if each.order_key == row.order_key and each.seq < row.seq]
         blocked = earlier and row.order_key is not None and row.state is State.PENDING
-        return Traced(
+        return TracedDelivery(
             id=one.id.hex(), webhook=str(row.address), channel=one.channel, status=one.status, detail=one.detail,
             request_id=one.request_id, source=row.source, line=row.line, read=row.since + endpoint.idle,
             exact=not endpoint.idle and endpoint.held is None, event_time=one.time, state=row.state,
             attempts=row.attempts, due=row.due, settled=None if row.state is State.PENDING else row.settled,
-            reason=row.reason, http=row.http, history=read_history(row.history), body=row.body,
+            reason=row.reason, http=row.http, history=parse_history(row.history), body=row.body,
             disabled=endpoint.standing.disabled, paused=endpoint.standing.paused, stopped=endpoint.standing.stopped,
             not_before=endpoint.standing.not_before, predecessor=earlier[0].delivery.id.hex() if blocked else None,
         )  # fmt: skip
@@ -146,7 +146,7 @@ class MemoryPublisher:
         self._data = data
         self._over = False
 
-    def publish(self, facts: RelayFacts) -> None:
+    def publish(self, facts: RelayStatus) -> None:
         if not self._over:
             self._data.status = facts
 
@@ -186,12 +186,12 @@ class MemoryDeadLetters:
     def __init__(self, data: Data) -> None:
         self._data = data
 
-    def letters(self, chosen: Filter, *, limit: int) -> Iterator[Letter]:
+    def letters(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
         deliveries, lines = self._chosen(chosen)
-        letters: list[Letter] = [*(_letter(row) for row in deliveries), *lines]
+        letters: list[DeadLetter] = [*(_letter(row) for row in deliveries), *lines]
         return iter(sorted(letters, key=lambda one: one.at, reverse=True)[:limit])
 
-    def every(self, chosen: Filter) -> Iterator[Letter]:
+    def every(self, chosen: Filter) -> Iterator[DeadLetter]:
         deliveries, lines = self._chosen(chosen)
         return iter([*(_letter(row) for row in deliveries), *lines])
 
@@ -233,7 +233,7 @@ class MemoryDeadLetters:
             on_progress(count)
         return count
 
-    def add(self, letters: Sequence[Letter]) -> Count:
+    def add(self, letters: Sequence[DeadLetter]) -> Count:
         rows = [one for one in letters if isinstance(one, DeadDelivery) and self._data.row_of(one.id) is None]
         for one in rows:
             seq = min(self._data.rows, default=0) - 1
@@ -273,7 +273,7 @@ def _dead(data: Data, address: Address | None = None) -> list[Row]:
     return [row for row in data.rows.values() if row.state is State.DEAD and address in (None, row.address)]
 
 
-def _fits(letter: Letter, chosen: Filter) -> bool:
+def _fits(letter: DeadLetter, chosen: Filter) -> bool:
     if isinstance(letter, DeadLine):
         if chosen.deliveries_only:
             return False

@@ -14,7 +14,16 @@ from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Position
 from hookline.relay.spool import factory
-from hookline.relay.spool.spool import Intake, Refused, Settlement, Spool, State, Taken, Waiting, Wanted
+from hookline.relay.spool.spool import (
+    DequeueRequest,
+    IngestBatch,
+    NewDelivery,
+    QueuedDelivery,
+    RejectedLine,
+    Settlement,
+    Spool,
+    State,
+)
 
 ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")
@@ -41,13 +50,13 @@ def delivery(name: str, *, key: int | None = None, address: Address = ACME, **ch
     )
 
 
-def intake(*deliveries: Delivery, rejected: int = 0, line: int = 1, **skipped: int) -> Intake:
-    refused = [Refused(Line(line + n, b"broken %d" % n, 8), 0, "not JSON") for n in range(rejected)]
-    return Intake(
+def intake(*deliveries: Delivery, rejected: int = 0, line: int = 1, **skipped: int) -> IngestBatch:
+    refused = [RejectedLine(Line(line + n, b"broken %d" % n, 8), 0, "not JSON") for n in range(rejected)]
+    return IngestBatch(
         source="events",
         position=Position(name="events", line=line, offset=line * 10, device=1, inode=2),
         read=len(deliveries) + rejected + sum(skipped.values()),
-        deliveries=[Taken(line, one) for one in deliveries],
+        deliveries=[NewDelivery(line, one) for one in deliveries],
         skipped=skipped,
         rejected=refused,
     )
@@ -58,21 +67,21 @@ def put(spool: Spool, *deliveries: Delivery, now: float = 0.0, window: float = D
 
 
 def put_rejected(spool: Spool, *lines: bytes, now: float = 0.0) -> None:
-    refused = [Refused(Line(n, line, len(line)), 0, "not JSON") for n, line in enumerate(lines, 1)]
+    refused = [RejectedLine(Line(n, line, len(line)), 0, "not JSON") for n, line in enumerate(lines, 1)]
     spool.append(
-        Intake(source="events", position=None, read=len(lines), deliveries=[], skipped={}, rejected=refused),
+        IngestBatch(source="events", position=None, read=len(lines), deliveries=[], skipped={}, rejected=refused),
         now=now, dedupe_window=DAY,
     )  # fmt: skip
 
 
 def fresh(
     spool: Spool, address: Address = ACME, *, after: int = 0, limit: int = 100, ordered: bool = True
-) -> list[Waiting]:
-    return spool.fresh([Wanted(address, after, limit, ordered)])[0][0]
+) -> list[QueuedDelivery]:
+    return spool.fresh([DequeueRequest(address, after, limit, ordered)])[0][0]
 
 
 def end(
-    item: Waiting,
+    item: QueuedDelivery,
     state: State = State.DELIVERED,
     *,
     due: float | None = None,
@@ -85,7 +94,7 @@ def end(
     )  # fmt: skip
 
 
-def bodies(items: Sequence[Waiting]) -> list[bytes]:
+def bodies(items: Sequence[QueuedDelivery]) -> list[bytes]:
     return [item.body for item in items]
 
 

@@ -27,8 +27,8 @@ from contract.tunnel import TestProxy, tunnelling
 from hookline.model import Address, DeliveryPolicy, Webhook
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.preflight.checks import Means, examine_all
-from hookline.relay.preflight.report import Finding, Grade, Report, Step
+from hookline.relay.preflight.checks import CheckContext, check_all
+from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.secrets import SecretResolver
 from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
 
@@ -47,9 +47,9 @@ def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str =
 
 
 @pytest.fixture
-def means(tmp_path: Path) -> Means:
+def means(tmp_path: Path) -> CheckContext:
     AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
-    return Means(
+    return CheckContext(
         resolver=SecretResolver(environment={}, directory=tmp_path),
         rules=LOCAL,
         clock=lambda: NOW,
@@ -59,11 +59,11 @@ def means(tmp_path: Path) -> Means:
     )
 
 
-async def checked(webhooks: Sequence[Webhook], means: Means, *, send: bool = False) -> list[Report]:
-    return [report async for report in examine_all(webhooks, means, send=send)]
+async def checked(webhooks: Sequence[Webhook], means: CheckContext, *, send: bool = False) -> list[CheckReport]:
+    return [report async for report in check_all(webhooks, means, send=send)]
 
 
-def failed(report: Report) -> Finding:
+def failed(report: CheckReport) -> CheckFinding:
     (found,) = [one for one in report.findings if one.grade is Grade.FAILED]
     return found
 
@@ -73,7 +73,7 @@ def failed(report: Report) -> Finding:
     [lambda: with_name(AUTHORITY, "evil.test", EDI_PARTY_NAME), lambda: of_version_4(AUTHORITY, "evil.test")],
     ids=["ediPartyName", "version 4"],
 )
-def test_certificate_that_cannot_be_read(means: Means, make: Callable[[], trustme.LeafCert]) -> None:
+def test_certificate_that_cannot_be_read(means: CheckContext, make: Callable[[], trustme.LeafCert]) -> None:
     """It is refused by name like any other, and the other webhooks have their reports."""
 
     async def scenario() -> None:
@@ -82,14 +82,14 @@ def test_certificate_that_cannot_be_read(means: Means, make: Callable[[], trustm
             serving(sends(OK)) as good,
         ):
             reports = await checked([webhook(strange.port, "a"), webhook(good.port, "b")], means)
-        assert [Step.TLS, None] == [report.failed_at for report in reports]
+        assert [CheckStep.TLS, None] == [report.failed_at for report in reports]
         assert "the certificate is for another host" == failed(reports[0]).detail
         assert f"have a certificate issued for {HOST}, or correct the host in url" == failed(reports[0]).hint
 
     run(scenario())
 
 
-def test_strange_certificate_that_holds(means: Means) -> None:
+def test_strange_certificate_that_holds(means: CheckContext) -> None:
     """One that OpenSSL accepts is accepted, though nothing can be said of it."""
 
     async def scenario() -> None:
@@ -102,13 +102,15 @@ def test_strange_certificate_that_holds(means: Means) -> None:
     run(scenario())
 
 
-def test_one_connection_without_a_request(means: Means) -> None:
+def test_one_connection_without_a_request(means: CheckContext) -> None:
     """The check makes the one connection that a delivery makes, reports its steps in order, and sends nothing."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
             (report,) = await checked([webhook(server.port)], means)
-        assert [Step.DNS, Step.ADDRESS, Step.CONNECT, Step.TLS] == [one.step for one in report.findings[-4:]]
+        assert [CheckStep.DNS, CheckStep.ADDRESS, CheckStep.CONNECT, CheckStep.TLS] == [
+            one.step for one in report.findings[-4:]
+        ]
         assert ([HOST], []) == (server.names, server.requests)
 
     run(scenario())
@@ -117,13 +119,13 @@ def test_one_connection_without_a_request(means: Means) -> None:
 @pytest.mark.parametrize(
     ("addresses", "where", "detail"),
     [
-        ([], Step.DNS, f"no address for {HOST}"),
-        (["10.0.0.1", "127.0.0.1"], Step.ADDRESS, "10.0.0.1 is private"),
-        (["127.0.0.2"], Step.CONNECT, "connection refused: 127.0.0.2 port"),
+        ([], CheckStep.DNS, f"no address for {HOST}"),
+        (["10.0.0.1", "127.0.0.1"], CheckStep.ADDRESS, "10.0.0.1 is private"),
+        (["127.0.0.2"], CheckStep.CONNECT, "connection refused: 127.0.0.2 port"),
     ],
     ids=["no address", "refused address", "nobody listens"],
 )
-def test_the_step_that_fails(means: Means, addresses: list[str], where: Step, detail: str) -> None:
+def test_the_step_that_fails(means: CheckContext, addresses: list[str], where: CheckStep, detail: str) -> None:
     """The last step that is reported is the one at which the connection failed."""
 
     async def scenario() -> None:
@@ -136,19 +138,19 @@ def test_the_step_that_fails(means: Means, addresses: list[str], where: Step, de
     run(scenario())
 
 
-def test_a_name_that_no_certificate_can_have(means: Means) -> None:
+def test_a_name_that_no_certificate_can_have(means: CheckContext) -> None:
     """It fails at TLS, as it would fail a delivery."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
             (report,) = await checked([webhook(server.port, host=".acme.test")], means)
-        assert Step.TLS is report.failed_at
+        assert CheckStep.TLS is report.failed_at
         assert "unexpected UnicodeError" in failed(report).detail
 
     run(scenario())
 
 
-def test_absolute_name(means: Means) -> None:
+def test_absolute_name(means: CheckContext) -> None:
     """A host that ends with a dot is certified without it."""
 
     async def scenario() -> None:
@@ -161,18 +163,18 @@ def test_absolute_name(means: Means) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 10.0])
-def test_the_fault_is_told_whatever_the_second_look_finds(means: Means, seconds: float) -> None:
+def test_the_fault_is_told_whatever_the_second_look_finds(means: CheckContext, seconds: float) -> None:
     """A server that lets the second connection wait is told as what it is, before and at the end of the timeout."""
 
     async def scenario() -> None:
         async with shown_once(trustme.CA()) as port:
             (report,) = await checked([webhook(port, timeout=seconds)], means)
-        assert (Step.TLS, "the certificate is self-signed") == (report.failed_at, failed(report).detail)
+        assert (CheckStep.TLS, "the certificate is self-signed") == (report.failed_at, failed(report).detail)
 
     run(asyncio.wait_for(scenario(), 8))
 
 
-def test_a_fault_of_ours_costs_one_report(means: Means) -> None:
+def test_a_fault_of_ours_costs_one_report(means: CheckContext) -> None:
     """What nobody has thought of fails the one webhook, in words that say so."""
 
     async def resolve(host: str, port: int) -> list[str]:
@@ -190,7 +192,7 @@ def test_a_fault_of_ours_costs_one_report(means: Means) -> None:
     run(scenario())
 
 
-async def through(proxy: TestProxy, means: Means, bypass: str = "", timeout: float = 10.0) -> Report:
+async def through(proxy: TestProxy, means: CheckContext, bypass: str = "", timeout: float = 10.0) -> CheckReport:
     """The report on an endpoint that accepts everything, looked at through a proxy."""
     async with tunnelling(proxy), serving(sends(OK)) as server:
         using = parse_proxy(f"http://127.0.0.1:{proxy.port}", bypass)
@@ -198,12 +200,12 @@ async def through(proxy: TestProxy, means: Means, bypass: str = "", timeout: flo
         return report
 
 
-def step(report: Report, which: Step) -> str:
+def step(report: CheckReport, which: CheckStep) -> str:
     (found,) = [one.detail for one in report.findings if one.step is which]
     return found
 
 
-def test_through_a_proxy(means: Means) -> None:
+def test_through_a_proxy(means: CheckContext) -> None:
     """The way leads through the proxy, which is named beside the endpoint's own address."""
 
     async def scenario() -> None:
@@ -213,12 +215,12 @@ def test_through_a_proxy(means: Means) -> None:
         assert 1 == len(proxy.asked)
         port = report.url.rsplit(":")[-1].partition("/")[0]
         expected = f"127.0.0.1 port {port}, through the proxy 127.0.0.1:{proxy.port}"
-        assert expected == step(report, Step.CONNECT)
+        assert expected == step(report, CheckStep.CONNECT)
 
     run(scenario())
 
 
-def test_a_refused_certificate_behind_a_proxy(means: Means) -> None:
+def test_a_refused_certificate_behind_a_proxy(means: CheckContext) -> None:
     """The second look at a certificate goes through the proxy like the first."""
 
     async def scenario() -> None:
@@ -232,7 +234,7 @@ def test_a_refused_certificate_behind_a_proxy(means: Means) -> None:
     run(scenario())
 
 
-def test_what_bypasses_the_proxy(means: Means) -> None:
+def test_what_bypasses_the_proxy(means: CheckContext) -> None:
     """A host that NO_PROXY covers is looked at directly, and no proxy is named."""
 
     async def scenario() -> None:
@@ -240,7 +242,7 @@ def test_what_bypasses_the_proxy(means: Means) -> None:
         report = await through(proxy, means, bypass="acme.test")
         assert report.failed_at is None
         assert [] == proxy.asked
-        assert "proxy" not in step(report, Step.CONNECT)
+        assert "proxy" not in step(report, CheckStep.CONNECT)
 
     run(scenario())
 
@@ -254,25 +256,25 @@ def test_what_bypasses_the_proxy(means: Means) -> None:
     ],
     ids=["407", "403", "silent"],
 )
-def test_a_proxy_that_makes_no_connection(means: Means, proxy: TestProxy, words: str, hint: str) -> None:
+def test_a_proxy_that_makes_no_connection(means: CheckContext, proxy: TestProxy, words: str, hint: str) -> None:
     """It fails at connecting, and what is to be done concerns the proxy."""
 
     async def scenario() -> None:
         report = await through(proxy, means, timeout=1.0)
-        assert Step.CONNECT is report.failed_at
+        assert CheckStep.CONNECT is report.failed_at
         assert words in failed(report).detail
         assert hint in str(failed(report).hint)
 
     run(scenario())
 
 
-def test_a_forbidden_address_behind_a_proxy(means: Means) -> None:
+def test_a_forbidden_address_behind_a_proxy(means: CheckContext) -> None:
     """The rules hold before the proxy hears of an address."""
 
     async def scenario() -> None:
         proxy = TestProxy()
         report = await through(proxy, replace(means, rules=NetworkRules()))
-        assert Step.ADDRESS is report.failed_at
+        assert CheckStep.ADDRESS is report.failed_at
         assert [] == proxy.asked
 
     run(scenario())

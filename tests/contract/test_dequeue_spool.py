@@ -12,14 +12,14 @@ from contract.spool_stores import (
     put,
 )
 from hookline.model import Address
-from hookline.relay.spool.spool import Spool, State, Wanted
+from hookline.relay.spool.spool import DequeueRequest, Spool, State
 
 
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:
     """Fresh deliveries come out oldest first, page by page, each once."""
     put(spool, *(delivery(f"e{n}") for n in range(5)))
-    [(first, cursor)] = spool.fresh([Wanted(ACME, 0, 3, True)])
-    [(rest, _)] = spool.fresh([Wanted(ACME, cursor, 3, True)])
+    [(first, cursor)] = spool.fresh([DequeueRequest(ACME, 0, 3, True)])
+    [(rest, _)] = spool.fresh([DequeueRequest(ACME, cursor, 3, True)])
     assert [b"e0", b"e1", b"e2", b"e3", b"e4"] == bodies(first) + bodies(rest)
 
 

@@ -10,7 +10,7 @@ from contract.spool_stores import (
     put,
 )
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, Standing
+from hookline.relay.spool.spool import EndpointState, Spool
 
 
 def test_a_held_webhooks_events_do_not_age(spool: Spool) -> None:
@@ -32,10 +32,10 @@ def test_what_an_endpoint_said_is_remembered(store: SpoolStore) -> None:
     one.close()
     again = store.open(since="now")
     assert {
-        ACME: Standing(stopped="http 410", stopped_as="sha256:1"), OTHER: Standing(not_before=77.0)
+        ACME: EndpointState(stopped="http 410", stopped_as="sha256:1"), OTHER: EndpointState(not_before=77.0)
     } == again.standing()  # fmt: skip
     with store.webhook_control() as control:
         control.retry_now(ACME, now=50.0)
     assert again.changed_elsewhere()
-    assert Standing(hurried=50.0) == again.standing()[ACME]
+    assert EndpointState(hurried=50.0) == again.standing()[ACME]
     again.close()

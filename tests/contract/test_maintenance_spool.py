@@ -25,9 +25,9 @@ def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Sp
     spool.settle([end(item) for item in items[:3]], now=10.0)
     spool.settle([end(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
     keep = Retention(100.0, 1000)
-    assert not spool.tidy(now=110.0, keep=keep, limit=2)
-    assert spool.tidy(now=111.0, keep=keep, limit=2)
-    while spool.tidy(now=111.0, keep=keep, limit=2):
+    assert not spool.clean_up(now=110.0, keep=keep, limit=2)
+    assert spool.clean_up(now=111.0, keep=keep, limit=2)
+    while spool.clean_up(now=111.0, keep=keep, limit=2):
         pass
     with store.dead_letters() as dead:
         assert [] == list(dead.letters(Filter(), limit=10))
@@ -40,7 +40,7 @@ def test_the_number_of_records_is_bounded(spool: Spool) -> None:
     for number in range(4):
         put(spool, delivery(f"e{number}"), now=float(number))
         spool.settle([end(fresh(spool)[0])], now=float(number))
-    while spool.tidy(now=5.0, keep=Retention(DAY, 2), limit=1):
+    while spool.clean_up(now=5.0, keep=Retention(DAY, 2), limit=1):
         pass
     assert 2 == spool.tally()["records"]
     put(spool, delivery("e0"), delivery("e3"), now=6.0)
@@ -77,10 +77,10 @@ def test_everything_is_kept_for_as_long_as_the_retention(store: SpoolStore, spoo
     """Records, dead deliveries and rejected lines go when they are older, and not before."""
     settle_one_of_each(spool, now=100.0)
     settle_one_of_each(spool, now=100.0 + DAY)
-    assert not spool.tidy(now=100.0 + 30 * DAY, keep=KEEP, limit=10)
+    assert not spool.clean_up(now=100.0 + 30 * DAY, keep=KEEP, limit=10)
     assert (2, 2, 2) == everything_kept(spool, store)
-    spool.tidy(now=101.0 + 30 * DAY, keep=KEEP, limit=10)
+    spool.clean_up(now=101.0 + 30 * DAY, keep=KEEP, limit=10)
     assert (1, 1, 1) == everything_kept(spool, store)
-    spool.tidy(now=101.0 + 31 * DAY, keep=KEEP, limit=10)
+    spool.clean_up(now=101.0 + 31 * DAY, keep=KEEP, limit=10)
     assert (0, 0, 0) == everything_kept(spool, store)
     assert balanced(spool.tally())

@@ -34,7 +34,7 @@ from contract.https_server import (
     server_context,
     serving,
 )
-from hookline.relay.http.exchange import Answer, Failure, FailureKind, Result
+from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, Response
 
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
 SMUGGLED = b"HTTP/1.1 299 Smuggled\r\ncontent-length: 0\r\n\r\n"
@@ -90,9 +90,9 @@ class Case(NamedTuple):
     poisoned: bool = True
     deadline: float = DEADLINE
 
-    def fits(self, result: Result) -> bool:
+    def fits(self, result: ExchangeResult) -> bool:
         if isinstance(self.expected, int):
-            return result == Answer(self.expected)
+            return result == Response(self.expected)
         return isinstance(result, Failure) and result.kind in self.expected and 0 < len(result.detail) <= 200
 
 
@@ -206,7 +206,7 @@ async def meet(opener: Opener, case: Case) -> None:
         assert 1 == len(server.requests)
         await asyncio.sleep(0.03)
         server.script = sends(ACCEPTED)
-        assert Answer(202) == await post(poster)
+        assert Response(202) == await post(poster)
         assert 2 == len(server.requests)
         if case.poisoned:
             assert 2 == server.connections
@@ -256,7 +256,7 @@ def test_answer_before_the_request_is_whole(opener: Opener) -> None:
             posting(opener, server.port, connections=1) as poster,
         ):
             for expected in (1, 2):
-                assert Answer(413) == await post(poster, body=bytes(20_000_000))
+                assert Response(413) == await post(poster, body=bytes(20_000_000))
                 assert expected == server.connections
 
     run(scenario())

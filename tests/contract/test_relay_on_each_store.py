@@ -11,7 +11,7 @@ from pathlib import Path
 from contract.spool_stores import LOCATIONS
 from hookline.observe.log import Log
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.relay import Settings
+from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
@@ -32,7 +32,7 @@ def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path
             state=str(lab.directory / ".hookline" / "state.db"),
             spool=LOCATIONS[kind](tmp_path),
             sources=[str(events)],
-            settings=Settings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
+            settings=RelaySettings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
             resolver=SecretResolver(environment={}, directory=lab.secrets, by_organization=False),
             rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
             ca_file=receiver.ca_file,

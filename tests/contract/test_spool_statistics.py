@@ -9,17 +9,17 @@ import pytest
 from contract.spool_stores import ACME, OTHER, delivery, end, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts, SpoolFacts, WebhookFacts
+from hookline.observe.snapshot import RelayStatus, SpoolStatus, WebhookStatus
 from hookline.relay.spool.admin import Backlog, Filter
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, Standing, State
+from hookline.relay.spool.spool import EndpointState, Spool, State
 
 
-def status(store: SpoolStore, now: float) -> SpoolFacts:
+def status(store: SpoolStore, now: float) -> SpoolStatus:
     return store.statistics().spool_status(now=now)
 
 
-def of(facts: SpoolFacts, address: Address = ACME) -> WebhookFacts:
+def of(facts: SpoolStatus, address: Address = ACME) -> WebhookStatus:
     return next(one for one in facts.webhooks if one.webhook == str(address))
 
 
@@ -57,7 +57,7 @@ def test_age_stands_still_while_held(store: SpoolStore, spool: Spool) -> None:
     with store.webhook_control() as control:
         control.pause(ACME, now=110.0)
         assert (10.0, 110.0) == (of(status(store, 500.0)).oldest, of(status(store, 500.0)).paused)
-        assert {ACME: Standing(paused=110.0)} == store.statistics().webhook_states()
+        assert {ACME: EndpointState(paused=110.0)} == store.statistics().webhook_states()
         control.resume(ACME, now=600.0)
     assert 15.0 == of(status(store, 605.0)).oldest
 
@@ -114,8 +114,8 @@ def test_without_a_spool(store: SpoolStore) -> None:
 # -- the relay that holds the spool
 
 
-def relay_facts(at: float) -> RelayFacts:
-    return RelayFacts(version="1", process=os.getpid(), started=1.0, at=at)
+def relay_facts(at: float) -> RelayStatus:
+    return RelayStatus(version="1", process=os.getpid(), started=1.0, at=at)
 
 
 def test_the_relay_that_holds_the_spool(store: SpoolStore) -> None:

@@ -26,24 +26,24 @@ from contract.https_server import (
 from contract.test_misbehaviour import CASES, Case, meet
 from contract.tunnel import STANDS, TestProxy, tunnelling
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport import OpenThrough, open_engine
+from hookline.relay.http.transport import OpenThroughProxy, open_engine
 
-THROUGH: dict[str, OpenThrough] = {"engine": open_engine, "httpx": open_httpx}
+THROUGH: dict[str, OpenThroughProxy] = {"engine": open_engine, "httpx": open_httpx}
 
 
 @pytest.fixture(params=list(THROUGH))
-def through(request: pytest.FixtureRequest) -> OpenThrough:
+def through(request: pytest.FixtureRequest) -> OpenThroughProxy:
     return THROUGH[request.param]
 
 
-def opener(through: OpenThrough, proxy: Proxy) -> Opener:
+def opener(through: OpenThroughProxy, proxy: Proxy) -> Opener:
     return partial(through, proxy=proxy)
 
 
-async def answered(through: OpenThrough, proxy: TestProxy, deadline: float = DEADLINE) -> Result:
+async def answered(through: OpenThroughProxy, proxy: TestProxy, deadline: float = DEADLINE) -> ExchangeResult:
     """The result of one post through a proxy to an endpoint that accepts everything."""
     async with (
         tunnelling(proxy),
@@ -53,7 +53,7 @@ async def answered(through: OpenThrough, proxy: TestProxy, deadline: float = DEA
         return await post(poster, deadline)
 
 
-def test_the_proxy_is_asked_for_the_checked_address(through: OpenThrough) -> None:
+def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -> None:
     """CONNECT names the address that was checked; TLS within names and verifies the host. Connections are kept."""
 
     async def scenario() -> None:
@@ -64,7 +64,7 @@ def test_the_proxy_is_asked_for_the_checked_address(through: OpenThrough) -> Non
                 opener(through, parse_proxy(f"http://us%40er:p%3Aw@127.0.0.1:{proxy.port}")), server.port
             ) as poster,
         ):
-            assert [Answer(200)] * 3 == [await post(poster) for _ in range(3)]
+            assert [Response(200)] * 3 == [await post(poster) for _ in range(3)]
             where = b"127.0.0.1:%d" % server.port
             expected = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nProxy-Authorization: Basic %b\r\n\r\n"
             assert [expected % (where, where, b"dXNAZXI6cDp3")] == proxy.asked
@@ -75,7 +75,7 @@ def test_the_proxy_is_asked_for_the_checked_address(through: OpenThrough) -> Non
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::ffff:10.0.0.1"]])
-def test_forbidden_addresses_stay_so(through: OpenThrough, addresses: list[str]) -> None:
+def test_forbidden_addresses_stay_so(through: OpenThroughProxy, addresses: list[str]) -> None:
     """A name with a forbidden address is a fault before the proxy hears of it."""
 
     async def scenario() -> None:
@@ -83,14 +83,14 @@ def test_forbidden_addresses_stay_so(through: OpenThrough, addresses: list[str])
             using = opener(through, Proxy("127.0.0.1", proxy.port))
             async with posting(using, 443, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster:
                 result = await post(poster)
-            assert isinstance(result, Fault)
+            assert isinstance(result, LocalFault)
             assert f"refused address of {HOST}: {addresses[-1]} is" in result.detail
             assert [] == proxy.asked
 
     run(scenario())
 
 
-def test_certificates_are_verified_through_it(through: OpenThrough) -> None:
+def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None:
     """A proxy that is somebody else, or an endpoint that is, gets no request; the names are told all the same."""
 
     async def scenario() -> None:
@@ -120,7 +120,7 @@ def test_certificates_are_verified_through_it(through: OpenThrough) -> None:
     ],
     ids=["forbidden", "redirect", "ssh", "NUL", "half a head", "more than asked", "head without end"],
 )
-def test_what_a_proxy_may_answer(through: OpenThrough, answer: bytes, words: str) -> None:
+def test_what_a_proxy_may_answer(through: OpenThroughProxy, answer: bytes, words: str) -> None:
     """Whatever a proxy says in place of a connection is a network failure that names the proxy."""
 
     async def scenario() -> None:
@@ -129,19 +129,19 @@ def test_what_a_proxy_may_answer(through: OpenThrough, answer: bytes, words: str
     run(scenario())
 
 
-def test_a_proxy_that_wants_credentials(through: OpenThrough) -> None:
+def test_a_proxy_that_wants_credentials(through: OpenThroughProxy) -> None:
     """407 of the proxy is a fault of ours, which says where credentials belong."""
 
     async def scenario() -> None:
         result = await answered(through, TestProxy(b"HTTP/1.1 407 Auth\r\nproxy-authenticate: Basic\r\n\r\n"))
-        assert isinstance(result, Fault)
+        assert isinstance(result, LocalFault)
         assert "the proxy asks for other credentials (407)" in result.detail
         assert "HOOKLINE_RELAY_PROXY" in result.detail
 
     run(scenario())
 
 
-def test_a_proxy_that_is_silent(through: OpenThrough) -> None:
+def test_a_proxy_that_is_silent(through: OpenThroughProxy) -> None:
     """Before the deadline of an attempt it is told that the proxy, and not the endpoint, does not answer."""
 
     async def scenario() -> None:
@@ -151,7 +151,7 @@ def test_a_proxy_that_is_silent(through: OpenThrough) -> None:
     run(scenario())
 
 
-def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThrough) -> None:
+def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThroughProxy) -> None:
     """What cannot become an answer is not waited for: a mail server or SSH says its line and waits for ours."""
 
     async def scenario() -> None:
@@ -162,7 +162,7 @@ def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThrough) -> N
     run(scenario())
 
 
-def test_a_proxy_that_breaks_off(through: OpenThrough) -> None:
+def test_a_proxy_that_breaks_off(through: OpenThroughProxy) -> None:
     """A proxy that resets the connection is told as such: it would look as if the endpoint had done so."""
 
     async def scenario() -> None:
@@ -172,7 +172,7 @@ def test_a_proxy_that_breaks_off(through: OpenThrough) -> None:
     run(scenario())
 
 
-def test_a_proxy_that_is_not_there(through: OpenThrough) -> None:
+def test_a_proxy_that_is_not_there(through: OpenThroughProxy) -> None:
     """Nobody listening where the proxy should be is a network failure that names the proxy."""
 
     async def scenario() -> None:
@@ -187,21 +187,21 @@ def test_a_proxy_that_is_not_there(through: OpenThrough) -> None:
     run(scenario())
 
 
-def test_what_bypasses_it(through: OpenThrough) -> None:
+def test_what_bypasses_it(through: OpenThroughProxy) -> None:
     """A host that NO_PROXY covers is reached directly."""
 
     async def scenario() -> None:
         async with tunnelling(TestProxy()) as proxy, serving(sends(OK)) as server:
             direct = parse_proxy(f"http://127.0.0.1:{proxy.port}", "localhost, .ACME.test")
             async with posting(opener(through, direct), server.port) as poster:
-                assert Answer(200) == await post(poster)
+                assert Response(200) == await post(poster)
             assert [] == proxy.asked
 
     run(scenario())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_misbehaviour(through: OpenThrough, case: Case) -> None:
+def test_misbehaviour(through: OpenThroughProxy, case: Case) -> None:
     """Every misbehaviour of an endpoint ends behind a proxy as it does in front of none."""
 
     async def scenario() -> None:

@@ -40,11 +40,11 @@ from contract.https_server import (
 from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import ClientCertificate, tls_context
 from hookline.relay.http.transport import open_engine
-from hookline.relay.http.transport_factory import opening
+from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
 
 
@@ -58,7 +58,7 @@ def test_request(opener: Opener) -> None:
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server, posting(opener, server.port) as poster:
-            assert Answer(200) == await post(poster, body=b'{"a":1}')
+            assert Response(200) == await post(poster, body=b'{"a":1}')
             head, _, body = server.requests[0].partition(b"\r\n\r\n")
             lines = head.split(b"\r\n")
             assert lines[0] == b"POST /feedback?team=crm HTTP/1.1"
@@ -93,7 +93,7 @@ def test_reuse(opener: Opener, answer: bytes) -> None:
     async def scenario() -> None:
         async with serving(sends(answer)) as server, posting(opener, server.port) as poster:
             statuses = [await post(poster) for _ in range(3)]
-            assert [Answer(int(answer[9:12]))] * 3 == statuses
+            assert [Response(int(answer[9:12]))] * 3 == statuses
             assert server.connections == 1
 
     run(scenario())
@@ -105,7 +105,7 @@ def test_at_most_so_many_connections(opener: Opener) -> None:
     async def scenario() -> None:
         async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as poster:
             answers = await asyncio.gather(*(post(poster) for _ in range(12)))
-            assert [Answer(200)] * 12 == answers
+            assert [Response(200)] * 12 == answers
             assert len(server.requests) == 12
             assert server.connections <= 2
 
@@ -117,7 +117,7 @@ def test_split_head(opener: Opener) -> None:
 
     async def scenario() -> None:
         pieces = [bytes([byte]) for byte in OK]
-        assert Answer(200) == await one(opener, sends(*pieces))
+        assert Response(200) == await one(opener, sends(*pieces))
 
     run(scenario())
 
@@ -127,7 +127,7 @@ def test_informational(opener: Opener) -> None:
 
     async def scenario() -> None:
         early = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
-        assert Answer(200) == await one(opener, sends(*early, OK))
+        assert Response(200) == await one(opener, sends(*early, OK))
 
     run(scenario())
 
@@ -141,7 +141,7 @@ def test_retry_after(opener: Opener, value: bytes, seconds: float | None) -> Non
 
     async def scenario() -> None:
         script = sends(b"HTTP/1.1 503 Busy\r\nRetry-After: " + value + b"\r\ncontent-length: 0\r\n\r\n")
-        assert Answer(503, seconds) == await one(opener, script)
+        assert Response(503, seconds) == await one(opener, script)
 
     run(scenario())
 
@@ -201,7 +201,7 @@ def test_close_waits_for_posts(opener: Opener) -> None:
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as poster:
-            assert [Answer(200)] * 2 == list(await asyncio.gather(post(poster), post(poster)))
+            assert [Response(200)] * 2 == list(await asyncio.gather(post(poster), post(poster)))
             answering = asyncio.Event()
 
             async def script(writer: asyncio.StreamWriter) -> None:
@@ -216,7 +216,7 @@ def test_close_waits_for_posts(opener: Opener) -> None:
             while server.open > 1:
                 await asyncio.sleep(0.01)
             answering.set()
-            assert Answer(200) == await in_flight
+            assert Response(200) == await in_flight
             await closing
             while server.open:
                 await asyncio.sleep(0.01)
@@ -242,9 +242,9 @@ def test_long_body(opener: Opener) -> None:
     async def scenario() -> None:
         script = sends(b"HTTP/1.1 422 No\r\ncontent-length: 99999999999999999999\r\n\r\nx", then="hang")
         begin = time.monotonic()
-        assert isinstance(await one(opener, script), Answer | Failure)
+        assert isinstance(await one(opener, script), Response | Failure)
         assert time.monotonic() - begin < DEADLINE / 2
-        assert Answer(422) == await one(
+        assert Response(422) == await one(
             opener, sends(b"HTTP/1.1 422 No\r\ncontent-length: 16385\r\n\r\nx", then="hang")
         )
         assert time.monotonic() - begin < DEADLINE / 2
@@ -257,7 +257,7 @@ def test_slow_body(opener: Opener) -> None:
 
     async def scenario() -> None:
         script = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
-        assert Answer(200) == await one(opener, script, deadline=1.5)
+        assert Response(200) == await one(opener, script, deadline=1.5)
 
     run(scenario())
 
@@ -268,7 +268,7 @@ def test_idle_connection_is_gone(opener: Opener) -> None:
     async def scenario() -> None:
         async with serving(sends(OK, then="close")) as server, posting(opener, server.port) as poster:
             for expected in (1, 2, 3):
-                assert Answer(200) == await post(poster)
+                assert Response(200) == await post(poster)
                 assert expected == server.connections
                 await asyncio.sleep(0.1)
 
@@ -309,7 +309,7 @@ def test_second_address(opener: Opener) -> None:
             serving(sends(OK)) as server,
             posting(opener, server.port, resolve=resolves_to("127.0.0.2", "127.0.0.1")) as poster,
         ):
-            assert Answer(200) == await post(poster)
+            assert Response(200) == await post(poster)
 
     run(scenario())
 
@@ -324,7 +324,7 @@ def test_refused_address(opener: Opener, addresses: list[str]) -> None:
             posting(opener, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster,
         ):
             result = await post(poster)
-            assert isinstance(result, Fault)
+            assert isinstance(result, LocalFault)
             assert "127.0.0.1 is loopback" in result.detail
             assert "--allow-network 127.0.0.1" in result.detail
             assert server.connections == 0
@@ -340,7 +340,7 @@ def test_address_literal(opener: Opener) -> None:
         poster = opener(target, NetworkRules(), client_context(), 1, time.time)
         result = await post(poster)
         await poster.aclose()
-        assert isinstance(result, Fault)
+        assert isinstance(result, LocalFault)
         assert "loopback" in result.detail
 
     run(scenario())
@@ -407,12 +407,12 @@ def test_a_refused_certificate_near_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (HOST, Answer(200)),
+        (HOST, Response(200)),
         ("a.test", Failure(FailureKind.TLS, "the certificate is for another host: it has a.test")),
     ],
     ids=["its own", "another's"],
 )
-def test_absolute_name(opener: Opener, shown: str, expected: Result) -> None:
+def test_absolute_name(opener: Opener, shown: str, expected: ExchangeResult) -> None:
     """A dot behind the host keeps search domains away when it is looked up; TLS knows the name without it."""
     asked = []
 
@@ -502,7 +502,7 @@ def test_client_certificate(opener: Opener, version: ssl.TLSVersion, given: bool
                 result = await post(poster)
             await serving
         if given:
-            assert Answer(200) == result
+            assert Response(200) == result
         else:
             assert isinstance(result, Failure)
             assert FailureKind.TLS is result.kind
@@ -531,13 +531,13 @@ def test_a_whole_endpoint(opener: Opener, tmp_path: Path) -> None:
                 clock=time.time,
                 random=bytes,
                 ca_file=tmp_path / "ca.pem",
-                opened=opening(opener, rules, time.time),
+                opened=transport_factory(opener, rules, time.time),
             )
             try:
                 results = [await endpoint.post(Attempt(bytes(16), b"{}", number, 0.0)) for number in (1, 2)]
             finally:
                 await endpoint.aclose()
-            assert [Answer(200)] * 2 == results
+            assert [Response(200)] * 2 == results
             assert b"webhook-id: " + b"0" * 32 in server.requests[0].lower()
             assert server.connections == 1
 
@@ -550,7 +550,7 @@ def test_environment_is_not_asked(opener: Opener, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
     async def scenario() -> None:
-        assert Answer(200) == await one(opener, sends(OK))
+        assert Response(200) == await one(opener, sends(OK))
 
     run(scenario())
 
@@ -562,9 +562,9 @@ def test_illegal_header(opener: Opener) -> None:
         async with serving(sends(OK)) as server, posting(opener, server.port) as poster:
             attempt = Attempt(bytes(16), b"{}", 1, 1.0)
             result = await poster.post([(b"x-key", b"a\r\nx-other: b")], attempt, deadline=DEADLINE)
-            assert isinstance(result, Fault)
+            assert isinstance(result, LocalFault)
             assert server.requests == []
-            assert Answer(200) == await post(poster)
+            assert Response(200) == await post(poster)
 
     run(scenario())
 
@@ -581,6 +581,6 @@ def test_cancelled(opener: Opener) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await first
             server.script = sends(OK)
-            assert Answer(200) == await post(poster)
+            assert Response(200) == await post(poster)
 
     run(scenario())

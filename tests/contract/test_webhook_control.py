@@ -11,7 +11,7 @@ from contract.spool_stores import (
     put,
 )
 from hookline.relay.spool.factory import SpoolStore
-from hookline.relay.spool.spool import Spool, Standing, State
+from hookline.relay.spool.spool import EndpointState, Spool, State
 
 
 def test_a_paused_webhooks_events_do_not_age_either(store: SpoolStore, spool: Spool) -> None:
@@ -44,5 +44,5 @@ def test_a_webhook_that_the_spool_never_heard_of(store: SpoolStore) -> None:
         assert control.pause(ACME, now=5.0)
         assert 0 == control.retry_now(OTHER, now=6.0)
     spool = store.open(since="now")
-    assert {ACME: Standing(paused=5.0), OTHER: Standing(hurried=6.0)} == spool.standing()
+    assert {ACME: EndpointState(paused=5.0), OTHER: EndpointState(hurried=6.0)} == spool.standing()
     spool.close()

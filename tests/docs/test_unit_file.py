@@ -15,7 +15,7 @@ import pytest
 from docs.pages import ROOT
 from hookline.cli.main import program
 from hookline.relay.delivery.dispatcher import LAST_WRITE_SECONDS
-from hookline.relay.relay import Settings
+from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 
 UNIT = ROOT / "docs" / "hookline-relay.service"
@@ -108,7 +108,7 @@ def test_its_variables_are_read() -> None:
 
 def test_stopping_has_the_time_that_it_takes() -> None:
     """systemd waits longer than the relay: its grace for what is read, for what is in flight, and its last writes."""
-    grace = Settings(defaults=Defaults()).grace
+    grace = RelaySettings(defaults=Defaults()).grace
     assert f"--grace {grace:g}s" in values("ExecStart")[0]
     assert seconds(values("TimeoutStopSec")[0]) > 2 * grace + LAST_WRITE_SECONDS
     assert ["notify"] == values("Type")

@@ -15,7 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.sqlite.dead_letters import DeadLetters
+from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.schemas import load_schema
 from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, clean_environment, xdm_event
 
@@ -281,6 +281,6 @@ def test_many_letters_take_bounded_transactions(lab: Lab) -> None:
     """Replaying and discarding go in chunks: each is durable before the next begins."""
     with with_dead(lab, 25):
         seen: list[int] = []
-        with DeadLetters(lab.directory / ".hookline" / "spool", chunk=10) as dead:
+        with SqliteDeadLetters(lab.directory / ".hookline" / "spool", chunk=10) as dead:
             dead.replay(Filter(reason="422"), now=time.time(), on_progress=lambda count: seen.append(count.total))
     assert [10, 20, 25] == seen

@@ -12,11 +12,11 @@ import pytest
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.relay import Settings
+from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.sqlite.dead_letters import DeadLetters
+from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
 from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event
@@ -49,7 +49,7 @@ def relayed(
         state=str(lab.directory / ".hookline" / "state.db"),
         spool=lab.directory / ".hookline" / "spool",
         sources=[str(events)],
-        settings=Settings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
+        settings=RelaySettings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
         resolver=SecretResolver(environment={}, directory=lab.secrets, by_organization=False),
         rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
         ca_file=receiver.ca_file,
@@ -83,7 +83,7 @@ def test_a_clock_that_is_set_forward_deletes_no_dead_letter(lab: Lab) -> None:
         summary, said = relayed(lab, receiver, events, set_by=60 * DAY, after=0.5)
         assert "the clock was set" in said
         assert (10, 1) == (summary.delivered, summary.rejected)
-    with DeadLetters(lab.directory / ".hookline" / "spool") as dead:
+    with SqliteDeadLetters(lab.directory / ".hookline" / "spool") as dead:
         assert 1 == dead.count(Filter()).lines
 
 

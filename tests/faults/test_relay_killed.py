@@ -13,13 +13,13 @@ from threading import Thread
 
 import pytest
 
-from hookline.relay.delivery.lane import most_unwritten
+from hookline.relay.delivery.lane import max_unwritten
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from lab import Lab, Receiver, adds_up, as_lines, xdm_event
 
 FAIL = ("--fail", "503:0.2", "--no-verify-payload")
 CONCURRENCY = 16
-IN_FLIGHT_AT_A_KILL = CONCURRENCY + most_unwritten(CONCURRENCY)  # what is on the wire, and what is being written
+IN_FLIGHT_AT_A_KILL = CONCURRENCY + max_unwritten(CONCURRENCY)  # what is on the wire, and what is being written
 
 
 def apply(lab: Lab, receiver: Receiver) -> None:

@@ -21,13 +21,13 @@ from typing import Any, Final
 
 import pytest
 
-from hookline.relay.delivery.lane import most_unwritten
+from hookline.relay.delivery.lane import max_unwritten
 from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
 from rough_endpoint import Endpoint, running
 from soaking import Audit, RotatingLog, line_of
 
 CONCURRENCY: Final = 16
-AT_A_KILL: Final = CONCURRENCY + most_unwritten(CONCURRENCY)  # on the wire, and answered and not yet written
+AT_A_KILL: Final = CONCURRENCY + max_unwritten(CONCURRENCY)  # on the wire, and answered and not yet written
 TIMEOUT: Final = 3  # seconds: longer than a busy machine lets a good answer wait
 LONGEST_LIFE: Final = 8.0  # seconds; a life that has its share of events accepted ends before
 SHARES: Final = {

@@ -23,19 +23,28 @@ import pytest
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, Failed, Line, with_failure
+from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, with_failure
 from hookline.relay.event import Event, payload_bytes
-from hookline.relay.formats.dead_letter_json import as_line
+from hookline.relay.formats.dead_letter_json import dead_letter_line
 from hookline.relay.ids import delivery_id
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.spool import Intake, Refused, Retention, Settlement, Standing, State, Taken, Wanted
-from hookline.relay.spool.sqlite.dead_letters import DeadLetters
+from hookline.relay.spool.spool import (
+    DequeueRequest,
+    EndpointState,
+    IngestBatch,
+    NewDelivery,
+    RejectedLine,
+    Retention,
+    Settlement,
+    State,
+)
+from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.spool.sqlite.recovery.recover import Recovered, recover
-from hookline.relay.spool.sqlite.schema import EARLIER_APPLICATION_ID, FORMAT, PAGE_SIZE
+from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_SIZE, SPOOL_FORMAT
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
-from hookline.relay.spool.sqlite.webhook_control import Standings
+from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
 from lab import ADDRESS, Lab, xdm_event
 
 ACME = Address("acme", "prod")
@@ -64,16 +73,18 @@ def make(directory: Path) -> None:
     spool = SqliteSpool(directory, since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
-        lines = [Refused(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), n % 2 - 1, "not JSON")
+        lines = [RejectedLine(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), n % 2 - 1, "not JSON")
                  for n in numbers[:2]]  # fmt: skip
-        taken = [Taken(n, delivery(n)) for n in numbers]
+        taken = [NewDelivery(n, delivery(n)) for n in numbers]
         position = Position(name="events", line=numbers[-1], offset=numbers[-1] * 100, device=1, inode=2,
                             head_length=100, head_hash=b"0" * 16)  # fmt: skip
-        intake = Intake(source="events", position=position, read=42, deliveries=taken, skipped={}, rejected=lines)
+        intake = IngestBatch(
+            source="events", position=position, read=42, deliveries=taken, skipped={}, rejected=lines
+        )
         spool.append(intake, now=float(first), dedupe_window=86_400.0)
-    items = [item for address in (ACME, OTHER) for item in spool.fresh([Wanted(address, 0, 200, True)])[0][0]]
+    items = [item for address in (ACME, OTHER) for item in spool.fresh([DequeueRequest(address, 0, 200, True)])[0][0]]
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
-    history = with_failure(None, Failed(1.0, 1, "http 503", 503))
+    history = with_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
     spool.settle(
         [Settlement(seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=1, tries=1,
                     refusals=0, posts=1, due=900.0 if state is State.PENDING else None,
@@ -82,7 +93,7 @@ def make(directory: Path) -> None:
         now=500.0,
     )  # fmt: skip
     spool.close()
-    with Standings(directory) as standings:
+    with SqliteWebhookControl(directory) as standings:
         standings.pause(OTHER, now=600.0)
 
 
@@ -146,7 +157,7 @@ def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
     assert (True, WHOLE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
     assert rows(sound) == rows(tmp_path / "new")
     spool = SqliteSpool(tmp_path / "new", since="now")
-    assert {ACME: Standing(), OTHER: Standing(paused=600.0)} == spool.standing()
+    assert {ACME: EndpointState(), OTHER: EndpointState(paused=600.0)} == spool.standing()
     assert {"read": 252, "delivered": 60, "dead": 40, "rejected": 12}.items() <= spool.tally().items()
     spool.close()
 
@@ -249,8 +260,8 @@ def test_a_damaged_schema_is_replaced(sound: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pragma", "message"),
     [
-        (f"application_id = {EARLIER_APPLICATION_ID}", "written by an earlier build"),
-        (f"user_version = {FORMAT + 1}", "written by a newer hookline"),
+        (f"application_id = {EARLIER_SPOOL_APPLICATION_ID}", "written by an earlier build"),
+        (f"user_version = {SPOOL_FORMAT + 1}", "written by a newer hookline"),
     ],
 )
 def test_another_format_is_refused(sound: Path, tmp_path: Path, pragma: str, message: str) -> None:
@@ -304,9 +315,9 @@ def test_commands_say_that_it_is_damaged(sound: Path, tmp_path: Path, seed: int)
 
 
 def _all_of(directory: Path) -> None:
-    with DeadLetters(directory) as dead:
+    with SqliteDeadLetters(directory) as dead:
         for letter in dead.every(Filter()):
-            as_line(letter)
+            dead_letter_line(letter)
         dead.count(Filter(http=503))
         dead.replay(Filter(), now=1000.0)
 
@@ -316,8 +327,8 @@ def _open(directory: Path) -> None:
     try:
         spool.tally()
         spool.next_dues([ACME])
-        spool.fresh([Wanted(ACME, 0, 500, True)])
-        spool.tidy(now=1000.0, keep=Retention(10.0, 5), limit=1000)
+        spool.fresh([DequeueRequest(ACME, 0, 500, True)])
+        spool.clean_up(now=1000.0, keep=Retention(10.0, 5), limit=1000)
     finally:
         spool.close()
 

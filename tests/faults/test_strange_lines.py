@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.field_mapping import Hints, parse_mapping
+from hookline.relay.field_mapping import FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.ingest.batch import Reading, take
+from hookline.relay.ingest.batch import IngestContext, build_batch
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.sources.source import Batch, Position
 from hookline.state.store import Snapshot, Stored
@@ -68,16 +68,16 @@ PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
 ])  # fmt: skip
 
 
-def readings() -> list[Reading]:
+def readings() -> list[IngestContext]:
     """Every format by name and auto; with and without what events may lack."""
-    hints = Hints(paths=PATHS, timezone=UTC, clock=lambda: 1_779_123_685.0)
+    hints = FieldMapping(paths=PATHS, timezone=UTC, clock=lambda: 1_779_123_685.0)
     told = Defaults(organization="ACME@AdobeOrg", sandbox="prod", campaign="C", hints=hints)
     plain = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
-    every = [Reading(routes=ROUTES, defaults=told, format=name) for name in (AUTO, *FORMATS)]
+    every = [IngestContext(routes=ROUTES, defaults=told, format=name) for name in (AUTO, *FORMATS)]
     return [
         *every,
-        *[Reading(routes=ROUTES, defaults=plain)] * len(every),
-        Reading(routes=ROUTES, defaults=Defaults()),
+        *[IngestContext(routes=ROUTES, defaults=plain)] * len(every),
+        IngestContext(routes=ROUTES, defaults=Defaults()),
     ]
 
 
@@ -134,7 +134,7 @@ def every_line_has_its_fates(lines: int) -> None:
     for first in range(0, lines, BATCH):
         batch = [Line(first + n, data, len(data)) for n, data in enumerate((next(strange) for _ in range(BATCH)), 1)]
         for way in (chance.choice(ways), ways[0]) if lines < 100_000 else (chance.choice(ways),):
-            intake, taken = take(Batch("log", batch, Position(name="log"), False), way)
+            intake, taken = build_batch(Batch("log", batch, Position(name="log"), False), way)
             assert BATCH == taken
             settled = [one.line for one in intake.deliveries] + [one.line.number for one in intake.rejected]
             assert intake.read == len(settled) + sum(intake.skipped.values())

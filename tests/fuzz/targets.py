@@ -13,7 +13,7 @@ from typing import Final
 
 from hookline.canonical import digest
 from hookline.config.discovery import File
-from hookline.config.file_validator import judge_file
+from hookline.config.file_validator import validate_file
 from hookline.errors import Stale, WrongUse
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import read_plan
@@ -21,8 +21,8 @@ from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
 from hookline.relay.delivery_record import Line
 from hookline.relay.http.response_head import NotHttp
-from hookline.relay.http.response_reader import LARGEST_BODY, LARGEST_HEAD, AnswerReader
-from hookline.relay.ingest.batch import Reading, take
+from hookline.relay.http.response_reader import MAX_HEAD_BYTES, MAX_RESPONSE_BODY_BYTES, ResponseReader
+from hookline.relay.ingest.batch import IngestContext, build_batch
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.sources.source import Batch, Position
 from hookline.state.store import Snapshot, Stored
@@ -40,12 +40,12 @@ STORED: Final = Stored(
     }
 )
 ROUTES: Final = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
-READING: Final = Reading(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
+READING: Final = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 
 
 def webhook_file(data: bytes) -> None:
     """A file is webhooks that can be written down again, or it has findings that can be shown; never neither."""
-    judged = judge_file(File("webhooks/prod.yaml", data))
+    judged = validate_file(File("webhooks/prod.yaml", data))
     assert judged.documents or judged.diagnostics
     for found in judged.diagnostics:
         assert found.code
@@ -56,7 +56,7 @@ def webhook_file(data: bytes) -> None:
 
 def event_line(data: bytes) -> None:
     """A line has one fate for each event, at least one, and what is rejected says why in a line."""
-    intake, _ = take(Batch("log", [Line(1, data, len(data))], Position(name="log"), False), READING)
+    intake, _ = build_batch(Batch("log", [Line(1, data, len(data))], Position(name="log"), False), READING)
     assert intake.read >= 1
     assert intake.read == len(intake.deliveries) + len(intake.rejected) + sum(intake.skipped.values())
     for refused in intake.rejected:
@@ -103,7 +103,7 @@ def http_answer(data: bytes) -> None:
 
 
 def _answer(data: bytes, size: int) -> tuple[object, ...]:
-    reader = AnswerReader(keep=True)
+    reader = ResponseReader(keep=True)
     try:
         for start in range(0, len(data), size):
             reader.feed(data[start : start + size])
@@ -118,8 +118,8 @@ def _answer(data: bytes, size: int) -> tuple[object, ...]:
         return ("refused",)
     assert reader.head is not None
     assert 200 <= reader.head.status <= 999
-    assert len(reader.head.block) <= LARGEST_HEAD + 1024
-    assert len(reader.body) <= LARGEST_BODY
+    assert len(reader.head.block) <= MAX_HEAD_BYTES + 1024
+    assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
     return reader.head.status, reader.head.fields(), reader.body, reader.complete
 
 

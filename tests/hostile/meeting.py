@@ -39,16 +39,16 @@ from hookline.model import Address, EnvRef, SecretRef, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Answer, Attempt, Failure, Fault, Result
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, LocalFault, Response
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.transport import open_engine
-from hookline.relay.http.transport_factory import opening
-from hookline.relay.ingest.batch import Reading, fates_of
-from hookline.relay.preflight.checks import Means, examine_all
-from hookline.relay.preflight.report import Report, Step
+from hookline.relay.http.transport_factory import transport_factory
+from hookline.relay.ingest.batch import IngestContext, route_line
+from hookline.relay.preflight.checks import CheckContext, check_all
+from hookline.relay.preflight.report import CheckReport, CheckStep
 from hookline.relay.routing import Defaults, Routes
 from hookline.relay.secrets import SecretResolver
-from hookline.relay.sources.line_splitter import LineCutter
+from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.state.store import Snapshot, Stored
 
 DOCUMENT: dict[str, Any] = {
@@ -62,7 +62,7 @@ DOCUMENT: dict[str, Any] = {
 }
 STORED = Stored(DOCUMENT)
 ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
-READING = Reading(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
+READING = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 PLANTED = "planted-value-8d1f"
 
 
@@ -134,10 +134,10 @@ def dead_letter_shown(data: bytes, directory: Path) -> str:
 
 def event_line(data: bytes, directory: Path) -> str:
     """The fate of a line in an event log."""
-    cutter = LineCutter()
+    cutter = LineSplitter()
     cutter.feed(data + b"\n")
     (line,) = cutter.take(1)
-    (fate,) = fates_of(line, READING)
+    (fate,) = route_line(line, READING)
     assert isinstance(fate, Rejected | Skipped)
     return fate.reason
 
@@ -174,14 +174,14 @@ def _logs(directory: Path, files: dict[bytes, bytes]) -> None:
         Path(directory / "logs", os.fsdecode(name)).write_bytes(content)
 
 
-def words(result: Result) -> str:
+def words(result: ExchangeResult) -> str:
     """The result in words, which can stand on a terminal whoever wrote them."""
     match result:
-        case Answer(status):
+        case Response(status):
             return f"answer {status}"
         case Failure(kind, detail):
             said = f"{kind} {detail}"
-        case Fault(detail):
+        case LocalFault(detail):
             said = f"fault {detail}"
     assert said.isprintable()
     assert len(said) < 700
@@ -213,7 +213,7 @@ def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
         ):
             said = words(await post(poster))
             report = await _checked(server.port, directory)
-            assert Step.TLS is report.failed_at
+            assert CheckStep.TLS is report.failed_at
             assert said.startswith(f"tls {report.findings[-1].detail.partition(';')[0]}")
             assert [] == server.requests
             return said
@@ -221,9 +221,9 @@ def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
     return asyncio.run(scenario())
 
 
-async def _checked(port: int, directory: Path) -> Report:
+async def _checked(port: int, directory: Path) -> CheckReport:
     AUTHORITY.cert_pem.write_to_path(directory / "ca.pem")
-    means = Means(
+    means = CheckContext(
         resolver=SecretResolver(environment={}, directory=directory),
         rules=LOCAL,
         clock=lambda: 1.0,
@@ -238,7 +238,7 @@ async def _checked(port: int, directory: Path) -> Report:
         url=f"https://{HOST}:{port}/",
         campaigns=None,
     )
-    (report,) = [one async for one in examine_all([webhook], means, send=False)]
+    (report,) = [one async for one in check_all([webhook], means, send=False)]
     return report
 
 
@@ -249,7 +249,7 @@ def response(script: Script, directory: Path) -> str:
         async with serving(script) as server, posting(open_engine, server.port) as poster:
             said = words(await post(poster, DEADLINE / 5))
             server.script = sends(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
-            assert Answer(202) == await post(poster)
+            assert Response(202) == await post(poster)
             return said
 
     return asyncio.run(scenario())
@@ -288,7 +288,7 @@ def event_time(value: str, directory: Path) -> str:
     async def scenario() -> str:
         async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
             attempt = Attempt(bytes(16), b"{}", 1, 1.0, value)
-            assert Answer(200) == await poster.post([], attempt, deadline=DEADLINE)
+            assert Response(200) == await poster.post([], attempt, deadline=DEADLINE)
             lines = server.requests[0].split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         assert 1 == sum(line.lower().startswith("content-length:") for line in lines)
         return " | ".join(line for line in lines if "event-time" in line) or "left out"
@@ -330,7 +330,7 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
                 resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
                 clock=lambda: 1.0,
                 random=bytes,
-                opened=opening(open_engine, NetworkRules(), lambda: 1.0),
+                opened=transport_factory(open_engine, NetworkRules(), lambda: 1.0),
             )
             try:
                 said = words(await endpoint.post(Attempt(bytes(16), b"{}", 1, 1.0)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from hookline import canonical
-from hookline.apply import ATTEMPTS, apply_plan, apply_saved, judge_descent, refuse_blocked
+from hookline.apply import ATTEMPTS, apply_plan, apply_saved, refuse_blocked, refuse_older_commit
 from hookline.canonical import read_webhook
 from hookline.errors import Blocked, Stale
 from hookline.model import (
@@ -32,7 +32,7 @@ from hookline.model import (
     Source,
     Webhook,
 )
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
 from hookline.plan.plan_file import plan_document, read_plan
 from hookline.plan.planner import make_plan
@@ -132,8 +132,8 @@ declared = st.lists(st.builds(Declared, webhooks, sources), max_size=8).map(
 )
 
 
-def anything_goes(stored: Snapshot) -> Brakes:
-    return Brakes(allow_delete=frozenset(stored.webhooks))
+def anything_goes(stored: Snapshot) -> DeletionLimits:
+    return DeletionLimits(allow_delete=frozenset(stored.webhooks))
 
 
 def reach(store: MemoryStore, desired: Desired) -> Snapshot:
@@ -151,7 +151,7 @@ def test_apply_reaches_what_is_desired(prior: dict[Address, Declared], wanted: d
     assert {address: one.webhook for address, one in wanted.items()} == {
         address: stored.webhook for address, stored in after.webhooks.items()
     }
-    assert make_plan(after, Desired(wanted), Brakes()).changes == ()
+    assert make_plan(after, Desired(wanted), DeletionLimits()).changes == ()
 
 
 @settings(deadline=None, max_examples=60)
@@ -176,8 +176,8 @@ def test_plan_does_not_depend_on_order(
     stored = reach(store, Desired(prior))
     shuffled = dict(data.draw(st.permutations(list(wanted.items()))))
     rows = dict(data.draw(st.permutations(list(stored.webhooks.items()))))
-    plan = make_plan(stored, Desired(wanted), Brakes())
-    other = make_plan(Snapshot(stored.lineage, stored.serial, rows), Desired(shuffled), Brakes())
+    plan = make_plan(stored, Desired(wanted), DeletionLimits())
+    other = make_plan(Snapshot(stored.lineage, stored.serial, rows), Desired(shuffled), DeletionLimits())
     assert repr(plan_document(plan)) == repr(plan_document(other))
     assert render_text(plan) == render_text(other)
     assert plan.changes == tuple(sorted(plan.changes, key=lambda change: change.address))
@@ -188,7 +188,7 @@ def test_plan_does_not_depend_on_order(
 def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: dict[Address, Declared]) -> None:
     """An update shows at least one field, each once, and every one of them differs."""
     stored = reach(MemoryStore(), Desired(prior))
-    for change in make_plan(stored, Desired(wanted), Brakes()).changes:
+    for change in make_plan(stored, Desired(wanted), DeletionLimits()).changes:
         if change.action is Action.UPDATE:
             paths = [field.path for field in change.fields]
             assert paths
@@ -200,7 +200,7 @@ def test_every_update_names_its_fields(prior: dict[Address, Declared], wanted: d
 @given(wanted=declared)
 def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) -> None:
     """No webhook file can put a control character into the text of a plan."""
-    for row in render_text(make_plan(EMPTY, Desired(wanted), Brakes())):
+    for row in render_text(make_plan(EMPTY, Desired(wanted), DeletionLimits())):
         assert "".join(character for character in row.text if not character.isprintable()) == ""
 
 
@@ -215,7 +215,7 @@ def desired(*found: Declared) -> Desired:
 def test_history_entry() -> None:
     """An apply records when, who, at which commit and branch, the plan's fingerprint and its changes."""
     store = MemoryStore()
-    plan = make_plan(EMPTY, desired(webhook("prod")), Brakes())
+    plan = make_plan(EMPTY, desired(webhook("prod")), DeletionLimits())
     apply_plan(store, EMPTY, plan, ADA, NOW)
     (entry,) = store.entries
     changes = tuple(plan_document(plan)["changes"])
@@ -229,7 +229,9 @@ def test_lifted_brakes_are_recorded() -> None:
     """Which brake was lifted, for which webhook and by what, stays in the history."""
     store = MemoryStore()
     stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
-    plan = make_plan(stored, desired(webhook("stage")), Brakes(allow_delete=frozenset({Address("acme", "prod")})))
+    plan = make_plan(
+        stored, desired(webhook("stage")), DeletionLimits(allow_delete=frozenset({Address("acme", "prod")}))
+    )
     apply_plan(store, stored, plan, ADA, NOW)
     assert store.entries[-1].lifted == (
         "acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)",
@@ -248,7 +250,7 @@ def test_blocked_plan_is_not_applied_in_part() -> None:
     """When one deletion is blocked the other changes are not made either, and the message says how to aim."""
     store = MemoryStore()
     stored = reach(store, desired(webhook("prod", protected=True), webhook("stage")))
-    plan = make_plan(stored, desired(webhook("stage", name="Other")), Brakes())
+    plan = make_plan(stored, desired(webhook("stage", name="Other")), DeletionLimits())
     with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected") as refused:
         apply_plan(store, stored, plan, ADA, NOW)
     assert "--allow-delete acme/prod" in str(refused.value.hint)
@@ -258,7 +260,7 @@ def test_blocked_plan_is_not_applied_in_part() -> None:
 def test_state_that_moved() -> None:
     """A plan made on a state that has moved since is stale, and writes nothing."""
     store = MemoryStore()
-    plan = make_plan(EMPTY, desired(webhook("prod")), Brakes())
+    plan = make_plan(EMPTY, desired(webhook("prod")), DeletionLimits())
     moved = reach(store, desired(webhook("stage")))
     with pytest.raises(Stale):
         apply_plan(store, EMPTY, plan, ADA, NOW)
@@ -311,7 +313,7 @@ def test_saved_plan_is_overtaken() -> None:
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
     store.overtake = lambda: by_bob(store, desired(webhook("prod"), webhook("stage")))
-    after = apply_saved(store, plan, Brakes(), ADA, NOW)
+    after = apply_saved(store, plan, DeletionLimits(), ADA, NOW)
     assert (3, ["acme/prod", "acme/stage"]) == (after.serial, [str(address) for address in after.webhooks])
     assert ["ada", "bob", "ada"] == [entry.who for entry in store.entries]
 
@@ -323,7 +325,7 @@ def test_saved_plan_is_overtaken_by_its_own_webhook() -> None:
     plan = save(store, desired(webhook("prod", name="New"), webhook("stage")))
     store.overtake = lambda: by_bob(store, desired(webhook("prod", name="Bob's")))
     with pytest.raises(Stale) as refused:
-        apply_saved(store, plan, Brakes(), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
     assert (
         "nothing is applied, for what the plan was made on (serial 1) has changed: acme/prod was updated by bob on "
         "2026-11-03 09:30:00 UTC in serial 2 (commit b0b000000000 on fix)"
@@ -345,7 +347,7 @@ def test_overtaken_without_end() -> None:
 
     store.overtake = overtake
     with pytest.raises(Stale):
-        apply_saved(store, plan, Brakes(), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
     assert ATTEMPTS == store.commits
 
 
@@ -374,10 +376,10 @@ def test_saved_plan_applied_twice() -> None:
     store = MemoryStore()
     for serial, name in enumerate(("First", "New"), 1):
         plan = save(store, desired(webhook("prod", name=name)))
-        apply_saved(store, plan, Brakes(), BOB, NOW)
+        apply_saved(store, plan, DeletionLimits(), BOB, NOW)
         told = f"this plan was applied already, by bob on 2026-11-03 09:30:00 UTC in serial {serial}"
         with pytest.raises(Stale, match=told):
-            apply_saved(store, plan, Brakes(), ADA, NOW)
+            apply_saved(store, plan, DeletionLimits(), ADA, NOW)
         assert serial == store.read().serial
 
 
@@ -388,7 +390,7 @@ def test_saved_plan_moved_by_hand() -> None:
     plan = save(store, desired(webhook("prod", name="New")))
     store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): {**DOCUMENT, "name": "By hand"}})
     with pytest.raises(Stale, match="no apply changed it: `hookline drift` tells more"):
-        apply_saved(store, plan, Brakes(), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
 
 
 def test_saved_plan_of_another_state() -> None:
@@ -398,11 +400,11 @@ def test_saved_plan_of_another_state() -> None:
     plan = save(store, desired(webhook("prod", name="New")))
     other.snapshot = Snapshot("M", 1, store.snapshot.webhooks)
     with pytest.raises(Stale, match="it was made for the state L, and this is M"):
-        apply_saved(other, plan, Brakes(), ADA, NOW)
+        apply_saved(other, plan, DeletionLimits(), ADA, NOW)
     with pytest.raises(Stale, match="it was made for the state L, and here there is none"):
-        apply_saved(MemoryStore(), plan, Brakes(), ADA, NOW)
+        apply_saved(MemoryStore(), plan, DeletionLimits(), ADA, NOW)
     with pytest.raises(Stale, match="before there was a state, and now there is one, at serial 1"):
-        apply_saved(other, save(MemoryStore(), desired(webhook("prod"))), Brakes(), ADA, NOW)
+        apply_saved(other, save(MemoryStore(), desired(webhook("prod"))), DeletionLimits(), ADA, NOW)
 
 
 def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
@@ -411,12 +413,12 @@ def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
     every = [webhook(f"s{number}") for number in range(20)]
     reach(store, desired(*every))
     plan = save(store, desired(*every[5:]))
-    assert () == make_plan(store.read(), desired(*every[5:]), Brakes()).blocked
+    assert () == make_plan(store.read(), desired(*every[5:]), DeletionLimits()).blocked
     reach(store, desired(*every[:12]))
     with pytest.raises(Blocked, match="5 of 12 webhooks would be deleted") as refused:
-        apply_saved(store, plan, Brakes(), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
     assert "--max-deletes 5" in str(refused.value.hint)
-    assert 7 == len(apply_saved(store, plan, Brakes(max_deletes=5), ADA, NOW).webhooks)
+    assert 7 == len(apply_saved(store, plan, DeletionLimits(max_deletes=5), ADA, NOW).webhooks)
     assert all("lifted by --max-deletes 5" in text for text in store.entries[-1].lifted)
 
 
@@ -427,7 +429,7 @@ def test_protection_comes_from_the_state_of_the_moment() -> None:
     plan = save(store, desired(webhook("stage")))
     assert () == plan.blocked
     with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected"):
-        apply_saved(store, plan, Brakes(max_deletes=9), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(max_deletes=9), ADA, NOW)
 
 
 def test_saved_plan_that_would_leave_nothing() -> None:
@@ -437,7 +439,7 @@ def test_saved_plan_that_would_leave_nothing() -> None:
     plan = save(store, desired(webhook("prod")))
     reach(store, desired(webhook("stage")))
     with pytest.raises(Blocked, match="no webhook would be left"):
-        apply_saved(store, plan, Brakes(), ADA, NOW)
+        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
 
 
 def test_hint_of_one_deletion() -> None:
@@ -445,7 +447,7 @@ def test_hint_of_one_deletion() -> None:
     store = MemoryStore()
     stored = reach(store, desired(webhook("prod", protected=True)))
     with pytest.raises(Blocked) as refused:
-        refuse_blocked(make_plan(stored, desired(webhook("stage")), Brakes()))
+        refuse_blocked(make_plan(stored, desired(webhook("stage")), DeletionLimits()))
     assert "put the file back; or, if this is meant, aim at it: --allow-delete acme/prod" == refused.value.hint
 
 
@@ -462,12 +464,12 @@ def applied_at(*commits: str | None) -> tuple[Record, ...]:
 @pytest.mark.parametrize("records", [(), applied_at(None, None)], ids=["no history", "no commit in it"])
 def test_nothing_to_descend_from(records: tuple[Record, ...]) -> None:
     """Where no commit was ever applied, git is not even asked."""
-    assert () == judge_descent(records, A, lambda _: pytest.fail("asked"), allow_older=False)
+    assert () == refuse_older_commit(records, A, lambda _: pytest.fail("asked"), allow_older=False)
 
 
 def test_outside_of_a_repository() -> None:
     """Without a commit there is nothing to compare."""
-    assert () == judge_descent(applied_at(A), None, lambda _: pytest.fail("asked"), allow_older=False)
+    assert () == refuse_older_commit(applied_at(A), None, lambda _: pytest.fail("asked"), allow_older=False)
 
 
 def test_the_last_commit_counts() -> None:
@@ -478,7 +480,7 @@ def test_the_last_commit_counts() -> None:
         asked.append(commit)
         return True
 
-    judge_descent(applied_at(A, f"{B}-dirty", None), A, contains, allow_older=False)
+    refuse_older_commit(applied_at(A, f"{B}-dirty", None), A, contains, allow_older=False)
     assert [B] == asked
 
 
@@ -492,9 +494,9 @@ def test_the_last_commit_counts() -> None:
 def test_overtaken_merge_is_blocked(answer: bool | None, message: str, hint: str) -> None:
     """A commit that does not follow, or may not, is blocked; --allow-older lifts that, and it is recorded."""
     with pytest.raises(Blocked, match=message) as refused:
-        judge_descent(applied_at(B), A, lambda _: answer, allow_older=False)
+        refuse_older_commit(applied_at(B), A, lambda _: answer, allow_older=False)
     assert hint in str(refused.value.hint)
-    (lifted,) = judge_descent(applied_at(B), A, lambda _: answer, allow_older=True)
+    (lifted,) = refuse_older_commit(applied_at(B), A, lambda _: answer, allow_older=True)
     assert lifted.startswith(message)
     assert lifted.endswith("(lifted by --allow-older)")
 
@@ -517,4 +519,4 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
     written = {**DOCUMENT, "compression": "none"}
     assert Draft202012Validator(schema).is_valid(written)
     wanted = desired(Declared(read_webhook(written), Source("f", 1)), webhook("stage"))
-    assert () == make_plan(store.read(), wanted, Brakes()).changes
+    assert () == make_plan(store.read(), wanted, DeletionLimits()).changes

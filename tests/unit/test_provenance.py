@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.provenance import contains, provenance_of, uncommitted
+from hookline.provenance import is_ancestor, provenance_of, uncommitted
 
 
 @pytest.fixture(autouse=True)
@@ -93,15 +93,15 @@ def test_descent(repository: Path) -> None:
     second = commit(repository)
     git(repository, "checkout", "-q", "-b", "other", first)
     other = commit(repository, "other")
-    assert (True, True, False) == tuple(contains(repository / "webhooks", each) for each in (other, first, second))
+    assert (True, True, False) == tuple(is_ancestor(repository / "webhooks", each) for each in (other, first, second))
     git(repository, "merge", "-q", "-m", "both", second)
-    assert contains(repository, second) is True
+    assert is_ancestor(repository, second) is True
 
 
 @pytest.mark.parametrize("name", ["0" * 40, "HEAD", "--help", "main", ""])
 def test_unknown_commit(repository: Path, name: str) -> None:
     """Of a commit that is not there, and of what is no commit's hash, nothing is known."""
-    assert contains(repository, name) is None
+    assert is_ancestor(repository, name) is None
 
 
 def test_shallow_clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -113,12 +113,12 @@ def test_shallow_clone(repository: Path, tmp_path_factory: pytest.TempPathFactor
     last = commit(repository, "last")
     clone = tmp_path_factory.mktemp("clone")
     git(clone, "clone", "-q", "--depth", "1", "--no-single-branch", repository.as_uri(), "here")
-    assert (True, None, None) == tuple(contains(clone / "here", each) for each in (last, first, other))
+    assert (True, None, None) == tuple(is_ancestor(clone / "here", each) for each in (last, first, other))
 
 
 def test_no_repository_contains_nothing(tmp_path: Path) -> None:
     """Outside of a repository nothing is known, and nothing is uncommitted."""
-    assert contains(tmp_path, "0" * 40) is None
+    assert is_ancestor(tmp_path, "0" * 40) is None
     assert () == uncommitted(tmp_path)
 
 
@@ -163,7 +163,7 @@ def test_filters_are_not_run(repository: Path) -> None:
         git(repository, "config", setting, str(trap))
     (repository / "webhooks/a.yaml").write_text("name: b\n")
     assert ("a.yaml",) == uncommitted(repository / "webhooks")
-    assert contains(repository, git(repository, "rev-parse", "HEAD")) is True
+    assert is_ancestor(repository, git(repository, "rev-parse", "HEAD")) is True
     assert not (repository / "sprung").exists()
 
 
@@ -177,6 +177,6 @@ def test_nothing_is_fetched(repository: Path, tmp_path_factory: pytest.TempPathF
     trap.chmod(0o755)
     git(clone / "here", "config", "remote.origin.uploadpack", str(trap))
     git(clone / "here", "config", "remote.origin.url", f"ext::{trap}")
-    assert contains(clone / "here", "1" * 40) is None
+    assert is_ancestor(clone / "here", "1" * 40) is None
     uncommitted(clone / "here")
     assert not (clone / "sprung").exists()

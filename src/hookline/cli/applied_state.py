@@ -11,7 +11,7 @@ from hookline.errors import HooklineError, SpoolUnusable, Stale, StateUnusable, 
 from hookline.model import Address
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import spool_store
-from hookline.state.factory import open_state, shown
+from hookline.state.factory import open_state, without_password
 from hookline.state.store import Record, Snapshot, StateStore, Stored
 
 # Each reading again means that an apply has committed in between.
@@ -35,7 +35,9 @@ def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[Re
         if store.version() == (snapshot.lineage, snapshot.serial):
             _refuse_none(snapshot, state)
             return snapshot, records
-    raise Stale(f"the state {shown(state)} is being applied to again and again", hint="try again in a moment")
+    raise Stale(
+        f"the state {without_password(state)} is being applied to again and again", hint="try again in a moment"
+    )
 
 
 def find(snapshot: Snapshot, text: str) -> Stored:
@@ -58,7 +60,7 @@ def near_ones(text: str, addresses: Iterable[Address]) -> str:
 def _refuse_none(snapshot: Snapshot, state: str) -> None:
     if snapshot.lineage is None:
         raise StateUnusable(
-            f"there is no state at {shown(state)}",
+            f"there is no state at {without_password(state)}",
             hint="make it with `hookline apply`, or name another one with --state",
         )
 

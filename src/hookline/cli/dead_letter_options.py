@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from hookline.cli.options import ADDRESS, TEXT
+from hookline.cli.options import ADDRESS, TEXT, Decorated
 from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.admin import Count, Filter
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _FILTERS = (
     click.option("--webhook", type=ADDRESS, help="Only dead letters of this webhook (ORGANIZATION/SANDBOX)."),
@@ -45,7 +43,7 @@ def filters(function: Decorated) -> Decorated:
     return function
 
 
-def chosen_by(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
+def filter_from(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
     """From the options that `filters` declares."""
     return Filter(
         ids=ids,
@@ -59,14 +57,14 @@ def chosen_by(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
     )
 
 
-def aimed(chosen: Filter, everything: bool) -> Filter:
+def target_text(chosen: Filter, everything: bool) -> Filter:
     """The filter, when it or `--all` says which letters are meant. Raises WrongUse when nothing does."""
     if chosen.everything and not everything:
         raise WrongUse("nothing says which dead letters", hint="give IDs or filters, or --all for every one")
     return chosen
 
 
-def in_words(count: Count) -> str:
+def filter_text(count: Count) -> str:
     deliveries = f"{count.deliveries:,} {'delivery' if count.deliveries == 1 else 'deliveries'}"
     return f"{deliveries} and {count.lines:,} rejected {'line' if count.lines == 1 else 'lines'}"
 

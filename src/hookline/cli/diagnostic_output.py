@@ -12,10 +12,10 @@ from hookline.diagnostics import Diagnostic, Severity
 def print_findings(diagnostics: Iterable[Diagnostic]) -> None:
     """Write every finding to stderr, in the order given."""
     for diagnostic in diagnostics:
-        click.echo(as_text(diagnostic), err=True)
+        click.echo(diagnostic_text(diagnostic), err=True)
 
 
-def as_text(diagnostic: Diagnostic) -> str:
+def diagnostic_text(diagnostic: Diagnostic) -> str:
     """``file:line:column: error[HL012]: summary``, the line with a caret, the hint. Styled; click strips that."""
     colour = "red" if diagnostic.severity is Severity.ERROR else "yellow"
     label = click.style(f"{diagnostic.severity}[{diagnostic.code}]", fg=colour, bold=True)

@@ -10,18 +10,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from hookline.cli.options import bundle
-from hookline.relay.field_mapping import FIELDS, Hints, Path, parse_mapping
+from hookline.relay.field_mapping import FIELDS, FieldMapping, FieldPath, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.routing import Defaults
 
 
-class MappingParameter(click.ParamType[tuple[str, Path]]):
+class MappingParameter(click.ParamType[tuple[str, FieldPath]]):
     """FIELD=PATH, as hints.Hints wants it."""
 
     name = "field=path"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, FieldPath]:
         try:
             return parse_mapping(str(value))
         except ValueError as error:
@@ -58,14 +60,14 @@ def _ingest(
     organization: str | None,
     sandbox: str | None,
     campaign: str | None,
-    mappings: tuple[tuple[str, Path], ...],
+    mappings: tuple[tuple[str, FieldPath], ...],
     timezone: tzinfo,
 ) -> IngestOptions:
     defaults = Defaults(
         organization=organization,
         sandbox=sandbox,
         campaign=campaign,
-        hints=Hints(paths=mappings, timezone=timezone, clock=time.time),
+        hints=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
     )
     return IngestOptions(format, defaults)
 

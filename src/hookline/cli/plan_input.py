@@ -10,11 +10,11 @@ from pathlib import Path
 from hookline.canonical import read_webhook, write_webhook
 from hookline.cli.plan_output import FORMS, print_plan
 from hookline.config import file_validator, schema_validator
-from hookline.config.document_access import Finding, text_at
-from hookline.config.fast_validator import webhook_verdict
-from hookline.config.file_validator import JudgedDocument
+from hookline.config.document_access import RuleFinding, text_at
+from hookline.config.fast_validator import webhook_validator
+from hookline.config.file_validator import ValidatedDocument
 from hookline.config.rules import all_rules
-from hookline.diagnostics import Diagnostic, in_order
+from hookline.diagnostics import Diagnostic, sorted_diagnostics
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.escaping import printable
 from hookline.plan.plan import Change, Plan
@@ -84,24 +84,25 @@ def refuse_documents(plan: Plan, file: str) -> None:
     written = [change for change in plan.changes if change.after is not None]
     found = [_placed(finding, file, change) for change in written for finding in _findings(change)]
     found += [
-        _placed(finding, file, written[index]) for index, finding in file_validator.check(map(_judged, written))
+        _placed(finding, file, written[index])
+        for index, finding in file_validator.check_across_documents(map(_judged, written))
     ]
     if found:
-        raise InvalidConfiguration(in_order(found))
+        raise InvalidConfiguration(sorted_diagnostics(found))
     for change in written:
         _refuse_other_form(change, file)
 
 
-def _findings(change: Change) -> Iterator[Finding]:
+def _findings(change: Change) -> Iterator[RuleFinding]:
     document = change.after
-    if not webhook_verdict()(document):
-        yield from schema_validator.check(document)
-    yield from all_rules.check(document)
+    if not webhook_validator()(document):
+        yield from schema_validator.check_schema(document)
+    yield from all_rules.check_rules(document)
 
 
-def _judged(change: Change) -> JudgedDocument:
+def _judged(change: Change) -> ValidatedDocument:
     source = change.source
-    return JudgedDocument(
+    return ValidatedDocument(
         file=printable(source.file) if source else "",
         index=0,
         line=source.line if source else 1,
@@ -111,7 +112,7 @@ def _judged(change: Change) -> JudgedDocument:
     )
 
 
-def _placed(finding: Finding, file: str, change: Change) -> Diagnostic:
+def _placed(finding: RuleFinding, file: str, change: Change) -> Diagnostic:
     """A plan is not written by hand: its file and the address are place enough."""
     address = printable(str(change.address))
     return Diagnostic(

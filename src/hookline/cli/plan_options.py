@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from hookline.cli.options import ADDRESS, bundle
+from hookline.cli.options import ADDRESS, Decorated, bundle
 from hookline.config import load
 from hookline.model import Address, Desired
-from hookline.plan.deletion_guard import Brakes
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from hookline.plan.deletion_guard import DeletionLimits
 
 
 def paths_argument(metavar: str = "[PATH]...") -> Callable[[Decorated], Decorated]:
@@ -33,8 +30,8 @@ def target_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def _brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> Brakes:
-    return Brakes(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
+def _brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> DeletionLimits:
+    return DeletionLimits(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
 
 
 brake_options = bundle(

@@ -18,7 +18,7 @@ from hookline.errors import WrongUse
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document
 from hookline.plan.render_markdown import render_markdown
-from hookline.plan.render_text import Row, Tone, render_text
+from hookline.plan.render_text import PlanRow, Tone, render_text
 from hookline.private_files import replacing
 from hookline.settings import no_colour
 
@@ -39,15 +39,15 @@ class Output:
     file: Path | None
 
 
-def as_text(plan: Plan, *, verbose: bool = False) -> str:
+def plan_as_text(plan: Plan, *, verbose: bool = False) -> str:
     return "".join(f"{row.text}\n" for row in render_text(plan, verbose=verbose))
 
 
-def as_json(plan: Plan) -> str:
+def plan_as_json(plan: Plan) -> str:
     return json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
 
 
-FORMS: Mapping[str, Callable[[Plan], str]] = {"text": as_text, "json": as_json, "markdown": render_markdown}
+FORMS: Mapping[str, Callable[[Plan], str]] = {"text": plan_as_text, "json": plan_as_json, "markdown": render_markdown}
 
 
 class OutputParameter(click.ParamType[Output]):
@@ -95,10 +95,10 @@ def _refuse_place(file: Path) -> None:
 def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, verbose: bool) -> None:
     """Write the files first, then what goes to standard output. Raises HooklineError."""
     if saved is not None:
-        write_whole(saved, as_json(plan), mode=0o600)
+        write_whole(saved, plan_as_json(plan), mode=0o600)
     for output in outputs:
         if output.file is not None:
-            text = as_text(plan, verbose=verbose) if output.form == "text" else FORMS[output.form](plan)
+            text = plan_as_text(plan, verbose=verbose) if output.form == "text" else FORMS[output.form](plan)
             write_whole(output.file, text)
     for output in outputs:
         if output.file is None:
@@ -113,7 +113,7 @@ def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
         click.echo(FORMS[form](plan), nl=False)
 
 
-def print_rows(rows: Sequence[Row]) -> None:
+def print_rows(rows: Sequence[PlanRow]) -> None:
     """Write a rendered plan to stdout, in colour on a terminal."""
     plain = no_colour()
     for row in rows:

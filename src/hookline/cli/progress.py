@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from hookline.cli.tables import span
+from hookline.cli.tables import duration_text
 from hookline.relay import relay
 from hookline.relay.spool.admin import Count
 
@@ -63,7 +63,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         else:
             done, total, what = now.bytes_read, now.bytes_total, "read"
         self._progress.update(
-            self._task, description=what, completed=done, total=total, counts=counts(now, self._rate(now))
+            self._task, description=what, completed=done, total=total, counts=progress_counter(now, self._rate(now))
         )
 
     def _rate(self, now: relay.Progress) -> float | None:
@@ -75,14 +75,14 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         return (delivered - before) / (at - then) if at > then else None
 
 
-def counts(now: relay.Progress, rate: float | None) -> str:
+def progress_counter(now: relay.Progress, rate: float | None) -> str:
     """What stands beside the bar."""
     tally = now.tally
     parts = [] if now.draining else [f"{tally.get('read', 0):,} read"]
     speed = "" if rate is None else f" ({rate:,.0f}/s)"
     parts += [f"{tally.get('delivered', 0):,} delivered{speed}", f"{tally['pending']:,} pending"]
     if now.oldest is not None and tally["pending"]:
-        parts.append(f"oldest {span(now.oldest)}")
+        parts.append(f"oldest {duration_text(now.oldest)}")
     return ", ".join(parts)
 
 
@@ -97,12 +97,12 @@ def counting(what: str, total: int | None) -> Iterator[Callable[[Count], None] |
     if total is not None and total < _MANY:
         yield None
         return
-    with shown(what) as told:
+    with progress_bar(what) as told:
         yield None if told is None else lambda count: told(count.total, total)
 
 
 @contextmanager
-def shown(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """The bar itself: what is to be told how many are done, and of how many where that is known. None: nobody would
     see it."""
     if not sys.stderr.isatty():

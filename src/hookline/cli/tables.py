@@ -26,7 +26,7 @@ def _width(text: str) -> int:
 
 
 # Spans of time and amounts of data, for people.
-def span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """``3 s``, ``12 min``, ``5.2 h``, ``3.1 d``."""
     for unit, size in (("d", 86_400), ("h", 3600)):
         if seconds >= 2 * size:
@@ -34,7 +34,7 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
-def size(amount: int) -> str:
+def size_text(amount: int) -> str:
     """``712 B``, ``40.0 MiB``."""
     for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if amount >= factor:

@@ -10,24 +10,24 @@ from typing import Any
 
 from hookline.escaping import printable
 
-Path = tuple[str | int, ...]
+DocumentPath = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class RuleFinding:
     """`path` leads to the value in its document; with `on_key` the key itself is at fault, not its value."""
 
     code: str
-    path: Path
+    path: DocumentPath
     summary: str
     hint: str | None = None
     on_key: bool = False
 
 
-def path_text(path: Path) -> str:
+def path_text(path: DocumentPath) -> str:
     """``authentication.keys[0].secret``, as a person would name the place; ``""`` for the whole document."""
     text = ""
     for part in path:
@@ -36,11 +36,11 @@ def path_text(path: Path) -> str:
         elif _BARE_KEY.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{shown(part)}]"
+            text += f"[{quote(part)}]"
     return text
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value as JSON, on one line, cut after 60 characters, nothing in it that a terminal would obey."""
     text = printable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= _LONGEST else text[: _LONGEST - 2] + "…" + ('"' if text.startswith('"') else "")
@@ -84,14 +84,14 @@ def address_of(document: Any) -> tuple[str, str] | None:
     return (organization, sandbox) if organization and sandbox else None
 
 
-def secret_references(document: Any) -> list[tuple[Path, Mapping[str, Any]]]:
+def secret_references(document: Any) -> list[tuple[DocumentPath, Mapping[str, Any]]]:
     """Every place of a document where a secret reference stands, and what stands there."""
-    found: list[tuple[Path, Any]] = [
+    found: list[tuple[DocumentPath, Any]] = [
         (("headers", name), value) for name, value in mapping_at(document, "headers").items()
     ]
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
         for part in ("secret", "passphrase"):
-            path: Path = ("authentication", "keys", index, part)
+            path: DocumentPath = ("authentication", "keys", index, part)
             found.append((path, value_at(document, *path)))
     for index, _ in enumerate(list_at(document, "signature", "keys")):
         path = ("signature", "keys", index, "secret")

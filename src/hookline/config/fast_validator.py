@@ -31,12 +31,12 @@ _TYPES: Mapping[str, type] = {
 
 
 @cache
-def webhook_verdict() -> Accepts:
+def webhook_validator() -> Accepts:
     """Whether a document keeps to the schema of webhooks, version 1. True is certain; False needs a second look."""
-    return compile_verdict(load_schema("webhook.v1"))
+    return compile_validator(load_schema("webhook.v1"))
 
 
-def compile_verdict(schema: _Schema) -> Accepts:
+def compile_validator(schema: _Schema) -> Accepts:
     """The yes or no of a schema whose references are all within itself."""
     return _compile(schema, schema)
 

@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 
 from hookline.config import error_codes
 from hookline.config.discovery import File
-from hookline.config.document_access import Finding, Path, address_of, shown, text_at
-from hookline.config.fast_validator import webhook_verdict
+from hookline.config.document_access import DocumentPath, RuleFinding, address_of, quote, text_at
+from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
-from hookline.config.source_text import Text, decode
-from hookline.config.yaml_parser import Document, PlaceMap, Refusal, parse, places
+from hookline.config.source_text import SourceText, decode_source
+from hookline.config.yaml_parser import PositionMap, Refusal, YamlDocument, parse_yaml, positions
 from hookline.diagnostics import Diagnostic
 
 # In one document; syntax and the like: in one file.
-MOST_OF_A_CODE = 20
+MAX_DIAGNOSTICS_PER_CODE = 20
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedDocument:
+class ValidatedDocument:
     """What other documents and the plan need of one. `value` is None where something is wrong with it.
 
     `index` counts the documents of the file, `line` (from 1) is where it begins.
@@ -36,33 +36,33 @@ class JudgedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidatedFile:
     """The documents of one file, and what is wrong with it."""
 
-    documents: tuple[JudgedDocument, ...]
+    documents: tuple[ValidatedDocument, ...]
     diagnostics: tuple[Diagnostic, ...]
 
 
-def judge_file(file: File) -> Judged:
+def validate_file(file: File) -> ValidatedFile:
     """Decode, parse and check a file, whatever is in it."""
-    text = decode(file.data)
+    text = decode_source(file.data)
     if isinstance(text, Refusal):
-        return Judged((), (_refusal(file.name, text),))
-    parsed = parse(text.text)
+        return ValidatedFile((), (_refusal(file.name, text),))
+    parsed = parse_yaml(text.text)
     held = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
     if not held and not parsed.refusals:
         hint = "write a webhook into it, or delete the file"
-        return Judged(
+        return ValidatedFile(
             (), (Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="holds no webhook", hint=hint),)
         )
     found = {index: findings for index, document in held if (findings := _judge(document))}
     documents = tuple(_judged(file.name, index, document, right=index not in found) for index, document in held)
     diagnostics = [_refusal(file.name, refusal, text) for refusal in _first(parsed.refusals)]
     diagnostics += place_findings(text, documents, {index: _first(findings) for index, findings in found.items()})
-    return Judged(documents, tuple(diagnostics))
+    return ValidatedFile(documents, tuple(diagnostics))
 
 
-_Found = TypeVar("_Found", Refusal, Finding)
+_Found = TypeVar("_Found", Refusal, RuleFinding)
 
 
 def _first(found: Sequence[_Found]) -> list[_Found]:
@@ -72,24 +72,24 @@ def _first(found: Sequence[_Found]) -> list[_Found]:
     kept = []
     for each in found:
         seen[each.code] += 1
-        if seen[each.code] < MOST_OF_A_CODE or counts[each.code] == MOST_OF_A_CODE:
+        if seen[each.code] < MAX_DIAGNOSTICS_PER_CODE or counts[each.code] == MAX_DIAGNOSTICS_PER_CODE:
             kept.append(each)
-        elif seen[each.code] == MOST_OF_A_CODE:
-            more = counts[each.code] - MOST_OF_A_CODE + 1
+        elif seen[each.code] == MAX_DIAGNOSTICS_PER_CODE:
+            more = counts[each.code] - MAX_DIAGNOSTICS_PER_CODE + 1
             summary = f"from here on {more} more of the same kind: {error_codes.TITLES[each.code]}"
             kept.append(replace(each, summary=summary))
     return kept
 
 
 def place_findings(
-    text: Text, documents: Iterable[JudgedDocument], found: Mapping[int, Sequence[Finding]]
+    text: SourceText, documents: Iterable[ValidatedDocument], found: Mapping[int, Sequence[RuleFinding]]
 ) -> list[Diagnostic]:
     """Findings about documents of one file, by their index in it, with their places in its text.
 
     Only a file with findings is read this second time. A document that is not there any more (the file has changed
     meanwhile) leaves its findings without a place.
     """
-    maps = places(text.text) if found else []
+    maps = positions(text.text) if found else []
     return [
         _placed(text, document, maps[document.index] if document.index < len(maps) else None, finding)
         for document in documents
@@ -97,7 +97,9 @@ def place_findings(
     ]
 
 
-def _placed(text: Text, document: JudgedDocument, where: PlaceMap | None, finding: Finding) -> Diagnostic:
+def _placed(
+    text: SourceText, document: ValidatedDocument, where: PositionMap | None, finding: RuleFinding
+) -> Diagnostic:
     place = None if where is None else where.of(finding.path, on_key=finding.on_key)
     return Diagnostic(
         code=finding.code,
@@ -111,9 +113,9 @@ def _placed(text: Text, document: JudgedDocument, where: PlaceMap | None, findin
     )
 
 
-def _judged(file: str, index: int, document: Document, *, right: bool) -> JudgedDocument:
+def _judged(file: str, index: int, document: YamlDocument, *, right: bool) -> ValidatedDocument:
     value = document.value
-    return JudgedDocument(
+    return ValidatedDocument(
         file=file,
         index=index,
         line=document.line,
@@ -123,22 +125,22 @@ def _judged(file: str, index: int, document: Document, *, right: bool) -> Judged
     )
 
 
-def _judge(document: Document) -> list[Finding]:
+def _judge(document: YamlDocument) -> list[RuleFinding]:
     """The findings about one document, without those about values that were refused already."""
     value = document.value
-    findings = [] if webhook_verdict()(value) else _against_schema(value)
+    findings = [] if webhook_validator()(value) else _against_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
-        findings += all_rules.check(value)
+        findings += all_rules.check_rules(value)
     return [finding for finding in findings if not _is_refused(finding, document.refused)]
 
 
-def _against_schema(value: Any) -> list[Finding]:
+def _against_schema(value: Any) -> list[RuleFinding]:
     from hookline.config import schema_validator  # noqa: PLC0415 - the schema library is only needed for its words
 
-    return schema_validator.check(value)
+    return schema_validator.check_schema(value)
 
 
-def _is_refused(finding: Finding, refused: frozenset[Path]) -> bool:
+def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
     if not refused:
         return False
     if finding.code == error_codes.MISSING_KEY and (*finding.path, "<<") in refused:
@@ -146,7 +148,7 @@ def _is_refused(finding: Finding, refused: frozenset[Path]) -> bool:
     return any(finding.path[:length] in refused for length in range(len(finding.path) + 1))
 
 
-def _refusal(file: str, refusal: Refusal, text: Text | None = None) -> Diagnostic:
+def _refusal(file: str, refusal: Refusal, text: SourceText | None = None) -> Diagnostic:
     return Diagnostic(
         code=refusal.code,
         file=file,
@@ -159,10 +161,10 @@ def _refusal(file: str, refusal: Refusal, text: Text | None = None) -> Diagnosti
 
 
 # What only several documents together can get wrong.
-def check(documents: Iterable[JudgedDocument]) -> Iterator[tuple[int, Finding]]:
+def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[tuple[int, RuleFinding]]:
     """Findings with the index of their document: of two that cannot stand together, the second."""
-    by_address: dict[tuple[str, str], JudgedDocument] = {}
-    by_id: dict[tuple[str, str], JudgedDocument] = {}
+    by_address: dict[tuple[str, str], ValidatedDocument] = {}
+    by_id: dict[tuple[str, str], ValidatedDocument] = {}
     for index, document in enumerate(documents):
         if document.address is None:
             continue
@@ -178,14 +180,14 @@ def check(documents: Iterable[JudgedDocument]) -> Iterator[tuple[int, Finding]]:
             yield index, _shared_id(document.sandbox_id, other)
 
 
-def _second_webhook(address: str, first: JudgedDocument) -> Finding:
+def _second_webhook(address: str, first: ValidatedDocument) -> RuleFinding:
     summary = f"sandbox: {address} has a webhook already, in {first.file}:{first.line}"
     hint = "one organization and sandbox has exactly one webhook: merge the two, or correct organization or sandbox"
-    return Finding(code=error_codes.SECOND_WEBHOOK, path=("sandbox",), summary=summary, hint=hint)
+    return RuleFinding(code=error_codes.SECOND_WEBHOOK, path=("sandbox",), summary=summary, hint=hint)
 
 
-def _shared_id(identifier: str, other: JudgedDocument) -> Finding:
+def _shared_id(identifier: str, other: ValidatedDocument) -> RuleFinding:
     sandbox = other.address[1] if other.address else ""
-    summary = f"sandbox.id: {shown(identifier)} is the id of sandbox {sandbox} too, in {other.file}:{other.line}"
+    summary = f"sandbox.id: {quote(identifier)} is the id of sandbox {sandbox} too, in {other.file}:{other.line}"
     hint = "events that carry only the id could not be routed: correct one of the two"
-    return Finding(code=error_codes.SHARED_SANDBOX_ID, path=("sandbox", "id"), summary=summary, hint=hint)
+    return RuleFinding(code=error_codes.SHARED_SANDBOX_ID, path=("sandbox", "id"), summary=summary, hint=hint)

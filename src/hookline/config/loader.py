@@ -13,11 +13,11 @@ from pathlib import Path
 from hookline.canonical import read_webhook
 from hookline.config import file_validator
 from hookline.config.discovery import File, Found, find_files, read_file
-from hookline.config.document_access import Finding
-from hookline.config.file_validator import Judged, JudgedDocument, judge_file, place_findings
-from hookline.config.source_text import Text, decode
+from hookline.config.document_access import RuleFinding
+from hookline.config.file_validator import ValidatedDocument, ValidatedFile, place_findings, validate_file
+from hookline.config.source_text import SourceText, decode_source
 from hookline.config.yaml_parser import Refusal
-from hookline.diagnostics import Diagnostic, did_you_mean, in_order, nearest
+from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagnostics
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, Source
 
@@ -26,13 +26,13 @@ from hookline.model import Address, Declared, Desired, Source
 # A worker is handed names and hands back what `judging` found, in the order of the names, so that nothing a user sees
 # depends on how the work was shared. Files are read by the workers: this process never holds their bytes.
 # Below this the pool costs more than it saves: starting it takes as long as judging some hundred files.
-ENOUGH_FOR_A_POOL = 500
+MIN_FILES_FOR_POOL = 500
 _MOST_WORKERS = 8
 _CHUNK = 50
 
 
-def read_and_judge(found: Sequence[Found]) -> Iterator[Judged]:
-    """One `Judged` for each file, in their order, from as many processes as `worker_count` allows."""
+def validate_files(found: Sequence[Found]) -> Iterator[ValidatedFile]:
+    """One `ValidatedFile` for each file, in their order, from as many processes as `worker_count` allows."""
     workers = worker_count(len(found))
     if workers < 2:
         yield from map(_read_and_judge, found)
@@ -46,12 +46,12 @@ def worker_count(files: int) -> int:
 
     A fork copies one thread: with others about, locks of theirs could stay held in the copy for ever.
     """
-    if files < ENOUGH_FOR_A_POOL or not sys.platform.startswith("linux") or threading.active_count() > 1:
+    if files < MIN_FILES_FOR_POOL or not sys.platform.startswith("linux") or threading.active_count() > 1:
         return 1
     return min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
 
 
-def _on_every_core(chunks: Sequence[Sequence[Found]], workers: int) -> Iterator[Judged]:
+def _on_every_core(chunks: Sequence[Sequence[Found]], workers: int) -> Iterator[ValidatedFile]:
     # Forked, not spawned: what is imported already is shared, and a worker starts in milliseconds.
     from concurrent.futures.process import (  # noqa: PLC0415 - only where a pool is worth it
         BrokenProcessPool,
@@ -75,13 +75,13 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _read_and_judge_all(found: Sequence[Found]) -> list[Judged]:
+def _read_and_judge_all(found: Sequence[Found]) -> list[ValidatedFile]:
     return [_read_and_judge(each) for each in found]
 
 
-def _read_and_judge(found: Found) -> Judged:
+def _read_and_judge(found: Found) -> ValidatedFile:
     file = read_file(found)
-    return Judged((), (file,)) if isinstance(file, Diagnostic) else judge_file(file)
+    return ValidatedFile((), (file,)) if isinstance(file, Diagnostic) else validate_file(file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +127,26 @@ def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
     entries = find_files(directory, paths)
     found = [entry for entry in entries if isinstance(entry, Found)]
     diagnostics = [entry for entry in entries if isinstance(entry, Diagnostic)]
-    documents: list[JudgedDocument] = []
-    for judged in read_and_judge(found):
+    documents: list[ValidatedDocument] = []
+    for judged in validate_files(found):
         documents.extend(judged.documents)
         diagnostics.extend(judged.diagnostics)
     crossed = _crossed(documents)
     diagnostics.extend(_placed(documents, crossed, found))
     desired = _desired(documents, crossed, narrowed=bool(paths))
-    return Inspection(desired, in_order(diagnostics), len(entries), len(documents))
+    return Inspection(desired, sorted_diagnostics(diagnostics), len(entries), len(documents))
 
 
-def _crossed(documents: Sequence[JudgedDocument]) -> Mapping[int, list[Finding]]:
+def _crossed(documents: Sequence[ValidatedDocument]) -> Mapping[int, list[RuleFinding]]:
     """What is wrong between documents, by the index of the document that it is told about."""
-    found: dict[int, list[Finding]] = {}
-    for index, finding in file_validator.check(documents):
+    found: dict[int, list[RuleFinding]] = {}
+    for index, finding in file_validator.check_across_documents(documents):
         found.setdefault(index, []).append(finding)
     return found
 
 
 def _placed(
-    documents: Sequence[JudgedDocument], crossed: Mapping[int, list[Finding]], found: Iterable[Found]
+    documents: Sequence[ValidatedDocument], crossed: Mapping[int, list[RuleFinding]], found: Iterable[Found]
 ) -> Iterator[Diagnostic]:
     """The files concerned are read again: nobody has kept the text of all of them."""
     by_file: dict[str, list[int]] = {}
@@ -159,13 +159,13 @@ def _placed(
             yield from place_findings(_text_of(file), concerned, findings)
 
 
-def _text_of(found: Found) -> Text:
+def _text_of(found: Found) -> SourceText:
     file = read_file(found)
-    text = decode(file.data) if isinstance(file, File) else None
-    return Text("") if text is None or isinstance(text, Refusal) else text
+    text = decode_source(file.data) if isinstance(file, File) else None
+    return SourceText("") if text is None or isinstance(text, Refusal) else text
 
 
-def _desired(documents: Iterable[JudgedDocument], wrong: Collection[int], *, narrowed: bool) -> Desired:
+def _desired(documents: Iterable[ValidatedDocument], wrong: Collection[int], *, narrowed: bool) -> Desired:
     webhooks: dict[Address, Declared] = {}
     for index, document in enumerate(documents):
         if document.value is None or index in wrong:

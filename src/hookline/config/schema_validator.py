@@ -20,13 +20,13 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from hookline.config import error_codes
-from hookline.config.document_access import Finding, Path, path_text, shown
+from hookline.config.document_access import DocumentPath, RuleFinding, path_text, quote
 from hookline.config.fast_validator import compiled_pattern
 from hookline.config.secret_names import looks_secret
 from hookline.diagnostics import did_you_mean, nearest
 from hookline.schemas import load_schema
 
-VERSION = 1
+DOCUMENT_VERSION = 1
 
 _TYPES = {
     "object": "a mapping of keys",
@@ -42,15 +42,15 @@ _JUDGED_ELSEWHERE = frozenset({"url", "env"})
 _ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
 
 
-def check(document: Any) -> list[Finding]:
+def check_schema(document: Any) -> list[RuleFinding]:
     """Findings in the order of the schema; one for a value, one for each unknown and each missing key."""
-    version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
-    if isinstance(version, int) and not isinstance(version, bool) and version != VERSION:
-        hint = f"write version: {VERSION}, or use a newer hookline"
-        summary = f"version: this release reads version {VERSION}, found {shown(version)}"
-        return [Finding(code=error_codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
-    told: dict[Path, tuple[int, Finding]] = {}
-    findings: list[Finding] = []
+    version = document.get("version", DOCUMENT_VERSION) if isinstance(document, dict) else DOCUMENT_VERSION
+    if isinstance(version, int) and not isinstance(version, bool) and version != DOCUMENT_VERSION:
+        hint = f"write version: {DOCUMENT_VERSION}, or use a newer hookline"
+        summary = f"version: this release reads version {DOCUMENT_VERSION}, found {quote(version)}"
+        return [RuleFinding(code=error_codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
+    told: dict[DocumentPath, tuple[int, RuleFinding]] = {}
+    findings: list[RuleFinding] = []
     for error in validator().iter_errors(document):
         keyword = str(error.validator)
         for finding in _WORDS.get(keyword, _other)(error):
@@ -77,13 +77,13 @@ def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterat
         yield ValidationError(f"does not match {pattern}")
 
 
-def _path(error: ValidationError) -> Path:
+def _path(error: ValidationError) -> DocumentPath:
     return tuple(error.absolute_path)
 
 
-def _finding(code: str, path: Path, message: str, hint: str | None, *, on_key: bool = False) -> Finding:
+def _finding(code: str, path: DocumentPath, message: str, hint: str | None, *, on_key: bool = False) -> RuleFinding:
     where = path_text(path)
-    return Finding(
+    return RuleFinding(
         code=code, path=path, summary=f"{where}: {message}" if where else message, hint=hint, on_key=on_key
     )
 
@@ -96,7 +96,7 @@ def _found(error: ValidationError) -> str:
     if value is None:
         return "nothing"
     secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
-    return "a value that is not shown" if secret else shown(value)
+    return "a value that is not shown" if secret else quote(value)
 
 
 def _held(error: ValidationError) -> Any:
@@ -104,17 +104,17 @@ def _held(error: ValidationError) -> Any:
     return error.instance
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[Finding]:
+def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
     known = list(error.schema.get("properties", ())) if isinstance(error.schema, dict) else []
     for key in _held(error):
         if key in known:
             continue
         path = (*_path(error), key)
         near = nearest(key, known)
-        hint = did_you_mean(map(shown, near), f"known here: {', '.join(known)}")
+        hint = did_you_mean(map(quote, near), f"known here: {', '.join(known)}")
         if (room := _rooms().get(key)) is not None and room != path_text(_path(error)):
             hint = f"{key} belongs under {room}" if near != [key] else hint
-        yield _finding(error_codes.UNKNOWN_KEY, path, f"unknown key {shown(key)}", hint, on_key=True)
+        yield _finding(error_codes.UNKNOWN_KEY, path, f"unknown key {quote(key)}", hint, on_key=True)
 
 
 @cache
@@ -130,13 +130,13 @@ def _rooms() -> dict[str, str]:
     return {key: room for key, room in rooms.items() if key not in top}
 
 
-def _only_with_jwt(error: ValidationError) -> Iterator[Finding]:
+def _only_with_jwt(error: ValidationError) -> Iterator[RuleFinding]:
     """The only `not` schemas are those of the JWT's keys beside `type: none`."""
     hint = "remove it, or write type: jwt"
     yield _finding(error_codes.UNKNOWN_KEY, _path(error), "has no meaning with type: none", hint, on_key=True)
 
 
-def _missing(error: ValidationError) -> Iterator[Finding]:
+def _missing(error: ValidationError) -> Iterator[RuleFinding]:
     required = error.validator_value if isinstance(error.validator_value, list) else []
     here = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
     properties = {**_properties_at(error.absolute_path), **here}
@@ -146,7 +146,7 @@ def _missing(error: ValidationError) -> Iterator[Finding]:
             continue
         examples = properties.get(key, {}).get("examples", [])
         hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
-        yield _finding(error_codes.MISSING_KEY, _path(error), f"the key {shown(key)} is missing", hint, on_key=True)
+        yield _finding(error_codes.MISSING_KEY, _path(error), f"the key {quote(key)} is missing", hint, on_key=True)
 
 
 def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
@@ -168,10 +168,10 @@ def _as_yaml(value: Any) -> str:
         return f"[{', '.join(_as_yaml(item) for item in value)}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
-    return value if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else quote(value)
 
 
-def _wrong_type(error: ValidationError) -> Iterator[Finding]:
+def _wrong_type(error: ValidationError) -> Iterator[RuleFinding]:
     allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = " or ".join(_TYPES[str(name)] for name in allowed)
     value, hint = error.instance, None
@@ -185,9 +185,9 @@ def _wrong_type(error: ValidationError) -> Iterator[Finding]:
         and _TYPES.keys() & {"boolean", "integer"} & {*allowed}
     ):
         hint = f"remove the quotes: {value}"
-    elif "string" in allowed and isinstance(value, int | float) and _found(error) == shown(value):
-        fits = compiled_pattern(schema.get("pattern", "")).search(shown(value))
-        hint = f'quote it: "{shown(value)}"' if fits else f"for example {_as_yaml(schema['examples'][0])}"
+    elif "string" in allowed and isinstance(value, int | float) and _found(error) == quote(value):
+        fits = compiled_pattern(schema.get("pattern", "")).search(quote(value))
+        hint = f'quote it: "{quote(value)}"' if fits else f"for example {_as_yaml(schema['examples'][0])}"
     elif "array" in allowed and isinstance(value, str):
         hint = f"write a list: [{_found(error)[1:-1]}]"
         if re.search(r"(^|\s)-", value):
@@ -201,7 +201,7 @@ def _wrong_type(error: ValidationError) -> Iterator[Finding]:
     yield _finding(error_codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
 
 
-def _not_allowed(error: ValidationError) -> Iterator[Finding]:
+def _not_allowed(error: ValidationError) -> Iterator[RuleFinding]:
     allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
     near = nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else []
@@ -215,7 +215,7 @@ def _is_text(error: ValidationError) -> bool:
     return isinstance(error.instance, str)
 
 
-def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
+def _wrong_pattern(error: ValidationError) -> Iterator[RuleFinding]:
     path = _path(error)
     if path[-1:] and path[-1] in _JUDGED_ELSEWHERE and path[:1] != ("campaigns",):
         return
@@ -224,7 +224,7 @@ def _wrong_pattern(error: ValidationError) -> Iterator[Finding]:
     yield _finding(error_codes.WRONG_FORM, path, f"{message}, found {_found(error)}", _example(error))
 
 
-def _wrong_length(error: ValidationError) -> Iterator[Finding]:
+def _wrong_length(error: ValidationError) -> Iterator[RuleFinding]:
     limit = error.validator_value
     message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
     if error.validator == "maxLength":
@@ -232,7 +232,7 @@ def _wrong_length(error: ValidationError) -> Iterator[Finding]:
     yield _finding(error_codes.WRONG_FORM, _path(error), message, _example(error))
 
 
-def _wrong_count(error: ValidationError) -> Iterator[Finding]:
+def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
     least = str(error.validator).startswith("min")
     bound = f"at {'least' if least else 'most'} {error.validator_value}"
     hint = _REFERENCE if "Properties" in str(error.validator) and error.validator_value == 1 else None
@@ -242,26 +242,26 @@ def _wrong_count(error: ValidationError) -> Iterator[Finding]:
     yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, what_for)
 
 
-def _repeated(error: ValidationError) -> Iterator[Finding]:
+def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
     seen: set[str] = set()
     for index, item in enumerate(_held(error)):
-        if shown(item) in seen:
+        if quote(item) in seen:
             path = (*_path(error), index)
-            yield _finding(error_codes.REPEATED_ITEM, path, f"{shown(item)} is in the list already", "keep it once")
-        seen.add(shown(item))
+            yield _finding(error_codes.REPEATED_ITEM, path, f"{quote(item)} is in the list already", "keep it once")
+        seen.add(quote(item))
 
 
-def _out_of_range(error: ValidationError) -> Iterator[Finding]:
+def _out_of_range(error: ValidationError) -> Iterator[RuleFinding]:
     bound = "at least" if error.validator == "minimum" else "at most"
     message = f"must be {bound} {error.validator_value}, found {_found(error)}"
     yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, None)
 
 
-def _other(error: ValidationError) -> Iterator[Finding]:
+def _other(error: ValidationError) -> Iterator[RuleFinding]:
     yield _finding(error_codes.WRONG_FORM, _path(error), error.message, None)
 
 
-_WORDS: dict[str, Callable[[ValidationError], Iterator[Finding]]] = {
+_WORDS: dict[str, Callable[[ValidationError], Iterator[RuleFinding]]] = {
     "additionalProperties": _unknown_keys,
     "required": _missing,
     "not": _only_with_jwt,

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from hookline.config import error_codes
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS
-from hookline.config.yaml_parser import Place, Refusal
+from hookline.config.yaml_parser import Refusal, SourcePosition
 from hookline.escaping import masked
 
 # Besides the control characters: what YAML 1.1 takes for a line break and 1.2 does not (NEL, LS, PS), what nobody
@@ -32,7 +32,7 @@ _USER_IN_URL = re.compile(r"(://)[^/?#@\s]*@")
 
 
 @dataclass(frozen=True)
-class Text:
+class SourceText:
     """The text of a file, its lines for excerpts."""
 
     text: str
@@ -55,7 +55,7 @@ class Text:
         return shown if len(shown) <= _LONGEST_EXCERPT else shown[: _LONGEST_EXCERPT - 1] + "…"
 
 
-def decode(data: bytes) -> Text | Refusal:
+def decode_source(data: bytes) -> SourceText | Refusal:
     """UTF-8, with or without a byte order mark; anything else, and what nobody can see in a review, is refused."""
     if data.startswith(_UTF_16_AND_32) or (b"\x00" in data[:4] and len(data) >= 4):
         return _refuse(error_codes.NOT_UTF8, "", "UTF-16 or UTF-32 text", "save the file as UTF-8")
@@ -73,9 +73,9 @@ def decode(data: bytes) -> Text | Refusal:
         summary = f"U+{ord(char):04X} ({name.lower()})" + (f", and {more} more in this file" if more else "")
         hint = rf'remove it, or write it as an escape in double quotes: "\u{ord(char):04x}"'
         return _refuse(error_codes.CONTROL_CHARACTER, text[: found.start()], summary, hint)
-    return Text(text)
+    return SourceText(text)
 
 
 def _refuse(code: str, before: str, summary: str, hint: str) -> Refusal:
     lines = _LINE_BREAK.split(before)
-    return Refusal(code=code, place=Place(len(lines), len(lines[-1]) + 1), summary=summary, hint=hint)
+    return Refusal(code=code, place=SourcePosition(len(lines), len(lines[-1]) + 1), summary=summary, hint=hint)

@@ -42,7 +42,7 @@ _WORDS: tuple[tuple[str, str, str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ParsedSoFar:
     """What stands at the place of an error: the line up to it, its character ("" at the end of the file), and the
     line on which that began which could not be finished."""
 
@@ -51,7 +51,7 @@ class Seen:
     beginning: str
 
     @classmethod
-    def at(cls, text: str, index: int | None, begin: int | None) -> Seen:
+    def at(cls, text: str, index: int | None, begin: int | None) -> ParsedSoFar:
         """Indexes into the text; None is its end."""
         index = len(text) if index is None else index
         begin = index if begin is None else begin
@@ -63,7 +63,7 @@ class Seen:
         )
 
 
-def in_plain_words(problem: str, context: str, seen: Seen) -> tuple[str, str]:
+def explain_yaml_error(problem: str, context: str, seen: ParsedSoFar) -> tuple[str, str]:
     """A summary and a hint for the library's problem and its context, by what stands in the file."""
     words = _by_the_line(problem, seen)
     if words is None:
@@ -72,7 +72,7 @@ def in_plain_words(problem: str, context: str, seen: Seen) -> tuple[str, str]:
     return f"not valid YAML: {words[0]}", words[1]
 
 
-def _by_the_line(problem: str, seen: Seen) -> tuple[str, str] | None:
+def _by_the_line(problem: str, seen: ParsedSoFar) -> tuple[str, str] | None:
     """Where the line itself tells more than the library's problem does."""
     if "expected ':'" in problem or "did not find expected key" in problem:
         if seen.beginning.startswith(("<<<<<<<", "=======", ">>>>>>>")):
@@ -90,7 +90,7 @@ def _by_the_line(problem: str, seen: Seen) -> tuple[str, str] | None:
     return _by_the_place(seen) if "did not find expected" in problem else None
 
 
-def _by_the_place(seen: Seen) -> tuple[str, str] | None:
+def _by_the_place(seen: ParsedSoFar) -> tuple[str, str] | None:
     if seen.char == "":
         return "the file ends within brackets or braces", "close those that are open"
     if seen.char == ",":

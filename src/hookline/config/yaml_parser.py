@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 
 from hookline.config import error_codes
-from hookline.config.document_access import Path, path_text, shown
+from hookline.config.document_access import DocumentPath, path_text, quote
 from hookline.config.secret_names import looks_secret
-from hookline.config.yaml_errors import SHOWS_LATER, Seen, in_plain_words
-from hookline.config.yaml_scalars import NUMBERS, TRUTH, Ambiguous, resolve
+from hookline.config.yaml_errors import SHOWS_LATER, ParsedSoFar, explain_yaml_error
+from hookline.config.yaml_scalars import BOOLEAN_WORDS, NUMBERS, Ambiguous, resolve
 
 
 # Where things stand in a file, and what was found in it before anybody asks what it means.
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourcePosition:
     """Line and column, both from 1, in characters."""
 
     line: int
@@ -34,36 +34,36 @@ class Refusal:
     """Something that YAML allows and webhook files do not, or that is no YAML."""
 
     code: str
-    place: Place
+    place: SourcePosition
     summary: str
     hint: str
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class YamlDocument:
     """`refused` are the paths whose value was refused: nothing more is worth saying about them."""
 
     line: int
     value: Any
-    refused: frozenset[Path]
+    refused: frozenset[DocumentPath]
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedFile:
     """`documents` are the complete ones; `refusals` are in the order of the file."""
 
-    documents: tuple[Document, ...]
+    documents: tuple[YamlDocument, ...]
     refusals: tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceMap:
+class PositionMap:
     """Where the keys and the values of one document stand."""
 
-    keys: dict[Path, Place]
-    values: dict[Path, Place]
+    keys: dict[DocumentPath, SourcePosition]
+    values: dict[DocumentPath, SourcePosition]
 
-    def of(self, path: Path, *, on_key: bool) -> Place:
+    def of(self, path: DocumentPath, *, on_key: bool) -> SourcePosition:
         """The place of a key or value; of the nearest thing around it where it is not written in the file."""
         if on_key and path in self.keys:
             return self.keys[path]
@@ -89,17 +89,17 @@ MAX_DOCUMENT_BYTES = 1 << 20
 _SURELY_SMALL = MAX_DOCUMENT_BYTES // 4  # characters: one is at most four bytes
 
 
-def parse(text: str) -> Parsed:
+def parse_yaml(text: str) -> ParsedFile:
     """The documents of a file, and everything in it that is refused. Reading stops at what makes the rest unsafe."""
     builder = _Builder(text)
     try:
         _feed(builder, text)
     except yaml.YAMLError as error:
         builder.refusals.append(_syntax_error(error, text))
-    return Parsed(tuple(builder.documents), tuple(builder.refusals))
+    return ParsedFile(tuple(builder.documents), tuple(builder.refusals))
 
 
-def places(text: str) -> list[PlaceMap]:
+def positions(text: str) -> list[PositionMap]:
     """Where everything stands, a map for each complete document. For a text that `parse` has read."""
     builder = _Builder(text, with_places=True)
     with suppress(yaml.YAMLError):  # `parse` has reported it
@@ -123,15 +123,15 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> Refusal:
         mark = error.problem_mark or error.context_mark
         begin = error.context_mark or mark
         problem, context = error.problem or "", error.context or ""
-    summary, hint = in_plain_words(problem, context, _seen(text, mark, begin))
+    summary, hint = explain_yaml_error(problem, context, _seen(text, mark, begin))
     if summary.endswith(SHOWS_LATER):
         mark = begin
-    place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
+    place = SourcePosition(1, 1) if mark is None else SourcePosition(mark.line + 1, mark.column + 1)
     return Refusal(code=error_codes.NOT_YAML, place=place, summary=summary, hint=hint)
 
 
-def _seen(text: str, mark: yaml.Mark | None, begin: yaml.Mark | None) -> Seen:
-    return Seen.at(text, mark.index if mark else None, begin.index if begin else None)
+def _seen(text: str, mark: yaml.Mark | None, begin: yaml.Mark | None) -> ParsedSoFar:
+    return ParsedSoFar.at(text, mark.index if mark else None, begin.index if begin else None)
 
 
 class _Frame:
@@ -160,9 +160,9 @@ class _Builder:
     """Fills documents from events, without recursion: `stack` holds what is open."""
 
     def __init__(self, text: str, *, with_places: bool = False) -> None:
-        self.documents: list[Document] = []
+        self.documents: list[YamlDocument] = []
         self.refusals: list[Refusal] = []
-        self.places: list[PlaceMap] = []
+        self.places: list[PositionMap] = []
         self._text = text
         self._with_places = with_places
         self._stack: list[_Frame] = []
@@ -179,8 +179,8 @@ class _Builder:
         self._bytes = 0
         self._root: Any = None
         self._root_line = 1
-        self._refused: set[Path] = set()
-        self._map = PlaceMap({}, {})
+        self._refused: set[DocumentPath] = set()
+        self._map = PositionMap({}, {})
 
     def take(self, event: _Event) -> bool:
         """Use one event; False when reading must stop here."""
@@ -202,7 +202,7 @@ class _Builder:
         elif kind is yaml.DocumentStartEvent:
             self._begin_document(event)
         elif kind is yaml.DocumentEndEvent:
-            self.documents.append(Document(self._root_line, self._root, frozenset(self._refused)))
+            self.documents.append(YamlDocument(self._root_line, self._root, frozenset(self._refused)))
             self.places.append(self._map)
         return True
 
@@ -212,7 +212,7 @@ class _Builder:
         self._counted = max(end, self._counted)
         return self._bytes > MAX_DOCUMENT_BYTES
 
-    def _path(self) -> Path:
+    def _path(self) -> DocumentPath:
         """Where the value that comes next belongs; where a key comes next, its mapping."""
         parts: list[str | int] = []
         last = len(self._stack) - 1
@@ -224,7 +224,7 @@ class _Builder:
         return tuple(parts)
 
     def _refuse(self, code: str, event: _Event, summary: str, hint: str, *, named: bool = True) -> None:
-        place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        place = SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
         path = self._path()
         where = path_text(path) if named and _NOWHERE not in path else ""
         self.refusals.append(
@@ -237,7 +237,7 @@ class _Builder:
             self._refuse(error_codes.ANCHOR, event, f"anchor &{event.anchor}", hint)
         if event.tag is not None:
             hint = 'remove the tag; quote the value to make it a string: "…"'
-            self._refuse(error_codes.TAG, event, f"tag {shown(event.tag)}", hint)
+            self._refuse(error_codes.TAG, event, f"tag {quote(event.tag)}", hint)
             self._refused.add(self._path())
 
     def _scalar(self, event: _Event) -> None:
@@ -255,11 +255,11 @@ class _Builder:
 
     def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
         secret = any(looks_secret(part) for part in self._path() if isinstance(part, str))
-        text = '"…"' if secret else shown(value.text)
-        other = "a text" if value.reading == TRUTH else "something else"
+        text = '"…"' if secret else quote(value.text)
+        other = "a text" if value.reading == BOOLEAN_WORDS else "something else"
         summary = f"{text[1:-1]} without quotes is {value.reading} to some readers of YAML, and {other} to others"
         hint = f"quote it: {text}"
-        if value.reading == TRUTH and not (self._stack and self._stack[-1].waiting):
+        if value.reading == BOOLEAN_WORDS and not (self._stack and self._stack[-1].waiting):
             hint += "; for a switch write true or false"
         elif value.reading in NUMBERS and not secret:
             hint += "; for a number write plain decimal digits"
@@ -276,17 +276,17 @@ class _Builder:
             self._refuse_ambiguous(event, value)
         elif not isinstance(value, str):
             hint = f'quote it: "{event.value}"' if event.value else "write a key before the colon"
-            self._refuse(error_codes.KEY_NOT_STRING, event, f"key {shown(value)} is not a string", hint)
+            self._refuse(error_codes.KEY_NOT_STRING, event, f"key {quote(value)} is not a string", hint)
         elif value in frame.container:
             first = frame.lines[value]
             hint = f"keep one of the two; the first is on line {first}"
-            self._refuse(error_codes.DUPLICATE_KEY, event, f"key {shown(value)} is written twice", hint)
+            self._refuse(error_codes.DUPLICATE_KEY, event, f"key {quote(value)} is written twice", hint)
         else:
             key = value
         frame.key, frame.waiting = key, False
         frame.lines[key] = event.start_mark.line + 1
         if self._with_places and isinstance(key, str):
-            self._map.keys[self._path()] = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+            self._map.keys[self._path()] = SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _alias(self, event: _Event) -> None:
         if not (self._stack and isinstance(self._stack[-1].key, _Unusable) and not self._stack[-1].waiting):
@@ -325,7 +325,7 @@ class _Builder:
 
     def _put(self, event: _Event, value: Any) -> None:
         if self._with_places:
-            self._map.values[self._path()] = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+            self._map.values[self._path()] = SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
         if not self._stack:
             self._root, self._root_line = value, event.start_mark.line + 1
             return

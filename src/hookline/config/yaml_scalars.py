@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-Scalar = str | int | float | bool | None
+PlainScalar = str | int | float | bool | None
 
 # Beyond 2**53 a reader of JSON that keeps numbers as doubles changes the number (RFC 8259 §6).
-LARGEST_INTEGER = 2**53 - 1
+MAX_YAML_INTEGER = 2**53 - 1
 
-TRUTH = "true or false"
+BOOLEAN_WORDS = "true or false"
 NUMBERS = ("a number", "an octal number", "a binary or hexadecimal number")
 
-_WORDS: dict[str, Scalar] = {
+_WORDS: dict[str, PlainScalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -51,24 +51,24 @@ class Ambiguous:
     reading: str
 
 
-def resolve(text: str) -> Scalar | Ambiguous:
+def resolve(text: str) -> PlainScalar | Ambiguous:
     """The value of a plain scalar in every reader of YAML, or what makes it ambiguous."""
     if text and text[0] not in _FIRST_OF_SPECIAL:
         return text
     if text in _WORDS:
         return _WORDS[text]
     if text in _TRUTH_OF_1_1:
-        return Ambiguous(text, TRUTH)
+        return Ambiguous(text, BOOLEAN_WORDS)
     if text[0] not in _FIRST_OF_NUMBER:
         return text
     return _resolve_number(text)
 
 
-def _resolve_number(text: str) -> Scalar | Ambiguous:
+def _resolve_number(text: str) -> PlainScalar | Ambiguous:
     if len(text) <= _TOO_LONG_FOR_A_NUMBER:
         if _INTEGER.fullmatch(text):
             number = int(text, 0)
-            return number if abs(number) <= LARGEST_INTEGER else Ambiguous(text, "a rounded number")
+            return number if abs(number) <= MAX_YAML_INTEGER else Ambiguous(text, "a rounded number")
         if _FLOAT.fullmatch(text) and abs(number_ := float(text)) != float("inf"):
             return number_
     elif text.isdigit():

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, HttpResponse, RequestLimits
 
-MOST_CONNECTIONS: Final = 16
-HEAD_BYTES: Final = 8192
+MAX_CONNECTIONS: Final = 16
+MAX_REQUEST_HEAD_BYTES: Final = 8192
 HEAD_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
 _HINTS: Final = {
@@ -30,33 +30,33 @@ class Page(NamedTuple):
     body: bytes
 
 
-def plain(status: HTTPStatus, text: str) -> Page:
+def text_page(status: HTTPStatus, text: str) -> Page:
     """A line of text."""
     return Page(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 
-Answer = Callable[[str, str], Awaitable[Page]]
+PageHandler = Callable[[str, str], Awaitable[Page]]
 """The page for a path, given the Accept header (empty where there is none)."""
 
 
-class Listener:
+class HttpServer:
     """Bound while entered; until `answer` is set, everything is answered by 503."""
 
     def __init__(self, host: str, port: int) -> None:
         """Port 0 stands for any that is free."""
-        self.answer: Answer | None = None
+        self.answer: PageHandler | None = None
         self._host = host
         self._port = port
         self._connections: set[HttpConnection] = set()
         self._responding: dict[HttpConnection, asyncio.Task[None]] = {}
 
-    async def __aenter__(self) -> Listener:
+    async def __aenter__(self) -> HttpServer:
         """Raises HooklineError when the address cannot be had."""
         try:
             self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self._port)
         except OSError as error:
             raise HooklineError(
-                f"cannot listen on {shown(self._host, self._port)}: {error.strerror or error}",
+                f"cannot listen on {listen_address(self._host, self._port)}: {error.strerror or error}",
                 hint=_HINTS.get(error.errno or 0, "name an address of this machine with --listen"),
             ) from error
         return self
@@ -74,11 +74,11 @@ class Listener:
     def url(self) -> str:
         """Where it is, with the port that was chosen."""
         port: int = self._server.sockets[0].getsockname()[1]
-        return f"http://{shown(self._host, port)}"
+        return f"http://{listen_address(self._host, port)}"
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(
-            RequestLimits(head_bytes=HEAD_BYTES, body_bytes=0, seconds=HEAD_SECONDS),
+            RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=HEAD_SECONDS),
             received=self._received,
             opened=self._opened,
             closed=self._connections.discard,
@@ -88,7 +88,7 @@ class Listener:
     def _opened(self, connection: HttpConnection) -> None:
         self._connections.add(connection)
         # A page that is still being made counts, although its client has gone.
-        if len(self._connections | self._responding.keys()) > MOST_CONNECTIONS:
+        if len(self._connections | self._responding.keys()) > MAX_CONNECTIONS:
             connection.abort()
 
     def _received(self, connection: HttpConnection, request: HttpRequest) -> None:
@@ -106,13 +106,13 @@ class Listener:
 
     async def _page(self, request: HttpRequest) -> Page:
         if request.method not in ("GET", "HEAD"):
-            return plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
+            return text_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
         if self.answer is None:
-            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "starting")
+            return text_page(HTTPStatus.SERVICE_UNAVAILABLE, "starting")
         try:
             return await self.answer(request.path.partition("?")[0], request.headers.get("accept", ""))
         except Exception as bug:  # a fault in a page must not stop the relay
-            return plain(HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error: {type(bug).__name__}: {bug}")
+            return text_page(HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error: {type(bug).__name__}: {bug}")
 
 
 def _response(page: Page) -> HttpResponse:
@@ -127,7 +127,7 @@ def _response(page: Page) -> HttpResponse:
     return HttpResponse(page.status, tuple(headers), page.body, close=True)
 
 
-def shown(host: str, port: int) -> str:
+def listen_address(host: str, port: int) -> str:
     """``127.0.0.1:9469``, ``[::1]:9469``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

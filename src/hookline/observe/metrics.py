@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from hookline.observe.snapshot import LatencyFacts, Report, WebhookFacts
+from hookline.observe.snapshot import LatencyStatus, StatusSnapshot, WebhookStatus
 from hookline.observe.status import parked
 
 # Helpers for the library's metric families, and the families without a webhook label.
@@ -42,7 +42,7 @@ def by_name(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
     return [((name,), value) for name, value in values.items()]
 
 
-def of_the_spool(report: Report) -> Iterator[Metric]:
+def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     """Yields the spool's size, its records, and the age of its counted values."""
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
@@ -57,7 +57,7 @@ def of_the_spool(report: Report) -> Iterator[Metric]:
                  [((), max(0.0, relay.at - spool.at))])  # fmt: skip
 
 
-def of_the_relay(report: Report) -> Iterator[Metric]:
+def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     """Yields the families of the process and of the state that it uses."""
     relay = report.relay
     yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
@@ -71,7 +71,7 @@ def of_the_relay(report: Report) -> Iterator[Metric]:
 
 
 # A bounded number of label values: what a metrics server stores grows with every value that it ever sees.
-OTHER: Final = "other"
+OTHER_LABEL: Final = "other"
 
 
 class Labels:
@@ -97,13 +97,13 @@ class Labels:
         """The label of a name. None: it has left a place of its own, and is not shown."""
         if name in self._own:
             return name
-        return OTHER if name in self._shared else None
+        return OTHER_LABEL if name in self._shared else None
 
 
-TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-MOST_REASONS: Final = 60
-MOST_SOURCES: Final = 100
-PHASES: Final = ("open", "waiting", "probing", "stopped")
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+MAX_REASON_LABELS: Final = 60
+MAX_SOURCE_LABELS: Final = 100
+PHASES: Final = ("closed", "open", "half_open", "gone")
 
 
 class Metrics:
@@ -111,12 +111,12 @@ class Metrics:
 
     def __init__(self, *, most_webhooks: int) -> None:
         self._webhooks = Labels(most_webhooks)
-        self._skips = Labels(MOST_REASONS)
-        self._deaths = Labels(MOST_REASONS)
-        self._parked = Labels(MOST_REASONS)
-        self._sources = Labels(MOST_SOURCES)
+        self._skips = Labels(MAX_REASON_LABELS)
+        self._deaths = Labels(MAX_REASON_LABELS)
+        self._parked = Labels(MAX_REASON_LABELS)
+        self._sources = Labels(MAX_SOURCE_LABELS)
 
-    def page(self, report: Report, accept: str) -> tuple[str, bytes]:
+    def page(self, report: StatusSnapshot, accept: str) -> tuple[str, bytes]:
         """Returns the content type and the text. `accept` is the request's header, empty if absent."""
         self._webhooks.admit(
             {lane.webhook for lane in report.relay.lanes}
@@ -131,17 +131,17 @@ class Metrics:
         ProcessCollector(registry=registry)
         if "application/openmetrics-text" in accept:
             return openmetrics.CONTENT_TYPE_LATEST, openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-        return TEXT, generate_latest(registry)
+        return CONTENT_TYPE, generate_latest(registry)
 
-    def _families(self, report: Report) -> Iterator[Metric]:
+    def _families(self, report: StatusSnapshot) -> Iterator[Metric]:
         yield from self._of_the_account(report)
         yield from self._of_webhooks(report)
         yield from self._of_attempts(report)
         yield from self._of_sources(report)
-        yield from of_the_spool(report)
-        yield from of_the_relay(report)
+        yield from spool_metrics(report)
+        yield from relay_metrics(report)
 
-    def _of_the_account(self, report: Report) -> Iterator[Metric]:
+    def _of_the_account(self, report: StatusSnapshot) -> Iterator[Metric]:
         tally = report.spool.tally
         for what, text in _ACCOUNT.items():
             yield counter(what, text, [((), tally.get(what, 0))])
@@ -152,7 +152,7 @@ class Metrics:
             [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
         )  # fmt: skip
 
-    def _of_webhooks(self, report: Report) -> Iterator[Metric]:
+    def _of_webhooks(self, report: StatusSnapshot) -> Iterator[Metric]:
         webhooks = report.spool.webhooks
         yield self._summed("pending", "Pending deliveries in the spool.",
                            ((one.webhook, one.pending) for one in webhooks))  # fmt: skip
@@ -176,32 +176,32 @@ class Metrics:
         yield self._summed("disabled", "1 while the applied webhook is disabled.",
                            ((lane.webhook, int(lane.disabled)) for lane in lanes))  # fmt: skip
 
-    def _phases(self, report: Report) -> Metric:
+    def _phases(self, report: StatusSnapshot) -> Metric:
         phases: Counter[tuple[str, ...]] = Counter()
         for lane in report.relay.lanes:
-            label = self._webhooks.of(lane.webhook) or OTHER
+            label = self._webhooks.of(lane.webhook) or OTHER_LABEL
             for phase in PHASES:
                 phases[label, phase] += phase == lane.phase
-        return gauge("gate_phase", "1 for the phase of the circuit breaker: open, waiting, probing or stopped.",
+        return gauge("circuit_breaker_state", "1 for the breaker's phase: closed, open, half_open or gone.",
                       phases.items(), "webhook", "phase")  # fmt: skip
 
-    def _of_attempts(self, report: Report) -> Iterator[Metric]:
+    def _of_attempts(self, report: StatusSnapshot) -> Iterator[Metric]:
         attempts: Counter[tuple[str, ...]] = Counter()
         for lane in report.relay.lanes:  # a rate needs a first value
-            attempts[self._webhooks.of(lane.webhook) or OTHER, "delivered"] = 0
+            attempts[self._webhooks.of(lane.webhook) or OTHER_LABEL, "delivered"] = 0
         for (webhook, outcome), n in report.counts.attempts.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 attempts[label, outcome] += n
         yield counter("attempts", "Attempts, by outcome.", attempts.items(), "webhook", "outcome")
         yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
 
-    def _latencies(self, latency: Mapping[str, LatencyFacts], bounds: list[str]) -> Metric:
+    def _latencies(self, latency: Mapping[str, LatencyStatus], bounds: list[str]) -> Metric:
         family = HistogramMetricFamily(
             "hookline_settle_seconds",
             "Time from reading or replay to the result: delivered or dead.",
             labels=["webhook"],
         )
-        folded: dict[str, LatencyFacts] = {}
+        folded: dict[str, LatencyStatus] = {}
         for webhook, one in latency.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 folded[label] = _added(folded[label], one) if label in folded else one
@@ -211,8 +211,8 @@ class Metrics:
             )
         return family
 
-    def _of_sources(self, report: Report) -> Iterator[Metric]:
-        lags = [(self._sources.of(lag.name) or OTHER, lag) for lag in report.relay.lags]
+    def _of_sources(self, report: StatusSnapshot) -> Iterator[Metric]:
+        lags = [(self._sources.of(lag.name) or OTHER_LABEL, lag) for lag in report.relay.lags]
         behind: Counter[str] = Counter()
         seconds: dict[str, float] = {}
         for label, lag in lags:
@@ -228,10 +228,10 @@ class Metrics:
         for webhook, value in values:
             label = self._webhooks.of(webhook)
             if label is not None or value:
-                summed[label or OTHER] += value  # type: ignore[assignment] # a Counter of floats
+                summed[label or OTHER_LABEL] += value  # type: ignore[assignment] # a Counter of floats
         return gauge(name, text, by_name(summed), "webhook")
 
-    def _oldest(self, webhooks: Iterable[WebhookFacts]) -> dict[str, float]:
+    def _oldest(self, webhooks: Iterable[WebhookStatus]) -> dict[str, float]:
         oldest: dict[str, float] = {}
         for one in webhooks:
             if (label := self._webhooks.of(one.webhook)) is not None:
@@ -242,7 +242,7 @@ class Metrics:
     def _folded(labels: Labels, values: Mapping[str, int]) -> Counter[str]:
         folded: Counter[str] = Counter()
         for name, n in values.items():
-            folded[labels.of(name) or OTHER] += n
+            folded[labels.of(name) or OTHER_LABEL] += n
         return folded
 
 
@@ -266,7 +266,7 @@ class _Page:
         return self._families
 
 
-def _skipped(report: Report) -> dict[str, int]:
+def _skipped(report: StatusSnapshot) -> dict[str, int]:
     prefix = "skipped:"
     return {what.removeprefix(prefix): n for what, n in report.spool.tally.items() if what.startswith(prefix)}
 
@@ -276,6 +276,6 @@ def _settled(tally: Mapping[str, int]) -> int:
     return fates + sum(n for what, n in tally.items() if what.startswith("skipped:"))
 
 
-def _added(one: LatencyFacts, other: LatencyFacts) -> LatencyFacts:
+def _added(one: LatencyStatus, other: LatencyStatus) -> LatencyStatus:
     buckets = tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True))
-    return LatencyFacts(buckets, one.seconds + other.seconds)
+    return LatencyStatus(buckets, one.seconds + other.seconds)

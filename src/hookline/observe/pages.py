@@ -9,9 +9,9 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hookline.errors import HooklineError
-from hookline.observe.http_server import Page, plain
+from hookline.observe.http_server import Page, text_page
 from hookline.observe.metrics import Metrics
-from hookline.observe.snapshot import Report
+from hookline.observe.snapshot import StatusSnapshot
 from hookline.observe.status import status_document
 
 HEALTH_SECONDS: Final = 10.0
@@ -29,7 +29,7 @@ class Asked(Protocol):
         """Why it does not do its work at the moment."""
         ...
 
-    def report(self) -> Awaitable[Report]:
+    def report(self) -> Awaitable[StatusSnapshot]:
         """Everything that there is to tell. Raises HooklineError when that cannot be found out."""
         ...
 
@@ -50,18 +50,22 @@ class Pages:
                 return await self._health()
             case "/readyz":
                 unready = self._relay.unready()
-                return plain(HTTPStatus.SERVICE_UNAVAILABLE, unready) if unready else plain(HTTPStatus.OK, "ready")
+                return (
+                    text_page(HTTPStatus.SERVICE_UNAVAILABLE, unready)
+                    if unready
+                    else text_page(HTTPStatus.OK, "ready")
+                )
             case "/":
-                return plain(HTTPStatus.OK, _INDEX)
+                return text_page(HTTPStatus.OK, _INDEX)
             case _:
-                return plain(HTTPStatus.NOT_FOUND, f"there is no such page; there are\n{_INDEX}")
+                return text_page(HTTPStatus.NOT_FOUND, f"there is no such page; there are\n{_INDEX}")
 
     async def _told(self, path: str, accept: str) -> Page:
         async with self._one_at_a_time:
             try:
                 report = await self._relay.report()
             except HooklineError as error:
-                return plain(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
+                return text_page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
             if path == "/metrics":
                 return Page(HTTPStatus.OK, *await asyncio.to_thread(self._metrics.page, report, accept))
             return Page(HTTPStatus.OK, "application/json", await asyncio.to_thread(_status, report))
@@ -71,9 +75,9 @@ class Pages:
             async with asyncio.timeout(HEALTH_SECONDS):
                 await self._relay.answers()
         except TimeoutError:
-            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "the spool's thread does not answer")
-        return plain(HTTPStatus.OK, "alive")
+            return text_page(HTTPStatus.SERVICE_UNAVAILABLE, "the spool's thread does not answer")
+        return text_page(HTTPStatus.OK, "alive")
 
 
-def _status(report: Report) -> bytes:
+def _status(report: StatusSnapshot) -> bytes:
     return json.dumps(status_document(report.spool, report.relay)).encode() + b"\n"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 
-class WebhookFacts(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook in the spool. `oldest` is the age of its oldest pending delivery, by the webhook's own clock, which
     stands still while it is held; None when nothing is pending. The rest is port.Standing."""
 
@@ -31,14 +31,14 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
-class SpoolFacts(msgspec.Struct, frozen=True, kw_only=True):
+class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A spool at one moment. `tally` is port.Spool.tally; `lines` are the rejected ones that are kept, beside what is
     dead of the webhooks; `records` are the small ones of what is settled, and `oldest_record` the age of the first;
     `sizes` are bytes by part: ``database``, ``log``, ``reserve``."""
 
     at: float
     tally: Mapping[str, int]
-    webhooks: Sequence[WebhookFacts] = ()
+    webhooks: Sequence[WebhookStatus] = ()
     checkpoints: Sequence[Checkpoint] = ()
     lines: int = 0
     records: int = 0
@@ -56,7 +56,7 @@ class SpoolFacts(msgspec.Struct, frozen=True, kw_only=True):
         return max((one.oldest for one in self.webhooks if one.oldest is not None), default=None)
 
 
-class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
+class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook in a running relay. `phase` and `reason` are its gate's, `until` the end of a wait; `queued` are
     the deliveries in hand, with those in flight; `next_due` is when its next retry is."""
 
@@ -72,7 +72,7 @@ class LaneFacts(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool = False
 
 
-class LagFacts(msgspec.Struct, frozen=True, kw_only=True):
+class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How far a running relay has read a source. `behind`: bytes not read yet, None where that is not known (a pipe);
     `seconds`: since it was seen moving last, 0 while nothing is left to read."""
 
@@ -83,7 +83,7 @@ class LagFacts(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class RelayFacts(msgspec.Struct, frozen=True, kw_only=True):
+class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A running relay. `unready`: why it does not do its work at the moment; `stalled`, `unreadable`: why the spool
     cannot be written, or the state not be read; `full`: reading pauses for want of room. Rates are by second."""
 
@@ -102,11 +102,11 @@ class RelayFacts(msgspec.Struct, frozen=True, kw_only=True):
     spool_max: int = 0
     dedupe_window: float = 0.0
     records_max: int = 0
-    lanes: Sequence[LaneFacts] = ()
-    lags: Sequence[LagFacts] = ()
+    lanes: Sequence[LaneStatus] = ()
+    lags: Sequence[LagStatus] = ()
 
 
-class LatencyFacts(msgspec.Struct, frozen=True):
+class LatencyStatus(msgspec.Struct, frozen=True):
     """A histogram: how many in each bucket, the last one without a bound, and the sum in seconds."""
 
     buckets: Sequence[int]
@@ -118,14 +118,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     dead deliveries by a class of reasons. `bounds` are those of all histograms."""
 
     attempts: Mapping[tuple[str, str], int]
-    latency: Mapping[str, LatencyFacts]
+    latency: Mapping[str, LatencyStatus]
     bounds: Sequence[float]
     dead: Mapping[str, int]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """All that is asked of a running relay."""
 
-    spool: SpoolFacts
-    relay: RelayFacts
+    spool: SpoolStatus
+    relay: RelayStatus
     counts: Counts

@@ -6,15 +6,15 @@ import re
 from collections import Counter
 from typing import Any, Final
 
-from hookline.observe.snapshot import LagFacts, LaneFacts, RelayFacts, Report, SpoolFacts, WebhookFacts
+from hookline.observe.snapshot import LagStatus, LaneStatus, RelayStatus, SpoolStatus, StatusSnapshot, WebhookStatus
 from hookline.units import utc_text
 
 
-def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None = None) -> dict[str, Any]:
+def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None = None) -> dict[str, Any]:
     """`relay` is None when none is running, or when it does not say anything; `holder` names it then."""
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
     known = {one.webhook: one for one in spool.webhooks}
-    webhooks = [known.get(name, WebhookFacts(webhook=name)) for name in sorted(known.keys() | lanes.keys())]
+    webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in sorted(known.keys() | lanes.keys())]
     return {
         "formatVersion": 1,
         "time": moment(spool.at),
@@ -35,7 +35,7 @@ def status_document(spool: SpoolFacts, relay: RelayFacts | None, holder: str | N
     }
 
 
-def window_that_holds(spool: SpoolFacts, relay: RelayFacts) -> float:
+def window_that_holds(spool: SpoolStatus, relay: RelayStatus) -> float:
     """For how many seconds a delivered id is known: the window that was asked for, or less where the number of
     records does not suffice for it."""
     if spool.records < relay.records_max:
@@ -43,7 +43,7 @@ def window_that_holds(spool: SpoolFacts, relay: RelayFacts) -> float:
     return min(relay.dedupe_window, spool.oldest_record or 0.0)
 
 
-def _webhook(one: WebhookFacts, lane: LaneFacts | None) -> dict[str, Any]:
+def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
     return {
         "webhook": one.webhook,
         "pending": one.pending,
@@ -64,7 +64,7 @@ def _webhook(one: WebhookFacts, lane: LaneFacts | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sources(spool: SpoolFacts, relay: RelayFacts | None) -> list[dict[str, Any]]:
+def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> list[dict[str, Any]]:
     """The checkpoints, the latest first; what a relay reads at the moment comes with its lag."""
     lags = {lag.name: lag for lag in relay.lags} if relay is not None else {}
     checkpoints = {one.name: one for one in reversed(spool.checkpoints)}
@@ -75,7 +75,7 @@ def _sources(spool: SpoolFacts, relay: RelayFacts | None) -> list[dict[str, Any]
     return found + [_source(lag.name, 0, 0, None, lag) for lag in lags.values() if lag.name not in checkpoints]
 
 
-def _source(name: str, line: int, offset: int, at: float | None, lag: LagFacts | None) -> dict[str, Any]:
+def _source(name: str, line: int, offset: int, at: float | None, lag: LagStatus | None) -> dict[str, Any]:
     return {
         "name": name,
         "line": line,
@@ -87,7 +87,7 @@ def _source(name: str, line: int, offset: int, at: float | None, lag: LagFacts |
     }  # fmt: skip
 
 
-def _relay(relay: RelayFacts | None, holder: str | None) -> dict[str, Any] | None:
+def _relay(relay: RelayStatus | None, holder: str | None) -> dict[str, Any] | None:
     if relay is None:
         return None if holder is None else {"holder": holder, "says": None}
     return {
@@ -122,11 +122,11 @@ def _seconds(seconds: float | None) -> float | None:
 
 # Why deliveries stand still: one of a few words, whatever an endpoint has said.
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
-ALWAYS: Final = ("paused", "disabled", "stopped", "not_applied", "retry_later")
+ALWAYS: Final = ("paused", "disabled", "gone", "not_applied", "retry_later")
 _KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
-def parked(report: Report) -> Counter[str]:
+def parked(report: StatusSnapshot) -> Counter[str]:
     """Pending deliveries that are not sent, by the reason; ``not_applied`` where their webhook is not there.
 
     The first few reasons are always there: what is added up must not be missing where nothing is parked.
@@ -142,16 +142,16 @@ def parked(report: Report) -> Counter[str]:
     return found
 
 
-def why_parked(lane: LaneFacts, now: float) -> str | None:
+def why_parked(lane: LaneStatus, now: float) -> str | None:
     """None: its deliveries are sent."""
     if lane.paused:
         return "paused"
     if lane.disabled:
         return "disabled"
-    if lane.phase == "open":
+    if lane.phase == "closed":
         later = lane.next_due is not None and lane.next_due > now
         return "retry_later" if later and not lane.queued else None
-    return "stopped" if lane.phase == "stopped" else _kind(lane.reason or "")
+    return "gone" if lane.phase == "gone" else _kind(lane.reason or "")
 
 
 def _kind(reason: str) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from deepdiff import DeepDiff
 
-from hookline.plan.plan import Document, FieldChange
+from hookline.canonical import Document
+from hookline.plan.plan import FieldChange
 
 # Sections that are left out when all of them is default: without them, a first header would show as a new section.
 _SECTIONS: Document = {"headers": {}, "delivery": {}}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from hookline.canonical import digest
+from hookline.canonical import Document, digest
 from hookline.model import Address, Source
-
-Document = Mapping[str, Any]
 
 
 class Action(StrEnum):

@@ -62,9 +62,9 @@ def change_document(change: Change) -> dict[str, Any]:
 
 
 # A webhook file may be nested 50 deep; a plan puts a few levels around it.
-MAX_DEPTH = 60
+MAX_PLAN_DEPTH = 60
 # Beyond 2**53 a reader that keeps numbers as doubles changes them (RFC 8259 §6); webhook files hold none either.
-LARGEST_INTEGER = 2**53 - 1
+MAX_EXACT_INTEGER = 2**53 - 1
 
 _AGAIN = "make the plan again: hookline plan --out FILE"
 _MESSAGE_CHARACTERS = 200
@@ -259,7 +259,7 @@ def _check_json(data: bytes) -> Any:
     level, depth = [value], 0
     while level:
         depth += 1
-        _demand(depth <= MAX_DEPTH, f"it is nested deeper than {MAX_DEPTH}")
+        _demand(depth <= MAX_PLAN_DEPTH, f"it is nested deeper than {MAX_PLAN_DEPTH}")
         level = [inner for item in level for inner in _inside(item)]
     return value
 
@@ -280,5 +280,5 @@ def _inside(value: Any) -> Iterable[Any]:
         case list():
             return value
         case int():
-            _demand(abs(value) <= LARGEST_INTEGER, "it holds a number that readers round")
+            _demand(abs(value) <= MAX_EXACT_INTEGER, "it holds a number that readers round")
     return ()

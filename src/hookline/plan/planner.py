@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from hookline.canonical import canonical_json, digest, write_webhook
+from hookline.canonical import Document, canonical_json, digest, write_webhook
 from hookline.model import Address, Declared, Desired, Webhook
-from hookline.plan.deletion_guard import Brakes, Judgement, judge_deletions
+from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.diff import differences
-from hookline.plan.plan import Action, Change, Document, Plan, Rename, fingerprint
+from hookline.plan.plan import Action, Change, Plan, Rename, fingerprint
 from hookline.state.store import Snapshot, Stored
 
 
 def make_plan(
-    stored: Snapshot, desired: Desired, brakes: Brakes, pending: Mapping[Address, int] | None = None
+    stored: Snapshot, desired: Desired, brakes: DeletionLimits, pending: Mapping[Address, int] | None = None
 ) -> Plan:
     """What makes `stored` what is `desired`. A narrowed Desired says nothing of what it leaves out: no deletions.
 
     `pending` counts undelivered events by address, None when no spool was looked at.
     """
     gone = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
-    judgements = judge_deletions(gone, stored, len(desired.webhooks), brakes)
+    judgements = guard_deletions(gone, stored, len(desired.webhooks), brakes)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
     changes = [
         _delete(address, stored.webhooks[address], judgements[address], counts.get(address)) for address in gone
@@ -71,7 +71,7 @@ def _change(declared: Declared, stored: Stored | None, pending: int | None) -> C
     )
 
 
-def _delete(address: Address, stored: Stored, judgement: Judgement, pending: int | None) -> Change:
+def _delete(address: Address, stored: Stored, judgement: DeletionDecision, pending: int | None) -> Change:
     return Change(
         address=address,
         action=Action.DELETE,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from hookline.escaping import printable
 from hookline.plan.plan import Action, Change, Plan
-from hookline.plan.render_text import MANY_CREATED, change_rows, in_order, rename_rows
+from hookline.plan.render_text import MANY_CREATED, change_rows, changes_in_order, rename_rows
 
 LIMIT = 60_000
 """Characters of a whole comment; GitHub refuses one of more than 65,536."""
@@ -76,7 +76,7 @@ def _counts(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[_Line]:
     folded = plan.count(Action.CREATE) > MANY_CREATED
-    for change in in_order(plan):
+    for change in changes_in_order(plan):
         section = "blocked" if change.blocked else str(change.action)
         rows = change_rows(replace(change, pending=None), folded=folded)
         for number, row in enumerate(rows):

@@ -25,7 +25,7 @@ class Tone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlanRow:
     """One line of output, free of control characters whatever the webhook files hold."""
 
     text: str
@@ -47,28 +47,28 @@ _DEFAULTED = (
 )
 
 
-def render_text(plan: Plan, *, verbose: bool = False) -> tuple[Row, ...]:
+def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
     """Deletions, then what is blocked, updates field by field, creations; renames; one line that sums it up.
 
     With `verbose` every creation is shown field by field, however many there are.
     """
     folded = not verbose and plan.count(Action.CREATE) > MANY_CREATED
-    rows = [row for change in in_order(plan) for row in change_rows(change, folded=folded)]
+    rows = [row for change in changes_in_order(plan) for row in change_rows(change, folded=folded)]
     rows += rename_rows(plan)
     if rows:
-        rows.append(Row(""))
-    rows.append(Row(summary(plan)))
-    return tuple(Row(printable(row.text), row.tone) for row in rows)
+        rows.append(PlanRow(""))
+    rows.append(PlanRow(summary(plan)))
+    return tuple(PlanRow(printable(row.text), row.tone) for row in rows)
 
 
-def in_order(plan: Plan) -> list[Change]:
+def changes_in_order(plan: Plan) -> list[Change]:
     """The changes as they are shown: by what they could harm, then by address."""
     return sorted(plan.changes, key=lambda change: (_rank(change), change.address))
 
 
-def rename_rows(plan: Plan) -> list[Row]:
+def rename_rows(plan: Plan) -> list[PlanRow]:
     return [
-        Row(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
+        PlanRow(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
         for rename in plan.renames
     ]
 
@@ -89,38 +89,38 @@ def _rank(change: Change) -> int:
     return {Action.DELETE: 0, Action.UPDATE: 2, Action.CREATE: 3}[change.action]
 
 
-def change_rows(change: Change, *, folded: bool) -> Iterator[Row]:
+def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
     """The rows of one change, not made printable yet; a creation in one row where it is `folded`."""
     tone = Tone.BLOCKED if change.blocked else Tone(change.action)
     place = f"  ({change.source.file}:{change.source.line})" if change.source else ""
     if folded and change.action is Action.CREATE:
-        yield Row(f"{_SYMBOLS[change.action]} {change.address}  {_in_short(change.after or {})}{place}", tone)
+        yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}  {_in_short(change.after or {})}{place}", tone)
         return
-    yield Row(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
+    yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
     match change.action:
         case Action.DELETE:
             yield from _deletion(change)
         case Action.UPDATE:
             for field in change.fields:
-                yield Row(
+                yield PlanRow(
                     f"    {field.path or '/'}: {_side(field, field.before)} -> {_side(field, field.after)}", tone
                 )
         case Action.CREATE:
             for path, value in _leaves(change.after or {}):
-                yield Row(f"    {path}: {_value(value)}", tone)
+                yield PlanRow(f"    {path}: {_value(value)}", tone)
         case _:
             assert_never(change.action)
     if change.pending:
-        yield Row(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
+        yield PlanRow(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
 
 
-def _deletion(change: Change) -> Iterator[Row]:
+def _deletion(change: Change) -> Iterator[PlanRow]:
     before = change.before or {}
-    yield Row(f"    was {_value(before.get('name'))}, posting to {_value(before.get('url'))}", Tone.DELETE)
+    yield PlanRow(f"    was {_value(before.get('name'))}, posting to {_value(before.get('url'))}", Tone.DELETE)
     if change.blocked:
-        yield Row(f"    blocked: {change.blocked}", Tone.BLOCKED)
+        yield PlanRow(f"    blocked: {change.blocked}", Tone.BLOCKED)
     if change.lifted:
-        yield Row(f"    {change.lifted}", Tone.NOTE)
+        yield PlanRow(f"    {change.lifted}", Tone.NOTE)
 
 
 def _in_short(document: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC
 
 from hookline.errors import Stale
 from hookline.escaping import printable
-from hookline.plan.deletion_guard import Brakes, Judgement, judge_deletions
+from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.plan import Action, Change, Plan
 from hookline.state.store import Record, Snapshot
 
@@ -18,7 +18,7 @@ _SHOWN = 5
 _DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
 
 
-def moved(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
+def changed_since(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
     """The changes whose own webhook is not as it was when the plan was made; what became of others is no matter."""
     return tuple(change for change in saved.changes if change.before_hash != _hash(change, stored))
 
@@ -28,12 +28,12 @@ def _hash(change: Change, stored: Snapshot) -> str | None:
     return None if found is None else found.hash
 
 
-def rebase(saved: Plan, stored: Snapshot, brakes: Brakes) -> Plan:
+def rebase(saved: Plan, stored: Snapshot, brakes: DeletionLimits) -> Plan:
     """The same changes, for `stored`, with its deletions judged anew. Nothing of `saved` may have moved."""
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
     left = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
-    judgements = judge_deletions(deleted, stored, left, brakes)
-    free = Judgement()
+    judgements = guard_deletions(deleted, stored, left, brakes)
+    free = DeletionDecision()
     changes = []
     for change in saved.changes:
         judgement = judgements.get(change.address, free)

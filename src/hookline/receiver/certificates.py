@@ -24,24 +24,24 @@ from cryptography.exceptions import InvalidSignature
 from hookline.errors import HooklineError, WrongUse
 from hookline.private_files import replace_whole
 
-LIFETIME = timedelta(days=365)
-REMAINING = timedelta(days=1)
+CERTIFICATE_LIFETIME = timedelta(days=365)
+MIN_REMAINING = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ServerIdentity:
     """The files of a server that is ready to be trusted."""
 
     ca_file: Path
     server_file: Path
 
 
-def prepare(directory: Path, names: Sequence[str], *, now: datetime) -> Identity:
+def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime) -> ServerIdentity:
     """Make what is missing in the directory, and keep what is still good for these names.
 
     Raises HooklineError when the directory cannot be used or holds an authority that is not ours to replace.
     """
-    identity = Identity(directory / "ca.pem", directory / "server.pem")
+    identity = ServerIdentity(directory / "ca.pem", directory / "server.pem")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _held(directory):
@@ -55,7 +55,7 @@ def prepare(directory: Path, names: Sequence[str], *, now: datetime) -> Identity
     return identity
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
+def server_context(identity: ServerIdentity) -> ssl.SSLContext:
     """TLS 1.2 or newer, with the server's certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -92,7 +92,9 @@ def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
 
 def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> bytes:
     try:
-        issued = authority.issue_cert(*names, not_before=now - timedelta(days=1), not_after=now + LIFETIME)
+        issued = authority.issue_cert(
+            *names, not_before=now - timedelta(days=1), not_after=now + CERTIFICATE_LIFETIME
+        )
     except ValueError as error:
         raise WrongUse(f"no certificate can be made for {', '.join(names)}: {error}") from error
     return issued.private_key_and_cert_chain_pem.bytes()
@@ -107,7 +109,7 @@ def _serves(server_file: Path, authority: trustme.CA, names: Sequence[str], now:
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False  # missing, damaged or another authority's: all that is to be done is to issue a new one
     known = {*covered.get_values_for_type(x509.DNSName), *map(str, covered.get_values_for_type(x509.IPAddress))}
-    return {_spelled(name) for name in names} <= known and certificate.not_valid_after_utc > now + REMAINING
+    return {_spelled(name) for name in names} <= known and certificate.not_valid_after_utc > now + MIN_REMAINING
 
 
 def _spelled(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from hookline.receiver.faults import Misbehaviour
+from hookline.receiver.faults import Fault
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 # Bytes.
@@ -36,7 +36,7 @@ class ReceiverSettings:
     protected: tuple[str, ...] = ("/",)
     verify_payload: bool = True
     strict: bool = False
-    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
+    misbehaviour: Fault = field(default_factory=Fault)
     seed: int = 0
     delay: timedelta = timedelta(0)
     retry_after: int | None = None

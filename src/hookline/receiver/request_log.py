@@ -23,7 +23,7 @@ _READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
-def as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
+def request_as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
     """The request as NDJSON. `at` is Unix time in seconds; `status` None: the client left before the answer.
 
     The body is ``body`` where it is JSON, else ``bodyText`` where it is UTF-8, else ``bodyBase64``.
@@ -71,7 +71,7 @@ def _encode(value: dict[str, Any]) -> bytes:
         raise ValueError("nested too deeply") from None
 
 
-class Journal:
+class RequestLog:
     """Lines on their way to the operating system. Nothing is answered before its line has been flushed."""
 
     def __init__(self, *sinks: BinaryIO) -> None:
@@ -93,7 +93,7 @@ class Journal:
             sink.flush()
 
 
-def open_record(path: Path) -> BinaryIO:
+def open_request_log(path: Path) -> BinaryIO:
     """The file to append to, readable for its owner only: it holds recipients and credentials."""
     try:
         path.touch(mode=0o600, exist_ok=True)

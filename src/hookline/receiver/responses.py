@@ -12,14 +12,14 @@ from hookline.http_connection import HttpRequest, HttpResponse
 ACCEPTED = 204
 
 # True: it holds. Text: why it does not. None: it was not looked at.
-Finding = Literal[True] | str | None
+RequestFinding = Literal[True] | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    jwt: Finding = None
-    payload: Finding = None
-    signature: Finding = None
+    jwt: RequestFinding = None
+    payload: RequestFinding = None
+    signature: RequestFinding = None
 
     @property
     def holds(self) -> bool:
@@ -27,7 +27,7 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ReceiverResponse:
     """`close`: the connection ends with this answer. `on_purpose`: the receiver was told to fail this one."""
 
     status: int
@@ -46,14 +46,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class Rules:
     """The rules of this receiver. `retry_after` (seconds) goes with failures on purpose only."""
 
     strict: bool = False
     retry_after: int | None = None
 
 
-def answer_to(request: HttpRequest, verified: Verified, failure: int | None, house: House) -> Answer:
+def respond_to(request: HttpRequest, verified: Verified, failure: int | None, house: Rules) -> ReceiverResponse:
     """What the request deserves. `failure` is the status to fail it with on purpose, or None.
 
     A failure on purpose comes before authentication, as it does where a gateway fails in front of an application.
@@ -64,7 +64,7 @@ def answer_to(request: HttpRequest, verified: Verified, failure: int | None, hou
         return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "only POST is answered here", ("allow", "POST"))
     if failure is not None:
         waits = () if house.retry_after is None else (("retry-after", str(house.retry_after)),)
-        return Answer(failure, waits, on_purpose=True)
+        return ReceiverResponse(failure, waits, on_purpose=True)
     if isinstance(verified.jwt, str):
         # RFC 6750 section 3: the challenge; the reason is in the body, where any character may stand.
         return _refusal(HTTPStatus.UNAUTHORIZED, verified.jwt, ("www-authenticate", 'Bearer error="invalid_token"'))
@@ -72,16 +72,16 @@ def answer_to(request: HttpRequest, verified: Verified, failure: int | None, hou
         return _refusal(HTTPStatus.UNAUTHORIZED, verified.signature)
     if house.strict and isinstance(verified.payload, str):
         return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, verified.payload)
-    return Answer(ACCEPTED)
+    return ReceiverResponse(ACCEPTED)
 
 
-def _refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str], close: bool = False) -> Answer:
+def _refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str], close: bool = False) -> ReceiverResponse:
     body = json.dumps({"error": reason}).encode() + b"\n"
-    return Answer(status.value, (("content-type", "application/json"), *headers), body, close=close)
+    return ReceiverResponse(status.value, (("content-type", "application/json"), *headers), body, close=close)
 
 
 @dataclass(slots=True)
-class Tally:
+class Stats:
     """What came in so far. `repeated` counts accepted requests whose ``webhook-id`` had been accepted before."""
 
     requests: int = 0
@@ -92,7 +92,7 @@ class Tally:
     repeated: int = 0
     ids: set[str] = field(default_factory=set)
 
-    def count(self, request: HttpRequest, verified: Verified, answer: Answer | None) -> None:
+    def count(self, request: HttpRequest, verified: Verified, answer: ReceiverResponse | None) -> None:
         """Add one request. `answer` None: the client left before it was answered."""
         self.requests += 1
         if answer is None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import certificates
-from hookline.receiver.faults import OUTAGE_STATUS, status_by_chance
+from hookline.receiver.faults import OUTAGE_STATUS, random_status
 from hookline.receiver.receiver_settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
-from hookline.receiver.request_log import Journal, as_line, open_record
-from hookline.receiver.responses import Answer, House, Tally, Verified, answer_to
+from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
+from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
 from hookline.receiver.verification import TokenVerifier, read_keys
 
@@ -39,18 +39,18 @@ class Receiver:
         self._settings = settings
         self._output = output
         self._clock = clock
-        self.identity = certificates.prepare(
+        self.identity = certificates.prepare_certificates(
             settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
         )
-        self._house = House(strict=settings.strict, retry_after=settings.retry_after)
+        self._house = Rules(strict=settings.strict, retry_after=settings.retry_after)
         self._tokens = self._token_verifier()
         self._signatures = self._signature_verifier()
         self._payloads = self._payload_check()
         self._random = random.Random(settings.seed)  # noqa: S311 - chance that a seed repeats, not a secret
         self._first: float | None = None
-        self._tally = Tally()
+        self._tally = Stats()
         self._connections: set[HttpConnection] = set()
-        self._outbox: list[tuple[HttpConnection, Answer]] = []
+        self._outbox: list[tuple[HttpConnection, ReceiverResponse]] = []
         self.in_hand = 0  # requests that were taken and not answered yet
         self._stopping = asyncio.Event()
         self._failure: OSError | None = None
@@ -77,7 +77,7 @@ class Receiver:
         """Take no more requests, answer those in hand, and let `serve` return. To be called in the loop."""
         self._stopping.set()
 
-    async def serve(self, ready: Callable[[int], object]) -> Tally:
+    async def serve(self, ready: Callable[[int], object]) -> Stats:
         """Serve until stopped; `ready` is called with the port once connections are accepted.
 
         Raises HooklineError when the address is not to be had or a request cannot be recorded, and BrokenPipeError
@@ -86,8 +86,8 @@ class Receiver:
         with ExitStack() as stack:
             sinks = [] if self._output is None else [self._output]
             if self._settings.record is not None:
-                sinks.append(stack.enter_context(open_record(self._settings.record)))
-            self._journal = Journal(*sinks)
+                sinks.append(stack.enter_context(open_request_log(self._settings.record)))
+            self._journal = RequestLog(*sinks)
             server = await self._listen()
             ready(server.sockets[0].getsockname()[1])
             await self._stopping.wait()
@@ -141,7 +141,7 @@ class Receiver:
     def _received(self, connection: HttpConnection, request: HttpRequest) -> None:
         arrived = self._clock()
         verified = self._verify(request)
-        answer = answer_to(request, verified, self._failure_for(request, arrived), self._house)
+        answer = respond_to(request, verified, self._failure_for(request, arrived), self._house)
         self.in_hand += 1
         if delay := self._settings.delay.total_seconds():
             loop = asyncio.get_running_loop()
@@ -169,16 +169,23 @@ class Receiver:
         misbehaviour = self._settings.misbehaviour
         if misbehaviour.is_out(timedelta(seconds=now - self._first)):
             return OUTAGE_STATUS  # and no number is drawn: the seed's sequence begins when the outage is over
-        return status_by_chance(misbehaviour.failures, self._random.random())
+        return random_status(misbehaviour.failures, self._random.random())
 
     def _settle(
-        self, connection: HttpConnection, request: HttpRequest, verified: Verified, answer: Answer, arrived: float
+        self,
+        connection: HttpConnection,
+        request: HttpRequest,
+        verified: Verified,
+        answer: ReceiverResponse,
+        on_enqueued: float,
     ) -> None:
         if self._tally.accepted == self._settings.stop_after:
-            answer = Answer(503, close=True, on_purpose=True)  # exactly as many are accepted as were asked for
+            answer = ReceiverResponse(
+                503, close=True, on_purpose=True
+            )  # exactly as many are accepted as were asked for
         given = None if connection.gone else answer
         self._tally.count(request, verified, given)
-        self._journal.add(as_line(request, verified, at=arrived, status=given.status if given else None))
+        self._journal.add(request_as_line(request, verified, at=on_enqueued, status=given.status if given else None))
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append((connection, answer))

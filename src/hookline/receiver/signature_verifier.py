@@ -19,10 +19,10 @@ from hookline.http_connection import HttpRequest
 TOLERANCE = 300
 _MOST_SIGNATURES = 16
 
-SignatureKey = bytes | Ed25519PublicKey
+ReceiverSignatureKey = bytes | Ed25519PublicKey
 
 
-def read_signature_keys(path: Path) -> list[SignatureKey]:
+def read_signature_keys(path: Path) -> list[ReceiverSignatureKey]:
     """One ``whsec_…`` or ``whpk_…`` a line. Raises KeyUnusable, with the line at fault and never what is in it."""
     hint = "one whsec_… (shared) or whpk_… (public, from: hookline jwks --signature) a line"
     try:
@@ -41,7 +41,7 @@ def read_signature_keys(path: Path) -> list[SignatureKey]:
     return keys
 
 
-def _read_key(text: str) -> SignatureKey | None:
+def _read_key(text: str) -> ReceiverSignatureKey | None:
     prefix, _, encoded = text.partition("_")
     try:
         raw = b64decode(encoded, validate=True)
@@ -58,7 +58,7 @@ def _read_key(text: str) -> SignatureKey | None:
 class SignatureVerifier:
     """Says of a request whether one of its signatures holds. `clock` gives Unix time in seconds."""
 
-    def __init__(self, keys: list[SignatureKey], *, clock: Callable[[], float]) -> None:
+    def __init__(self, keys: list[ReceiverSignatureKey], *, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._clock = clock
 
@@ -80,7 +80,7 @@ class SignatureVerifier:
         return "no signature fits a key"
 
 
-def _holds(key: SignatureKey, content: bytes, signature: str) -> bool:
+def _holds(key: ReceiverSignatureKey, content: bytes, signature: str) -> bool:
     version, _, encoded = signature.partition(",")
     if version != ("v1" if isinstance(key, bytes) else "v1a"):
         return False

@@ -21,7 +21,7 @@ from hookline.receiver.request_log import parse_json
 from hookline.schemas import load_schema
 
 LEEWAY = 60.0
-REMEMBERED = 1024
+MAX_REMEMBERED_TOKENS = 1024
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "Ed25519": ("EdDSA",)}
@@ -30,16 +30,16 @@ _HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class VerificationKeys:
     """`public`: by key id and algorithm. `secret`: by HMAC algorithm; a secret has no key id of its own."""
 
     public: Mapping[str | None, Mapping[str, jwt.PyJWK]]
     secret: Mapping[str, bytes]
 
 
-def read_keys(jwks: Path | None, hmac_secret_file: Path | None) -> Keys:
+def read_keys(jwks: Path | None, hmac_secret_file: Path | None) -> VerificationKeys:
     """Read a JWK Set (RFC 7517) and an HMAC secret. Raises KeyUnusable, with the file and the key at fault."""
-    return Keys(
+    return VerificationKeys(
         {} if jwks is None else _read_jwks(jwks), {} if hmac_secret_file is None else _read_secret(hmac_secret_file)
     )
 
@@ -95,7 +95,7 @@ def _read_secret(path: Path) -> dict[str, bytes]:
 class TokenVerifier:
     """Says of a header's value whether it carries a good token. Good tokens are remembered until they expire."""
 
-    def __init__(self, keys: Keys, *, audience: str | None, clock: Callable[[], float]) -> None:
+    def __init__(self, keys: VerificationKeys, *, audience: str | None, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._audience = audience
         self._clock = clock
@@ -116,13 +116,13 @@ class TokenVerifier:
             expires = _verify(token, self._keys, self._audience, now)
         except jwt.PyJWTError as error:
             return _sentence(error)
-        while len(self._good) >= REMEMBERED:
+        while len(self._good) >= MAX_REMEMBERED_TOKENS:
             del self._good[next(iter(self._good))]
         self._good[token] = expires
         return True
 
 
-def _verify(token: str, keys: Keys, audience: str | None, now: float) -> float:
+def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float) -> float:
     """The Unix time at which the token stops being good. Raises jwt.PyJWTError."""
     header = jwt.get_unverified_header(token)
     key, algorithm = _choose(keys, header)
@@ -148,7 +148,7 @@ def _verify(token: str, keys: Keys, audience: str | None, now: float) -> float:
     return expires + LEEWAY
 
 
-def _choose(keys: Keys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
+def _choose(keys: VerificationKeys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
         raise jwt.InvalidAlgorithmError("the token names no algorithm")
@@ -188,7 +188,7 @@ def _sentence(error: jwt.PyJWTError) -> str:
 
 
 # Checking a request's body against the structure of the payload that it is in.
-LONGEST = 300
+MAX_BODY_BYTES = 300
 
 
 class PayloadCheck:
@@ -213,7 +213,7 @@ class PayloadCheck:
         if worst is None:
             return True
         message = f"{worst.json_path}: {worst.message}"
-        return message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+        return message if len(message) <= MAX_BODY_BYTES else message[: MAX_BODY_BYTES - 1] + "…"
 
     def _validator(self, value: object) -> Draft202012Validator:
         """Structure 2 is known by its campaignType, and differs by channel; all else is held to structure 1."""

@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.model import Address
 
-LONGEST_DETAIL: Final = 500
+MAX_DETAIL_CHARACTERS: Final = 500
 WHOLE: Final = -1
 """In the place of the number of a line's event: what is said is of the whole line."""
 
@@ -49,7 +49,7 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
-Fate = Delivery | Skipped | Rejected
+RoutingResult = Delivery | Skipped | Rejected
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -68,13 +68,13 @@ class Line(msgspec.Struct, frozen=True):
 #
 # A text of JSON, None while nothing has failed. Of many attempts the first few and the latest are kept, so that an
 # endpoint that is down for days costs a bounded number of bytes for each delivery.
-FIRST_KEPT: Final = 4
-MOST_KEPT: Final = 20
-LONGEST_REASON: Final = 200
+FIRST_ATTEMPTS_KEPT: Final = 4
+LAST_ATTEMPTS_KEPT: Final = 20
+MAX_REASON_CHARACTERS: Final = 200
 REPLAYED: Final = "replayed"
 
 
-class Failed(msgspec.Struct, frozen=True, array_like=True):
+class FailedAttempt(msgspec.Struct, frozen=True, array_like=True):
     """One attempt that was not accepted, or the moment of a replay (`number` 0). `at` is Unix time in seconds."""
 
     at: float
@@ -83,11 +83,11 @@ class Failed(msgspec.Struct, frozen=True, array_like=True):
     http: int | None = None
 
 
-_decoder = msgspec.json.Decoder(list[Failed])
+_decoder = msgspec.json.Decoder(list[FailedAttempt])
 _encoder = msgspec.json.Encoder()
 
 
-def read_history(history: str | None) -> list[Failed]:
+def parse_history(history: str | None) -> list[FailedAttempt]:
     """The oldest first. A text that is none counts as no history: nobody's delivery may fail for that."""
     try:
         return [] if history is None else _decoder.decode(history)
@@ -95,24 +95,24 @@ def read_history(history: str | None) -> list[Failed]:
         return []
 
 
-def with_failure(history: str | None, failed: Failed) -> str:
+def with_failure(history: str | None, failed: FailedAttempt) -> str:
     """The history with one more attempt at its end."""
-    one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:LONGEST_REASON])
-    all_of_them = [*read_history(history), one]
-    if len(all_of_them) > MOST_KEPT:
-        del all_of_them[FIRST_KEPT]
+    one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:MAX_REASON_CHARACTERS])
+    all_of_them = [*parse_history(history), one]
+    if len(all_of_them) > LAST_ATTEMPTS_KEPT:
+        del all_of_them[FIRST_ATTEMPTS_KEPT]
     return _encoder.encode(all_of_them).decode()
 
 
 def with_replay(history: str | None, at: float) -> str | None:
     """The history with the moment of a replay (Unix seconds) at its end; None when that replay is in it already."""
-    before = read_history(history)
+    before = parse_history(history)
     if any(one.number == 0 and one.at == round(at, 3) for one in before):
         return None
-    return with_failure(history, Failed(at, 0, REPLAYED))
+    return with_failure(history, FailedAttempt(at, 0, REPLAYED))
 
 
-def as_history(failed: Sequence[Failed]) -> str | None:
+def as_history(failed: Sequence[FailedAttempt]) -> str | None:
     """The text that `read_history` reads."""
     return _encoder.encode(failed).decode() if failed else None
 
@@ -157,4 +157,4 @@ class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
     sha256: bytes
 
 
-Letter = DeadDelivery | DeadLine
+DeadLetter = DeadDelivery | DeadLine

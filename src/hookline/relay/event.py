@@ -18,7 +18,7 @@ class MessageFailure(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class Further(msgspec.Struct, frozen=True, kw_only=True):
+class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
     """What only structure 2 of the payload has a place for. None: the source does not say.
 
     `message_parts` is a number as text, `delivered_at` ISO 8601 as the source wrote it, of a delivered message.
@@ -64,7 +64,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int | None = None
     identity_map: dict[str, Any] | None = None
     time: str | None = None
-    further: Further | None = None
+    further: EventDetails | None = None
     detail: str | None = None
 
 
@@ -128,7 +128,7 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encoder = msgspec.json.Encoder()
 
 
-def encoded(payload: msgspec.Struct) -> bytes:
+def encode_payload(payload: msgspec.Struct) -> bytes:
     """The same bytes as when it was made."""
     return _encoder.encode(payload)
 

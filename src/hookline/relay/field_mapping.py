@@ -14,11 +14,11 @@ import msgspec
 
 from hookline.relay.event import Event
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 RECIPIENT: Final = "recipient"
 # Beyond, a number is no field's value, and Python refuses to write out the longest. Ids of 64 bits are common, and
 # somebody may write a UUID as its number.
-LARGEST: Final = 2**128
+MAX_MAPPED_INTEGER: Final = 2**128
 
 # The field of `--map` → the field of Event, and the payload's name for it. The recipient is not a field of Event but
 # makes its identity map.
@@ -52,19 +52,19 @@ CARRIED: Mapping[str, str] = {
 _MAPPED: Mapping[str, str] = {**CARRIED, **{name: field for name, (field, _) in _FIELDS.items()}}
 
 
-class Hints(msgspec.Struct, frozen=True, kw_only=True):
+class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
     """`paths`: a field of Event, or RECIPIENT, and where its value stands; asked in this order.
 
     `timezone` is of syslog times that name none, `clock` (Unix seconds) tells the year of those that name none.
     `around` is what the event was unwrapped from: a path that leads nowhere in the event is tried there.
     """
 
-    paths: tuple[tuple[str, Path], ...] = ()
+    paths: tuple[tuple[str, FieldPath], ...] = ()
     timezone: tzinfo = UTC
     clock: Callable[[], float] | None = None
     around: tuple[object, ...] = ()
 
-    def within(self, envelope: object) -> Hints:
+    def within(self, envelope: object) -> FieldMapping:
         """The same for what `envelope` holds."""
         return msgspec.structs.replace(self, around=(envelope, *self.around)) if self.paths else self
 
@@ -87,7 +87,7 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(event, **absent) if absent else event
 
 
-NO_HINTS: Final = Hints()
+NO_MAPPING: Final = FieldMapping()
 
 
 def carried(variables: object) -> dict[str, str]:
@@ -106,11 +106,11 @@ def plain_text(value: object) -> str | None:
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if abs(value) < LARGEST else None
+        return str(value) if abs(value) < MAX_MAPPED_INTEGER else None
     return value or None if isinstance(value, str) else None
 
 
-def parse_mapping(text: str) -> tuple[str, Path]:
+def parse_mapping(text: str) -> tuple[str, FieldPath]:
     """Read ``FIELD=PATH`` into a field of Event and a path. Raises ValueError with what is wrong.
 
     FIELD is one of FIELDS, or the payload's name for it (``campaignID``). PATH is dotted (``mail.tags.campaign``,
@@ -129,13 +129,13 @@ def parse_mapping(text: str) -> tuple[str, Path]:
     return field, _parts(path)
 
 
-def _parts(path: str) -> Path:
+def _parts(path: str) -> FieldPath:
     if path.startswith("/"):
         return tuple(part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/"))
     return tuple(path.split("."))
 
 
-def _at(node: Any, path: Path) -> Any:
+def _at(node: Any, path: FieldPath) -> Any:
     for part in path:
         if isinstance(node, dict):
             node = node.get(part)

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 from hookline.observe.log import Log
 from hookline.relay.service_manager import keep_alive
-from hookline.relay.status_collector import Reporter
+from hookline.relay.status_collector import StatusCollector
 
 
 @asynccontextmanager
-async def answering(
+async def serving_monitoring(
     listen: tuple[str, int] | None, most_webhooks: int, log: Log
-) -> AsyncIterator[Callable[[Reporter], None]]:
+) -> AsyncIterator[Callable[[StatusCollector], None]]:
     """Metrics, health and status at a host and port, None: nowhere.
 
     Bound on entering, before anything is read; what is yielded takes the reporter once there is something to tell.
@@ -24,30 +24,32 @@ async def answering(
         yield lambda _: None
         return
     # The library of metrics is loaded by those who want metrics.
-    from hookline.observe.http_server import Listener, is_loopback  # noqa: PLC0415
+    from hookline.observe.http_server import HttpServer, is_loopback  # noqa: PLC0415
     from hookline.observe.metrics import Metrics  # noqa: PLC0415
     from hookline.observe.pages import Pages  # noqa: PLC0415
 
     host, port = listen
-    async with Listener(host, port) as listener:
+    async with HttpServer(host, port) as listener:
         # A port that the system has chosen is told at any level: nobody knows it otherwise.
         (log.info if port else log.warning)("listening", url=listener.url)
         if not is_loopback(host):
             log.warning("whoever can reach this address can read metrics and status", url=listener.url)
 
-        def serve(reporter: Reporter) -> None:
-            listener.answer = Pages(reporter, Metrics(most_webhooks=most_webhooks))
+        def serve(status_collector: StatusCollector) -> None:
+            listener.answer = Pages(status_collector, Metrics(most_webhooks=most_webhooks))
 
         yield serve
 
 
 @asynccontextmanager
-async def watched(tell: Callable[[str], None], reporter: Reporter, every: float | None) -> AsyncIterator[None]:
+async def watchdog(
+    tell: Callable[[str], None], status_collector: StatusCollector, every: float | None
+) -> AsyncIterator[None]:
     """A service manager that wants to hear of the relay each `every` seconds does, also while it starts and ends."""
     if every is None:
         yield
         return
-    alive = asyncio.create_task(keep_alive(tell, reporter.answers, every / 2))
+    alive = asyncio.create_task(keep_alive(tell, status_collector.answers, every / 2))
     try:
         yield
     finally:

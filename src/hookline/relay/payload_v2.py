@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from hookline.model import Address, Channel
-from hookline.relay.event import Event, Further, MessageFailure, Sandbox, Status
+from hookline.relay.event import Event, EventDetails, MessageFailure, Sandbox, Status
 from hookline.units import utc_milliseconds
 
 CAMPAIGN_TYPES = ("Scheduled", "ApiTriggered")
 _CAMPAIGN_TYPE = {name.lower(): name for name in CAMPAIGN_TYPES}
-_NOTHING = Further()
+_NOTHING = EventDetails()
 
 
 class _EmailExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,7 +166,7 @@ def _campaign_type(event: Event) -> str | None:
     return _CAMPAIGN_TYPE.get((event.campaign_type or "").lower())
 
 
-def _delivered_at(event: Event, further: Further) -> str | None:
+def _delivered_at(event: Event, further: EventDetails) -> str | None:
     """When the message was delivered, where the event says so or is itself of the delivery."""
     when = further.delivered_at or (event.time if event.status == "delivered" else None)
     return utc_milliseconds(when) if when else None

@@ -14,18 +14,18 @@ import msgspec
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.dispatcher import Dispatcher
-from hookline.relay.ingest.ingester import HowRead, Intaking
+from hookline.relay.ingest.ingester import Ingester, IngestResult
 from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
 from hookline.relay.spool.spool import Retention
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.state_watcher import Applied
-from hookline.relay.status_collector import Reporter
+from hookline.relay.state_watcher import StateWatcher
+from hookline.relay.status_collector import StatusCollector
 
 WATCH_SECONDS: Final = 1.0
 REPORT_SECONDS: Final = 0.2
-LOOK_SECONDS: Final = 0.05
-LONGEST_LOOK_SECONDS: Final = 0.5
+PENDING_CHECK_SECONDS: Final = 0.05
+MAX_PENDING_CHECK_SECONDS: Final = 0.5
 
 
 class Ending(Enum):
@@ -38,7 +38,7 @@ class Ending(Enum):
     NO_ROOM = auto()
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds; `spool_max` in pending deliveries, `records_max` in records of settled ones."""
 
     format: str = "auto"
@@ -74,25 +74,25 @@ class Relay:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: RelaySettings,
         *,
-        applied: Applied,
+        applied: StateWatcher,
         dispatcher: Dispatcher,
-        intaking: Intaking,
+        ingester: Ingester,
         thread: SpoolThread,
-        reporter: Reporter,
+        status_collector: StatusCollector,
         clock: RelayClock,
         log: Log,
         notify: Callable[[str], None],
         report: Callable[[Progress], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._applied = applied
+        self._state_watcher = applied
         self._dispatcher = dispatcher
-        self._intaking = intaking
+        self._ingester = ingester
         self._thread = thread
         self._spool = thread.spool
-        self._reporter = reporter
+        self._status_collector = status_collector
         self._clock = clock
         self._log = log
         self._notify = notify
@@ -107,15 +107,15 @@ class Relay:
 
     async def run(self) -> Ending:
         """Raises SpoolUnusable when the spool is damaged, HooklineError when a source or the state cannot be read."""
-        await self._applied.read()
-        self._reporter.ready()
+        await self._state_watcher.read()
+        self._status_collector.ready()
         self._notify(READY)
         stopped = asyncio.create_task(self._asked_to_stop.wait())
-        reading = asyncio.create_task(self._intaking.run())
+        reading = asyncio.create_task(self._ingester.run())
         main = asyncio.create_task(self._settle_after(reading))
         background = [
             asyncio.create_task(work)
-            for work in (self._dispatcher.run(), self._watch(), self._keep_reporting(), self._reporter.run())
+            for work in (self._dispatcher.run(), self._watch(), self._keep_reporting(), self._status_collector.run())
         ]
         try:
             await asyncio.wait([stopped, main, *background], return_when=asyncio.FIRST_COMPLETED)
@@ -125,30 +125,30 @@ class Relay:
                 failed.result()
             return main.result() if main.done() else Ending.STOPPED
         finally:
-            self._reporter.stopping()
+            self._status_collector.stopping()
             self._notify(STOPPING)
             await self._end([stopped, reading, main, *background])
 
-    async def _finish_reading(self, reading: asyncio.Task[HowRead], background: list[asyncio.Task[Any]]) -> None:
+    async def _finish_reading(self, reading: asyncio.Task[IngestResult], background: list[asyncio.Task[Any]]) -> None:
         """What was taken out of a pipe is nowhere else any more: it goes into the spool before the end."""
-        self._intaking.finish()
+        self._ingester.finish()
         await asyncio.wait([reading, *background], timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        self._intaking.finish()
+        self._ingester.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._intaking.close()
+        await self._ingester.close()
         await self._dispatcher.stop(self._settings.grace)
 
-    async def _settle_after(self, reading: asyncio.Task[HowRead]) -> Ending:
+    async def _settle_after(self, reading: asyncio.Task[IngestResult]) -> Ending:
         match await asyncio.shield(reading):
-            case HowRead.WRONG_FORMAT:
+            case IngestResult.WRONG_FORMAT:
                 return Ending.WRONG_FORMAT
-            case HowRead.NO_ROOM:
+            case IngestResult.NO_ROOM:
                 return Ending.NO_ROOM
-            case HowRead.WHOLE:
+            case IngestResult.WHOLE:
                 return await self._settle()
 
     async def _settle(self) -> Ending:
@@ -156,14 +156,14 @@ class Relay:
         self._settling = True
         even = asyncio.get_running_loop().time  # a clock that is set must not end the wait
         deadline = even() + self._settings.max_wait
-        pause = LOOK_SECONDS
+        pause = PENDING_CHECK_SECONDS
         while even() < deadline:
             if self._dispatcher.idle():
                 if not await self._still_pending():
                     return Ending.SETTLED
-                pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+                pause = min(2 * pause, MAX_PENDING_CHECK_SECONDS)
             else:
-                pause = LOOK_SECONDS
+                pause = PENDING_CHECK_SECONDS
             await asyncio.sleep(pause)
         return Ending.WAITED_LONG_ENOUGH
 
@@ -186,17 +186,17 @@ class Relay:
             self._reload_now.clear()
             if step := self._clock.take_step():
                 self._dispatcher.clock_stepped(step)
-            await self._applied.refresh()
+            await self._state_watcher.refresh()
             if told_to:
                 self._notify(READY)
-            await self._intaking.read_again()
+            await self._ingester.read_again()
 
     async def _keep_reporting(self) -> None:
         while self._report is not None:
-            source = self._intaking.source
+            source = self._ingester.source
             done, total = source.progress() if source is not None else (0, None)
             tally = await self._thread.call(self._spool.tally)
-            oldest = await self._reporter.oldest()
+            oldest = await self._status_collector.oldest()
             self._report(Progress(done, total, tally, oldest, self._settling, self._clock.elapsed()))
             await asyncio.sleep(REPORT_SECONDS)
         await asyncio.Event().wait()
@@ -217,5 +217,5 @@ class Relay:
     def _on_reload_signal(self) -> None:
         self._log.info("reloading", signal="SIGHUP")
         self._notify(reloading())
-        self._applied.reload()
+        self._state_watcher.reload()
         self._reload_now.set()

@@ -14,9 +14,9 @@ import msgspec
 
 from hookline.errors import WrongUse
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
-from hookline.relay.delivery_record import LONGEST_DETAIL, Delivery, Fate, Rejected, Skipped
+from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event, payload_bytes, primary_identity
-from hookline.relay.field_mapping import NO_HINTS, Hints
+from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.ids import delivery_id, derived_request_id, framed, order_key
 from hookline.relay.payload_v2 import payload2_bytes
 from hookline.state.store import Snapshot
@@ -56,7 +56,7 @@ class Defaults:
     organization: str | None = None
     sandbox: str | None = None
     campaign: str | None = None
-    hints: Hints = NO_HINTS
+    hints: FieldMapping = NO_MAPPING
 
     def __post_init__(self) -> None:
         for name in ("organization", "sandbox", "campaign"):
@@ -113,7 +113,7 @@ class Routes:
             by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
         )
 
-    def route(self, event: Event, defaults: Defaults) -> Fate:
+    def route(self, event: Event, defaults: Defaults) -> RoutingResult:
         """The event's delivery, or why there is none. The first of several reasons in the order of SKIP_REASONS.
 
         A missing organization, sandbox or campaign is Rejected with the flag that supplies it; a missing status or
@@ -135,14 +135,14 @@ class Routes:
                 return Skipped("campaign_not_enabled")
         return _delivery(event, found, campaign)
 
-    def again(self, delivery: Delivery) -> Fate:
+    def again(self, delivery: Delivery) -> RoutingResult:
         """A delivery that was routed before keeps its route, as long as its webhook is there."""
         address = delivery.address
         known = (address.organization, address.sandbox) in self.by_name
         return delivery if known else Skipped("no_webhook")
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
-        place = place_of(event, defaults)
+        place = address_parts(event, defaults)
         if lacking := place.lacking:
             return _WITHOUT[lacking[0]]
         organization, name, identifier = place
@@ -162,7 +162,7 @@ class Routes:
         return found
 
 
-class Place(NamedTuple):
+class AddressParts(NamedTuple):
     """What is told of an event's address: by itself, else by the command line. Empty: by nobody."""
 
     organization: str
@@ -189,8 +189,8 @@ _WITHOUT: Mapping[str, Rejected] = {
 }
 
 
-def place_of(event: Event, defaults: Defaults) -> Place:
-    return Place(
+def address_parts(event: Event, defaults: Defaults) -> AddressParts:
+    return AddressParts(
         event.organization or defaults.organization or "",
         event.sandbox_name or defaults.sandbox or "",
         event.sandbox_id or "",
@@ -250,7 +250,7 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
         channel=event.channel,
         status=event.status,
         time=event.time,
-        detail=event.detail and event.detail[:LONGEST_DETAIL],
+        detail=event.detail and event.detail[:MAX_DETAIL_CHARACTERS],
     )
 
 
@@ -280,14 +280,14 @@ def _order_key(event: Event, route: _Route) -> int | None:
 #
 # The reasons are a fixed number of words of ours. The names are other people's, so there is a bound to how many of
 # them become counters, and to what they look like: a log of a million invented statuses makes no million counters.
-MOST_NAMES: Final = 50
-LONGEST_NAME: Final = 40
-OTHER: Final = "other"
+MAX_SKIP_NAMES: Final = 50
+MAX_SKIP_NAME_CHARACTERS: Final = 40
+OTHER_NAME: Final = "other"
 _SEPARATOR: Final = ":"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
 
 
-class Names:
+class SkipNames:
     """Admits the first MOST_NAMES different names, for as long as it lives; all others are ``other``.
 
     `counted` are keys under which events have been counted before (of a summary, or of a spool's tally): their names
@@ -296,7 +296,7 @@ class Names:
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
         named = (key.removeprefix("skipped:").partition(_SEPARATOR)[2] for key in counted)
-        self._admitted = {name for name in named if name and name != OTHER}
+        self._admitted = {name for name in named if name and name != OTHER_NAME}
 
     def key(self, skipped: Skipped) -> str:
         """``no_webhook``, or ``status_not_relayed:open``."""
@@ -307,7 +307,11 @@ class Names:
     def _name(self, name: str) -> str:
         if name in self._admitted:
             return name
-        if len(self._admitted) >= MOST_NAMES or not 0 < len(name) <= LONGEST_NAME or not _PLAIN.issuperset(name):
-            return OTHER
+        if (
+            len(self._admitted) >= MAX_SKIP_NAMES
+            or not 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS
+            or not _PLAIN.issuperset(name)
+        ):
+            return OTHER_NAME
         self._admitted.add(name)
         return name

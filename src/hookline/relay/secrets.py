@@ -29,11 +29,11 @@ from hookline.settings import SECRET_PREFIX
 # Who else may read the file has the secret, and who else may write it, or the directory it is named in, chooses it
 # (docs/decisions/0027-secret-files.md). Names are not judged: between a look at a name and opening it, another
 # file can take its place.
-LARGEST_FILE = 64 * 1024
+MAX_SECRET_FILE_BYTES = 64 * 1024
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Unfit(Exception):
+class UnusableSecretFile(Exception):
     """`what` is wrong with the file, and the next step. Never with its content."""
 
     def __init__(self, what: str, hint: str) -> None:
@@ -43,10 +43,10 @@ class Unfit(Exception):
 
 
 # What tells that a file is another one, or has other content: device, inode, size, times of content and of mode.
-Stamp = tuple[int, int, int, int, int]
+FileStamp = tuple[int, int, int, int, int]
 
 
-def read_file(path: Path, root: Path, *, public: bool, lenient: bool) -> bytes:
+def read_secret_file(path: Path, root: Path, *, public: bool, lenient: bool) -> bytes:
     """The content of the file at `path`, which holds no link any more, below the secrets directory `root`.
 
     `public`: anybody may read it, such as a certificate. `lenient`: modes are not looked at. Raises Unfit.
@@ -59,24 +59,26 @@ def read_file(path: Path, root: Path, *, public: bool, lenient: bool) -> bytes:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise Unfit(f"{path} is not a regular file", "name a file that holds it")
+            raise UnusableSecretFile(f"{path} is not a regular file", "name a file that holds it")
         if not lenient:
             _judge_mode(path, status, public=public)
             _judge_directory(root)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            value = file.read(LARGEST_FILE + 1)
+            value = file.read(MAX_SECRET_FILE_BYTES + 1)
     except OSError as error:
         raise _unreadable(path, error) from error
     finally:
         os.close(descriptor)
-    if len(value) > LARGEST_FILE:
-        raise Unfit(f"{path} is larger than {LARGEST_FILE // 1024} KiB", "name a file that holds only the secret")
+    if len(value) > MAX_SECRET_FILE_BYTES:
+        raise UnusableSecretFile(
+            f"{path} is larger than {MAX_SECRET_FILE_BYTES // 1024} KiB", "name a file that holds only the secret"
+        )
     if not value.strip():
-        raise Unfit(f"{path} is empty", "write the secret into it")
+        raise UnusableSecretFile(f"{path} is empty", "write the secret into it")
     return value
 
 
-def stamp(path: Path) -> Stamp | None:
+def file_stamp(path: Path) -> FileStamp | None:
     """What tells whether the file has changed; None while it cannot be looked at."""
     try:
         status = path.stat()
@@ -110,7 +112,7 @@ def _judge_directory(root: Path) -> None:
     status = root.stat()
     sticky = bool(status.st_mode & stat.S_ISVTX) and status.st_uid in (0, os.geteuid())
     if status.st_mode & stat.S_IWOTH and not sticky:
-        raise Unfit(
+        raise UnusableSecretFile(
             f"anybody can write to the secrets directory {root}",
             f"chmod o-w {root}, or accept it with --insecure-secret-files",
         )
@@ -120,16 +122,16 @@ def _who(mode: int, group: int, others: int) -> str:
     return "everybody" if mode & others else "its group" if mode & group else "nobody"
 
 
-def _too_open(what: str, mode: int) -> Unfit:
-    return Unfit(
+def _too_open(what: str, mode: int) -> UnusableSecretFile:
+    return UnusableSecretFile(
         f"{what} (mode {mode:04o})",
         "chmod 0400 it; of a mounted Kubernetes secret, set defaultMode: 0400 (0440 with an fsGroup), its default is"
         " 0644; or accept such files with --insecure-secret-files",
     )
 
 
-def _unreadable(path: Path, error: OSError) -> Unfit:
-    return Unfit(
+def _unreadable(path: Path, error: OSError) -> UnusableSecretFile:
+    return UnusableSecretFile(
         f"cannot read {path}: {error.strerror}",
         "put it below --secrets-dir, readable for the user that runs hookline",
     )
@@ -194,14 +196,14 @@ class SecretResolver:
                 path = self.locate(ref, organization)
                 try:
                     root = Path(os.path.realpath(self.directory))
-                    return Secret(read_file(path, root, public=public, lenient=self.insecure_files))
-                except Unfit as unfit:
+                    return Secret(read_secret_file(path, root, public=public, lenient=self.insecure_files))
+                except UnusableSecretFile as unfit:
                     raise SecretUnavailable(f"secret {ref}: {unfit.what}", hint=unfit.hint) from unfit
 
-    def stamp(self, ref: FileRef, organization: str) -> Stamp | None:
+    def stamp(self, ref: FileRef, organization: str) -> FileStamp | None:
         """What tells whether the file that `ref` names has changed; None while there is none within its scope."""
         try:
-            return stamp(self.locate(ref, organization))
+            return file_stamp(self.locate(ref, organization))
         except SecretUnavailable:
             return None
 

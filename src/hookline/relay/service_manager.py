@@ -31,7 +31,7 @@ def reloading() -> str:
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
-def status(pending: int, oldest: float | None, unready: str | None) -> str:
+def status_message(pending: int, oldest: float | None, unready: str | None) -> str:
     """The line that `systemctl status` shows. `oldest` is in seconds."""
     text = f"{pending:,} pending" if oldest is None else f"{pending:,} pending, oldest {oldest:.0f} s"
     return f"STATUS={text if unready is None else f'{unready} ({text})'}"

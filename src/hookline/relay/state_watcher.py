@@ -16,14 +16,14 @@ from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.ingest.batch import Reading
-from hookline.relay.routing import Defaults, Names, Routes
-from hookline.relay.spool.spool import Standing
+from hookline.relay.ingest.batch import IngestContext
+from hookline.relay.routing import Defaults, Routes, SkipNames
+from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.state.store import Snapshot, StateStore, Stored
 
 
-class Applied:
+class StateWatcher:
     """`reading` is how lines are read and routed at the moment; `unreadable` is why the state cannot be read, while
     it cannot."""
 
@@ -35,14 +35,14 @@ class Applied:
         make_endpoint: Callable[[Webhook], Endpoint],
         *,
         counters: Counters,
-        names: Names,
+        names: SkipNames,
         defaults: Defaults,
         format: str,
         clock: RelayClock,
         random: Random,
         log: Log,
     ) -> None:
-        self.reading = Reading(routes=Routes({}, {}), defaults=defaults, format=format, names=names)
+        self.reading = IngestContext(routes=Routes({}, {}), defaults=defaults, format=format, names=names)
         self.unreadable: str | None = None
         self._store = store
         self._dispatcher = dispatcher
@@ -75,9 +75,9 @@ class Applied:
             if self.unreadable is not None:
                 self._log.warning("state can be read again")
             self.unreadable = None
-        if self._dispatcher.strayed:
-            self._dispatcher.strayed = False
-            await self._bury_deleted()
+        if self._dispatcher.has_orphans:
+            self._dispatcher.has_orphans = False
+            await self._dead_letter_deleted()
 
     @property
     def organizations(self) -> frozenset[str]:
@@ -124,33 +124,33 @@ class Applied:
             del self._configurations[address]
         if changed:
             await self._open(changed)
-        await self._bury_deleted()
+        await self._dead_letter_deleted()
 
-    async def _bury_deleted(self) -> None:
+    async def _dead_letter_deleted(self) -> None:
         """What is pending for webhooks that are not applied. Where there is no state, nothing was deleted."""
         if self._lineage is not None:
             for address in await self._thread.call(self._spool.pending) - self._configurations.keys():
-                self._dispatcher.doom(address, "webhook deleted")
+                self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
     async def _retire(self, address: Address) -> None:
-        if await self._dispatcher.dismiss(address):
+        if await self._dispatcher.remove_lane(address):
             self._log.info("webhook changed", webhook=str(address))
 
     async def _open(self, changed: Mapping[Address, Stored]) -> None:
         known = await self._thread.call(self._spool.standing)
         for address, stored in changed.items():
             disabled = not stored.webhook.enabled
-            if known.get(address, Standing()).disabled is not disabled:
-                await self._thread.insist(
+            if known.get(address, EndpointState()).disabled is not disabled:
+                await self._thread.retry_while_stalled(
                     "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
                 )
         dues = await self._thread.call(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
-            standing = known.get(address, Standing())
+            standing = known.get(address, EndpointState())
             self._configurations[address] = stored.hash
             self._dispatcher.serve(self._lane(stored, standing), standing, dues.get(address))
 
-    def _lane(self, stored: Stored, standing: Standing) -> Lane:
+    def _lane(self, stored: Stored, standing: EndpointState) -> Lane:
         webhook = stored.webhook
         lane = Lane(
             webhook,
@@ -163,7 +163,7 @@ class Applied:
         )
         lane.paused = standing.paused is not None
         if standing.stopped is not None and standing.stopped_as == stored.hash:
-            lane.gate.stopped(standing.stopped)
+            lane.breaker.stopped(standing.stopped)
         elif standing.not_before is not None and standing.not_before > self._clock.now():
-            lane.gate.restored(standing.not_before, "asked to wait (Retry-After)")
+            lane.breaker.restored(standing.not_before, "asked to wait (Retry-After)")
         return lane

@@ -13,29 +13,29 @@ from collections.abc import Callable
 from typing import Final
 
 from hookline.errors import HooklineError
-from hookline.observe.snapshot import LagFacts, LaneFacts, RelayFacts, Report, SpoolFacts
+from hookline.observe.snapshot import LagStatus, LaneStatus, RelayStatus, SpoolStatus, StatusSnapshot
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.ingest.ingester import Intaking
-from hookline.relay.service_manager import status
+from hookline.relay.ingest.ingester import Ingester
+from hookline.relay.service_manager import status_message
 from hookline.relay.sources.source import SourceLag
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.state_watcher import Applied
+from hookline.relay.state_watcher import StateWatcher
 
-BEAT_SECONDS: Final = 1.0
-SURVEY_SECONDS: Final = 2.0
-LONGEST_SURVEY_SECONDS: Final = 30.0
-RATE_BEATS: Final = 10
+COLLECT_SECONDS: Final = 1.0
+STATS_SECONDS: Final = 2.0
+MAX_STATS_SECONDS: Final = 30.0
+RATE_SAMPLES: Final = 10
 STATUS_SECONDS: Final = 5.0
 # A beat costs at most this part of one core, a survey of the spool at most that of another.
 _SHARE_OF_BEATS: Final = 0.02
 _SHARE_OF_SURVEYS: Final = 0.05
 
 
-class Reporter:
+class StatusCollector:
     """Of one run. `spool_max`, `dedupe_window` and `records_max` are daemon.Settings', `tell` speaks to a service
     manager."""
 
@@ -45,8 +45,8 @@ class Reporter:
         *,
         thread: SpoolThread,
         dispatcher: Dispatcher,
-        intaking: Intaking,
-        applied: Applied,
+        ingester: Ingester,
+        applied: StateWatcher,
         counters: Counters,
         clock: RelayClock,
         process: int,
@@ -59,8 +59,8 @@ class Reporter:
         self._statistics = store.statistics()
         self._thread = thread
         self._dispatcher = dispatcher
-        self._intaking = intaking
-        self._applied = applied
+        self._ingester = ingester
+        self._state_watcher = applied
         self._counters = counters
         self._clock = clock
         self._process = process
@@ -68,15 +68,15 @@ class Reporter:
         self._spool_max = spool_max
         self._dedupe_window = dedupe_window
         self._records_max = records_max
-        self._tell = tell
+        self._notify_service_manager = tell
         self._publisher = store.status_publisher()
         self._started = clock.now()
         self._phase: str | None = "starting"
-        self._beats: deque[tuple[float, int, int]] = deque(maxlen=RATE_BEATS + 1)
+        self._samples: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES + 1)
         self._moved: dict[str, tuple[int, int, float]] = {}
-        self._surveying = asyncio.Lock()
-        self._surveyed: SpoolFacts | None = None
-        self._survey_again = 0.0
+        self._stats_lock = asyncio.Lock()
+        self._stats: SpoolStatus | None = None
+        self._next_stats = 0.0
         self._probe: asyncio.Task[None] | None = None
 
     # -- what the daemon tells
@@ -97,13 +97,13 @@ class Reporter:
         while True:
             started = time.monotonic()
             tally = await self._thread.call(self._thread.spool.tally)
-            self._beats.append((started, tally.get("read", 0), tally.get("delivered", 0)))
+            self._samples.append((started, tally.get("read", 0), tally.get("delivered", 0)))
             await asyncio.to_thread(self._publisher.publish, self.relay())
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
-                self._tell(status(tally["pending"], await self.oldest(), self.unready()))
+                self._notify_service_manager(status_message(tally["pending"], await self.oldest(), self.unready()))
             cost = time.monotonic() - started
-            await asyncio.sleep(max(BEAT_SECONDS, min(cost / _SHARE_OF_BEATS, 10 * BEAT_SECONDS)))
+            await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _SHARE_OF_BEATS, 10 * COLLECT_SECONDS)))
 
     # -- what is asked
 
@@ -113,7 +113,7 @@ class Reporter:
             return self._phase
         if self._thread.stalled is not None:
             return self._thread.stalled
-        unreadable = self._applied.unreadable
+        unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
     async def answers(self) -> None:
@@ -129,39 +129,39 @@ class Reporter:
         except HooklineError:
             return None
 
-    async def spool(self) -> SpoolFacts:
+    async def spool(self) -> SpoolStatus:
         """How the spool was some seconds ago at most. Raises SpoolUnusable."""
-        async with self._surveying:
+        async with self._stats_lock:
             started = time.monotonic()
-            if self._surveyed is None or started >= self._survey_again:
-                self._surveyed = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
+            if self._stats is None or started >= self._next_stats:
+                self._stats = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
                 cost = time.monotonic() - started
-                rest = max(SURVEY_SECONDS, min(cost / _SHARE_OF_SURVEYS, LONGEST_SURVEY_SECONDS))
-                self._survey_again = started + cost + rest
-            return self._surveyed
+                rest = max(STATS_SECONDS, min(cost / _SHARE_OF_SURVEYS, MAX_STATS_SECONDS))
+                self._next_stats = started + cost + rest
+            return self._stats
 
-    async def report(self) -> Report:
+    async def report(self) -> StatusSnapshot:
         """Everything. Raises SpoolUnusable."""
-        return Report(spool=await self.spool(), relay=self.relay(), counts=self._counters.copied())
+        return StatusSnapshot(spool=await self.spool(), relay=self.relay(), counts=self._counters.copied())
 
-    def relay(self) -> RelayFacts:
+    def relay(self) -> RelayStatus:
         """What is in memory, at this moment."""
         now = self._clock.now()
         read, delivered = self._rates()
-        source = self._intaking.source
+        source = self._ingester.source
         lags = source.lags() if source is not None else []
         told = [self._lag(one, self._clock.elapsed()) for one in lags]
         self._moved = {one.source: self._moved[one.source] for one in lags}
-        return RelayFacts(
+        return RelayStatus(
             version=self._version,
             process=self._process,
             started=self._started,
             at=now,
             unready=self.unready(),
             stalled=self._thread.stalled,
-            unreadable=self._applied.unreadable,
-            full=self._intaking.full,
-            serial=self._applied.serial,
+            unreadable=self._state_watcher.unreadable,
+            full=self._ingester.full,
+            serial=self._state_watcher.serial,
             clock_steps=self._clock.steps,
             read_rate=read,
             delivered_rate=delivered,
@@ -174,29 +174,29 @@ class Reporter:
 
     def _rates(self) -> tuple[float, float]:
         """Events read and delivered by second, over the last beats."""
-        if len(self._beats) < 2:
+        if len(self._samples) < 2:
             return 0.0, 0.0
-        (then, read_then, delivered_then), (now, read, delivered) = self._beats[0], self._beats[-1]
+        (then, read_then, delivered_then), (now, read, delivered) = self._samples[0], self._samples[-1]
         seconds = max(now - then, 0.001)
         return round((read - read_then) / seconds, 1), round((delivered - delivered_then) / seconds, 1)
 
-    def _lag(self, lag: SourceLag, now: float) -> LagFacts:
+    def _lag(self, lag: SourceLag, now: float) -> LagStatus:
         """`seconds` is as exact as this is called often."""
         line, offset = lag.position.line, lag.position.offset
         seen = self._moved.get(lag.source)
         if seen is None or seen[:2] != (line, offset) or lag.behind == 0:
             seen = self._moved[lag.source] = (line, offset, now)
-        return LagFacts(name=lag.source, line=line, offset=offset, behind=lag.behind,
+        return LagStatus(name=lag.source, line=line, offset=offset, behind=lag.behind,
                         seconds=max(0.0, now - seen[2]) if lag.behind else 0.0)  # fmt: skip
 
 
-def _lane(lane: Lane) -> LaneFacts:
-    gate = lane.gate
-    return LaneFacts(
+def _lane(lane: Lane) -> LaneStatus:
+    gate = lane.breaker
+    return LaneStatus(
         webhook=str(lane.address),
         phase=str(gate.phase),
         reason=gate.reason,
-        until=gate.until if gate.phase == "waiting" else None,
+        until=gate.until if gate.phase == "open" else None,
         in_flight=lane.busy,
         queued=len(lane.known),
         next_due=lane.next_due,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from hookline.canonical import Document
 from hookline.model import Address
-from hookline.state.history_replay import Document, fields, same, written
+from hookline.state.history_replay import fields, same, written
 from hookline.state.store import Record
 
 

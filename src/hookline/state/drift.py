@@ -10,11 +10,11 @@ from typing import Any
 from hookline.canonical import digest
 from hookline.model import Address
 from hookline.state.history_chain import Break, breaks
-from hookline.state.history_replay import Applied, fields, replay, same
+from hookline.state.history_replay import AppliedChange, fields, replay_history, same
 from hookline.state.store import Record, Snapshot, Stored
 
 
-class Kind(StrEnum):
+class DriftKind(StrEnum):
     CHANGED = "changed"
     ADDED = "added"
     REMOVED = "removed"
@@ -34,7 +34,7 @@ class Drifted:
     """A webhook that is not as it was applied. `serial` is the apply that wrote it last, None when none did."""
 
     address: Address
-    kind: Kind
+    kind: DriftKind
     serial: int | None
     fields: tuple[DriftedField, ...] = ()
 
@@ -54,19 +54,19 @@ def find_drift(stored: Snapshot, records: Sequence[Record]) -> Drift:
     Raises ValueError for a history that cannot be replayed.
     """
     broken = tuple(breaks(stored.lineage, stored.serial, records)) if stored.lineage is not None else ()
-    applied = replay(records)
+    applied = replay_history(records)
     return Drift(broken, tuple(_drifted(stored.webhooks, applied)))
 
 
-def _drifted(stored: Mapping[Address, Stored], applied: Mapping[Address, Applied]) -> Iterator[Drifted]:
+def _drifted(stored: Mapping[Address, Stored], applied: Mapping[Address, AppliedChange]) -> Iterator[Drifted]:
     for address in sorted(stored.keys() | applied.keys()):
         if address not in applied:
-            yield Drifted(address, Kind.ADDED, None)
+            yield Drifted(address, DriftKind.ADDED, None)
         elif address not in stored:
-            yield Drifted(address, Kind.REMOVED, applied[address].serial)
+            yield Drifted(address, DriftKind.REMOVED, applied[address].serial)
         elif stored[address].hash != digest(applied[address].document):
             differing = tuple(_differing(applied[address].document, stored[address].document))
-            yield Drifted(address, Kind.CHANGED, applied[address].serial, differing)
+            yield Drifted(address, DriftKind.CHANGED, applied[address].serial, differing)
 
 
 def _differing(applied: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[DriftedField]:

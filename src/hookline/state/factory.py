@@ -32,7 +32,7 @@ def open_state(target: str, *, lock_timeout: timedelta = timedelta(0)) -> StateS
     return SqliteStore(Path(target), new_lineage=_new_lineage, lock_timeout=lock_timeout)
 
 
-def shown(target: str) -> str:
+def without_password(target: str) -> str:
     """`target` as a message may print it: without any password. Raises WrongUse like `open_state`."""
     return str(parse_postgres(target)) if _scheme(target) in SCHEMES else target
 

@@ -34,7 +34,7 @@ def seal(previous: str, serial: int, entry: Entry) -> str:
         {
             "previous": previous,
             "serial": serial,
-            "at": as_text(entry.at),
+            "at": time_text(entry.at),
             "who": entry.who,
             "commit": entry.commit,
             "branch": entry.branch,
@@ -46,7 +46,7 @@ def seal(previous: str, serial: int, entry: Entry) -> str:
     )
 
 
-def as_text(at: datetime) -> str:
+def time_text(at: datetime) -> str:
     """UTC, ISO 8601, to the millisecond: as history stores times."""
     return utc_text(at, "milliseconds")
 

@@ -6,27 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hookline.canonical import canonical_json, read_webhook
+from hookline.canonical import Document, canonical_json, read_webhook
 from hookline.model import Address, Declared, Desired, Source
 from hookline.state.store import Record
 
-Document = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedChange:
     """A document, and the serial of the apply that wrote it last."""
 
     document: Document
     serial: int
 
 
-def replay(records: Iterable[Record], up_to: int | None = None) -> dict[Address, Applied]:
+def replay_history(records: Iterable[Record], up_to: int | None = None) -> dict[Address, AppliedChange]:
     """Every document as it was after serial `up_to` (None: after the last), by address.
 
     Raises ValueError naming the entry whose changes are not in the form of a plan's.
     """
-    documents: dict[Address, Applied] = {}
+    documents: dict[Address, AppliedChange] = {}
     for record in records:
         if up_to is not None and record.serial > up_to:
             break
@@ -34,7 +32,7 @@ def replay(records: Iterable[Record], up_to: int | None = None) -> dict[Address,
             if after is None:
                 documents.pop(address, None)
             else:
-                documents[address] = Applied(after, record.serial)
+                documents[address] = AppliedChange(after, record.serial)
     return dict(sorted(documents.items()))
 
 
@@ -43,10 +41,10 @@ def desired_at(records: Iterable[Record], serial: int) -> Desired:
 
     Raises ValueError for a history that cannot be replayed.
     """
-    return Desired({address: _declared(address, found) for address, found in replay(records, serial).items()})
+    return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
 
 
-def _declared(address: Address, applied: Applied) -> Declared:
+def _declared(address: Address, applied: AppliedChange) -> Declared:
     try:
         webhook = read_webhook(applied.document)
     except (KeyError, TypeError, AttributeError, ValueError) as broken:

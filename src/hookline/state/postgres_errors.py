@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
 from hookline.state.store import Entry, Record, Snapshot
-from hookline.state.store_errors import moved
+from hookline.state.store_errors import changed_meanwhile
 
 # Where a state in PostgreSQL lies: the address as it is given, what libpq gets of it, and what may be shown of it.
 #
@@ -169,20 +169,20 @@ def from_postgres(where: PostgresAddress, code: str | None, text: str) -> Hookli
             )
         # Constraints hold in whatever we write under our lock: something else has written rows.
         case "23502" | "23503" | "23505" | "23514" | "42P01" | "42703" | "42804" | "42883" | "XX001" | "XX002":
-            return damaged(where, said)
+            return postgres_damaged(where, said)
     return HooklineError(
         f"the state {where}: {said} (SQLSTATE {code})", hint="nothing was changed; the server's log tells more"
     )
 
 
-def damaged(where: PostgresAddress, what: str) -> StateUnusable:
+def postgres_damaged(where: PostgresAddress, what: str) -> StateUnusable:
     return StateUnusable(
         f"the state {where} is damaged: {what}",
         hint="restore the schema hookline from a backup; hookline never rebuilds a state by itself",
     )
 
 
-def earlier_build(where: PostgresAddress) -> StateUnusable:
+def postgres_earlier_build(where: PostgresAddress) -> StateUnusable:
     return StateUnusable(
         f"the state {where} was written by a build of hookline before its first release, and cannot be read",
         hint="move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old, then run `hookline apply`: it "
@@ -190,7 +190,7 @@ def earlier_build(where: PostgresAddress) -> StateUnusable:
     )
 
 
-def newer(where: PostgresAddress, found: int, known: int) -> StateUnusable:
+def postgres_newer(where: PostgresAddress, found: int, known: int) -> StateUnusable:
     return StateUnusable(
         f"the state {where} was written by a newer hookline (format {found}; this one reads {known})",
         hint="upgrade hookline, here and wherever else it uses this database",
@@ -206,7 +206,9 @@ def locked(where: PostgresAddress, holders: Iterable[Holder]) -> StateUnusable:
     )
 
 
-def refuse_stale(where: PostgresAddress, base: Snapshot, found: tuple[str, int] | None, last: Entry | None) -> None:
+def refuse_stale_postgres(
+    where: PostgresAddress, base: Snapshot, found: tuple[str, int] | None, last: Entry | None
+) -> None:
     """Raise Stale unless `base` is still what is stored. `last` is the last apply, which came first."""
     if found is None:
         if base.lineage is None:
@@ -217,14 +219,14 @@ def refuse_stale(where: PostgresAddress, base: Snapshot, found: tuple[str, int] 
         )
     lineage, serial = found
     if base.lineage is None:
-        raise moved(f"the state {where} was made meanwhile (now serial {serial})", last)
+        raise changed_meanwhile(f"the state {where} was made meanwhile (now serial {serial})", last)
     if base.lineage != lineage:
-        raise moved(
+        raise changed_meanwhile(
             f"{where} holds another state by now (lineage {lineage}; this was planned on {base.lineage})", last
         )
     if base.serial != serial:
         what = f"the state {where} has moved: this was planned on serial {base.serial}, now it is at {serial}"
-        raise moved(what, last)
+        raise changed_meanwhile(what, last)
 
 
 def not_applied(where: PostgresAddress, record: Record) -> HooklineError:

@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-FORMAT: Final = 1
+POSTGRES_FORMAT: Final = 1
 APPLICATION: Final = "hookline state"
-TABLES: Final = ("meta", "states", "webhooks", "history")
+POSTGRES_TABLES: Final = ("meta", "states", "webhooks", "history")
 
 CREATE_SCHEMA: Final = "CREATE SCHEMA hookline"
 CREATE_TABLES: Final = """\

@@ -26,25 +26,25 @@ from hookline.state.history_chain import beginning, seal
 from hookline.state.postgres_errors import (
     Holder,
     PostgresAddress,
-    damaged,
-    earlier_build,
     from_postgres,
     is_lost,
     locked,
-    newer,
     not_applied,
     not_connected,
-    refuse_stale,
+    postgres_damaged,
+    postgres_earlier_build,
+    postgres_newer,
+    refuse_stale_postgres,
     unknown,
 )
 from hookline.state.rows import HistoryRow, history_row, json_text, read_history, read_webhooks
 from hookline.state.store import EMPTY, Entry, Record, Snapshot
 
-Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
-Written: TypeAlias = Mapping[Address, Mapping[str, Any] | None]
+PostgresConnection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+PostgresWrite: TypeAlias = Mapping[Address, Mapping[str, Any] | None]
 
 # How long to look, after COMMIT went unanswered, for a server that answers: a restart takes seconds.
-PATIENCE = timedelta(seconds=15)
+CONNECTION_PATIENCE = timedelta(seconds=15)
 _PAUSE = 0.25
 
 # What libpq gets unless the address or libpq's own environment says otherwise. A peer that fell silent is given up
@@ -70,7 +70,7 @@ class PostgresStore:
         *,
         new_lineage: Callable[[], str],
         lock_timeout: timedelta = timedelta(0),
-        patience: timedelta = PATIENCE,
+        patience: timedelta = CONNECTION_PATIENCE,
     ) -> None:
         self._where = address
         self._conninfo = _conninfo(address)
@@ -78,7 +78,7 @@ class PostgresStore:
         self._lock_timeout = lock_timeout
         self._patience = patience
         self._watching = threading.Lock()
-        self._watched: Connection | None = None
+        self._watched: PostgresConnection | None = None
         self._forget: Callable[[], object] | None = None
 
     def read(self) -> Snapshot:
@@ -111,7 +111,7 @@ class PostgresStore:
                 return ()
             return read_history(_history(connection, sql.READ_HISTORY, self._where.name))
 
-    def commit(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
+    def commit(self, base: Snapshot, written: PostgresWrite, entry: Entry) -> Snapshot:
         with self._translated(), closing(self._connect()) as connection:
             try:
                 self._begin(connection, self._lock_timeout, entry.who)
@@ -130,7 +130,7 @@ class PostgresStore:
         return snapshot
 
     def _write(
-        self, connection: Connection, base: Snapshot, written: Written, entry: Entry
+        self, connection: PostgresConnection, base: Snapshot, written: PostgresWrite, entry: Entry
     ) -> tuple[Snapshot, Record]:
         name = self._where.name
         self._have_tables(connection)
@@ -138,7 +138,7 @@ class PostgresStore:
         found = None if row is None else (str(row[0]), int(row[1]))
         last = _history(connection, sql.READ_LAST, name)
         if found != (base.lineage, base.serial):
-            refuse_stale(self._where, base, found, read_history(last)[-1].entry if last else None)
+            refuse_stale_postgres(self._where, base, found, read_history(last)[-1].entry if last else None)
         lineage = found[0] if found else self._new_lineage()
         snapshot = base.after(lineage, written)
         previous = last[-1][-1] if last else beginning(lineage)
@@ -151,7 +151,7 @@ class PostgresStore:
         connection.execute(sql.INSERT_HISTORY, (name, *history_row(record)))
         return snapshot, record
 
-    def _begin(self, connection: Connection, wait: timedelta, who: str) -> None:
+    def _begin(self, connection: PostgresConnection, wait: timedelta, who: str) -> None:
         """Open the transaction that holds the state; raises StateUnusable, naming who holds it, after `wait`."""
         # To PostgreSQL 0 is to wait for ever.
         milliseconds = max(1, int(wait / timedelta(milliseconds=1)))
@@ -159,7 +159,7 @@ class PostgresStore:
         connection.execute(sql.SETTINGS, (str(milliseconds), f"hookline ({who})"))
         connection.execute(sql.LOCK, (sql.state_key(self._where.name),))
 
-    def _have_tables(self, connection: Connection) -> None:
+    def _have_tables(self, connection: PostgresConnection) -> None:
         if self._has_tables(connection):
             return
         connection.execute(sql.LOCK, (sql.TABLES_KEY,))
@@ -169,29 +169,31 @@ class PostgresStore:
             connection.execute(sql.CREATE_SCHEMA)
         connection.execute(sql.CREATE_TABLES)
 
-    def _has_tables(self, connection: Connection) -> bool:
+    def _has_tables(self, connection: PostgresConnection) -> bool:
         """Whether they are there, in a format that is known. Raises StateUnusable when only some are."""
-        found = {row[0] for row in connection.execute(sql.SEEK_TABLES, (list(sql.TABLES),))}
+        found = {row[0] for row in connection.execute(sql.SEEK_TABLES, (list(sql.POSTGRES_TABLES),))}
         if not found:
             return False
-        if missing := sorted(set(sql.TABLES) - found):
-            raise damaged(self._where, f"there is no table {', '.join(f'hookline.{name}' for name in missing)}")
+        if missing := sorted(set(sql.POSTGRES_TABLES) - found):
+            raise postgres_damaged(
+                self._where, f"there is no table {', '.join(f'hookline.{name}' for name in missing)}"
+            )
         row = connection.execute(sql.READ_FORMAT).fetchone()
         if row is None:
-            raise damaged(self._where, "it does not say in which format it is")
-        if row[1] != sql.APPLICATION or row[0] < sql.FORMAT:
-            raise earlier_build(self._where)
-        if row[0] > sql.FORMAT:
-            raise newer(self._where, row[0], sql.FORMAT)
+            raise postgres_damaged(self._where, "it does not say in which format it is")
+        if row[1] != sql.APPLICATION or row[0] < sql.POSTGRES_FORMAT:
+            raise postgres_earlier_build(self._where)
+        if row[0] > sql.POSTGRES_FORMAT:
+            raise postgres_newer(self._where, row[0], sql.POSTGRES_FORMAT)
         return True
 
-    def _version(self, connection: Connection) -> tuple[str, int] | None:
+    def _version(self, connection: PostgresConnection) -> tuple[str, int] | None:
         if not self._has_tables(connection):
             return None
         row = connection.execute(sql.READ_STATE, (self._where.name,)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def _ask(self, connection: Connection) -> tuple[str | None, int]:
+    def _ask(self, connection: PostgresConnection) -> tuple[str | None, int]:
         with _moment(connection):
             return self._version(connection) or (EMPTY.lineage, EMPTY.serial)
 
@@ -212,7 +214,7 @@ class PostgresStore:
         if row is None or row[0] != record.hash:
             raise not_applied(self._where, record) from lost
 
-    def _connect_until(self, end: float) -> Connection:
+    def _connect_until(self, end: float) -> PostgresConnection:
         while True:
             try:
                 return self._connect()
@@ -221,7 +223,7 @@ class PostgresStore:
                     raise
             time.sleep(_PAUSE)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> PostgresConnection:
         try:
             # No prepared statements: a pooler may hand every transaction to another session.
             return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
@@ -241,7 +243,7 @@ class PostgresStore:
                 found = self._version(connection)
                 if found not in (None, (base.lineage, base.serial)):
                     last = read_history(_history(connection, sql.READ_LAST, self._where.name))
-                    refuse_stale(self._where, base, found, last[-1].entry if last else None)
+                    refuse_stale_postgres(self._where, base, found, last[-1].entry if last else None)
         except Stale as moved:
             return moved
         except (psycopg.Error, StateUnusable, ValueError):
@@ -255,23 +257,23 @@ class PostgresStore:
         except psycopg.Error as error:
             raise from_postgres(self._where, error.sqlstate, error.diag.message_primary or str(error)) from error
         except ValueError as error:
-            raise damaged(self._where, str(error)) from error
+            raise postgres_damaged(self._where, str(error)) from error
 
 
 @contextmanager
-def _moment(connection: Connection) -> Iterator[None]:
+def _moment(connection: PostgresConnection) -> Iterator[None]:
     """All that is read within is of one moment, and nothing can be written."""
     connection.execute(sql.READING)
     yield
     connection.execute("COMMIT")
 
 
-def _history(connection: Connection, statement: str, name: str) -> Sequence[HistoryRow]:
+def _history(connection: PostgresConnection, statement: str, name: str) -> Sequence[HistoryRow]:
     rows: Sequence[Any] = connection.execute(statement, (name,)).fetchall()
     return rows
 
 
-def _write_webhooks(connection: Connection, name: str, serial: int, written: Written) -> None:
+def _write_webhooks(connection: PostgresConnection, name: str, serial: int, written: PostgresWrite) -> None:
     gone = [address for address, document in written.items() if document is None]
     kept = {address: json_text(document) for address, document in written.items() if document is not None}
     if gone:

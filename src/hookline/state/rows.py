@@ -9,7 +9,7 @@ from typing import Any
 
 from hookline.canonical import canonical_json
 from hookline.model import Address
-from hookline.state.history_chain import as_text
+from hookline.state.history_chain import time_text
 from hookline.state.store import Entry, Record, Stored
 
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
@@ -20,7 +20,7 @@ def history_row(record: Record) -> HistoryRow:
     entry = record.entry
     return (
         record.serial,
-        as_text(entry.at),
+        time_text(entry.at),
         entry.who,
         entry.commit,
         entry.branch,

@@ -11,12 +11,12 @@ from hookline.errors import StateUnusable
 from hookline.private_files import place
 
 # "hkst", for file(1) and for hookline: https://www.sqlite.org/pragma.html#pragma_application_id
-APPLICATION_ID = 0x686B7374
+STATE_APPLICATION_ID = 0x686B7374
 # "hkls": builds before the first release wrote it. Their formats 1 and 2 have nothing to do with today's numbers.
-EARLIER_APPLICATION_ID = 0x686B6C73
-FORMAT = 1
+EARLIER_STATE_APPLICATION_ID = 0x686B6C73
+STATE_FORMAT = 1
 
-TABLES = """
+STATE_TABLES = """
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     format INTEGER NOT NULL,
@@ -56,14 +56,14 @@ it leaves `meta.format` alone. It raises ValueError for a row that it cannot rea
 
 def can_migrate(written_in: int) -> bool:
     """Whether every step from format `written_in` to the current one has its migration."""
-    return all(step in MIGRATIONS for step in range(written_in, FORMAT))
+    return all(step in MIGRATIONS for step in range(written_in, STATE_FORMAT))
 
 
 def migrate(connection: sqlite3.Connection, written_in: int) -> None:
     """Run every migration from format `written_in` to the current one. Raises ValueError like a migration."""
-    for step in range(written_in, FORMAT):
+    for step in range(written_in, STATE_FORMAT):
         MIGRATIONS[step](connection)
-    connection.execute("UPDATE meta SET format = ?", (FORMAT,))
+    connection.execute("UPDATE meta SET format = ?", (STATE_FORMAT,))
 
 
 def migrated_in_memory(connection: sqlite3.Connection, written_in: int) -> sqlite3.Connection:

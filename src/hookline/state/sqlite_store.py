@@ -20,22 +20,30 @@ from hookline.private_files import is_there, place
 from hookline.state.history_chain import beginning, seal
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
 from hookline.state.sqlite_schema import (
-    APPLICATION_ID,
-    EARLIER_APPLICATION_ID,
-    FORMAT,
-    TABLES,
+    EARLIER_STATE_APPLICATION_ID,
+    STATE_APPLICATION_ID,
+    STATE_FORMAT,
+    STATE_TABLES,
     can_migrate,
     keep_copy,
     migrate,
     migrated_in_memory,
 )
 from hookline.state.store import EMPTY, Entry, Record, Snapshot
-from hookline.state.store_errors import damaged, earlier_build, foreign, from_sqlite, moved, newer, refuse_stale
+from hookline.state.store_errors import (
+    changed_meanwhile,
+    damaged,
+    earlier_build,
+    foreign,
+    from_sqlite,
+    newer,
+    refuse_stale,
+)
 
 # How long a reader waits for a writer's commit, and a writer for readers: both hold the file for milliseconds.
 PATIENCE = timedelta(seconds=5)
 
-Written = Mapping[Address, Mapping[str, Any] | None]
+SqliteWrite = Mapping[Address, Mapping[str, Any] | None]
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +87,7 @@ class SqliteStore:
         with self._reading("history") as (connection, _, _):
             return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
-    def commit(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
+    def commit(self, base: Snapshot, written: SqliteWrite, entry: Entry) -> Snapshot:
         if not is_there(self._path):
             return self._make(base, written, entry)
         copy = None
@@ -88,7 +96,7 @@ class SqliteStore:
             lineage, serial, written_in = self._meta(connection)
             if (base.lineage, base.serial) != (lineage, serial):
                 refuse_stale(self._path, base, lineage, serial, self._last_apply())
-            if written_in < FORMAT:
+            if written_in < STATE_FORMAT:
                 copy = keep_copy(connection, self._path, written_in)
                 migrate(connection, written_in)
             snapshot = base.after(lineage, written)
@@ -98,11 +106,11 @@ class SqliteStore:
             connection.execute("COMMIT")
         if copy is not None:
             _log.warning(
-                "The state %s was migrated to format %d. A copy of the old one is %s.", self._path, FORMAT, copy
+                "The state %s was migrated to format %d. A copy of the old one is %s.", self._path, STATE_FORMAT, copy
             )
         return snapshot
 
-    def _make(self, base: Snapshot, written: Written, entry: Entry) -> Snapshot:
+    def _make(self, base: Snapshot, written: SqliteWrite, entry: Entry) -> Snapshot:
         if base.lineage is not None:
             raise Stale(
                 f"the state {self._path} has vanished since it was read (at serial {base.serial})",
@@ -112,7 +120,7 @@ class SqliteStore:
         try:
             place(self._path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
-            raise moved(f"the state {self._path} has just been made", self._last_apply()) from lost
+            raise changed_meanwhile(f"the state {self._path} has just been made", self._last_apply()) from lost
         except OSError as failed:
             raise StateUnusable(
                 f"the state {self._path} cannot be made: {failed.strerror}",
@@ -127,7 +135,7 @@ class SqliteStore:
             connection.execute("BEGIN")
             lineage, serial, written_in = self._meta(connection)
             self._check(connection, table)
-            if written_in == FORMAT:
+            if written_in == STATE_FORMAT:
                 yield connection, lineage, serial
             else:
                 with closing(migrated_in_memory(connection, written_in)) as migrated:
@@ -165,9 +173,9 @@ class SqliteStore:
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
-        if found == EARLIER_APPLICATION_ID:
+        if found == EARLIER_STATE_APPLICATION_ID:
             raise earlier_build(self._path)
-        if found != APPLICATION_ID:
+        if found != STATE_APPLICATION_ID:
             raise foreign(self._path)
 
     def _meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
@@ -175,8 +183,8 @@ class SqliteStore:
         row = connection.execute("SELECT format FROM meta").fetchone()
         if row is None:
             raise damaged(self._path, "it does not say in which format it is")
-        if row[0] > FORMAT:
-            raise newer(self._path, row[0], FORMAT)
+        if row[0] > STATE_FORMAT:
+            raise newer(self._path, row[0], STATE_FORMAT)
         if not can_migrate(row[0]):
             raise earlier_build(self._path)
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
@@ -210,7 +218,7 @@ def _result(error: sqlite3.Error) -> str:
     return getattr(error, "sqlite_errorname", "")
 
 
-def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Written, entry: Entry) -> None:
+def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: SqliteWrite, entry: Entry) -> None:
     for address, document in sorted(written.items()):
         key = (address.organization, address.sandbox)
         if document is None:
@@ -225,11 +233,11 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Written,
     connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
 
 
-def _first_image(snapshot: Snapshot, written: Written, entry: Entry) -> bytes:
+def _first_image(snapshot: Snapshot, written: SqliteWrite, entry: Entry) -> bytes:
     """The bytes of a database after its first apply."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.executescript(TABLES)
-        connection.execute("INSERT INTO meta VALUES (1, ?, ?, ?)", (FORMAT, snapshot.lineage, snapshot.serial))
+        connection.execute(f"PRAGMA application_id = {STATE_APPLICATION_ID}")
+        connection.executescript(STATE_TABLES)
+        connection.execute("INSERT INTO meta VALUES (1, ?, ?, ?)", (STATE_FORMAT, snapshot.lineage, snapshot.serial))
         _write(connection, snapshot, written, entry)
         return connection.serialize()

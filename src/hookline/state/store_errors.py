@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hookline.errors import HooklineError, Stale, StateUnusable
-from hookline.state.history_chain import as_text
+from hookline.state.history_chain import time_text
 from hookline.state.store import Entry, Snapshot
 
 # Who holds a lock on a file, as far as the kernel tells.
@@ -65,7 +65,7 @@ def unreplayable(state: str, what: str) -> StateUnusable:
     return StateUnusable(f"the state {state} is damaged: {what}", hint=_BACKUP)
 
 
-def moved(what: str, winner: Entry | None = None) -> Stale:
+def changed_meanwhile(what: str, winner: Entry | None = None) -> Stale:
     """`winner` is the apply that came first, where history still knows it."""
     by = f", applied by {described(winner)}" if winner else ""
     return Stale(f"{what}{by}", hint="nothing was changed; plan again, and apply what that shows")
@@ -74,18 +74,20 @@ def moved(what: str, winner: Entry | None = None) -> Stale:
 def described(entry: Entry) -> str:
     """Who, when and at which commit: as a message names an apply."""
     commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
-    return f"{entry.who} on {as_text(entry.at)}{commit}"
+    return f"{entry.who} on {time_text(entry.at)}{commit}"
 
 
 def refuse_stale(path: Path, base: Snapshot, lineage: str, serial: int, winner: Entry | None) -> None:
     """Raise Stale unless `base` is still what is stored. `winner` is the last apply."""
     if base.lineage is None:
-        raise moved(f"the state {path} was made meanwhile (now serial {serial})", winner)
+        raise changed_meanwhile(f"the state {path} was made meanwhile (now serial {serial})", winner)
     if base.lineage != lineage:
-        raise moved(f"{path} holds another state by now (lineage {lineage}; this was planned on {base.lineage})")
+        raise changed_meanwhile(
+            f"{path} holds another state by now (lineage {lineage}; this was planned on {base.lineage})"
+        )
     if base.serial != serial:
         what = f"the state {path} has moved: this was planned on serial {base.serial}, now it is at {serial}"
-        raise moved(what, winner)
+        raise changed_meanwhile(what, winner)
 
 
 def from_sqlite(path: Path, result: str, text: str) -> HooklineError:

@@ -24,8 +24,8 @@ from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
 from hookline.relay.formats.json_decoding import decoded
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.ingest.batch import Reading
-from hookline.relay.ingest.dry_run import Rehearsed, rehearse, tally_of
+from hookline.relay.ingest.batch import IngestContext
+from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
 from hookline.relay.routing import Routes
 from hookline.relay.sources.open import open_sources
 from hookline.relay.summary import summarize
@@ -51,7 +51,7 @@ APPLIED = Stored(
 ROUTES = Routes.of(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
 
 
-def reading(case: Path) -> Reading:
+def reading(case: Path) -> IngestContext:
     """How the case's options say that its lines are read."""
 
     @click.command
@@ -64,16 +64,18 @@ def reading(case: Path) -> Reading:
     now = case / "now"
     clock = datetime.fromisoformat(now.read_text().strip() if now.exists() else NOW).timestamp
     hints = msgspec.structs.replace(chosen.defaults.hints, clock=clock)
-    return Reading(routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, hints=hints), format=chosen.format)
+    return IngestContext(
+        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, hints=hints), format=chosen.format
+    )
 
 
-def rehearsed(case: Path) -> tuple[list[Rehearsed], dict[str, Any]]:
+def rehearsed(case: Path) -> tuple[list[DryRunEvent], dict[str, Any]]:
     """Each event's fate, and the summary in which what would be sent is pending."""
-    told: list[Rehearsed] = []
+    told: list[DryRunEvent] = []
     log = Log(lambda _: None, level="warning", format="text", clock=lambda: 0.0)
     source = open_sources([str(case / "input.ndjson")], [], follow=False, from_start=True, notes=log)
     try:
-        tally = tally_of(rehearse(source, reading(case), lambda _: set()), told.append)
+        tally = count_results(dry_run(source, reading(case), lambda _: set()), told.append)
     finally:
         source.close()
     summary = summarize({"pending": 0}, tally, 0).as_json()

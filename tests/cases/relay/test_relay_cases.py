@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.relay.delivery_record import Delivery, Fate
+from hookline.relay.delivery_record import Delivery, RoutingResult
 from hookline.relay.event import Event
 from hookline.relay.formats.line_reader import AUTO, read_line
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
@@ -39,7 +39,7 @@ def fates(case: Path) -> list[dict[str, Any]]:
     ]
 
 
-def as_json(fate: Fate) -> dict[str, Any]:
+def as_json(fate: RoutingResult) -> dict[str, Any]:
     if not isinstance(fate, Delivery):
         return {type(fate).__name__.lower(): fate.reason}
     return {"to": str(fate.address), "time": fate.time, "payload": json.loads(fate.body)}

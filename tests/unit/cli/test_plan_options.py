@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.cli.plan_options import load_desired
-from hookline.cli.plan_output import as_json, as_text
+from hookline.cli.plan_output import plan_as_json, plan_as_text
 from hookline.config import discovery, inspect
 from hookline.model import Address
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.plan.render_markdown import render_markdown
@@ -62,7 +62,7 @@ def write_files(texts: dict[str, list[dict[str, Any]]]) -> None:
 def plan_of(prior: Snapshot) -> Plan:
     inspection = inspect(Path("webhooks"))
     assert () == inspection.diagnostics
-    return make_plan(prior, inspection.desired, Brakes())
+    return make_plan(prior, inspection.desired, DeletionLimits())
 
 
 def applied(plan: Plan) -> Snapshot:
@@ -85,7 +85,7 @@ def test_shuffled_files_and_keys(
         other = data.draw(st.permutations(list(texts.items())))
         write_files({name: [shuffled(document, data) for document in held] for name, held in other})
         again = plan_of(Snapshot("L", 1, dict(reversed(list(stored.webhooks.items())))))
-        for render in (as_json, as_text, render_markdown):
+        for render in (plan_as_json, plan_as_text, render_markdown):
             assert render(plan) == render(again)
 
 
@@ -109,7 +109,7 @@ def test_documents_moved_between_files(
 
 
 def without_places(plan: Plan) -> str:
-    document = json.loads(as_json(plan))
+    document = json.loads(plan_as_json(plan))
     for change in document["changes"]:
         del change["source"]
     return json.dumps(document)

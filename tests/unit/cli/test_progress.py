@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.cli.progress import counts
-from hookline.cli.tables import size, span
+from hookline.cli.progress import progress_counter
+from hookline.cli.tables import duration_text, size_text
 from hookline.relay.relay import Progress
 
 
@@ -15,9 +15,9 @@ def progress(*, draining: bool = False, pending: int = 214, oldest: float | None
 
 def test_what_is_counted() -> None:
     """Read, delivered with its rate, pending, and how old the oldest of that is."""
-    assert "1,500 read, 1,286 delivered (430/s), 214 pending, oldest 3 s" == counts(progress(), 430.2)
-    assert "1,500 read, 1,286 delivered, 0 pending" == counts(progress(pending=0, oldest=None), None)
-    assert "1,286 delivered, 214 pending, oldest 3 s" == counts(progress(draining=True), None)
+    assert "1,500 read, 1,286 delivered (430/s), 214 pending, oldest 3 s" == progress_counter(progress(), 430.2)
+    assert "1,500 read, 1,286 delivered, 0 pending" == progress_counter(progress(pending=0, oldest=None), None)
+    assert "1,286 delivered, 214 pending, oldest 3 s" == progress_counter(progress(draining=True), None)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_what_is_counted() -> None:
 )
 def test_spans(seconds: float, text: str) -> None:
     """A span has one unit, small numbers, and no false exactness."""
-    assert text == span(seconds)
+    assert text == duration_text(seconds)
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_spans(seconds: float, text: str) -> None:
 )
 def test_sizes(amount: int, text: str) -> None:
     """Amounts of data in binary units."""
-    assert text == size(amount)
+    assert text == size_text(amount)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hookline.cli.yaml_writer import as_yaml, as_yaml_list
-from hookline.config.yaml_parser import parse
+from hookline.config.yaml_parser import parse_yaml
 
 texts = st.text(max_size=12) | st.sampled_from(
     ["no", "On", "010", "12:30:00", "null", "~", "a: b", "a #b", "- a", "a:"]
@@ -112,7 +112,7 @@ def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
 @given(st.dictionaries(texts.filter(bool), st.recursive(texts, st.lists, max_leaves=4), min_size=1, max_size=4))
 def test_the_strict_parser_finds_no_ambiguity(document: dict[str, Any]) -> None:
     """Text that YAML 1.1 and 1.2 read differently is quoted: the parser of webhook files refuses nothing."""
-    parsed = parse(as_yaml(document))
+    parsed = parse_yaml(as_yaml(document))
     assert () == parsed.refusals
     assert [document] == [found.value for found in parsed.documents]
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hookline.config import schema_validator
-from hookline.config.fast_validator import compile_verdict, webhook_verdict
+from hookline.config.fast_validator import compile_validator, webhook_validator
 from hookline.schemas import load_schema
 
 DOCUMENT: dict[str, Any] = {
@@ -105,13 +105,13 @@ def _holds(holder: dict[Any, Any] | list[Any], part: Any) -> bool:
 @example({**DOCUMENT, "version": True})
 def test_agrees_with_the_library(document: dict[str, Any]) -> None:
     """Yes exactly where the schema library finds nothing: no invalid webhook gets in, and none is judged twice."""
-    assert (not list(schema_validator.validator().iter_errors(document))) == webhook_verdict()(document)
+    assert (not list(schema_validator.validator().iter_errors(document))) == webhook_validator()(document)
 
 
 @given(STRANGE | st.recursive(STRANGE, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner)))
 def test_anything_else_is_refused(value: Any) -> None:
     """Whatever is no webhook at all is refused too."""
-    assert not webhook_verdict()(value)
+    assert not webhook_validator()(value)
 
 
 @pytest.mark.parametrize(("made", "value"), [
@@ -122,10 +122,10 @@ def test_anything_else_is_refused(value: Any) -> None:
 ])  # fmt: skip
 def test_what_it_does_not_know_is_left_to_the_library(made: dict[str, Any], value: Any) -> None:
     """A keyword, or a use of one, that the compiler cannot judge with certainty makes it say no."""
-    assert not compile_verdict(made)(value)
+    assert not compile_validator(made)(value)
 
 
 def test_every_keyword_of_the_schema_is_compiled() -> None:
     """No part of the webhook schema falls back to the library for a valid document that uses every field."""
     assert set(load_schema("webhook.v1")["properties"]) == set(DOCUMENT)
-    assert webhook_verdict()(DOCUMENT)
+    assert webhook_validator()(DOCUMENT)

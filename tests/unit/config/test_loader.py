@@ -12,7 +12,7 @@ from hookline.canonical import read_webhook
 from hookline.config import inspect, load, schema_validator
 from hookline.config.rules import all_rules
 from hookline.config.secret_names import looks_secret
-from hookline.config.source_text import Text
+from hookline.config.source_text import SourceText
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.model import Address, Source
 
@@ -136,7 +136,7 @@ SHAPES = st.recursive(
 @given(SHAPES)
 def test_any_shape_of_document_is_judged(value: object) -> None:
     """A document of any shape gets findings, or is a webhook; no check stumbles over it."""
-    findings = [*schema_validator.check(value), *all_rules.check(value)]
+    findings = [*schema_validator.check_schema(value), *all_rules.check_rules(value)]
     if not findings and isinstance(value, dict):
         assert read_webhook(value).url.startswith("https://")
     else:
@@ -166,4 +166,4 @@ def test_secret_looking_names(name: str, expected: bool) -> None:
 ])  # fmt: skip
 def test_excerpts_hide_secrets(line: str, expected: str) -> None:
     """The line that is shown with a finding repeats no secret, and fits a terminal."""
-    assert expected == Text(line).excerpt(1, 1)
+    assert expected == SourceText(line).excerpt(1, 1)

@@ -52,7 +52,7 @@ def test_a_pool_only_for_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred files are read faster without one; beyond, every core reads, and never more than eight."""
     monkeypatch.setattr(threading, "active_count", lambda: 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
-    assert [1, 8] == [loader.worker_count(files) for files in (loader.ENOUGH_FOR_A_POOL - 1, 10_000)]
+    assert [1, 8] == [loader.worker_count(files) for files in (loader.MIN_FILES_FOR_POOL - 1, 10_000)]
 
 
 def test_no_fork_beside_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_worker_that_dies_is_an_error_with_a_way_out(tmp_path: Path, monkeypat
         assert os.getpid() != home
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(loader, "judge_file", dying)
+    monkeypatch.setattr(loader, "validate_file", dying)
     monkeypatch.setattr(loader, "worker_count", lambda files: 2)
     with pytest.raises(HooklineError, match="has died"):
         inspect(tmp_path)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.config import error_codes
-from hookline.config.yaml_parser import MAX_DOCUMENT_BYTES, Place, parse, places
+from hookline.config.yaml_parser import MAX_DOCUMENT_BYTES, SourcePosition, parse_yaml, positions
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="ascii")),
@@ -25,7 +25,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 @given(VALUES)
 def test_reads_what_was_written(value: Any) -> None:
     """A value that was written as JSON, which is YAML, is read back as it was."""
-    parsed = parse(json.dumps(value))
+    parsed = parse_yaml(json.dumps(value))
     assert parsed.refusals == ()
     assert [value] == [document.value for document in parsed.documents]
 
@@ -33,14 +33,15 @@ def test_reads_what_was_written(value: Any) -> None:
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes the reader fail: it is documents, or refusals."""
-    parsed = parse(text)
+    parsed = parse_yaml(text)
     assert parsed.refusals or all(document.line >= 1 for document in parsed.documents)
-    assert len(parsed.documents) == len(places(text))
+    assert len(parsed.documents) == len(positions(text))
 
 
 def test_fifty_thousand_open_brackets() -> None:
     """50,000 open brackets are one refusal; the library's own composer would end the process."""
-    script = "from hookline.config.yaml_parser import parse; print([r.code for r in parse('[' * 50_000).refusals])"
+    parse = "from hookline.config.yaml_parser import parse_yaml"
+    script = f"{parse}; print([r.code for r in parse_yaml('[' * 50_000).refusals])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (0, f"['{error_codes.TOO_DEEP}']\n") == (done.returncode, done.stdout)
 
@@ -48,44 +49,44 @@ def test_fifty_thousand_open_brackets() -> None:
 @pytest.mark.parametrize(("depth", "refused"), [(50, []), (51, [error_codes.TOO_DEEP])])
 def test_depth_limit(depth: int, refused: list[str]) -> None:
     """Fifty levels are read, fifty-one are not."""
-    assert refused == [refusal.code for refusal in parse("[" * depth + "]" * depth).refusals]
+    assert refused == [refusal.code for refusal in parse_yaml("[" * depth + "]" * depth).refusals]
 
 
 def test_size_is_of_each_document() -> None:
     """Two documents below the limit are fine together; one over it is refused, counted in bytes."""
     fits = f"a: {'b' * (MAX_DOCUMENT_BYTES - 100)}\n"
-    assert parse(fits + "---\n" + fits).refusals == ()
+    assert parse_yaml(fits + "---\n" + fits).refusals == ()
     wide = f"a: {'é' * (MAX_DOCUMENT_BYTES // 2)}\n"
-    assert [refusal.code for refusal in parse(wide).refusals] == [error_codes.TOO_LARGE]
+    assert [refusal.code for refusal in parse_yaml(wide).refusals] == [error_codes.TOO_LARGE]
 
 
 def test_places_of_keys_and_values() -> None:
     """Places count lines and characters from 1, in flow and in block style, whatever the letters."""
     text = "# comment\n---\nname: ü\n'ä': {b: [1, é, x]}\nlist:\n  - c: d\n"
-    found = places(text)[0]
-    assert Place(3, 7) == found.of(("name",), on_key=False)
-    assert Place(4, 1) == found.of(("ä",), on_key=True)
-    assert Place(4, 17) == found.of(("ä", "b", 2), on_key=False)
-    assert Place(6, 5) == found.of(("list", 0, "c"), on_key=True)
+    found = positions(text)[0]
+    assert SourcePosition(3, 7) == found.of(("name",), on_key=False)
+    assert SourcePosition(4, 1) == found.of(("ä",), on_key=True)
+    assert SourcePosition(4, 17) == found.of(("ä", "b", 2), on_key=False)
+    assert SourcePosition(6, 5) == found.of(("list", 0, "c"), on_key=True)
 
 
 def test_place_of_what_is_not_written() -> None:
     """What is missing is placed at the nearest thing around it."""
-    found = places("a:\n  b: 1\n")[0]
-    assert Place(1, 1) == found.of(("a", "c", 3), on_key=False)
-    assert Place(1, 1) == found.of((), on_key=True)
+    found = positions("a:\n  b: 1\n")[0]
+    assert SourcePosition(1, 1) == found.of(("a", "c", 3), on_key=False)
+    assert SourcePosition(1, 1) == found.of((), on_key=True)
 
 
 def test_a_duplicate_key_keeps_the_first_value() -> None:
     """The second value of a key is refused and changes nothing, nor do values within it."""
-    parsed = parse("a: {b: 1}\na: {c: 2}\n")
+    parsed = parse_yaml("a: {b: 1}\na: {c: 2}\n")
     assert [refusal.code for refusal in parsed.refusals] == [error_codes.DUPLICATE_KEY]
     assert parsed.documents[0].value == {"a": {"b": 1}}
 
 
 def test_all_refusals_of_a_file_are_collected() -> None:
     """Reading goes on after a refusal, across documents, up to a syntax error."""
-    parsed = parse("a: &x no\nb: *x\n---\nc: !t 010\nd: [\n")
+    parsed = parse_yaml("a: &x no\nb: *x\n---\nc: !t 010\nd: [\n")
     expected = [
         error_codes.ANCHOR,
         error_codes.AMBIGUOUS_SCALAR,
@@ -99,6 +100,6 @@ def test_all_refusals_of_a_file_are_collected() -> None:
 def test_the_pure_python_parser_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the YAML library was built without C, values, refusals and places are the same."""
     text = "a: &x [1, 'é', {b: no}]\nc: *x\n? [d]\n: e\nf: |\n  text\ng: ~\n"
-    with_c = parse(text), places(text)
+    with_c = parse_yaml(text), positions(text)
     monkeypatch.setattr("hookline.config.yaml_parser._Parser", yaml.Loader)
-    assert with_c == (parse(text), places(text))
+    assert with_c == (parse_yaml(text), positions(text))

@@ -11,28 +11,28 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.observe import http_server as module
-from hookline.observe.http_server import Listener, Page, is_loopback, plain
+from hookline.observe.http_server import HttpServer, Page, is_loopback, text_page
 
 pytestmark = pytest.mark.anyio
 
 
 async def echo(path: str, accept: str) -> Page:
     """Answers with what it was asked."""
-    return plain(HTTPStatus.OK, f"{path} {accept}")
+    return text_page(HTTPStatus.OK, f"{path} {accept}")
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[Listener]:
-    async with Listener("127.0.0.1", 0) as listener:
+async def listening() -> AsyncIterator[HttpServer]:
+    async with HttpServer("127.0.0.1", 0) as listener:
         listener.answer = echo
         yield listener
 
 
-def port_of(listener: Listener) -> int:
+def port_of(listener: HttpServer) -> int:
     return int(listener.url.rpartition(":")[2])
 
 
-async def ask(listener: Listener, sent: bytes, *, end: bool = False) -> bytes:
+async def ask(listener: HttpServer, sent: bytes, *, end: bool = False) -> bytes:
     """Everything that comes back until the connection ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
     writer.write(sent)
@@ -106,14 +106,14 @@ async def test_connections_are_bounded() -> None:
     """Beyond a few connections at a time the next one is closed at once; when one ends there is room again."""
     async with listening() as listener:
         port = port_of(listener)
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(module.MOST_CONNECTIONS)]
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(module.MAX_CONNECTIONS)]
         await ask_until(listener, b"")
         for _, writer in idle:
             writer.close()
         await ask_until(listener, b"HTTP/1.1 200 OK")
 
 
-async def ask_until(listener: Listener, beginning: bytes) -> None:
+async def ask_until(listener: HttpServer, beginning: bytes) -> None:
     """Ask until the answer begins like that; nothing for an empty one."""
     async with asyncio.timeout(20):
         while True:
@@ -143,7 +143,7 @@ async def test_a_port_in_use() -> None:
     """The second listener of a port is an error that names it, with a hint."""
     async with listening() as listener:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{port_of(listener)}") as refused:
-            async with Listener("127.0.0.1", port_of(listener)):
+            async with HttpServer("127.0.0.1", port_of(listener)):
                 pass
     assert "another process has that port" in (refused.value.hint or "")
 
@@ -152,7 +152,7 @@ async def test_a_port_in_use() -> None:
 async def test_an_address_of_another_machine(host: str) -> None:
     """An address or a name that is not this machine's is no port in use: the hint says what to correct."""
     with pytest.raises(HooklineError, match=f"cannot listen on {host}:9469") as refused:
-        async with Listener(host, 9469):
+        async with HttpServer(host, 9469):
             pass
     assert "name an address of this machine with --listen" == refused.value.hint
 

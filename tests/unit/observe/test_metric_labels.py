@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.observe.metrics import OTHER, Labels
+from hookline.observe.metrics import OTHER_LABEL, Labels
 
 NAMES = st.sets(st.sampled_from("abcdefgh"), max_size=8)
 
@@ -14,7 +14,7 @@ def test_the_first_in_alphabetical_order_have_labels() -> None:
     """What there is no place for is summed up under one label."""
     labels = Labels(2)
     labels.admit(["c", "a", "b"])
-    assert ["a", "b", OTHER] == [labels.of(name) for name in "abc"]
+    assert ["a", "b", OTHER_LABEL] == [labels.of(name) for name in "abc"]
 
 
 def test_a_name_that_is_gone_gives_its_place_back() -> None:
@@ -24,7 +24,7 @@ def test_a_name_that_is_gone_gives_its_place_back() -> None:
     labels.admit(["b"])
     assert [None, "b"] == [labels.of(name) for name in "ab"]
     labels.admit(["a", "b"])
-    assert [OTHER, "b"] == [labels.of(name) for name in "ab"]
+    assert [OTHER_LABEL, "b"] == [labels.of(name) for name in "ab"]
 
 
 def test_who_shares_a_label_stays_there() -> None:
@@ -32,7 +32,7 @@ def test_who_shares_a_label_stays_there() -> None:
     labels = Labels(1)
     labels.admit(["a", "b"])
     labels.admit(["b"])
-    assert OTHER == labels.of("b")
+    assert OTHER_LABEL == labels.of("b")
 
 
 @given(st.integers(0, 4), st.lists(NAMES, max_size=8))
@@ -43,4 +43,4 @@ def test_there_are_never_more_labels_than_places(most: int, rounds: list[set[str
         labels.admit(names)
         given_out = {labels.of(name) for name in names}
         assert None not in given_out
-        assert len(given_out - {OTHER}) <= most
+        assert len(given_out - {OTHER_LABEL}) <= most

@@ -9,46 +9,46 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from hookline.observe.metrics import MOST_REASONS, Metrics
+from hookline.observe.metrics import MAX_REASON_LABELS, Metrics
 from hookline.observe.snapshot import (
     Counts,
-    LagFacts,
-    LaneFacts,
-    LatencyFacts,
-    RelayFacts,
-    Report,
-    SpoolFacts,
-    WebhookFacts,
+    LagStatus,
+    LaneStatus,
+    LatencyStatus,
+    RelayStatus,
+    SpoolStatus,
+    StatusSnapshot,
+    WebhookStatus,
 )
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8, text/plain;q=0.5"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def a_report(webhooks: int = 2, **skipped: int) -> Report:
+def a_report(webhooks: int = 2, **skipped: int) -> StatusSnapshot:
     """Webhook n has n + 1 pending, n dead letters and 10 attempts; the first one waits, for http 503."""
     names = [f"acme/w{n}" for n in range(webhooks)]
     pending = sum(range(1, webhooks + 1))
-    return Report(
-        spool=SpoolFacts(
+    return StatusSnapshot(
+        spool=SpoolStatus(
             at=100.0,
             tally={"read": pending + 5 + sum(skipped.values()), "delivered": 5, "pending": pending,
                    **{f"skipped:{reason}": n for reason, n in skipped.items()}},
-            webhooks=[WebhookFacts(webhook=name, pending=n + 1, oldest=10.0 * n, dead=n)
+            webhooks=[WebhookStatus(webhook=name, pending=n + 1, oldest=10.0 * n, dead=n)
                       for n, name in enumerate(names)],
             lines=12,
             sizes={"database": 4096},
         ),
-        relay=RelayFacts(
+        relay=RelayStatus(
             version="1.2.3", process=7, started=1.0, at=101.0, spool_max=50,
-            lanes=[LaneFacts(webhook=names[0], phase="waiting", reason="http 503"),
-                   *(LaneFacts(webhook=name, phase="open") for name in names[1:])],
-            lags=[LagFacts(name="a.ndjson", line=3, offset=30, behind=70, seconds=4.0),
-                  LagFacts(name="-", line=9, offset=0, behind=None, seconds=0.0)],
+            lanes=[LaneStatus(webhook=names[0], phase="open", reason="http 503"),
+                   *(LaneStatus(webhook=name, phase="closed") for name in names[1:])],
+            lags=[LagStatus(name="a.ndjson", line=3, offset=30, behind=70, seconds=4.0),
+                  LagStatus(name="-", line=9, offset=0, behind=None, seconds=0.0)],
         ),
         counts=Counts(
             attempts={(name, "delivered"): 10 for name in names},
-            latency={name: LatencyFacts((1, 2, 3), 4.5) for name in names},
+            latency={name: LatencyStatus((1, 2, 3), 4.5) for name in names},
             bounds=(0.1, 1.0),
             dead={"http_422": 2},
         ),
@@ -63,7 +63,7 @@ def samples(text: str, read: Any = read_text) -> Samples:
     }
 
 
-def page(report: Report, metrics: Metrics | None = None, accept: str = "") -> Samples:
+def page(report: StatusSnapshot, metrics: Metrics | None = None, accept: str = "") -> Samples:
     content_type, body = (metrics or Metrics(most_webhooks=1000)).page(report, accept)
     return samples(body.decode(), read_openmetrics if "openmetrics" in content_type else read_text)
 
@@ -94,7 +94,7 @@ def test_the_account_adds_up() -> None:
 def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int) -> None:
     """An open webhook of which nothing is due yet has nothing to send: it is not stuck."""
     report = a_report()
-    lane = LaneFacts(webhook="acme/w1", phase="open", queued=queued, next_due=due)
+    lane = LaneStatus(webhook="acme/w1", phase="closed", queued=queued, next_due=due)
     relay = msgspec.structs.replace(report.relay, lanes=[report.relay.lanes[0], lane])
     assert later == one(page(msgspec.structs.replace(report, relay=relay)), "parked", reason="retry_later")
 
@@ -102,10 +102,10 @@ def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int)
 def test_one_phase_at_a_time() -> None:
     """Of the four phases of a gate exactly one is 1, and what waits behind it is parked with its reason."""
     found = page(a_report())
-    phases = {labels: value for (name, labels), value in found.items() if name == "hookline_gate_phase"}
+    phases = {labels: value for (name, labels), value in found.items() if name == "hookline_circuit_breaker_state"}
     assert 8 == len(phases)
-    assert 1 == one(found, "gate_phase", webhook="acme/w0", phase="waiting")
-    assert 1 == one(found, "gate_phase", webhook="acme/w1", phase="open")
+    assert 1 == one(found, "circuit_breaker_state", webhook="acme/w0", phase="open")
+    assert 1 == one(found, "circuit_breaker_state", webhook="acme/w1", phase="closed")
     assert 2 == sum(phases.values())
     assert 1 == one(found, "parked", reason="http_503")
 
@@ -128,7 +128,7 @@ def test_labels_of_webhooks_are_bounded() -> None:
     assert 40.0 == one(found, "oldest_undelivered_age_seconds", webhook="other")
     assert 30 == one(found, "attempts_total", webhook="other", outcome="delivered")
     assert 18 == one(found, "settle_seconds_count", webhook="other")
-    assert 3 == one(found, "gate_phase", webhook="other", phase="open")
+    assert 3 == one(found, "circuit_breaker_state", webhook="other", phase="closed")
     assert 2 + 3 + 4 == one(found, "dead_letters", webhook="other")
 
 
@@ -140,7 +140,7 @@ def test_rejected_lines_are_dead_letters_of_no_webhook() -> None:
 def test_dead_letters_of_a_deleted_webhook_are_counted() -> None:
     """A webhook without a lane and without anything pending has no label; its dead letters are there all the same."""
     report = a_report(1)
-    gone = WebhookFacts(webhook="acme/gone", dead=7)
+    gone = WebhookStatus(webhook="acme/gone", dead=7)
     spool = msgspec.structs.replace(report.spool, webhooks=[*report.spool.webhooks, gone])
     found = page(msgspec.structs.replace(report, spool=spool))
     assert 7 == one(found, "dead_letters", webhook="other")
@@ -151,7 +151,7 @@ def test_skip_reasons_are_bounded() -> None:
     """A spool that knows thousands of reasons shows some of them, and the sum of the others."""
     found = page(a_report(1, **{f"status_not_relayed:s{n}": 1 for n in range(1000)}))
     reasons = {labels: value for (name, labels), value in found.items() if name == "hookline_skipped_total"}
-    assert MOST_REASONS + 1 == len(reasons)
+    assert MAX_REASON_LABELS + 1 == len(reasons)
     assert 1000 == sum(reasons.values())
 
 
@@ -169,7 +169,7 @@ def test_names_cannot_break_the_page() -> None:
     """Quotes, backslashes and line ends in a source's name stay inside of its label."""
     report = a_report(1)
     name = 'a"b\\c\nd'
-    lag = LagFacts(name=name, line=0, offset=0, behind=1, seconds=0.0)
+    lag = LagStatus(name=name, line=0, offset=0, behind=1, seconds=0.0)
     relay = msgspec.structs.replace(report.relay, lags=[lag])
     assert 1 == one(page(msgspec.structs.replace(report, relay=relay)), "source_lag_bytes", source=name)
 

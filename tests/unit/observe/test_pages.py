@@ -17,29 +17,29 @@ from hookline.observe.pages import Pages
 from hookline.observe.snapshot import (
     Checkpoint,
     Counts,
-    LagFacts,
-    LaneFacts,
-    RelayFacts,
-    Report,
-    SpoolFacts,
-    WebhookFacts,
+    LagStatus,
+    LaneStatus,
+    RelayStatus,
+    SpoolStatus,
+    StatusSnapshot,
+    WebhookStatus,
 )
 from hookline.observe.status import status_document, window_that_holds
 from hookline.schemas import load_schema
 
 pytestmark = pytest.mark.anyio
 
-SPOOL = SpoolFacts(
-    at=100.0, tally={"read": 1, "pending": 1}, webhooks=[WebhookFacts(webhook="a/b", pending=1, oldest=2.25)],
+SPOOL = SpoolStatus(
+    at=100.0, tally={"read": 1, "pending": 1}, webhooks=[WebhookStatus(webhook="a/b", pending=1, oldest=2.25)],
     checkpoints=[Checkpoint(name="x", line=1, offset=9, at=50.0), Checkpoint(name="x", line=8, offset=80, at=40.0)],
     sizes={"database": 1},
 )  # fmt: skip
-RELAY = RelayFacts(
+RELAY = RelayStatus(
     version="1", process=7, started=1.0, at=100.0, spool_max=5, dedupe_window=60.0, records_max=10,
-    lanes=[LaneFacts(webhook="a/b", phase="waiting", reason="http 503", until=200.0),
-           LaneFacts(webhook="c/d", phase="open")],
-    lags=[LagFacts(name="x", line=2, offset=18, behind=5, seconds=1.0),
-          LagFacts(name="-", line=0, offset=0, behind=None, seconds=0.0)],
+    lanes=[LaneStatus(webhook="a/b", phase="open", reason="http 503", until=200.0),
+           LaneStatus(webhook="c/d", phase="closed")],
+    lags=[LagStatus(name="x", line=2, offset=18, behind=5, seconds=1.0),
+          LagStatus(name="-", line=0, offset=0, behind=None, seconds=0.0)],
 )  # fmt: skip
 
 
@@ -58,11 +58,11 @@ class Said:
     def unready(self) -> str | None:
         return self.reason
 
-    async def report(self) -> Report:
+    async def report(self) -> StatusSnapshot:
         if self.damaged:
             raise SpoolUnusable("the spool is damaged")
         counts = Counts(attempts={}, latency={}, bounds=(1.0,), dead={})
-        return Report(spool=SPOOL, relay=RELAY, counts=counts)
+        return StatusSnapshot(spool=SPOOL, relay=RELAY, counts=counts)
 
 
 async def ask(relay: Said, path: str) -> Page:
@@ -112,7 +112,7 @@ async def test_status_is_the_published_document() -> None:
     """/status, with and without a relay, a holder that says nothing, or nothing at all, fits its schema."""
     validator = Draft202012Validator(load_schema("status"))
     served = json.loads((await ask(Said(), "/status")).body)
-    bare = SpoolFacts(at=0.0, tally={})
+    bare = SpoolStatus(at=0.0, tally={})
     for document in (
         served,
         status_document(SPOOL, None),
@@ -122,13 +122,13 @@ async def test_status_is_the_published_document() -> None:
     ):
         assert [] == [error.message for error in validator.iter_errors(document)]
     assert ["a/b", "c/d"] == [one["webhook"] for one in served["webhooks"]]
-    assert "waiting" == served["webhooks"][0]["lane"]["phase"]
+    assert "open" == served["webhooks"][0]["lane"]["phase"]
     assert [5, None, None] == [(one["reading"] or {}).get("behindBytes") for one in served["sources"]]
 
 
 def test_the_duplicate_window_that_holds() -> None:
     """It is the one that was asked for, until there are more records than may be kept: then it is their age."""
-    few = SpoolFacts(at=0.0, tally={}, records=9, oldest_record=5.0)
-    many = SpoolFacts(at=0.0, tally={}, records=10, oldest_record=5.0)
-    old = SpoolFacts(at=0.0, tally={}, records=10, oldest_record=500.0)
+    few = SpoolStatus(at=0.0, tally={}, records=9, oldest_record=5.0)
+    many = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=5.0)
+    old = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=500.0)
     assert [60.0, 5.0, 60.0] == [window_that_holds(spool, RELAY) for spool in (few, many, old)]

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from hookline.canonical import read_webhook
 from hookline.config import load
 from hookline.model import Address, Declared, Desired, Source
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document, read_plan
 from hookline.plan.planner import make_plan
@@ -65,7 +65,7 @@ def plan_of(case: Path) -> Plan:
     return make_plan(
         stored(case),
         desired(case, options),
-        Brakes(
+        DeletionLimits(
             allow_delete=frozenset(Address.parse(text) for text in options.get("allowDelete", [])),
             max_deletes=options.get("maxDeletes"),
         ),

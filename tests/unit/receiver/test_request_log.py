@@ -10,12 +10,12 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpRequest
-from hookline.receiver.request_log import Journal, as_line, open_record
+from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
 from hookline.receiver.responses import Verified
 
 
 def recorded(body: bytes | None) -> dict[str, Any]:
-    line = as_line(
+    line = request_as_line(
         HttpRequest("POST", "/a?b=1", {"host": "x"}, body), Verified(True, None), at=1764547200.25, status=204
     )
     assert 1 == line.count(b"\n")
@@ -64,7 +64,7 @@ def test_a_body_that_is_nested_too_deeply_is_kept_as_text() -> None:
 def test_a_journal_writes_all_lines_to_all_sinks() -> None:
     """A flush hands on what was added since the last one, once."""
     one, two = io.BytesIO(), io.BytesIO()
-    journal = Journal(one, two)
+    journal = RequestLog(one, two)
     journal.add(b"a\n")
     journal.add(b"b\n")
     journal.flush()
@@ -76,7 +76,7 @@ def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
     """It holds recipients and credentials, so only its owner reads it; earlier runs stay."""
     path = tmp_path / "received.ndjson"
     for line in (b"1\n", b"2\n"):
-        with open_record(path) as file:
+        with open_request_log(path) as file:
             file.write(line)
     assert b"1\n2\n" == path.read_bytes()
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
@@ -85,4 +85,4 @@ def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """The message names the file and the reason."""
     with pytest.raises(HooklineError, match=r"missing/r\.ndjson: No such file"):
-        open_record(tmp_path / "missing" / "r.ndjson")
+        open_request_log(tmp_path / "missing" / "r.ndjson")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hookline.http_connection import HttpRequest
-from hookline.receiver.responses import Answer, House, Tally, Verified, answer_to
+from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
 
 POST = HttpRequest("POST", "/", {}, b"{}")
 GOOD = Verified(True, True)
@@ -12,34 +12,34 @@ GOOD = Verified(True, True)
 @pytest.mark.parametrize(
     ("request_", "verified", "failure", "house", "expected"),
     [
-        (POST, GOOD, None, House(), 204),
-        (POST, Verified(None, "wrong"), None, House(), 204),
-        (POST, Verified(None, "wrong"), None, House(strict=True), 422),
-        (POST, Verified("wrong", "wrong"), None, House(strict=True), 401),
-        (POST, Verified("wrong", None), 503, House(), 503),
-        (HttpRequest("GET", "/", {}, b""), Verified(), None, House(), 405),
-        (HttpRequest("POST", "/", {}, None), Verified(), 503, House(), 413),
+        (POST, GOOD, None, Rules(), 204),
+        (POST, Verified(None, "wrong"), None, Rules(), 204),
+        (POST, Verified(None, "wrong"), None, Rules(strict=True), 422),
+        (POST, Verified("wrong", "wrong"), None, Rules(strict=True), 401),
+        (POST, Verified("wrong", None), 503, Rules(), 503),
+        (HttpRequest("GET", "/", {}, b""), Verified(), None, Rules(), 405),
+        (HttpRequest("POST", "/", {}, None), Verified(), 503, Rules(), 413),
     ],
 )
 def test_the_first_rule_that_applies_gives_the_status(
-    request_: HttpRequest, verified: Verified, failure: int | None, house: House, expected: int
+    request_: HttpRequest, verified: Verified, failure: int | None, house: Rules, expected: int
 ) -> None:
     """Size, method, failure on purpose, token, payload: in that order."""
-    assert expected == answer_to(request_, verified, failure, house).status
+    assert expected == respond_to(request_, verified, failure, house).status
 
 
 def test_retry_after_goes_with_failures_on_purpose_only() -> None:
     """A 401 is not a reason to wait; a failure that was asked for is."""
-    house = House(retry_after=7)
-    assert (("retry-after", "7"),) == answer_to(POST, GOOD, 503, house).headers
-    assert "retry-after" not in dict(answer_to(POST, Verified("wrong", None), None, house).headers)
+    house = Rules(retry_after=7)
+    assert (("retry-after", "7"),) == respond_to(POST, GOOD, 503, house).headers
+    assert "retry-after" not in dict(respond_to(POST, Verified("wrong", None), None, house).headers)
 
 
 def test_a_repeated_id_counts_only_when_it_was_accepted_before() -> None:
     """A retry after a failure is the first acceptance, what comes after it is a repetition."""
-    tally = Tally()
+    tally = Stats()
     request = HttpRequest("POST", "/", {"webhook-id": "msg_1"}, b"{}")
-    for answer in (Answer(503, on_purpose=True), Answer(204), Answer(204)):
+    for answer in (ReceiverResponse(503, on_purpose=True), ReceiverResponse(204), ReceiverResponse(204)):
         tally.count(request, GOOD, answer)
     assert (3, 2, 1, 1, {"msg_1"}) == (
         tally.requests,
@@ -52,6 +52,6 @@ def test_a_repeated_id_counts_only_when_it_was_accepted_before() -> None:
 
 def test_a_finding_counts_as_invalid_even_where_it_was_accepted() -> None:
     """Without --strict a payload that does not fit is accepted, and still shows in the summary."""
-    tally = Tally()
-    tally.count(POST, Verified(True, "wrong"), Answer(204))
+    tally = Stats()
+    tally.count(POST, Verified(True, "wrong"), ReceiverResponse(204))
     assert (1, 1) == (tally.accepted, tally.invalid)

@@ -20,9 +20,9 @@ import jwt
 import pytest
 
 from hookline.errors import HooklineError
-from hookline.receiver.faults import Failing, Misbehaviour
+from hookline.receiver.faults import Fault, FaultPlan
 from hookline.receiver.receiver_settings import BODY_LIMIT, ReceiverSettings
-from hookline.receiver.responses import Tally
+from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -35,7 +35,7 @@ class Running:
     receiver: Receiver
     port: int
     client: httpx.AsyncClient
-    finished: asyncio.Task[Tally]
+    finished: asyncio.Task[Stats]
 
     async def talk(self, sent: bytes, *, then: bytes = b"") -> bytes:
         """Send bytes as they are, then, after the first of the answer, some more; read until the end."""
@@ -73,10 +73,10 @@ class Bench:
         receiver.stop()
         await asyncio.wait((finished,))
 
-    def run(self, test: Callable[[Running], Awaitable[object]], **given: Any) -> Tally:
+    def run(self, test: Callable[[Running], Awaitable[object]], **given: Any) -> Stats:
         """Start a receiver, let the test talk to it, stop it, and hand its tally on."""
 
-        async def play() -> Tally:
+        async def play() -> Stats:
             async with self.start(**given) as running:
                 await test(running)
             return running.finished.result()
@@ -147,7 +147,7 @@ def failures_in_turn(bench: Bench, seed: int) -> list[int]:
         for _ in range(40):
             statuses.append((await running.client.post("/", json={})).status_code)
 
-    misbehaviour = Misbehaviour(failures=(Failing(503, 0.3), Failing(429, 0.2)))
+    misbehaviour = Fault(failures=(FaultPlan(503, 0.3), FaultPlan(429, 0.2)))
     tally = bench.run(test, misbehaviour=misbehaviour, seed=seed)
     assert statuses.count(204) == tally.accepted
     assert 40 - tally.accepted == tally.failed_on_purpose
@@ -177,7 +177,7 @@ def test_an_outage_ends_and_its_failures_say_when_to_come_back(bench: Bench) -> 
         assert [503, 503, 204] == [answer.status_code for answer in (first, second, third)]
         assert ["2", "2", None] == [answer.headers.get("retry-after") for answer in (first, second, third)]
 
-    bench.run(test, clock=lambda: now, misbehaviour=Misbehaviour(outage=timedelta(seconds=2)), retry_after=2)
+    bench.run(test, clock=lambda: now, misbehaviour=Fault(outage=timedelta(seconds=2)), retry_after=2)
 
 
 def test_a_delay_holds_the_answer_back(bench: Bench) -> None:
@@ -331,7 +331,7 @@ def test_it_ends_by_itself_after_exactly_so_many_accepted_requests(bench: Bench)
         assert 5 == statuses.count(204)
         await asyncio.wait_for(asyncio.shield(running.finished), 10)
 
-    tally = bench.run(test, stop_after=5, misbehaviour=Misbehaviour(failures=(Failing(500, 0.1),)))
+    tally = bench.run(test, stop_after=5, misbehaviour=Fault(failures=(FaultPlan(500, 0.1),)))
     assert 5 == tally.accepted
 
 

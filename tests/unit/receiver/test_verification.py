@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from hookline.errors import KeyUnusable
-from hookline.receiver.verification import REMEMBERED, TokenVerifier, read_keys
+from hookline.receiver.verification import MAX_REMEMBERED_TOKENS, TokenVerifier, read_keys
 
 NOW = 1_780_000_000.0
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -174,10 +174,10 @@ def test_a_remembered_token_expires_all_the_same(tmp_path: Path) -> None:
 def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
     """However many tokens hold, only the last of them are remembered."""
     checks = verifier(tmp_path, secret=SECRET)
-    for number in range(REMEMBERED + 10):
+    for number in range(MAX_REMEMBERED_TOKENS + 10):
         token = jwt.encode({"exp": NOW + 300, "jti": str(number)}, SECRET, "HS256")
         assert True is checks.check(f"Bearer {token}")
-    assert REMEMBERED == len(checks._good)
+    assert MAX_REMEMBERED_TOKENS == len(checks._good)
 
 
 @pytest.mark.parametrize(

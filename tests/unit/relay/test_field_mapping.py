@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FIELDS, Hints, carried, parse_mapping
+from hookline.relay.field_mapping import FIELDS, FieldMapping, carried, parse_mapping
 
 
-def hints(*mappings: str) -> Hints:
-    return Hints(paths=tuple(parse_mapping(mapping) for mapping in mappings))
+def hints(*mappings: str) -> FieldMapping:
+    return FieldMapping(paths=tuple(parse_mapping(mapping) for mapping in mappings))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
-from hookline.relay.event import Event, Further
+from hookline.relay.event import Event, EventDetails
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.payload_v2 import payload2_bytes
 from hookline.relay.routing import Defaults, Routes
@@ -118,7 +118,10 @@ def test_campaign_type_is_one_of_two(told: str | None, expected: str | None) -> 
         ({"status": "delivered", "time": "last week"}, None),
         ({"status": "delivered"}, None),
         ({"status": "bounce", "time": "2026-05-18T17:01:25Z"}, None),
-        ({"status": "bounce", "further": Further(delivered_at="2026-05-18T17:01:25Z")}, "2026-05-18T17:01:25.000Z"),
+        (
+            {"status": "bounce", "further": EventDetails(delivered_at="2026-05-18T17:01:25Z")},
+            "2026-05-18T17:01:25.000Z",
+        ),
     ],
 )
 def test_delivery_time_is_utc_with_milliseconds(told: dict[str, Any], expected: str | None) -> None:

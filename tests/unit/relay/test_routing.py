@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hookline.errors import WrongUse
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, Fate, Rejected, Skipped
+from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
 from hookline.state.store import Snapshot, Stored
@@ -54,12 +54,12 @@ def event(**changes: Any) -> Event:
     return Event(**{**told, **changes})
 
 
-def delivery(fate: Fate) -> Delivery:
+def delivery(fate: RoutingResult) -> Delivery:
     assert isinstance(fate, Delivery)
     return fate
 
 
-def payload(fate: Fate) -> Any:
+def payload(fate: RoutingResult) -> Any:
     return msgspec.json.decode(delivery(fate).body)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.relay.service_manager import keep_alive, notify, reloading, status
+from hookline.relay.service_manager import keep_alive, notify, reloading, status_message
 from hookline.settings import watchdog_seconds
 
 pytestmark = pytest.mark.anyio
@@ -50,9 +50,9 @@ async def test_reloading_says_when() -> None:
 
 async def test_the_status_line() -> None:
     """How much is pending, how old that is, and why the relay is not ready."""
-    assert "STATUS=214 pending, oldest 3 s" == status(214, 3.2, None)
-    assert "STATUS=0 pending" == status(0, None, None)
-    assert "STATUS=the disk is full (1,000 pending)" == status(1000, None, "the disk is full")
+    assert "STATUS=214 pending, oldest 3 s" == status_message(214, 3.2, None)
+    assert "STATUS=0 pending" == status_message(0, None, None)
+    assert "STATUS=the disk is full (1,000 pending)" == status_message(1000, None, "the disk is full")
 
 
 async def test_alive_only_while_everything_answers() -> None:

@@ -19,33 +19,35 @@ from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery_record import Delivery
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.relay import Settings
+from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import Intake, Taken
+from hookline.relay.spool.spool import IngestBatch, NewDelivery
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
-from hookline.relay.spool.sqlite.status_file import FILE
-from hookline.relay.status_collector import Reporter
+from hookline.relay.spool.sqlite.status_file import STATUS_FILE
+from hookline.relay.status_collector import StatusCollector
 from hookline.state.factory import open_state
 from hookline.wiring import RelayOptions
 
 pytestmark = pytest.mark.anyio
 
 
-def intake(name: str) -> Intake:
+def intake(name: str) -> IngestBatch:
     delivery = Delivery(id=name.encode().ljust(16, b"-"), address=Address("a", "b"), order_key=None, body=b"{}",
                         request_id="r", channel="email", status="sent")  # fmt: skip
-    return Intake(source="-", position=None, read=1, deliveries=[Taken(1, delivery)], skipped={}, rejected=[])
+    return IngestBatch(
+        source="-", position=None, read=1, deliveries=[NewDelivery(1, delivery)], skipped={}, rejected=[]
+    )
 
 
 @asynccontextmanager
-async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Reporter, SpoolThread]]:
+async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[StatusCollector, SpoolThread]]:
     """The reporter of a relay that is put together and not started."""
     options = RelayOptions(
         state=str(directory / "state.db"), spool=directory / "spool", sources=sources,
-        settings=Settings(defaults=Defaults()), rules=NetworkRules(()),
+        settings=RelaySettings(defaults=Defaults()), rules=NetworkRules(()),
         resolver=SecretResolver(environment={}, directory=directory, by_organization=False),
     )  # fmt: skip
     log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
@@ -84,10 +86,10 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     async with reporting(tmp_path) as (reporter, thread):
         reporter.ready()
-        with closing(sqlite3.connect(tmp_path / "spool" / database.FILE, isolation_level=None)) as other:
+        with closing(sqlite3.connect(tmp_path / "spool" / database.DATABASE_FILE, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             writing = asyncio.create_task(
-                thread.insist("reading", thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
+                thread.retry_while_stalled("reading", thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
             )
             async with asyncio.timeout(30):
                 while (reason := reporter.unready()) is None:
@@ -113,7 +115,7 @@ async def test_the_report_is_of_this_moment_and_the_survey_of_a_little_before(tm
 async def test_a_spool_that_is_gone_is_no_reason_to_end(tmp_path: Path) -> None:
     """Whoever asks for the report is told; the age of the oldest is unknown then."""
     async with reporting(tmp_path) as (reporter, _):
-        (tmp_path / "spool" / database.FILE).rename(tmp_path / "elsewhere.db")
+        (tmp_path / "spool" / database.DATABASE_FILE).rename(tmp_path / "elsewhere.db")
         with pytest.raises(SpoolUnusable):
             await reporter.report()
         assert await reporter.oldest() is None
@@ -124,7 +126,7 @@ async def test_lag_of_a_source(tmp_path: Path) -> None:
     events = tmp_path / "events"
     events.write_bytes((b"{}" + b" " * 998 + b"\n") * 600)
     async with reporting(tmp_path, str(events)) as (reporter, _):
-        source = reporter._intaking.source
+        source = reporter._ingester.source
         assert source is not None
         source.read()
         (lag,) = reporter.relay().lags
@@ -142,7 +144,7 @@ async def test_lag_of_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
     events = tmp_path / os.fsdecode(b"caf\xe9")
     events.write_bytes(b"{}\n" * 600)
     async with reporting(tmp_path, str(events)) as (reporter, _):
-        source = reporter._intaking.source
+        source = reporter._ingester.source
         assert source is not None
         batch = source.read()
         assert [f"{tmp_path}/caf\\xe9"] * 2 == [batch.source, batch.position.name]
@@ -154,7 +156,7 @@ async def test_it_speaks_once_a_second(tmp_path: Path) -> None:
     """The file beside the spool is there while the relay runs, and gone at its end, also when a beat is under way."""
     async with reporting(tmp_path) as (reporter, _):
         running = asyncio.create_task(reporter.run())
-        path = tmp_path / "spool" / FILE
+        path = tmp_path / "spool" / STATUS_FILE
         async with asyncio.timeout(30):
             while not path.exists():
                 await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookline.errors import StateUnusable, WrongUse
-from hookline.state.factory import open_state, shown
+from hookline.state.factory import open_state, without_password
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.store import EMPTY, Entry
 
@@ -65,7 +65,7 @@ def test_state_is_taken_out_of_the_address(target: str, conninfo: str, name: str
 )
 def test_no_password_is_shown(target: str, expected: str) -> None:
     """What messages print of an address is user, host, port, database and state; so does its repr."""
-    assert expected == shown(target)
+    assert expected == without_password(target)
     assert SECRET not in repr(open_state(target))
     assert "://" not in target or SECRET not in repr(parse_postgres(target))
 

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from hookline.canonical import canonical_json
 from hookline.model import Address, Desired
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import change_document
 from hookline.plan.planner import make_plan
 from hookline.state.blame import blame
-from hookline.state.drift import Drift, Drifted, DriftedField, Kind, find_drift
+from hookline.state.drift import Drift, Drifted, DriftedField, DriftKind, find_drift
 from hookline.state.history_chain import beginning, seal
-from hookline.state.history_replay import desired_at, replay
+from hookline.state.history_replay import desired_at, replay_history
 from hookline.state.rows import history_row, read_history
 from hookline.state.store import EMPTY, Entry, Record, Snapshot
 from random_webhooks import desired, documents
 
 PROD = Address("acme", "prod")
 STAGE = Address("acme", "stage")
-FREE = Brakes(max_deletes=10_000)
+FREE = DeletionLimits(max_deletes=10_000)
 
 
 def document(address: Address, **changed: Any) -> dict[str, Any]:
@@ -61,7 +61,8 @@ def test_replay_to_every_serial() -> None:
     _, records = history({PROD: first, STAGE: document(STAGE)}, {PROD: second}, {STAGE: None})
     at = {
         serial: {
-            address: (found.document["name"], found.serial) for address, found in replay(records, serial).items()
+            address: (found.document["name"], found.serial)
+            for address, found in replay_history(records, serial).items()
         }
         for serial in (1, 2, 3)
     }
@@ -70,7 +71,7 @@ def test_replay_to_every_serial() -> None:
         2: {PROD: ("Second", 2), STAGE: ("Feedback", 1)},
         3: {PROD: ("Second", 2)},
     } == at
-    assert replay(records) == replay(records, 3)
+    assert replay_history(records) == replay_history(records, 3)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_replay_to_every_serial() -> None:
 def test_history_that_holds_no_plan(change: dict[str, Any]) -> None:
     """An entry with something else than a plan's changes is named by its serial."""
     with pytest.raises(ValueError, match="entry of serial 7"):
-        replay([Record(7, entry((change,)), "")])
+        replay_history([Record(7, entry((change,)), "")])
 
 
 def blamed(records: tuple[Record, ...], stored: dict[str, Any]) -> dict[str, int | None]:
@@ -159,9 +160,9 @@ def test_every_kind_of_drift() -> None:
     assert Drift(
         (),
         (
-            Drifted(PROD, Kind.CHANGED, 1, changes),
-            Drifted(STAGE, Kind.REMOVED, 1),
-            Drifted(added, Kind.ADDED, None),
+            Drifted(PROD, DriftKind.CHANGED, 1, changes),
+            Drifted(STAGE, DriftKind.REMOVED, 1),
+            Drifted(added, DriftKind.ADDED, None),
         ),
     ) == find_drift(edited, records)
 

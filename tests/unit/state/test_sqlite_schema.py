@@ -20,7 +20,7 @@ from hookline.model import Address
 from hookline.state.drift import find_drift
 from hookline.state.history_chain import beginning, breaks, seal
 from hookline.state.rows import read_history
-from hookline.state.sqlite_schema import FORMAT, MIGRATIONS
+from hookline.state.sqlite_schema import MIGRATIONS, STATE_FORMAT
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import EMPTY, Entry
 
@@ -110,11 +110,11 @@ def test_apply_migrates_after_a_copy(path: Path, caplog: pytest.LogCaptureFixtur
     copy = path.with_name("state.db.format-0")
     assert ["state.db", "state.db.format-0"] == names(path)
     assert (0o600, image) == (stat.S_IMODE(copy.stat().st_mode), copy.read_bytes())
-    assert (OLD, FORMAT) == (stored_format(copy), stored_format(path))
+    assert (OLD, STATE_FORMAT) == (stored_format(copy), stored_format(path))
     assert written == store.read()
     assert history == store.history()[:2]
     assert [] == list(breaks("L", 3, store.history()))
-    assert f"migrated to format {FORMAT}. A copy of the old one is {copy}." in caplog.text
+    assert f"migrated to format {STATE_FORMAT}. A copy of the old one is {copy}." in caplog.text
 
 
 def test_the_next_apply_migrates_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -141,7 +141,7 @@ def test_every_step_runs_in_order(path: Path, monkeypatch: pytest.MonkeyPatch) -
         connection.execute("UPDATE meta SET format = -1")
     store_at(path).commit(store_at(path).read(), {}, entry())
     assert [OLD - 1, OLD] == steps[-2:]
-    assert FORMAT == stored_format(path)
+    assert STATE_FORMAT == stored_format(path)
 
 
 @pytest.mark.parametrize("ask", ["read", "version", "history", "commit"])

@@ -12,24 +12,24 @@ from pathlib import Path
 
 import click
 
-from hookline.apply import apply_plan, apply_saved, fit_saved, judge_descent, refuse_blocked
+from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked, refuse_older_commit
 from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
 from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
 from hookline.model import Address
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.plan.stale_plan import DIRTY, attribution
-from hookline.provenance import Provenance, contains, provenance_of, uncommitted
+from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted
 from hookline.state.factory import open_state
 from hookline.state.store import Snapshot, StateStore
 
 
 # What must hold before a plan is applied: the fingerprint that is expected, and the commit's descent.
-def commit_judge(
+def commit_guard(
     store: StateStore, provenance: Provenance, config: Path, *, allow_older: bool
 ) -> Callable[[], tuple[str, ...]]:
     """What tells, whenever it is called, whether the commit follows the one that was applied last by then.
@@ -40,12 +40,14 @@ def commit_judge(
     def judge() -> tuple[str, ...]:
         if provenance.commit is None:
             return ()
-        return judge_descent(store.history(), provenance.commit, partial(contains, config), allow_older=allow_older)
+        return refuse_older_commit(
+            store.history(), provenance.commit, partial(is_ancestor, config), allow_older=allow_older
+        )
 
     return judge
 
 
-def with_dirt(provenance: Provenance, config: Path) -> Provenance:
+def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     """The provenance, its commit marked where the files are not that commit's, which is said on stderr too."""
     if provenance.commit is None:
         return provenance
@@ -89,7 +91,7 @@ def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None
 
 
 # A person's yes, before anything is applied.
-def ask() -> None:
+def ask_for_approval() -> None:
     """Return when a person says yes; raise Blocked for any other answer, and where nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Blocked("approval is missing, and there is no terminal to ask on", hint="give --auto-approve")
@@ -113,7 +115,7 @@ class _Request:
 
     config: Path
     store: StateStore
-    brakes: Brakes
+    brakes: DeletionLimits
     expect: str | None
     allow_older: bool
     auto_approve: bool
@@ -147,7 +149,7 @@ def command(
     config: Path,
     state: str,
     target: tuple[Address, ...],
-    brakes: Brakes,
+    brakes: DeletionLimits,
     allow_older: bool,
     expect: str | None,
     verbose: bool,
@@ -206,10 +208,10 @@ def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Addr
     refuse_blocked(plan)
     if not plan.changes:
         return None
-    provenance = with_dirt(provenance_of(request.config), request.config)
+    provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
     lifted = _commit_judge(request, provenance)()
     if not request.auto_approve:
-        ask()
+        ask_for_approval()
     return apply_plan(request.store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
 
 
@@ -231,9 +233,9 @@ def _apply_file(request: _Request, file: Path) -> Snapshot | None:
     judge_commit = _commit_judge(request, provenance)
     judge_commit()
     if not request.auto_approve:
-        ask()
+        ask_for_approval()
     return apply_saved(request.store, saved, request.brakes, provenance, datetime.now(UTC), judge_commit=judge_commit)
 
 
 def _commit_judge(request: _Request, provenance: Provenance) -> Callable[[], tuple[str, ...]]:
-    return commit_judge(request.store, provenance, request.config, allow_older=request.allow_older)
+    return commit_guard(request.store, provenance, request.config, allow_older=request.allow_older)

@@ -26,8 +26,8 @@ from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.model import Webhook
 from hookline.relay.http.certificate_info import Certificate
-from hookline.relay.preflight.checks import Means, examine_all
-from hookline.relay.preflight.report import Finding, Grade, Report
+from hookline.relay.preflight.checks import CheckContext, check_all
+from hookline.relay.preflight.report import CheckFinding, CheckReport, Grade
 
 _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
@@ -63,7 +63,7 @@ def command(
     chosen = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in chosen}.values())
     organizations = {one.organization for one in snapshot.webhooks}
-    means = Means(
+    means = CheckContext(
         resolver=replace(secrets.resolver(), organizations=lambda: organizations),
         rules=network.rules,
         clock=time.time,
@@ -81,17 +81,17 @@ def command(
     return 1 if any(report.failed_at for report in reports) else 0
 
 
-async def _examined(webhooks: Sequence[Webhook], means: Means, *, send: bool, tell: bool) -> list[Report]:
+async def _examined(webhooks: Sequence[Webhook], means: CheckContext, *, send: bool, tell: bool) -> list[CheckReport]:
     """All reports; with `tell` each is printed as soon as those before it are."""
     reports = []
-    async for report in examine_all(webhooks, means, send=send):
+    async for report in check_all(webhooks, means, send=send):
         reports.append(report)
         if tell:
             _print(report)
     return reports
 
 
-def _print(report: Report) -> None:
+def _print(report: CheckReport) -> None:
     click.echo(f"{printable(report.address)}  {printable(report.url)}")
     rows = [("  " + finding.grade, finding.step, printable(finding.detail)) for finding in report.findings]
     for finding, line in zip(report.findings, columns(rows), strict=True):
@@ -101,14 +101,14 @@ def _print(report: Report) -> None:
             click.echo(f"    hint: {printable(finding.hint)}")
 
 
-def _print_sum(reports: Sequence[Report]) -> None:
+def _print_sum(reports: Sequence[CheckReport]) -> None:
     failed = sum(1 for report in reports if report.failed_at)
     warned = sum(1 for report in reports if report.warns and not report.failed_at)
     good = len(reports) - failed - warned
     click.echo(f"{len(reports)} checked: {good} good, {warned} with warnings, {failed} failed.", err=True)
 
 
-def _document(report: Report, now: datetime) -> dict[str, Any]:
+def _document(report: CheckReport, now: datetime) -> dict[str, Any]:
     return {
         "address": report.address,
         "url": report.url,
@@ -120,7 +120,7 @@ def _document(report: Report, now: datetime) -> dict[str, Any]:
     }
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[dict[str, Any]]:
+def _findings(findings: Sequence[CheckFinding]) -> Iterator[dict[str, Any]]:
     for finding in findings:
         yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
 

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from hookline.cli.commands.dead_files import export_command, import_command
-from hookline.cli.dead_letter_options import aimed, chosen_by, filters, in_words
+from hookline.cli.dead_letter_options import filter_from, filter_text, filters, target_text
 from hookline.cli.options import RATE, format_option, spool_option
 from hookline.cli.progress import counting
 from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
-from hookline.relay.delivery_record import DeadDelivery, DeadLine, Letter
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine
 from hookline.relay.formats.dead_letter_json import history_as_json
 from hookline.relay.spool.admin import Count, DeadLetterStore, Filter
 from hookline.relay.spool.factory import spool_store
@@ -41,17 +41,17 @@ def replay_command(
     the options of that relay. If a line has several events, only its rejected events are replayed. If the command
     is interrupted, run it again to replay the rest.
     """
-    narrowed = aimed(chosen_by(ids, chosen), everything)
+    narrowed = target_text(filter_from(ids, chosen), everything)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(narrowed)
         cut = dead.cut_lines(narrowed) if count.lines else 0
         count = Count(count.deliveries, count.lines - cut)
         if dry_run:
-            click.echo(f"Would replay {in_words(count)}.")
+            click.echo(f"Would replay {filter_text(count)}.")
         else:
             with counting("replaying", count.total) as told:
                 replayed = dead.replay(narrowed, now=time.time(), rate=rate, on_progress=told)
-            click.echo(f"Replayed {in_words(replayed)}.")
+            click.echo(f"Replayed {filter_text(replayed)}.")
     if cut:
         click.echo(f"  {cut:,} too long to be kept whole: these lines stay; read their source again", err=True)
     if not dry_run and replayed.total:
@@ -77,17 +77,17 @@ def discard_command(
     *, spool: str, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **chosen: Any
 ) -> None:
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
-    narrowed = aimed(chosen_by(ids, chosen), everything)
+    narrowed = target_text(filter_from(ids, chosen), everything)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(narrowed)
         if dry_run or not count.total:
-            click.echo(f"Would discard {in_words(count)}.")
+            click.echo(f"Would discard {filter_text(count)}.")
             return
         if not yes:
-            _ask(f"Discard {in_words(count)} for good?")
+            _ask(f"Discard {filter_text(count)} for good?")
         with counting("discarding", count.total) as told:
             discarded = dead.discard(narrowed, now=time.time(), on_progress=told)
-    click.echo(f"Discarded {in_words(discarded)}.")
+    click.echo(f"Discarded {filter_text(discarded)}.")
 
 
 def _ask(question: str) -> None:
@@ -120,7 +120,7 @@ def command() -> None:
 @format_option("text", "json", help="One line each, or a JSON array.")
 def list_command(*, spool: str, limit: int, form: str, **chosen: Any) -> None:
     """List dead letters, the newest first."""
-    narrowed = chosen_by((), chosen)
+    narrowed = filter_from((), chosen)
     with spool_store(spool).dead_letters() as dead:
         if form == "json":
             _print_json(dead, narrowed, limit)
@@ -131,7 +131,7 @@ def list_command(*, spool: str, limit: int, form: str, **chosen: Any) -> None:
             shown += 1
         count = dead.count(narrowed)
     more = f", the newest {shown:,} shown" if shown < count.total else ""
-    click.echo(f"{in_words(count)}{more}.", err=True)
+    click.echo(f"{filter_text(count)}{more}.", err=True)
 
 
 def _print_json(dead: DeadLetterStore, chosen: Filter, limit: int) -> None:
@@ -158,7 +158,7 @@ def show_command(*, spool: str, identity: str) -> None:
     click.echo(json.dumps(_whole(letters[0]), indent=2))
 
 
-def _line(letter: Letter) -> str:
+def _line(letter: DeadLetter) -> str:
     match letter:
         case DeadDelivery():
             what = f"{letter.webhook}  {letter.channel} {letter.status}"
@@ -167,7 +167,7 @@ def _line(letter: Letter) -> str:
     return f"{_id(letter)}  {_time(letter.at)}  {what}  {letter.source}:{letter.line}  {letter.reason}"
 
 
-def _id(letter: Letter) -> str:
+def _id(letter: DeadLetter) -> str:
     return letter.id.hex() if isinstance(letter, DeadDelivery) else f"line-{letter.n}"
 
 
@@ -175,7 +175,7 @@ def _time(at: float) -> str:
     return utc_text(at)
 
 
-def _as_json(letter: Letter) -> dict[str, Any]:
+def _as_json(letter: DeadLetter) -> dict[str, Any]:
     delivery = letter if isinstance(letter, DeadDelivery) else None
     return {
         "id": _id(letter),
@@ -193,7 +193,7 @@ def _as_json(letter: Letter) -> dict[str, Any]:
     }
 
 
-def _whole(letter: Letter) -> dict[str, Any]:
+def _whole(letter: DeadLetter) -> dict[str, Any]:
     match letter:
         case DeadDelivery():
             return {

@@ -13,13 +13,13 @@ from typing import IO, Any, Final
 
 import click
 
-from hookline.cli.dead_letter_options import chosen_by, filters, in_words
+from hookline.cli.dead_letter_options import filter_from, filter_text, filters
 from hookline.cli.options import spool_option
 from hookline.cli.progress import counting
 from hookline.errors import HooklineError
 from hookline.private_files import replacing
-from hookline.relay.delivery_record import DeadDelivery, Letter, Rejected
-from hookline.relay.formats.dead_letter_json import as_line, read_exported
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
+from hookline.relay.formats.dead_letter_json import dead_letter_line, read_exported
 from hookline.relay.spool.admin import NOTHING, Count, DeadLetterImport
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
@@ -46,15 +46,15 @@ def export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **chos
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
-    narrowed = chosen_by(ids, chosen)
+    narrowed = filter_from(ids, chosen)
     count = NOTHING
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(narrowed).total
         with counting("exporting", total) as told, _output(out) as file:
             for letter in dead.every(narrowed):
-                file.write(as_line(letter))
+                file.write(dead_letter_line(letter))
                 count = _told(count, letter, told)
-    click.echo(f"Exported {in_words(count)}.", err=True)
+    click.echo(f"Exported {filter_text(count)}.", err=True)
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def import_command(*, spool: str, file: Path) -> int:
                 old += letter.at < time.time() - _OLD_SECONDS
             if told is not None:
                 told(seen)
-    click.echo(f"Imported {in_words(new)}; {seen.total - new.total:,} known already, {refusals.total:,} refused.")
+    click.echo(f"Imported {filter_text(new)}; {seen.total - new.total:,} known already, {refusals.total:,} refused.")
     if old:
         click.echo(
             f"  {old:,} died more than 30 days ago: a relay with that --retain forgets what is not replayed", err=True
@@ -122,7 +122,7 @@ class _Refusals:
             click.echo(f"{self._name}:{number}: and more, which are only counted", err=True)
 
 
-def _letters(lines: Iterator[bytes | None], refusals: _Refusals) -> Iterator[Letter]:
+def _letters(lines: Iterator[bytes | None], refusals: _Refusals) -> Iterator[DeadLetter]:
     for number, line in enumerate(lines, 1):
         if line is None:
             refusals.add(number, f"too long: over {_LONGEST} bytes")
@@ -154,7 +154,7 @@ def _bounded(file: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def _told(count: Count, letter: Letter, told: Callable[[Count], None] | None) -> Count:
+def _told(count: Count, letter: DeadLetter, told: Callable[[Count], None] | None) -> Count:
     count += Count(1, 0) if isinstance(letter, DeadDelivery) else Count(0, 1)
     if told is not None and count.total % _GROUP == 0:
         told(count)

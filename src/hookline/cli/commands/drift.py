@@ -11,7 +11,7 @@ import click
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.options import format_option, state_option
 from hookline.escaping import printable
-from hookline.state.drift import Drift, Drifted, Kind, find_drift
+from hookline.state.drift import Drift, Drifted, DriftKind, find_drift
 from hookline.state.factory import open_state
 from hookline.state.store import Record, Snapshot
 from hookline.state.store_errors import unreplayable
@@ -81,11 +81,11 @@ def _lines(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> Ite
 
 def _what(drifted: Drifted) -> str:
     match drifted.kind:
-        case Kind.ADDED:
+        case DriftKind.ADDED:
             return "added to the state by hand: no apply wrote it"
-        case Kind.REMOVED:
+        case DriftKind.REMOVED:
             return f"removed from the state by hand: serial {drifted.serial} applied it"
-        case Kind.CHANGED:
+        case DriftKind.CHANGED:
             return f"changed by hand since serial {drifted.serial} applied it"
         case _:
             assert_never(drifted.kind)

@@ -25,7 +25,7 @@ _LONGEST = 200
 _PLAIN = frozenset("@_-.+=,")
 
 
-def place_all(addresses: Iterable[Address]) -> dict[Address, PurePosixPath]:
+def write_files(addresses: Iterable[Address]) -> dict[Address, PurePosixPath]:
     """``organization/sandbox.yaml`` for each address, no two alike, also where upper and lower case are one.
 
     A name is percent-encoded but for letters, digits and a few marks; so none of them leaves its directory, is
@@ -101,7 +101,7 @@ def command(directory: Path, state: str) -> None:
 
 def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
     """The files by their path in the configuration directory."""
-    places = place_all(snapshot.webhooks)
+    places = write_files(snapshot.webhooks)
     return {
         places[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
         for address, stored in snapshot.webhooks.items()

@@ -20,11 +20,11 @@ from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
 from hookline.relay.formats.descriptions import DESCRIPTIONS
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.ingest.preview import SUPPLIED_BY, Tried, as_json, tried
-from hookline.relay.routing import Names
+from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_document, preview_line
+from hookline.relay.routing import SkipNames
 from hookline.relay.sources.open import open_sources
 
-SOME_REFUSED = 3
+SOME_REJECTED = 3
 _WIDEST = 60
 _AT_ONCE = 200
 
@@ -58,12 +58,14 @@ def test_command(
     Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
     """
     counts = _Counts()
-    events = (one for line in _lines(file) for one in counts.all_of(tried(line, ingest.format, ingest.defaults)))
+    events = (
+        one for line in _lines(file) for one in counts.all_of(preview_line(line, ingest.format, ingest.defaults))
+    )
     if output == "json":
         _print_json(events, counts)
     else:
         _print_table(events, counts)
-    return SOME_REFUSED if counts.refused else 0
+    return SOME_REJECTED if counts.refused else 0
 
 
 def _lines(file: str) -> Iterator[Any]:
@@ -92,9 +94,9 @@ class _Counts:
         self.missing: Counter[str] = Counter()
         self.rejected = 0
         self.refused = 0
-        self._names = Names()
+        self._names = SkipNames()
 
-    def all_of(self, events: Iterable[Tried]) -> Iterator[Tried]:
+    def all_of(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:
         """Hand each on, and count it."""
         for one in events:
             self.formats[one.format or "none"] += 1
@@ -125,15 +127,15 @@ class _Counts:
         }
 
 
-def _print_json(events: Iterable[Tried], counts: _Counts) -> None:
+def _print_json(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
     """One object, written as it is read: a log may be larger than memory."""
     click.echo('{"events": [', nl=False)
     for number, one in enumerate(events):
-        click.echo((",\n" if number else "\n") + json.dumps(as_json(one), ensure_ascii=False), nl=False)
+        click.echo((",\n" if number else "\n") + json.dumps(preview_document(one), ensure_ascii=False), nl=False)
     click.echo(f'\n], "summary": {json.dumps(counts.as_json(), ensure_ascii=False)}}}')
 
 
-def _print_table(events: Iterable[Tried], counts: _Counts) -> None:
+def _print_table(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
     """In pieces, whose columns are each as wide as they need to be."""
     remaining = iter(events)
     while rows := [_row(one) for one in islice(remaining, _AT_ONCE)]:
@@ -154,13 +156,13 @@ def _told(counted: Counter[str]) -> str:
     return ", ".join(f"{what} {n}" for what, n in sorted(counted.items()))
 
 
-def _row(one: Tried) -> tuple[str, ...]:
+def _row(one: PreviewedEvent) -> tuple[str, ...]:
     what, recipient, message, campaign = _cells(one)
     cells = (what, recipient, message, campaign, ", ".join(one.missing))
     return (str(one.line), one.format or "-", *(shortened(printable(cell), _WIDEST) for cell in cells))
 
 
-def _cells(one: Tried) -> tuple[str, str, str, str]:
+def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
     match one.reading:
         case Rejected(reason):
             return f"rejected: {reason}", "", "", ""

@@ -15,7 +15,7 @@ from hookline.escaping import printable
 from hookline.plan.stale_plan import short_commit
 from hookline.state.blame import Blamed, blame
 from hookline.state.factory import open_state
-from hookline.state.history_chain import as_text
+from hookline.state.history_chain import time_text
 from hookline.state.store import Entry, Record
 from hookline.state.store_errors import unreplayable
 
@@ -44,7 +44,7 @@ def _document(record: Record) -> dict[str, Any]:
     entry = record.entry
     return {
         "serial": record.serial,
-        "at": as_text(entry.at),
+        "at": time_text(entry.at),
         "who": entry.who,
         "commit": entry.commit,
         "branch": entry.branch,
@@ -63,7 +63,7 @@ def _document(record: Record) -> dict[str, Any]:
 def _lines(record: Record) -> Iterator[str]:
     entry = record.entry
     yield "  ".join(
-        filter(None, (f"serial {record.serial}", as_text(entry.at), entry.who, revision(entry), entry.note))
+        filter(None, (f"serial {record.serial}", time_text(entry.at), entry.who, revision(entry), entry.note))
     )
     summary = counts(entry)
     yield f"    {summary['create']} created, {summary['update']} updated, {summary['delete']} deleted"
@@ -127,7 +127,7 @@ def _blame_document(blamed: Blamed) -> dict[str, Any]:
         "path": blamed.path,
         "value": blamed.value,
         "serial": record.serial if record else None,
-        "at": as_text(entry.at) if entry else None,
+        "at": time_text(entry.at) if entry else None,
         "who": entry.who if entry else None,
         "commit": entry.commit if entry else None,
         "branch": entry.branch if entry else None,
@@ -142,5 +142,5 @@ def _row(blamed: Blamed) -> tuple[str, ...]:
     else:
         entry = blamed.record.entry
         serial, commit = str(blamed.record.serial), revision(entry) or entry.note or "-"
-        cells = (blamed.path, value, serial, as_text(entry.at), entry.who, commit)
+        cells = (blamed.path, value, serial, time_text(entry.at), entry.who, commit)
     return tuple(map(printable, cells))

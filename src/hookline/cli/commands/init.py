@@ -15,7 +15,7 @@ from hookline.errors import HooklineError
 from hookline.schemas import schema_text
 
 # The files that `init` writes, and how they are written: each one whole and new, or none of them.
-IGNORED = ".hookline/"
+GITIGNORE = ".hookline/"
 WORKFLOW = ".github/workflows/hookline.yml"
 
 # Where it goes → the template. Templates have no dot in front, so that no packager takes them for its own.
@@ -34,7 +34,7 @@ _VERSION_MARK = "@VERSION@"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ScaffoldResult:
     """What was created and what was left as it was, as paths relative to the directory, sorted."""
 
     created: tuple[str, ...]
@@ -52,7 +52,7 @@ def scaffold() -> Mapping[str, str]:
     return texts
 
 
-def write_new(directory: Path, texts: Mapping[str, str]) -> Written:
+def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
     """Write each text whose path is free below `directory`, which is made when it is missing.
 
     What exists is left alone, be it a file, a directory or a dangling link. When one file cannot be written, those
@@ -72,7 +72,7 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> Written:
                 made.append(target)
                 file.write(text)
             created.append(path)
-    return Written(tuple(created), tuple(left))
+    return ScaffoldResult(tuple(created), tuple(left))
 
 
 def ignores_state(directory: Path) -> bool:
@@ -81,7 +81,7 @@ def ignores_state(directory: Path) -> bool:
         lines = (directory / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    return any(line.strip().strip("/") == IGNORED.strip("/") for line in lines)
+    return any(line.strip().strip("/") == GITIGNORE.strip("/") for line in lines)
 
 
 def repository_above(directory: Path) -> Path | None:
@@ -142,11 +142,11 @@ def command(directory: Path) -> None:
     click.echo(_next_steps(directory))
 
 
-def _notes(directory: Path, written: Written) -> list[str]:
+def _notes(directory: Path, written: ScaffoldResult) -> list[str]:
     """What would not work as things are, and what to do about it."""
     notes = []
     if ".gitignore" in written.left and not ignores_state(directory):
-        notes.append(f"add the line {IGNORED} to .gitignore, so that no local state is committed")
+        notes.append(f"add the line {GITIGNORE} to .gitignore, so that no local state is committed")
     root = repository_above(directory)
     if root is not None and WORKFLOW in written.created:
         notes.append(f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}")

@@ -12,7 +12,7 @@ from hookline.cli.options import config_option, spool_option, state_option
 from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
 from hookline.model import Address
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
 from hookline.state.factory import open_state
 
@@ -52,7 +52,7 @@ def command(
     state: str,
     spool: str,
     target: tuple[Address, ...],
-    brakes: Brakes,
+    brakes: DeletionLimits,
     out: Path | None,
     format: tuple[Output, ...],
     verbose: bool,

@@ -14,9 +14,9 @@ import click
 
 from hookline.errors import HooklineError, WrongUse
 from hookline.private_files import replace_whole
-from hookline.receiver.faults import Failing, Misbehaviour, parse_failure
+from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
-from hookline.receiver.responses import Tally
+from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
 from hookline.units import parse_duration, parse_listen
 
@@ -36,9 +36,9 @@ def _read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Para
     return callback
 
 
-LISTEN = _read_by(parse_listen)
-DURATION = _read_by(parse_duration)
-FAILURES = _read_by(parse_failure)
+_LISTEN = _read_by(parse_listen)
+_DURATION = _read_by(parse_duration)
+FAILURES = _read_by(parse_fault)
 
 
 @click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
@@ -47,7 +47,7 @@ FAILURES = _read_by(parse_failure)
     default="127.0.0.1:8443",
     show_default=True,
     metavar="HOST:PORT",
-    callback=LISTEN,
+    callback=_LISTEN,
     help="The address to listen on. Port 0: any free port.",
 )
 @click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
@@ -98,12 +98,12 @@ FAILURES = _read_by(parse_failure)
 @click.option(
     "--outage",
     default="0s",
-    metavar="DURATION",
-    callback=DURATION,
+    metavar="_DURATION",
+    callback=_DURATION,
     help="Answer 503 for this long, starting with the first request.",
 )
 @click.option(
-    "--delay", default="0s", metavar="DURATION", callback=DURATION, help="Wait this long before each response."
+    "--delay", default="0s", metavar="_DURATION", callback=_DURATION, help="Wait this long before each response."
 )
 @click.option(
     "--retry-after",
@@ -119,7 +119,7 @@ def command(
     port_file: Path | None,
     quiet: bool,
     protect: tuple[str, ...],
-    fail: tuple[Failing, ...],
+    fail: tuple[FaultPlan, ...],
     outage: timedelta,
     requests: int | None,
     **verbatim: Any,
@@ -131,7 +131,7 @@ def command(
     SIGTERM with a summary.
     """
     try:
-        misbehaviour = Misbehaviour(failures=fail, outage=outage)
+        misbehaviour = Fault(failures=fail, outage=outage)
     except ValueError as error:
         raise WrongUse(str(error), hint="lower the shares given by --fail") from error
     address, port = listen
@@ -152,7 +152,7 @@ def command(
     return 0
 
 
-async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Tally:
+async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Stats:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, receiver.stop)
@@ -175,7 +175,7 @@ def _write_port(path: Path, port: int) -> None:
         raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
 
 
-def _print_summary(tally: Tally) -> None:
+def _print_summary(tally: Stats) -> None:
     rows = {
         "requests": tally.requests,
         "accepted": tally.accepted,

@@ -29,8 +29,8 @@ from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.observe.log import Level, Log
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
-from hookline.relay.ingest.dry_run import Rehearsed
-from hookline.relay.relay import Ending, Settings
+from hookline.relay.ingest.dry_run import DryRunEvent
+from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, rehearse_relay, run_relay
 
@@ -54,7 +54,7 @@ def print_summary(summary: Summary) -> None:
 
 
 def print_ending(
-    ending: Ending, summary: Summary, settings: Settings, *, sources: Sequence[str], followed: bool
+    ending: Ending, summary: Summary, settings: RelaySettings, *, sources: Sequence[str], followed: bool
 ) -> None:
     """One line for each thing that wants to be looked at."""
     if ending is Ending.WRONG_FORMAT:
@@ -102,7 +102,7 @@ def _stopped(sources: Sequence[str]) -> str:
 
 SOME_DEAD = 3
 STILL_PENDING = 4
-INTERRUPTED = 130
+_INTERRUPTED = 130
 
 
 @click.command(
@@ -245,7 +245,7 @@ def command(
         state=state,
         spool=spool,
         sources=() if drain else (files or ("-",)),
-        settings=Settings(
+        settings=RelaySettings(
             format=ingest.format,
             defaults=ingest.defaults,
             dedupe_window=dedupe_window,
@@ -301,7 +301,7 @@ def _print(summary: Summary, form: str) -> None:
         print_summary(summary)
 
 
-def _print_fate(one: Rehearsed) -> None:
+def _print_fate(one: DryRunEvent) -> None:
     place = f"{printable(one.source)}:{one.line}:"
     match one.fate:
         case Delivery() as fate:
@@ -320,5 +320,5 @@ def exit_code(ending: Ending, summary: Summary, *, followed: bool = False) -> in
     if summary.pending:
         return STILL_PENDING
     if ending is Ending.STOPPED:
-        return 0 if followed else INTERRUPTED
+        return 0 if followed else _INTERRUPTED
     return SOME_DEAD if summary.dead or summary.rejected or summary.nobody_to_tell else 0

@@ -9,13 +9,13 @@ import click
 
 from hookline.apply import apply_plan, refuse_blocked
 from hookline.cli.applied_state import read_with_history
-from hookline.cli.commands.apply import ask
+from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import ApplyOptions, apply_options, state_option
 from hookline.cli.plan_options import brake_options
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.provenance import Provenance
@@ -47,7 +47,7 @@ def command(
     *,
     serial: int,
     state: str,
-    brakes: Brakes,
+    brakes: DeletionLimits,
     applying: ApplyOptions,
 ) -> None:
     """Return the stored state to an earlier serial.
@@ -67,7 +67,7 @@ def command(
     print_plan(plan, "text")
     _refuse_blocked(plan)
     if not applying.auto_approve:
-        ask()
+        ask_for_approval()
     applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
     click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
 

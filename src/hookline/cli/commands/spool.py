@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from hookline.cli.options import format_option
-from hookline.cli.progress import shown
+from hookline.cli.progress import progress_bar
 from hookline.cli.tables import columns
 from hookline.relay.spool.sqlite.recovery.recover import Recovered, recover
 
@@ -43,7 +43,7 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
     anything may be missing, the new spool has no checkpoints: a relay then reads its files from the start and
     recognizes the saved deliveries by their ids.
     """
-    with shown("rows") as on_progress:
+    with progress_bar("rows") as on_progress:
         recovered = recover(old, new, on_progress)
     if form == "json":
         click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))

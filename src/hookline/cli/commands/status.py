@@ -9,47 +9,47 @@ from typing import Final
 
 import click
 
-from hookline.cli.dead_letter_options import in_words
+from hookline.cli.dead_letter_options import filter_text
 from hookline.cli.options import format_option, spool_option
-from hookline.cli.tables import columns, shortened, size, span
+from hookline.cli.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
-from hookline.observe.snapshot import LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.observe.status import moment, status_document, window_that_holds
 from hookline.relay.spool.admin import Count
 from hookline.relay.spool.factory import spool_store
 
 # The status for people: a few lines, then the webhooks that need attention before all others.
-MOST_WEBHOOKS: Final = 40
-MOST_SOURCES: Final = 10
-MOST_REASONS: Final = 6
+MAX_WEBHOOK_ROWS: Final = 40
+MAX_SOURCE_ROWS: Final = 10
+MAX_REASON_ROWS: Final = 6
 _LONGEST_REASON: Final = 60
-_UNWELL: Final = ("stopped", "waiting", "probing")
+_UNWELL: Final = ("gone", "open", "half_open")
 
 
 def status_text(
-    spool: SpoolFacts, relay: RelayFacts | None, holder: str | None, *, everything: bool
+    spool: SpoolStatus, relay: RelayStatus | None, holder: str | None, *, everything: bool
 ) -> Iterator[str]:
     """Line by line. Without `everything`, long tables are cut."""
     yield from columns(list(_head(spool, relay, holder)))
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
     known = {one.webhook: one for one in spool.webhooks}
-    webhooks = [known.get(name, WebhookFacts(webhook=name)) for name in known.keys() | lanes.keys()]
+    webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in known.keys() | lanes.keys()]
     yield from _table(
         ("WEBHOOK", "PENDING", "OLDEST", "DEAD", "STATE"),
         [_row(one, lanes.get(one.webhook)) for one in by_attention(webhooks, lanes)],
-        None if everything else MOST_WEBHOOKS,
+        None if everything else MAX_WEBHOOK_ROWS,
     )
     yield from _table(
         ("SOURCE", "LINE", "OFFSET", "CHECKPOINT", "BEHIND"),
         list(_sources(spool, relay)),
-        None if everything else MOST_SOURCES,
+        None if everything else MAX_SOURCE_ROWS,
     )
 
 
-def by_attention(webhooks: Sequence[WebhookFacts], lanes: Mapping[str, LaneFacts]) -> list[WebhookFacts]:
+def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStatus]) -> list[WebhookStatus]:
     """First what does not take anything, then what is held, then what is oldest, then what has dead letters."""
 
-    def rank(one: WebhookFacts) -> tuple[int, float, int, str]:
+    def rank(one: WebhookStatus) -> tuple[int, float, int, str]:
         lane = lanes.get(one.webhook)
         if one.stopped is not None or (lane is not None and lane.phase in _UNWELL):
             group = 0
@@ -62,18 +62,21 @@ def by_attention(webhooks: Sequence[WebhookFacts], lanes: Mapping[str, LaneFacts
     return sorted(webhooks, key=rank)
 
 
-def _head(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None) -> Iterator[tuple[str, str]]:
+def _head(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> Iterator[tuple[str, str]]:
     tally = spool.tally
     yield "relay", _of_relay(spool, relay, holder)
-    oldest = "" if spool.oldest is None else f", the oldest {span(spool.oldest)} old"
+    oldest = "" if spool.oldest is None else f", the oldest {duration_text(spool.oldest)} old"
     yield "pending", f"{tally.get('pending', 0):,}{oldest}"
-    yield "dead letters", in_words(Count(spool.dead, spool.lines))
+    yield "dead letters", filter_text(Count(spool.dead, spool.lines))
     yield "in all", ", ".join(f"{what} {n:,}" for what, n in _in_all(tally))
     if skipped := _skipped(tally):
-        shown = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MOST_REASONS])
-        yield "skipped for", shown + (f" and {len(skipped) - MOST_REASONS} more" if skipped[MOST_REASONS:] else "")
+        shown = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
+        yield (
+            "skipped for",
+            shown + (f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""),
+        )
     yield "records", _of_records(spool, relay)
-    yield "disk", ", ".join(f"{part} {size(amount)}" for part, amount in spool.sizes.items())
+    yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
 
 
 def _in_all(tally: Mapping[str, int]) -> Iterator[tuple[str, int]]:
@@ -90,7 +93,7 @@ def _skipped(tally: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
-def _of_relay(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None) -> str:
+def _of_relay(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> str:
     if holder is None:
         return "none is running"
     if relay is None:
@@ -103,27 +106,27 @@ def _of_relay(spool: SpoolFacts, relay: RelayFacts | None, holder: str | None) -
         f"state serial {relay.serial}",
     ]
     if (silent := spool.at - relay.at) > 30:  # it speaks every second
-        parts.insert(1, f"silent for {span(silent)}")
+        parts.insert(1, f"silent for {duration_text(silent)}")
     return ", ".join(parts)
 
 
-def _of_records(spool: SpoolFacts, relay: RelayFacts | None) -> str:
+def _of_records(spool: SpoolStatus, relay: RelayStatus | None) -> str:
     text = f"{spool.records:,}"
     if spool.oldest_record is not None:
-        text += f", the oldest {span(spool.oldest_record)} old"
+        text += f", the oldest {duration_text(spool.oldest_record)} old"
     if relay is None:
         return text
     window = window_that_holds(spool, relay)
-    short = "" if window >= relay.dedupe_window else f" (not {span(relay.dedupe_window)}: --records-max)"
-    return f"{text}; duplicates are known for {span(window)}{short}"
+    short = "" if window >= relay.dedupe_window else f" (not {duration_text(relay.dedupe_window)}: --records-max)"
+    return f"{text}; duplicates are known for {duration_text(window)}{short}"
 
 
-def _row(one: WebhookFacts, lane: LaneFacts | None) -> tuple[str, ...]:
-    oldest = "" if one.oldest is None else span(one.oldest)
+def _row(one: WebhookStatus, lane: LaneStatus | None) -> tuple[str, ...]:
+    oldest = "" if one.oldest is None else duration_text(one.oldest)
     return printable(one.webhook), f"{one.pending:,}", oldest, f"{one.dead:,}", _state(one, lane)
 
 
-def _state(one: WebhookFacts, lane: LaneFacts | None) -> str:
+def _state(one: WebhookStatus, lane: LaneStatus | None) -> str:
     """What is known of it; the strongest reason only."""
     if one.paused is not None:
         return f"paused since {moment(one.paused)}"
@@ -134,9 +137,9 @@ def _state(one: WebhookFacts, lane: LaneFacts | None) -> str:
             return f"stopped: {_reason(one.stopped)}"
         return "" if one.not_before is None else f"asked to wait until {moment(one.not_before)}"
     match lane.phase:
-        case "waiting":
+        case "open":
             return f"waits until {moment(lane.until)}: {_reason(lane.reason)}"
-        case "probing" | "stopped":
+        case "half_open" | "gone":
             return f"{lane.phase}: {_reason(lane.reason)}"
         case _:
             return f"open, {lane.in_flight} in flight" if lane.in_flight else "open"
@@ -146,13 +149,13 @@ def _reason(reason: str | None) -> str:
     return printable(shortened(reason or "", _LONGEST_REASON))
 
 
-def _sources(spool: SpoolFacts, relay: RelayFacts | None) -> Iterator[tuple[str, ...]]:
+def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> Iterator[tuple[str, ...]]:
     lags = {lag.name: lag for lag in relay.lags} if relay is not None else {}
     for one in spool.checkpoints:
         lag = lags.pop(one.name, None)
-        behind = "" if lag is None or lag.behind is None else size(lag.behind)
+        behind = "" if lag is None or lag.behind is None else size_text(lag.behind)
         if lag is not None and lag.seconds >= 1:
-            behind += f", {span(lag.seconds)} without a line"
+            behind += f", {duration_text(lag.seconds)} without a line"
         yield printable(one.name), f"{one.line:,}", f"{one.offset:,}", moment(one.at) or "", behind
 
 

@@ -12,10 +12,10 @@ import click
 
 from hookline.cli.options import format_option, spool_option
 from hookline.escaping import printable
-from hookline.observe.snapshot import LaneFacts, RelayFacts
+from hookline.observe.snapshot import LaneStatus, RelayStatus
 from hookline.observe.status import moment
-from hookline.relay.delivery_record import Failed
-from hookline.relay.spool.admin import SHORTEST_TRACE_ID, Trace, Traced, TracedLine
+from hookline.relay.delivery_record import FailedAttempt
+from hookline.relay.spool.admin import SHORTEST_TRACE_ID, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import State
 
@@ -27,7 +27,7 @@ _WORDS: Final = {
 
 
 def trace_document(
-    found: Trace, relay: RelayFacts | None, holder: str | None, *, now: float, payload: bool
+    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
 ) -> dict[str, Any]:
     """The JSON object: `deliveries` and `rejected`, in the order of reading."""
     return {
@@ -37,7 +37,7 @@ def trace_document(
 
 
 def trace_text(
-    found: Trace, relay: RelayFacts | None, holder: str | None, *, now: float, payload: bool
+    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
 ) -> Iterator[str]:
     """Some lines for each delivery and each rejected line."""
     for one in found.deliveries:
@@ -55,7 +55,7 @@ def trace_text(
             yield f"  {'line':<12}{printable(line.data.decode('utf-8', 'backslashreplace'))}"
 
 
-def _story(one: Traced, waits: str | None) -> Iterator[tuple[str, str]]:
+def _story(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
     """What happened, in order."""
     about = "" if one.exact else "about "
     yield "read", f"{one.source}:{one.line}, {about}{moment(one.read)}"
@@ -75,7 +75,7 @@ def _story(one: Traced, waits: str | None) -> Iterator[tuple[str, str]]:
     yield _WORDS[one.state], _end(one, waits)
 
 
-def _end(one: Traced, waits: str | None) -> str:
+def _end(one: TracedDelivery, waits: str | None) -> str:
     match one.state:
         case State.DELIVERED:
             status = "" if one.http is None else f", http {one.http}"
@@ -88,7 +88,7 @@ def _end(one: Traced, waits: str | None) -> str:
             return f"after {one.attempts} attempts: {waits}"
 
 
-def _reason(failed: Failed) -> str:
+def _reason(failed: FailedAttempt) -> str:
     plain = failed.http is None or failed.reason == f"http {failed.http}"
     return failed.reason if plain else f"http {failed.http}: {failed.reason}"
 
@@ -98,11 +98,11 @@ def _masked(text: str) -> str:
     return _ADDRESS.sub("[recipient]", text)
 
 
-def _waits(one: Traced, relay: RelayFacts | None, holder: str | None, now: float) -> str | None:
+def _waits(one: TracedDelivery, relay: RelayStatus | None, holder: str | None, now: float) -> str | None:
     return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
 
 
-def _delivery(one: Traced, waits: str | None, *, payload: bool) -> dict[str, Any]:
+def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[str, Any]:
     document: dict[str, Any] = {
         "id": one.id,
         "requestId": one.request_id,
@@ -186,7 +186,7 @@ def _say_not_found(identity: str) -> None:
     )
 
 
-def why_waiting(one: Traced, relay: RelayFacts | None, *, held: bool, now: float) -> str:
+def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str:
     """The strongest reason, for people. `held`: a relay has the spool; `relay` is what it says, where it does."""
     lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
     if one.paused is not None:
@@ -197,12 +197,12 @@ def why_waiting(one: Traced, relay: RelayFacts | None, *, held: bool, now: float
         return "no relay is running on this spool"
     if relay is not None and lane is None and relay.unready is None:
         return "its webhook is not applied"
-    if lane is not None and lane.phase == "stopped":
+    if lane is not None and lane.phase == "gone":
         return f"its endpoint is stopped: {lane.reason}"
     if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
         return f"it waits for the earlier event {one.predecessor} of its message"
-    if lane is not None and lane.phase in ("waiting", "probing"):
-        return _at_the_gate(lane)
+    if lane is not None and lane.phase in ("open", "half_open"):
+        return _breaker_reason(lane)
     if one.not_before is not None and one.not_before > now:
         return f"its endpoint has asked to be left alone until {moment(one.not_before)}"
     if one.due is not None and one.due > now:
@@ -210,7 +210,7 @@ def why_waiting(one: Traced, relay: RelayFacts | None, *, held: bool, now: float
     return "its turn comes after what is before it"
 
 
-def _at_the_gate(lane: LaneFacts) -> str:
-    if lane.phase == "waiting":
+def _breaker_reason(lane: LaneStatus) -> str:
+    if lane.phase == "open":
         return f"its endpoint is left alone until {moment(lane.until)}: {lane.reason}"
     return f"its endpoint is tried with one event at a time: {lane.reason}"

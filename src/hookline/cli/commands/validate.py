@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from hookline import __version__
-from hookline.cli.diagnostic_output import as_text
+from hookline.cli.diagnostic_output import diagnostic_text
 from hookline.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:  # importing it takes longer than `validate --help` may
@@ -30,7 +30,7 @@ _SHOWN_OF_A_KIND = 9
 def text_report(inspection: Inspection) -> str:
     """Every finding with its line, or one sentence when there is none."""
     if inspection.diagnostics:
-        return "\n".join(as_text(diagnostic) for diagnostic in inspection.diagnostics)
+        return "\n".join(diagnostic_text(diagnostic) for diagnostic in inspection.diagnostics)
     return f"{_counted(inspection)} valid"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hookline.config.document_access import Finding
+from hookline.config.document_access import RuleFinding
 from hookline.config.rules import delivery, headers, secret_rules, urls
 
 _CHECKS = (
@@ -17,6 +17,6 @@ _CHECKS = (
 )
 
 
-def check(document: Any) -> list[Finding]:
+def check_rules(document: Any) -> list[RuleFinding]:
     """The findings of every check. The document may have any shape: a check looks at what it can read."""
     return [finding for check_ in _CHECKS for finding in check_(document)]

@@ -9,13 +9,13 @@ from typing import Any
 
 from hookline.config import error_codes
 from hookline.config.document_access import (
-    Finding,
-    Path,
+    DocumentPath,
+    RuleFinding,
     list_at,
     mapping_at,
     path_text,
+    quote,
     secret_references,
-    shown,
     text_at,
 )
 from hookline.key_rotation import Period, gap
@@ -24,14 +24,14 @@ from hookline.units import MOMENT_PATTERN, format_moment, parse_moment
 _EXAMPLE = "2026-11-01T00:00:00Z"
 
 
-def check_key_times(document: Any) -> Iterator[Finding]:
+def check_key_times(document: Any) -> Iterator[RuleFinding]:
     """Findings about `activate` and `retire` of every list of keys."""
     yield from _check_keys(document, ("authentication", "keys"))
     yield from _check_keys(document, ("signature", "keys"))
 
 
-def _check_keys(document: Any, path: Path) -> Iterator[Finding]:
-    findings: list[Finding] = []
+def _check_keys(document: Any, path: DocumentPath) -> Iterator[RuleFinding]:
+    findings: list[RuleFinding] = []
     readable = True
     periods = []
     for index, _ in enumerate(list_at(document, *path)):
@@ -40,7 +40,7 @@ def _check_keys(document: Any, path: Path) -> Iterator[Finding]:
             times[name] = None
             if name not in mapping_at(document, *path, index):
                 continue
-            at: Path = (*path, index, name)
+            at: DocumentPath = (*path, index, name)
             text = text_at(document, *at) or ""
             times[name] = moment = _moment(text)
             readable = readable and moment is not None
@@ -63,22 +63,22 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _unreal(path: Path, text: str) -> Finding:
-    summary = f"{path_text(path)}: {shown(text)} is no moment that a calendar has"
-    return Finding(code=error_codes.WRONG_FORM, path=path, summary=summary, hint=f'write "{_EXAMPLE}"')
+def _unreal(path: DocumentPath, text: str) -> RuleFinding:
+    summary = f"{path_text(path)}: {quote(text)} is no moment that a calendar has"
+    return RuleFinding(code=error_codes.WRONG_FORM, path=path, summary=summary, hint=f'write "{_EXAMPLE}"')
 
 
-def _out_of_order(path: Path, activate: datetime) -> Finding:
+def _out_of_order(path: DocumentPath, activate: datetime) -> RuleFinding:
     summary = f"{path_text(path)}: the key is active only from {format_moment(activate)} on, and retires before that"
-    return Finding(code=error_codes.KEY_TIMES, path=path, summary=summary, hint="retire is later than activate")
+    return RuleFinding(code=error_codes.KEY_TIMES, path=path, summary=summary, hint="retire is later than activate")
 
 
-def _gap(path: Path, periods: list[Period], begins: datetime, ends: datetime | None) -> Finding:
+def _gap(path: DocumentPath, periods: list[Period], begins: datetime, ends: datetime | None) -> RuleFinding:
     last = next(index for index, period in enumerate(periods) if period.retire == begins)
     until = "on" if ends is None else f"to {format_moment(ends)}"
     summary = f"{path_text(path)}: no key is active from {format_moment(begins)} {until}"
     hint = "retire a key only after the next one is active, and leave the last one without retire"
-    return Finding(code=error_codes.KEY_GAP, path=(*path, last, "retire"), summary=summary, hint=hint)
+    return RuleFinding(code=error_codes.KEY_GAP, path=(*path, last, "retire"), summary=summary, hint=hint)
 
 
 # What a secret reference may name: only what was put within reach of webhook files on purpose.
@@ -86,7 +86,7 @@ _ENV = re.compile(r"HOOKLINE_SECRET_[A-Za-z0-9_]+")
 _TLS_CA = ("delivery", "tls", "caFile")
 
 
-def check_secrets(document: Any) -> Iterator[Finding]:
+def check_secrets(document: Any) -> Iterator[RuleFinding]:
     """Findings about every `{env: …}` and `{file: …}`, and `delivery.tls.caFile`."""
     for path, reference in secret_references(document):
         name, file = reference.get("env"), reference.get("file")
@@ -98,26 +98,26 @@ def check_secrets(document: Any) -> Iterator[Finding]:
         yield from _check_file(_TLS_CA, ca_file)
 
 
-def _env_out_of_reach(path: Path, name: str) -> Finding:
+def _env_out_of_reach(path: DocumentPath, name: str) -> RuleFinding:
     tail = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
     hint = f"only HOOKLINE_SECRET_… variables are within reach: set HOOKLINE_SECRET_{tail or 'NAME'} for the relay"
-    summary = f"{path_text(path)}: {shown(name)} does not begin with HOOKLINE_SECRET_"
+    summary = f"{path_text(path)}: {quote(name)} does not begin with HOOKLINE_SECRET_"
     if name.startswith("HOOKLINE_SECRET_"):
-        summary = f"{path_text(path)}: {shown(name)} is not the name of a variable"
+        summary = f"{path_text(path)}: {quote(name)} is not the name of a variable"
         hint = "letters, digits and underscores, as in HOOKLINE_SECRET_ACME_API_KEY"
-    return Finding(code=error_codes.SECRET_ENV, path=path, summary=summary, hint=hint)
+    return RuleFinding(code=error_codes.SECRET_ENV, path=path, summary=summary, hint=hint)
 
 
-def _check_file(path: Path, file: str) -> Iterator[Finding]:
+def _check_file(path: DocumentPath, file: str) -> Iterator[RuleFinding]:
     """An absolute path is left to the relay, which alone knows where the secrets directory is."""
     if ".." in file.split("/"):
-        problem = f"{shown(file)} leaves the secrets directory"
+        problem = f"{quote(file)} leaves the secrets directory"
     elif file and (not file.strip("./") or file.endswith("/") or not file.isprintable()):
-        problem = f"{shown(file)} is not the path of a file"
+        problem = f"{quote(file)} is not the path of a file"
     else:
         return
     hint = "write a path below the relay's --secrets-dir, as in feedback-2026-11.pem"
-    yield Finding(code=error_codes.SECRET_FILE, path=path, summary=f"{path_text(path)}: {problem}", hint=hint)
+    yield RuleFinding(code=error_codes.SECRET_FILE, path=path, summary=f"{path_text(path)}: {problem}", hint=hint)
 
 
 # What a JWT may be made of (RFC 7519): claims that are the team's own, and keys that can be told apart.
@@ -133,26 +133,26 @@ _REGISTERED = {
 }
 
 
-def check_signing(document: Any) -> Iterator[Finding]:
+def check_signing(document: Any) -> Iterator[RuleFinding]:
     """Findings about `authentication.claims` and `authentication.keys`."""
     for claim in mapping_at(document, "authentication", "claims"):
         if claim in _REGISTERED:
             path = ("authentication", "claims", claim)
-            summary = f"{path_text(path)}: {shown(claim)} is a registered claim"
-            yield Finding(
+            summary = f"{path_text(path)}: {quote(claim)} is a registered claim"
+            yield RuleFinding(
                 code=error_codes.REGISTERED_CLAIM, path=path, summary=summary, hint=_REGISTERED[claim], on_key=True
             )
     shared = (text_at(document, "authentication", "algorithm") or "").startswith("HS")
     seen: dict[str, int] = {}
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
         if shared and "passphrase" in mapping_at(document, "authentication", "keys", index):
-            at: Path = ("authentication", "keys", index, "passphrase")
+            at: DocumentPath = ("authentication", "keys", index, "passphrase")
             summary = f"{path_text(at)}: the shared secret of an HS… algorithm is not encrypted"
             hint = "remove it; a passphrase opens the private key of RS256, ES256, EdDSA …"
-            yield Finding(code=error_codes.NEEDLESS_PASSPHRASE, path=at, summary=summary, hint=hint, on_key=True)
+            yield RuleFinding(code=error_codes.NEEDLESS_PASSPHRASE, path=at, summary=summary, hint=hint, on_key=True)
         identifier = text_at(document, "authentication", "keys", index, "id")
         if identifier is not None and seen.setdefault(identifier, index) != index:
             path_ = ("authentication", "keys", index, "id")
-            summary = f"{path_text(path_)}: {shown(identifier)} is the id of keys[{seen[identifier]}] too"
+            summary = f"{path_text(path_)}: {quote(identifier)} is the id of keys[{seen[identifier]}] too"
             hint = "receivers choose the key by its id (kid): give each its own"
-            yield Finding(code=error_codes.REPEATED_KEY_ID, path=path_, summary=summary, hint=hint)
+            yield RuleFinding(code=error_codes.REPEATED_KEY_ID, path=path_, summary=summary, hint=hint)

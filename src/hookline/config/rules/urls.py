@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from hookline.config import error_codes
-from hookline.config.document_access import Finding, shown, text_at
+from hookline.config.document_access import RuleFinding, quote, text_at
 from hookline.config.secret_names import looks_secret
 
 _URL = re.compile(
@@ -24,7 +24,7 @@ _DEVIATIONS = frozenset("ßς\u200c\u200d")
 _LONGEST_HOST = 253
 
 
-def check(document: Any) -> Iterator[Finding]:
+def check(document: Any) -> Iterator[RuleFinding]:
     """Findings about `url`."""
     url = text_at(document, "url")
     if not url:
@@ -39,24 +39,24 @@ def check(document: Any) -> Iterator[Finding]:
     rest = url[len(found["scheme"]) + 3 + len(found["authority"]) :]
     if wrong := _NOT_IN_A_URL.search(rest):
         hint = "percent-encode it, as %20 for a space"
-        yield _finding(error_codes.NOT_A_URL, f"{shown(wrong[0])} cannot stand in a URL", hint)
+        yield _finding(error_codes.NOT_A_URL, f"{quote(wrong[0])} cannot stand in a URL", hint)
     if found["fragment"] is not None:
         yield _finding(error_codes.URL_FRAGMENT, "a fragment (#…) is never sent", "remove it")
     yield from _check_query(found["query"] or "")
     yield from _check_authority(found["authority"])
 
 
-def _check_query(query: str) -> Iterator[Finding]:
+def _check_query(query: str) -> Iterator[RuleFinding]:
     for name, _ in parse_qsl(query, keep_blank_values=True):
         if looks_secret(name):
-            summary = f"query parameter {shown(name)} looks like a secret written into the file"
+            summary = f"query parameter {quote(name)} looks like a secret written into the file"
             hint = (
                 "send it as a header instead: headers: {X-Api-Key: {env: HOOKLINE_SECRET_…}}; renew it if it is real"
             )
             yield _finding(error_codes.URL_SECRET, summary, hint)
 
 
-def _check_authority(authority: str) -> Iterator[Finding]:
+def _check_authority(authority: str) -> Iterator[RuleFinding]:
     user, at, place = authority.rpartition("@")
     if at:
         hint = (
@@ -69,24 +69,24 @@ def _check_authority(authority: str) -> Iterator[Finding]:
         host, port = place, ""
     if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
         yield _finding(
-            error_codes.URL_PORT, f"port {shown(port)} is not a number from 1 to 65535", "443 is the default"
+            error_codes.URL_PORT, f"port {quote(port)} is not a number from 1 to 65535", "443 is the default"
         )
     yield from _check_host(host)
 
 
-def _check_host(host: str) -> Iterator[Finding]:
+def _check_host(host: str) -> Iterator[RuleFinding]:
     name = host.removesuffix(".")
     labels = name.split(".")
     if not name:
         yield _finding(error_codes.NOT_A_URL, "the URL names no host", "write https://host/path")
     elif "[" in name or "]" in name or _NUMBER.fullmatch(labels[-1]):
         hint = "write the host's name: its certificate is issued for it, and an address can be another's tomorrow"
-        yield _finding(error_codes.IP_LITERAL, f"{shown(host)} is an IP address", hint)
+        yield _finding(error_codes.IP_LITERAL, f"{quote(host)} is an IP address", hint)
     elif not name.isascii():
-        yield _finding(error_codes.URL_HOST, f"host {shown(host)} is not written in ASCII", _a_label_hint(name))
+        yield _finding(error_codes.URL_HOST, f"host {quote(host)} is not written in ASCII", _a_label_hint(name))
     elif len(name) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         hint = "letters, digits and hyphens, at most 63 between two dots"
-        yield _finding(error_codes.URL_HOST, f"{shown(host)} is not a host name", hint)
+        yield _finding(error_codes.URL_HOST, f"{quote(host)} is not a host name", hint)
 
 
 def _a_label_hint(name: str) -> str:
@@ -98,10 +98,10 @@ def _a_label_hint(name: str) -> str:
     return f"write its encoded form: {encoded or 'xn--…'}"
 
 
-def _finding(code: str, message: str, hint: str) -> Finding:
-    return Finding(code=code, path=("url",), summary=f"url: {message}", hint=hint)
+def _finding(code: str, message: str, hint: str) -> RuleFinding:
+    return RuleFinding(code=code, path=("url",), summary=f"url: {message}", hint=hint)
 
 
 def _safe(url: str) -> str:
     """The URL without user name, password and query: they may be secret."""
-    return shown(re.sub(r"//[^/?#]*@", "//…@", url.partition("?")[0]))
+    return quote(re.sub(r"//[^/?#]*@", "//…@", url.partition("?")[0]))

@@ -23,10 +23,10 @@ _LEAST, _MOST = 24, 64
 # A private key is written as its seed, or as the seed with the public half behind it, as NaCl keeps it.
 _SEED, _PAIR = 32, 64
 
-SignatureKey = bytes | Ed25519PrivateKey
+LoadedSignatureKey = bytes | Ed25519PrivateKey
 
 
-def load_signature_key(secret: Secret, name: str) -> SignatureKey:
+def load_signature_key(secret: Secret, name: str) -> LoadedSignatureKey:
     """Read ``whsec_…`` or ``whsk_…``; without a final line end. Raises KeyUnusable, which calls it by `name`."""
     text = without_newline(secret.reveal())
     prefix = next((known for known in (_SHARED, _PRIVATE) if text.startswith(known)), None)
@@ -48,7 +48,7 @@ def load_signature_key(secret: Secret, name: str) -> SignatureKey:
     return key
 
 
-def public_text(key: SignatureKey) -> str | None:
+def public_text(key: LoadedSignatureKey) -> str | None:
     """``whpk_…``, for receivers. None for a shared secret, which has no public half."""
     return None if isinstance(key, bytes) else _PUBLIC + b64encode(_public_bytes(key)).decode()
 
@@ -56,7 +56,7 @@ def public_text(key: SignatureKey) -> str | None:
 class BodySigner:
     """Signs attempts with every key that it was made of, in their order."""
 
-    def __init__(self, keys: Iterable[SignatureKey]) -> None:
+    def __init__(self, keys: Iterable[LoadedSignatureKey]) -> None:
         self._signs = tuple(map(_signing, keys))
 
     def sign(self, attempt: Attempt) -> str:
@@ -65,7 +65,7 @@ class BodySigner:
         return " ".join([version + b64encode(sign(content)).decode() for version, sign in self._signs])
 
 
-def _signing(key: SignatureKey) -> tuple[str, Callable[[bytes], bytes]]:
+def _signing(key: LoadedSignatureKey) -> tuple[str, Callable[[bytes], bytes]]:
     if isinstance(key, bytes):
         return "v1,", lambda content: hmac.digest(key, content, "sha256")
     return "v1a,", key.sign

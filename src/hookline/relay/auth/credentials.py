@@ -11,8 +11,8 @@ from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
 from hookline.key_rotation import Timed, active, next_change
 from hookline.model import JwtAuthentication, SecretRef, SignatureKey, SigningKey, Webhook
 from hookline.relay.auth.body_signature import BodySigner, load_signature_key
-from hookline.relay.auth.jwt_signer import Signer
-from hookline.relay.auth.keys import Key, load_key
+from hookline.relay.auth.jwt_signer import JwtSigner
+from hookline.relay.auth.keys import JwtKey, load_key
 from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.request import _VALUE, Header
 from hookline.relay.secrets import Secret, SecretResolver, without_newline
@@ -50,7 +50,7 @@ def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organiza
 
 
 # How long a replaced file may go unnoticed by who does not watch it. Looking costs a few small reads.
-LOOK_SECONDS = 10.0
+CREDENTIAL_CHECK_SECONDS = 10.0
 
 
 class Credentials:
@@ -67,9 +67,9 @@ class Credentials:
         self._random = random
         self._since, self._until, self._look = inf, -inf, -inf
         self._fixed: list[Header] = []
-        self._signer: Signer | None = None
-        self._key: Key | None = None
-        self._loaded: dict[str, tuple[bytes, bytes | None, Key]] = {}
+        self._signer: JwtSigner | None = None
+        self._key: JwtKey | None = None
+        self._loaded: dict[str, tuple[bytes, bytes | None, JwtKey]] = {}
         self._body_keys: tuple[bytes, ...] = ()
         self._body_signer: BodySigner | None = None
         self._token: str | None = None
@@ -107,7 +107,7 @@ class Credentials:
         try:
             self._read(now)
         except HooklineError:
-            self._look = now + LOOK_SECONDS
+            self._look = now + CREDENTIAL_CHECK_SECONDS
 
     def _read(self, now: float) -> None:
         fixed = fixed_headers(self._webhook, self._resolver)
@@ -122,12 +122,12 @@ class Credentials:
             until = min(until, next_change(authentication.keys, now))
             if key is not self._key:
                 self._key = key
-                self._signer = Signer(authentication, key, url=self._webhook.url, random=self._random)
+                self._signer = JwtSigner(authentication, key, url=self._webhook.url, random=self._random)
         if fixed != self._fixed:
             self._fixed, self._headers = fixed, None
-        self._since, self._until, self._look = now, until, now + LOOK_SECONDS
+        self._since, self._until, self._look = now, until, now + CREDENTIAL_CHECK_SECONDS
 
-    def _signing_key(self, authentication: JwtAuthentication, now: float) -> Key:
+    def _signing_key(self, authentication: JwtAuthentication, now: float) -> JwtKey:
         return self._load(in_use(authentication.keys, now)[0], authentication.algorithm)
 
     def _prepare_signature(self, keys: Sequence[SignatureKey]) -> None:
@@ -138,7 +138,7 @@ class Credentials:
             loaded = [load_signature_key(secret, str(key.secret)) for secret, key in zip(secrets, keys, strict=True)]
             self._body_keys, self._body_signer = material, BodySigner(loaded)
 
-    def _load(self, key: SigningKey, algorithm: str) -> Key:
+    def _load(self, key: SigningKey, algorithm: str) -> JwtKey:
         # Reading an RSA key takes 40 ms, checking that it is still the same one takes none.
         organization = self._webhook.address.organization
         material = self._resolver.resolve(key.secret, organization).reveal()

@@ -9,7 +9,7 @@ import jwt
 
 from hookline.errors import KeyUnusable
 from hookline.model import JwtAuthentication
-from hookline.relay.auth.keys import Key
+from hookline.relay.auth.keys import JwtKey
 
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
 # Signing with RS256 costs as much as forty requests, so a token is reused, but never into the last fifth of its
@@ -31,11 +31,11 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{bracketed}{suffix}"
 
 
-class Signer:
+class JwtSigner:
     """Makes the tokens of one webhook. `random` returns that many random bytes; each token's ``jti`` is from it."""
 
     def __init__(
-        self, authentication: JwtAuthentication, key: Key, *, url: str, random: Callable[[int], bytes]
+        self, authentication: JwtAuthentication, key: JwtKey, *, url: str, random: Callable[[int], bytes]
     ) -> None:
         self._key = key
         self._random = random

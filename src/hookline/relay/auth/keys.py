@@ -22,7 +22,7 @@ from hookline.relay.secrets import Secret, without_newline
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
-SMALLEST_RSA = 2048
+MIN_RSA_BITS = 2048
 # RFC 7518 §3.2: the key of an HMAC is at least as long as its hash, in bytes.
 _HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 # RFC 7518 §3.4: each ES algorithm belongs to one curve.
@@ -38,7 +38,7 @@ _MAKE_RSA = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out K
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class JwtKey:
     """A key that fits its algorithm. `id` is the token's ``kid``; `material` is bytes for HS algorithms."""
 
     id: str
@@ -46,7 +46,7 @@ class Key:
     material: PrivateKey | bytes = field(repr=False)
 
 
-def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> Key:
+def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> JwtKey:
     """Read key material: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key.
 
     `passphrase` opens an encrypted PEM file, and belongs to nothing else. An HMAC key is taken as it stands, without
@@ -60,17 +60,17 @@ def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | N
     if algorithm in _HMAC_BYTES:
         material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
         _check_hmac(material, algorithm, key_id)
-        return Key(key_id, algorithm, material)
+        return JwtKey(key_id, algorithm, material)
     key = _from_pem(text, algorithm, key_id, passphrase) if jwk is None else _from_jwk(jwk, key_id)
-    return Key(key_id, algorithm, _checked(key, algorithm, key_id))
+    return JwtKey(key_id, algorithm, _checked(key, algorithm, key_id))
 
 
-def public_jwk(key: Key) -> dict[str, str]:
+def public_jwk(key: JwtKey) -> dict[str, str]:
     """The public half as a JWK (RFC 7517, RFC 7518 §6, RFC 8037). Raises KeyUnusable for a symmetric key."""
     return {**_public_members(key), "kid": key.id, "alg": key.algorithm, "use": "sig"}
 
 
-def _public_members(key: Key) -> dict[str, str]:
+def _public_members(key: JwtKey) -> dict[str, str]:
     match key.material:
         case rsa.RSAPrivateKey():
             numbers = key.material.public_key().public_numbers()
@@ -111,8 +111,8 @@ def _check_hmac(material: bytes, algorithm: str, key_id: str) -> None:
 def _checked(key: object, algorithm: str, key_id: str) -> PrivateKey:
     match key:
         case rsa.RSAPrivateKey() if algorithm in _RSA:
-            if key.key_size < SMALLEST_RSA:
-                raise _unfit(f"needs at least {SMALLEST_RSA} bits, found {key.key_size}", algorithm, key_id)
+            if key.key_size < MIN_RSA_BITS:
+                raise _unfit(f"needs at least {MIN_RSA_BITS} bits, found {key.key_size}", algorithm, key_id)
             return key
         case ec.EllipticCurvePrivateKey() if algorithm in _CURVES:
             if key.curve.name != _CURVES[algorithm].name:

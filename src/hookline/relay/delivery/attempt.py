@@ -7,17 +7,17 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.relay.delivery.response_policy import Confirm, Delivered, Renew, Verdict, judge
-from hookline.relay.delivery_record import Failed, with_failure
-from hookline.relay.http.exchange import Answer, Attempt, Fault, Result
-from hookline.relay.spool.spool import Waiting
+from hookline.relay.delivery.response_policy import ConfirmOnce, Delivered, PolicyAction, RefreshToken, apply_policy
+from hookline.relay.delivery_record import FailedAttempt, with_failure
+from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
+from hookline.relay.spool.spool import QueuedDelivery
 
 
 # How a lane has one attempt made.
 class Endpoint(Protocol):
     """One applied webhook, ready to be posted to. Made anew when its configuration changes, closed when replaced."""
 
-    async def post(self, attempt: Attempt) -> Result:
+    async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt within the webhook's timeout. Called by up to `concurrency` workers at a time.
 
         Never raises for anything an endpoint, a network, a secret or a key can do; only for cancellation.
@@ -31,33 +31,33 @@ class Endpoint(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Tried(msgspec.Struct, frozen=True):
+class AttemptRecord(msgspec.Struct, frozen=True):
     """One request: the number of the attempt (from 1), the verdict, how long it took in seconds, and the HTTP status
     when there was one."""
 
     number: int
-    verdict: Verdict
+    verdict: PolicyAction
     seconds: float
     http: int | None
 
 
-Told = Callable[[Waiting, Tried], None]
+OnAttempt = Callable[[QueuedDelivery, AttemptRecord], None]
 
 
-class Turn(msgspec.Struct, frozen=True):
+class AttemptSeries(msgspec.Struct, frozen=True):
     """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, the
     delivery's history as it is now, and the Unix time at which it ended."""
 
     posts: int
-    verdict: Verdict
+    verdict: PolicyAction
     http: int | None
     history: str | None
     ended: float
 
 
 async def attempt(
-    endpoint: Endpoint, item: Waiting, *, clock: Callable[[], float], max_delay: float, told: Told
-) -> Turn:
+    endpoint: Endpoint, item: QueuedDelivery, *, clock: Callable[[], float], max_delay: float, told: OnAttempt
+) -> AttemptSeries:
     """Post once, or twice where a fresh token or a confirming attempt is due.
 
     `clock` gives Unix seconds, `max_delay` is in seconds.
@@ -69,25 +69,25 @@ async def attempt(
     while True:
         number += 1
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
-        verdict = judge(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
+        verdict = apply_policy(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
         ended = clock()
-        http = result.status if isinstance(result, Answer) else None
-        told(item, Tried(number, verdict, ended - started, http))
+        http = result.status if isinstance(result, Response) else None
+        told(item, AttemptRecord(number, verdict, ended - started, http))
         if not isinstance(verdict, Delivered):
-            history = with_failure(history, Failed(ended, number, verdict.reason, http))
+            history = with_failure(history, FailedAttempt(ended, number, verdict.reason, http))
         match verdict:
-            case Renew():
+            case RefreshToken():
                 endpoint.renew()
                 renewed = True
-            case Confirm():
+            case ConfirmOnce():
                 confirming = True
             case _:
-                return Turn(number - item.attempts, verdict, http, history, ended)
+                return AttemptSeries(number - item.attempts, verdict, http, history, ended)
         started = ended
 
 
-async def _post(endpoint: Endpoint, one: Attempt) -> Result:
+async def _post(endpoint: Endpoint, one: Attempt) -> ExchangeResult:
     try:
         return await endpoint.post(one)
     except Exception as bug:  # an endpoint never raises; if one does, no event may be lost for it
-        return Fault(f"internal error: {type(bug).__name__}: {bug}")
+        return LocalFault(f"internal error: {type(bug).__name__}: {bug}")

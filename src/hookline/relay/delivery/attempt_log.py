@@ -9,23 +9,23 @@ from typing import Any
 
 from hookline.model import Address
 from hookline.observe.log import Log
-from hookline.relay.delivery.attempt import Tried
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.attempt import AttemptRecord
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.delivery.response_policy import Confirm, Delivered, Hold, Renew
-from hookline.relay.spool.spool import Settlement, Waiting
+from hookline.relay.delivery.response_policy import ConfirmOnce, Delivered, PauseEndpoint, RefreshToken
+from hookline.relay.spool.spool import QueuedDelivery, Settlement
 
 
-class Telling:
+class AttemptLog:
     """Of one dispatcher. A failed attempt is told when it is known what follows from it (`settled`); another one that
     follows at once is told right away."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._untold: dict[int, tuple[bool, dict[str, Any]]] = {}
+        self._unlogged: dict[int, tuple[bool, dict[str, Any]]] = {}
         self._faults: dict[Address, str] = {}
 
-    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
         verdict = tried.verdict
         accepted = isinstance(verdict, Delivered)
         if accepted and not self._log.debugging:
@@ -43,36 +43,36 @@ class Telling:
             "milliseconds": round(tried.seconds * 1000, 1),
             "reason": reason,
         }
-        if isinstance(verdict, Hold) and tried.http is None:
-            self._untold[item.seq] = (self._is_new_fault(lane.address, verdict.reason), fields)
+        if isinstance(verdict, PauseEndpoint) and tried.http is None:
+            self._unlogged[item.seq] = (self._is_new_fault(lane.address, verdict.reason), fields)
             return
         self._fault_over(lane.address)
         if accepted:
             self._log.debug("attempt", **fields)
-        elif isinstance(verdict, Renew | Confirm):
+        elif isinstance(verdict, RefreshToken | ConfirmOnce):
             self._log.info("attempt", **fields, next=0.0)
         else:
-            self._untold[item.seq] = (True, fields)
+            self._unlogged[item.seq] = (True, fields)
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement, now: float) -> None:
+    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement, now: float) -> None:
         """The line of its last attempt, if that failed. `next` is in seconds; a dead letter has none."""
-        if not self._untold or (untold := self._untold.pop(item.seq, None)) is None:
+        if not self._unlogged or (untold := self._unlogged.pop(item.seq, None)) is None:
             return
         aloud, fields = untold
         if settlement.due is not None:
-            waits = lane.gate.until if lane.gate.phase is Phase.WAITING else 0.0
+            waits = lane.breaker.until if lane.breaker.phase is BreakerPhase.OPEN else 0.0
             fields["next"] = round(max(settlement.due, waits) - now, 1)
         (self._log.info if aloud else self._log.debug)("attempt", **fields)
 
-    def phase_changed(self, lane: Lane, before: Phase, now: float) -> None:
-        gate = lane.gate
+    def phase_changed(self, lane: Lane, before: BreakerPhase, now: float) -> None:
+        gate = lane.breaker
         self._log.info(
             "endpoint",
             webhook=str(lane.address),
             phase=str(gate.phase),
             before=str(before),
             reason=gate.reason,
-            next=round(max(0.0, gate.until - now), 1) if gate.phase is Phase.WAITING else None,
+            next=round(max(0.0, gate.until - now), 1) if gate.phase is BreakerPhase.OPEN else None,
         )
 
     def _is_new_fault(self, address: Address, reason: str) -> bool:

@@ -1,19 +1,20 @@
-"""Whether an endpoint may be posted to now, and by how many at once.
+"""Decides for one endpoint whether an attempt may start now, and how many may run at once.
 
-A healthy endpoint is OPEN. When it fails it WAITS: after five network failures in a row, when half of the last
-twenty attempts within 30 s failed, when it sent Retry-After, or when it refuses whatever it is sent (401, 404, a
-redirect, a fault of ours). Then one real event at a time PROBES it, at growing intervals, until one gets through;
-from there its concurrency grows by one with every success, so that a healed endpoint is not run over. 410 STOPS it.
+A healthy endpoint is CLOSED. The breaker opens after five network failures in a row, if half of the last twenty
+attempts within 30 s failed, after a Retry-After, or if the endpoint refuses every request (401, 404, a redirect, a
+local fault). When the wait is over it is HALF_OPEN: one real event at a time is the probe. After a success it closes,
+and the concurrency grows by one with every success, so that a recovering endpoint is not overloaded. After a 410 it
+is GONE.
 
-    phase      success   failure   trip      wait      hold      stop      time      hurry
-    ---------  --------  --------  --------  --------  --------  --------  --------  -------
-    open       open      open      waiting   waiting   waiting   stopped   open      open
-    waiting    waiting   waiting   waiting   waiting   waiting   stopped   probing   probing
-    probing    open      waiting   waiting   waiting   waiting   stopped   probing   probing
-    stopped    stopped   stopped   stopped   stopped   stopped   stopped   stopped   probing
+    phase      success    failure    trip       retry_after  pause      gone       wait_over  retry_now
+    ---------  ---------  ---------  ---------  -----------  ---------  ---------  ---------  ---------
+    closed     closed     closed     open       open         open       gone       closed     closed
+    open       open       open       open       open         open       gone       half_open  half_open
+    half_open  closed     open       open       open         open       gone       half_open  half_open
+    gone       gone       gone       gone       gone         gone       gone       gone       half_open
 
-A stopped gate stays so until a changed configuration brings a new one, or somebody says `retry-now`. Answers to
-attempts that were in flight when the gate closed change nothing, except that a Retry-After can lengthen the wait.
+A breaker stays GONE until a changed configuration creates a new one, or an operator runs `retry-now`. Responses to
+attempts that were in flight when the breaker opened change nothing, except that a Retry-After can lengthen the wait.
 """
 
 from __future__ import annotations
@@ -28,66 +29,67 @@ WINDOW_ATTEMPTS: Final = 20
 WINDOW_SECONDS: Final = 30.0
 
 
-class Phase(StrEnum):
+class BreakerPhase(StrEnum):
+    CLOSED = "closed"
     OPEN = "open"
-    WAITING = "waiting"
-    PROBING = "probing"
-    STOPPED = "stopped"
+    HALF_OPEN = "half_open"
+    GONE = "gone"
 
 
-class Happening(StrEnum):
+class BreakerEvent(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     TRIP = "trip"
-    WAIT = "wait"
-    HOLD = "hold"
-    STOP = "stop"
-    TIME = "time"
-    HURRY = "hurry"
+    RETRY_AFTER = "retry_after"
+    PAUSE = "pause"
+    GONE = "gone"
+    WAIT_OVER = "wait_over"
+    RETRY_NOW = "retry_now"
 
 
-TABLE: Final[dict[Phase, dict[Happening, Phase]]] = {
-    Phase.OPEN: {
-        Happening.SUCCESS: Phase.OPEN,
-        Happening.FAILURE: Phase.OPEN,
-        Happening.TRIP: Phase.WAITING,
-        Happening.WAIT: Phase.WAITING,
-        Happening.HOLD: Phase.WAITING,
-        Happening.STOP: Phase.STOPPED,
-        Happening.TIME: Phase.OPEN,
-        Happening.HURRY: Phase.OPEN,
+TRANSITIONS: Final[dict[BreakerPhase, dict[BreakerEvent, BreakerPhase]]] = {
+    BreakerPhase.CLOSED: {
+        BreakerEvent.SUCCESS: BreakerPhase.CLOSED,
+        BreakerEvent.FAILURE: BreakerPhase.CLOSED,
+        BreakerEvent.TRIP: BreakerPhase.OPEN,
+        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
+        BreakerEvent.PAUSE: BreakerPhase.OPEN,
+        BreakerEvent.GONE: BreakerPhase.GONE,
+        BreakerEvent.WAIT_OVER: BreakerPhase.CLOSED,
+        BreakerEvent.RETRY_NOW: BreakerPhase.CLOSED,
     },
-    Phase.WAITING: {
-        Happening.SUCCESS: Phase.WAITING,
-        Happening.FAILURE: Phase.WAITING,
-        Happening.TRIP: Phase.WAITING,
-        Happening.WAIT: Phase.WAITING,
-        Happening.HOLD: Phase.WAITING,
-        Happening.STOP: Phase.STOPPED,
-        Happening.TIME: Phase.PROBING,
-        Happening.HURRY: Phase.PROBING,
+    BreakerPhase.OPEN: {
+        BreakerEvent.SUCCESS: BreakerPhase.OPEN,
+        BreakerEvent.FAILURE: BreakerPhase.OPEN,
+        BreakerEvent.TRIP: BreakerPhase.OPEN,
+        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
+        BreakerEvent.PAUSE: BreakerPhase.OPEN,
+        BreakerEvent.GONE: BreakerPhase.GONE,
+        BreakerEvent.WAIT_OVER: BreakerPhase.HALF_OPEN,
+        BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN,
     },
-    Phase.PROBING: {
-        Happening.SUCCESS: Phase.OPEN,
-        Happening.FAILURE: Phase.WAITING,
-        Happening.TRIP: Phase.WAITING,
-        Happening.WAIT: Phase.WAITING,
-        Happening.HOLD: Phase.WAITING,
-        Happening.STOP: Phase.STOPPED,
-        Happening.TIME: Phase.PROBING,
-        Happening.HURRY: Phase.PROBING,
+    BreakerPhase.HALF_OPEN: {
+        BreakerEvent.SUCCESS: BreakerPhase.CLOSED,
+        BreakerEvent.FAILURE: BreakerPhase.OPEN,
+        BreakerEvent.TRIP: BreakerPhase.OPEN,
+        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
+        BreakerEvent.PAUSE: BreakerPhase.OPEN,
+        BreakerEvent.GONE: BreakerPhase.GONE,
+        BreakerEvent.WAIT_OVER: BreakerPhase.HALF_OPEN,
+        BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN,
     },
-    Phase.STOPPED: dict.fromkeys(Happening, Phase.STOPPED) | {Happening.HURRY: Phase.PROBING},
+    BreakerPhase.GONE: dict.fromkeys(BreakerEvent, BreakerPhase.GONE)
+    | {BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN},
 }
 
 
-class Gate:
+class CircuitBreaker:
     """Times are seconds of one clock that the caller keeps, always handed in; `jitter` gives numbers in [0, 1)."""
 
     def __init__(
         self, *, concurrency: int, first_interval: float, longest_interval: float, jitter: Callable[[], float]
     ) -> None:
-        self.phase = Phase.OPEN
+        self.phase = BreakerPhase.CLOSED
         self.reason: str | None = None
         self.until = 0.0
         self.asked_to_wait = False
@@ -104,11 +106,11 @@ class Gate:
     def admits(self, in_flight: int) -> bool:
         """Whether one more attempt may start beside `in_flight` others."""
         match self.phase:
-            case Phase.OPEN:
+            case BreakerPhase.CLOSED:
                 return in_flight < self.allowance
-            case Phase.PROBING:
+            case BreakerPhase.HALF_OPEN:
                 return in_flight < 1
-            case Phase.WAITING | Phase.STOPPED:
+            case BreakerPhase.OPEN | BreakerPhase.GONE:
                 return False
 
     def came_late(self, now: float, reason: str, wait: float | None) -> None:
@@ -116,31 +118,31 @@ class Gate:
 
         It says what was known then. Only a Retry-After counts: the endpoint asks for it now.
         """
-        if wait is not None and self.phase in (Phase.WAITING, Phase.PROBING):
-            self._close(Happening.WAIT, now, reason, at_least=wait)
+        if wait is not None and self.phase in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN):
+            self._close(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
 
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
         self._recent.append((now, True))
-        if self.phase is Phase.PROBING:
+        if self.phase is BreakerPhase.HALF_OPEN:
             self._recent.clear()
             self.allowance = 1
             self._intervals = 0
             self.reason = None
         elif self.allowance < self._concurrency:
             self.allowance += 1
-        self._enter(Happening.SUCCESS)
+        self._enter(BreakerEvent.SUCCESS)
 
     def failed(self, now: float, reason: str, *, network: bool, wait: float | None = None) -> None:
         """An attempt is to be repeated. `network`: nothing came back; `wait`: the seconds of a Retry-After."""
         self._network_failures = self._network_failures + 1 if network else 0
         self._recent.append((now, False))
         if wait is not None:
-            self._close(Happening.WAIT, now, reason, at_least=wait)
-        elif self.phase is Phase.PROBING:
-            self._close(Happening.FAILURE, now, reason)
-        elif self.phase is Phase.OPEN and self._trips(now):
-            self._close(Happening.TRIP, now, reason)
+            self._close(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
+        elif self.phase is BreakerPhase.HALF_OPEN:
+            self._close(BreakerEvent.FAILURE, now, reason)
+        elif self.phase is BreakerPhase.CLOSED and self._trips(now):
+            self._close(BreakerEvent.TRIP, now, reason)
 
     def _trips(self, now: float) -> bool:
         if self._network_failures >= CONSECUTIVE_FAILURES:
@@ -151,24 +153,24 @@ class Gate:
 
     def held(self, now: float, reason: str) -> None:
         """The endpoint refuses whatever it is sent, or cannot be posted to for a fault of ours."""
-        if self.phase in (Phase.OPEN, Phase.PROBING):
-            self._close(Happening.HOLD, now, reason)
+        if self.phase in (BreakerPhase.CLOSED, BreakerPhase.HALF_OPEN):
+            self._close(BreakerEvent.PAUSE, now, reason)
 
     def stopped(self, reason: str) -> None:
         self.reason = reason
-        self._enter(Happening.STOP)
+        self._enter(BreakerEvent.GONE)
 
     def restored(self, until: float, reason: str) -> None:
         """An earlier relay was asked to leave the endpoint alone until then."""
         self.until = until
         self.reason = reason
         self.asked_to_wait = True
-        self._enter(Happening.WAIT)
+        self._enter(BreakerEvent.RETRY_AFTER)
 
     def hurried(self) -> None:
         """Somebody wants it tried at once, whatever it was found to be."""
         self._intervals = 0
-        self._enter(Happening.HURRY)
+        self._enter(BreakerEvent.RETRY_NOW)
 
     def clock_set_back(self, seconds: float) -> None:
         """The clock was set back by `seconds`: a wait does not become longer by them."""
@@ -177,13 +179,13 @@ class Gate:
 
     def tick(self, now: float) -> None:
         """Time has passed: a wait that is over becomes a probe."""
-        if self.phase is Phase.WAITING and now >= self.until:
-            self._enter(Happening.TIME)
+        if self.phase is BreakerPhase.OPEN and now >= self.until:
+            self._enter(BreakerEvent.WAIT_OVER)
 
-    def _close(self, happening: Happening, now: float, reason: str, at_least: float = 0.0) -> None:
-        if self.phase is Phase.STOPPED:
+    def _close(self, happening: BreakerEvent, now: float, reason: str, at_least: float = 0.0) -> None:
+        if self.phase is BreakerPhase.GONE:
             return
-        if self.phase is not Phase.WAITING:
+        if self.phase is not BreakerPhase.OPEN:
             longest = min(self._longest_interval, self._first_interval * 2.0 ** min(self._intervals, 60))
             # Half of the interval is fixed, so that probes do not come in a burst; half is spread out, so that
             # several relays do not come together.
@@ -197,5 +199,5 @@ class Gate:
             self.asked_to_wait = True
         self._enter(happening)
 
-    def _enter(self, happening: Happening) -> None:
-        self.phase = TABLE[self.phase][happening]
+    def _enter(self, happening: BreakerEvent) -> None:
+        self.phase = TRANSITIONS[self.phase][happening]

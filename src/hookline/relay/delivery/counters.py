@@ -11,13 +11,23 @@ from collections import Counter
 from typing import Final
 
 from hookline.model import Address
-from hookline.observe.snapshot import Counts, LatencyFacts
-from hookline.relay.delivery.response_policy import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict
+from hookline.observe.snapshot import Counts, LatencyStatus
+from hookline.relay.delivery.response_policy import (
+    ConfirmOnce,
+    Dead,
+    Delivered,
+    EndpointGone,
+    PauseEndpoint,
+    PolicyAction,
+    RefreshToken,
+    Retry,
+)
 
 # Seconds from reading (or replay) to the end, whatever it was: from "at once" to the longest retries.
 LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
-OUTCOMES: Final[dict[type[Verdict], str]] = {
-    kind: kind.__name__.lower() for kind in (Delivered, Retry, Renew, Confirm, Hold, Stop, Dead)
+OUTCOMES: Final[dict[type[PolicyAction], str]] = {
+    kind: kind.__name__.lower()
+    for kind in (Delivered, Retry, RefreshToken, ConfirmOnce, PauseEndpoint, EndpointGone, Dead)
 }
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])")
@@ -72,7 +82,7 @@ class Counters:
                 for outcome, n in one.attempts.items()
             },
             latency={
-                str(address): LatencyFacts(tuple(one.latency.buckets), one.latency.seconds)
+                str(address): LatencyStatus(tuple(one.latency.buckets), one.latency.seconds)
                 for address, one in self.by_webhook.items()
             },
             bounds=LATENCY_BOUNDS,

@@ -9,19 +9,19 @@ from hookline.errors import HooklineError
 from hookline.model import FileRef, Webhook
 from hookline.relay.auth.client_certificates import read_certificates
 from hookline.relay.auth.credentials import Credentials
-from hookline.relay.http.exchange import Attempt, Failure, FailureKind, Result, as_fault
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, as_fault
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import Certificates
-from hookline.relay.http.transport import Poster
-from hookline.relay.http.transport_factory import Opening
-from hookline.relay.secrets import SecretResolver, Stamp
+from hookline.relay.http.transport import Transport
+from hookline.relay.http.transport_factory import TransportFactory
+from hookline.relay.secrets import FileStamp, SecretResolver
 
 # Noticing that an operator has replaced a secret's file.
 # Looking costs some system calls for each file, so it is not done for each event.
-LOOK_SECONDS = 1.0
+SECRET_FILE_CHECK_SECONDS = 1.0
 
 
-class Watch:
+class SecretFileWatcher:
     """The files that one webhook names. Its user says what time it is, in Unix seconds."""
 
     def __init__(self, webhook: Webhook, resolver: SecretResolver) -> None:
@@ -29,14 +29,14 @@ class Watch:
         self._organization = webhook.address.organization
         self._resolver = resolver
         self._looked_at = 0.0
-        self._stamps: list[Stamp | None] | None = None
+        self._stamps: list[FileStamp | None] | None = None
 
     def changed(self, now: float) -> bool:
         """Whether a file is another one than at the last look. Looks at most once a second; the first tells nothing.
 
         Called before files are read: what changes after that is seen by the next look.
         """
-        if not self._files or 0 <= now - self._looked_at < LOOK_SECONDS:
+        if not self._files or 0 <= now - self._looked_at < SECRET_FILE_CHECK_SECONDS:
             return False
         self._looked_at = now
         before = self._stamps
@@ -66,7 +66,7 @@ class HttpEndpoint:
         resolver: SecretResolver,
         clock: Callable[[], float],
         random: Callable[[int], bytes],
-        opened: Opening,
+        opened: TransportFactory,
         ca_file: Path | None = None,
     ) -> None:
         self._webhook = webhook
@@ -75,14 +75,14 @@ class HttpEndpoint:
         self._credentials = Credentials(webhook, resolver, random)
         self._ca_file = ca_file
         self._opened = opened
-        self._watch = Watch(webhook, resolver)
+        self._watch = SecretFileWatcher(webhook, resolver)
         self._deadline = webhook.delivery.timeout.total_seconds()
-        self._poster: Poster | None = None
+        self._poster: Transport | None = None
         self._certificates: Certificates | None = None
-        self._doubtful = True  # whether the certificates must be read (again)
+        self._must_check_certificates = True  # whether the certificates must be read (again)
         self._replaced = False  # whether they may have become others
 
-    async def post(self, attempt: Attempt) -> Result:
+    async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt; see the port."""
         if self._watch.changed(self._clock()):
             self._credentials.look_again()
@@ -96,22 +96,22 @@ class HttpEndpoint:
             return as_fault(fault)
         result = await poster.post(headers, attempt, deadline=self._deadline, signature=signature)
         if isinstance(result, Failure) and result.kind is FailureKind.TLS:
-            self._doubtful = True
+            self._must_check_certificates = True
         return result
 
     def renew(self) -> None:
         """Forget the token, and what secrets had been resolved to: a fresh token may need a fresh key."""
         self._credentials.renew()
-        self._doubtful = True
+        self._must_check_certificates = True
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._poster is not None:
             await self._poster.aclose()
 
-    async def _current_poster(self) -> Poster:
+    async def _current_poster(self) -> Transport:
         before = self._poster
-        if before is None or self._doubtful:
+        if before is None or self._must_check_certificates:
             return await self._renewed_poster()
         if self._replaced:
             self._replaced = False
@@ -121,7 +121,7 @@ class HttpEndpoint:
                 self._watch.look_again()
         return before
 
-    async def _renewed_poster(self) -> Poster:
+    async def _renewed_poster(self) -> Transport:
         webhook, before = self._webhook, self._poster
         certificates = read_certificates(
             webhook.delivery.tls,
@@ -130,10 +130,10 @@ class HttpEndpoint:
             organization=webhook.address.organization,
         )
         if before is not None and certificates == self._certificates:
-            self._doubtful = False
+            self._must_check_certificates = False
             return before
         poster = self._poster = self._opened(parse_target(webhook.url), certificates, webhook.delivery.concurrency)
-        self._certificates, self._doubtful = certificates, False
+        self._certificates, self._must_check_certificates = certificates, False
         if before is not None:
             await before.aclose()
         return poster

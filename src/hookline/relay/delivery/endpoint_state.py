@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from hookline.model import Address
 from hookline.observe.log import Log
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.spool.spool import Standing
+from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 
 
-class Said(NamedTuple):
+class SavedState(NamedTuple):
     """What an endpoint has said of itself that is to be remembered (port.Standing)."""
 
     stopped: str | None
@@ -22,22 +22,22 @@ class Said(NamedTuple):
     not_before: float | None
 
     @classmethod
-    def by(cls, lane: Lane) -> Said:
-        gate = lane.gate
+    def by(cls, lane: Lane) -> SavedState:
+        gate = lane.breaker
         match gate.phase:
-            case Phase.STOPPED:
+            case BreakerPhase.GONE:
                 return cls(gate.reason or "stopped", lane.configuration, None)
-            case Phase.WAITING if gate.asked_to_wait:
+            case BreakerPhase.OPEN if gate.asked_to_wait:
                 return cls(None, None, gate.until)
             case _:
                 return cls(None, None, None)
 
     @classmethod
-    def of(cls, standing: Standing) -> Said:
+    def of(cls, standing: EndpointState) -> SavedState:
         return cls(standing.stopped, standing.stopped_as, standing.not_before)
 
 
-class Remembered:
+class EndpointStateWriter:
     """Of the lanes that are served."""
 
     def __init__(self, lanes: Mapping[Address, Lane], thread: SpoolThread, log: Log) -> None:
@@ -46,14 +46,14 @@ class Remembered:
         self._spool = thread.spool
         self._log = log
         self._changed: dict[Address, Lane] = {}
-        self._remembered: dict[Address, Said] = {}
+        self._endpoint_states: dict[Address, SavedState] = {}
         self._hurried: dict[Address, float | None] = {}
         self._look = False
 
-    def serve(self, lane: Lane, standing: Standing) -> None:
+    def serve(self, lane: Lane, standing: EndpointState) -> None:
         """A lane begins. What was remembered of its webhook's earlier configuration is over with that."""
         self._hurried[lane.address] = standing.hurried
-        self._remembered[lane.address] = Said.of(standing)
+        self._endpoint_states[lane.address] = SavedState.of(standing)
         self._changed[lane.address] = lane
         self._look = True  # another process may have written since `standing` was read
 
@@ -64,10 +64,10 @@ class Remembered:
     async def remember(self) -> None:
         lanes, self._changed = self._changed, {}
         for address, lane in lanes.items():
-            said = Said.by(lane)
-            if said != self._remembered.get(address):
-                self._remembered[address] = said
-                await self._thread.insist(
+            said = SavedState.by(lane)
+            if said != self._endpoint_states.get(address):
+                self._endpoint_states[address] = said
+                await self._thread.retry_while_stalled(
                     "recording outcomes",
                     self._spool.remember,
                     address,
@@ -76,13 +76,13 @@ class Remembered:
                     not_before=said.not_before,
                 )
 
-    async def obey(self) -> list[Lane]:
+    async def apply_operator_requests(self) -> list[Lane]:
         """Has another process paused a webhook, or asked for haste? The lanes that were told so."""
         self._look = False
         standings = await self._thread.call(self._spool.standing)
         told = []
         for lane in self._lanes.values():
-            standing = standings.get(lane.address, Standing())
+            standing = standings.get(lane.address, EndpointState())
             paused = standing.paused is not None
             if paused is not lane.paused:
                 lane.pause(paused)
@@ -91,7 +91,7 @@ class Remembered:
             if standing.hurried != self._hurried.get(lane.address):
                 self._hurried[lane.address] = standing.hurried
                 self._log.info("hurried", webhook=str(lane.address))
-                self._remembered[lane.address] = Said.of(standing)
+                self._endpoint_states[lane.address] = SavedState.of(standing)
                 lane.hurry()
                 told.append(lane)
         return told

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 
 from hookline.model import Address
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.spool.spool import Wanted
+from hookline.relay.spool.spool import DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
 
 
-class Filling:
+class Prefetcher:
     """Of the lanes that are served. `stirred` is called when there is something to do, `stopped` with a lane whose
     endpoint is gone: it takes nothing more."""
 
@@ -30,31 +30,31 @@ class Filling:
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
-        self._stirred = stirred
+        self._work_available = stirred
         self._stopped = stopped
-        self._hungry: dict[Address, Lane] = {}
+        self._refill_requests: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
 
     # -- what is to be done
 
-    def hungry(self, lane: Lane) -> None:
+    def request_refill(self, lane: Lane) -> None:
         """Its window has room, and there may be more in the spool."""
-        self.hungry_too(lane)
-        self._stirred()
+        self.note_refill(lane)
+        self._work_available()
 
-    def hungry_too(self, lane: Lane) -> None:
+    def note_refill(self, lane: Lane) -> None:
         """The same, said in a round that fills: nobody needs to be stirred for it."""
-        self._hungry[lane.address] = lane
+        self._refill_requests[lane.address] = lane
 
-    def arrived(self, lane: Lane) -> None:
+    def on_enqueued(self, lane: Lane) -> None:
         """There are new deliveries of its webhook in the spool."""
         lane.unread = True
-        if lane.is_hungry or lane.gate.phase is Phase.STOPPED:
-            self.hungry(lane)
+        if lane.needs_refill or lane.breaker.phase is BreakerPhase.GONE:
+            self.request_refill(lane)
 
     def forget(self, address: Address) -> None:
         """No lane serves it any more."""
-        self._hungry.pop(address, None)
+        self._refill_requests.pop(address, None)
 
     def wake_at(self, lane: Lane, due: float | None) -> None:
         """The lane has a retry that is due then."""
@@ -73,17 +73,17 @@ class Filling:
         dues = await self._thread.call(self._spool.next_dues, by_address.keys())
         for lane in by_address.values():
             self.wake_at(lane, dues.get(lane.address))
-            self.hungry(lane)
+            self.request_refill(lane)
 
     # -- the work
 
     async def fill(self) -> None:
         now = self._clock()
-        hungry, self._hungry = self._hungry, {}
+        hungry, self._refill_requests = self._refill_requests, {}
         for lane in hungry.values():
-            if lane.gate.phase is Phase.STOPPED:
+            if lane.breaker.phase is BreakerPhase.GONE:
                 self._stopped(lane)
-        lanes = [lane for lane in hungry.values() if lane.is_hungry and self._lanes.get(lane.address) is lane]
+        lanes = [lane for lane in hungry.values() if lane.needs_refill and self._lanes.get(lane.address) is lane]
         if lanes:
             await self._fill_fresh(lanes)
         wanting = dict.fromkeys(hungry)
@@ -97,7 +97,7 @@ class Filling:
     async def _fill_fresh(self, lanes: list[Lane]) -> None:
         questions = []
         for lane in lanes:
-            questions.append(Wanted(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
+            questions.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
             lane.unread = False  # before the question: what arrives while it is answered sets it again
         answers = await self._thread.call(self._spool.fresh, questions)
         for lane, question, (items, cursor) in zip(lanes, questions, answers, strict=True):
@@ -107,9 +107,9 @@ class Filling:
             lane.offer(items)
             lane.unread |= len(items) == question.limit
             lane.loaded(question.limit, len(items))
-            lane.pump()
-            if lane.is_hungry and items:
-                self.hungry(lane)
+            lane.start_attempts()
+            if lane.needs_refill and items:
+                self.request_refill(lane)
 
     async def _fill_due(self, lane: Lane, now: float) -> None:
         """Retries whose time has come. When there are more than it takes, the lane says when it wants them."""
@@ -122,4 +122,4 @@ class Filling:
         if len(items) < limit:
             lane.next_due = None
             self.wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
-        lane.pump()
+        lane.start_attempts()

@@ -9,7 +9,7 @@ from hookline.units import Rate
 TOLERANCE_SECONDS: Final = 0.01
 
 
-class Pace:
+class RateLimiter:
     """Says how long to wait before the next request. `rate` None is no limit. Times are seconds of one clock."""
 
     def __init__(self, rate: Rate | None) -> None:

@@ -6,7 +6,7 @@ from typing import assert_never
 
 import msgspec
 
-from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault, Result
+from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 
 
 # What came of one attempt, and what follows from it.
@@ -21,25 +21,25 @@ class Retry(msgspec.Struct, frozen=True):
     wait: float | None = None
 
 
-class Renew(msgspec.Struct, frozen=True):
+class RefreshToken(msgspec.Struct, frozen=True):
     """Make a fresh token and try once more at once."""
 
     reason: str
 
 
-class Confirm(msgspec.Struct, frozen=True):
+class ConfirmOnce(msgspec.Struct, frozen=True):
     """The event seems to be at fault: one more attempt decides."""
 
     reason: str
 
 
-class Hold(msgspec.Struct, frozen=True):
+class PauseEndpoint(msgspec.Struct, frozen=True):
     """The endpoint, not the event, is at fault: pause and probe it; the attempt is not used up."""
 
     reason: str
 
 
-class Stop(msgspec.Struct, frozen=True):
+class EndpointGone(msgspec.Struct, frozen=True):
     """The endpoint is gone until its configuration changes; its events become dead letters."""
 
     reason: str
@@ -51,7 +51,7 @@ class Dead(msgspec.Struct, frozen=True):
     reason: str
 
 
-Verdict = Delivered | Retry | Renew | Confirm | Hold | Stop | Dead
+PolicyAction = Delivered | Retry | RefreshToken | ConfirmOnce | PauseEndpoint | EndpointGone | Dead
 
 
 _NOT_LET_IN = frozenset({401, 403, 407, 511})
@@ -60,7 +60,7 @@ _TRY_LATER = frozenset({408, 425, 429})
 _NEVER_WILL = frozenset({501, 505})
 
 
-def judge(result: Result, *, renewed: bool, confirming: bool, max_delay: float) -> Verdict:
+def apply_policy(result: ExchangeResult, *, renewed: bool, confirming: bool, max_delay: float) -> PolicyAction:
     """The verdict on one attempt.
 
     `renewed`: this attempt already went out with a fresh token, after one that was not let in.
@@ -68,29 +68,29 @@ def judge(result: Result, *, renewed: bool, confirming: bool, max_delay: float) 
     `max_delay`: seconds that a Retry-After may hold the endpoint at most.
     """
     match result:
-        case Answer(status, retry_after):
+        case Response(status, retry_after):
             wait = None if retry_after is None else min(retry_after, max_delay)
             return _judge_status(status, wait, renewed=renewed, confirming=confirming)
         case Failure(FailureKind.TIMEOUT):
             return Retry("timeout")
         case Failure(kind, detail):
             return Retry(f"{kind}: {detail}")
-        case Fault(detail):
-            return Hold(f"fault: {detail}")
+        case LocalFault(detail):
+            return PauseEndpoint(f"fault: {detail}")
         case _:
             assert_never(result)
 
 
-def _judge_status(status: int, wait: float | None, *, renewed: bool, confirming: bool) -> Verdict:
+def _judge_status(status: int, wait: float | None, *, renewed: bool, confirming: bool) -> PolicyAction:
     reason = f"http {status}"
     if 200 <= status < 300:
         return Delivered()
     if status in _NOT_LET_IN:
-        return Hold(reason) if renewed else Renew(reason)
+        return PauseEndpoint(reason) if renewed else RefreshToken(reason)
     if 300 <= status < 400 or status in _WRONG_PLACE:
-        return Hold(reason)
+        return PauseEndpoint(reason)
     if status == 410:
-        return Stop(reason)
+        return EndpointGone(reason)
     if status in _NEVER_WILL or (400 <= status < 500 and status not in _TRY_LATER):
-        return Dead(reason) if confirming else Confirm(reason)
+        return Dead(reason) if confirming else ConfirmOnce(reason)
     return Retry(reason, wait)

@@ -12,34 +12,34 @@ from typing import Final, Literal
 from hookline.relay.event import MessageFailure
 
 Category = Literal["sync", "async"]
-Kind = Literal["Hard", "Soft", "Ignored"]
+BounceKind = Literal["Hard", "Soft", "Ignored"]
 
 HARD: Final = "Hard"
 SOFT: Final = "Soft"
-IGNORED: Final = "Ignored"
+IGNORED_KIND: Final = "Ignored"
 SYNC: Final = "sync"  # refused during submission
 ASYNC: Final = "async"  # reported later
 
 # Code → its name, and its type, unless the provider gives a better one.
-CLASSES: Mapping[int, tuple[str, Kind]] = {
-    1: ("Undetermined", IGNORED),
+CLASSES: Mapping[int, tuple[str, BounceKind]] = {
+    1: ("Undetermined", IGNORED_KIND),
     10: ("Invalid Recipient", HARD),
     15: ("Recipient Refused", HARD),
     20: ("Soft Bounce", SOFT),
     21: ("DNS Failure", SOFT),
     22: ("Mailbox Full", SOFT),
-    23: ("Too Large", IGNORED),
-    24: ("Timeout", IGNORED),
-    25: ("Admin Failure", IGNORED),
-    30: ("Generic Bounce: No RCPT", IGNORED),
-    40: ("Generic Bounce", IGNORED),
-    50: ("Mail Block", IGNORED),
-    51: ("Spam Block", IGNORED),
-    52: ("Spam Content", IGNORED),
-    53: ("Prohibited Attachment", IGNORED),
+    23: ("Too Large", IGNORED_KIND),
+    24: ("Timeout", IGNORED_KIND),
+    25: ("Admin Failure", IGNORED_KIND),
+    30: ("Generic Bounce: No RCPT", IGNORED_KIND),
+    40: ("Generic Bounce", IGNORED_KIND),
+    50: ("Mail Block", IGNORED_KIND),
+    51: ("Spam Block", IGNORED_KIND),
+    52: ("Spam Content", IGNORED_KIND),
+    53: ("Prohibited Attachment", IGNORED_KIND),
     54: ("Relaying Denied", SOFT),
-    60: ("Auto-Reply", IGNORED),
-    70: ("Transient Failure", IGNORED),
+    60: ("Auto-Reply", IGNORED_KIND),
+    70: ("Transient Failure", IGNORED_KIND),
     100: ("Challenge-Response", SOFT),
 }
 
@@ -76,7 +76,7 @@ def is_permanent(status: str | None, *wordings: str | None) -> bool:
     return (status or _reply(*wordings) or "")[:1] == "5"
 
 
-def classified(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
+def classify(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
     """Returns the class of a failure, or None if no class matches.
 
     The enhanced status code decides, otherwise the provider's classification (`provider`, a code), otherwise the
@@ -100,7 +100,7 @@ def _reply(*wordings: str | None) -> str | None:
 
 
 def failure(
-    code: int | None, category: Category, kind: Kind | None = None, wording: str | None = None
+    code: int | None, category: Category, kind: BounceKind | None = None, wording: str | None = None
 ) -> MessageFailure:
     """Returns the failure of an email in the platform's words, or in the provider's (`wording`) if no class
     matches.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected
-from hookline.relay.field_mapping import Hints
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.dead_letter_json import KIND, is_letter, read_letter
-from hookline.relay.formats.format import Reading, Text
+from hookline.relay.formats.format import LineText, ParsedEvent
 
 NAME = KIND
 STATUSES: Mapping[str, str] = {}
@@ -21,8 +21,8 @@ def recognizes(value: object) -> bool:
     return is_letter(value)
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:  # noqa: ARG001 - a letter says everything itself
-    if isinstance(value, Text):
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:  # noqa: ARG001 - a letter says everything itself
+    if isinstance(value, LineText):
         return [Rejected(value.fault)]
     letter = read_letter(value)
     match letter:

@@ -16,31 +16,31 @@ import msgspec
 
 from hookline.model import Address
 from hookline.relay.delivery_record import (
-    LONGEST_REASON,
-    MOST_KEPT,
+    LAST_ATTEMPTS_KEPT,
+    MAX_REASON_CHARACTERS,
     WHOLE,
     DeadDelivery,
+    DeadLetter,
     DeadLine,
-    Failed,
-    Letter,
+    FailedAttempt,
     Rejected,
     as_history,
-    read_history,
+    parse_history,
 )
-from hookline.relay.event import Payload, encoded
+from hookline.relay.event import Payload, encode_payload
 from hookline.relay.formats.typed_fields import shaped
 from hookline.relay.ids import request_prefix
 from hookline.relay.payload_v2 import Email, Sms
 from hookline.units import utc_text
 
 KIND: Final = "dead-letter"
-VERSION: Final = 1
-LONGEST_TEXT: Final = 4096
-LONGEST_LINE: Final = 1024 * 1024  # the most that a spool keeps of one line
+ENVELOPE_VERSION: Final = 1
+MAX_TEXT_CHARACTERS: Final = 4096
+MAX_ENVELOPE_BYTES: Final = 1024 * 1024  # the most that a spool keeps of one line
 
 AnyPayload = Payload | Email | Sms
 
-_Text = Annotated[str, msgspec.Meta(max_length=LONGEST_TEXT)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -54,7 +54,7 @@ _Status = Literal["sent", "delivered", "bounce", "error"]
 class _Attempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     time: datetime
     attempt: _Count
-    reason: Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)]
+    reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARACTERS)]
     http_status: _Http | None
 
 
@@ -69,7 +69,7 @@ class _Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reason: _Text
     http_status: _Http | None
     attempts: _Count
-    history: Annotated[list[_Attempt], msgspec.Meta(max_length=MOST_KEPT)]
+    history: Annotated[list[_Attempt], msgspec.Meta(max_length=LAST_ATTEMPTS_KEPT)]
     source: _Text
     line: _Number
     time: datetime
@@ -96,36 +96,36 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # -- out
 
 
-def as_json(letter: Letter) -> dict[str, Any]:
+def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
     """Returns the exported form of the dead letter, except that the payload is bytes, exactly as sent."""
     match letter:
         case DeadDelivery():
             return {
                 "hookline": KIND,
-                "version": VERSION,
+                "version": ENVELOPE_VERSION,
                 "id": letter.id.hex(),
                 "webhook": str(letter.webhook),
                 "requestId": letter.request_id,
                 "channel": letter.channel,
                 "status": letter.status,
-                "reason": letter.reason[:LONGEST_TEXT],
+                "reason": letter.reason[:MAX_TEXT_CHARACTERS],
                 "httpStatus": letter.http,
                 "attempts": letter.attempts,
                 "history": history_as_json(letter.history),
-                "source": letter.source[:LONGEST_TEXT],
+                "source": letter.source[:MAX_TEXT_CHARACTERS],
                 "line": letter.line,
                 "time": as_time(letter.at),
                 "eventTime": letter.event_time,
-                "detail": letter.detail and letter.detail[:LONGEST_TEXT],
+                "detail": letter.detail and letter.detail[:MAX_TEXT_CHARACTERS],
                 "payload": msgspec.Raw(letter.body),
             }
         case DeadLine():
             return {
                 "hookline": KIND,
-                "version": VERSION,
+                "version": ENVELOPE_VERSION,
                 "id": f"line-{letter.n}",
-                "reason": letter.reason[:LONGEST_TEXT],
-                "source": letter.source[:LONGEST_TEXT],
+                "reason": letter.reason[:MAX_TEXT_CHARACTERS],
+                "source": letter.source[:MAX_TEXT_CHARACTERS],
                 "line": letter.line,
                 "part": None if letter.part == WHOLE else letter.part,
                 "time": as_time(letter.at),
@@ -135,16 +135,16 @@ def as_json(letter: Letter) -> dict[str, Any]:
             }
 
 
-def as_line(letter: Letter) -> bytes:
+def dead_letter_line(letter: DeadLetter) -> bytes:
     """Returns the dead letter as a line of NDJSON, with its line end."""
-    return msgspec.json.encode(as_json(letter)) + b"\n"
+    return msgspec.json.encode(dead_letter_document(letter)) + b"\n"
 
 
 def history_as_json(history: str | None) -> list[dict[str, Any]]:
     """Returns the failed attempts, the oldest first. Attempt 0 marks an operator's replay."""
     return [
         {"time": as_time(one.at), "attempt": one.number, "reason": one.reason, "httpStatus": one.http}
-        for one in read_history(history)
+        for one in parse_history(history)
     ]
 
 
@@ -168,7 +168,7 @@ def is_letter(value: object) -> bool:
     return isinstance(value, dict) and value.get("hookline") == KIND
 
 
-def read_exported(data: bytes) -> Letter | Rejected:
+def read_exported(data: bytes) -> DeadLetter | Rejected:
     """Reads a line of an exported file, without its line end. Never raises, for any bytes."""
     try:
         value = msgspec.json.decode(data)
@@ -177,14 +177,14 @@ def read_exported(data: bytes) -> Letter | Rejected:
     return read_letter(value) if is_letter(value) else Rejected('no dead letter: it lacks "hookline": "dead-letter"')
 
 
-def read_letter(value: object) -> Letter | Rejected:
+def read_letter(value: object) -> DeadLetter | Rejected:
     """Returns the dead letter in a line's JSON, or its fault."""
     if isinstance(value, dict) and "payload" not in value and ("text" in value or "base64" in value):
         return _read_line(value)
     return _read_delivery(value)
 
 
-def _read_delivery(value: object) -> Letter | Rejected:
+def _read_delivery(value: object) -> DeadLetter | Rejected:
     read = shaped(value, _Delivery)
     if isinstance(read, Rejected):
         return read
@@ -200,7 +200,7 @@ def _read_delivery(value: object) -> Letter | Rejected:
     times = [read.time, *(one.time for one in read.history)]
     if not all(map(_plain, times)):
         return Rejected("time: not a moment with its offset, between 1970 and 9999")
-    history = [Failed(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in read.history]
+    history = [FailedAttempt(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in read.history]
     return DeadDelivery(
         id=bytes.fromhex(read.id),
         at=read.time.timestamp(),
@@ -216,7 +216,7 @@ def _read_delivery(value: object) -> Letter | Rejected:
         detail=read.detail,
         source=read.source,
         line=read.line,
-        body=encoded(payload),
+        body=encode_payload(payload),
     )
 
 
@@ -249,7 +249,7 @@ def _contradiction(read: _Delivery, payload: AnyPayload, webhook: Address) -> st
     return None
 
 
-def _read_line(value: object) -> Letter | Rejected:
+def _read_line(value: object) -> DeadLetter | Rejected:
     read = shaped(value, _Line)
     if isinstance(read, Rejected):
         return read
@@ -260,9 +260,9 @@ def _read_line(value: object) -> Letter | Rejected:
         return Rejected("time: not a moment with its offset, between 1970 and 9999")
     digest = bytes.fromhex(read.sha256)
     whole = read.bytes == len(data)
-    if whole and (len(data) > LONGEST_LINE or hashlib.sha256(data).digest() != digest):
+    if whole and (len(data) > MAX_ENVELOPE_BYTES or hashlib.sha256(data).digest() != digest):
         return Rejected("sha256: the line is not the one that was exported")
-    if not whole and (read.bytes <= LONGEST_LINE or len(data) > LONGEST_LINE):
+    if not whole and (read.bytes <= MAX_ENVELOPE_BYTES or len(data) > MAX_ENVELOPE_BYTES):
         return Rejected("bytes: not the length of the line, and not that of a line that was too long")
     part = WHOLE if read.part is None else read.part
     return DeadLine(

@@ -9,10 +9,10 @@ import msgspec
 
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import Hints
+from hookline.relay.field_mapping import FieldMapping
 
 
-class Text(msgspec.Struct, frozen=True):
+class LineText(msgspec.Struct, frozen=True):
     """A line that is not JSON. `fault` gives the reason, for formats that need JSON."""
 
     text: str
@@ -21,7 +21,7 @@ class Text(msgspec.Struct, frozen=True):
 
 # One result of a line. A line about several messages or recipients has several. A Delivery was routed before and
 # keeps its id and its route.
-Reading = Event | Delivery | Skipped | Rejected
+ParsedEvent = Event | Delivery | Skipped | Rejected
 
 
 class Format(Protocol):
@@ -43,7 +43,7 @@ class Format(Protocol):
         """
         ...
 
-    def events(self, value: object, hints: Hints, /) -> Iterable[Reading]:
+    def events(self, value: object, hints: FieldMapping, /) -> Iterable[ParsedEvent]:
         """Yields the events of the line, at least one item. Called once per line.
 
         If the user named this format, it is also called for lines that it does not recognize. They are Rejected
@@ -61,22 +61,22 @@ Quick = Callable[[bytes], Event | None]
 
 # The limits of one line. A short line can make many events: each recipient of a list makes one, with the shared
 # fields repeated.
-MOST_EVENTS: Final = 10_000
-MOST_BYTES: Final = 16 * 1024 * 1024
+MAX_EVENTS_PER_LINE: Final = 10_000
+MAX_EVENT_BYTES_PER_LINE: Final = 16 * 1024 * 1024
 
-_TOO_MANY = Rejected(f"more than {MOST_EVENTS:,} events in one line")
-_TOO_LONG = Rejected(f"one line with events of more than {MOST_BYTES // 1024**2} MiB in all")
+_TOO_MANY = Rejected(f"more than {MAX_EVENTS_PER_LINE:,} events in one line")
+_TOO_LONG = Rejected(f"one line with events of more than {MAX_EVENT_BYTES_PER_LINE // 1024**2} MiB in all")
 _encoder = msgspec.json.Encoder()
 
 
-def bounded(readings: Iterable[Reading]) -> list[Reading]:
+def within_limits(readings: Iterable[ParsedEvent]) -> list[ParsedEvent]:
     """Returns all events, or one Rejected if they are too many or too long. Consumes no more than that."""
     if isinstance(readings, list) and len(readings) == 1:
         return readings
-    found: list[Reading] = []
-    room = MOST_BYTES
+    found: list[ParsedEvent] = []
+    room = MAX_EVENT_BYTES_PER_LINE
     for one in readings:
-        if len(found) == MOST_EVENTS:
+        if len(found) == MAX_EVENTS_PER_LINE:
             return [_TOO_MANY]
         if found:  # most lines contain one event, which is not longer than the line
             room -= len(_encoder.encode(one))

@@ -9,11 +9,11 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected
 from hookline.relay.formats.dead_letter_json import is_letter
-from hookline.relay.formats.format import Text
+from hookline.relay.formats.format import LineText
 
-DEEPEST: Final = 100
+MAX_JSON_DEPTH: Final = 100
 
-_TOO_DEEP = Rejected(f"nested deeper than {DEEPEST} levels")
+_TOO_DEEP = Rejected(f"nested deeper than {MAX_JSON_DEPTH} levels")
 _decoder = msgspec.json.Decoder()
 # Matches every escape from left to right, so that an escaped backslash or the second half of a pair does not match.
 _ESCAPES = re.compile(
@@ -33,16 +33,18 @@ def decoded(data: bytes) -> object:
         return _as_text(data, _half_character(data) or _why_not(error))
     # Only a line with this number of brackets can be this deep. Counting is much cheaper than walking. A dead letter
     # contains its payload one level deeper than the original line.
-    if data.count(b"{") + data.count(b"[") > DEEPEST and _is_deeper_than(DEEPEST + is_letter(value), value):
+    if data.count(b"{") + data.count(b"[") > MAX_JSON_DEPTH and _is_deeper_than(
+        MAX_JSON_DEPTH + is_letter(value), value
+    ):
         return _TOO_DEEP
     return value
 
 
-def _as_text(data: bytes, fault: str) -> Text | Rejected:
+def _as_text(data: bytes, fault: str) -> LineText | Rejected:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Rejected("not UTF-8: this looks like UTF-16; convert it first (iconv -f UTF-16 -t UTF-8)")
     try:
-        return Text(data.decode(), fault)
+        return LineText(data.decode(), fault)
     except UnicodeDecodeError as error:
         return Rejected(f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start + 1}")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from hookline.relay.delivery_record import WHOLE, Line, Rejected, Skipped
-from hookline.relay.field_mapping import NO_HINTS, Hints
+from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
-from hookline.relay.formats.format import Format, Reading, Text, bounded
+from hookline.relay.formats.format import Format, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decoded
 from hookline.relay.formats.registry import FORMATS, QUICK
-from hookline.relay.sources.line_splitter import LONGEST
+from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
 AUTO: Final = "auto"
 
@@ -19,7 +19,7 @@ _NO_EVENT = Skipped("not_an_event")
 _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
 
 
-def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[Reading]:
+def read_line(line: Line, format: str = AUTO, hints: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
     """Returns the events of the line, at least one item. Never raises, for any bytes.
 
     A line without an event counts as one Skipped, a line with too many (formats.bounds) as one Rejected. With
@@ -33,10 +33,12 @@ def read_line(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> list[R
     return recognized(line, format, hints)[1]
 
 
-def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple[str | None, list[Reading]]:
+def recognized(
+    line: Line, format: str = AUTO, hints: FieldMapping = NO_MAPPING
+) -> tuple[str | None, list[ParsedEvent]]:
     """Returns the name of the format that read the line (None if none did) and the result of `read_line`."""
     if line.sha256 is not None:
-        return None, [Rejected(f"too long: {line.length} bytes, the limit is {LONGEST}")]
+        return None, [Rejected(f"too long: {line.length} bytes, the limit is {MAX_LINE_BYTES}")]
     if not line.data or line.data.isspace():
         return None, [_NO_EVENT]
     value = decoded(line.data)
@@ -46,8 +48,8 @@ def recognized(line: Line, format: str = AUTO, hints: Hints = NO_HINTS) -> tuple
         return dead_letter_format.NAME, _read_within(*within, hints)
     known = FORMATS[format] if format != AUTO else recognizing(value)
     if known is None:
-        return None, [Rejected(value.fault) if isinstance(value, Text) else _NO_EVENT]
-    return known.NAME, bounded(known.events(value, hints))
+        return None, [Rejected(value.fault) if isinstance(value, LineText) else _NO_EVENT]
+    return known.NAME, within_limits(known.events(value, hints))
 
 
 def recognizing(value: object) -> Format | None:
@@ -58,7 +60,7 @@ def recognizing(value: object) -> Format | None:
     return None
 
 
-def _read_within(line: Line, part: int, hints: Hints) -> list[Reading]:
+def _read_within(line: Line, part: int, hints: FieldMapping) -> list[ParsedEvent]:
     """Reads a line that was rejected before, or its event number `part`. An inner line is shorter, so this ends."""
     found = read_line(line, AUTO, hints)
     return found if part == WHOLE else [found[part] if part < len(found) else FEWER]

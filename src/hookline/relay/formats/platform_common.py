@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hookline.relay.event import Event, Further, MessageFailure
-from hookline.relay.field_mapping import Hints, plain_text
-from hookline.relay.formats.format import Reading
-from hookline.relay.formats.json_decoding import DEEPEST
+from hookline.relay.event import Event, EventDetails, MessageFailure
+from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
 from hookline.relay.formats.provider_event import read_each
 
 FEEDBACK = "message.feedback"
@@ -27,14 +27,14 @@ STATUSES: Mapping[str, str] = {
 OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", "unknown")
 
 
-class Identity(msgspec.Struct, frozen=True):
+class PlatformIdentity(msgspec.Struct, frozen=True):
     """One entry of an identity map, with the keys that the relay uses. Other keys are passed through."""
 
     id: str
     primary: bool | None = None
 
 
-IdentityMap = dict[str, list[Identity]]
+IdentityMap = dict[str, list[PlatformIdentity]]
 
 
 # An identity map as passed through. `sound` is true if it is also an IdentityMap.
@@ -43,7 +43,7 @@ PlainIdentityMap = dict[str, list[dict[str, Any]]]
 _Shape = TypeVar("_Shape")
 
 
-def sound(identity_map: PlainIdentityMap | None) -> bool:
+def well_formed(identity_map: PlainIdentityMap | None) -> bool:
     for entries in (identity_map or {}).values():
         for entry in entries:
             if type(entry.get("id")) is not str or type(entry.get("primary", False)) is not bool:
@@ -57,7 +57,7 @@ def quickly(data: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape | None
     This takes a third of the time, because fields outside the shape are skipped unread. It must therefore refuse
     every line that the full decoder treats differently: escaped names, deep nesting, and bytes that are not UTF-8.
     """
-    if b"\\" in data or data.count(b"{") + data.count(b"[") > DEEPEST:
+    if b"\\" in data or data.count(b"{") + data.count(b"[") > MAX_JSON_DEPTH:
         return None
     try:
         if not data.isascii():
@@ -84,7 +84,7 @@ def is_of_another_type(value: object, key: str) -> bool:
     return isinstance(named, str) and named != FEEDBACK
 
 
-def further(
+def event_details(
     *,
     message_id: object,
     profile_id: object,
@@ -95,7 +95,7 @@ def further(
     profile_address: object = None,
     response_code: object = None,
     response_millis: object = None,
-) -> Further | None:
+) -> EventDetails | None:
     """Returns the fields that only structure 2 of the payload contains, or None if the event has none of them.
 
     Structure 1 does not use these fields. A value of another type therefore counts as absent and does not reject
@@ -104,7 +104,7 @@ def further(
     said = (message_id, profile_id, profile_number, encoding, message_parts, delivered_at, profile_address)
     if said == _NOTHING and response_code is None and response_millis is None:
         return None
-    return Further(
+    return EventDetails(
         message_id=_text(message_id),
         profile_id=_text(profile_id),
         profile_address=_text(profile_address),
@@ -120,10 +120,12 @@ def further(
 _NOTHING = (None,) * 7
 
 
-def each_completed(value: object, hints: Hints, read: Callable[[object], Reading]) -> Iterable[Reading]:
+def each_completed(
+    value: object, hints: FieldMapping, read: Callable[[object], ParsedEvent]
+) -> Iterable[ParsedEvent]:
     """Yields the result of `read` for the line, or for each item of its list, completed by `hints`."""
 
-    def completed(one: object, hints: Hints) -> Reading:
+    def completed(one: object, hints: FieldMapping) -> ParsedEvent:
         said = read(one)
         return hints.completed(said, one) if hints.paths and isinstance(said, Event) else said
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from hookline.model import Channel
-from hookline.relay.delivery_record import LONGEST_DETAIL, Rejected, Skipped
-from hookline.relay.event import Event, Further, MessageFailure
-from hookline.relay.field_mapping import LARGEST, RECIPIENT, Hints, carried
-from hookline.relay.formats.format import Reading
+from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Rejected, Skipped
+from hookline.relay.event import Event, EventDetails, MessageFailure
+from hookline.relay.field_mapping import MAX_MAPPED_INTEGER, RECIPIENT, FieldMapping, carried
+from hookline.relay.formats.format import ParsedEvent
 
-Scalar = str | int | float | None
+JsonScalar = str | int | float | None
 
 _EXACT = 2**53  # above this, a fraction may have lost digits
 _NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
@@ -19,7 +19,7 @@ _NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 def provided(
     source: object,
-    hints: Hints,
+    hints: FieldMapping,
     *,
     identity: str | None,
     status: str,
@@ -30,11 +30,11 @@ def provided(
     failure: MessageFailure | None = None,
     detail: str | None = None,
     retry_count: int | None = None,
-    further: Further | None = None,
+    further: EventDetails | None = None,
     execution_id: str | None = None,
     request_id: str | None = None,
     campaign_id: str | None = None,
-) -> Reading:
+) -> ParsedEvent:
     """Returns a provider's event.
 
     A field comes from its `variables`, otherwise from the paths of `hints` in `source`, otherwise from the
@@ -65,7 +65,7 @@ def provided(
         identity_map={_NAMESPACES.get(channel, channel): [{"id": recipient, "primary": True}]},  # type: ignore[call-overload]
         time=time,
         further=further,
-        detail=detail[:LONGEST_DETAIL] if detail else None,
+        detail=detail[:MAX_DETAIL_CHARACTERS] if detail else None,
     )
 
 
@@ -76,7 +76,7 @@ def unless_skipped(fault: Rejected, told: object, statuses: Mapping[str, str]) -
     return Skipped("status_not_relayed", told) if isinstance(told, str) and told and told not in statuses else fault
 
 
-def recipient_of(told: str | None, source: object, hints: Hints) -> str | None:
+def recipient_of(told: str | None, source: object, hints: FieldMapping) -> str | None:
     """Returns the recipient of the event, or the one of `hints`, for an identity that includes the recipient."""
     return told or (hints.found(source).get(RECIPIENT) if hints.paths else None)
 
@@ -91,7 +91,9 @@ def each(value: object) -> Iterator[Any]:
         yield value
 
 
-def read_each(value: object, hints: Hints, read: Callable[[Any, Hints], Reading]) -> Iterable[Reading]:
+def read_each(
+    value: object, hints: FieldMapping, read: Callable[[Any, FieldMapping], ParsedEvent]
+) -> Iterable[ParsedEvent]:
     """Yields the result of `read` for each event of the line, one by one."""
     if isinstance(value, list) and value:
         return (read(one, hints) for one in value)
@@ -105,16 +107,16 @@ def first(value: object) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def text(value: Scalar) -> str | None:
+def text(value: JsonScalar) -> str | None:
     """Returns as text a value that providers write as a text or a number; None if it is absent."""
     if value is None or isinstance(value, str):
         return value or None
-    if not abs(value) < (_EXACT if isinstance(value, float) else LARGEST):
+    if not abs(value) < (_EXACT if isinstance(value, float) else MAX_MAPPED_INTEGER):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def count(value: Scalar) -> int | None:
+def count(value: JsonScalar) -> int | None:
     """Returns a small number that can also be written as text; None if the value is not a number."""
     written = text(value)
     return int(written) if written is not None and written.isdecimal() and len(written) < 10 else None

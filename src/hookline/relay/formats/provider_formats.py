@@ -16,7 +16,7 @@ from hookline.relay.formats.providers import (
     xdm,
 )
 
-PLAIN: dict[str, Format] = {
+PROVIDER_FORMATS: dict[str, Format] = {
     payload.NAME: payload,
     xdm.NAME: xdm,
     sendgrid.NAME: sendgrid,

@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.escaping import printable
 from hookline.relay.delivery_record import Rejected
-from hookline.relay.formats.format import Text
+from hookline.relay.formats.format import LineText
 
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
@@ -29,7 +29,7 @@ _OTHER_TYPE = re.compile(r"^Expected `(?P<wanted>.+)`, got `(?P<found>.+)`$")
 
 def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
     """Returns the line as `shape`, or its fault. A number in place of a text is a fault and is not converted."""
-    if isinstance(value, Text):
+    if isinstance(value, LineText):
         return Rejected(value.fault)
     try:
         return msgspec.convert(value, shape)

@@ -153,7 +153,7 @@ _FAULTS: Final = {
 # nothing is verified and nothing is ever sent: it ends with the handshake. No secret, client certificate or request
 # is near it, and nothing but a message comes of it. What an operator's message may cost an attempt that has failed
 # already.
-LOOK_SECONDS: Final = 1.0
+CERTIFICATE_READ_SECONDS: Final = 1.0
 
 # Makes a further connection to the very address that was refused.
 Reconnect = Callable[[], Awaitable[socket.socket]]
@@ -173,18 +173,18 @@ class CertificateRefused(ssl.SSLError):
         super().__init__(self.words)
 
 
-async def refusal(
+async def certificate_refusal(
     error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, *, due: float = inf
 ) -> CertificateRefused:
     """What to raise in place of `error`. At `due`, on the loop's clock, it is there with or without a certificate."""
-    certificate = await presented(reconnect, host, due=due)
+    certificate = await presented_certificate(reconnect, host, due=due)
     return CertificateRefused(error.verify_code, error.verify_message, certificate)
 
 
-async def presented(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
+async def presented_certificate(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
     """The certificate that is shown for `host`, None when it cannot be had within LOOK_SECONDS, or until `due`."""
     try:
-        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + LOOK_SECONDS, due)):
+        async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
             der = await _look(await reconnect(), host)
     except Exception:  # whatever a stranger does the second time, the first time is what is told
         return None

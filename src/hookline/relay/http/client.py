@@ -14,14 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from hookline.relay.http.certificate_info import refusal
-from hookline.relay.http.connection import Connection
-from hookline.relay.http.connector import Connector, Raw, encrypted
-from hookline.relay.http.response_reader import AnswerReader
+from hookline.relay.http.certificate_info import certificate_refusal
+from hookline.relay.http.connection import ClientConnection
+from hookline.relay.http.connector import Connector, RawConnection, encrypted
+from hookline.relay.http.response_reader import ResponseReader
 
 
 # So many at a time, first come, first served; free of charge while there is room.
-class Slots:
+class ConnectionSlots:
     """Like asyncio.Semaphore, but taking a free slot is no coroutine: on the hot path that is felt."""
 
     def __init__(self, number: int) -> None:
@@ -65,7 +65,7 @@ IDLE_SECONDS: Final = 4.0
 AGE_SECONDS: Final = 300.0
 
 
-class Engine:
+class HttpClient:
     """At most `limit` connections, all of them made by `connector`.
 
     One timer serves all deadlines: it is set to the earliest and, since deadlines come in order, hardly ever anew.
@@ -83,14 +83,14 @@ class Engine:
     ) -> None:
         self._connector, self._context = connector, context
         self._jitter, self._age_seconds = jitter, age_seconds
-        self._slots = Slots(limit)
-        self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
+        self._slots = ConnectionSlots(limit)
+        self._idle: list[ClientConnection] = []
+        self._open: set[ClientConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = float("inf")
         self._is_closed = False
 
-    async def exchange(self, request: bytes, deadline: float, *, keep: bool = False) -> AnswerReader:
+    async def exchange(self, request: bytes, deadline: float, *, keep: bool = False) -> ResponseReader:
         """Send one request and read its answer, all within `deadline` seconds. With `keep`, body and all.
 
         Raises AddressRefused, NotHttp and OSError (ssl.SSLError and TimeoutError with it).
@@ -100,7 +100,7 @@ class Engine:
         if not self._slots.take():
             async with asyncio.timeout_at(due):
                 await self._slots.wait()
-        connection: Connection | None = None
+        connection: ClientConnection | None = None
         try:
             connection = self._warm(now)
             if connection is not None:
@@ -134,7 +134,7 @@ class Engine:
         for connection in list(self._idle):
             connection.close()
 
-    def _warm(self, now: float) -> Connection | None:
+    def _warm(self, now: float) -> ClientConnection | None:
         """The connection that was used last: in a quieter time, the others grow idle and are closed."""
         while self._idle:
             connection = self._idle.pop()
@@ -143,15 +143,15 @@ class Engine:
             connection.close()
         return None
 
-    def _keep_or_close(self, connection: Connection) -> None:
+    def _keep_or_close(self, connection: ClientConnection) -> None:
         if not connection.reusable or self._is_closed:
             connection.close()
             return
         self._idle.append(connection)
         self._expect(connection, asyncio.get_running_loop().time() + IDLE_SECONDS)
 
-    async def _connect(self, due: float) -> Connection:
-        raw: Raw | None = None
+    async def _connect(self, due: float) -> ClientConnection:
+        raw: RawConnection | None = None
         try:
             async with asyncio.timeout_at(due):
                 raw = await self._connector.connect(due)
@@ -160,15 +160,15 @@ class Engine:
             assert raw is not None
             again = partial(self._connector.dial, raw.address, self._connector.port, due)
             # Behind the timeout: that this was refused is known, whatever a look at it still finds in time.
-            raise await refusal(error, self._connector.host, again, due=due) from error
+            raise await certificate_refusal(error, self._connector.host, again, due=due) from error
         age = self._age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
-    async def _encrypted(self, raw: Raw) -> Connection:
+    async def _encrypted(self, raw: RawConnection) -> ClientConnection:
         host = self._connector.host
         try:
-            connection = Connection(raw.socket, self._context, host, hurry=self._expect, closed=self._forget)
+            connection = ClientConnection(raw.socket, self._context, host, hurry=self._expect, closed=self._forget)
         except ValueError:  # a name that no certificate can be for
             await raw.aclose()
             raise
@@ -181,7 +181,7 @@ class Engine:
         self._connector.observe(encrypted(connection.tls))
         return connection
 
-    def _forget(self, connection: Connection) -> None:
+    def _forget(self, connection: ClientConnection) -> None:
         self._open.discard(connection)
         if not self._open and self._timer is not None:
             self._timer.cancel()
@@ -191,7 +191,7 @@ class Engine:
 
     # -- time
 
-    def _expect(self, connection: Connection, due: float) -> None:
+    def _expect(self, connection: ClientConnection, due: float) -> None:
         connection.due = due
         if due < self._timer_due:
             self._set_timer(due)

@@ -16,7 +16,7 @@ from typing import Final
 
 from hookline.relay.http.request import server_name
 from hookline.relay.http.response_head import NotHttp
-from hookline.relay.http.response_reader import AnswerReader
+from hookline.relay.http.response_reader import ResponseReader
 
 # A TLS record holds at most 16 KiB and some; no more than one is taken from the socket at a time.
 _READ_BYTES: Final = 17 * 1024
@@ -24,11 +24,11 @@ _READ_BYTES: Final = 17 * 1024
 BODY_SECONDS: Final = 1.0
 
 
-class HungUp(ConnectionError):
+class PeerClosed(ConnectionError):
     """The other side has closed the connection and had said nothing."""
 
 
-class Connection:
+class ClientConnection:
     """Over a connected socket that does not block, within one loop.
 
     `due` is for its user: when, on the loop's clock, it is to be closed with a TimeoutError. `hurry` is called to
@@ -46,16 +46,16 @@ class Connection:
         context: ssl.SSLContext,
         host: str,
         *,
-        hurry: Callable[[Connection, float], None],
-        closed: Callable[[Connection], None],
+        hurry: Callable[[ClientConnection, float], None],
+        closed: Callable[[ClientConnection], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = connected
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
         self._expect, self._closed = hurry, closed
-        self._answer = AnswerReader.spent()
-        self._waiting: asyncio.Future[AnswerReader] | None = None
+        self._answer = ResponseReader.spent()
+        self._waiting: asyncio.Future[ResponseReader] | None = None
         self._unsent: bytes | memoryview = b""
         self._shaken = self._mute = self._is_closed = False
         self._poll = select.poll()
@@ -65,7 +65,7 @@ class Connection:
 
     # -- what its user asks for
 
-    def handshake(self) -> asyncio.Future[AnswerReader]:
+    def handshake(self) -> asyncio.Future[ResponseReader]:
         """Speak TLS from here on, with the other side's certificate verified. OSError, ssl.SSLError with it."""
         waiting = self._waiting = self._loop.create_future()
         try:
@@ -74,15 +74,15 @@ class Connection:
             self.close(error)
         return waiting
 
-    def exchange(self, request: bytes, *, keep: bool = False) -> asyncio.Future[AnswerReader]:
+    def exchange(self, request: bytes, *, keep: bool = False) -> asyncio.Future[ResponseReader]:
         """Send a request while `reusable`; its answer, once that is over or takes too long after its head.
 
         NotHttp, or OSError (ssl.SSLError, TimeoutError and HungUp with it), while there is no complete head.
         """
-        self._answer = AnswerReader(keep=keep)
+        self._answer = ResponseReader(keep=keep)
         waiting = self._waiting = self._loop.create_future()
         if self._is_closed:  # between its handshake and now
-            self._settle(HungUp("the connection was closed before it"))
+            self._settle(PeerClosed("the connection was closed before it"))
             return waiting
         try:
             self._send(request)
@@ -122,7 +122,7 @@ class Connection:
         elif self._shaken and not self._mute:
             self._say_goodbye()
         self._socket.close()
-        self._settle(error or HungUp("the connection was closed"))
+        self._settle(error or PeerClosed("the connection was closed"))
         self._closed(self)
 
     # -- what the socket tells
@@ -183,9 +183,9 @@ class Connection:
         elif answer.head is not None:
             self._hurry()
 
-    def _hang_up(self, answer: AnswerReader) -> None:
+    def _hang_up(self, answer: ResponseReader) -> None:
         if answer.untouched:
-            raise HungUp("the connection was closed before it")
+            raise PeerClosed("the connection was closed before it")
         answer.end()
         self.close()
 

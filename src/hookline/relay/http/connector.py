@@ -85,10 +85,10 @@ class Closable(Protocol):
     async def aclose(self) -> None: ...
 
 
-Connection = TypeVar("Connection", bound=Closable)
+AnyConnection = TypeVar("AnyConnection", bound=Closable)
 
 
-class Raw:
+class RawConnection:
     """A connected socket that does not block; `connect_checked` can close it when another address was faster."""
 
     def __init__(self, connected: socket.socket, address: str) -> None:
@@ -99,9 +99,9 @@ class Raw:
         self.socket.close()
 
 
-async def connect_socket(address: str, *, port: int, due: float, dial: Dial = dial) -> Raw:
+async def connect_socket(address: str, *, port: int, due: float, dial: Dial = dial) -> RawConnection:
     """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
-    return Raw(await dial(address, port, due), address)
+    return RawConnection(await dial(address, port, due), address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class Connector:
     dial: Dial = dial
     observe: Observe = ignore
 
-    async def connect(self, due: float) -> Raw:
+    async def connect(self, due: float) -> RawConnection:
         """A TCP connection to an address that the rules admit. `due`: the deadline, in seconds on the loop's clock.
 
         The caller enforces the deadline. Raises AddressRefused, ProxyRefused and OSError.
@@ -138,9 +138,9 @@ async def connect_checked(
     *,
     rules: NetworkRules,
     resolve: Resolve,
-    connect: Callable[[str], Awaitable[Connection]],
+    connect: Callable[[str], Awaitable[AnyConnection]],
     observe: Observe = ignore,
-) -> Connection:
+) -> AnyConnection:
     """Resolve `host`, check every answer, and return the first connection that `connect` makes to one of them.
 
     Raises AddressRefused when one answer is refused, and what `resolve` or the last `connect` raised.
@@ -155,12 +155,14 @@ async def connect_checked(
     return await _first_connected(addresses, connect)
 
 
-async def _first_connected(addresses: Sequence[str], connect: Callable[[str], Awaitable[Connection]]) -> Connection:
+async def _first_connected(
+    addresses: Sequence[str], connect: Callable[[str], Awaitable[AnyConnection]]
+) -> AnyConnection:
     """Happy Eyeballs (RFC 8305): an address that does not answer costs a quarter of a second, not the deadline."""
     waiting = list(addresses)
-    running: set[asyncio.Future[Connection]] = set()
-    finished: list[asyncio.Future[Connection]] = []
-    winner: Connection | None = None
+    running: set[asyncio.Future[AnyConnection]] = set()
+    finished: list[asyncio.Future[AnyConnection]] = []
+    winner: AnyConnection | None = None
     try:
         while waiting or running:
             if waiting:
@@ -179,7 +181,7 @@ async def _first_connected(addresses: Sequence[str], connect: Callable[[str], Aw
         await _close_all_but(winner, [*finished, *running])
 
 
-async def _close_all_but(winner: Closable | None, attempts: Sequence[asyncio.Future[Connection]]) -> None:
+async def _close_all_but(winner: Closable | None, attempts: Sequence[asyncio.Future[AnyConnection]]) -> None:
     for result in await asyncio.gather(*attempts, return_exceptions=True):
         if not isinstance(result, BaseException) and result is not winner:
             await result.aclose()

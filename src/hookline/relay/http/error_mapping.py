@@ -8,14 +8,14 @@ import ssl
 from collections.abc import Iterator
 
 from hookline.relay.http.address_policy import AddressRefused
-from hookline.relay.http.exchange import Failure, FailureKind, Fault, as_fault, one_line
+from hookline.relay.http.exchange import Failure, FailureKind, LocalFault, as_fault, one_line
 from hookline.relay.http.proxy import ProxyFailed, ProxyRefused
 from hookline.relay.http.request import UnfitHeader
 from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.tls import describe_tls_error
 
 
-def describe(error: Exception, deadline: float) -> Failure | Fault:
+def describe(error: Exception, deadline: float) -> Failure | LocalFault:
     """The result that an exception stands for. `deadline`: the seconds that the attempt had."""
     # With a number it is the system's: a packet that nobody answered.
     if isinstance(error, TimeoutError) and error.errno is None:
@@ -26,7 +26,7 @@ def describe(error: Exception, deadline: float) -> Failure | Fault:
         case AddressRefused() | ProxyRefused():
             return as_fault(error)
         case UnfitHeader():
-            return Fault(one_line(f"the request cannot be sent: {error}"))
+            return LocalFault(one_line(f"the request cannot be sent: {error}"))
         case NotHttp():
             return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP answer: {error}"))
         case OSError():

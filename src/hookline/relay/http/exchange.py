@@ -10,7 +10,7 @@ import msgspec
 from hookline.errors import HooklineError
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True):
     """The endpoint answered: the head was complete. `retry_after` is in seconds from now, from either form."""
 
     status: int
@@ -30,13 +30,13 @@ class Failure(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Fault(msgspec.Struct, frozen=True):
+class LocalFault(msgspec.Struct, frozen=True):
     """The attempt could not be made for a reason on our side: a secret, a key, a refused address."""
 
     detail: str
 
 
-Result = Answer | Failure | Fault
+ExchangeResult = Response | Failure | LocalFault
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -60,6 +60,6 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     return _CONTROLS.sub(" ", text).strip()[:longest]
 
 
-def as_fault(error: HooklineError) -> Fault:
+def as_fault(error: HooklineError) -> LocalFault:
     """An error of ours as the result of an attempt: what was found, and the next step."""
-    return Fault(one_line("; ".join(filter(None, (error.message, error.hint))), _LONGEST_FAULT))
+    return LocalFault(one_line("; ".join(filter(None, (error.message, error.hint))), _LONGEST_FAULT))

@@ -20,19 +20,19 @@ import httpcore
 import httpx
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.certificate_info import refusal
-from hookline.relay.http.client import Engine
+from hookline.relay.http.certificate_info import certificate_refusal
+from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector, connect_checked
 from hookline.relay.http.error_mapping import broken, describe
-from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result, one_line
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.proxy import Proxy, ProxyFailed, Tunnel, connect_request
-from hookline.relay.http.proxy_tunnel import blaming_the_proxy, dialling
+from hookline.relay.http.proxy_tunnel import connecting_through, naming_proxy_errors
 from hookline.relay.http.request import Header, Target, UnfitHeader, attempt_headers, request_lines, server_name
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.response_head import NotHttp
-from hookline.relay.http.response_reader import LARGEST_BODY, AnswerReader
+from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES, ResponseReader
 from hookline.relay.http.retry_after import parse_retry_after
-from hookline.relay.http.transport import Poster
+from hookline.relay.http.transport import Transport
 
 # httpcore's connection pool below httpx's interface, with the relay's network rules. The only module that imports
 # httpcore.
@@ -46,7 +46,7 @@ from hookline.relay.http.transport import Poster
 #   keeps the bytes and takes them for the answer to the next request. `_GuardedStream` reports such a connection as
 #   readable, so the pool closes it.
 # - ``test_misbehaviour``, "a header without a colon" and the other cases with a header that h11 rejects although the
-#   status is clear: the transport returns the head that `AnswerReader` read.
+#   status is clear: the transport returns the head that `ResponseReader` read.
 # - ``test_a_given_up_handshake_is_closed``: a cancelled TLS handshake leaves its socket open. `_GuardedStream` closes
 #   it.
 # - ``test_close_waits_for_posts``: `aclose` of the pool cuts requests that are in flight. The transport closes the
@@ -62,7 +62,7 @@ class _Exchange:
     """One request and its answer. `answer` reads the same bytes as h11."""
 
     due: float
-    answer: AnswerReader = field(default_factory=AnswerReader)
+    answer: ResponseReader = field(default_factory=ResponseReader)
 
 
 # httpcore passes neither the deadline nor the answer to its network backend. It runs in the caller's task.
@@ -115,7 +115,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
                 stream = await self._tunnel(proxy, address, port, due)
             else:
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            return _GuardedStream(stream, host, partial(dialling(proxy, host, port), address, port, due))
+            return _GuardedStream(stream, host, partial(connecting_through(proxy, host, port), address, port, due))
 
         try:
             return await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
@@ -123,7 +123,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
 
     async def _tunnel(self, proxy: Proxy, address: str, port: int, due: float) -> httpcore.AsyncNetworkStream:
-        async with blaming_the_proxy(due):
+        async with naming_proxy_errors(due):
             try:
                 stream = await self._network.connect_tcp(proxy.host, proxy.port)
             except httpcore.ConnectError as error:
@@ -153,7 +153,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
     ) -> None:
         self._stream = stream
         self._host, self._reconnect = host, reconnect
-        self._answer: AnswerReader | None = AnswerReader.spent()  # None: it was not HTTP
+        self._answer: ResponseReader | None = ResponseReader.spent()  # None: it was not HTTP
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
@@ -167,7 +167,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         except httpcore.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 # Not as the cause of a ConnectError: the pool raises it `from None`.
-                raise await refusal(error.__cause__, self._host, self._reconnect) from error
+                raise await certificate_refusal(error.__cause__, self._host, self._reconnect) from error
             raise
         return _GuardedStream(encrypted, self._host, self._reconnect)
 
@@ -297,8 +297,8 @@ class _PoolStream(httpx.AsyncByteStream):
 _NO_TIMEOUT: Final = 3600.0
 
 
-class HttpxPoster:
-    """Implements `poster.Poster` over one httpx transport, which it owns. `clock` gives Unix time in seconds."""
+class HttpxTransport:
+    """Implements `poster.Transport` over one httpx transport, which it owns. `clock` gives Unix time in seconds."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, target: Target, clock: Callable[[], float]) -> None:
         self._transport = transport
@@ -307,9 +307,9 @@ class HttpxPoster:
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-    ) -> Result:
+    ) -> ExchangeResult:
         """Make one POST; see the port."""
-        answer: Answer | None = None
+        answer: Response | None = None
         try:
             async with asyncio.timeout(deadline):
                 sent = [*headers, *attempt_headers(attempt, signature)]
@@ -317,7 +317,7 @@ class HttpxPoster:
                 request = httpx.Request("POST", self._url, headers=sent, content=attempt.body, extensions=due)
                 response = await self._transport.handle_async_request(request)
                 try:
-                    answer = Answer(response.status_code, self._retry_after(response))
+                    answer = Response(response.status_code, self._retry_after(response))
                     await _drain(response)
                 finally:
                     await response.aclose()
@@ -337,18 +337,18 @@ class HttpxPoster:
 
 async def _drain(response: httpx.Response) -> None:
     declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 9 or int(declared) > LARGEST_BODY):
+    if declared.isdecimal() and (len(declared) > 9 or int(declared) > MAX_RESPONSE_BODY_BYTES):
         return
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
     length = 0
     async for part in stream:
         length += len(part)
-        if length > LARGEST_BODY:
+        if length > MAX_RESPONSE_BODY_BYTES:
             return
 
 
-def _describe(error: Exception, deadline: float) -> Failure | Fault:
+def _describe(error: Exception, deadline: float) -> Failure | LocalFault:
     """As `describe` does, with httpx's own exceptions besides: what lies below them says more than they do."""
     below = describe(error, deadline)
     if not isinstance(error, httpx.TransportError) or (isinstance(below, Failure) and below.kind is FailureKind.TLS):
@@ -357,7 +357,7 @@ def _describe(error: Exception, deadline: float) -> Failure | Fault:
         case httpx.TimeoutException():
             return Failure(FailureKind.TIMEOUT, "the connection timed out")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            return Fault(one_line(f"the request cannot be sent: {error}"))
+            return LocalFault(one_line(f"the request cannot be sent: {error}"))
         case httpx.RemoteProtocolError():
             return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP answer: {error}"))
         case _:
@@ -373,9 +373,9 @@ def open_httpx(
     *,
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
-) -> Poster:
+) -> Transport:
     """httpx's way: its requests, responses and exceptions over httpcore's connections."""
-    return HttpxPoster(open_httpcore(rules, context, limit, resolve, proxy), target, clock)
+    return HttpxTransport(open_httpcore(rules, context, limit, resolve, proxy), target, clock)
 
 
 class EngineTransport(httpx.AsyncBaseTransport):
@@ -396,7 +396,7 @@ class EngineTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._rules, self._context, self._limit, self._resolve = rules, ssl_context, limit, resolve
         self._proxy = proxy
-        self._engines: dict[tuple[str, int], Engine] = {}
+        self._engines: dict[tuple[str, int], HttpClient] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method != "POST" or request.url.scheme != "https":
@@ -421,12 +421,12 @@ class EngineTransport(httpx.AsyncBaseTransport):
         for engine in self._engines.values():
             await engine.aclose()
 
-    def _engine(self, url: httpx.URL) -> Engine:
+    def _engine(self, url: httpx.URL) -> HttpClient:
         host, port = origin = (url.raw_host.decode("ascii"), url.port or 443)
         if origin not in self._engines:
-            dial = dialling(self._proxy, host, port)
+            dial = connecting_through(self._proxy, host, port)
             connector = Connector(host=host, port=port, rules=self._rules, resolve=self._resolve, dial=dial)
-            self._engines[origin] = Engine(connector, self._context, self._limit)
+            self._engines[origin] = HttpClient(connector, self._context, self._limit)
         return self._engines[origin]
 
 
@@ -439,7 +439,7 @@ def _deadline(request: httpx.Request) -> float:
     return max(given, default=_NO_TIMEOUT)
 
 
-def _response(answer: AnswerReader) -> httpx.Response:
+def _response(answer: ResponseReader) -> httpx.Response:
     head = answer.head
     assert head is not None
     return httpx.Response(head.status, headers=head.fields(), stream=_ReadBody(answer.body, whole=answer.complete))
@@ -452,4 +452,4 @@ class _ReadBody(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self._body
         if not self._whole:
-            raise httpx.ReadError(f"the body is broken, or longer than {LARGEST_BODY // 1024} KiB")
+            raise httpx.ReadError(f"the body is broken, or longer than {MAX_RESPONSE_BODY_BYTES // 1024} KiB")

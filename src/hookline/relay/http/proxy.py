@@ -15,7 +15,7 @@ from hookline.errors import HooklineError
 from hookline.relay.http.response_head import NotHttp, begins_like_http, find_end, parse_head
 from hookline.relay.secrets import Secret
 
-LARGEST_HEAD: Final = 16 * 1024
+MAX_PROXY_HEAD_BYTES: Final = 16 * 1024
 
 
 class ProxyFailed(OSError):
@@ -107,8 +107,8 @@ class Tunnel:
             if status >= 200:
                 return self._judge(status)
             self._require_http()
-        if len(self._part) > LARGEST_HEAD:
-            raise ProxyFailed(f"the proxy answers with a head of more than {LARGEST_HEAD // 1024} KiB")
+        if len(self._part) > MAX_PROXY_HEAD_BYTES:
+            raise ProxyFailed(f"the proxy answers with a head of more than {MAX_PROXY_HEAD_BYTES // 1024} KiB")
         return False
 
     def _require_http(self) -> None:

@@ -18,14 +18,14 @@ _READ_BYTES: Final = 4096
 _SHARE: Final = 0.8
 
 
-def dialling(proxy: Proxy | None, host: str, port: int) -> Dial:
+def connecting_through(proxy: Proxy | None, host: str, port: int) -> Dial:
     """How to get to the addresses of `host`: directly, or through the proxy when it stands before that host."""
     if proxy is None or not proxy.stands_before(host, port):
         return dial
     through = proxy
 
     async def tunnel(address: str, port: int, due: float) -> socket.socket:
-        async with blaming_the_proxy(due):
+        async with naming_proxy_errors(due):
             connected = await _reach(through, due)
             try:
                 await _open_tunnel(connected, through, address, port)
@@ -38,7 +38,7 @@ def dialling(proxy: Proxy | None, host: str, port: int) -> Dial:
 
 
 @asynccontextmanager
-async def blaming_the_proxy(due: float) -> AsyncIterator[None]:
+async def naming_proxy_errors(due: float) -> AsyncIterator[None]:
     """For what is said to a proxy: whatever breaks or takes too long in there is a ProxyFailed, before `due`."""
     now = asyncio.get_running_loop().time()
     try:

@@ -13,7 +13,7 @@ from typing import Final
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 # So many names may hang at a time before others wait for one of them.
-MOST_THREADS: Final = 128
+MAX_RESOLVER_THREADS: Final = 128
 
 _Name = tuple[str, int]
 
@@ -25,7 +25,7 @@ class LookUps:
     start another. A process that ends waits for no thread, as it would for those of asyncio's own executor.
     """
 
-    def __init__(self, look_up: Callable[[str, int], list[str]], most: int = MOST_THREADS) -> None:
+    def __init__(self, look_up: Callable[[str, int], list[str]], most: int = MAX_RESOLVER_THREADS) -> None:
         self._look_up = look_up
         self._most = most
         self._lock = Lock()

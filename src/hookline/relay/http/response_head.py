@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-MOST_LINES: Final = 256
+MAX_HEADER_LINES: Final = 256
 
 # Possessive throughout: nothing an endpoint sends can make these look twice at a byte.
 _NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -94,8 +94,8 @@ def trailers_end(block: bytes | bytearray, start: int) -> int | None:
 
 def parse_head(block: bytes) -> Head:
     """A head, with the empty line that ends it. Raises NotHttp."""
-    if block.count(b"\n") > MOST_LINES:
-        raise NotHttp(f"a head of more than {MOST_LINES} lines")
+    if block.count(b"\n") > MAX_HEADER_LINES:
+        raise NotHttp(f"a head of more than {MAX_HEADER_LINES} lines")
     found = _HEAD.fullmatch(block)
     sound = found is not None
     if found is None:

@@ -19,9 +19,9 @@ from hookline.relay.http.response_head import (
     trailers_end,
 )
 
-LARGEST_HEAD: Final = 64 * 1024
-LARGEST_BODY: Final = 16 * 1024
-MOST_INFORMATIONAL: Final = 32
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_RESPONSE_BODY_BYTES: Final = 16 * 1024
+MAX_INFORMATIONAL_RESPONSES: Final = 32
 _LONGEST_CHUNK_LINE: Final = 1024
 _MEMORABLE: Final = 2048
 
@@ -36,7 +36,7 @@ def _whole(data: bytes) -> Head | None:
 # Until the second of its date header is over, an endpoint mostly sends the same bytes over and over.
 @lru_cache(maxsize=64)
 def _remembered(data: bytes) -> Head | None:
-    reader = AnswerReader(keep=True)
+    reader = ResponseReader(keep=True)
     try:
         reader.feed(data)
     except NotHttp:
@@ -44,7 +44,7 @@ def _remembered(data: bytes) -> Head | None:
     return reader.head if reader.over and reader.clean else None
 
 
-class AnswerReader:
+class ResponseReader:
     """Fed until it is `over`.
 
     `head` is there once the final head is complete: from then on the answer counts, and nothing raises any more.
@@ -53,8 +53,18 @@ class AnswerReader:
     """
 
     __slots__ = (
-        "_fresh", "_informational", "_left", "_part", "_seen", "_trusted", "body", "clean", "complete", "head",
-        "keep", "over",
+        "_informational",
+        "_left",
+        "_new",
+        "_part",
+        "_seen",
+        "_trusted",
+        "body",
+        "clean",
+        "complete",
+        "head",
+        "keep",
+        "over",
     )  # fmt: skip
 
     def __init__(self, *, keep: bool = False) -> None:
@@ -68,11 +78,11 @@ class AnswerReader:
         self._left = 0  # bytes of the body still to come
         self._seen = 0  # bytes of heads before the part, or of the chunked body
         self._informational = 0
-        self._fresh = True
+        self._new = True
         self._trusted = True  # so far, every head was one that the connection can be used after
 
     @classmethod
-    def spent(cls) -> AnswerReader:
+    def spent(cls) -> ResponseReader:
         """One that is over before it began: for a connection that has not been used yet."""
         reader = cls()
         reader.over = reader.clean = True
@@ -81,16 +91,16 @@ class AnswerReader:
     @property
     def untouched(self) -> bool:
         """Whether not a byte has come yet."""
-        return self._fresh
+        return self._new
 
     def feed(self, data: bytes) -> None:
         """Take what came next. Raises NotHttp for what is no answer, until the final head is there."""
         if self.over:
             self.clean = self.clean and not data
-        elif self._fresh and not self.keep and (head := _whole(data)) is not None:
+        elif self._new and not self.keep and (head := _whole(data)) is not None:
             self.head = head
             self.over = self.clean = self.complete = True
-            self._fresh = False
+            self._new = False
         elif self.head is not None:
             self._feed_body(data)
         else:
@@ -105,7 +115,7 @@ class AnswerReader:
         self.over, self.clean = True, False
 
     def _feed_head(self, data: bytes) -> None:
-        self._fresh = False
+        self._new = False
         part = self._part
         looked_at = max(0, len(part) - 3)
         if part:
@@ -116,8 +126,8 @@ class AnswerReader:
             if not begins_like_http(part):
                 raise NotHttp(f"it begins with {bytes(part[:16])!r}")
             end = find_end(part, looked_at)
-            if self._seen + (end if end >= 0 else len(part)) > LARGEST_HEAD:
-                raise NotHttp(f"a head of more than {LARGEST_HEAD // 1024} KiB")
+            if self._seen + (end if end >= 0 else len(part)) > MAX_HEAD_BYTES:
+                raise NotHttp(f"a head of more than {MAX_HEAD_BYTES // 1024} KiB")
             if end < 0:
                 # A growing part costs its length once, not once for each byte.
                 self._part = part if isinstance(part, bytearray) else bytearray(part)
@@ -136,8 +146,8 @@ class AnswerReader:
         self._trusted = self._trusted and head.lasting
         if head.status == 101:
             raise NotHttp("it switches to a protocol that nobody asked for")
-        if self._informational > MOST_INFORMATIONAL:
-            raise NotHttp(f"more than {MOST_INFORMATIONAL} informational answers")
+        if self._informational > MAX_INFORMATIONAL_RESPONSES:
+            raise NotHttp(f"more than {MAX_INFORMATIONAL_RESPONSES} informational answers")
 
     def _begin_body(self, head: Head, rest: bytes) -> None:
         self.head = head
@@ -145,7 +155,7 @@ class AnswerReader:
         self._part = b""
         self._seen = 0
         self._left = head.length
-        if (head.framing is Framing.UNKNOWN and not self.keep) or head.length > LARGEST_BODY:
+        if (head.framing is Framing.UNKNOWN and not self.keep) or head.length > MAX_RESPONSE_BODY_BYTES:
             self._finish()
         else:
             self._feed_body(rest)
@@ -171,7 +181,7 @@ class AnswerReader:
 
     def _feed_chunks(self, data: bytes) -> None:
         """RFC 9112 §7.1. Whatever does not read as it says ends the reading, not the answer."""
-        room = LARGEST_BODY - self._seen
+        room = MAX_RESPONSE_BODY_BYTES - self._seen
         self._seen += len(data)
         self._part = self._read_chunks(bytes(self._part) + data[:room])
         if len(data) > room:
@@ -213,8 +223,8 @@ class AnswerReader:
     def _keep(self, data: bytes) -> None:
         if self.keep:
             self.body += data
-            if len(self.body) > LARGEST_BODY:
-                self.body = self.body[:LARGEST_BODY]
+            if len(self.body) > MAX_RESPONSE_BODY_BYTES:
+                self.body = self.body[:MAX_RESPONSE_BODY_BYTES]
                 self._finish()
 
     def _finish(self, *, whole: bool = False, clean: bool = False) -> None:

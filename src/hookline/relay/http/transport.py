@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.client import Engine
+from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import describe
-from hookline.relay.http.exchange import Answer, Attempt, Result
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.proxy_tunnel import dialling
+from hookline.relay.http.proxy_tunnel import connecting_through
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.response_head import Head
 from hookline.relay.http.retry_after import parse_retry_after
 
 
-class Poster(Protocol):
+class Transport(Protocol):
     """Posts to one target over connections that it owns."""
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-    ) -> Result:
+    ) -> ExchangeResult:
         """Make one POST with `headers`, the attempt's own and its `signature`, if any.
 
         `deadline` seconds from now everything is over.
@@ -41,11 +41,11 @@ class Poster(Protocol):
 
 
 # Target, rules for its addresses, TLS, how many posts at a time, and a clock that gives Unix seconds.
-OpenPoster = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Poster]
+OpenTransport = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Transport]
 
 
-class OpenThrough(Protocol):
-    """An `OpenPoster` that goes through a proxy where there is one."""
+class OpenThroughProxy(Protocol):
+    """An `OpenTransport` that goes through a proxy where there is one."""
 
     def __call__(
         self,
@@ -56,13 +56,13 @@ class OpenThrough(Protocol):
         clock: Callable[[], float],
         *,
         proxy: Proxy | None = ...,
-    ) -> Poster: ...
+    ) -> Transport: ...
 
 
-class EnginePoster:
-    """Implements `Poster` on the engine: constant bytes made once, an attempt's own lines, and its body."""
+class ClientTransport:
+    """Implements `Transport` on the engine: constant bytes made once, an attempt's own lines, and its body."""
 
-    def __init__(self, engine: Engine, target: Target, clock: Callable[[], float]) -> None:
+    def __init__(self, engine: HttpClient, target: Target, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._target = target
         self._clock = clock
@@ -71,7 +71,7 @@ class EnginePoster:
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-    ) -> Result:
+    ) -> ExchangeResult:
         """Make one POST; see the port."""
         try:
             if headers is not self._headers:
@@ -82,7 +82,7 @@ class EnginePoster:
         except Exception as error:  # the port promises that nothing a network can do gets out of here
             return describe(error, deadline)
         assert head is not None
-        return Answer(head.status, self._wait(head))
+        return Response(head.status, self._wait(head))
 
     async def aclose(self) -> None:
         await self._engine.aclose()
@@ -102,8 +102,8 @@ def open_engine(
     *,
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
-) -> Poster:
+) -> Transport:
     """The default way: the engine."""
-    dial = dialling(proxy, target.host, target.port)
+    dial = connecting_through(proxy, target.host, target.port)
     connector = Connector(host=target.host, port=target.port, rules=rules, resolve=resolve, dial=dial)
-    return EnginePoster(Engine(connector, context, limit), target, clock)
+    return ClientTransport(HttpClient(connector, context, limit), target, clock)

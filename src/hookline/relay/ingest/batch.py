@@ -9,23 +9,23 @@ from typing import Final
 
 import msgspec
 
-from hookline.relay.delivery_record import WHOLE, Delivery, Fate, Line, Rejected, Skipped
+from hookline.relay.delivery_record import WHOLE, Delivery, Line, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
-from hookline.relay.formats.format import MOST_BYTES, MOST_EVENTS
-from hookline.relay.formats.format import Reading as Said
+from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
+from hookline.relay.formats.format import ParsedEvent as Said
 from hookline.relay.formats.line_reader import FEWER, read_line
-from hookline.relay.routing import Defaults, Names, Routes
-from hookline.relay.sources.source import NOWHERE, Batch, Position
-from hookline.relay.spool.spool import Intake, Refused, Rereading, Taken
+from hookline.relay.routing import Defaults, Routes, SkipNames
+from hookline.relay.sources.source import START_POSITION, Batch, Position
+from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
 # How many bytes the copies of a line may take that are kept with its rejected events.
 ROOM_FOR_COPIES: Final = 64 * 1024
 
 # A fate, what a dead letter would keep of its line, and the event in that which it is about (or WHOLE).
-Fated = tuple[Line, int, Fate]
+RoutedEvent = tuple[Line, int, RoutingResult]
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
     """How lines are read and routed at the moment. Replaced as a whole when the state changes.
 
     `names` remembers for as long as it lives which statuses have a counter of their own: hand it on.
@@ -34,18 +34,18 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     routes: Routes
     defaults: Defaults
     format: str = "auto"
-    names: Names = msgspec.field(default_factory=Names)
+    names: SkipNames = msgspec.field(default_factory=SkipNames)
 
 
-def fates_of(line: Line, reading: Reading) -> list[Fate]:
+def route_line(line: Line, reading: IngestContext) -> list[RoutingResult]:
     """What becomes of each event of a line, in order; of a line without any, one fate.
 
     A line that would have to be kept with too many rejected events is rejected as a whole, its other events with it.
     """
-    return [fate for _, _, fate in fated(line, reading)]
+    return [fate for _, _, fate in route_event(line, reading)]
 
 
-def fated(line: Line, reading: Reading) -> list[Fated]:
+def route_event(line: Line, reading: IngestContext) -> list[RoutedEvent]:
     """The same, each fate with what a dead letter keeps.
 
     Of a list that holds one event each, a rejected event keeps its own item only: a batch of a thousand events
@@ -66,11 +66,11 @@ def fated(line: Line, reading: Reading) -> list[Fated]:
     return [(line, part, fate) for part, fate in enumerate(fates)]
 
 
-def _fates(line: Line, reading: Reading) -> list[Fate]:
+def _fates(line: Line, reading: IngestContext) -> list[RoutingResult]:
     return [_fate_of(one, reading) for one in read_line(line, reading.format, reading.defaults.hints)]
 
 
-def _fate_of(one: Said, reading: Reading) -> Fate:
+def _fate_of(one: Said, reading: IngestContext) -> RoutingResult:
     match one:
         case Event():
             return reading.routes.route(one, reading.defaults)
@@ -86,27 +86,27 @@ def _items(line: Line, events: int) -> list[bytes] | None:
     return [msgspec.json.encode(item) for item in items] if isinstance(items, list) and len(items) == events else None
 
 
-def _all_of(fates: Sequence[Fate], refused: Sequence[Rejected]) -> Rejected:
+def _all_of(fates: Sequence[RoutingResult], refused: Sequence[Rejected]) -> Rejected:
     return Rejected(
         f"{refused[0].reason} ({len(refused):,} of the line's {len(fates):,} events are rejected, too many to be "
         "kept one by one, so all of it is)"
     )
 
 
-def take(batch: Batch, reading: Reading, start: int = 0) -> tuple[Intake, int]:
+def build_batch(batch: Batch, reading: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
     """Read and route the lines of a batch from the one with the index `start` on, as many as fit into a transaction.
 
     Returns also how many those were. The batch's position is in the last group only, so what is read again after a
     crash between two groups is known by its ids.
     """
-    found = until_full(fated(line, reading) for line in islice(batch.lines, start, None))
+    found = until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
     last = start + len(found) == len(batch.lines)
-    position = batch.position if last and batch.position is not NOWHERE else None
+    position = batch.position if last and batch.position is not START_POSITION else None
     read = sum(map(len, found))
     return _intake(chain.from_iterable(found), batch.source, reading.names, position=position, read=read), len(found)
 
 
-def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> tuple[Intake, int]:
+def build_replay_batch(lines: Sequence[ReplayedLine], source: str, reading: IngestContext) -> tuple[IngestBatch, int]:
     """Read and route rejected lines and events of one source once more, as many as fit into a transaction.
 
     Of a line of which one event was rejected, only that one. Returns also how many those were.
@@ -118,27 +118,27 @@ def take_again(lines: Sequence[Rereading], source: str, reading: Reading) -> tup
     return intake, len(found)
 
 
-def _fated_again(one: Rereading, reading: Reading) -> list[Fated]:
+def _fated_again(one: ReplayedLine, reading: IngestContext) -> list[RoutedEvent]:
     if one.part == WHOLE:
-        return fated(one.line, reading)
+        return route_event(one.line, reading)
     fates = _fates(one.line, reading)
     return [(one.line, one.part, fates[one.part] if one.part < len(fates) else FEWER)]
 
 
-def until_full(found: Iterable[list[Fated]]) -> list[list[Fated]]:
+def until_full(found: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
     """From the beginning, as many lines as one transaction may hold; at least one, where there is one."""
-    taken: list[list[Fated]] = []
+    taken: list[list[RoutedEvent]] = []
     events = size = 0
     for one in found:
         taken.append(one)
         events += len(one)
         size += sum(map(_size, one))
-        if events >= MOST_EVENTS or size >= MOST_BYTES:
+        if events >= MAX_EVENTS_PER_LINE or size >= MAX_EVENT_BYTES_PER_LINE:
             break
     return taken
 
 
-def _size(one: Fated) -> int:
+def _size(one: RoutedEvent) -> int:
     """About how many bytes are written."""
     line, _, fate = one
     match fate:
@@ -151,26 +151,26 @@ def _size(one: Fated) -> int:
 
 
 def _intake(
-    fates: Iterable[Fated],
+    fates: Iterable[RoutedEvent],
     source: str,
-    names: Names,
+    names: SkipNames,
     *,
     position: Position | None,
     read: int,
     again: Sequence[int] = (),
-) -> Intake:
-    deliveries: list[Taken] = []
+) -> IngestBatch:
+    deliveries: list[NewDelivery] = []
     skipped: Counter[str] = Counter()
-    rejected: list[Refused] = []
+    rejected: list[RejectedLine] = []
     for line, part, fate in fates:
         match fate:
             case Delivery():
-                deliveries.append(Taken(line.number, fate))
+                deliveries.append(NewDelivery(line.number, fate))
             case Skipped():
                 skipped[names.key(fate)] += 1
             case Rejected(reason):
-                rejected.append(Refused(line, part, reason))
-    return Intake(
+                rejected.append(RejectedLine(line, part, reason))
+    return IngestBatch(
         source=source,
         position=position,
         read=read,

@@ -13,9 +13,9 @@ from typing import Final
 import msgspec
 
 from hookline.errors import HooklineError
-from hookline.relay.delivery_record import Delivery, Fate, Rejected, Skipped
-from hookline.relay.ingest.batch import Reading, fated, until_full
-from hookline.relay.routing import Names
+from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
+from hookline.relay.ingest.batch import IngestContext, route_event, until_full
+from hookline.relay.routing import SkipNames
 from hookline.relay.sources.source import LineSource
 
 # The delivery ids that a dry run has come across: any number of them, in a bounded amount of memory.
@@ -51,18 +51,18 @@ class SeenIds(AbstractContextManager["SeenIds"]):
             ) from failed
 
 
-class Rehearsed(msgspec.Struct, frozen=True):
+class DryRunEvent(msgspec.Struct, frozen=True):
     """One event: where it was read, what would become of it, and whether it is known already."""
 
     source: str
     line: int
-    fate: Fate
+    fate: RoutingResult
     duplicate: bool
 
 
-def rehearse(
-    source: LineSource, reading: Reading, known: Callable[[Sequence[bytes]], set[bytes]]
-) -> Iterator[Rehearsed]:
+def dry_run(
+    source: LineSource, reading: IngestContext, known: Callable[[Sequence[bytes]], set[bytes]]
+) -> Iterator[DryRunEvent]:
     """Read to the end of all sources. `known` tells which of some delivery ids would be duplicates."""
     with SeenIds() as seen:
         end = False
@@ -71,19 +71,19 @@ def rehearse(
             end = batch.end
             start = 0
             while start < len(batch.lines):
-                found = until_full(fated(line, reading) for line in islice(batch.lines, start, None))
+                found = until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
                 start += len(found)
                 fates = [(line.number, fate) for each in found for line, _, fate in each]
                 before = known([fate.id for _, fate in fates if isinstance(fate, Delivery)])
                 for number, fate in fates:
                     duplicate = isinstance(fate, Delivery) and (fate.id in before or not seen.add(fate.id))
-                    yield Rehearsed(batch.source, number, fate, duplicate)
+                    yield DryRunEvent(batch.source, number, fate, duplicate)
 
 
-def tally_of(rehearsed: Iterable[Rehearsed], tell: Callable[[Rehearsed], None]) -> dict[str, int]:
+def count_results(rehearsed: Iterable[DryRunEvent], tell: Callable[[DryRunEvent], None]) -> dict[str, int]:
     """Hand each event on, and count them as a spool would: what would be sent is ``pending``."""
     tally: Counter[str] = Counter(pending=0)
-    names = Names()
+    names = SkipNames()
     for one in rehearsed:
         tell(one)
         tally["read"] += 1

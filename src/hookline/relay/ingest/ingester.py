@@ -14,18 +14,18 @@ import msgspec
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.ingest.batch import Reading, take, take_again
+from hookline.relay.ingest.batch import IngestContext, build_batch, build_replay_batch
 from hookline.relay.sources.source import Batch, LineSource
-from hookline.relay.spool.spool import Intake, Rereading
+from hookline.relay.spool.spool import IngestBatch, ReplayedLine
 from hookline.relay.spool.spool_thread import SpoolThread
 
 SUSPICIOUS_LINES: Final = 1000
-LOOK_SECONDS: Final = 0.05
-STILL_SECONDS: Final = 1.0  # between two looks at which webhooks a full spool is full of
-AT_A_TIME: Final = 500
+INPUT_CHECK_SECONDS: Final = 0.05
+FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between two looks at which webhooks a full spool is full of
+REPLAYED_LINES_PER_BATCH: Final = 500
 
 
-class HowRead(Enum):
+class IngestResult(Enum):
     """Why no more is read. NO_ROOM: the spool is full, and stays so."""
 
     WHOLE = auto()
@@ -47,7 +47,7 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_wait: float | None
 
 
-class Intaking:
+class Ingester:
     """Reads the sources of one run into the spool.
 
     Args:
@@ -68,7 +68,7 @@ class Intaking:
         source: LineSource | None,
         thread: SpoolThread,
         *,
-        routing: Callable[[], Reading],
+        routing: Callable[[], IngestContext],
         on_enqueued: Callable[[Iterable[Address]], None],
         held: Callable[[], Set[Address]],
         limits: IngestLimits,
@@ -86,7 +86,7 @@ class Intaking:
         self._clock = clock
         self._log = log
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
-        self._again = asyncio.Lock()
+        self._retries = asyncio.Lock()
         self._finishing = False
         self._lines = 0
         self._any_readable = False
@@ -99,71 +99,71 @@ class Intaking:
         if self.source is not None:
             self.source.finish()
 
-    async def run(self) -> HowRead:
+    async def run(self) -> IngestResult:
         """Read until the end of all sources, or until told to finish.
 
         Raises SpoolUnusable when the spool is damaged, HooklineError when a source cannot be read.
         """
         await self.read_again()
         if self.source is None:
-            return HowRead.WHOLE
+            return IngestResult.WHOLE
         pending = (await self._thread.call(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
         try:
             while True:
                 if not await self._room(pending):
-                    return HowRead.NO_ROOM
+                    return IngestResult.NO_ROOM
                 intake, end = await reading
                 if not end:
                     reading = self._read_ahead(self.source)
                 if intake.read or intake.position is not None:
                     pending = await self._append(intake)
                 if self._looks_wrong(intake):
-                    return HowRead.WRONG_FORMAT
+                    return IngestResult.WRONG_FORMAT
                 if end:
                     self._tell_unfinished(self.source)
-                    return HowRead.WHOLE
+                    return IngestResult.WHOLE
         finally:
             await asyncio.wait([reading])
 
-    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[Intake, bool]]:
+    def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool]]:
         return asyncio.get_running_loop().run_in_executor(self._reader, self._next_intake, source)
 
-    def _next_intake(self, source: LineSource) -> tuple[Intake, bool]:
+    def _next_intake(self, source: LineSource) -> tuple[IngestBatch, bool]:
         """In the reader's thread."""
         batch, start = self._left or (source.read(), 0)
-        intake, taken = take(batch, self._routing(), start)
+        intake, taken = build_batch(batch, self._routing(), start)
         self._left = (batch, start + taken) if start + taken < len(batch.lines) else None
         return intake, batch.end and self._left is None
 
     async def read_again(self) -> None:
         """Rejected lines that `dead replay` put back: their cause may be gone."""
-        async with self._again:
-            while lines := await self._thread.call(self._spool.to_read_again, limit=AT_A_TIME):
+        async with self._retries:
+            while lines := await self._thread.call(self._spool.to_read_again, limit=REPLAYED_LINES_PER_BATCH):
                 for source, group in groupby(lines, key=lambda one: one.source):
                     await self._take_again(list(group), source)
 
-    async def _take_again(self, lines: list[Rereading], source: str) -> None:
+    async def _take_again(self, lines: list[ReplayedLine], source: str) -> None:
         while lines:
-            intake, taken = take_again(lines, source, self._routing())
+            intake, taken = build_replay_batch(lines, source, self._routing())
             await self._append(intake)
             del lines[:taken]
 
-    async def _append(self, intake: Intake) -> int:
-        pending = await self._thread.insist("reading", self._store, intake)
+    async def _append(self, intake: IngestBatch) -> int:
+        pending = await self._thread.retry_while_stalled("reading", self._store, intake)
         self._on_enqueued(dict.fromkeys(taken.delivery.address for taken in intake.deliveries))
         for refused in intake.rejected:
             self._log.info("rejected", source=intake.source, line=refused.line.number, reason=refused.reason)
         return pending
 
-    def _store(self, intake: Intake) -> int:
+    def _store(self, intake: IngestBatch) -> int:
         """In the spool's thread. The duplicate window reaches back from the cautious time: a clock that was set
         forward does not end it."""
         now = self._clock.now()
         window = self._limits.dedupe_window + now - self._clock.cautious_now()
         return self._spool.append(intake, now=now, dedupe_window=window)
 
-    def _looks_wrong(self, intake: Intake) -> bool:
+    def _looks_wrong(self, intake: IngestBatch) -> bool:
         self._lines += intake.read
         self._any_readable |= len(intake.rejected) < intake.read
         return not self._any_readable and self._lines >= SUSPICIOUS_LINES
@@ -178,11 +178,11 @@ class Intaking:
                 self.full = True
                 self._log.warning("spool full, reading pauses", pending=pending, most=self._limits.max_pending)
             before = pending
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(INPUT_CHECK_SECONDS)
             pending = (await self._thread.call(self._spool.tally))["pending"]
             if pending < before:
                 moved = even()
-            elif self._limits.max_wait is not None and even() - looked >= STILL_SECONDS:
+            elif self._limits.max_wait is not None and even() - looked >= FULL_SPOOL_CHECK_SECONDS:
                 looked = even()
                 if looked - moved > self._limits.max_wait or not await self._moves():
                     self._log.warning(

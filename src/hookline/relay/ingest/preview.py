@@ -9,10 +9,10 @@ import msgspec
 
 from hookline.relay.delivery_record import Delivery, Line, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
-from hookline.relay.formats.format import Reading
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import recognized
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.routing import Defaults, for_nobody, place_of
+from hookline.relay.routing import Defaults, address_parts, for_nobody
 
 # What routing needs, and which options supply it.
 SUPPLIED_BY: Mapping[str, str] = {
@@ -25,7 +25,7 @@ SUPPLIED_BY: Mapping[str, str] = {
 _KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMATS.items()}
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
+class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event of a line, or the line where it holds none. `format` is None where no format recognized it.
 
     `missing` are keys of SUPPLIED_BY.
@@ -33,7 +33,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 
     line: int
     format: str | None
-    reading: Reading
+    reading: ParsedEvent
     missing: tuple[str, ...] = ()
 
     @property
@@ -50,22 +50,22 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
         return isinstance(self.reading, Rejected) or bool({"organization", "sandbox"} & set(self.missing))
 
 
-def tried(line: Line, format: str, defaults: Defaults) -> Iterator[Tried]:
+def preview_line(line: Line, format: str, defaults: Defaults) -> Iterator[PreviewedEvent]:
     """Every event of a line, with the defaults filled in."""
     name, readings = recognized(line, format, defaults.hints)
     for reading in readings:
         if not isinstance(reading, Event):
-            yield Tried(line=line.number, format=name, reading=reading)
+            yield PreviewedEvent(line=line.number, format=name, reading=reading)
         else:
             yield _tried_event(line, name, reading, defaults)
 
 
-def _tried_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> Tried:
+def _tried_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> PreviewedEvent:
     """By what the relay asks before it looks at a webhook. As no webhook claims the id of a sandbox here, the name
     from the command line counts beside an id."""
-    place = place_of(event, defaults)
+    place = address_parts(event, defaults)
     if skipped := _for_nobody(event):
-        return Tried(line=line.number, format=format, reading=skipped, missing=place.lacking)
+        return PreviewedEvent(line=line.number, format=format, reading=skipped, missing=place.lacking)
     full = msgspec.structs.replace(
         event,
         organization=place.organization or None,
@@ -73,7 +73,7 @@ def _tried_event(line: Line, format: str | None, event: Event, defaults: Default
         campaign_id=event.campaign_id or defaults.campaign,
     )
     missing = place.lacking if full.campaign_id else (*place.lacking, "campaign")
-    return Tried(line=line.number, format=format, reading=full, missing=missing)
+    return PreviewedEvent(line=line.number, format=format, reading=full, missing=missing)
 
 
 def _for_nobody(event: Event) -> Skipped | Rejected | None:
@@ -85,7 +85,7 @@ def _for_nobody(event: Event) -> Skipped | Rejected | None:
     return found
 
 
-def as_json(one: Tried) -> dict[str, Any]:
+def preview_document(one: PreviewedEvent) -> dict[str, Any]:
     """For programs: how it was read, and as what. Of an event, what the payload is made of."""
     told: dict[str, Any] = {"line": one.line, "format": one.format}
     lacks = {"missing": list(one.missing)} if one.missing else {}

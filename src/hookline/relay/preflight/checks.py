@@ -17,19 +17,19 @@ from hookline.relay.http.exchange import Attempt, one_line
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
-from hookline.relay.http.transport_factory import opening_by
+from hookline.relay.http.transport_factory import transport_factory_by_name
 from hookline.relay.preflight.connection_check import check_connection
-from hookline.relay.preflight.report import Finding, Grade, Report, Step
+from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.preflight.secret_checks import key_findings, make_context, secret_findings
-from hookline.relay.preflight.test_request import judge_answer, marking, test_body
+from hookline.relay.preflight.test_request import check_response, marking, test_body
 from hookline.relay.secrets import SecretResolver
 
 # A thousand webhooks at once would run into limits of files and of name servers before they told anything.
-AT_ONCE = 16
+MAX_CONCURRENT_CHECKS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class CheckContext:
     """What the relay has to deliver with. `clock` gives Unix time in seconds, `random` that many random bytes."""
 
     resolver: SecretResolver
@@ -42,14 +42,14 @@ class Means:
     resolve: Resolve = system_addresses
 
 
-async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) -> AsyncIterator[Report]:
+async def check_all(webhooks: Sequence[Webhook], means: CheckContext, *, send: bool) -> AsyncIterator[CheckReport]:
     """A report for each, in their order, some at a time; one that hangs costs its own timeout and nobody else's."""
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
-    async def one(webhook: Webhook) -> Report:
+    async def one(webhook: Webhook) -> CheckReport:
         async with slots:
             try:
-                return await examine(webhook, means, send=send)
+                return await check_webhook(webhook, means, send=send)
             except Exception as error:  # a bug of ours: it must not cost the others their reports
                 return _unexpected(webhook, error)
 
@@ -62,14 +62,16 @@ async def examine_all(webhooks: Sequence[Webhook], means: Means, *, send: bool) 
             task.cancel()
 
 
-def _unexpected(webhook: Webhook, error: Exception) -> Report:
+def _unexpected(webhook: Webhook, error: Exception) -> CheckReport:
     """Wherever that was: it is not known to get through to the last step."""
     words = one_line(f"unexpected {type(error).__name__}: {error}")
-    finding = Finding(Step.HTTP, Grade.FAILED, words, "this is a fault of hookline: report it with this line")
-    return Report(address=str(webhook.address), url=webhook.url, findings=(finding,))
+    finding = CheckFinding(
+        CheckStep.HTTP, Grade.FAILED, words, "this is a fault of hookline: report it with this line"
+    )
+    return CheckReport(address=str(webhook.address), url=webhook.url, findings=(finding,))
 
 
-async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
+async def check_webhook(webhook: Webhook, means: CheckContext, *, send: bool) -> CheckReport:
     """Look at one webhook: the way to it within its own timeout, and with `send` one test event within another.
 
     What can be looked at although something before it has failed is looked at; the event is sent only when nothing
@@ -82,8 +84,8 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     try:
         target = parse_target(webhook.url)
     except HooklineError as error:
-        findings.append(Finding(Step.DNS, Grade.FAILED, error.message, error.hint))
-        return Report(address=str(webhook.address), url=webhook.url, findings=tuple(findings))
+        findings.append(CheckFinding(CheckStep.DNS, Grade.FAILED, error.message, error.hint))
+        return CheckReport(address=str(webhook.address), url=webhook.url, findings=tuple(findings))
     connection = await check_connection(
         target,
         context,
@@ -96,7 +98,7 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     findings += connection.findings
     if send and all(finding.grade is not Grade.FAILED for finding in findings):
         findings.append(await _sent(webhook, means))
-    return Report(
+    return CheckReport(
         address=str(webhook.address),
         url=webhook.url,
         findings=tuple(findings),
@@ -105,7 +107,7 @@ async def examine(webhook: Webhook, means: Means, *, send: bool) -> Report:
     )
 
 
-async def _sent(webhook: Webhook, means: Means) -> Finding:
+async def _sent(webhook: Webhook, means: CheckContext) -> CheckFinding:
     """Post one test event over the very endpoint that the relay posts over."""
     now = means.clock()
     identity = means.random(16)
@@ -116,7 +118,7 @@ async def _sent(webhook: Webhook, means: Means) -> Finding:
         resolver=means.resolver,
         clock=means.clock,
         random=means.random,
-        opened=marking(opening_by(means.transport, means.rules, means.clock, means.proxy)),
+        opened=marking(transport_factory_by_name(means.transport, means.rules, means.clock, means.proxy)),
         ca_file=means.ca_file,
     )
     started = time.monotonic()
@@ -124,4 +126,4 @@ async def _sent(webhook: Webhook, means: Means) -> Finding:
         result = await endpoint.post(Attempt(identity, body, 1, now, moment))
     finally:
         await endpoint.aclose()
-    return judge_answer(result, seconds=time.monotonic() - started)
+    return check_response(result, seconds=time.monotonic() - started)

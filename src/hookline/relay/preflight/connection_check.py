@@ -11,21 +11,21 @@ from typing import assert_never
 
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
 from hookline.relay.http.certificate_info import Certificate, CertificateRefused, fault_hint, read_certificate
-from hookline.relay.http.client import Engine
+from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.http.error_mapping import describe
-from hookline.relay.http.exchange import Failure, Fault
+from hookline.relay.http.exchange import Failure, LocalFault
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyRefused
-from hookline.relay.http.proxy_tunnel import dialling
+from hookline.relay.http.proxy_tunnel import connecting_through
 from hookline.relay.http.request import Target
 from hookline.relay.http.resolver import Resolve
-from hookline.relay.preflight.report import Finding, Grade, Step
+from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 
 WARN_DAYS = 30
 _HINTS = {
-    Step.DNS: "correct the host in url, or the name servers of this machine",
-    Step.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
-    Step.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
+    CheckStep.DNS: "correct the host in url, or the name servers of this machine",
+    CheckStep.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
+    CheckStep.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
 }
 _PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
 
@@ -34,7 +34,7 @@ _PROXY = "see whether the proxy runs, and whether it lets connections from here 
 class ConnectionCheck:
     """`addresses`: those that the name resolves to. `certificates`: the presented ones, the endpoint's own first."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     addresses: tuple[str, ...]
     certificates: tuple[Certificate, ...]
 
@@ -68,7 +68,7 @@ async def check_connection(
         port=target.port,
         rules=rules,
         resolve=resolve,
-        dial=dialling(proxy, target.host, target.port),
+        dial=connecting_through(proxy, target.host, target.port),
         observe=events.append,
     )
     error = await _connect(connector, context, deadline)
@@ -90,7 +90,7 @@ async def _connect(connector: Connector, context: ssl.SSLContext | None, deadlin
             async with asyncio.timeout_at(due):
                 await (await connector.connect(due)).aclose()
             return None
-        engine = Engine(connector, context, 1)
+        engine = HttpClient(connector, context, 1)
         try:
             await engine.connect(deadline)
         finally:
@@ -105,8 +105,8 @@ class _Report:
 
     def __init__(self, target: Target, rules: NetworkRules, proxy: Proxy | None, now: datetime) -> None:
         self._target, self._rules, self._proxy, self._now = target, rules, proxy, now
-        self._step = Step.DNS  # the one that an error belongs to
-        self.findings: list[Finding] = []
+        self._step = CheckStep.DNS  # the one that an error belongs to
+        self.findings: list[CheckFinding] = []
         self.addresses: tuple[str, ...] = ()
         self.certificates: tuple[Certificate, ...] = ()
 
@@ -117,7 +117,7 @@ class _Report:
             case Connected(address):
                 through = "" if self._proxy is None else f", through the proxy {self._proxy.where}"
                 self._ok(f"{address} port {self._target.port}{through}")
-                self._step = Step.TLS
+                self._step = CheckStep.TLS
             case Encrypted(version, chain):
                 self.certificates = tuple(read for der in chain if (read := read_certificate(der)) is not None)
                 self.findings.append(self._expiry(version))
@@ -133,9 +133,9 @@ class _Report:
             self._certificate_refused(error)
         elif isinstance(error, ProxyRefused):
             self._failed(error.message, error.hint or _PROXY)
-        elif self._step is Step.CONNECT:
+        elif self._step is CheckStep.CONNECT:
             where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
-            hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[Step.CONNECT]
+            hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[CheckStep.CONNECT]
             self._failed(f"{_detail(error)}: {where}", hint)
         else:
             self._failed(_detail(error), _HINTS[self._step])
@@ -145,13 +145,13 @@ class _Report:
             return
         self.addresses = tuple(addresses)
         self._ok(f"{self._target.host}: {', '.join(addresses)}")
-        self._step = Step.ADDRESS
+        self._step = CheckStep.ADDRESS
         refused = {address: reason for address in addresses if (reason := self._rules.refusal(address))}
         for address, reason in refused.items():
             self._failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
         if not refused:
             self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
-        self._step = Step.CONNECT
+        self._step = CheckStep.CONNECT
 
     def _certificate_refused(self, error: CertificateRefused) -> None:
         hint = fault_hint(error.code, self._target.host)
@@ -161,23 +161,25 @@ class _Report:
         self.certificates = (error.certificate,)
         self._failed(f"{error.fault}; {_description(error.certificate)}", hint)
 
-    def _expiry(self, version: str) -> Finding:
+    def _expiry(self, version: str) -> CheckFinding:
         detail = f"{version}, certificate for {self._target.host}"
         if not self.certificates:
-            return Finding(Step.TLS, Grade.OK, detail)
+            return CheckFinding(CheckStep.TLS, Grade.OK, detail)
         soonest = min(self.certificates, key=lambda one: one.not_after)
         days = soonest.days_left(self._now)
         whose = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
         detail += f", expires in {days} days, on {_date(soonest.not_after)}{whose}"
         if days < WARN_DAYS:
-            return Finding(Step.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time")
-        return Finding(Step.TLS, Grade.OK, detail)
+            return CheckFinding(
+                CheckStep.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time"
+            )
+        return CheckFinding(CheckStep.TLS, Grade.OK, detail)
 
     def _ok(self, detail: str) -> None:
-        self.findings.append(Finding(self._step, Grade.OK, detail))
+        self.findings.append(CheckFinding(self._step, Grade.OK, detail))
 
     def _failed(self, detail: str, hint: str) -> None:
-        self.findings.append(Finding(self._step, Grade.FAILED, detail, hint))
+        self.findings.append(CheckFinding(self._step, Grade.FAILED, detail, hint))
 
 
 def _description(own: Certificate) -> str:
@@ -189,7 +191,7 @@ def _description(own: Certificate) -> str:
 def _detail(error: Exception) -> str:
     result = describe(error, 0.0)
     match result:
-        case Failure(_, detail) | Fault(detail):
+        case Failure(_, detail) | LocalFault(detail):
             return detail
         case _:
             assert_never(result)

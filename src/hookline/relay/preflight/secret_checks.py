@@ -15,11 +15,11 @@ from hookline.relay.auth.client_certificates import public_files, read_certifica
 from hookline.relay.auth.credentials import fixed_headers, in_use
 from hookline.relay.auth.keys import load_key
 from hookline.relay.http.tls import context_for
-from hookline.relay.preflight.report import Finding, Grade, Step
+from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 from hookline.relay.secrets import SecretResolver
 
 
-def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
     """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too.
 
     `now` is Unix time in seconds. What only retired keys name is not read by a relay, and may be gone.
@@ -32,18 +32,20 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> I
             resolver.resolve(reference, webhook.address.organization, public=reference in public)
         except SecretUnavailable as error:
             refused = True
-            yield _failed(Step.SECRETS, error)
+            yield _failed(CheckStep.SECRETS, error)
     if refused:
         return
     try:
         fixed_headers(webhook, resolver)
     except SecretUnavailable as error:
-        yield _failed(Step.SECRETS, error)
+        yield _failed(CheckStep.SECRETS, error)
     else:
-        yield Finding(Step.SECRETS, Grade.OK, f"{len(references)} resolved" if references else "none are needed")
+        yield CheckFinding(
+            CheckStep.SECRETS, Grade.OK, f"{len(references)} resolved" if references else "none are needed"
+        )
 
 
-def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[Finding]:
+def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
     """Every key, also those that only wait for their turn, but none that is retired; and whether one is active.
 
     A key whose secret is missing is not looked at.
@@ -56,9 +58,9 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
             except SecretUnavailable:
                 continue
             except KeyUnusable as error:
-                yield _failed(Step.KEY, error)
+                yield _failed(CheckStep.KEY, error)
             else:
-                yield Finding(Step.KEY, Grade.OK, f"{one.secret} signs bodies")
+                yield CheckFinding(CheckStep.KEY, Grade.OK, f"{one.secret} signs bodies")
         yield from _inactive(webhook.signature.keys, now)
     authentication = webhook.authentication
     if isinstance(authentication, NoAuthentication):
@@ -71,17 +73,17 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
         except SecretUnavailable:
             continue
         except KeyUnusable as error:
-            yield _failed(Step.KEY, error)
+            yield _failed(CheckStep.KEY, error)
         else:
-            yield Finding(Step.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
+            yield CheckFinding(CheckStep.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
     yield from _inactive(authentication.keys, now)
 
 
-def _inactive(keys: Sequence[Timed], now: float) -> Iterator[Finding]:
+def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
     try:
         in_use(keys, now)
     except KeyUnusable as error:
-        yield _failed(Step.KEY, error)
+        yield _failed(CheckStep.KEY, error)
 
 
 def _without_retired(webhook: Webhook, now: float) -> Webhook:
@@ -95,7 +97,7 @@ def _without_retired(webhook: Webhook, now: float) -> Webhook:
 
 def make_context(
     webhook: Webhook, resolver: SecretResolver, ca_file: Path | None
-) -> tuple[ssl.SSLContext | None, list[Finding]]:
+) -> tuple[ssl.SSLContext | None, list[CheckFinding]]:
     """The TLS context of the relay, None with what is wrong with the files it is made of."""
     try:
         certificates = read_certificates(
@@ -105,8 +107,8 @@ def make_context(
     except SecretUnavailable:
         return None, []  # secret_findings has told
     except HooklineError as error:
-        return None, [_failed(Step.KEY if isinstance(error, KeyUnusable) else Step.TLS, error)]
+        return None, [_failed(CheckStep.KEY if isinstance(error, KeyUnusable) else CheckStep.TLS, error)]
 
 
-def _failed(step: Step, error: HooklineError) -> Finding:
-    return Finding(step, Grade.FAILED, error.message, error.hint)
+def _failed(step: CheckStep, error: HooklineError) -> CheckFinding:
+    return CheckFinding(step, Grade.FAILED, error.message, error.hint)

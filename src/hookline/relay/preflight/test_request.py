@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from hookline.model import Channel, FeedbackStatus, Webhook
-from hookline.relay.delivery.response_policy import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict, judge
+from hookline.relay.delivery.response_policy import (
+    ConfirmOnce,
+    Dead,
+    Delivered,
+    EndpointGone,
+    PauseEndpoint,
+    PolicyAction,
+    RefreshToken,
+    Retry,
+    apply_policy,
+)
 from hookline.relay.event import Event, payload_bytes
-from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.request import Header
-from hookline.relay.http.transport import Poster
-from hookline.relay.http.transport_factory import Opening
+from hookline.relay.http.transport import Transport
+from hookline.relay.http.transport_factory import TransportFactory
 from hookline.relay.payload_v2 import payload2_bytes
-from hookline.relay.preflight.report import Finding, Grade, Step
+from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 
 MARK: Final[Header] = (b"hookline-test", b"true")
 # Names that nobody has: RFC 2606, and the numbers that are kept for fiction.
@@ -45,24 +55,24 @@ def test_body(webhook: Webhook, name: str, time: str) -> bytes:
     )
 
 
-class MarkingPoster:
-    """Wraps a `Poster`: every request that goes over it says that it is a test."""
+class MarkingTransport:
+    """Wraps a `Transport`: every request that goes over it says that it is a test."""
 
-    def __init__(self, poster: Poster) -> None:
+    def __init__(self, poster: Transport) -> None:
         self._poster = poster
 
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-    ) -> Result:
+    ) -> ExchangeResult:
         return await self._poster.post([*headers, MARK], attempt, deadline=deadline, signature=signature)
 
     async def aclose(self) -> None:
         await self._poster.aclose()
 
 
-def marking(opened: Opening) -> Opening:
+def marking(opened: TransportFactory) -> TransportFactory:
     """What makes the same posters, with the mark."""
-    return lambda *asked: MarkingPoster(opened(*asked))
+    return lambda *asked: MarkingTransport(opened(*asked))
 
 
 # What an endpoint's answer to the test event means, in the words of what the relay would do.
@@ -82,19 +92,19 @@ _SLOW = "see what the receiver waits for before it answers; delivery.timeout giv
 _ELSE = "see what the receiver expects of the payload: `hookline schema payload`"
 
 
-def judge_answer(result: Result, *, seconds: float) -> Finding:
+def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
     """The finding on the result of a test event's one attempt, which took `seconds`."""
-    verdict = judge(result, renewed=True, confirming=True, max_delay=0.0)
+    verdict = apply_policy(result, renewed=True, confirming=True, max_delay=0.0)
     match result:
-        case Answer(status):
+        case Response(status):
             if isinstance(verdict, Delivered):
-                return Finding(Step.HTTP, Grade.OK, f"{status} after {seconds:.2f} s")
-            return Finding(Step.HTTP, Grade.FAILED, f"{status}: {_consequence(verdict)}", _hint(status))
+                return CheckFinding(CheckStep.HTTP, Grade.OK, f"{status} after {seconds:.2f} s")
+            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{status}: {_consequence(verdict)}", _hint(status))
         case Failure(kind, detail):
             hint = _SLOW if kind is FailureKind.TIMEOUT else _SERVER
-            return Finding(Step.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}", hint)
-        case Fault(detail):  # ours, and named: the receiver has never heard of it
-            return Finding(Step.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}")
+            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}", hint)
+        case LocalFault(detail):  # ours, and named: the receiver has never heard of it
+            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(verdict)}")
         case _:
             assert_never(result)
 
@@ -105,17 +115,17 @@ def _hint(status: int) -> str:
     return _HINTS.get(status, _SERVER if status >= 500 else _ELSE)
 
 
-def _consequence(verdict: Verdict) -> str:
+def _consequence(verdict: PolicyAction) -> str:
     match verdict:
         case Delivered():
             return "the event would be delivered"
         case Retry():
             return "the relay would try again, later and later"
-        case Renew() | Hold():
+        case RefreshToken() | PauseEndpoint():
             return "the relay would pause the endpoint and probe it"
-        case Stop():
+        case EndpointGone():
             return "the relay would stop, and its events would become dead letters"
-        case Confirm() | Dead():
+        case ConfirmOnce() | Dead():
             return "such events would become dead letters"
         case _:
             assert_never(verdict)

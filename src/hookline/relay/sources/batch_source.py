@@ -9,54 +9,54 @@ from collections.abc import Sequence
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
-from hookline.relay.sources.file_reader import Came, FileReader
+from hookline.relay.sources.file_reader import FileReader, ReadStatus
 from hookline.relay.sources.input_files import Reader, open_reader, status_of
-from hookline.relay.sources.rotated_names import shown
-from hookline.relay.sources.rotation_search import LOST, TRIES, Identity, left_behind
-from hookline.relay.sources.source import NOWHERE, WAIT, Batch, Notes, Position, SourceLag
+from hookline.relay.sources.rotated_names import display_name
+from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, unread_bytes
+from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag, SourceLog
 
 _STANDARD_INPUT = "-"
 _PAUSE = 0.05  # seconds between two looks at a file that somebody may be in the middle of writing
 
 
-class Series:
+class BatchSource:
     """Implements port.LineSource for paths that are there, or ``-``; each is opened when it is its turn.
 
     Before a log come the files that it was rotated to since an earlier run, as far as that has not read them.
     `total` is the size of all files, None where there is a pipe among them.
     """
 
-    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, notes: Notes) -> None:
+    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, notes: SourceLog) -> None:
         self._waiting = deque(paths)
         self._checkpoints = checkpoints
         self._notes = notes
         self._current: Reader | None = None
         self._unfinished: list[tuple[str, int]] = []
         stats = [status_of(path) for path in paths]
-        self._held: set[Identity] = set()
+        self._held: set[InodeIdentity] = set()
         self._named = frozenset(paths)
         self._total = None if None in stats else sum(one.st_size for one in stats if one is not None)
         self._done = 0
         self._finishing = False
         self._newest: int | None = None  # when the last of the rotated files was changed
-        self._wanted: set[Identity] = set()  # and which they are
+        self._wanted: set[InodeIdentity] = set()  # and which they are
 
     def read(self) -> Batch:
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + WAIT_SECONDS
         source = ""
         if self._finishing:
             return self._rest()
         while (left := deadline - time.monotonic()) > 0:
             current = self._current = self._current or self._next()
             if current is None:
-                return Batch(source, [], NOWHERE, True)
+                return Batch(source, [], START_POSITION, True)
             source = current.name
             lines, position, ended = self._read(current, left)
             if ended:
                 self._finish(current)
-            if lines or position is not NOWHERE:
+            if lines or position is not START_POSITION:
                 return Batch(source, lines, position, ended and not self._waiting)
-        return Batch(source, [], NOWHERE, False)
+        return Batch(source, [], START_POSITION, False)
 
     def lags(self) -> list[SourceLag]:
         current = self._current
@@ -76,7 +76,7 @@ class Series:
         """What was taken out of a pipe; a file's lines stay in the file."""
         current = self._current
         if current is None or isinstance(current, FileReader):
-            return Batch("", [], NOWHERE, True)
+            return Batch("", [], START_POSITION, True)
         current.finish()
         lines = current.read(0)
         if not lines and current.unfinished:
@@ -98,14 +98,14 @@ class Series:
             self._newest = None
             self._wanted.clear()
         else:
-            self._notes.info("rotated file is read first", source=shown(path))
+            self._notes.info("rotated file is read first", source=display_name(path))
         if isinstance(reader, FileReader):
             self._held.add((reader.device, reader.inode))
         return reader
 
     def _opened(self, log: str) -> tuple[str, Reader]:
         """The log, or what is to be read before it; searched for again when that was renamed before it was opened."""
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             path, expected = self._oldest(log)
             try:
                 reader = open_reader(path, self._checkpoints, self._notes)
@@ -118,13 +118,13 @@ class Series:
             reader.close()
         return log, open_reader(log, self._checkpoints, self._notes)
 
-    def _oldest(self, log: str) -> tuple[str, Identity | None]:
+    def _oldest(self, log: str) -> tuple[str, InodeIdentity | None]:
         """What is to be read next of a log and its rotated files, and which file that is."""
         if log == _STANDARD_INPUT:
             return log, None
-        behind = left_behind(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
+        behind = unread_bytes(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
         if behind.lost:
-            self._notes.warning(LOST, source=shown(log))
+            self._notes.warning(LOST_MESSAGE, source=display_name(log))
         self._newest = behind.newest
         self._wanted |= {one.identity for one in behind.files}
         # What was named itself is read when it is its turn.
@@ -138,15 +138,15 @@ class Series:
             lines = current.read(wait)
             return lines, current.take_position(), current.ended
         lines, came = current.read(final=True)
-        if came is Came.REPLACED:
+        if came is ReadStatus.REPLACED:
             self._notes.warning(
                 "file was truncated or replaced while it was read; the next run begins with what is in it now",
                 source=current.name,
                 byte=current.bytes_read,
             )
-        if came is Came.WAITING and not lines:
+        if came is ReadStatus.WAITING and not lines:
             time.sleep(min(wait, _PAUSE))
-        return lines, current.take_position(), came in {Came.DRY, Came.REPLACED}
+        return lines, current.take_position(), came in {ReadStatus.DRY, ReadStatus.REPLACED}
 
     def _finish(self, current: Reader) -> None:
         if isinstance(current, FileReader) and current.unfinished:

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.line_splitter import TAIL
-from hookline.relay.sources.rotated_names import are_turns
-from hookline.relay.sources.source import NOWHERE, Position
+from hookline.relay.sources.line_splitter import TAIL_BYTES
+from hookline.relay.sources.rotated_names import are_rotations
+from hookline.relay.sources.source import START_POSITION, Position
 
 # Whether a checkpoint was written for what is in this file: names move when logs rotate, and inodes are used again.
 #
 # A file is known by what it holds: the beginning, and the bytes just before the checkpoint. The beginning alone would
 # take two logs with the same first lines for one; the inode alone, a new log for the deleted one whose inode it got.
-HEAD = 1024
+HEAD_BYTES = 1024
 
 
-class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
+class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an open file. `head` is its first HEAD bytes, or all of a shorter one; `size` in bytes.
 
     Of a compressed file `head` is of what it unpacks to, and `size` is not known before its end.
@@ -32,11 +32,11 @@ class FileFacts(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes
 
 
-def digest(part: bytes) -> bytes:
+def content_digest(part: bytes) -> bytes:
     return blake2b(part, digest_size=16, person=b"head").digest()
 
 
-def belongs(position: Position, facts: FileFacts, tail_at: Callable[[int, int], bytes]) -> bool:
+def belongs(position: Position, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
     """What was read of the beginning still stands there, and so does what was read last; and there is a relation.
 
     `tail_at(offset, length)` gives bytes of the file. The device is not asked: its number may change when the
@@ -51,19 +51,19 @@ def belongs(position: Position, facts: FileFacts, tail_at: Callable[[int, int], 
 
 def ends_like(position: Position, tail: bytes) -> bool:
     """Whether the bytes before the checkpoint are these."""
-    return digest(tail) == position.tail_hash
+    return content_digest(tail) == position.tail_hash
 
 
-def is_candidate(position: Position, facts: FileFacts) -> bool:
+def is_candidate(position: Position, facts: FileIdentity) -> bool:
     """As far as name, inode and beginning go: the bytes before the checkpoint are still to be compared."""
     return (
         position.head_length > 0
         and _related(position, facts)
-        and position.head_hash == digest(facts.head[: position.head_length])
+        and position.head_hash == content_digest(facts.head[: position.head_length])
     )
 
 
-def _related(position: Position, facts: FileFacts) -> bool:
+def _related(position: Position, facts: FileIdentity) -> bool:
     """The same inode; or, when that has changed (restored, copied, compressed), the same name or that of a rotated
     one; or so much the same that it can be no other content, wherever it was moved to."""
     if position.inode == facts.inode:
@@ -71,12 +71,12 @@ def _related(position: Position, facts: FileFacts) -> bool:
     ours, theirs = Path(facts.name).absolute(), Path(position.name).absolute()
     return (
         ours == theirs
-        or (ours.parent == theirs.parent and are_turns(ours.name, theirs.name))
-        or position.offset >= HEAD
+        or (ours.parent == theirs.parent and are_rotations(ours.name, theirs.name))
+        or position.offset >= HEAD_BYTES
     )
 
 
-def best(fitting: list[Position], facts: FileFacts) -> Position | None:
+def best_match(fitting: list[Position], facts: FileIdentity) -> Position | None:
     """Of several that belong to a file the farthest: all that comes before it was read, whatever file that was in."""
     return max(
         fitting,
@@ -85,13 +85,15 @@ def best(fitting: list[Position], facts: FileFacts) -> Position | None:
     )
 
 
-def reached(facts: FileFacts, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b"") -> Position:
+def position_reached(
+    facts: FileIdentity, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b""
+) -> Position:
     """The position at `offset`: the head covers only what was taken, since the rest may still be rewritten.
 
     Without a `key` it gets one of its own: it is the first of a content that was not known.
     """
-    head = facts.head[: min(HEAD, offset)]
-    head_hash, tail_hash = digest(head), digest(tail)
+    head = facts.head[: min(HEAD_BYTES, offset)]
+    head_hash, tail_hash = content_digest(head), content_digest(tail)
     own = f"{facts.device} {facts.inode} {offset} ".encode() + head_hash + tail_hash
     return Position(
         name=facts.name,
@@ -104,16 +106,16 @@ def reached(facts: FileFacts, *, offset: int, line: int, tail: bytes, packed: in
         tail_length=len(tail),
         tail_hash=tail_hash,
         packed=packed,
-        key=key or digest(own),
+        key=key or content_digest(own),
     )
 
 
 def pipe_position(name: str, line: int) -> Position:
     """What is kept of a pipe: how many lines came out of it, in the latest run."""
-    return Position(name=name, line=line, key=digest(f"pipe {name}".encode()))
+    return Position(name=name, line=line, key=content_digest(f"pipe {name}".encode()))
 
 
-MOST = 100_000
+MAX_CHECKPOINTS = 100_000
 _Row = tuple[bytes, int, int]
 
 
@@ -141,7 +143,7 @@ class Checkpoints:
         row = _row(position)
         if (before := self._rows.get(row)) is not None:
             self._forget(row, before)
-        elif len(self._rows) >= MOST:
+        elif len(self._rows) >= MAX_CHECKPOINTS:
             self._forget_oldest()
         self._rows[row] = position
         self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
@@ -163,23 +165,23 @@ class Checkpoints:
         if not self._lengths[position.head_length]:
             del self._lengths[position.head_length]
 
-    def candidates(self, facts: FileFacts) -> list[Position]:
+    def candidates(self, facts: FileIdentity) -> list[Position]:
         """Those that fit by name, inode and beginning."""
         return [position for position in self._beginning_like(facts.head) if is_candidate(position, facts)]
 
     def _beginning_like(self, head: bytes) -> Iterator[Position]:
         for length in self._lengths:
             if length <= len(head):
-                for row in self._by_head.get((length, digest(head[:length])), ()):
+                for row in self._by_head.get((length, content_digest(head[:length])), ()):
                     yield self._rows[row]
 
-    def find(self, facts: FileFacts, tail_at: Callable[[int, int], bytes]) -> Position | None:
+    def find(self, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> Position | None:
         """The position to go on from; None for a content that was never read."""
-        return best([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+        return best_match([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
 
     def last(self, name: str) -> Position:
         """What an earlier run has kept last of a file under this name, also that it was empty; else NOWHERE."""
-        return self._last.get(name, NOWHERE)
+        return self._last.get(name, START_POSITION)
 
     def claim(self, key: bytes) -> bytes:
         """The key, if no open file has it; else nothing, which stands for a new one."""
@@ -204,7 +206,7 @@ class Locator:
     that went by; it stops at the last position in question. `read_before`: it was read to its end, at this size.
     """
 
-    def __init__(self, checkpoints: Checkpoints, file: FileFacts) -> None:
+    def __init__(self, checkpoints: Checkpoints, file: FileIdentity) -> None:
         self._checkpoints = checkpoints
         self._file = file
         self._head = b""
@@ -224,7 +226,7 @@ class Locator:
 
     @property
     def found(self) -> Position | None:
-        return best(list(self._fitting), self._file)
+        return best_match(list(self._fitting), self._file)
 
     def tail_of(self, found: Position) -> bytes:
         """The bytes before the position that was found; unknown, thus none, of a file that was read before."""
@@ -234,7 +236,7 @@ class Locator:
         """What of the chunk comes after the last position in question; once that is reached, or nothing was found."""
         if self._waiting is None:
             self._head += chunk
-            if len(self._head) < HEAD:
+            if len(self._head) < HEAD_BYTES:
                 return b""
             chunk = self._decide_head()
         while self._waiting:
@@ -256,8 +258,8 @@ class Locator:
     def _decide_head(self) -> bytes:
         """Choose what is in question, and give back what was held: it is still to go by."""
         held = self._head
-        self._head = held[:HEAD]
-        facts = FileFacts(
+        self._head = held[:HEAD_BYTES]
+        facts = FileIdentity(
             name=self._file.name, device=self._file.device, inode=self._file.inode, size=None, head=self._head
         )
         candidates = self._checkpoints.candidates(facts)
@@ -269,7 +271,7 @@ class Locator:
 
     def _pass(self, part: bytes) -> None:
         self.passed += len(part)
-        self._recent = (self._recent + part[-TAIL:])[-TAIL:]
+        self._recent = (self._recent + part[-TAIL_BYTES:])[-TAIL_BYTES:]
 
     def _compare(self, position: Position) -> None:
         if ends_like(position, self._recent[len(self._recent) - position.tail_length :]):

@@ -15,7 +15,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
-LONGEST_MAGIC = 10
+MAX_MAGIC_BYTES = 10
 _PIECE = 1024
 _LAST = 8  # the length of gzip's trailer, of which the checksum is the first half
 _CHECKSUM = 4
@@ -25,7 +25,7 @@ _PREFIXES = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", *(b"BZh%d1AY&SY"
              *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))  # fmt: skip
 
 
-class Packing(Enum):
+class Compression(Enum):
     """What the first bytes of a file say that it is."""
 
     PLAIN = "plain"
@@ -36,21 +36,21 @@ class Packing(Enum):
     UNKNOWN = "unknown"  # too few bytes to tell
 
 
-def packing_of(head: bytes) -> Packing:
+def compression_of(head: bytes) -> Compression:
     """By the first LONGEST_MAGIC bytes, or all of a shorter file."""
     if head.startswith(b"\x1f\x8b"):
-        return Packing.GZIP
+        return Compression.GZIP
     if _ZSTD.match(head):
-        return Packing.ZSTD
+        return Compression.ZSTD
     for magic, program in _REFUSED:
         if magic.match(head):
-            return Packing(program)
-    return Packing.UNKNOWN if any(prefix.startswith(head) for prefix in _PREFIXES) else Packing.PLAIN
+            return Compression(program)
+    return Compression.UNKNOWN if any(prefix.startswith(head) for prefix in _PREFIXES) else Compression.PLAIN
 
 
-def refuse_packing(name: str, packing: Packing) -> None:
+def refuse_compression(name: str, packing: Compression) -> None:
     """Said once and at the door: as lines, a compressed file would become so many dead letters."""
-    if packing in {Packing.XZ, Packing.BZIP2}:
+    if packing in {Compression.XZ, Compression.BZIP2}:
         program = packing.value
         source = "standard input" if name == "-" else name
         raise HooklineError(
@@ -59,7 +59,7 @@ def refuse_packing(name: str, packing: Packing) -> None:
         )
 
 
-class Damaged(Exception):
+class DamagedArchive(Exception):
     """What is packed cannot be unpacked from here on. The text says why."""
 
 
@@ -72,7 +72,7 @@ class _Member(Protocol):
     def eof(self) -> bool: ...
 
     @property
-    def hungry(self) -> bool: ...
+    def request_refill(self) -> bool: ...
 
     @property
     def left(self) -> bytes: ...
@@ -81,12 +81,12 @@ class _Member(Protocol):
 class _Gzip:
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
-        self.hungry = True
+        self.request_refill = True
 
     def decompress(self, data: bytes, most: int) -> bytes:
         out = self._inner.decompress(self._inner.unconsumed_tail + data, most)
         # A full step may have left something inside of zlib even when all input is consumed.
-        self.hungry = len(out) < most and not self._inner.unconsumed_tail
+        self.request_refill = len(out) < most and not self._inner.unconsumed_tail
         return out
 
     @property
@@ -106,7 +106,7 @@ class _Zstd:
         return self._inner.decompress(data, most)
 
     @property
-    def hungry(self) -> bool:
+    def request_refill(self) -> bool:
         return self._inner.needs_input
 
     @property
@@ -118,7 +118,7 @@ class _Zstd:
         return self._inner.unused_data
 
 
-class Unpacker:
+class Decompressor:
     """Packed bytes in, the others out. Several members or frames in a row are one stream."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Unpacker:
             if self._member is None and not self._begin():
                 return b""
             assert self._member is not None
-            if self._member.hungry and not self._input:
+            if self._member.request_refill and not self._input:
                 return b""
             out = self._step(self._member, most)
             if self._member.eof:
@@ -153,22 +153,22 @@ class Unpacker:
         # An error takes with it what the same step would have given. So the steps are small, and the check at a
         # member's end is a step of its own.
         size = min(_PIECE, max(len(self._input) - _LAST, 0)) or _CHECKSUM
-        piece = self._input[:size] if member.hungry else b""
+        piece = self._input[:size] if member.request_refill else b""
         self._input = self._input[len(piece) :]
         try:
             return member.decompress(piece, most)
         except (zlib.error, ZstdError) as error:
-            raise Damaged(str(error)) from error
+            raise DamagedArchive(str(error)) from error
 
     def _begin(self) -> bool:
         """Start on the next member, when its beginning is there."""
         if self._any:
             self._input = self._input.lstrip(b"\0")  # padding, as gzip takes it
-        kind = packing_of(self._input[:LONGEST_MAGIC])
-        if not self._input or (kind is Packing.UNKNOWN and len(self._input) < LONGEST_MAGIC):
+        kind = compression_of(self._input[:MAX_MAGIC_BYTES])
+        if not self._input or (kind is Compression.UNKNOWN and len(self._input) < MAX_MAGIC_BYTES):
             return False
-        if kind not in {Packing.GZIP, Packing.ZSTD}:
-            raise Damaged("what follows the compressed data is no compressed data")
-        self._member = _Gzip() if kind is Packing.GZIP else _Zstd()
+        if kind not in {Compression.GZIP, Compression.ZSTD}:
+            raise DamagedArchive("what follows the compressed data is no compressed data")
+        self._member = _Gzip() if kind is Compression.GZIP else _Zstd()
         self._any = True
         return True

@@ -6,12 +6,12 @@ import os
 import time
 from typing import Protocol
 
-from hookline.relay.sources.decompression import Damaged, Unpacker
-from hookline.relay.sources.line_splitter import TAIL
+from hookline.relay.sources.decompression import DamagedArchive, Decompressor
+from hookline.relay.sources.line_splitter import TAIL_BYTES
 
 
 # The bytes of an open file in their order, and whether they are still those that were read.
-class Replaced(Exception):
+class FileReplaced(Exception):
     """The file does not hold any more what was read of it: it was truncated, or written anew.
 
     `unread`: how many bytes were in it at the last look, and not read.
@@ -31,7 +31,7 @@ class RawFile:
     def __init__(self, descriptor: int, offset: int = 0, recent: bytes = b"") -> None:
         self.descriptor = descriptor
         self.offset = offset
-        self._recent = recent[-TAIL:]
+        self._recent = recent[-TAIL_BYTES:]
         self._seen: tuple[int, int] | None = None
         self.size = os.fstat(descriptor).st_size
 
@@ -47,10 +47,10 @@ class RawFile:
         # pread: a redirected standard input shares its file position with the shell, which is none of ours.
         came = os.pread(self.descriptor, known + size, self.offset - known)
         if not came.startswith(self._recent):
-            raise Replaced(unread)
+            raise FileReplaced(unread)
         chunk = came[known:]
         self.offset += len(chunk)
-        self._recent = came[-TAIL:]
+        self._recent = came[-TAIL_BYTES:]
         # The status is from before the read, so what came in between is seen the next time.
         self._seen = None if chunk else now
         return chunk
@@ -84,7 +84,7 @@ class Content(Protocol):
         ...
 
 
-class Plain:
+class PlainContent:
     """Content that is what it is."""
 
     at_definite_end = False
@@ -97,12 +97,12 @@ class Plain:
         return self.raw.next(size)
 
 
-class Unpacked:
+class DecompressedContent:
     """What a compressed file unpacks to, from its beginning."""
 
     def __init__(self, raw: RawFile) -> None:
         self.raw = raw
-        self._unpacker = Unpacker()
+        self._unpacker = Decompressor()
         self._broken: str | None = None
 
     @property
@@ -119,7 +119,7 @@ class Unpacked:
             try:
                 if out := self._unpacker.next(size):
                     return out
-            except Damaged as error:
+            except DamagedArchive as error:
                 self._broken = str(error)
                 break
             if not (chunk := self.raw.next(_STEP)):
@@ -140,16 +140,16 @@ class ReadBefore:
 
     def next(self, size: int) -> bytes:
         if self.raw.next(size) or self.raw.size != self._size:
-            raise Replaced(0)
+            raise FileReplaced(0)
         return b""
 
 
 # For how long nobody has written to a file: that alone tells a half archive from one that is being made.
-SETTLED = 2.0  # seconds after which what somebody copies or compresses there is taken to be all
-LONG_AGO = 60.0  # seconds after which nobody is expected to go on, also by another machine's clock
+QUIET_SECONDS = 2.0  # seconds after which what somebody copies or compresses there is taken to be all
+OLD_FILE_SECONDS = 60.0  # seconds after which nobody is expected to go on, also by another machine's clock
 
 
-class Stillness:
+class QuietPeriod:
     """Watches an open file from its first question on."""
 
     def __init__(self, descriptor: int) -> None:
@@ -163,4 +163,4 @@ class Stillness:
         now = time.monotonic()
         if self._stamp != (stamp := (status.st_size, status.st_mtime_ns)):
             self._stamp, self._since = stamp, now
-        return now - self._since >= seconds or time.time() - status.st_mtime >= LONG_AGO
+        return now - self._since >= seconds or time.time() - status.st_mtime >= OLD_FILE_SECONDS

@@ -10,18 +10,33 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
-from hookline.relay.sources.checkpoints import HEAD, Checkpoints, FileFacts, Locator, reached
-from hookline.relay.sources.decompression import LONGEST_MAGIC, Packing, packing_of, refuse_packing
-from hookline.relay.sources.file_content import Content, Plain, RawFile, ReadBefore, Replaced, Stillness, Unpacked
-from hookline.relay.sources.line_splitter import LineCutter, is_whole
+from hookline.relay.sources.checkpoints import HEAD_BYTES, Checkpoints, FileIdentity, Locator, position_reached
+from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of, refuse_compression
+from hookline.relay.sources.file_content import (
+    Content,
+    DecompressedContent,
+    FileReplaced,
+    PlainContent,
+    QuietPeriod,
+    RawFile,
+    ReadBefore,
+)
+from hookline.relay.sources.line_splitter import LineSplitter, is_whole
 from hookline.relay.sources.rotated_names import is_rotated
-from hookline.relay.sources.source import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
+from hookline.relay.sources.source import (
+    MAX_BYTES_PER_BATCH,
+    MAX_LINES_PER_BATCH,
+    START_POSITION,
+    Position,
+    SourceLag,
+    SourceLog,
+)
 
 _CHUNK = 256 * 1024
 _GLIMPSE = 4096
 
 
-class Came(Enum):
+class ReadStatus(Enum):
     """What to expect after a read."""
 
     MORE = auto()  # there may be more at once
@@ -40,9 +55,9 @@ class FileReader:
     Errors of the system are raised as HooklineError, and the call may be repeated.
     """
 
-    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, notes: Notes) -> None:
+    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, notes: SourceLog) -> None:
         self.name = name
-        self.position = NOWHERE
+        self.position = START_POSITION
         self.unfinished = 0
         self.lost = 0
         self.full = False
@@ -51,12 +66,12 @@ class FileReader:
         self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
-        self._stillness = Stillness(descriptor)
+        self._stillness = QuietPeriod(descriptor)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         self._content: Content | None = None
-        self._cutter = LineCutter()
+        self._cutter = LineSplitter()
         self._locator: Locator | None = None
         self._skip = 0
         self._head = b""
@@ -65,7 +80,7 @@ class FileReader:
         self._is_other = False
         self.key = b""
         self.origin = b""
-        self._kept = NOWHERE
+        self._kept = START_POSITION
         self._told_damage = False
         self.expected = b""
 
@@ -98,11 +113,11 @@ class FileReader:
 
     def from_hand(self) -> list[Line]:
         """More of the lines that the last `read` had to leave."""
-        lines = self._cutter.take(LINES_A_BATCH)
-        self.full = len(lines) == LINES_A_BATCH
+        lines = self._cutter.take(MAX_LINES_PER_BATCH)
+        self.full = len(lines) == MAX_LINES_PER_BATCH
         return lines
 
-    def read(self, *, final: bool) -> tuple[list[Line], Came]:
+    def read(self, *, final: bool) -> tuple[list[Line], ReadStatus]:
         """The next lines (see LineSource), and what to expect.
 
         `final`: nobody writes to the file any more, so a last line without a terminator that is whole is a line too
@@ -110,9 +125,9 @@ class FileReader:
         """
         try:
             return self._read(final=final)
-        except Replaced as replaced:
+        except FileReplaced as replaced:
             self.lost = replaced.unread
-            return [], Came.REPLACED
+            return [], ReadStatus.REPLACED
         except OSError as error:
             raise HooklineError(
                 f"{self.name}: cannot be read at byte {self._raw.offset}: {error.strerror}"
@@ -122,7 +137,7 @@ class FileReader:
         """The position after the lines of the last `read`, or NOWHERE when that has not moved since the last call."""
         self._move()
         before, self._kept = self._kept, self.position
-        return NOWHERE if before == self.position else self.position
+        return START_POSITION if before == self.position else self.position
 
     def lag(self) -> SourceLag:
         position = self.position if self.position.name else Position(name=self.name)
@@ -142,7 +157,7 @@ class FileReader:
         """After Came.REPLACED: read what is in the file now, from its start or the checkpoint that belongs to it."""
         self._checkpoints.release(self.key)
         self._raw = RawFile(self._raw.descriptor)
-        self.position = NOWHERE
+        self.position = START_POSITION
         self._begin_anew()
 
     def close(self) -> None:
@@ -151,72 +166,72 @@ class FileReader:
 
     # -- reading
 
-    def _read(self, *, final: bool) -> tuple[list[Line], Came]:
+    def _read(self, *, final: bool) -> tuple[list[Line], ReadStatus]:
         lines: list[Line] = []
         self.full = False
-        if self._content is None and (came := self._start(final=final)) is not Came.MORE:
+        if self._content is None and (came := self._start(final=final)) is not ReadStatus.MORE:
             return lines, came
         assert self._content is not None
         # A file of which lines come has nothing left over yet.
-        budget = BYTES_A_BATCH
+        budget = MAX_BYTES_PER_BATCH
         while budget > 0:
             if self._begun:
-                lines += self._cutter.take(LINES_A_BATCH - len(lines))
-            if len(lines) == LINES_A_BATCH:
+                lines += self._cutter.take(MAX_LINES_PER_BATCH - len(lines))
+            if len(lines) == MAX_LINES_PER_BATCH:
                 self.full = True
-                return lines, Came.MORE
+                return lines, ReadStatus.MORE
             try:
                 chunk = self._content.next(_CHUNK)
-            except Replaced:
+            except FileReplaced:
                 if lines:
-                    return lines, Came.MORE  # the next call raises it again
+                    return lines, ReadStatus.MORE  # the next call raises it again
                 raise
             if not chunk:
                 if not self._is_all(self._content, final=final):
-                    return lines, Came.WAITING if final else Came.DRY
+                    return lines, ReadStatus.WAITING if final else ReadStatus.DRY
                 if self._locator is not None:
                     self._located(self._locator.end())
                     continue
                 self._tell_damage(self._content)
                 lines += self.last_words()
-                return lines, Came.DRY
+                return lines, ReadStatus.DRY
             budget -= len(chunk)
             self._take_in(chunk)
-        return lines, Came.MORE
+        return lines, ReadStatus.MORE
 
-    def _start(self, *, final: bool) -> Came:
+    def _start(self, *, final: bool) -> ReadStatus:
         """Find out what the file is and where to go on. Not Came.MORE while it holds too little to tell."""
         self.glance()
         if self._is_other:
             self._is_other = False
-            raise Replaced(0)
+            raise FileReplaced(0)
         descriptor = self._raw.descriptor
         self._raw = RawFile(descriptor)  # its size may be another than at the last attempt
-        head = os.pread(descriptor, HEAD, 0)
-        packing = packing_of(head[:LONGEST_MAGIC])
-        if packing is Packing.UNKNOWN and not (final and head):
-            return Came.DRY
-        refuse_packing(self.name, packing)
-        facts = FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
-        if packing in {Packing.GZIP, Packing.ZSTD}:
-            self._content = Unpacked(self._raw)
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        packing = compression_of(head[:MAX_MAGIC_BYTES])
+        if packing is Compression.UNKNOWN and not (final and head):
+            return ReadStatus.DRY
+        refuse_compression(self.name, packing)
+        facts = FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
+        if packing in {Compression.GZIP, Compression.ZSTD}:
+            self._content = DecompressedContent(self._raw)
             self._locator = Locator(self._checkpoints, facts)
-            return Came.MORE
+            return ReadStatus.MORE
         if self._may_be_half_a_copy(facts):
-            return Came.WAITING
+            return ReadStatus.WAITING
         found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
         if self.expected and (found is None or found.key != self.expected):
-            raise Replaced(0)
+            raise FileReplaced(0)
         if found is None:
-            self._content = Plain(self._raw)
+            self._content = PlainContent(self._raw)
         else:
             tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = RawFile(descriptor, found.offset, tail)
-            self._content = Plain(self._raw)
+            self._content = PlainContent(self._raw)
             self._go_on_from(found, head[: found.offset], tail)
-        return Came.MORE
+        return ReadStatus.MORE
 
-    def _may_be_half_a_copy(self, facts: FileFacts) -> bool:
+    def _may_be_half_a_copy(self, facts: FileIdentity) -> bool:
         """Whether it begins like a log of which more was read, and somebody may be copying that there (copytruncate).
 
         Begun too early, it would be taken for a content that was never read.
@@ -224,12 +239,12 @@ class FileReader:
         return any(
             one.offset > self._raw.size and is_rotated(Path(self.name).name, Path(one.name).name)
             for one in self._checkpoints.candidates(facts)
-        ) and not self._stillness.lasts(file_content.SETTLED)
+        ) and not self._stillness.lasts(file_content.QUIET_SECONDS)
 
     def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
         # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
         self._begun = found.line > 0  # else it may stand within a hole
-        self._cutter = LineCutter(
+        self._cutter = LineSplitter(
             number=found.line,
             offset=found.offset,
             tail=tail,
@@ -239,7 +254,7 @@ class FileReader:
         self.key = self._checkpoints.claim(found.key)
         self.origin = found.key
         self.position = found
-        self._kept = found if found.inode == self.inode and found.key == self.key else NOWHERE
+        self._kept = found if found.inode == self.inode and found.key == self.key else START_POSITION
 
     def _take_in(self, chunk: bytes) -> None:
         if self._locator is not None:
@@ -272,11 +287,11 @@ class FileReader:
         # It went by too far, after something that only began like this one.
         self._skip = found.offset if found else 0
         self._raw = RawFile(self._raw.descriptor)
-        self._content = Unpacked(self._raw)
+        self._content = DecompressedContent(self._raw)
 
     def _feed(self, chunk: bytes) -> None:
-        if len(self._head) < HEAD:
-            self._head += chunk[: HEAD - len(self._head)]
+        if len(self._head) < HEAD_BYTES:
+            self._head += chunk[: HEAD_BYTES - len(self._head)]
         self._cutter.feed(chunk)
         # A log that was truncated under a writer that does not append begins with a hole: NUL bytes up to where the
         # writer was.
@@ -288,7 +303,7 @@ class FileReader:
             return final or content.at_definite_end
         # An archive is not whole while it is being made. Taken for all there is too early, it would be taken for
         # another one than that of which more was read.
-        return self._stillness.lasts(file_content.SETTLED if final else file_content.LONG_AGO)
+        return self._stillness.lasts(file_content.QUIET_SECONDS if final else file_content.OLD_FILE_SECONDS)
 
     def _tell_damage(self, content: Content) -> None:
         if content.damage and not self._told_damage:
@@ -306,7 +321,7 @@ class FileReader:
             return
         if self._cutter.number == 0 and self._cutter.offset == 0:
             # That nothing was in it yet is worth knowing: what it is rotated to later is then no past of a new log.
-            if self.position is NOWHERE and not self._raw.size:
+            if self.position is START_POSITION and not self._raw.size:
                 self.position = Position(name=self.name, device=self.device, inode=self.inode)
             return
         packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
@@ -314,8 +329,8 @@ class FileReader:
             self.position.inode == self.inode and self.position.key == self.key
         ):
             return
-        self.position = reached(
-            FileFacts(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
+        self.position = position_reached(
+            FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
             offset=self._cutter.offset,
             line=self._cutter.number,
             tail=self._cutter.tail,

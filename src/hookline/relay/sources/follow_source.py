@@ -14,55 +14,55 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
-from hookline.relay.sources.input_files import STANDARD_INPUT, files_of, open_reader, stands_for_others
+from hookline.relay.sources.input_files import STANDARD_INPUT, files_in, is_pattern_or_directory, open_reader
 from hookline.relay.sources.pipe_reader import PipeReader
-from hookline.relay.sources.rotated_log import Place, Trail
-from hookline.relay.sources.rotated_names import base_of, shown
-from hookline.relay.sources.rotation_search import Identity
-from hookline.relay.sources.source import NOWHERE, WAIT, Batch, Notes, SourceLag
+from hookline.relay.sources.rotated_log import RotatedLog, TrackedFile
+from hookline.relay.sources.rotated_names import base_of, display_name
+from hookline.relay.sources.rotation_search import InodeIdentity
+from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, SourceLag, SourceLog
 
-LOOK = 0.2  # seconds between two looks at the files
-SCAN = 1.0  # seconds between two looks for new files in directories and patterns
-MOST_OPEN = 512
+READ_INTERVAL_SECONDS = 0.2  # seconds between two looks at the files
+SCAN_INTERVAL_SECONDS = 1.0  # seconds between two looks for new files in directories and patterns
+MAX_OPEN_FILES = 512
 
 
-class Following:
+class FollowSource:
     """Implements port.LineSource. Each log, and each pipe, gets its turn: a long one does not hold up the others."""
 
-    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, notes: Notes) -> None:
+    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, notes: SourceLog) -> None:
         self._unknown = list(dict.fromkeys(names))  # not seen yet: they may become anything
         self._gathering: list[str] = []  # directories and patterns
         self._listings: dict[str, list[str]] = {}
         self._unlisted: set[str] = set()
         self._checkpoints = checkpoints
         self._notes = notes
-        self._held: dict[Identity, Place] = {}
-        self._trails: dict[str, Trail] = {}
+        self._held: dict[InodeIdentity, TrackedFile] = {}
+        self._trails: dict[str, RotatedLog] = {}
         self._pipes: list[PipeReader] = []
-        self._turns: deque[Trail | PipeReader] = deque()
+        self._turns: deque[RotatedLog | PipeReader] = deque()
         self._finishing = False
-        self._next_look = 0.0
+        self._next_housekeeping = 0.0
         self._next_scan = 0.0
         self._bytes = 0
         # Half of what the system allows: the spool and the connections need some, too.
-        self._most_open = min(MOST_OPEN, max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+        self._most_open = min(MAX_OPEN_FILES, max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def read(self) -> Batch:
-        deadline = time.monotonic() + WAIT
+        deadline = time.monotonic() + WAIT_SECONDS
         if self._finishing:
             return self._rest()
         while True:
             now = time.monotonic()
-            if now >= self._next_look:
+            if now >= self._next_housekeeping:
                 self._look(now)
             if (batch := self._one_turn(now)) is not None:
                 return batch
             if self._over():
-                return Batch("", [], NOWHERE, True)
+                return Batch("", [], START_POSITION, True)
             if (now := time.monotonic()) >= deadline:
-                return Batch("", [], NOWHERE, False)
+                return Batch("", [], START_POSITION, False)
             if not self._turns:
-                self._wait(min(deadline, self._next_look) - now)
+                self._wait(min(deadline, self._next_housekeeping) - now)
 
     def lags(self) -> list[SourceLag]:
         of_files = [lag for trail in tuple(self._trails.values()) for lag in trail.lags()]
@@ -84,7 +84,7 @@ class Following:
             pipe.finish()
             if lines := pipe.read(0):
                 return Batch(pipe.name, lines, pipe.take_position(), False)
-        return Batch("", [], NOWHERE, True)
+        return Batch("", [], START_POSITION, True)
 
     def close(self) -> None:
         for trail in self._trails.values():
@@ -95,18 +95,18 @@ class Following:
     # -- looking
 
     def _look(self, now: float) -> None:
-        self._next_look = now + LOOK
+        self._next_housekeeping = now + READ_INTERVAL_SECONDS
         for name in list(self._unknown):
             self._make_out(name)
         if now >= self._next_scan:
-            self._next_scan = now + SCAN
+            self._next_scan = now + SCAN_INTERVAL_SECONDS
             self._scan()
         for trail in self._trails.values():
             trail.look(now)
         for key in [key for key, trail in self._trails.items() if trail.is_empty]:
             del self._trails[key]
         waiting = set(map(id, self._turns))
-        everyone: list[Trail | PipeReader] = [*self._trails.values(), *self._pipes]
+        everyone: list[RotatedLog | PipeReader] = [*self._trails.values(), *self._pipes]
         self._turns += [one for one in everyone if id(one) not in waiting]
 
     def _make_out(self, name: str) -> None:
@@ -114,12 +114,12 @@ class Following:
         if name == STANDARD_INPUT:
             self._unknown.remove(name)
             self._open_stream(name)
-        elif stands_for_others(name):
+        elif is_pattern_or_directory(name):
             self._unknown.remove(name)
             self._trails.pop(name, None)
             self._gathering.append(name)
             if not self._listed(name) and name not in self._unlisted:
-                self._notes.warning("no file is there yet, waiting for one", source=shown(name))
+                self._notes.warning("no file is there yet, waiting for one", source=display_name(name))
         elif _is_stream(name):
             self._unknown.remove(name)
             self._trails.pop(name, None)
@@ -137,8 +137,8 @@ class Following:
         else:
             self._pipes.append(reader)
 
-    def _new_trail(self, path: str, *, named: bool) -> Trail:
-        return Trail(path, self._held, self._checkpoints, self._notes, named=named, most_open=self._most_open)
+    def _new_trail(self, path: str, *, named: bool) -> RotatedLog:
+        return RotatedLog(path, self._held, self._checkpoints, self._notes, named=named, most_open=self._most_open)
 
     def _scan(self) -> None:
         """Sort what is in directories and patterns by the log that it belongs to."""
@@ -158,14 +158,14 @@ class Following:
     def _listed(self, name: str) -> list[str]:
         """The files of a directory or pattern; while that cannot be listed those that it had, which is said once."""
         try:
-            self._listings[name] = files_of(name)
+            self._listings[name] = files_in(name)
             self._unlisted.discard(name)
         except HooklineError as error:
             if name not in self._unlisted:
                 self._unlisted.add(name)
                 self._notes.warning(
                     "directory cannot be listed, will try again",
-                    source=shown(name),
+                    source=display_name(name),
                     reason=error.message,
                     hint=error.hint,
                 )
@@ -182,7 +182,7 @@ class Following:
         found = one.read(now)
         if found.more:
             self._turns.append(one)
-        if not found.lines and found.position is NOWHERE:
+        if not found.lines and found.position is START_POSITION:
             return None
         self._bytes += sum(line.length for line in found.lines)
         return Batch(found.source, found.lines, found.position, False)

@@ -11,15 +11,15 @@ from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.pipe_reader import PipeReader
-from hookline.relay.sources.rotated_names import is_pattern, shown, turn
-from hookline.relay.sources.source import Notes
+from hookline.relay.sources.rotated_names import display_name, is_pattern, rotation_number
+from hookline.relay.sources.source import SourceLog
 
 # From a path to the reader that fits what stands behind it.
 STANDARD_INPUT = "-"
 Reader = FileReader | PipeReader
 
 
-def open_reader(name: str, checkpoints: Checkpoints, notes: Notes, *, follow: bool = False) -> Reader:
+def open_reader(name: str, checkpoints: Checkpoints, notes: SourceLog, *, follow: bool = False) -> Reader:
     """Open a file, a pipe by name (``<(zcat …)``, a FIFO), or ``-`` for standard input; also a redirected one.
 
     A named pipe lasts when it is followed: its writers come and go. Raises HooklineError when there is nothing to
@@ -31,13 +31,15 @@ def open_reader(name: str, checkpoints: Checkpoints, notes: Notes, *, follow: bo
     except OSError as error:
         raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
     if stat.S_ISREG(mode):
-        return FileReader(shown(name), descriptor, checkpoints, notes)
+        return FileReader(display_name(name), descriptor, checkpoints, notes)
     if stat.S_ISDIR(mode):
         os.close(descriptor)
-        raise HooklineError(f"{shown(name)} is a directory", hint="it was a file, or a pipe, when the relay started")
+        raise HooklineError(
+            f"{display_name(name)} is a directory", hint="it was a file, or a pipe, when the relay started"
+        )
     # What the shell makes of <(…) has a name below /dev/fd, but no other writer can ever open it.
     has_a_place = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
-    return PipeReader(shown(name), descriptor, notes, lasting=follow and stat.S_ISFIFO(mode) and has_a_place)
+    return PipeReader(display_name(name), descriptor, notes, lasting=follow and stat.S_ISFIFO(mode) and has_a_place)
 
 
 def status_of(name: str) -> os.stat_result | None:
@@ -54,9 +56,11 @@ def _opened(name: str) -> int:
         # Without waiting: a named pipe has its writer when it has it, and a stop is obeyed meanwhile.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise HooklineError(f"{shown(name)}: no such file", hint="check the path; - reads standard input") from error
+        raise HooklineError(
+            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
+        ) from error
     except OSError as error:
-        raise HooklineError(f"{shown(name)}: cannot be opened: {error.strerror}") from error
+        raise HooklineError(f"{display_name(name)}: cannot be opened: {error.strerror}") from error
     except ValueError as error:
         raise HooklineError(f"{name!r} is not a file name: {error}") from error
 
@@ -66,14 +70,14 @@ def expand(name: str) -> list[str]:
 
     A directory stands for the regular files in it that are not hidden, a pattern for those that match; oldest first.
     """
-    if name == STANDARD_INPUT or not stands_for_others(name):
+    if name == STANDARD_INPUT or not is_pattern_or_directory(name):
         if name != STANDARD_INPUT:
             _require(name)
         return [name]
-    found = files_of(name)
+    found = files_in(name)
     if not found and not Path(name).is_dir():
         raise HooklineError(
-            f"{shown(name)}: no file matches", hint="check the pattern, and the directory that it names"
+            f"{display_name(name)}: no file matches", hint="check the pattern, and the directory that it names"
         )
     return found
 
@@ -84,12 +88,14 @@ def _require(name: str) -> None:
     except ValueError as error:
         raise HooklineError(f"{name!r} is not a file name: {error}") from error
     except FileNotFoundError as error:
-        raise HooklineError(f"{shown(name)}: no such file", hint="check the path; - reads standard input") from error
+        raise HooklineError(
+            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
+        ) from error
     except OSError:
         pass  # it is there; whoever opens it says what is wrong
 
 
-def stands_for_others(name: str) -> bool:
+def is_pattern_or_directory(name: str) -> bool:
     """Whether it is a directory, or a pattern and not the name of a file that is there."""
     try:
         return stat.S_ISDIR(os.stat(name).st_mode)  # noqa: PTH116
@@ -99,7 +105,7 @@ def stands_for_others(name: str) -> bool:
         return False
 
 
-def files_of(name: str) -> list[str]:
+def files_in(name: str) -> list[str]:
     """The regular files of a directory or pattern as they are now, in the order in which they were written last.
 
     Raises HooklineError when a directory cannot be listed.
@@ -111,8 +117,10 @@ def files_of(name: str) -> list[str]:
             paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
     except OSError as error:
         raise HooklineError(
-            f"{shown(name)}: cannot be listed: {error.strerror}",
+            f"{display_name(name)}: cannot be listed: {error.strerror}",
             hint="a directory needs the permissions r and x for the user that the relay runs as",
         ) from error
-    found = [(status.st_mtime_ns, turn(path), path) for path in paths if (status := status_of(path)) is not None]
+    found = [
+        (status.st_mtime_ns, rotation_number(path), path) for path in paths if (status := status_of(path)) is not None
+    ]
     return [path for _, _, path in sorted(found)]

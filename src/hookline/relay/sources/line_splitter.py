@@ -8,9 +8,9 @@ import msgspec
 
 from hookline.relay.delivery_record import Line
 
-LONGEST = 1024 * 1024
-KEPT = 64 * 1024
-TAIL = 4096
+MAX_LINE_BYTES = 1024 * 1024
+KEPT_BYTES = 64 * 1024
+TAIL_BYTES = 4096
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -26,12 +26,12 @@ class _Endless:
 
     def add(self, part: bytes) -> None:
         """A carriage return is held back until it is known not to belong to the terminator."""
-        self.tail = (self.tail + part[-TAIL:])[-TAIL:]
+        self.tail = (self.tail + part[-TAIL_BYTES:])[-TAIL_BYTES:]
         part = self._carriage_return + part
         self._carriage_return = b"\r" if part.endswith(b"\r") else b""
         part = part.removesuffix(b"\r")
-        if len(self.head) < KEPT:
-            self.head += part[: KEPT - len(self.head)]
+        if len(self.head) < KEPT_BYTES:
+            self.head += part[: KEPT_BYTES - len(self.head)]
         self.length += len(part)
         self._hash.update(part)
 
@@ -39,7 +39,7 @@ class _Endless:
         return Line(number, self.head, self.length, self._hash.digest())
 
 
-class LineCutter:
+class LineSplitter:
     """Takes chunks in, gives lines out.
 
     A line ends at ``\\n``; a ``\\r`` before it is dropped. `number` and `offset` say how many lines were given out,
@@ -50,7 +50,7 @@ class LineCutter:
     def __init__(self, *, number: int = 0, offset: int = 0, tail: bytes = b"", unterminated: bool = False) -> None:
         self.number = number
         self.offset = offset
-        self._tail = tail[-TAIL:]  # what was given out before the first byte of the buffer
+        self._tail = tail[-TAIL_BYTES:]  # what was given out before the first byte of the buffer
         self._buffer = b""
         self._start = 0
         self._endless: _Endless | None = None
@@ -65,7 +65,7 @@ class LineCutter:
     @property
     def tail(self) -> bytes:
         """The last bytes before `offset`, at most TAIL of them."""
-        return (self._tail + self._buffer[max(0, self._start - TAIL) : self._start])[-TAIL:]
+        return (self._tail + self._buffer[max(0, self._start - TAIL_BYTES) : self._start])[-TAIL_BYTES:]
 
     def feed(self, chunk: bytes) -> None:
         self._tail = self.tail
@@ -134,7 +134,7 @@ class LineCutter:
     def _note_endless(self) -> None:
         """What cannot become a line within the limit any more is hashed and let go."""
         # One byte more than the limit may still be the carriage return of a terminator.
-        if self._endless is None and len(self._buffer) - self._start > LONGEST + 1:
+        if self._endless is None and len(self._buffer) - self._start > MAX_LINE_BYTES + 1:
             self._endless = _Endless()
         if self._endless is not None:
             self._tail = self.tail
@@ -150,11 +150,11 @@ class LineCutter:
         endless, self._endless, self._endless_bytes = self._endless, None, 0
         if endless is None:
             data = part[:-1] if part.endswith(b"\r") else part
-            if len(data) <= LONGEST:
+            if len(data) <= MAX_LINE_BYTES:
                 return Line(self.number, data, len(data))
             endless = _Endless()
         else:
-            self._tail = (self._tail + endless.tail)[-TAIL:]
+            self._tail = (self._tail + endless.tail)[-TAIL_BYTES:]
         endless.add(part)
         return endless.line(self.number)
 

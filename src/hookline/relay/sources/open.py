@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hookline.relay.sources.batch_source import Series
+from hookline.relay.sources.batch_source import BatchSource
 from hookline.relay.sources.checkpoints import Checkpoints
-from hookline.relay.sources.follow_source import Following
+from hookline.relay.sources.follow_source import FollowSource
 from hookline.relay.sources.input_files import STANDARD_INPUT, expand
-from hookline.relay.sources.source import LineSource, Notes, Position
+from hookline.relay.sources.source import LineSource, Position, SourceLog
 
 
 def require_sources(names: Sequence[str], *, follow: bool) -> None:
@@ -22,7 +22,7 @@ def require_sources(names: Sequence[str], *, follow: bool) -> None:
 
 
 def open_sources(
-    names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool, notes: Notes
+    names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool, notes: SourceLog
 ) -> LineSource:
     """One source for files, pipes, ``-``, patterns and directories.
 
@@ -31,5 +31,5 @@ def open_sources(
     """
     checkpoints = Checkpoints(() if from_start else positions)
     if follow:
-        return Following(names, checkpoints, notes)
-    return Series([path for name in names for path in expand(name)], checkpoints, notes)
+        return FollowSource(names, checkpoints, notes)
+    return BatchSource([path for name in names for path in expand(name)], checkpoints, notes)

@@ -8,9 +8,23 @@ import select
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import pipe_position
-from hookline.relay.sources.decompression import LONGEST_MAGIC, Damaged, Packing, Unpacker, packing_of, refuse_packing
-from hookline.relay.sources.line_splitter import LineCutter
-from hookline.relay.sources.source import BYTES_A_BATCH, LINES_A_BATCH, NOWHERE, Notes, Position, SourceLag
+from hookline.relay.sources.decompression import (
+    MAX_MAGIC_BYTES,
+    Compression,
+    DamagedArchive,
+    Decompressor,
+    compression_of,
+    refuse_compression,
+)
+from hookline.relay.sources.line_splitter import LineSplitter
+from hookline.relay.sources.source import (
+    MAX_BYTES_PER_BATCH,
+    MAX_LINES_PER_BATCH,
+    START_POSITION,
+    Position,
+    SourceLag,
+    SourceLog,
+)
 
 _CHUNK = 256 * 1024
 
@@ -23,7 +37,7 @@ class PipeReader:
     none at the moment.
     """
 
-    def __init__(self, name: str, descriptor: int, notes: Notes, *, lasting: bool = False) -> None:
+    def __init__(self, name: str, descriptor: int, notes: SourceLog, *, lasting: bool = False) -> None:
         self.name = name
         self.descriptor = descriptor
         self.ended = False
@@ -32,7 +46,7 @@ class PipeReader:
         self._lasting = lasting
         self._finishing = False
         self._notes = notes
-        self._cutter = LineCutter()
+        self._cutter = LineSplitter()
         self._kept = 0
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN | select.POLLPRI)
@@ -40,7 +54,7 @@ class PipeReader:
 
     def _begin_anew(self) -> None:
         self._first: bytes | None = b""  # what came while it cannot be told whether it is compressed
-        self._unpacker: Unpacker | None = None
+        self._unpacker: Decompressor | None = None
         self._broken = False
         self._begun = False
         self._writers_gone = False
@@ -51,11 +65,11 @@ class PipeReader:
         Raises HooklineError when the descriptor is not open or breaks.
         """
         lines: list[Line] = []
-        budget = BYTES_A_BATCH
+        budget = MAX_BYTES_PER_BATCH
         while budget > 0 and not self.ended:
             if self._begun:
-                lines += self._cutter.take(LINES_A_BATCH - len(lines))
-            if len(lines) == LINES_A_BATCH:
+                lines += self._cutter.take(MAX_LINES_PER_BATCH - len(lines))
+            if len(lines) == MAX_LINES_PER_BATCH:
                 break
             piece = self._unpacked()
             if not piece and self._writers_gone:
@@ -86,7 +100,7 @@ class PipeReader:
     def take_position(self) -> Position:
         """The position after the lines of the last `read`, or NOWHERE when that has not moved since the last call."""
         before, self._kept = self._kept, self._cutter.number
-        return NOWHERE if before == self._kept else pipe_position(self.name, self._kept)
+        return START_POSITION if before == self._kept else pipe_position(self.name, self._kept)
 
     def lag(self) -> SourceLag:
         return SourceLag(self.name, pipe_position(self.name, self._cutter.number), None)
@@ -112,13 +126,13 @@ class PipeReader:
         """What of it can be cut into lines at once: nothing of what is compressed."""
         if self._first is not None:
             came, self._first = self._first + came, None
-            packing = packing_of(came[:LONGEST_MAGIC])
-            if packing is Packing.UNKNOWN and not self._writers_gone:
+            packing = compression_of(came[:MAX_MAGIC_BYTES])
+            if packing is Compression.UNKNOWN and not self._writers_gone:
                 self._first = came
                 return b""
-            refuse_packing(self.name, packing)
-            if packing in {Packing.GZIP, Packing.ZSTD}:
-                self._unpacker = Unpacker()
+            refuse_compression(self.name, packing)
+            if packing in {Compression.GZIP, Compression.ZSTD}:
+                self._unpacker = Decompressor()
         if self._unpacker is None:
             return came
         if not self._broken:
@@ -130,7 +144,7 @@ class PipeReader:
             return b""
         try:
             return self._unpacker.next(_CHUNK)
-        except Damaged as error:
+        except DamagedArchive as error:
             self._say_damaged(str(error))
             return b""
 

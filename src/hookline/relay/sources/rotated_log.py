@@ -12,15 +12,22 @@ from typing import NamedTuple
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
-from hookline.relay.sources.file_reader import Came, FileReader
+from hookline.relay.sources.file_reader import FileReader, ReadStatus
 from hookline.relay.sources.input_files import STANDARD_INPUT, open_reader
-from hookline.relay.sources.rotated_names import shown, turn
-from hookline.relay.sources.rotation_search import LOST, TRIES, Identity, Sibling, find_rotated, left_behind
-from hookline.relay.sources.source import NOWHERE, Notes, Position, SourceLag
+from hookline.relay.sources.rotated_names import display_name, rotation_number
+from hookline.relay.sources.rotation_search import (
+    LOST_MESSAGE,
+    MAX_TRIES,
+    InodeIdentity,
+    RotatedFile,
+    find_rotated,
+    unread_bytes,
+)
+from hookline.relay.sources.source import START_POSITION, Position, SourceLag, SourceLog
 
 
 # A file of a log while that is followed.
-class Place:
+class TrackedFile:
     """A file of a log. It is open while it is read; at rest it costs a look at its size.
 
     `attached`: it stands under a name that was asked for. `stamp` is its size and time of change (nanoseconds),
@@ -28,7 +35,7 @@ class Place:
     at the first look.
     """
 
-    def __init__(self, path: str, identity: Identity, stamp: tuple[int, int]) -> None:
+    def __init__(self, path: str, identity: InodeIdentity, stamp: tuple[int, int]) -> None:
         self.path = path
         self.identity = identity
         self.stamp = stamp
@@ -43,10 +50,10 @@ class Place:
 
     @property
     def name(self) -> str:
-        return shown(self.path)
+        return display_name(self.path)
 
 
-class Read(NamedTuple):
+class ReadFile(NamedTuple):
     """`more`: there may be more at once."""
 
     source: str
@@ -55,11 +62,13 @@ class Read(NamedTuple):
     more: bool
 
 
-LINGER = 60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
-RETRY = 1.0  # seconds until a file that could not be read is tried again
+ROTATED_LINGER_SECONDS = (
+    60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
+)
+RETRY_SECONDS = 1.0  # seconds until a file that could not be read is tried again
 
 
-class Trail:
+class RotatedLog:
     """The files of one log, each read to its end before the next one is begun.
 
     `path` is the log's name; `members` are further paths, where a pattern or directory has rotated files of it.
@@ -70,16 +79,16 @@ class Trail:
     def __init__(
         self,
         path: str,
-        held: dict[Identity, Place],
+        held: dict[InodeIdentity, TrackedFile],
         checkpoints: Checkpoints,
-        notes: Notes,
+        notes: SourceLog,
         *,
         named: bool,
         most_open: int,
     ) -> None:
         self.path = path
         self.members: Collection[str] = ()
-        self.places: list[Place] = []
+        self.places: list[TrackedFile] = []
         self._held = held
         self._checkpoints = checkpoints
         self._notes = notes
@@ -96,7 +105,7 @@ class Trail:
         if self.path == STANDARD_INPUT:
             return
         there = [(path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None]
-        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, turn(one[0])))
+        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in there}
         for place in self.places:
             if place.attached and place.identity not in identities and place.dry_since is not None:
@@ -108,7 +117,7 @@ class Trail:
         is_missing = not self.places[-1].attached if self.places else self._named
         if is_missing and now >= self._next_search:
             # The log was renamed, perhaps while no relay ran, and no new one is there yet, or was for a moment.
-            self._next_search = now + RETRY
+            self._next_search = now + RETRY_SECONDS
             self._add_older(self._newest())
         for place in [one for one in self.places if self._is_over(one, now)]:
             if place.reader is not None and place.reader.unfinished:
@@ -131,7 +140,7 @@ class Trail:
                 self._remove(place)
             self._add_older(after)
 
-    def _rotated(self, place: Place) -> os.stat_result | None:
+    def _rotated(self, place: TrackedFile) -> os.stat_result | None:
         """The status of a file that has lost its name, if it has that of a rotated one of this log."""
         place.path, status = find_rotated(self.path, place.identity, last_seen=place.path)
         return status
@@ -147,7 +156,7 @@ class Trail:
 
     def adopt(self, reader: FileReader) -> None:
         """Take over what is open already: standard input, which has no name to look at."""
-        place = Place(self.path, (reader.device, reader.inode), (0, 0))
+        place = TrackedFile(self.path, (reader.device, reader.inode), (0, 0))
         place.reader = reader
         self.places.append(place)
         self._held.setdefault(place.identity, place)
@@ -159,13 +168,13 @@ class Trail:
             status = Path(path).stat()
         except FileNotFoundError:
             if self._named and path == self.path and not self.places:
-                self._tell(path, "file is not there yet, waiting for it")
+                self._notify_service_manager(path, "file is not there yet, waiting for it")
             return None
         except (OSError, ValueError) as error:
-            self._tell(path, "file cannot be looked at, will try again", reason=str(error))
+            self._notify_service_manager(path, "file cannot be looked at, will try again", reason=str(error))
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._tell(path, "not a regular file, left alone")
+            self._notify_service_manager(path, "not a regular file, left alone")
             return None
         self._forget_told(path)
         return status
@@ -188,8 +197,8 @@ class Trail:
         place.path = path
         place.stamp = (status.st_size, status.st_mtime_ns)
 
-    def _add(self, path: str, status: os.stat_result) -> Place:
-        place = Place(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
+    def _add(self, path: str, status: os.stat_result) -> TrackedFile:
+        place = TrackedFile(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
         newest = self.places[-1] if self.places else None
         # The log itself stays the last one, whatever shows up beside it.
         is_log = newest is not None and newest.attached and newest.path == self.path
@@ -205,11 +214,11 @@ class Trail:
     def _add_older(self, after: int | None) -> bool:
         """Take in what the log was rotated to, newer than `after`. Whether there was any."""
         any_added = False
-        wanted: set[Identity] = set()
-        for _ in range(TRIES):
-            behind = left_behind(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
+        wanted: set[InodeIdentity] = set()
+        for _ in range(MAX_TRIES):
+            behind = unread_bytes(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
             if behind.lost:
-                self._tell(self.path, LOST)
+                self._notify_service_manager(self.path, LOST_MESSAGE)
             after = behind.newest
             wanted |= {one.identity for one in behind.files}
             # One that was renamed between the search and the opening is searched for again, and so are those after
@@ -220,7 +229,7 @@ class Trail:
                 break
         return any_added
 
-    def _add_rotated(self, sibling: Sibling) -> bool:
+    def _add_rotated(self, sibling: RotatedFile) -> bool:
         try:
             status = Path(sibling.path).stat()
         except OSError:
@@ -232,18 +241,18 @@ class Trail:
         if not self._open(place):
             self._remove(place)
             return False
-        self._notes.info("rotated file is read first", source=shown(sibling.path))
+        self._notes.info("rotated file is read first", source=display_name(sibling.path))
         return True
 
     # -- reading
 
-    def read(self, now: float) -> Read:
+    def read(self, now: float) -> ReadFile:
         """The next lines of the oldest file that has any."""
         for index, place in enumerate(list(self.places)):
             if place.retry_at > now or place.rested == place.stamp:
                 continue
             if place.reader is None and not self._open(place):
-                place.retry_at = now + RETRY
+                place.retry_at = now + RETRY_SECONDS
                 continue
             if (from_hand := self._from_hand(index)) is not None:
                 return from_hand
@@ -251,15 +260,15 @@ class Trail:
                 found = self._read(place, now)
             except HooklineError as error:
                 self._tell_of(place, "file cannot be read, will try again", error)
-                place.retry_at = now + RETRY
+                place.retry_at = now + RETRY_SECONDS
                 continue
             if found is not None:
                 return found
             if self._crowded and self.path != STANDARD_INPUT and (place.attached or self._rotated(place)):
                 self.rest(place)
-        return Read(self.path, [], NOWHERE, False)
+        return ReadFile(self.path, [], START_POSITION, False)
 
-    def _from_hand(self, index: int) -> Read | None:
+    def _from_hand(self, index: int) -> ReadFile | None:
         """Before a file is begun that may be a copy of a later one: what is in hand of that one."""
         reader = self.places[index].reader
         if reader is None or reader.has_begun:
@@ -267,30 +276,30 @@ class Trail:
         for later in self.places[index + 1 :]:
             if later.reader is not None and later.reader.full:
                 lines = later.reader.from_hand()
-                return Read(later.reader.name, lines, later.reader.take_position(), True)
+                return ReadFile(later.reader.name, lines, later.reader.take_position(), True)
         return None
 
-    def _read(self, place: Place, now: float) -> Read | None:
+    def _read(self, place: TrackedFile, now: float) -> ReadFile | None:
         reader = place.reader
         assert reader is not None
         lines, came = reader.read(final=not place.attached)
         place.told = None
-        if came is Came.REPLACED:
+        if came is ReadStatus.REPLACED:
             return self._replaced(place, reader)
         position = reader.take_position()
-        if came is Came.WAITING:
-            return Read(reader.name, lines, position, bool(lines))
-        if came is Came.DRY and place.dry_since is None:
+        if came is ReadStatus.WAITING:
+            return ReadFile(reader.name, lines, position, bool(lines))
+        if came is ReadStatus.DRY and place.dry_since is None:
             place.dry_since = now
-        elif came is Came.MORE or lines:
+        elif came is ReadStatus.MORE or lines:
             place.dry_since = None
-        if came is Came.DRY and reader.at_definite_end:
+        if came is ReadStatus.DRY and reader.at_definite_end:
             self.rest(place)
-        if lines or position is not NOWHERE or came is Came.MORE:
-            return Read(reader.name, lines, position, True)
+        if lines or position is not START_POSITION or came is ReadStatus.MORE:
+            return ReadFile(reader.name, lines, position, True)
         return None
 
-    def _replaced(self, place: Place, reader: FileReader) -> Read:
+    def _replaced(self, place: TrackedFile, reader: FileReader) -> ReadFile:
         """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
         reader.take_position()
         lines: list[Line] = []
@@ -301,9 +310,9 @@ class Trail:
         position = reader.take_position()
         self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
         reader.restart()
-        return Read(reader.name, lines, position, True)
+        return ReadFile(reader.name, lines, position, True)
 
-    def _is_copied(self, place: Place, reader: FileReader) -> bool:
+    def _is_copied(self, place: TrackedFile, reader: FileReader) -> bool:
         """Whether there is a copy of what the file held, which is then read first."""
         if self.path == STANDARD_INPUT:
             return False
@@ -314,7 +323,7 @@ class Trail:
         is_there = any(one.reader is not None and one.reader.origin == reader.key != b"" for one in others)
         return self._add_older(after) or is_there
 
-    def _open(self, place: Place) -> bool:
+    def _open(self, place: TrackedFile) -> bool:
         try:
             reader = open_reader(place.path, self._checkpoints, self._notes)
         except HooklineError as error:
@@ -329,7 +338,7 @@ class Trail:
 
     # -- letting go
 
-    def rest(self, place: Place) -> None:
+    def rest(self, place: TrackedFile) -> None:
         """Close a file of which everything was read; it is opened again when it has changed."""
         place.rested = place.stamp
         if place.reader is not None:
@@ -341,17 +350,17 @@ class Trail:
         for place in list(self.places):
             self._remove(place)
 
-    def _is_over(self, place: Place, now: float) -> bool:
+    def _is_over(self, place: TrackedFile, now: float) -> bool:
         """Whether a file that has lost its name is done with."""
         if place.attached or place.dry_since is None or place is self.places[-1]:
             return False
         if place.reader is None:
-            return place.rested == place.stamp and now - place.dry_since >= LINGER
+            return place.rested == place.stamp and now - place.dry_since >= ROTATED_LINGER_SECONDS
         if place is self.places[-2] and place.reader.has_name and not self._crowded:
             return False  # its writers may not know yet that it was rotated, for as long as they like
-        return now - place.dry_since >= LINGER
+        return now - place.dry_since >= ROTATED_LINGER_SECONDS
 
-    def _remove(self, place: Place) -> None:
+    def _remove(self, place: TrackedFile) -> None:
         self.places.remove(place)
         if self._held.get(place.identity) is place:
             del self._held[place.identity]
@@ -363,18 +372,18 @@ class Trail:
     def lags(self) -> list[SourceLag]:
         return [reader.lag() for place in tuple(self.places) if (reader := place.reader) is not None]
 
-    def _tell_of(self, place: Place, what: str, error: HooklineError) -> None:
+    def _tell_of(self, place: TrackedFile, what: str, error: HooklineError) -> None:
         if place.told != error.message:
             place.told = error.message
             self._notes.warning(what, source=place.name, reason=error.message, hint=error.hint)
 
-    def _tell(self, path: str, what: str, **fields: object) -> None:
+    def _notify_service_manager(self, path: str, what: str, **fields: object) -> None:
         """Once for as long as it is so."""
         if self._told.get((path, what)) != fields:
             self._told[path, what] = fields
-            self._notes.warning(what, source=shown(path), **fields)
+            self._notes.warning(what, source=display_name(path), **fields)
 
     def _forget_told(self, path: str) -> None:
         """Nothing is wrong with it any more. What a search did not find is no fault of what it has found since."""
-        for told in [(where, what) for where, what in self._told if where == path and what != LOST]:
+        for told in [(where, what) for where, what in self._told if where == path and what != LOST_MESSAGE]:
             del self._told[told]

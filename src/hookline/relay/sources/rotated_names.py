@@ -26,7 +26,7 @@ def is_rotated(name: str, base: str) -> bool:
     )
 
 
-def are_turns(one: str, other: str) -> bool:
+def are_rotations(one: str, other: str) -> bool:
     """Whether one of the names is that of a rotated file of the other, or both are of the same log."""
     return is_rotated(one, other) or is_rotated(other, one) or base_of(one)[0] == base_of(other)[0]
 
@@ -41,7 +41,7 @@ def base_of(name: str) -> tuple[str, bool]:
     return found["base"], found["packed"] is not None
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """The name as it goes into the spool, log lines and pages: a file may be called by any bytes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -53,7 +53,7 @@ def unpacked_name(name: str) -> str:
     return name.removesuffix(found["packed"] or "")
 
 
-def turn(name: str) -> tuple[int, str]:
+def rotation_number(name: str) -> tuple[int, str]:
     """Sorts the rotated files of a log that were changed at the same time, oldest first: ``.2`` is before ``.1``."""
     found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd))?$", name)
     return (-int(found[1]) if found else 0, name)

@@ -8,9 +8,9 @@ import msgspec
 
 from hookline.relay.delivery_record import Line
 
-LINES_A_BATCH = 500
-BYTES_A_BATCH = 4 * 1024 * 1024
-WAIT = 0.1  # seconds: how soon a stop is noticed while nothing comes
+MAX_LINES_PER_BATCH = 500
+MAX_BYTES_PER_BATCH = 4 * 1024 * 1024
+WAIT_SECONDS = 0.1  # seconds: how soon a stop is noticed while nothing comes
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
 
 
-NOWHERE = Position(name="")
+START_POSITION = Position(name="")
 """The position of a batch that moves nothing: it is not to be kept."""
 
 
@@ -64,7 +64,7 @@ class SourceLag(msgspec.Struct, frozen=True):
     behind: int | None
 
 
-class Notes(Protocol):
+class SourceLog(Protocol):
     """Where a source says what it came across: a log."""
 
     def debug(self, what: str, **fields: object) -> None: ...

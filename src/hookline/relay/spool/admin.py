@@ -16,10 +16,10 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts, SpoolFacts
-from hookline.relay.delivery_record import Failed, Letter
+from hookline.observe.snapshot import RelayStatus, SpoolStatus
+from hookline.relay.delivery_record import DeadLetter, FailedAttempt
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import Standing, State
+from hookline.relay.spool.spool import EndpointState, State
 
 SHORTEST_TRACE_ID: Final = 8  # hexadecimal digits of a delivery id that `trace` looks for
 
@@ -72,7 +72,7 @@ class Backlog(NamedTuple):
     dead: int = 0
 
 
-class Traced(msgspec.Struct, frozen=True, kw_only=True):
+class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery, with everything that the spool keeps of it.
 
     `read` is when it was read, or replayed; if it is not `exact`, it was computed from an age that did not grow while
@@ -97,7 +97,7 @@ class Traced(msgspec.Struct, frozen=True, kw_only=True):
     settled: float | None
     reason: str | None
     http: int | None
-    history: list[Failed]
+    history: list[FailedAttempt]
     body: bytes | None
     disabled: bool
     paused: float | None
@@ -121,7 +121,7 @@ class TracedLine(msgspec.Struct, frozen=True):
 class Trace(msgspec.Struct, frozen=True):
     """In the order of reading."""
 
-    deliveries: list[Traced]
+    deliveries: list[TracedDelivery]
     lines: list[TracedLine]
 
     @property
@@ -133,10 +133,10 @@ class DeadLetterQueries(Protocol):
     """Used by `dead list`, `show` and `export`, and before a change. Each call raises WrongUse for an id that no dead
     letter has, or that several begin with."""
 
-    def letters(self, chosen: Filter, *, limit: int) -> Iterator[Letter]:
+    def letters(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
         """The newest first, at most `limit`. The iterator reads their contents one by one."""
 
-    def every(self, chosen: Filter) -> Iterator[Letter]:
+    def every(self, chosen: Filter) -> Iterator[DeadLetter]:
         """All that exist now: deliveries by webhook and time of death, then lines in the order of reading."""
 
     def count(self, chosen: Filter) -> Count: ...
@@ -169,7 +169,7 @@ class DeadLetterStore(DeadLetterQueries, DeadLetterActions, Protocol):
 class DeadLetterImport(Protocol):
     """Used by `dead import`. The tally does not count a letter that died in another spool, until its replay."""
 
-    def add(self, letters: Sequence[Letter]) -> Count:
+    def add(self, letters: Sequence[DeadLetter]) -> Count:
         """Store a group, in one transaction, under its ids. Called for every some hundred letters of a file.
 
         Returns how many are new: the spool keeps everything that it knows already as it is.
@@ -204,10 +204,10 @@ class SpoolStatistics(Protocol):
     """Used by `status`, `list`, `plan` and others once, and by a relay for its metrics every few seconds, from any
     thread. Nothing changes."""
 
-    def spool_status(self, *, now: float) -> SpoolFacts:
+    def spool_status(self, *, now: float) -> SpoolStatus:
         """Everything, at one moment. Takes some 0.2 s when a million deliveries are pending."""
 
-    def relay_status(self) -> tuple[str | None, RelayFacts | None]:
+    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         """The process that holds the spool (None: no relay runs), and the status that it published last.
 
         The second is None while the relay starts or cannot write, and if it is of another version. Never raises.
@@ -216,7 +216,7 @@ class SpoolStatistics(Protocol):
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         """Of every webhook that the spool knows. None when there is no spool."""
 
-    def webhook_states(self) -> Mapping[Address, Standing]:
+    def webhook_states(self) -> Mapping[Address, EndpointState]:
         """Of every webhook that the spool knows. Empty when there is no spool."""
 
 

@@ -64,15 +64,15 @@ def _embedded(location: str) -> SpoolStore:
 
 
 # By the scheme of the location, as in `scheme://…`; a location without one is a directory.
-DIRECTORY: Final = ""
-STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY: _embedded}
+DIRECTORY_SCHEME: Final = ""
+STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY_SCHEME: _embedded}
 
 
 def spool_store(location: str | Path) -> SpoolStore:
     """The store at a `--spool` location. Raises WrongUse for a scheme that no store is registered for."""
     text = str(location)
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    scheme = found[1].lower() if found else DIRECTORY
+    scheme = found[1].lower() if found else DIRECTORY_SCHEME
     if scheme not in STORES:
         known = "".join(f", or {other}://…" for other in STORES if other)
         raise WrongUse(

@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts
+from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.sources.source import Position
 
@@ -32,14 +32,14 @@ class State(IntEnum):
     DISCARDED = 3
 
 
-class Taken(msgspec.Struct, frozen=True):
+class NewDelivery(msgspec.Struct, frozen=True):
     """A delivery, and the line that it came from."""
 
     line: int
     delivery: Delivery
 
 
-class Refused(msgspec.Struct, frozen=True):
+class RejectedLine(msgspec.Struct, frozen=True):
     """A line (`part` is WHOLE), or the event number `part` (from 0) of it, that is rejected."""
 
     line: Line
@@ -47,7 +47,7 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Rereading(msgspec.Struct, frozen=True):
+class ReplayedLine(msgspec.Struct, frozen=True):
     """A rejected line or event that the relay reads once more; `n` is its number among the rejected."""
 
     n: int
@@ -56,7 +56,7 @@ class Rereading(msgspec.Struct, frozen=True):
     part: int
 
 
-class Intake(msgspec.Struct, frozen=True, kw_only=True):
+class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A group of lines with their routing results, and the position that covers them.
 
     `read` counts the events that are new; `again` are the numbers of rejected ones that these results replace. If a
@@ -67,12 +67,12 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     position: Position | None
     read: int
     again: Sequence[int] = ()
-    deliveries: Sequence[Taken]
+    deliveries: Sequence[NewDelivery]
     skipped: Mapping[str, int]
-    rejected: Sequence[Refused]
+    rejected: Sequence[RejectedLine]
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class QueuedDelivery(msgspec.Struct, frozen=True):
     """A pending delivery, with all that an attempt and its response policy need.
 
     `since` is when it was read, later by the time for which its webhook was held. `history` are its latest failed
@@ -116,7 +116,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     history: str | None = None
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class DequeueRequest(msgspec.Struct, frozen=True):
     """A lane's request for never attempted deliveries of its webhook: at most `limit`, with a `seq` above `after`.
 
     If `ordered`, deliveries that wait for an earlier event of their message are left out: `settle` returns them when
@@ -129,7 +129,7 @@ class Wanted(msgspec.Struct, frozen=True):
     ordered: bool
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one webhook that outlives a relay and is not configuration.
 
     `paused`: since when an operator has paused it. `stopped`: why the endpoint is gone, found for the configuration
@@ -158,14 +158,14 @@ class IngestSpool(Protocol):
     def positions(self) -> list[Position]:
         """The checkpoints of all sources. Called once, before the first read."""
 
-    def to_read_again(self, *, limit: int) -> list[Rereading]:
+    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
         """Rejected lines that `dead replay` put back. Called at the start, and each second while some are left.
 
         At most `limit`, and at most about as many bytes as one batch of a source. A line is returned by each call
         until an intake's `again` names it.
         """
 
-    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
         """Store a group of lines together with their position. Called for every group; returns how many are pending.
 
         Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
@@ -179,14 +179,14 @@ class DequeueSpool(Protocol):
     These calls only read. A delivery is returned again by a later call until it is settled.
     """
 
-    def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
+    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
         """Never attempted deliveries in the order of reading. Called when lanes have room; one answer per request.
 
         The number beside the deliveries is the `after` of the lane's next request. No delivery that is committed
         later has a `seq` below it.
         """
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
+    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
         """Deliveries whose retry is due, the longest due first, except for the `seq`s in `without`.
 
         Called when the time of a lane's next retry has come.
@@ -214,7 +214,7 @@ class SettleSpool(Protocol):
     A delivery that is not pending any more stays as it is, and is not counted again.
     """
 
-    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
         """Record results, of any number of webhooks. Called for every group of some hundred, or a few milliseconds.
 
         Returns the deliveries that waited for one of these and may be sent now.
@@ -244,7 +244,7 @@ class SettleSpool(Protocol):
 class EndpointStates(Protocol):
     """Used by the state watcher and the dispatcher: state of webhooks that outlives the relay (Standing)."""
 
-    def standing(self) -> dict[Address, Standing]:
+    def standing(self) -> dict[Address, EndpointState]:
         """Of every webhook that the spool knows. Called when webhooks change or another process has written."""
 
     def hold(self, address: Address, *, disabled: bool, now: float) -> None:
@@ -268,7 +268,7 @@ class MaintenanceSpool(Protocol):
         Afterwards the results of all earlier calls of `settle` are on the disk.
         """
 
-    def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
         """Remove up to `limit` of each kind that was kept for long enough. True: more is left.
 
         Called every ten seconds, and at once again while more is left.
@@ -292,7 +292,7 @@ class StatusPublisher(Protocol):
     Called from any thread, beside the calls of the spool's own thread.
     """
 
-    def publish(self, facts: RelayFacts) -> None:
+    def publish(self, facts: RelayStatus) -> None:
         """Replace the status. Called each second by the relay that holds the spool; not durable."""
 
     def withdraw(self) -> None:

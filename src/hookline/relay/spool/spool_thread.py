@@ -14,8 +14,8 @@ from hookline.relay.spool.spool import Spool
 
 PATIENCE_SECONDS: Final = 0.5
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class SpoolThread:
@@ -27,12 +27,14 @@ class SpoolThread:
         self._log = log
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
 
-    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Whoever is cancelled while waiting, the transaction is finished all the same."""
         work = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
         return await asyncio.shield(work)
 
-    async def insist(self, what: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def retry_while_stalled(
+        self, what: str, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
         """Make a call again and again while the disk is full, or the spool is kept by another process.
 
         `what` stands still meanwhile (``reading``); that is said once, and once more when it goes on.

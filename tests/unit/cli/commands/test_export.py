@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.cli.commands.export import place_all, render
+from hookline.cli.commands.export import render, write_files
 from hookline.cli.main import main
 from hookline.config import load
 from hookline.model import Address, Desired
-from hookline.plan.deletion_guard import Brakes
+from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
 from hookline.state.store import EMPTY, Snapshot
 from lab import Lab
@@ -35,7 +35,7 @@ def test_exported_state_plans_nothing(found: Desired) -> None:
             path = Path(directory) / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
-        plan = make_plan(stored, load(Path(directory)), Brakes())
+        plan = make_plan(stored, load(Path(directory)), DeletionLimits())
     assert () == plan.changes
     assert len(found.webhooks) == plan.unchanged
 
@@ -48,7 +48,7 @@ def test_exported_state_plans_nothing(found: Desired) -> None:
 @example([Address("é", "x"), Address("e\u0301", "x")])
 def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
     """Two levels below the directory, never hidden, never above it, never two in one place, also without case."""
-    places = place_all(given_addresses)
+    places = write_files(given_addresses)
     assert set(given_addresses) == set(places)
     assert len(places) == len({str(place).casefold() for place in places.values()})
     for place in places.values():
@@ -61,7 +61,7 @@ def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
 def test_usual_names_are_written_as_they_are() -> None:
     """An organization and a sandbox of the platform give the path that the documentation shows."""
     address = Address("1234567890ABCDEF@AdobeOrg", "prod")
-    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == place_all([address])
+    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == write_files([address])
 
 
 def test_new_directory(lab: Lab) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hookline.cli.main import main
-from hookline.relay.delivery_record import Fate, Line, Rejected
+from hookline.relay.delivery_record import Line, Rejected, RoutingResult
 from hookline.relay.formats.descriptions import DESCRIPTIONS
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.ingest.batch import Reading, fates_of
+from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.routing import Defaults, Routes
 
 CASES = Path(__file__).parents[3] / "cases" / "formats"
@@ -91,11 +91,13 @@ def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> Non
     assert "missing " not in capsys.readouterr().out.partition("recognized")[2]
 
 
-def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[Fate]:
+def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[RoutingResult]:
     """What a relay without an applied webhook makes of each event, but for that there is no webhook."""
-    reading = Reading(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
+    reading = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
     lines = log.read_bytes().splitlines()
-    return [fate for number, line in enumerate(lines, 1) for fate in fates_of(Line(number, line, len(line)), reading)]
+    return [
+        fate for number, line in enumerate(lines, 1) for fate in route_line(Line(number, line, len(line)), reading)
+    ]
 
 
 SENT: dict[str, Any] = {

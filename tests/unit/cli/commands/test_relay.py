@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hookline.cli.commands.relay import print_ending
-from hookline.relay.relay import Ending, Settings
+from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.summary import Summary, summarize
 
-SETTINGS = Settings(defaults=Defaults(), format="payload")
+SETTINGS = RelaySettings(defaults=Defaults(), format="payload")
 
 
 def summed(**tally: int) -> Summary:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import msgspec
 
-from hookline.cli.commands.status import MOST_REASONS, MOST_WEBHOOKS, status_text
-from hookline.observe.snapshot import Checkpoint, LagFacts, LaneFacts, RelayFacts, SpoolFacts, WebhookFacts
+from hookline.cli.commands.status import MAX_REASON_ROWS, MAX_WEBHOOK_ROWS, status_text
+from hookline.observe.snapshot import Checkpoint, LagStatus, LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.observe.status import status_document
 
 
-def text(spool: SpoolFacts, relay: RelayFacts | None = None, holder: str | None = None, **options: bool) -> list[str]:
+def text(
+    spool: SpoolStatus, relay: RelayStatus | None = None, holder: str | None = None, **options: bool
+) -> list[str]:
     return list(status_text(spool, relay, holder, **{"everything": False, **options}))
 
 
-def spool(*webhooks: WebhookFacts, **tally: int) -> SpoolFacts:
-    return SpoolFacts(at=100.0, tally={"pending": sum(one.pending for one in webhooks), **tally}, webhooks=webhooks)
+def spool(*webhooks: WebhookStatus, **tally: int) -> SpoolStatus:
+    return SpoolStatus(at=100.0, tally={"pending": sum(one.pending for one in webhooks), **tally}, webhooks=webhooks)
 
 
-def relay(*lanes: LaneFacts, at: float = 100.0, full: bool = False) -> RelayFacts:
-    return RelayFacts(
+def relay(*lanes: LaneStatus, at: float = 100.0, full: bool = False) -> RelayStatus:
+    return RelayStatus(
         version="1", process=7, started=0.0, at=at, dedupe_window=86_400.0, records_max=10, lanes=lanes, full=full
     )  # fmt: skip
 
@@ -32,15 +34,15 @@ def names(lines: list[str]) -> list[str]:
 def test_what_needs_attention_comes_first() -> None:
     """Endpoints that take nothing, then what is held, then the oldest, then dead letters, then the rest."""
     webhooks = [
-        WebhookFacts(webhook="fine/x"),
-        WebhookFacts(webhook="dead/x", dead=3),
-        WebhookFacts(webhook="young/x", pending=9, oldest=1.0),
-        WebhookFacts(webhook="old/x", pending=1, oldest=900.0),
-        WebhookFacts(webhook="paused/x", pending=1, oldest=2.0, paused=50.0),
-        WebhookFacts(webhook="waits/x", pending=1, oldest=3.0),
-        WebhookFacts(webhook="stopped/x", pending=1, oldest=8.0, stopped="http 410"),
+        WebhookStatus(webhook="fine/x"),
+        WebhookStatus(webhook="dead/x", dead=3),
+        WebhookStatus(webhook="young/x", pending=9, oldest=1.0),
+        WebhookStatus(webhook="old/x", pending=1, oldest=900.0),
+        WebhookStatus(webhook="paused/x", pending=1, oldest=2.0, paused=50.0),
+        WebhookStatus(webhook="waits/x", pending=1, oldest=3.0),
+        WebhookStatus(webhook="stopped/x", pending=1, oldest=8.0, stopped="http 410"),
     ]
-    lane = LaneFacts(webhook="waits/x", phase="waiting", reason="http 503", until=160.0)
+    lane = LaneStatus(webhook="waits/x", phase="open", reason="http 503", until=160.0)
     lines = text(spool(*webhooks), relay(lane), "process 7")
     assert ["stopped/x", "waits/x", "paused/x", "old/x", "young/x", "dead/x", "fine/x"] == names(lines)
     assert any("waits until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
@@ -50,7 +52,7 @@ def test_what_needs_attention_comes_first() -> None:
 
 def test_both_kinds_of_dead_letters_are_counted() -> None:
     """As `dead` counts them: deliveries, and lines that could not be read."""
-    one = msgspec.structs.replace(spool(WebhookFacts(webhook="a/x", dead=3)), lines=12)
+    one = msgspec.structs.replace(spool(WebhookStatus(webhook="a/x", dead=3)), lines=12)
     assert "dead letters  3 deliveries and 12 rejected lines" in text(one)
     document = status_document(one, None)
     assert (3, 12) == (document["deadLetters"], document["rejectedLines"])
@@ -58,9 +60,9 @@ def test_both_kinds_of_dead_letters_are_counted() -> None:
 
 def test_hundreds_of_webhooks_are_a_bounded_table() -> None:
     """The rest is counted, and --all shows it."""
-    many = spool(*(WebhookFacts(webhook=f"w{n}/x", pending=1, oldest=1.0) for n in range(500)))
+    many = spool(*(WebhookStatus(webhook=f"w{n}/x", pending=1, oldest=1.0) for n in range(500)))
     lines = text(many)
-    assert MOST_WEBHOOKS == len(names(lines))
+    assert MAX_WEBHOOK_ROWS == len(names(lines))
     assert "... and 460 more; --all shows them" in lines
     assert 500 == len(names(text(many, everything=True)))
 
@@ -77,22 +79,22 @@ def test_the_relay_in_one_line() -> None:
 def test_skip_reasons_are_few() -> None:
     """The most frequent ones are named, the others are counted."""
     tally = {f"skipped:r{n}": n for n in range(1, 11)}
-    (line,) = [line for line in text(SpoolFacts(at=0.0, tally=tally)) if line.startswith("skipped for")]
+    (line,) = [line for line in text(SpoolStatus(at=0.0, tally=tally)) if line.startswith("skipped for")]
     assert "r10 10, r9 9" in line
-    assert line.endswith(f"and {10 - MOST_REASONS} more")
+    assert line.endswith(f"and {10 - MAX_REASON_ROWS} more")
 
 
 def test_a_shorter_duplicate_window_is_said() -> None:
     """When there are more records than may be kept, duplicates are known for as long as those reach back."""
-    full = SpoolFacts(at=0.0, tally={}, records=10, oldest_record=300.0)
+    full = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=300.0)
     assert any("known for 5 min (not 24.0 h: --records-max)" in line for line in text(full, relay(), "process 7"))
 
 
 def test_sources_with_what_is_not_read_yet() -> None:
     """A checkpoint, and what its relay says about what is behind it; names cannot move the cursor."""
-    facts = SpoolFacts(at=0.0, tally={}, checkpoints=[Checkpoint(name="a\x1b[2J", line=1234, offset=99, at=0.0)])
-    lag = LagFacts(name="a\x1b[2J", line=1300, offset=999, behind=2048, seconds=65.0)
-    busy = RelayFacts(version="1", process=7, started=0.0, at=0.0, lags=[lag])
+    facts = SpoolStatus(at=0.0, tally={}, checkpoints=[Checkpoint(name="a\x1b[2J", line=1234, offset=99, at=0.0)])
+    lag = LagStatus(name="a\x1b[2J", line=1300, offset=999, behind=2048, seconds=65.0)
+    busy = RelayStatus(version="1", process=7, started=0.0, at=0.0, lags=[lag])
     line = text(facts, busy, "process 7")[-1]
     assert line.startswith("a\\u001b[2J  1,234  99")
     assert line.endswith("2.0 KiB, 65 s without a line")

@@ -6,14 +6,14 @@ import msgspec
 
 from hookline.cli.commands.trace import why_waiting
 from hookline.model import Address
-from hookline.observe.snapshot import LaneFacts, RelayFacts
-from hookline.relay.spool.admin import Traced
+from hookline.observe.snapshot import LaneStatus, RelayStatus
+from hookline.relay.spool.admin import TracedDelivery
 from hookline.relay.spool.spool import State
 
 ACME = Address("acme", "prod")
 
 
-WAITING = Traced(
+WAITING = TracedDelivery(
     id="a1", webhook=str(ACME), channel="email", status="sent", detail=None, request_id="R-1", source="a.ndjson",
     line=1, read=100.0, exact=True, event_time=None, state=State.PENDING, attempts=0, due=None, settled=None,
     reason=None, http=None, history=[], body=b"{}", disabled=False, paused=None, stopped=None,
@@ -21,30 +21,30 @@ WAITING = Traced(
 )  # fmt: skip
 
 
-def lane(phase: str = "open", *, reason: str | None = None, until: float | None = None, ordered: bool = True,
-         disabled: bool = False) -> RelayFacts:  # fmt: skip
-    facts = LaneFacts(webhook=str(ACME), phase=phase, reason=reason, until=until, ordered=ordered, disabled=disabled)
-    return RelayFacts(version="1", process=1, started=0.0, at=0.0, lanes=[facts])
+def lane(phase: str = "closed", *, reason: str | None = None, until: float | None = None, ordered: bool = True,
+         disabled: bool = False) -> RelayStatus:  # fmt: skip
+    facts = LaneStatus(webhook=str(ACME), phase=phase, reason=reason, until=until, ordered=ordered, disabled=disabled)
+    return RelayStatus(version="1", process=1, started=0.0, at=0.0, lanes=[facts])
 
 
-def why(one: Traced, relay: RelayFacts | None, *, held: bool = True, **changed: object) -> str:
+def why(one: TracedDelivery, relay: RelayStatus | None, *, held: bool = True, **changed: object) -> str:
     return why_waiting(msgspec.structs.replace(one, **changed), relay, held=held, now=1000.0)
 
 
 def test_why_it_waits() -> None:
     """The strongest reason is named: by hand, by configuration, no relay, the gate, order, time, or its turn."""
     waiting = WAITING
-    shut = lane("waiting", reason="http 503", until=1060.0)
+    shut = lane("open", reason="http 503", until=1060.0)
     assert "paused by hand, since 1970-01-01T00:00:05Z" in why(waiting, shut, paused=5.0)
     assert "disabled" in why(waiting, lane(disabled=True))
     assert "disabled" in why(waiting, None, held=False, disabled=True)
     assert "no relay is running" in why(waiting, None, held=False)
     assert "earlier event abc of its message" in why(waiting, shut, predecessor="abc")
     assert "alone until 1970-01-01T00:17:40Z: http 503" in why(waiting, shut)
-    assert "one event at a time: http 503" in why(waiting, lane("probing", reason="http 503"))
-    assert "stopped: http 410" in why(waiting, lane("stopped", reason="http 410"))
+    assert "one event at a time: http 503" in why(waiting, lane("half_open", reason="http 503"))
+    assert "stopped: http 410" in why(waiting, lane("gone", reason="http 410"))
     assert "alone until 1970-01-01T00:17:40Z" in why(waiting, None, not_before=1060.0)
     assert "next attempt is at 1970-01-01T00:17:40Z" in why(waiting, lane(), due=1060.0)
     assert "its turn" in why(waiting, lane())
     assert "its turn" in why(waiting, lane(ordered=False), predecessor="abc")
-    assert "not applied" in why(waiting, RelayFacts(version="1", process=1, started=0.0, at=0.0))
+    assert "not applied" in why(waiting, RelayStatus(version="1", process=1, started=0.0, at=0.0))

@@ -12,7 +12,7 @@ import pytest
 
 from hookline.errors import HooklineError, KeyUnusable
 from hookline.model import Address, FileRef, JwtAuthentication, SigningKey, Webhook
-from hookline.relay.auth.credentials import LOOK_SECONDS, Credentials
+from hookline.relay.auth.credentials import CREDENTIAL_CHECK_SECONDS, Credentials
 from hookline.relay.http.request import Header
 from hookline.relay.secrets import SecretResolver
 
@@ -87,24 +87,24 @@ def test_replaced_files_are_found_by_themselves(tmp_path: Path) -> None:
     first = made.headers(NOW)
     (tmp_path / "team").write_text("two")
     (tmp_path / "a").write_text("z" * 32)
-    assert first is made.headers(NOW + LOOK_SECONDS - 0.01)
-    second = made.headers(NOW + LOOK_SECONDS)
+    assert first is made.headers(NOW + CREDENTIAL_CHECK_SECONDS - 0.01)
+    second = made.headers(NOW + CREDENTIAL_CHECK_SECONDS)
     assert b"two" == dict(second)[b"x-key"]
     token = dict(second)[b"authorization"].removeprefix(b"Bearer ")
     times = {"verify_nbf": False, "verify_iat": False, "verify_exp": False}
     assert jwt.decode(token, "z" * 32, ["HS256"], audience="https://hooks.acme.test", options=times)  # type: ignore[arg-type]
-    assert second is made.headers(NOW + 2 * LOOK_SECONDS)
+    assert second is made.headers(NOW + 2 * CREDENTIAL_CHECK_SECONDS)
 
 
 def test_a_file_that_is_being_replaced_stops_nothing(tmp_path: Path) -> None:
     """While a file is away or half written, what was read before is used; a renewal does insist on it."""
     made = credentials(tmp_path, key("a"))
     first = made.headers(NOW)
-    for moment, broken in ((NOW + LOOK_SECONDS, ""), (NOW + 2 * LOOK_SECONDS, "short")):
+    for moment, broken in ((NOW + CREDENTIAL_CHECK_SECONDS, ""), (NOW + 2 * CREDENTIAL_CHECK_SECONDS, "short")):
         (tmp_path / "a").write_text(broken)
         assert first is made.headers(moment)
     made.renew()
     with pytest.raises(HooklineError):
-        made.headers(NOW + 2 * LOOK_SECONDS + 1)
+        made.headers(NOW + 2 * CREDENTIAL_CHECK_SECONDS + 1)
     (tmp_path / "a").write_text("a" * 32)
-    assert first is not made.headers(NOW + 2 * LOOK_SECONDS + 2)
+    assert first is not made.headers(NOW + 2 * CREDENTIAL_CHECK_SECONDS + 2)

@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet, OctKey
 from hookline.errors import KeyUnusable
 from hookline.model import FileRef, JwtAuthentication, SigningKey
 from hookline.relay.auth.jwks import jwk_set
-from hookline.relay.auth.jwt_signer import Signer, origin
+from hookline.relay.auth.jwt_signer import JwtSigner, origin
 from hookline.relay.auth.keys import load_key
 from hookline.relay.secrets import Secret, SecretResolver
 
@@ -51,9 +51,9 @@ def counting() -> Callable[[int], bytes]:
     return lambda size: next(numbers).to_bytes(size, "big")
 
 
-def signer(described: JwtAuthentication, material: bytes = HMAC["HS256"], url: str = URL) -> Signer:
+def signer(described: JwtAuthentication, material: bytes = HMAC["HS256"], url: str = URL) -> JwtSigner:
     key = load_key(Secret(material), described.algorithm, described.keys[0].id)
-    return Signer(described, key, url=url, random=counting())
+    return JwtSigner(described, key, url=url, random=counting())
 
 
 def claims(token: str) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from typing import Any
 from hookline.model import Address, Webhook
 from hookline.observe.log import Level, Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import Tried
-from hookline.relay.delivery.attempt_log import Telling
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.attempt import AttemptRecord
+from hookline.relay.delivery.attempt_log import AttemptLog
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import LATENCY_BOUNDS, Counters, WebhookCounters, reason_class
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.delivery.response_policy import Confirm, Dead, Delivered, Hold, Retry, Verdict
-from hookline.relay.http.exchange import Answer, Attempt, Result
-from hookline.relay.spool.spool import Settlement, State, Waiting
+from hookline.relay.delivery.response_policy import ConfirmOnce, Dead, Delivered, PauseEndpoint, PolicyAction, Retry
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
 ADDRESS = Address("acme", "prod")
 
@@ -24,8 +24,8 @@ ADDRESS = Address("acme", "prod")
 class Silent:
     """An endpoint that is never asked."""
 
-    async def post(self, attempt: Attempt) -> Result:
-        return Answer(204)
+    async def post(self, attempt: Attempt) -> ExchangeResult:
+        return Response(204)
 
     def renew(self) -> None:
         pass
@@ -37,16 +37,16 @@ class Silent:
 class Deaf:
     """A listener for whom nothing happens."""
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         pass
 
-    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
         pass
 
-    def phase_changed(self, lane: Lane, before: Phase) -> None:
+    def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
         pass
 
-    def hungry(self, lane: Lane) -> None:
+    def request_refill(self, lane: Lane) -> None:
         pass
 
 
@@ -56,7 +56,7 @@ class Desk:
     def __init__(self, level: Level = "debug") -> None:
         self.lines: list[dict[str, Any]] = []
         log = Log(lambda line: self.lines.append(json.loads(line)), level=level, format="json", clock=lambda: 0.0)
-        self.telling = Telling(log)
+        self.telling = AttemptLog(log)
         webhook = Webhook(address=ADDRESS, name="t", channels=frozenset(), url="https://localhost/", campaigns=None)
         self.lane = Lane(
             webhook,
@@ -67,15 +67,15 @@ class Desk:
             clock=RelayClock(wall=lambda: 0.0, even=lambda: 0.0),
             random=Random(1),
         )
-        self.item = Waiting(
+        self.item = QueuedDelivery(
             seq=1, id=b"\x01" * 16, address=ADDRESS, due=None, order_key=None, attempts=0, tries=0, refusals=0,
             since=0.0, event_time=None, history=None, body=b"ada@example.com", request_id="R-1",
         )  # fmt: skip
 
-    def attempt(self, verdict: Verdict, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
+    def attempt(self, verdict: PolicyAction, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
         """One that ends the turn; the lines of it."""
         before = len(self.lines)
-        self.telling.attempted(self.lane, self.item, Tried(3, verdict, 0.0123, http))
+        self.telling.attempted(self.lane, self.item, AttemptRecord(3, verdict, 0.0123, http))
         state = State.PENDING if due is not None else State.DELIVERED
         one = Settlement(
             seq=1, address=ADDRESS, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due
@@ -104,7 +104,7 @@ def test_an_accepted_attempt_is_for_debugging() -> None:
 
 def test_what_is_repeated_at_once_and_what_never() -> None:
     """A confirming attempt follows at once, after a dead letter there is none."""
-    (line,) = Desk().attempt(Confirm("http 422"), 422)
+    (line,) = Desk().attempt(ConfirmOnce("http 422"), 422)
     assert 0.0 == line["next"]
     (line,) = Desk().attempt(Dead("http 422"), 422)
     assert "next" not in line
@@ -113,20 +113,20 @@ def test_what_is_repeated_at_once_and_what_never() -> None:
 def test_a_closed_gate_is_what_the_next_attempt_waits_for() -> None:
     """A retry that is due before its endpoint is tried again waits for that."""
     desk = Desk()
-    desk.lane.gate.held(100.0, "http 404")
-    (line,) = desk.attempt(Hold("http 404"), 404, due=100.0)
-    assert round(desk.lane.gate.until - 100.0, 1) == line["next"] > 0
+    desk.lane.breaker.held(100.0, "http 404")
+    (line,) = desk.attempt(PauseEndpoint("http 404"), 404, due=100.0)
+    assert round(desk.lane.breaker.until - 100.0, 1) == line["next"] > 0
 
 
 def test_a_fault_of_ours_is_said_once() -> None:
     """A missing secret fails everything in flight: one warning, then debug, until it changes or is over."""
     desk = Desk()
-    fault = Hold("fault: secret file k: no such file")
+    fault = PauseEndpoint("fault: secret file k: no such file")
     first, again = desk.attempt(fault, None, due=0.0), desk.attempt(fault, None, due=0.0)
     assert [("warning", "fault"), ("info", "attempt")] == [(one["level"], one["event"]) for one in first]
     assert "secret file k: no such file" == first[0]["reason"]
     assert [("debug", "attempt")] == [(one["level"], one["event"]) for one in again]
-    assert "fault" == desk.attempt(Hold("fault: another"), None, due=0.0)[0]["event"]
+    assert "fault" == desk.attempt(PauseEndpoint("fault: another"), None, due=0.0)[0]["event"]
     assert "fault is over" == desk.attempt(Delivered(), 204)[0]["event"]
     assert "fault" == desk.attempt(fault, None, due=0.0)[0]["event"]
 
@@ -134,16 +134,16 @@ def test_a_fault_of_ours_is_said_once() -> None:
 def test_the_end_of_a_fault_is_said_without_debugging() -> None:
     """Also where accepted attempts are not told."""
     desk = Desk("warning")
-    desk.attempt(Hold("fault: x"), None, due=0.0)
+    desk.attempt(PauseEndpoint("fault: x"), None, due=0.0)
     assert ["fault is over"] == [one["event"] for one in desk.attempt(Delivered(), 204)]
 
 
 def test_a_gate_that_changes_its_phase() -> None:
     """The line names both phases, the reason, and in how many seconds it is tried again."""
     desk = Desk()
-    desk.lane.gate.failed(100.0, "http 429", network=False, wait=30.0)
-    desk.telling.phase_changed(desk.lane, Phase.OPEN, 100.0)
-    expected = {"event": "endpoint", "webhook": "acme/prod", "phase": "waiting", "before": "open",
+    desk.lane.breaker.failed(100.0, "http 429", network=False, wait=30.0)
+    desk.telling.phase_changed(desk.lane, BreakerPhase.CLOSED, 100.0)
+    expected = {"event": "endpoint", "webhook": "acme/prod", "phase": "open", "before": "closed",
                 "reason": "http 429", "next": 30.0}  # fmt: skip
     assert expected.items() <= desk.lines[0].items()
 

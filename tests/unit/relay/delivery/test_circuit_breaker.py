@@ -9,21 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hookline.relay.delivery.circuit_breaker as module
-from hookline.relay.delivery.circuit_breaker import TABLE, Gate, Happening, Phase
+from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent, BreakerPhase, CircuitBreaker
 
 
-def phase_of(one: Gate) -> Phase:
+def phase_of(one: CircuitBreaker) -> BreakerPhase:
     """Asked anew, whatever was known of it before."""
     return one.phase
 
 
-def gate(concurrency: int = 16, jitter: float = 1.0) -> Gate:
-    return Gate(concurrency=concurrency, first_interval=1.0, longest_interval=60.0, jitter=lambda: jitter)
+def gate(concurrency: int = 16, jitter: float = 1.0) -> CircuitBreaker:
+    return CircuitBreaker(concurrency=concurrency, first_interval=1.0, longest_interval=60.0, jitter=lambda: jitter)
 
 
 def test_every_phase_has_a_row_for_everything_that_happens() -> None:
     """The state machine is a table without holes."""
-    assert {phase: set(Happening) for phase in Phase} == {phase: set(row) for phase, row in TABLE.items()}
+    assert {phase: set(BreakerEvent) for phase in BreakerPhase} == {
+        phase: set(row) for phase, row in TRANSITIONS.items()
+    }
 
 
 def test_the_table_in_the_docstring_is_the_table_in_force() -> None:
@@ -32,9 +34,9 @@ def test_the_table_in_the_docstring_is_the_table_in_force() -> None:
     drawn = {}
     for line in module.__doc__.splitlines():
         cells = re.split(r" {2,}", line.strip())
-        if len(cells) == 9 and cells[0] in set(Phase):
-            drawn[Phase(cells[0])] = dict(zip(Happening, map(Phase, cells[1:]), strict=True))
-    assert TABLE == drawn
+        if len(cells) == 9 and cells[0] in set(BreakerPhase):
+            drawn[BreakerPhase(cells[0])] = dict(zip(BreakerEvent, map(BreakerPhase, cells[1:]), strict=True))
+    assert TRANSITIONS == drawn
 
 
 def test_five_network_failures_in_a_row_close_it() -> None:
@@ -42,9 +44,9 @@ def test_five_network_failures_in_a_row_close_it() -> None:
     one = gate()
     for at in range(4):
         one.failed(float(at), "timeout", network=True)
-    assert Phase.OPEN is phase_of(one)
+    assert BreakerPhase.CLOSED is phase_of(one)
     one.failed(4.0, "timeout", network=True)
-    assert (Phase.WAITING, 5.0, False) == (phase_of(one), one.until, one.admits(0))
+    assert (BreakerPhase.OPEN, 5.0, False) == (phase_of(one), one.until, one.admits(0))
 
 
 def test_an_answer_between_network_failures_starts_the_count_anew() -> None:
@@ -52,7 +54,7 @@ def test_an_answer_between_network_failures_starts_the_count_anew() -> None:
     one = gate()
     for at in range(8):
         one.failed(float(at), "timeout", network=at != 4)
-    assert Phase.OPEN is phase_of(one)
+    assert BreakerPhase.CLOSED is phase_of(one)
 
 
 def test_half_of_twenty_attempts_failing_within_thirty_seconds_closes_it() -> None:
@@ -60,9 +62,9 @@ def test_half_of_twenty_attempts_failing_within_thirty_seconds_closes_it() -> No
     one = gate()
     for at in range(19):
         one.succeeded(at / 10) if at % 2 else one.failed(at / 10, "http 503", network=False)
-    assert Phase.OPEN is phase_of(one)
+    assert BreakerPhase.CLOSED is phase_of(one)
     one.failed(1.9, "http 503", network=False)
-    assert Phase.WAITING is phase_of(one)
+    assert BreakerPhase.OPEN is phase_of(one)
 
 
 def test_the_same_failures_over_a_longer_time_do_not_close_it() -> None:
@@ -70,7 +72,7 @@ def test_the_same_failures_over_a_longer_time_do_not_close_it() -> None:
     one = gate()
     for at in range(40):
         one.failed(at * 2.0, "http 503", network=False)
-    assert Phase.OPEN is phase_of(one)
+    assert BreakerPhase.CLOSED is phase_of(one)
 
 
 def test_a_waiting_endpoint_is_probed_by_one_at_growing_intervals() -> None:
@@ -81,7 +83,7 @@ def test_a_waiting_endpoint_is_probed_by_one_at_growing_intervals() -> None:
     for _ in range(9):
         waits.append(one.until)
         one.tick(one.until)
-        assert (Phase.PROBING, True, False) == (phase_of(one), one.admits(0), one.admits(1))
+        assert (BreakerPhase.HALF_OPEN, True, False) == (phase_of(one), one.admits(0), one.admits(1))
         one.failed(one.until, "http 404", network=False)
     gaps = [later - earlier for earlier, later in zip([0.0, *waits], waits, strict=False)]
     assert [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0] == gaps
@@ -96,18 +98,18 @@ def test_a_healed_endpoint_is_loaded_step_by_step() -> None:
     for at in range(4):
         one.succeeded(one.until + at)
         allowed.append(one.allowance)
-    assert (Phase.OPEN, [1, 2, 3, 3]) == (phase_of(one), allowed)
+    assert (BreakerPhase.CLOSED, [1, 2, 3, 3]) == (phase_of(one), allowed)
 
 
 def test_retry_after_holds_the_whole_endpoint_at_least_so_long() -> None:
     """A Retry-After that is longer than the interval counts, also when the gate is closed already."""
     one = gate()
     one.failed(0.0, "http 429", network=False, wait=7.0)
-    assert (Phase.WAITING, 7.0) == (phase_of(one), one.until)
+    assert (BreakerPhase.OPEN, 7.0) == (phase_of(one), one.until)
     one.failed(1.0, "http 429", network=False, wait=30.0)
     assert 31.0 == one.until
     one.tick(30.9)
-    assert Phase.WAITING is phase_of(one)
+    assert BreakerPhase.OPEN is phase_of(one)
 
 
 def test_late_answers_do_not_lengthen_the_wait() -> None:
@@ -128,7 +130,7 @@ def test_a_stopped_endpoint_stays_so() -> None:
     one.succeeded(1.0)
     one.failed(2.0, "timeout", network=True, wait=1.0)
     one.tick(1000.0)
-    assert (Phase.STOPPED, False, "http 410") == (phase_of(one), one.admits(0), one.reason)
+    assert (BreakerPhase.GONE, False, "http 410") == (phase_of(one), one.admits(0), one.reason)
 
 
 @given(st.lists(st.sampled_from(["ok", "fail", "net", "wait", "hold", "tick"]), max_size=80), st.floats(0, 0.999))
@@ -150,12 +152,12 @@ def test_it_never_admits_before_its_time(happenings: list[str], jitter: float) -
             case "tick":
                 before = one.phase
                 one.tick(now)
-                assert not (before is Phase.WAITING and one.phase is Phase.PROBING and now < one.until)
-        assert not (one.phase is Phase.WAITING and one.admits(0))
+                assert not (before is BreakerPhase.OPEN and one.phase is BreakerPhase.HALF_OPEN and now < one.until)
+        assert not (one.phase is BreakerPhase.OPEN and one.admits(0))
         assert not one.admits(4)
 
 
-@pytest.mark.parametrize("phase", list(Phase))
-def test_stop_is_final_from_every_phase(phase: Phase) -> None:
+@pytest.mark.parametrize("phase", list(BreakerPhase))
+def test_stop_is_final_from_every_phase(phase: BreakerPhase) -> None:
     """410 wins over whatever the gate was doing."""
-    assert Phase.STOPPED is TABLE[phase][Happening.STOP]
+    assert BreakerPhase.GONE is TRANSITIONS[phase][BreakerEvent.GONE]

@@ -18,16 +18,16 @@ from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import dead_lettering, dispatcher
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery_record import Delivery
-from hookline.relay.http.exchange import Answer, Attempt, Result
-from hookline.relay.spool.spool import Intake, Retention, Standing, Taken
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.spool.spool import EndpointState, IngestBatch, NewDelivery, Retention
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from hookline.relay.spool.sqlite.webhook_control import Standings
+from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
 from hookline.units import parse_duration
 
 pytestmark = pytest.mark.anyio
@@ -43,11 +43,11 @@ class Scripted:
         self.script = script
         self.accepted: list[bytes] = []
 
-    async def post(self, attempt: Attempt) -> Result:
+    async def post(self, attempt: Attempt) -> ExchangeResult:
         status = await self.script(attempt)
         if status < 300:
             self.accepted.append(attempt.id)
-        return Answer(status)
+        return Response(status)
 
     def renew(self) -> None: ...
 
@@ -105,14 +105,14 @@ class Desk:
 
     def serve(self, endpoint: Scripted, configuration: str = "first") -> Lane:
         lane = self.lane(endpoint, configuration)
-        self.dispatcher.serve(lane, self.spool.standing().get(ADDRESS, Standing()), None)
+        self.dispatcher.serve(lane, self.spool.standing().get(ADDRESS, EndpointState()), None)
         return lane
 
     async def put(self, number: int) -> None:
-        taken = [Taken(n, delivery(n)) for n in range(number)]
-        intake = Intake(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
+        taken = [NewDelivery(n, delivery(n)) for n in range(number)]
+        intake = IngestBatch(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
         await self.thread.call(self.spool.append, intake, now=time.time(), dedupe_window=DAY)
-        self.dispatcher.arrived({ADDRESS})
+        self.dispatcher.on_enqueued({ADDRESS})
 
     def set_clock(self, seconds: float) -> None:
         self.set_by += seconds
@@ -157,9 +157,9 @@ async def working(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 @pytest.fixture
 async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     monkeypatch.setattr(
-        dead_lettering, "CHUNK", 50
+        dead_lettering, "DEAD_LETTER_CHUNK", 50
     )  # as with a backlog of many chunks, which takes more than a second
-    monkeypatch.setattr(dispatcher, "LOOK_AROUND_SECONDS", 0.02)
+    monkeypatch.setattr(dispatcher, "HOUSEKEEPING_SECONDS", 0.02)
     async with working(tmp_path, monkeypatch) as one:
         yield one
 
@@ -169,7 +169,7 @@ async def test_a_corrected_configuration_ends_the_burying(desk: Desk) -> None:
     desk.serve(Scripted(is_gone))
     await desk.put(2_000)
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
-    await desk.dispatcher.dismiss(ADDRESS)
+    await desk.dispatcher.remove_lane(ADDRESS)
     successor = Scripted(accepts)
     desk.serve(successor, "second")
     tally = await desk.until(lambda tally: tally["pending"] == 0)
@@ -185,7 +185,7 @@ async def test_haste_ends_the_burying(desk: Desk) -> None:
     await desk.put(2_000)
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
     endpoint.script = accepts
-    with Standings(desk.directory / "spool") as elsewhere:
+    with SqliteWebhookControl(desk.directory / "spool") as elsewhere:
         elsewhere.retry_now(ADDRESS, now=time.time())
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(endpoint.accepted) > 0
@@ -203,7 +203,7 @@ async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one
     lane = desk.serve(Scripted(gone_later))
     await desk.put(500)
     await desk.until(lambda tally: lane.busy == 16)
-    leaving = asyncio.create_task(desk.dispatcher.dismiss(ADDRESS))
+    leaving = asyncio.create_task(desk.dispatcher.remove_lane(ADDRESS))
     await asyncio.sleep(0.02)
     answers.set()
     await asyncio.sleep(0.05)
@@ -216,7 +216,7 @@ async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one
 async def test_a_webhook_that_comes_back_keeps_what_is_left(desk: Desk) -> None:
     """Deleted and applied again while its backlog becomes dead letters: the rest of it is sent."""
     await desk.put(2_000)
-    desk.dispatcher.doom(ADDRESS, "webhook deleted")
+    desk.dispatcher.dead_letter_pending(ADDRESS, "webhook deleted")
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
     desk.serve(Scripted(accepts))
     tally = await desk.until(lambda tally: tally["pending"] == 0)
@@ -228,8 +228,8 @@ async def test_a_healed_endpoint_is_not_remembered_as_gone(desk: Desk) -> None:
     """What an endpoint said of itself under an earlier configuration is over when a new one begins."""
     lane = desk.serve(Scripted(is_gone))
     await desk.put(1)
-    await desk.until(lambda tally: lane.gate.phase is Phase.STOPPED and desk.spool.standing()[ADDRESS].stopped)
-    await desk.dispatcher.dismiss(ADDRESS)
+    await desk.until(lambda tally: lane.breaker.phase is BreakerPhase.GONE and desk.spool.standing()[ADDRESS].stopped)
+    await desk.dispatcher.remove_lane(ADDRESS)
     desk.serve(Scripted(accepts), "second")
     await desk.until(lambda tally: desk.spool.standing()[ADDRESS].stopped is None)
 
@@ -258,15 +258,15 @@ async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: De
 
 async def test_a_clock_that_is_set_forward_forgets_nothing(desk: Desk) -> None:
     """The record of a delivery stays although the clock is far beyond the retention, until that time has passed."""
-    desk.monkeypatch.setattr(dispatcher, "TIDY_SECONDS", 0.02)
+    desk.monkeypatch.setattr(dispatcher, "CLEANUP_SECONDS", 0.02)
     tidied: list[float] = []
-    tidy = desk.spool.tidy
+    tidy = desk.spool.clean_up
 
     def tidies(*, now: float, keep: Retention, limit: int) -> bool:
         tidied.append(now)
         return tidy(now=now, keep=keep, limit=limit)
 
-    desk.monkeypatch.setattr(desk.spool, "tidy", tidies)
+    desk.monkeypatch.setattr(desk.spool, "clean_up", tidies)
     desk.serve(Scripted(accepts))
     await desk.put(3)
     await desk.until(lambda tally: tally.get("records") == 3)
@@ -313,7 +313,7 @@ async def test_the_spool_is_not_called_stalled_when_nobody_waits_for_it(desk: De
     def fails() -> None:
         raise SpoolStalled("the disk is full")
 
-    waiting = asyncio.create_task(desk.thread.insist("reading", fails))
+    waiting = asyncio.create_task(desk.thread.retry_while_stalled("reading", fails))
     await desk.until(lambda tally: desk.thread.stalled)
     waiting.cancel()
     with suppress(asyncio.CancelledError):

@@ -17,11 +17,11 @@ from hookline.model import Address, DeliveryPolicy, EnvRef, FileRef, JwtAuthenti
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Fault, Result
-from hookline.relay.http.httpx_transport import HttpxPoster
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
+from hookline.relay.http.httpx_transport import HttpxTransport
 from hookline.relay.http.request import Header, Target
-from hookline.relay.http.transport import Poster
-from hookline.relay.http.transport_factory import opening
+from hookline.relay.http.transport import Transport
+from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
 
 pytestmark = pytest.mark.usefixtures("private_files")
@@ -56,9 +56,9 @@ class Receiver:
 
     def open(
         self, target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
-    ) -> Poster:
+    ) -> Transport:
         self.opened.append((rules, context, limit))
-        return HttpxPoster(httpx.MockTransport(self.answer), target, clock)
+        return HttpxTransport(httpx.MockTransport(self.answer), target, clock)
 
     def endpoint(self, webhook: Webhook, **options: Any) -> Endpoint:
         return HttpEndpoint(
@@ -66,7 +66,7 @@ class Receiver:
             resolver=SecretResolver(environment=self.environment, directory=self.directory),
             clock=lambda: self.now,
             random=lambda size: b"r" * size,
-            opened=opening(self.open, NetworkRules(), lambda: self.now),
+            opened=transport_factory(self.open, NetworkRules(), lambda: self.now),
             **options,
         )
 
@@ -80,14 +80,14 @@ def attempt(number: int = 1) -> Attempt:
     return Attempt(b"\x01" * 16, b'{"a":1}', number, NOW + 5, "2026-11-22T10:00:00Z")
 
 
-def post(endpoint: Endpoint, times: int = 1) -> list[Result]:
-    async def scenario() -> list[Result]:
+def post(endpoint: Endpoint, times: int = 1) -> list[ExchangeResult]:
+    async def scenario() -> list[ExchangeResult]:
         return [await endpoint.post(attempt(number)) for number in range(1, times + 1)]
 
     return asyncio.run(scenario())
 
 
-def only(results: list[Result]) -> Result:
+def only(results: list[ExchangeResult]) -> ExchangeResult:
     (result,) = results
     return result
 
@@ -95,7 +95,7 @@ def only(results: list[Result]) -> Result:
 def test_request(receiver: Receiver) -> None:
     """An attempt is a POST of the body with hookline's headers, the attempt's, the webhook's and the token."""
     webhook = replace(PLAIN, headers=(("x-key", EnvRef(VARIABLE)), ("x-team", "crm")), authentication=JWT)
-    assert Answer(200) == only(post(receiver.endpoint(webhook)))
+    assert Response(200) == only(post(receiver.endpoint(webhook)))
     (request,) = receiver.requests
     expected = {
         "host": "hooks.acme.test",
@@ -166,11 +166,11 @@ def test_missing_secret_is_healed(receiver: Receiver) -> None:
     """A secret that is missing is a fault that names it; once it is there the next attempt goes out."""
     endpoint = receiver.endpoint(replace(PLAIN, headers=(("x-key", EnvRef("HOOKLINE_SECRET_LATE")),)))
     result = only(post(endpoint))
-    assert isinstance(result, Fault)
+    assert isinstance(result, LocalFault)
     assert "HOOKLINE_SECRET_LATE" in result.detail
     assert receiver.requests == []
     receiver.environment["HOOKLINE_SECRET_LATE"] = "here"
-    assert Answer(200) == only(post(endpoint))
+    assert Response(200) == only(post(endpoint))
     assert receiver.requests[0].headers["x-key"] == "here"
 
 
@@ -182,7 +182,7 @@ def test_replaced_file(receiver: Receiver) -> None:
     endpoint = receiver.endpoint(webhook)
 
     async def scenario() -> None:
-        assert Answer(200) == await endpoint.post(attempt())
+        assert Response(200) == await endpoint.post(attempt())
         (receiver.directory / "fresh").write_text("new")
         (receiver.directory / "fresh").replace(path)
         receiver.now += 0.5
@@ -199,7 +199,7 @@ def test_open_file(receiver: Receiver) -> None:
     (receiver.directory / "token").write_text("value")
     (receiver.directory / "token").chmod(0o644)
     result = only(post(receiver.endpoint(replace(PLAIN, headers=(("x-key", FileRef("token")),)))))
-    assert isinstance(result, Fault)
+    assert isinstance(result, LocalFault)
     assert "can be read by everybody (mode 0644)" in result.detail
     assert "--insecure-secret-files" in result.detail
     assert receiver.requests == []
@@ -211,7 +211,7 @@ def test_wrong_key(receiver: Receiver) -> None:
     (receiver.directory / "k.pem").write_bytes(pem)
     described = replace(JWT, algorithm="ES256", keys=(SigningKey("k1", FileRef("k.pem")),))
     result = only(post(receiver.endpoint(replace(PLAIN, authentication=described))))
-    assert isinstance(result, Fault)
+    assert isinstance(result, LocalFault)
     assert "needs the curve P-256, found P-384" in result.detail
     assert result.detail.isprintable()
 
@@ -222,7 +222,7 @@ def test_wrong_key(receiver: Receiver) -> None:
 def test_wrong_url(receiver: Receiver, url: str) -> None:
     """A URL that is not https, which only a state edited by hand can hold, is a fault and never posted to."""
     result = only(post(receiver.endpoint(replace(PLAIN, url=url))))
-    assert isinstance(result, Fault)
+    assert isinstance(result, LocalFault)
     assert "URL" in result.detail
     assert receiver.requests == []
 
@@ -263,7 +263,7 @@ def test_certificates_by_reference(receiver: Receiver) -> None:
     tls = TlsPolicy(ca_file="ca.pem", client_certificate=FileRef("cert.pem"), client_key=FileRef("key.pem"))
     webhook = replace(PLAIN, delivery=DeliveryPolicy(tls=tls))
     post(receiver.endpoint(PLAIN))
-    assert Answer(200) == only(post(receiver.endpoint(webhook)))
+    assert Response(200) == only(post(receiver.endpoint(webhook)))
     plain, trusting = (context.get_ca_certs(binary_form=True) for _, context, _ in receiver.opened)
     assert len(plain) + 1 == len(trusting)
 
@@ -324,7 +324,7 @@ def test_certificates_in_the_middle_of_their_replacement(receiver: Receiver) -> 
         for happening, opened, happens in steps:
             happens()
             receiver.now += 1
-            assert [Answer(200)] * 2 == [await endpoint.post(attempt()) for _ in range(2)], happening
+            assert [Response(200)] * 2 == [await endpoint.post(attempt()) for _ in range(2)], happening
             assert opened == len(receiver.opened), happening
 
     authority.cert_pem.write_to_path(directory / "ca.pem")
@@ -339,10 +339,10 @@ def test_certificates_are_insisted_on(receiver: Receiver) -> None:
 
     async def scenario() -> None:
         endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
-        assert Answer(200) == await endpoint.post(attempt())
+        assert Response(200) == await endpoint.post(attempt())
         (receiver.directory / "ca.pem").unlink()
         endpoint.renew()
-        assert isinstance(await endpoint.post(attempt()), Fault)
+        assert isinstance(await endpoint.post(attempt()), LocalFault)
 
     trustme.CA().cert_pem.write_to_path(receiver.directory / "ca.pem")
     asyncio.run(scenario())
@@ -364,9 +364,9 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     class Keeping:
         async def post(
             self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
-        ) -> Result:
+        ) -> ExchangeResult:
             given.append(headers)
-            return Answer(200)
+            return Response(200)
 
         async def aclose(self) -> None: ...
 
@@ -396,7 +396,7 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
 )
 def test_certificates_out_of_reach(receiver: Receiver, tls: TlsPolicy) -> None:
     """Certificates outside of the secrets directory, or missing, are a fault."""
-    assert isinstance(only(post(receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls))))), Fault)
+    assert isinstance(only(post(receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls))))), LocalFault)
 
 
 def test_ca_file(receiver: Receiver) -> None:

@@ -10,7 +10,14 @@ import pytest
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, FileRef, SecretRef
 from hookline.relay.http.tls import Certificates, ClientCertificate
-from hookline.relay.secrets import LARGEST_FILE, Secret, SecretResolver, handed_over, variable_part, without_newline
+from hookline.relay.secrets import (
+    MAX_SECRET_FILE_BYTES,
+    Secret,
+    SecretResolver,
+    handed_over,
+    variable_part,
+    without_newline,
+)
 
 pytestmark = pytest.mark.usefixtures("private_files")
 
@@ -122,7 +129,7 @@ def test_not_a_file(directory: Path) -> None:
     (directory / "folder").mkdir()
     os.mkfifo(directory / "fifo")
     (directory / "empty").write_text("\n")
-    (directory / "huge").write_bytes(b"x" * (LARGEST_FILE + 1))
+    (directory / "huge").write_bytes(b"x" * (MAX_SECRET_FILE_BYTES + 1))
     (directory / "loop").symlink_to("loop")
     of = resolver(directory)
     assert "not a regular file" in refusal(of, FileRef("folder"))
@@ -136,7 +143,7 @@ def test_not_a_file(directory: Path) -> None:
 
 def test_largest_file(directory: Path) -> None:
     """A file of exactly 64 KiB is still read."""
-    expected = b"x" * LARGEST_FILE
+    expected = b"x" * MAX_SECRET_FILE_BYTES
     (directory / "large").write_bytes(expected)
     assert expected == resolver(directory).resolve(FileRef("large"), ORGANIZATION).reveal()
 

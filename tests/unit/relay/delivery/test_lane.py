@@ -10,18 +10,18 @@ import pytest
 
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import Tried
-from hookline.relay.delivery.circuit_breaker import Phase
+from hookline.relay.delivery.attempt import AttemptRecord
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import WebhookCounters
-from hookline.relay.delivery.lane import Lane, most_unwritten
-from hookline.relay.http.exchange import Answer, Attempt, Failure, FailureKind, Result
-from hookline.relay.spool.spool import Settlement, State, Waiting
+from hookline.relay.delivery.lane import Lane, max_unwritten
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
+from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 from hookline.units import parse_duration, parse_rate
 
 pytestmark = pytest.mark.anyio
 
 ADDRESS = Address("acme", "prod")
-Script = Callable[[Attempt], Result]
+Script = Callable[[Attempt], ExchangeResult]
 
 
 class Scripted:
@@ -33,7 +33,7 @@ class Scripted:
         self.renewals = 0
         self.at_once = self.most_at_once = 0
 
-    async def post(self, attempt: Attempt) -> Result:
+    async def post(self, attempt: Attempt) -> ExchangeResult:
         self.attempts.append(attempt)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -53,22 +53,22 @@ class Notes:
 
     def __init__(self) -> None:
         self.settlements: list[Settlement] = []
-        self.phases: list[Phase] = []
+        self.phases: list[BreakerPhase] = []
         self.forgets = True
         self.hunger = 0
 
-    def settled(self, lane: Lane, item: Waiting, settlement: Settlement) -> None:
+    def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self.settlements.append(settlement)
         if self.forgets:
             lane.forget(settlement.seq)
 
-    def attempted(self, lane: Lane, item: Waiting, tried: Tried) -> None:
+    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
         pass
 
-    def phase_changed(self, lane: Lane, before: Phase) -> None:
-        self.phases.append(lane.gate.phase)
+    def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
+        self.phases.append(lane.breaker.phase)
 
-    def hungry(self, lane: Lane) -> None:
+    def request_refill(self, lane: Lane) -> None:
         self.hunger += 1
 
 
@@ -98,8 +98,10 @@ def webhook(*, concurrency: int = 4, rate: str | None = None, initial: str = "1s
     )  # fmt: skip
 
 
-def item(seq: int, *, due: float | None = None, refusals: int = 0, tries: int = 0, since: float = 1_000.0) -> Waiting:
-    return Waiting(
+def item(
+    seq: int, *, due: float | None = None, refusals: int = 0, tries: int = 0, since: float = 1_000.0
+) -> QueuedDelivery:
+    return QueuedDelivery(
         seq=seq, id=seq.to_bytes(16, "big"), address=ADDRESS, due=due, order_key=seq, attempts=tries, tries=tries,
         refusals=refusals, since=since, event_time=None, history=None, body=b"{}",
     )  # fmt: skip
@@ -122,18 +124,18 @@ class Bench:
             random=Random(1),
         )
 
-    async def run(self, *items: Waiting) -> list[Settlement]:
+    async def run(self, *items: QueuedDelivery) -> list[Settlement]:
         """Offer, let everything happen that can, and hand back the new settlements."""
         before = len(self.notes.settlements)
         self.lane.offer(items)
-        self.lane.pump()
+        self.lane.start_attempts()
         for _ in range(20 + 5 * len(items)):
             await asyncio.sleep(0)
         return self.notes.settlements[before:]
 
 
 def always(status: int) -> Script:
-    return lambda attempt: Answer(status)
+    return lambda attempt: Response(status)
 
 
 def states(settlements: list[Settlement]) -> list[State]:
@@ -181,10 +183,10 @@ async def test_an_event_older_than_max_age_is_not_attempted() -> None:
 
 async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
     """401, then 200 with the fresh token: delivered, two requests, one renewal, and the endpoint stays open."""
-    bench = Bench(lambda attempt: Answer(401 if attempt.number == 1 else 200))
+    bench = Bench(lambda attempt: Response(401 if attempt.number == 1 else 200))
     (one,) = await bench.run(item(1))
-    assert (State.DELIVERED, 2, 1, Phase.OPEN) == (
-        one.state, one.posts, bench.endpoint.renewals, bench.lane.gate.phase,
+    assert (State.DELIVERED, 2, 1, BreakerPhase.CLOSED) == (
+        one.state, one.posts, bench.endpoint.renewals, bench.lane.breaker.phase,
     )  # fmt: skip
 
 
@@ -192,7 +194,12 @@ async def test_an_event_at_fault_is_confirmed_once() -> None:
     """422 twice is dead after exactly two requests; the endpoint stays open for the others."""
     bench = Bench(always(422))
     (one,) = await bench.run(item(1))
-    assert (State.DEAD, 2, "http 422", Phase.OPEN) == (one.state, one.posts, one.reason, bench.lane.gate.phase)
+    assert (State.DEAD, 2, "http 422", BreakerPhase.CLOSED) == (
+        one.state,
+        one.posts,
+        one.reason,
+        bench.lane.breaker.phase,
+    )
 
 
 async def test_a_held_endpoint_is_probed_with_another_event_each_time() -> None:
@@ -202,19 +209,19 @@ async def test_a_held_endpoint_is_probed_with_another_event_each_time() -> None:
     assert [(1, State.PENDING, 0)] == [(one.seq, one.state, one.tries) for one in refused]
     probed = []
     for _ in range(2):
-        bench.clock.now = bench.lane.gate.until
+        bench.clock.now = bench.lane.breaker.until
         probed += await bench.run()
     assert [2, 3] == [one.seq for one in probed]
 
 
 async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() -> None:
     """Refused as a probe three times, while others passed in between, an event is itself the reason."""
-    bench = Bench(lambda attempt: Answer(404 if attempt.id == item(1).id else 200), webhook(concurrency=1))
+    bench = Bench(lambda attempt: Response(404 if attempt.id == item(1).id else 200), webhook(concurrency=1))
     bad, ends = item(1), []
     for n in range(3):
         (refused,) = [one for one in await bench.run(bad) if one.seq == 1]
         ends.append((refused.state, refused.refusals))
-        bench.clock.now = bench.lane.gate.until
+        bench.clock.now = bench.lane.breaker.until
         await bench.run(item(10 + n))
         bench.clock.now += 1.0
         bad = item(1, due=refused.due, refusals=refused.refusals)
@@ -228,13 +235,13 @@ async def test_refusals_do_not_count_while_nobody_passes() -> None:
     for _ in range(6):
         (refused,) = await bench.run(bad)
         assert (State.PENDING, 1) == (refused.state, refused.refusals)
-        bench.clock.now = bench.lane.gate.until
+        bench.clock.now = bench.lane.breaker.until
         bad = item(1, due=refused.due, refusals=refused.refusals)
 
 
 async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
     """A success before the clock was set back does not lie after every later refusal."""
-    bench = Bench(lambda attempt: Answer(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
+    bench = Bench(lambda attempt: Response(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
     await bench.run(item(9))
     bench.clock.step(-3_600)
     bench.lane.clock_set_back(3_600)
@@ -242,7 +249,7 @@ async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
     for _ in range(6):
         (refused,) = await bench.run(bad)
         assert (State.PENDING, 1) == (refused.state, refused.refusals)
-        bench.clock.now = bench.lane.gate.until
+        bench.clock.now = bench.lane.breaker.until
         bad = item(1, due=refused.due, refusals=refused.refusals, since=bench.clock.now)
 
 
@@ -259,12 +266,12 @@ async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
 
 async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
     """Neither the wait of an endpoint that asked for it, nor the turns of a rate limit."""
-    bench = Bench(lambda attempt: Answer(503, 30.0), webhook(rate="1/m"))
+    bench = Bench(lambda attempt: Response(503, 30.0), webhook(rate="1/m"))
     await bench.run(item(1))
-    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    assert bench.clock.now + 30.0 == bench.lane.breaker.until
     bench.clock.step(-500)
     bench.lane.clock_set_back(500)
-    assert bench.clock.now + 30.0 == bench.lane.gate.until
+    assert bench.clock.now + 30.0 == bench.lane.breaker.until
     bench.endpoint.script = always(200)
     bench.clock.now += 60.0
     assert [State.DELIVERED] == [one.state for one in await bench.run(item(2))]
@@ -273,13 +280,13 @@ async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
 async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
     """An exception out of an endpoint is a fault of ours: the event stays pending and the endpoint is paused."""
 
-    def bug(attempt: Attempt) -> Result:
+    def bug(attempt: Attempt) -> ExchangeResult:
         raise RuntimeError("boom")
 
     bench = Bench(bug)
     (one,) = await bench.run(item(1))
     assert (State.PENDING, "fault: internal error: RuntimeError: boom") == (one.state, one.reason)
-    assert Phase.WAITING is bench.lane.gate.phase
+    assert BreakerPhase.OPEN is bench.lane.breaker.phase
 
 
 async def test_a_rate_limit_holds_back_what_is_too_early() -> None:
@@ -296,7 +303,7 @@ async def test_five_broken_connections_open_the_breaker() -> None:
     """Consecutive network failures pause the endpoint; what is queued is not attempted meanwhile."""
     bench = Bench(lambda attempt: Failure(FailureKind.NETWORK, "connection refused"), webhook(concurrency=1))
     done = await bench.run(*(item(n) for n in range(1, 20)))
-    assert (5, Phase.WAITING) == (len(done), bench.lane.gate.phase)
+    assert (5, BreakerPhase.OPEN) == (len(done), bench.lane.breaker.phase)
 
 
 async def test_a_disabled_lane_takes_and_sends_nothing() -> None:
@@ -319,9 +326,9 @@ async def test_stopping_cuts_what_does_not_end_in_time() -> None:
     bench = Bench(always(200))
     forever = asyncio.Event()
 
-    async def hang(attempt: Attempt) -> Result:
+    async def hang(attempt: Attempt) -> ExchangeResult:
         await forever.wait()
-        return Answer(200)
+        return Response(200)
 
     bench.endpoint.post = hang  # type: ignore[method-assign]
     await bench.run(item(1))
@@ -333,14 +340,14 @@ async def test_every_gate_phase_is_told_once() -> None:
     """A change of phase is told, staying in it is not."""
     bench = Bench(always(404), webhook(concurrency=4))
     await bench.run(*(item(n) for n in range(1, 9)))
-    assert [Phase.WAITING] == bench.notes.phases
+    assert [BreakerPhase.OPEN] == bench.notes.phases
 
 
 async def test_outcomes_that_are_not_durable_are_bounded() -> None:
     """While the spool cannot write, only so many outcomes pile up; writing lets the lane go on."""
     bench = Bench(always(200), webhook(concurrency=4))
     bench.notes.forgets = False
-    most = most_unwritten(4)
+    most = max_unwritten(4)
     done = await bench.run(*(item(n) for n in range(1, 3 * most)))
     assert most <= len(done) < most + 4
     for settlement in done:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.relay.delivery.rate_limiter import TOLERANCE_SECONDS, Pace
+from hookline.relay.delivery.rate_limiter import TOLERANCE_SECONDS, RateLimiter
 from hookline.units import Rate
 
 
 def test_no_rate_never_waits() -> None:
     """Without a limit every request may go at once."""
-    pace = Pace(None)
+    pace = RateLimiter(None)
     assert [0.0] * 1000 == [pace.delay(0.0) for _ in range(1000)]
 
 
 def test_requests_are_spread_evenly() -> None:
     """Ten a second are one every 100 ms, not ten at once."""
-    pace = Pace(Rate(10, 1))
+    pace = RateLimiter(Rate(10, 1))
     assert (0.0, 0.1) == (pace.delay(5.0), round(pace.delay(5.0), 6))
 
 
 def test_asking_does_not_take_a_turn_that_is_not_given() -> None:
     """A request that has to wait and asks again is not pushed back further."""
-    pace = Pace(Rate(1, 1))
+    pace = RateLimiter(Rate(1, 1))
     pace.delay(0.0)
     assert [1.0, 0.5, 0.0] == [pace.delay(0.0), pace.delay(0.5), pace.delay(1.0)]
 
@@ -31,7 +31,7 @@ def test_asking_does_not_take_a_turn_that_is_not_given() -> None:
 @given(st.integers(1, 500), st.lists(st.floats(0, 0.01), min_size=50, max_size=300))
 def test_never_more_than_the_rate(count: int, gaps: list[float]) -> None:
     """In whatever rhythm it is asked, no more go than the rate, the first one and the tolerance allow."""
-    pace = Pace(Rate(count, 1))
+    pace = RateLimiter(Rate(count, 1))
     now, taken = 0.0, 0
     for gap in gaps:
         now += gap

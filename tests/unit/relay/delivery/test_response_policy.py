@@ -1,7 +1,17 @@
 import pytest
 
-from hookline.relay.delivery.response_policy import Confirm, Dead, Delivered, Hold, Renew, Retry, Stop, Verdict, judge
-from hookline.relay.http.exchange import Answer, Failure, FailureKind, Fault
+from hookline.relay.delivery.response_policy import (
+    ConfirmOnce,
+    Dead,
+    Delivered,
+    EndpointGone,
+    PauseEndpoint,
+    PolicyAction,
+    RefreshToken,
+    Retry,
+    apply_policy,
+)
+from hookline.relay.http.exchange import Failure, FailureKind, LocalFault, Response
 
 # The contract's table, row by row, as sets; whatever stands in no row is "any other status".
 DELIVERED = set(range(200, 300))
@@ -13,14 +23,14 @@ CONFIRM = ({400, 406, 413, 415, 422} | set(range(400, 500)) | {501, 505}) - RENE
 OTHER = set(range(100, 600)) - DELIVERED - RENEW - HOLD - STOP - RETRY - CONFIRM
 
 
-def expected(status: int, *, renewed: bool, confirming: bool) -> Verdict:
+def expected(status: int, *, renewed: bool, confirming: bool) -> PolicyAction:
     reason = f"http {status}"
-    rows: list[tuple[set[int], Verdict]] = [
+    rows: list[tuple[set[int], PolicyAction]] = [
         (DELIVERED, Delivered()),
-        (RENEW, Hold(reason) if renewed else Renew(reason)),
-        (HOLD, Hold(reason)),
-        (STOP, Stop(reason)),
-        (CONFIRM, Dead(reason) if confirming else Confirm(reason)),
+        (RENEW, PauseEndpoint(reason) if renewed else RefreshToken(reason)),
+        (HOLD, PauseEndpoint(reason)),
+        (STOP, EndpointGone(reason)),
+        (CONFIRM, Dead(reason) if confirming else ConfirmOnce(reason)),
         (RETRY | OTHER, Retry(reason)),
     ]
     (row,) = (verdict for statuses, verdict in rows if status in statuses)
@@ -32,7 +42,7 @@ def expected(status: int, *, renewed: bool, confirming: bool) -> Verdict:
 def test_every_status(renewed: bool, confirming: bool) -> None:
     """Every status from 100 to 599 has exactly the verdict of its row in the contract."""
     for status in range(100, 600):
-        verdict = judge(Answer(status), renewed=renewed, confirming=confirming, max_delay=60)
+        verdict = apply_policy(Response(status), renewed=renewed, confirming=confirming, max_delay=60)
         assert (status, expected(status, renewed=renewed, confirming=confirming)) == (status, verdict)
 
 
@@ -40,7 +50,7 @@ def test_other_statuses() -> None:
     """A status that no row names, such as 600 or 101, is tried again."""
     assert set(range(100, 200)) == OTHER
     for status in (100, 101, 199, 600, 999):
-        verdict = judge(Answer(status), renewed=False, confirming=False, max_delay=60)
+        verdict = apply_policy(Response(status), renewed=False, confirming=False, max_delay=60)
         assert Retry(f"http {status}") == verdict
 
 
@@ -48,7 +58,8 @@ def test_other_statuses() -> None:
 def test_retry_after(status: int) -> None:
     """Retry-After on any answer that is tried again makes the endpoint wait, but no longer than the maximum."""
     waits = [
-        judge(Answer(status, seconds), renewed=False, confirming=False, max_delay=60) for seconds in (0.0, 5.0, 1e9)
+        apply_policy(Response(status, seconds), renewed=False, confirming=False, max_delay=60)
+        for seconds in (0.0, 5.0, 1e9)
     ]
     assert [Retry(f"http {status}", seconds) for seconds in (0.0, 5.0, 60.0)] == waits
 
@@ -56,8 +67,8 @@ def test_retry_after(status: int) -> None:
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 410])
 def test_retry_after_elsewhere(status: int) -> None:
     """Retry-After changes nothing about answers that are not tried again."""
-    plain = judge(Answer(status), renewed=False, confirming=False, max_delay=60)
-    assert plain == judge(Answer(status, 5.0), renewed=False, confirming=False, max_delay=60)
+    plain = apply_policy(Response(status), renewed=False, confirming=False, max_delay=60)
+    assert plain == apply_policy(Response(status, 5.0), renewed=False, confirming=False, max_delay=60)
 
 
 @pytest.mark.parametrize("renewed", [False, True])
@@ -68,9 +79,9 @@ def test_retry_after_elsewhere(status: int) -> None:
         (Failure(FailureKind.NETWORK, "connection refused"), Retry("network: connection refused")),
         (Failure(FailureKind.TIMEOUT, "no complete answer head within 10 s"), Retry("timeout")),
         (Failure(FailureKind.TLS, "the certificate has expired"), Retry("tls: the certificate has expired")),
-        (Fault("secret {env: A}: not set"), Hold("fault: secret {env: A}: not set")),
+        (LocalFault("secret {env: A}: not set"), PauseEndpoint("fault: secret {env: A}: not set")),
     ],
 )
-def test_no_answer(result: Failure | Fault, verdict: Verdict, renewed: bool, confirming: bool) -> None:
+def test_no_answer(result: Failure | LocalFault, verdict: PolicyAction, renewed: bool, confirming: bool) -> None:
     """A failure on the way is tried again, a fault of ours holds the endpoint, whatever came before."""
-    assert verdict == judge(result, renewed=renewed, confirming=confirming, max_delay=60)
+    assert verdict == apply_policy(result, renewed=renewed, confirming=confirming, max_delay=60)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookline.relay.event import MessageFailure
-from hookline.relay.formats.bounce_classes import CLASSES, classified, enhanced_status, failure, is_permanent
+from hookline.relay.formats.bounce_classes import CLASSES, classify, enhanced_status, failure, is_permanent
 
 FACTS = Path(__file__).parents[3] / "facts"
 
@@ -53,15 +53,15 @@ def test_classes_are_the_platforms() -> None:
 )
 def test_class_by_status(status: str | None, wording: str | None, expected: int | None) -> None:
     """Certain statuses have a class of their own, the others one by their first digit."""
-    assert expected == classified(status, wording)
+    assert expected == classify(status, wording)
 
 
 def test_class_by_what_the_provider_calls_it() -> None:
     """A provider's word counts where there is no status; a status that is there is always more exact."""
-    assert classified(None, "550 something", provider=22) == 22
-    assert classified("5.1.1", None, provider=22) == 10
-    assert classified("5.0.0", None, provider=22) == 30
-    assert classified("2.0.0", None, provider=22) == 22
+    assert classify(None, "550 something", provider=22) == 22
+    assert classify("5.1.1", None, provider=22) == 10
+    assert classify("5.0.0", None, provider=22) == 30
+    assert classify("2.0.0", None, provider=22) == 22
 
 
 @pytest.mark.parametrize(

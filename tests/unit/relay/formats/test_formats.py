@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line, Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import NO_HINTS
-from hookline.relay.formats.format import Format, Reading, Text
-from hookline.relay.formats.json_decoding import DEEPEST
+from hookline.relay.field_mapping import NO_MAPPING
+from hookline.relay.formats.format import Format, LineText, ParsedEvent
+from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
 from hookline.relay.formats.line_reader import AUTO, read_line
 from hookline.relay.formats.registry import FORMATS, QUICK
-from hookline.relay.sources.line_splitter import LONGEST
+from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
 FACTS = Path(__file__).parents[4] / "tests/facts"
 DATASET = (FACTS / "xdm-feedback-events.ndjson").read_bytes().splitlines()
@@ -57,12 +57,12 @@ def test_one_format_recognizes_a_line(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", list(FORMATS))
 @pytest.mark.parametrize(
-    "value", [None, True, 7, 1.5, "text", [], [1], [{}], {}, {"hello": 1}, Text("a=b", "not JSON")]
+    "value", [None, True, 7, 1.5, "text", [], [1], [{}], {}, {"hello": 1}, LineText("a=b", "not JSON")]
 )
 def test_format_survives_what_is_none_of_its_own(name: str, value: object) -> None:
     """A format neither recognizes nor takes what is not its own, and says so instead of failing."""
     assert not FORMATS[name].recognizes(value)
-    readings = list(FORMATS[name].events(value, NO_HINTS))
+    readings = list(FORMATS[name].events(value, NO_MAPPING))
     assert readings
     assert not any(isinstance(reading, Event) for reading in readings)
 
@@ -117,7 +117,7 @@ def test_unreadable_line_is_rejected_with_the_place(data: bytes, reason: str, ch
 def test_nesting_up_to_the_limit_is_read() -> None:
     """Many brackets are not deep brackets: only the depth counts."""
     wide = b"[" + b"[]," * 500 + b"[]]"
-    deep = b"[" * DEEPEST + b"]" * DEEPEST
+    deep = b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH
     assert no_event == read_line(line(wide))
     assert no_event == read_line(line(deep))
 
@@ -125,7 +125,7 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 def test_line_over_the_limit_is_rejected() -> None:
     """A line of which the source kept only the beginning is rejected, though that beginning may be JSON."""
     endless = Line(number=3, data=b"{}", length=2_000_000, sha256=b"\0" * 32)
-    assert [Rejected(f"too long: 2000000 bytes, the limit is {LONGEST}")] == read_line(endless)
+    assert [Rejected(f"too long: 2000000 bytes, the limit is {MAX_LINE_BYTES}")] == read_line(endless)
 
 
 @given(st.binary(max_size=200), st.sampled_from(CHOICES))
@@ -187,13 +187,13 @@ def test_list_of_the_platforms_events_holds_each_of_them(samples: list[bytes], f
     assert isinstance(broken[1], Rejected)
 
 
-def carefully(data: bytes) -> list[Reading]:
+def carefully(data: bytes) -> list[ParsedEvent]:
     """What the line says when it is decoded whole and every format is asked; nothing where it cannot be."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    return next((list(known.events(value, NO_HINTS)) for known in FORMATS.values() if known.recognizes(value)), [])
+    return next((list(known.events(value, NO_MAPPING)) for known in FORMATS.values() if known.recognizes(value)), [])
 
 
 @pytest.mark.parametrize("data", SAMPLES)

@@ -9,14 +9,14 @@ import pytest
 
 from hookline.relay.delivery_record import Line, Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import NO_HINTS, Hints, parse_mapping
-from hookline.relay.formats.format import Reading
+from hookline.relay.field_mapping import NO_MAPPING, FieldMapping, parse_mapping
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_line
 
 
-def read(document: object, *mappings: str, format: str = "auto") -> list[Reading]:
+def read(document: object, *mappings: str, format: str = "auto") -> list[ParsedEvent]:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
-    hints = Hints(paths=tuple(map(parse_mapping, mappings))) if mappings else NO_HINTS
+    hints = FieldMapping(paths=tuple(map(parse_mapping, mappings))) if mappings else NO_MAPPING
     return read_line(Line(1, data, len(data)), format, hints)
 
 

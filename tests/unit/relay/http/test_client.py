@@ -32,25 +32,25 @@ from contract.https_server import (
     serving,
 )
 from hookline.relay.http import client as engine_module
-from hookline.relay.http.client import Engine
+from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
-from hookline.relay.http.exchange import Answer, Failure, FailureKind
+from hookline.relay.http.exchange import Failure, FailureKind, Response
 from hookline.relay.http.transport import open_engine
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
 
 
 @asynccontextmanager
-async def engine_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[Engine]:
+async def engine_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[HttpClient]:
     connector = Connector(host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"))
-    engine = Engine(connector, client_context(), limit, **options)
+    engine = HttpClient(connector, client_context(), limit, **options)
     try:
         yield engine
     finally:
         await engine.aclose()
 
 
-async def status(engine: Engine, deadline: float = DEADLINE) -> int:
+async def status(engine: HttpClient, deadline: float = DEADLINE) -> int:
     head = (await engine.exchange(REQUEST, deadline)).head
     assert head is not None
     return head.status
@@ -75,7 +75,7 @@ def test_hung_up_while_it_was_asked() -> None:
 
     async def scenario() -> None:
         async with serving(hangs_up_on(2)) as server, posting(open_engine, server.port) as poster:
-            assert [Answer(200)] * 2 == [await post(poster) for _ in range(2)]
+            assert [Response(200)] * 2 == [await post(poster) for _ in range(2)]
             assert 3 == len(server.requests)
             assert server.requests[1] == server.requests[2]
             assert 2 == server.connections
@@ -101,7 +101,7 @@ def test_hung_up_within_an_answer() -> None:
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
-            assert Answer(200) == await post(poster)
+            assert Response(200) == await post(poster)
             server.script = sends(b"H", then="close")
             assert isinstance(await post(poster), Failure)
             assert 2 == len(server.requests)
@@ -163,7 +163,7 @@ def test_the_deadline_comes_before_the_body() -> None:
     async def scenario() -> None:
         slow = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
         async with serving(slow) as server, posting(open_engine, server.port) as poster:
-            assert Answer(200) == await post(poster, 0.3)
+            assert Response(200) == await post(poster, 0.3)
 
     run(scenario())
 
@@ -195,7 +195,7 @@ def test_a_reader_that_is_slow() -> None:
     async def scenario() -> None:
         async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
             body = bytes(range(256)) * 20_000
-            assert [Answer(200)] * 2 == [await post(poster, body=body) for _ in range(2)]
+            assert [Response(200)] * 2 == [await post(poster, body=body) for _ in range(2)]
             assert all(request.endswith(b"\r\n\r\n" + body) for request in server.requests)
             assert 1 == server.connections
 
@@ -229,7 +229,7 @@ def test_connections_are_observed() -> None:
             connector = Connector(
                 host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"), observe=events.append
             )
-            engine = Engine(connector, client_context(), 1)
+            engine = HttpClient(connector, client_context(), 1)
             await engine.connect(DEADLINE)
             assert [200, 200] == [await status(engine), await status(engine)]
             await engine.aclose()
@@ -283,7 +283,7 @@ def test_nothing_gets_out(stream: bytes, then: str) -> None:
             serving(sends(stream, then=then), CONTEXT) as server,
             posting(open_engine, server.port, context=TRUSTING) as poster,
         ):
-            assert isinstance(await post(poster, 0.15), Answer | Failure)
+            assert isinstance(await post(poster, 0.15), Response | Failure)
 
     run(scenario())
     gc.collect()

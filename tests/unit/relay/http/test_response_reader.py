@@ -10,8 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.relay.http.response_head import MOST_LINES, NotHttp
-from hookline.relay.http.response_reader import LARGEST_BODY, LARGEST_HEAD, MOST_INFORMATIONAL, AnswerReader
+from hookline.relay.http.response_head import MAX_HEADER_LINES, NotHttp
+from hookline.relay.http.response_reader import (
+    MAX_HEAD_BYTES,
+    MAX_INFORMATIONAL_RESPONSES,
+    MAX_RESPONSE_BODY_BYTES,
+    ResponseReader,
+)
 
 STATUS_LINES = (
     b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK", b"HTTP/1.1 503", b"HTTP/1.1 204 No Content", b"HTTP/1.1 100 Continue",
@@ -69,7 +74,7 @@ class Reading(NamedTuple):
 
 
 def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
-    reader = AnswerReader(keep=keep)
+    reader = ResponseReader(keep=keep)
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -161,7 +166,7 @@ def test_framing(stream: bytes, expected: Reading) -> None:
 )
 def test_what_an_odd_head_says(odd: bytes) -> None:
     """Lines that are no headers are left out; what the others say is taken at its word."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.feed(b"HTTP/1.1 503 No\r\n" + odd + b"\r\n\r\n")
     assert reader.head is not None
     assert (503, b"7") == (reader.head.status, reader.head.retry_after)
@@ -178,7 +183,7 @@ def test_a_body_ends_with_the_connection() -> None:
 def test_what_cannot_become_an_answer_is_not_waited_for(beginning: bytes) -> None:
     """The first byte that no answer begins with ends the reading."""
     with pytest.raises(NotHttp):
-        AnswerReader().feed(beginning)
+        ResponseReader().feed(beginning)
 
 
 def test_how_much_a_head_may_be() -> None:
@@ -191,14 +196,14 @@ def test_how_much_a_head_may_be() -> None:
     def lines(number: int) -> bytes:
         return b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * (number - 2) + b"\r\n"
 
-    assert 200 == read(head(LARGEST_HEAD)).status
-    assert Reading(None) == read(head(LARGEST_HEAD + 1))
-    assert 200 == read(lines(MOST_LINES)).status
-    assert Reading(None) == read(lines(MOST_LINES + 1))
+    assert 200 == read(head(MAX_HEAD_BYTES)).status
+    assert Reading(None) == read(head(MAX_HEAD_BYTES + 1))
+    assert 200 == read(lines(MAX_HEADER_LINES)).status
+    assert Reading(None) == read(lines(MAX_HEADER_LINES + 1))
     hint = b"HTTP/1.1 103 Hints\r\n\r\n"
-    assert 200 == read(hint * MOST_INFORMATIONAL + lines(2)).status
-    assert Reading(None) == read(hint * (MOST_INFORMATIONAL + 1) + lines(2))
-    assert Reading(None) == read(hint + head(LARGEST_HEAD))
+    assert 200 == read(hint * MAX_INFORMATIONAL_RESPONSES + lines(2)).status
+    assert Reading(None) == read(hint * (MAX_INFORMATIONAL_RESPONSES + 1) + lines(2))
+    assert Reading(None) == read(hint + head(MAX_HEAD_BYTES))
 
 
 @pytest.mark.parametrize(
@@ -208,20 +213,20 @@ def test_how_much_a_head_may_be() -> None:
 )
 def test_how_much_of_a_body_is_read(beginning: bytes) -> None:
     """Behind the first 16 KiB nothing is read; the answer stands, its body is not whole."""
-    reader = AnswerReader(keep=True)
+    reader = ResponseReader(keep=True)
     reader.feed(beginning)
-    for _ in range(LARGEST_BODY):
+    for _ in range(MAX_RESPONSE_BODY_BYTES):
         reader.feed(b"x")
     reader.feed(b"x")
     assert reader.over
     assert not reader.complete
-    assert len(reader.body) <= LARGEST_BODY
+    assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
     assert reader.head is not None
 
 
 def test_a_body_that_is_not_asked_for_is_not_kept() -> None:
     """Nobody reads the body of an answer on the hot path, so it is only counted."""
-    reader = AnswerReader()
+    reader = ResponseReader()
     reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 16384\r\n\r\n")
     reader.feed(bytes(16384))
     assert reader.clean

@@ -2,14 +2,14 @@ import asyncio
 
 import pytest
 
-from hookline.relay.http.client import Slots
+from hookline.relay.http.client import ConnectionSlots
 
 
 def test_first_come_first_served() -> None:
     """Who waits longest gets the slot that is given back, and nobody gets in ahead of who waits."""
 
     async def scenario() -> list[int]:
-        slots, order = Slots(1), []
+        slots, order = ConnectionSlots(1), []
 
         async def in_turn(number: int) -> None:
             await slots.wait()
@@ -32,7 +32,7 @@ def test_cancelled_while_waiting(given_first: bool) -> None:
     """A slot is not lost on one who stops waiting for it, also when it was theirs already."""
 
     async def scenario() -> None:
-        slots = Slots(1)
+        slots = ConnectionSlots(1)
         assert slots.take()
         waiting = asyncio.create_task(slots.wait())
         await asyncio.sleep(0)

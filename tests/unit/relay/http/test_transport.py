@@ -10,7 +10,7 @@ import pytest
 from contract.https_server import HOST, LOCAL, Script, client_context, resolves_to, sends, serving
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
 from hookline.relay.http.httpx_transport import EngineTransport
-from hookline.relay.http.response_reader import LARGEST_BODY
+from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES
 
 Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
@@ -41,7 +41,7 @@ def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
     """A body that breaks off, or is longer than is read, is never taken for a whole one."""
 
     async def use(client: httpx.AsyncClient, url: str) -> None:
-        with pytest.raises(httpx.ReadError, match=f"longer than {LARGEST_BODY // 1024} KiB"):
+        with pytest.raises(httpx.ReadError, match=f"longer than {MAX_RESPONSE_BODY_BYTES // 1024} KiB"):
             await client.post(url)
 
     with_client(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body, then="close"), use)
@@ -49,7 +49,11 @@ def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("head", "expected"),
-    [(b"content-length: 20000", 0), (b"x: y", LARGEST_BODY), (b"content-length: 16384", LARGEST_BODY)],
+    [
+        (b"content-length: 20000", 0),
+        (b"x: y", MAX_RESPONSE_BODY_BYTES),
+        (b"content-length: 16384", MAX_RESPONSE_BODY_BYTES),
+    ],
 )
 def test_what_is_read_of_a_long_body(head: bytes, expected: int) -> None:
     """One that says that it is too long is not read at all; of one without a length, as much as there may be."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hookline.relay.delivery_record import WHOLE, Delivery, Line
-from hookline.relay.formats.format import MOST_BYTES, MOST_EVENTS
-from hookline.relay.ingest.batch import ROOM_FOR_COPIES, Reading, take, take_again
-from hookline.relay.routing import MOST_NAMES, Defaults, Routes
+from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
+from hookline.relay.ingest.batch import ROOM_FOR_COPIES, IngestContext, build_batch, build_replay_batch
+from hookline.relay.routing import MAX_SKIP_NAMES, Defaults, Routes
 from hookline.relay.sources.source import Batch, Position
-from hookline.relay.spool.spool import Intake, Refused, Rereading
+from hookline.relay.spool.spool import IngestBatch, RejectedLine, ReplayedLine
 from hookline.state.store import Snapshot, Stored
 
 APPLIED = Stored(
@@ -33,27 +33,27 @@ def sendgrid(number: int, event: str = "delivered") -> dict[str, Any]:
     return {"event": event, "email": f"a{number}@example.com", "timestamp": 1, "sg_event_id": f"e{number}"}
 
 
-def groups(*documents: object, defaults: Defaults = PLACED) -> list[Intake]:
+def groups(*documents: object, defaults: Defaults = PLACED) -> list[IngestBatch]:
     """What each transaction holds."""
     lines = [Line(n, data, len(data)) for n, data in enumerate((json.dumps(one).encode() for one in documents), 1)]
     batch, start = Batch("log", lines, Position(name="log"), True), 0
     found = []
     while start < len(lines):
-        intake, more = take(batch, Reading(routes=ROUTES, defaults=defaults), start)
+        intake, more = build_batch(batch, IngestContext(routes=ROUTES, defaults=defaults), start)
         found.append(intake)
         start += more
     return found
 
 
-def taken(*documents: object, defaults: Defaults = PLACED) -> Intake:
+def taken(*documents: object, defaults: Defaults = PLACED) -> IngestBatch:
     (intake,) = groups(*documents, defaults=defaults)
     return intake
 
 
-def again(refused: Refused, defaults: Defaults = PLACED) -> Intake:
+def again(refused: RejectedLine, defaults: Defaults = PLACED) -> IngestBatch:
     """A rejected line or event, read once more."""
-    rereading = Rereading(n=7, source="log", line=refused.line, part=refused.part)
-    intake, lines = take_again([rereading], "log", Reading(routes=ROUTES, defaults=defaults))
+    rereading = ReplayedLine(n=7, source="log", line=refused.line, part=refused.part)
+    intake, lines = build_replay_batch([rereading], "log", IngestContext(routes=ROUTES, defaults=defaults))
     assert (1, [7]) == (lines, intake.again)
     return intake
 
@@ -73,10 +73,10 @@ def test_each_event_of_a_line_is_a_delivery_of_its_own() -> None:
 
 def test_statuses_that_are_not_relayed_are_counted_by_name_within_a_bound() -> None:
     """A log of invented statuses makes no more counters than there may be."""
-    intake = taken([sendgrid(n, f"novelty-{n}") for n in range(3 * MOST_NAMES)])
-    assert len(intake.skipped) == MOST_NAMES + 1
-    assert intake.skipped["status_not_relayed:other"] == 2 * MOST_NAMES
-    assert sum(intake.skipped.values()) == intake.read == 3 * MOST_NAMES
+    intake = taken([sendgrid(n, f"novelty-{n}") for n in range(3 * MAX_SKIP_NAMES)])
+    assert len(intake.skipped) == MAX_SKIP_NAMES + 1
+    assert intake.skipped["status_not_relayed:other"] == 2 * MAX_SKIP_NAMES
+    assert sum(intake.skipped.values()) == intake.read == 3 * MAX_SKIP_NAMES
 
 
 def test_rejected_event_of_a_batch_keeps_its_own_item() -> None:
@@ -140,17 +140,17 @@ def test_a_line_rejected_as_a_whole_is_read_again_as_a_whole() -> None:
     """A report that was read as another format's is one dead letter; with that set right it gives all its events."""
     data = json.dumps(sinch(["1", "2"])).encode()
     batch = Batch("log", [Line(1, data, len(data))], Position(name="log"), True)
-    intake, _ = take(batch, Reading(routes=ROUTES, defaults=PLACED, format="ses"))
+    intake, _ = build_batch(batch, IngestContext(routes=ROUTES, defaults=PLACED, format="ses"))
     replayed = again(intake.rejected[0])
     assert (2, 1) == (len(replayed.deliveries), replayed.read)
 
 
 def test_events_of_a_line_are_bounded() -> None:
     """A line of one event too many is rejected as one; with one less, all of them are delivered."""
-    recipients = [str(n) for n in range(MOST_EVENTS + 1)]
-    assert MOST_EVENTS == len(taken(sinch(recipients[1:])).deliveries)
+    recipients = [str(n) for n in range(MAX_EVENTS_PER_LINE + 1)]
+    assert MAX_EVENTS_PER_LINE == len(taken(sinch(recipients[1:])).deliveries)
     intake = taken(sinch(recipients))
-    assert [f"more than {MOST_EVENTS:,} events in one line"] == [one.reason for one in intake.rejected]
+    assert [f"more than {MAX_EVENTS_PER_LINE:,} events in one line"] == [one.reason for one in intake.rejected]
     assert 1 == intake.read
 
 
@@ -162,7 +162,7 @@ def test_what_the_events_of_a_line_share_is_bounded() -> None:
 
 def test_a_batch_of_many_events_is_cut() -> None:
     """What one transaction holds is bounded; only the last one of a batch moves the position."""
-    recipients = [str(n) for n in range(MOST_EVENTS - 1)]
+    recipients = [str(n) for n in range(MAX_EVENTS_PER_LINE - 1)]
     found = groups(*(sinch(recipients, f"b{n}") for n in range(5)))
     assert [2, 2, 1] == [len(one.deliveries) // len(recipients) for one in found]
     assert [None, None, Position(name="log")] == [one.position for one in found]
@@ -173,6 +173,9 @@ def test_a_batch_of_long_events_is_cut() -> None:
     """Bytes count as well, of what is sent and of what is kept of rejected lines."""
     long = "x" * 900_000
     found = groups(*({**sinch(["1"], f"b{n}"), "client_reference": long} for n in range(40)))
-    assert max(sum(len(one.delivery.body) for one in each.deliveries) for each in found) < MOST_BYTES + 10**6
+    assert (
+        max(sum(len(one.delivery.body) for one in each.deliveries) for each in found)
+        < MAX_EVENT_BYTES_PER_LINE + 10**6
+    )
     assert [19, 19, 2] == [len(one.deliveries) for one in found]
     assert 3 == len(groups(*({"RecordType": 1, "text": long} for _ in range(40))))

@@ -14,7 +14,7 @@ from hookline.model import (
     SigningKey,
     Webhook,
 )
-from hookline.relay.preflight.report import Finding, Grade, Step
+from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 from hookline.relay.preflight.secret_checks import key_findings, secret_findings
 from hookline.relay.secrets import SecretResolver
 
@@ -35,26 +35,26 @@ def signing_bodies(*keys: SignatureKey) -> Webhook:
     return replace(PLAIN, signature=BodySignature(keys))
 
 
-def findings(webhook: Webhook) -> list[Finding]:
+def findings(webhook: Webhook) -> list[CheckFinding]:
     now = NOW.timestamp()
     return [*secret_findings(webhook, RESOLVER, now), *key_findings(webhook, RESOLVER, now)]
 
 
-def failed(webhook: Webhook) -> list[tuple[Step, str]]:
+def failed(webhook: Webhook) -> list[tuple[CheckStep, str]]:
     return [(one.step, one.detail) for one in findings(webhook) if one.grade is Grade.FAILED]
 
 
 def test_a_key_that_is_not_active_yet() -> None:
     """As long as no key is active the relay holds the endpoint, and says so; check says the same."""
     words = "no key is active at this moment: the next one is from 2026-11-02T00:00:00Z on"
-    assert [(Step.KEY, words)] == failed(signed(SigningKey("k", PRESENT, activate=LATER)))
+    assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", PRESENT, activate=LATER)))
     assert [] == failed(signed(SigningKey("k", PRESENT, activate=LATER), SigningKey("old", PRESENT, retire=LATER)))
 
 
 def test_all_keys_are_retired() -> None:
     """Where all keys are retired, that is what fails, and not that their files are gone."""
     words = "no key is active at this moment: all are retired"
-    assert [(Step.KEY, words)] == failed(signed(SigningKey("k", GONE, retire=EARLIER)))
+    assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", GONE, retire=EARLIER)))
 
 
 def test_what_only_a_retired_key_names() -> None:
@@ -68,14 +68,14 @@ def test_a_secret_that_a_retired_key_shares() -> None:
     """What a key in use names as well must be there."""
     webhook = signed(SigningKey("new", GONE), SigningKey("old", GONE, retire=EARLIER))
     ((step, detail),) = failed(webhook)
-    assert Step.SECRETS is step
+    assert CheckStep.SECRETS is step
     assert "gone.pem" in detail
 
 
 def test_a_key_that_waits_for_its_turn() -> None:
     """The next key is looked at before its time: that is when something can still be done."""
     webhook = signed(SigningKey("now", PRESENT), SigningKey("next", GONE, activate=LATER))
-    assert [Step.SECRETS] == [step for step, _ in failed(webhook)]
+    assert [CheckStep.SECRETS] == [step for step, _ in failed(webhook)]
 
 
 def test_keys_of_bodies_have_times_too() -> None:

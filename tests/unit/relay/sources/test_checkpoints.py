@@ -16,8 +16,15 @@ from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import batch_source, input_files, rotated_log, rotation_search
-from hookline.relay.sources.checkpoints import HEAD, Checkpoints, FileFacts, belongs, digest, reached
-from hookline.relay.sources.line_splitter import TAIL
+from hookline.relay.sources.checkpoints import (
+    HEAD_BYTES,
+    Checkpoints,
+    FileIdentity,
+    belongs,
+    content_digest,
+    position_reached,
+)
+from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.source import Position
 from reading import Book
 
@@ -72,7 +79,7 @@ def test_same_beginning_in_the_same_inode_is_told_apart(path: Path, book: Book) 
     path.write_bytes(HEADER + b"old\n")
     book.run(path)
     path.write_bytes(HEADER + b"new\nand more\n")
-    assert len(HEADER) > HEAD
+    assert len(HEADER) > HEAD_BYTES
     assert [*HEADER.splitlines(), b"new", b"and more"] == book.run(path)
 
 
@@ -329,13 +336,13 @@ def test_older_archives_are_left_alone(path: Path, book: Book) -> None:
 
 # -- as values
 
-FACTS = FileFacts(name="/logs/f", device=1, inode=2, size=5000, head=b"h" * HEAD)
+FACTS = FileIdentity(name="/logs/f", device=1, inode=2, size=5000, head=b"h" * HEAD_BYTES)
 CONTENT = b"h" * 5000
 
 
-def facts(**changes: object) -> FileFacts:
+def facts(**changes: object) -> FileIdentity:
     known = {field: getattr(FACTS, field) for field in FACTS.__struct_fields__}
-    return FileFacts(**{**known, **changes})
+    return FileIdentity(**{**known, **changes})
 
 
 @pytest.mark.parametrize(
@@ -353,29 +360,29 @@ def facts(**changes: object) -> FileFacts:
         (FACTS, b"h" * 3000 + b"x" * 2000, True),
     ],
 )
-def test_checkpoint_belongs_by_what_is_in_the_file(there: FileFacts, content: bytes, expected: bool) -> None:
+def test_checkpoint_belongs_by_what_is_in_the_file(there: FileIdentity, content: bytes, expected: bool) -> None:
     """The beginning and what stands before the checkpoint must be the same; numbers and names may change."""
-    position = reached(FACTS, offset=3000, line=30, tail=CONTENT[:3000])
+    position = position_reached(FACTS, offset=3000, line=30, tail=CONTENT[:3000])
     assert expected == belongs(position, there, lambda offset, length: content[offset : offset + length])
 
 
-@given(st.binary(min_size=1, max_size=2 * TAIL), st.data())
+@given(st.binary(min_size=1, max_size=2 * TAIL_BYTES), st.data())
 def test_position_of_a_file_belongs_to_it_as_it_grows(content: bytes, data: st.DataObject) -> None:
     """Whatever is appended, a position reached earlier still belongs to the file."""
     offset = data.draw(st.integers(1, len(content)))
     size = data.draw(st.integers(offset, len(content)))
-    then = facts(size=size, head=content[: min(size, HEAD)])
-    now = facts(size=len(content), head=content[:HEAD])
-    position = reached(then, offset=offset, line=1, tail=content[max(0, offset - TAIL) : offset])
+    then = facts(size=size, head=content[: min(size, HEAD_BYTES)])
+    now = facts(size=len(content), head=content[:HEAD_BYTES])
+    position = position_reached(then, offset=offset, line=1, tail=content[max(0, offset - TAIL_BYTES) : offset])
     assert belongs(position, now, lambda at, length: content[at : at + length])
-    assert digest(content[: min(offset, HEAD)]) == position.head_hash
+    assert content_digest(content[: min(offset, HEAD_BYTES)]) == position.head_hash
 
 
 def test_best_of_several_checkpoints_is_taken() -> None:
     """The farthest, since all before it was read; of equal ones that of the same inode and device."""
 
     def at(offset: int, **changes: object) -> Position:
-        return reached(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL, offset)])
+        return position_reached(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL_BYTES, offset)])
 
     def find(*positions: Position) -> Position | None:
         return Checkpoints(positions).find(FACTS, lambda offset, length: CONTENT[offset : offset + length])
@@ -390,19 +397,19 @@ def test_best_of_several_checkpoints_is_taken() -> None:
 
 def test_number_of_checkpoints_in_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were moved last stay, and those of files that are open; nothing is left of the others."""
-    monkeypatch.setattr("hookline.relay.sources.checkpoints.MOST", 3)
-    content = [b"%d" % number * HEAD for number in range(9)]
+    monkeypatch.setattr("hookline.relay.sources.checkpoints.MAX_CHECKPOINTS", 3)
+    content = [b"%d" % number * HEAD_BYTES for number in range(9)]
 
     def at(number: int, **changes: object) -> Position:
-        there = facts(head=content[number][:HEAD], inode=number, **changes)
-        return reached(there, offset=2 * HEAD, line=1, tail=content[number][-1:], key=b"%d" % number)
+        there = facts(head=content[number][:HEAD_BYTES], inode=number, **changes)
+        return position_reached(there, offset=2 * HEAD_BYTES, line=1, tail=content[number][-1:], key=b"%d" % number)
 
     checkpoints = Checkpoints(map(at, range(3)))
     assert checkpoints.claim(b"0")
     checkpoints.keep(at(1))
     for number in range(3, 9):
         checkpoints.keep(at(number))
-    heads = [facts(head=one[:HEAD], inode=number) for number, one in enumerate(content)]
+    heads = [facts(head=one[:HEAD_BYTES], inode=number) for number, one in enumerate(content)]
     assert [0, 7, 8] == [one.inode for one in heads if checkpoints.candidates(one)]
     assert 3 == len(checkpoints._rows) == len(checkpoints._by_head)
 
@@ -456,7 +463,7 @@ def test_rotated_between_the_search_and_the_opening(
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(module, "left_behind", once(rotation_search.left_behind, happening))
+    monkeypatch.setattr(module, "unread_bytes", once(rotation_search.unread_bytes, happening))
     if module is batch_source:
         assert [b"a2", b"b1", b"c1", b"d1"] == book.run(path)
     else:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import HooklineError
-from hookline.relay.sources.decompression import Damaged, Packing, Unpacker, packing_of
+from hookline.relay.sources.decompression import Compression, DamagedArchive, Decompressor, compression_of
 from reading import Book
 
 Pack = Callable[[bytes], bytes]
@@ -42,7 +42,7 @@ def book() -> Book:
 
 
 def unpacked(*chunks: bytes, most: int = 1000) -> bytes:
-    unpacker = Unpacker()
+    unpacker = Decompressor()
     out = b""
     for chunk in chunks:
         unpacker.feed(chunk)
@@ -191,28 +191,28 @@ def test_other_compression_is_refused(path: Path, book: Book, magic: bytes, prog
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        (b"", Packing.UNKNOWN),
-        (b"\x1f", Packing.UNKNOWN),
-        (b"\x28\xb5\x2f", Packing.UNKNOWN),
-        (b"BZh9", Packing.UNKNOWN),
-        (b"P", Packing.UNKNOWN),
-        (b"Plain text", Packing.PLAIN),
-        (b"BZh is text", Packing.PLAIN),
-        (b"{}\n", Packing.PLAIN),
-        (b"\x1f\x8b", Packing.GZIP),
-        (SKIPPABLE, Packing.ZSTD),
+        (b"", Compression.UNKNOWN),
+        (b"\x1f", Compression.UNKNOWN),
+        (b"\x28\xb5\x2f", Compression.UNKNOWN),
+        (b"BZh9", Compression.UNKNOWN),
+        (b"P", Compression.UNKNOWN),
+        (b"Plain text", Compression.PLAIN),
+        (b"BZh is text", Compression.PLAIN),
+        (b"{}\n", Compression.PLAIN),
+        (b"\x1f\x8b", Compression.GZIP),
+        (SKIPPABLE, Compression.ZSTD),
     ],
 )
-def test_first_bytes_tell(head: bytes, expected: Packing) -> None:
+def test_first_bytes_tell(head: bytes, expected: Compression) -> None:
     """As few of them as needed; too few leave it open."""
-    assert expected is packing_of(head)
+    assert expected is compression_of(head)
 
 
 @both
 def test_bomb_costs_no_memory(pack: Pack) -> None:
     """What comes out at a time is bounded, and what went in is not kept in any other form."""
     bomb = pack(b"\0" * 50_000_000)
-    unpacker = Unpacker()
+    unpacker = Decompressor()
     unpacker.feed(bomb)
     out = 0
     while piece := unpacker.next(4096):
@@ -221,5 +221,5 @@ def test_bomb_costs_no_memory(pack: Pack) -> None:
     expected = 50_000_000
     assert expected == out
     unpacker.feed(b"no packed data, and long enough")
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedArchive):
         unpacker.next(4096)

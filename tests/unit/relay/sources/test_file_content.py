@@ -107,7 +107,7 @@ def test_archive_that_does_not_grow_is_read_as_far_as_it_goes(
     path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nobody has written to it for a while, or long ago already, it is a damaged one."""
-    monkeypatch.setattr("hookline.relay.sources.file_content.SETTLED", 0.1)
+    monkeypatch.setattr("hookline.relay.sources.file_content.QUIET_SECONDS", 0.1)
     path.write_bytes(half(gzip.compress(b"".join(line + b"\n" for line in MANY))))
     found = book.run(path)
     assert len(MANY) / 3 < len(found) < len(MANY)
@@ -118,7 +118,7 @@ def test_archive_that_stays_half_while_it_is_followed(
     path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told as damaged when nobody has written to it for a minute; should it grow all the same, it goes on."""
-    monkeypatch.setattr("hookline.relay.sources.file_content.LONG_AGO", 1.5)
+    monkeypatch.setattr("hookline.relay.sources.file_content.OLD_FILE_SECONDS", 1.5)
     packed = gzip.compress(b"".join(line + b"\n" for line in MANY))
     archive = path.with_name("app.log.1.gz")
     archive.write_bytes(half(packed))
@@ -165,7 +165,7 @@ def test_copy_that_is_being_made(path: Path, book: Book, follow: bool) -> None:
 
 def test_copy_that_stays_half(path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that nobody goes on with is read as what it is."""
-    monkeypatch.setattr("hookline.relay.sources.file_content.SETTLED", 0.3)
+    monkeypatch.setattr("hookline.relay.sources.file_content.QUIET_SECONDS", 0.3)
     append(path, *MANY)
     pattern = f"{path}*"
     book.run(pattern)

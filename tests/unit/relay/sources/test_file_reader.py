@@ -11,7 +11,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
-from hookline.relay.sources.line_splitter import LONGEST
+from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 from reading import Book, Notebook
 
 
@@ -138,17 +138,17 @@ def test_batches_are_bounded_and_each_has_its_position(path: Path, book: Book) -
 
 def test_endless_line_does_not_hold_up_the_reader(path: Path, book: Book) -> None:
     """While an endless line goes by, calls return, and the position waits before it."""
-    path.write_bytes(b"first\n" + b"x" * (9 * LONGEST) + b"\n{}\n")
+    path.write_bytes(b"first\n" + b"x" * (9 * MAX_LINE_BYTES) + b"\n{}\n")
     lines = book.lines(path)
-    assert [5, 9 * LONGEST, 2] == [line.length for line in lines]
+    assert [5, 9 * MAX_LINE_BYTES, 2] == [line.length for line in lines]
     assert lines[1].sha256 is not None
     assert [] == book.lines(path)
 
 
 def test_checkpoint_after_an_endless_line_holds(path: Path, book: Book) -> None:
     """What was read last is compared, also when it was not held in memory."""
-    path.write_bytes(b"x" * (3 * LONGEST) + b"\r\n")
-    assert [3 * LONGEST] == [line.length for line in book.lines(path)]
+    path.write_bytes(b"x" * (3 * MAX_LINE_BYTES) + b"\r\n")
+    assert [3 * MAX_LINE_BYTES] == [line.length for line in book.lines(path)]
     with path.open("ab") as file:
         file.write(b"{}\n")
     assert [b"{}"] == book.run(path)

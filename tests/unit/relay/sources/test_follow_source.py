@@ -14,10 +14,10 @@ from backports import zstd
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.line_splitter import LONGEST
+from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 from reading import Book, Follower
 
-LINGER = "hookline.relay.sources.rotated_log.LINGER"
+LINGER = "hookline.relay.sources.rotated_log.ROTATED_LINGER_SECONDS"
 
 
 @pytest.fixture
@@ -83,11 +83,11 @@ def test_pieces(path: Path, follower: Follower, parts: list[bytes], expected: li
 def test_endless_line(path: Path, follower: Follower) -> None:
     """It is not held, and is a line once it ends."""
     for _ in range(3):
-        append(path, b"x" * LONGEST, end=b"")
+        append(path, b"x" * MAX_LINE_BYTES, end=b"")
         follower.takes_nothing()
     append(path, b"", b"after")
     endless, after = follower.read_lines(2)
-    assert (3 * LONGEST, b"after") == (endless.length, after.data)
+    assert (3 * MAX_LINE_BYTES, b"after") == (endless.length, after.data)
 
 
 def test_empty_file_grows(path: Path, book: Book) -> None:
@@ -454,7 +454,7 @@ def test_same_file_under_two_names(path: Path, book: Book) -> None:
 
 def test_more_files_than_may_be_open(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of which everything was read are closed when there are many, and opened again when they grow."""
-    monkeypatch.setattr("hookline.relay.sources.follow_source.MOST_OPEN", 5)
+    monkeypatch.setattr("hookline.relay.sources.follow_source.MAX_OPEN_FILES", 5)
     for number in range(40):
         append(tmp_path / f"{number}.log", b"%d" % number)
     with book.following(tmp_path) as follower:
@@ -473,7 +473,7 @@ def test_copytruncate_with_more_files_than_may_be_open(
     tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a file that is closed when it is copied and truncated, the copy's rest comes first."""
-    monkeypatch.setattr("hookline.relay.sources.follow_source.MOST_OPEN", 5)
+    monkeypatch.setattr("hookline.relay.sources.follow_source.MAX_OPEN_FILES", 5)
     for number in range(20):
         append(tmp_path / f"{number}.log", b"%d" % number)
     path = tmp_path / "7.log"
@@ -497,7 +497,7 @@ def test_rotated_while_more_files_than_may_be_open(
 
     Also where no new log is there yet, and where it was compressed at once. A writer may be slow to change over.
     """
-    monkeypatch.setattr("hookline.relay.sources.follow_source.MOST_OPEN", 5)
+    monkeypatch.setattr("hookline.relay.sources.follow_source.MAX_OPEN_FILES", 5)
     for number in range(20):
         append(tmp_path / f"{number}.log", b"%d" % number)
     path = tmp_path / "7.log"

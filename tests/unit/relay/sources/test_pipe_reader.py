@@ -15,7 +15,7 @@ import pytest
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.pipe_reader import PipeReader
-from hookline.relay.sources.source import NOWHERE, WAIT
+from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS
 from reading import Book, Notebook
 
 
@@ -32,10 +32,10 @@ def test_what_is_there_comes_at_once(pipe: tuple[PipeReader, int]) -> None:
     """Complete lines are handed over while the writer is still there; the beginning of one waits."""
     reader, writing = pipe
     os.write(writing, b"one\ntwo\r\nthr")
-    assert [Line(1, b"one", 3), Line(2, b"two", 3)] == reader.read(WAIT)
+    assert [Line(1, b"one", 3), Line(2, b"two", 3)] == reader.read(WAIT_SECONDS)
     position = reader.take_position()
     assert ("-", 2, False) == (position.name, position.line, reader.ended)
-    assert NOWHERE is reader.take_position()
+    assert START_POSITION is reader.take_position()
     os.close(writing)
 
 
@@ -44,7 +44,7 @@ def test_unterminated_last_line_is_a_line(pipe: tuple[PipeReader, int]) -> None:
     reader, writing = pipe
     os.write(writing, b"one\ntwo")
     os.close(writing)
-    assert [Line(1, b"one", 3), Line(2, b"two", 3)] == reader.read(WAIT)
+    assert [Line(1, b"one", 3), Line(2, b"two", 3)] == reader.read(WAIT_SECONDS)
     assert reader.ended
 
 
@@ -52,8 +52,8 @@ def test_silent_pipe_gives_nothing_soon(pipe: tuple[PipeReader, int]) -> None:
     """While nothing comes the reader looks up ten times a second, so that a stop is noticed."""
     reader, writing = pipe
     began = time.monotonic()
-    assert [] == reader.read(WAIT)
-    assert WAIT / 2 < time.monotonic() - began < 5
+    assert [] == reader.read(WAIT_SECONDS)
+    assert WAIT_SECONDS / 2 < time.monotonic() - began < 5
     assert not reader.ended
     os.close(writing)
 
@@ -63,7 +63,7 @@ def test_batches_are_bounded(pipe: tuple[PipeReader, int]) -> None:
     reader, writing = pipe
     os.write(writing, b"x\n" * 1200)
     os.close(writing)
-    found = [(len(reader.read(WAIT)), reader.ended, reader.take_position().line) for _ in range(3)]
+    found = [(len(reader.read(WAIT_SECONDS)), reader.ended, reader.take_position().line) for _ in range(3)]
     assert [(500, False, 500), (500, False, 1000), (200, True, 1200)] == found
     expected = 2400
     assert expected == reader.bytes_read
@@ -85,7 +85,7 @@ def test_empty_pipe_ends_without_a_line(pipe: tuple[PipeReader, int]) -> None:
     """A producer that wrote nothing is no fault."""
     reader, writing = pipe
     os.close(writing)
-    assert [] == reader.read(WAIT)
+    assert [] == reader.read(WAIT_SECONDS)
     assert reader.ended
 
 
@@ -98,7 +98,7 @@ def test_compressed_pipe_is_unpacked(pipe: tuple[PipeReader, int]) -> None:
         os.write(writing, packed[at : at + 7])
         lines += reader.read(0)
     os.close(writing)
-    lines += reader.read(WAIT)
+    lines += reader.read(WAIT_SECONDS)
     assert [b"one", b"two", b"three"] == [line.data for line in lines]
     assert reader.ended
 
@@ -113,7 +113,7 @@ def test_cut_off_compressed_pipe_is_told() -> None:
     os.close(writing)
     lines: list[Line] = []
     while not reader.ended:
-        lines += reader.read(WAIT)
+        lines += reader.read(WAIT_SECONDS)
     reader.close()
     assert [b"%d" % (number * 7919) for number in range(len(lines) - 1)] == [line.data for line in lines[:-1]]
     assert 1000 < len(lines) < 3000
@@ -126,7 +126,7 @@ def test_other_compression_is_refused(pipe: tuple[PipeReader, int], magic: bytes
     reader, writing = pipe
     os.write(writing, magic)
     with pytest.raises(HooklineError, match=program) as raised:
-        reader.read(WAIT)
+        reader.read(WAIT_SECONDS)
     assert f"{program} -dc" in str(raised.value.hint)
     os.close(writing)
 
@@ -136,7 +136,7 @@ def test_bomb_in_a_pipe_is_bounded(pipe: tuple[PipeReader, int]) -> None:
     reader, writing = pipe
     bomb = gzip.compress(b"{}\n" * 3_000_000)
     os.write(writing, bomb[:60_000])
-    assert 500 == len(reader.read(WAIT))
+    assert 500 == len(reader.read(WAIT_SECONDS))
     expected = 1024 * 1024
     assert reader._cutter.unfinished <= expected
     os.close(writing)
@@ -149,7 +149,7 @@ def test_closed_descriptor_is_an_error_of_ours() -> None:
     os.close(reading)
     os.close(writing)
     with pytest.raises(HooklineError, match="standard input cannot be read"):
-        reader.read(WAIT)
+        reader.read(WAIT_SECONDS)
 
 
 def test_named_pipe_is_read_as_a_pipe(tmp_path: Path) -> None:

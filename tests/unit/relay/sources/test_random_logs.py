@@ -99,11 +99,11 @@ def test_each_line_comes_once_and_in_order(
 
     A run that stops keeps the positions of the batches that were taken, and nothing else.
     """
-    monkeypatch.setattr(follow_source, "LOOK", 0.0)
-    monkeypatch.setattr(follow_source, "SCAN", 0.0)
-    monkeypatch.setattr(follow_source, "WAIT", 0.003)
-    monkeypatch.setattr(rotated_log, "RETRY", 0.0)
-    monkeypatch.setattr(file_content, "SETTLED", 0.0)  # no copy and no archive is met half made
+    monkeypatch.setattr(follow_source, "READ_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(follow_source, "SCAN_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(follow_source, "WAIT_SECONDS", 0.003)
+    monkeypatch.setattr(rotated_log, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(file_content, "QUIET_SECONDS", 0.0)  # no copy and no archive is met half made
     rng = random.Random(seed)
     log = Rotating(tmp_path / "app.log", rng, header)
     book = Book()

@@ -14,17 +14,17 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.format import Reading, bounded
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.format import ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decoded
 from hookline.relay.formats.provider_event import each, first
-from hookline.relay.formats.provider_formats import PLAIN
+from hookline.relay.formats.provider_formats import PROVIDER_FORMATS
 from hookline.relay.formats.typed_fields import shaped
 
 NAME = "cloudevents"
 
 STATUSES: Mapping[str, str] = {}  # those of the inner format
-OTHERS = tuple(word for known in PLAIN.values() for word in known.OTHERS)
+OTHERS = tuple(word for known in PROVIDER_FORMATS.values() for word in known.OTHERS)
 
 _NO_EVENT = Skipped("not_an_event")
 
@@ -43,20 +43,20 @@ def recognizes(value: object) -> bool:
     return event is not None and "specversion" in event and ("type" in event or "source" in event)
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return (reading for one in each(value) for reading in _events(one, hints))
 
 
-def _events(value: Any, hints: Hints) -> list[Reading]:
+def _events(value: Any, hints: FieldMapping) -> list[ParsedEvent]:
     read = shaped(value, _Envelope)
     if isinstance(read, Rejected):
         return [read]
     data = _data(read)
     if isinstance(data, Rejected):
         return [data]
-    for known in PLAIN.values():
+    for known in PROVIDER_FORMATS.values():
         if known.recognizes(data):
-            said = bounded(known.events(data, hints.within(value)))
+            said = within_limits(known.events(data, hints.within(value)))
             return [_completed(one, read, number, len(said)) for number, one in enumerate(said)]
     return [_NO_EVENT]
 
@@ -73,7 +73,7 @@ def _data(read: _Envelope) -> object:
     return Rejected("data: missing") if read.data is None else read.data
 
 
-def _completed(reading: Reading, read: _Envelope, number: int, of: int) -> Reading:
+def _completed(reading: ParsedEvent, read: _Envelope, number: int, of: int) -> ParsedEvent:
     """Adds the envelope's time and identity if the event has none. `source` and `id` together are unique."""
     if not isinstance(reading, Event):
         return reading

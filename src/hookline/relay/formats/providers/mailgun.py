@@ -12,11 +12,20 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.bounce_classes import ASYNC, HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
-from hookline.relay.formats.format import Reading
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.bounce_classes import (
+    ASYNC,
+    HARD,
+    SOFT,
+    SYNC,
+    BounceKind,
+    classify,
+    enhanced_status,
+    failure,
+)
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
-    Scalar,
+    JsonScalar,
     count,
     first,
     mailbox,
@@ -38,7 +47,7 @@ STATUSES: Mapping[str, str] = {
     "rejected": "error",
 }
 OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribed", "complained", "stored")
-_KINDS: dict[str, Kind] = {"hard": HARD, "soft": SOFT}
+_KINDS: dict[str, BounceKind] = {"hard": HARD, "soft": SOFT}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
 _DAY = 24 * 3600
 
@@ -53,10 +62,10 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class _DeliveryStatus(msgspec.Struct, frozen=True):
-    code: Scalar = None
+    code: JsonScalar = None
     message: str | None = None
     description: str | None = None
-    attempt: Scalar = msgspec.field(name="attempt-no", default=None)
+    attempt: JsonScalar = msgspec.field(name="attempt-no", default=None)
     enhanced: str | None = msgspec.field(name="enhanced-code", default=None)
     bounce_code: str | None = msgspec.field(name="bounce-code", default=None)
     bounce_type: str | None = msgspec.field(name="bounce-type", default=None)
@@ -73,7 +82,7 @@ class _Reject(msgspec.Struct, frozen=True):
 class _Event(msgspec.Struct, frozen=True):
     event: str
     id: str | None = None
-    timestamp: Scalar = None
+    timestamp: JsonScalar = None
     severity: str | None = None
     reason: str | None = None
     recipient: str | None = None
@@ -98,11 +107,11 @@ def recognizes(value: object) -> bool:
     return named and ("recipient" in event or isinstance(event.get("message"), dict))
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return read_each(value, hints, _event)
 
 
-def _event(value: Any, hints: Hints) -> Reading:
+def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
     if isinstance(value, dict) and _ENVELOPE in value:
         value, hints = value[_ENVELOPE], hints.within(value)
     read = shaped(value, _Event)
@@ -142,7 +151,7 @@ def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str 
     if status != "bounce":
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
-    code = classified(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
+    code = classify(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
     return failure(
         code, ASYNC if read.flags and read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording
     )

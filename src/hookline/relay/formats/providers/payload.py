@@ -11,8 +11,8 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import Hints, plain_text
-from hookline.relay.formats.format import Reading
+from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
@@ -21,11 +21,11 @@ from hookline.relay.formats.platform_common import (
     IdentityMap,
     PlainIdentityMap,
     each_completed,
-    further,
+    event_details,
     is_of_another_type,
     plain_status,
     quickly,
-    sound,
+    well_formed,
 )
 from hookline.relay.formats.provider_event import first
 from hookline.relay.formats.typed_fields import shaped
@@ -104,7 +104,7 @@ def quick(data: bytes) -> Event | None:
     if b'"messageDeliveryFeedback"' not in data:
         return None
     read = quickly(data, _plain)
-    if read is None or read.event_type not in (None, FEEDBACK) or not sound(read.identity_map):
+    if read is None or read.event_type not in (None, FEEDBACK) or not well_formed(read.identity_map):
         return None
     return _said(read, read.identity_map)
 
@@ -118,11 +118,11 @@ def recognizes(value: object) -> bool:
     return event.get("eventType") == FEEDBACK and not any(key in event for key in DATASET_KEYS)
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return each_completed(value, hints, _event)
 
 
-def _event(value: object) -> Reading:
+def _event(value: object) -> ParsedEvent:
     if is_of_another_type(value, "eventType"):
         return Skipped("not_an_event")
     read = shaped(value, _Payload)
@@ -155,7 +155,7 @@ def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event
         failure=failure,
         retry_count=read.feedback.retry_count,
         identity_map=identity_map,
-        further=further(
+        further=event_details(
             message_id=execution.message_id,
             profile_id=execution.profile_id,
             profile_number=context.get("profileNumber"),

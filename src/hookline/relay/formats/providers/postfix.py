@@ -12,11 +12,17 @@ from typing import Any
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, classified, failure, is_permanent
-from hookline.relay.formats.format import Reading, Text
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, classify, failure, is_permanent
+from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.provider_event import provided, recipient_of
-from hookline.relay.formats.providers.syslog import Said, from_journal, looks_like, moment, parse
+from hookline.relay.formats.providers.syslog import (
+    SyslogMessage,
+    from_journal,
+    looks_like,
+    parse_syslog,
+    parse_syslog_time,
+)
 
 NAME = "postfix"
 
@@ -32,12 +38,12 @@ _EXPIRED = "status=expired, returned to sender"  # from the queue manager, which
 
 
 def recognizes(value: object) -> bool:
-    if isinstance(value, Text):
+    if isinstance(value, LineText):
         return looks_like(value.text)
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     said = _said(value)
     if said is None:
         return [_NO_EVENT if recognizes(value) else _fault(value)]
@@ -47,19 +53,19 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
     return [_event(said, found, hints)]
 
 
-def _said(value: object) -> Said | None:
-    if isinstance(value, Text):
-        return parse(value.text)
+def _said(value: object) -> SyslogMessage | None:
+    if isinstance(value, LineText):
+        return parse_syslog(value.text)
     return from_journal(value) if isinstance(value, dict) else None
 
 
 def _fault(value: object) -> Rejected:
-    if isinstance(value, Text) and value.text.startswith(("{", "[")):
+    if isinstance(value, LineText) and value.text.startswith(("{", "[")):
         return Rejected(value.fault)
     return Rejected("the line: neither syslog nor an entry of a journal")
 
 
-def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
+def _event(said: SyslogMessage, found: re.Match[str], hints: FieldMapping) -> ParsedEvent:
     told, queue_id = found["status"], found["queue_id"]
     status = STATUSES.get(told)
     if status is None:
@@ -76,7 +82,7 @@ def _event(said: Said, found: re.Match[str], hints: Hints) -> Reading:
         identity=f"postfix:{said.host}:{said.time}:{queue_id}:{recipient}:{told}",
         status=status,
         recipient=recipient,
-        time=moment(said.time, zone=hints.timezone, now=hints.clock() if hints.clock else None),
+        time=parse_syslog_time(said.time, zone=hints.timezone, now=hints.clock() if hints.clock else None),
         failure=_failure(told, dsn, wording) if status == "bounce" else None,
         detail=wording,
         execution_id=f"{said.host}/{queue_id}",
@@ -92,4 +98,4 @@ def _fields(written: str) -> dict[str, Any]:
 def _failure(told: str, dsn: str | None, wording: str) -> MessageFailure:
     status = dsn if dsn and dsn[0] in "45" else None
     permanent = told == "bounced" and is_permanent(status, wording)
-    return failure(classified(status, wording), SYNC, HARD if permanent else SOFT, wording)
+    return failure(classify(status, wording), SYNC, HARD if permanent else SOFT, wording)

@@ -12,11 +12,11 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, Kind, classified, enhanced_status, failure
-from hookline.relay.formats.format import Reading
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, BounceKind, classify, enhanced_status, failure
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
-    Scalar,
+    JsonScalar,
     first,
     provided,
     read_each,
@@ -28,7 +28,7 @@ from hookline.relay.formats.typed_fields import shaped
 
 NAME = "postmark"
 
-_BOUNCES: dict[str, Kind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
+_BOUNCES: dict[str, BounceKind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
 _ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
 _BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
 _BY_TYPE: Mapping[str, str] = {**dict.fromkeys(_BOUNCES, "bounce"), **dict.fromkeys(_ERRORS, "error")}
@@ -60,7 +60,7 @@ _CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21,
 class _Event(msgspec.Struct, frozen=True):
     record_type: str = msgspec.field(name="RecordType")
     message_id: str | None = msgspec.field(name="MessageID", default=None)
-    id: Scalar = msgspec.field(name="ID", default=None)
+    id: JsonScalar = msgspec.field(name="ID", default=None)
     type: str | None = msgspec.field(name="Type", default=None)
     recipient: str | None = msgspec.field(name="Recipient", default=None)
     email: str | None = msgspec.field(name="Email", default=None)
@@ -76,11 +76,11 @@ def recognizes(value: object) -> bool:
     return event is not None and "RecordType" in event
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return read_each(value, hints, _event)
 
 
-def _event(value: Any, hints: Hints) -> Reading:
+def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         record = value.get("RecordType") if isinstance(value, dict) else None
@@ -110,7 +110,7 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     kind = read.type or ""
     wording = read.description or read.details
     if status == "bounce":
-        code = classified(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
+        code = classify(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
         return failure(code, SYNC, _BOUNCES[kind], wording)
     return failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
 

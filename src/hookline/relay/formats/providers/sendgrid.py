@@ -12,19 +12,19 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import (
     ASYNC,
     HARD,
     SOFT,
     SYNC,
-    classified,
+    classify,
     enhanced_status,
     failure,
     is_permanent,
 )
-from hookline.relay.formats.format import Reading
-from hookline.relay.formats.provider_event import Scalar, count, first, provided, read_each, text, unless_skipped
+from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.typed_fields import shaped
 from hookline.units import unix_time
 
@@ -56,13 +56,13 @@ _DROPPED = {"Invalid": 10, "Spam Content": 52}
 class _Event(msgspec.Struct, frozen=True):
     event: str
     email: str | None = None
-    timestamp: Scalar = None
-    event_id: Scalar = msgspec.field(name="sg_event_id", default=None)
-    message_id: Scalar = msgspec.field(name="sg_message_id", default=None)
+    timestamp: JsonScalar = None
+    event_id: JsonScalar = msgspec.field(name="sg_event_id", default=None)
+    message_id: JsonScalar = msgspec.field(name="sg_message_id", default=None)
     reason: str | None = None
     response: str | None = None
-    status: Scalar = None
-    attempt: Scalar = None
+    status: JsonScalar = None
+    attempt: JsonScalar = None
     type: str | None = None
     classification: str | None = msgspec.field(name="bounce_classification", default=None)
 
@@ -74,11 +74,11 @@ def recognizes(value: object) -> bool:
     return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return read_each(value, hints, _event)
 
 
-def _event(value: Any, hints: Hints) -> Reading:
+def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         return unless_skipped(read, value.get("event") if isinstance(value, dict) else None, STATUSES)
@@ -109,6 +109,6 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     enhanced = enhanced_status(text(read.status), read.reason)
     permanent = read.type == "bounce" and is_permanent(enhanced, read.reason)
     provider = _EXPIRED if read.type == "expired" else _CLASSES.get(read.classification or "")
-    code = classified(enhanced, read.reason, provider=provider)
+    code = classify(enhanced, read.reason, provider=provider)
     # A bounce that was reported later does not have the id of its message.
     return failure(code, SYNC if read.message_id else ASYNC, HARD if permanent else SOFT, read.reason)

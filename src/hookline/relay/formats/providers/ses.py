@@ -14,20 +14,20 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import (
     ASYNC,
     HARD,
-    IGNORED,
+    IGNORED_KIND,
     SOFT,
     SYNC,
+    BounceKind,
     Category,
-    Kind,
-    classified,
+    classify,
     enhanced_status,
     failure,
 )
-from hookline.relay.formats.format import Reading, Text
+from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decoded
 from hookline.relay.formats.provider_event import mailbox, provided, recipient_of, unless_skipped
 from hookline.relay.formats.typed_fields import shaped
@@ -42,7 +42,7 @@ STATUSES: Mapping[str, str] = {
     "Rendering Failure": "error",
 }
 OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
-_KINDS: dict[str, Kind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED}
+_KINDS: dict[str, BounceKind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED_KIND}
 # `bounceSubType` values that are more precise than their type, then the types themselves.
 _SUBTYPES = {
     "NoEmail": 10,
@@ -77,7 +77,7 @@ class _Bounce(msgspec.Struct, frozen=True):
     subtype: str | None = msgspec.field(name="bounceSubType", default=None)
     timestamp: str | None = None
     feedback_id: str | None = msgspec.field(name="feedbackId", default=None)
-    reporter: str | None = msgspec.field(name="reportingMTA", default=None)
+    status_collector: str | None = msgspec.field(name="reportingMTA", default=None)
     remote: str | None = msgspec.field(name="remoteMtaIp", default=None)
 
 
@@ -117,7 +117,7 @@ def _is_bare(value: dict[str, Any]) -> bool:
     return "mail" in value and ("eventType" in value or "notificationType" in value)
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     if isinstance(value, dict):
         if "detail-type" in value and "detail" in value:
             return _bare(value["detail"], hints.within(value))
@@ -126,7 +126,7 @@ def events(value: object, hints: Hints) -> Iterable[Reading]:
     return _bare(value, hints)
 
 
-def _notified(envelope: dict[str, Any], hints: Hints) -> Iterable[Reading]:
+def _notified(envelope: dict[str, Any], hints: FieldMapping) -> Iterable[ParsedEvent]:
     """Reads an SNS notification. A topic can carry messages that are not events of SES: those of SNS itself and of
     other publishers.
     """
@@ -134,14 +134,14 @@ def _notified(envelope: dict[str, Any], hints: Hints) -> Iterable[Reading]:
     if envelope.get("Type") != "Notification" or not isinstance(message, str):
         return [_NO_EVENT]
     value = decoded(message.encode())
-    if isinstance(value, Text):
+    if isinstance(value, LineText):
         return [Rejected(f"Message: {value.fault}") if message.lstrip().startswith("{") else _NO_EVENT]
     if isinstance(value, Rejected):
         return [Rejected(f"Message: {value.reason}")]
     return _bare(value, hints.within(envelope)) if isinstance(value, dict) and _is_bare(value) else [_NO_EVENT]
 
 
-def _bare(value: object, hints: Hints) -> Iterator[Reading]:
+def _bare(value: object, hints: FieldMapping) -> Iterator[ParsedEvent]:
     read = shaped(value, _Event)
     if isinstance(read, Rejected):
         yield unless_skipped(read, _kind(value), STATUSES)
@@ -206,7 +206,7 @@ def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
 def _bounced(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
-    code = classified(status, bounced.diagnostic, provider=provider)
+    code = classify(status, bounced.diagnostic, provider=provider)
     return failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
 
 
@@ -216,5 +216,5 @@ def _category(bounce: _Bounce) -> Category:
     `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` the server that reports the
     failure.
     """
-    refused = bounce.remote is not None or (bounce.reporter or "").rstrip(".").endswith("amazonses.com")
+    refused = bounce.remote is not None or (bounce.status_collector or "").rstrip(".").endswith("amazonses.com")
     return SYNC if refused else ASYNC

@@ -12,11 +12,19 @@ import msgspec
 
 from hookline.model import Channel
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Further, MessageFailure
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.bounce_classes import ASYNC, HARD, SOFT, SYNC, Kind
-from hookline.relay.formats.format import Reading
-from hookline.relay.formats.provider_event import Scalar, each, first, provided, recipient_of, text, unless_skipped
+from hookline.relay.event import EventDetails, MessageFailure
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.bounce_classes import ASYNC, HARD, SOFT, SYNC, BounceKind
+from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.provider_event import (
+    JsonScalar,
+    each,
+    first,
+    provided,
+    recipient_of,
+    text,
+    unless_skipped,
+)
 from hookline.relay.formats.typed_fields import shaped
 
 NAME = "sinch"
@@ -34,7 +42,7 @@ STATUSES: Mapping[str, str] = {
 }
 OTHERS: tuple[str, ...] = ("queued", "unknown")
 # The REST API's codes: their names, and whether a retry can succeed.
-_CODES: dict[str, tuple[str, Kind | None]] = {
+_CODES: dict[str, tuple[str, BounceKind | None]] = {
     "402": ("Message unroutable", HARD),
     "403": ("Internal error", None),
     "404": ("Temporary delivery failure", SOFT),
@@ -56,19 +64,19 @@ class _Report(msgspec.Struct, frozen=True):
     status: str
     batch_id: str
     type: str | None = None
-    recipient: Scalar = None
-    code: Scalar = None
+    recipient: JsonScalar = None
+    code: JsonScalar = None
     at: str | None = None
     operator_status_at: str | None = None
     status_message: str | None = None
     encoding: str | None = None
-    parts: Scalar = msgspec.field(name="number_of_message_parts", default=None)
+    parts: JsonScalar = msgspec.field(name="number_of_message_parts", default=None)
     client_reference: str | None = None
 
 
 class _Group(msgspec.Struct, frozen=True):
     status: str
-    code: Scalar = None
+    code: JsonScalar = None
     recipients: list[str] | None = None
 
 
@@ -89,11 +97,11 @@ def recognizes(value: object) -> bool:
     return "recipient" in event and "status" in event
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return (reading for one in each(value) for reading in _events(one, hints))
 
 
-def _events(value: Any, hints: Hints) -> Iterator[Reading]:
+def _events(value: Any, hints: FieldMapping) -> Iterator[ParsedEvent]:
     if isinstance(value, dict) and value.get("statuses") is not None:
         yield from _listed(value, hints)
         return
@@ -106,7 +114,7 @@ def _events(value: Any, hints: Hints) -> Iterator[Reading]:
     yield _event(value, read, hints)
 
 
-def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
+def _listed(value: dict[str, Any], hints: FieldMapping) -> Iterator[ParsedEvent]:
     """Returns the recipients in a full report. A summary only counts them, so it contains no event."""
     batch = shaped(value, _Batch)
     if isinstance(batch, Rejected):
@@ -129,7 +137,7 @@ def _listed(value: dict[str, Any], hints: Hints) -> Iterator[Reading]:
         yield _NO_EVENT
 
 
-def _event(value: Any, read: _Report, hints: Hints) -> Reading:
+def _event(value: Any, read: _Report, hints: FieldMapping) -> ParsedEvent:
     told = read.status.lower()
     status = STATUSES.get(told)
     if status is None:
@@ -147,7 +155,7 @@ def _event(value: Any, read: _Report, hints: Hints) -> Reading:
         time=time,
         failure=_failure(read, status),
         detail=read.status_message or (f"{read.status} {code}" if (code := text(read.code)) else read.status),
-        further=Further(
+        further=EventDetails(
             profile_number=recipient,
             encoding=read.encoding,
             message_parts=text(read.parts),

@@ -13,10 +13,10 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
-from hookline.relay.field_mapping import Hints
-from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classified, enhanced_status, failure
-from hookline.relay.formats.format import Reading
-from hookline.relay.formats.provider_event import Scalar, count, first, provided, read_each, text, unless_skipped
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classify, enhanced_status, failure
+from hookline.relay.formats.format import ParsedEvent
+from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.typed_fields import shaped
 from hookline.units import unix_time
 
@@ -55,16 +55,16 @@ _NO_EVENT = Skipped("not_an_event")
 
 class _Event(msgspec.Struct, frozen=True):
     type: str
-    event_id: Scalar = None
-    timestamp: Scalar = None
-    message_id: Scalar = None
-    transmission_id: Scalar = None
+    event_id: JsonScalar = None
+    timestamp: JsonScalar = None
+    message_id: JsonScalar = None
+    transmission_id: JsonScalar = None
     recipient: str | None = msgspec.field(name="rcpt_to", default=None)
-    bounce_class: Scalar = None
+    bounce_class: JsonScalar = None
     reason: str | None = None
     raw_reason: str | None = None
-    retries: Scalar = msgspec.field(name="num_retries", default=None)
-    campaign_id: Scalar = None
+    retries: JsonScalar = msgspec.field(name="num_retries", default=None)
+    campaign_id: JsonScalar = None
     variables: Any = msgspec.field(name="rcpt_meta", default=None)
 
 
@@ -75,11 +75,11 @@ def recognizes(value: object) -> bool:
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return read_each(value, hints, _event)
 
 
-def _event(value: Any, hints: Hints) -> Reading:
+def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
     if isinstance(value, dict) and _ENVELOPE in value:
         envelope, inner = value, value[_ENVELOPE]
         if inner == {}:
@@ -121,5 +121,5 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     wording = read.reason or read.raw_reason
     code = count(read.bounce_class)
     if code is None and status == "bounce":
-        code = classified(enhanced_status(wording), wording)
+        code = classify(enhanced_status(wording), wording)
     return failure(code, ASYNC if read.type == "out_of_band" else SYNC, wording=wording)

@@ -27,7 +27,7 @@ _HOUR = 3600
 _AHEAD = timedelta(days=1)  # how far a sender's clock or zone may be ahead of ours
 
 
-class Said(msgspec.Struct, frozen=True):
+class SyslogMessage(msgspec.Struct, frozen=True):
     """The parts of a line. `time` is the text in the line; `moment` determines its year and zone."""
 
     time: str
@@ -47,15 +47,15 @@ def looks_like(line: str) -> bool:
     return _BEGINNING.match(line) is not None
 
 
-def parse(line: str) -> Said | None:
+def parse_syslog(line: str) -> SyslogMessage | None:
     """Returns the parts of a line, or None if it has neither form."""
     found = _CLASSIC.match(line) or _MODERN.match(line)
     if found is None:
         return None
-    return Said(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
+    return SyslogMessage(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
 
 
-def from_journal(entry: dict[str, Any]) -> Said | None:
+def from_journal(entry: dict[str, Any]) -> SyslogMessage | None:
     """Returns the parts of an entry of ``journalctl -o json``, or None if one of them is missing."""
     host, program, message, microseconds = (
         entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
@@ -66,7 +66,7 @@ def from_journal(entry: dict[str, Any]) -> Said | None:
     if not (isinstance(microseconds, str) and microseconds.isdecimal() and len(microseconds) <= 17):  # year 5138
         return None
     moment = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
-    return Said(moment.isoformat(timespec="microseconds"), host, program, message)
+    return SyslogMessage(moment.isoformat(timespec="microseconds"), host, program, message)
 
 
 def _text(message: object) -> str | None:
@@ -76,7 +76,7 @@ def _text(message: object) -> str | None:
     return message if isinstance(message, str) else None
 
 
-def moment(time: str, *, zone: tzinfo, now: float | None) -> str | None:
+def parse_syslog_time(time: str, *, zone: tzinfo, now: float | None) -> str | None:
     """Returns a line's time in ISO 8601. A time without a zone is in `zone`.
 
     A time without a year gets the latest year in which it is not in the future, so a log that spans New Year gets

@@ -13,10 +13,10 @@ from urllib.parse import unquote_plus
 
 from hookline.model import Channel
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Further, MessageFailure
-from hookline.relay.field_mapping import Hints
+from hookline.relay.event import EventDetails, MessageFailure
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import ASYNC, HARD, SYNC
-from hookline.relay.formats.format import Reading, Text
+from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.provider_event import first, provided, read_each, recipient_of, text
 from hookline.units import utc_text
 
@@ -38,7 +38,7 @@ _MOST_FIELDS = 200
 
 
 def recognizes(value: object) -> bool:
-    if isinstance(value, Text):
+    if isinstance(value, LineText):
         return _is_form(value.text)
     event = first(value)
     return event is not None and any(name in event for name in _IDS)
@@ -48,8 +48,8 @@ def _is_form(line: str) -> bool:
     return "&" in line and "Sid=" in line and not any(char in line for char in ' {"')
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
-    if isinstance(value, Text) and _is_form(value.text):
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
+    if isinstance(value, LineText) and _is_form(value.text):
         if value.text.count("&") > _MOST_FIELDS:
             return [Rejected(f"more than {_MOST_FIELDS} form fields")]
         value = dict(_fields(value.text))
@@ -65,9 +65,11 @@ def _fields(form: str) -> Iterator[tuple[str, str]]:
         yield name, unquote_plus(written) if "%" in written or "+" in written else written
 
 
-def _event(value: Any, hints: Hints) -> Reading:
+def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
     if not isinstance(value, dict):
-        return Rejected(value.fault if isinstance(value, Text) else "the line: neither an object nor form-encoded")
+        return Rejected(
+            value.fault if isinstance(value, LineText) else "the line: neither an object nor form-encoded"
+        )
     # MessageSid in callbacks, messageSid in Event Streams: the same fields in two spellings.
     said = {key.lower(): _plain(item) for key, item in value.items()}
     sid = said.get("messagesid") or said.get("smssid")
@@ -93,7 +95,7 @@ def _event(value: Any, hints: Hints) -> Reading:
         time=time,
         failure=_failure(said, status, told),
         detail=said.get("errormessage") or said.get("channelstatusmessage"),
-        further=Further(
+        further=EventDetails(
             profile_number=number,
             message_parts=said.get("numsegments") or said.get("numberofsegments"),
             delivered_at=time if status == "delivered" else None,

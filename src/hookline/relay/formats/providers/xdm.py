@@ -15,8 +15,8 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import Hints, plain_text
-from hookline.relay.formats.format import Reading
+from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
@@ -25,11 +25,11 @@ from hookline.relay.formats.platform_common import (
     IdentityMap,
     PlainIdentityMap,
     each_completed,
-    further,
+    event_details,
     is_of_another_type,
     plain_status,
     quickly,
-    sound,
+    well_formed,
 )
 from hookline.relay.formats.provider_event import first
 from hookline.relay.formats.typed_fields import shaped
@@ -134,7 +134,7 @@ def quick(data: bytes) -> Event | None:
         if other in data:
             return None
     read = quickly(data, _exported)
-    if read is None or read.event_type not in (None, FEEDBACK) or not sound(read.identity_map):
+    if read is None or read.event_type not in (None, FEEDBACK) or not well_formed(read.identity_map):
         return None
     if read.payload_feedback is not msgspec.UNSET or read.payload_execution is not msgspec.UNSET:
         return None
@@ -161,11 +161,11 @@ def _has_full_names(value: dict[str, Any]) -> bool:
     return False
 
 
-def events(value: object, hints: Hints) -> Iterable[Reading]:
+def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
     return each_completed(value, hints, _event)
 
 
-def _event(value: object) -> Reading:
+def _event(value: object) -> ParsedEvent:
     bare = _bare(value) if isinstance(value, dict) else value
     if is_of_another_type(bare, "eventType"):
         return Skipped("not_an_event")
@@ -197,7 +197,7 @@ def _said(read: _XdmEvent | _Exported, identity_map: dict[str, Any] | None) -> E
         retry_count=management.feedback.retry_count,
         identity_map=identity_map,
         time=read.timestamp,
-        further=further(
+        further=event_details(
             message_id=execution.message_id,
             profile_id=management.profile.profile_id,
             profile_number=management.sms.get("profileNumber") if isinstance(management.sms, dict) else None,

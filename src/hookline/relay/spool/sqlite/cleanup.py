@@ -28,7 +28,7 @@ DELETE FROM rejected WHERE n IN
 """
 
 
-def tidy(connection: sqlite3.Connection, *, now: float, keep: Retention, limit: int) -> bool:
+def cleanup(connection: sqlite3.Connection, *, now: float, keep: Retention, limit: int) -> bool:
     """Up to `limit` of each kind. True when any kind has more."""
     horizon = now - keep.seconds
     old = connection.execute(_OLD_RECORDS, (horizon, limit)).rowcount

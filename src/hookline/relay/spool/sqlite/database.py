@@ -15,17 +15,17 @@ from hookline.private_files import sync_directory
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.permissions import refusal_named, require_private
 from hookline.relay.spool.sqlite.schema import (
-    APPLICATION_ID,
-    EARLIER_APPLICATION_ID,
-    FORMAT,
+    EARLIER_SPOOL_APPLICATION_ID,
     PAGE_SIZE,
-    TABLES,
-    keep_copy,
-    migrate,
+    SPOOL_APPLICATION_ID,
+    SPOOL_FORMAT,
+    SPOOL_TABLES,
+    keep_spool_copy,
+    migrate_spool,
     require_migrations,
 )
 
-FILE = "spool.db"
+DATABASE_FILE = "spool.db"
 BUSY_SECONDS = 30.0
 # Pages in the write-ahead log before they are moved into the database: 16 MiB. A page that many groups of rows have
 # changed is moved once.
@@ -42,7 +42,7 @@ def make_directory(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SpoolUnusable(f"cannot make the spool {directory}: {error.strerror}") from error
-    require_private(directory, directory / FILE)
+    require_private(directory, directory / DATABASE_FILE)
 
 
 def create_or_open(directory: Path) -> sqlite3.Connection:
@@ -51,7 +51,7 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
     A new one is finished under another name first: a crash never leaves a half-made or empty one behind, so an
     empty one was cut off by somebody and is refused.
     """
-    path = directory / FILE
+    path = directory / DATABASE_FILE
     with refusal_named(directory):
         if not path.exists():
             unfinished = path.with_suffix(".new")
@@ -68,11 +68,11 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
 def _migrate_if_older(path: Path) -> None:
     with damage_named(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = format_of(connection, path)
-        if written_in < FORMAT:
-            require_migrations(path, written_in, FORMAT)
-            keep_copy(connection, path, written_in)
+        if written_in < SPOOL_FORMAT:
+            require_migrations(path, written_in, SPOOL_FORMAT)
+            keep_spool_copy(connection, path, written_in)
             with transaction(connection):
-                migrate(connection, written_in, FORMAT)
+                migrate_spool(connection, written_in, SPOOL_FORMAT)
 
 
 def _make(path: Path) -> None:
@@ -81,7 +81,8 @@ def _make(path: Path) -> None:
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
-                f"BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+                f"BEGIN; {SPOOL_TABLES} PRAGMA application_id = {SPOOL_APPLICATION_ID}; "
+                f"PRAGMA user_version = {SPOOL_FORMAT}; COMMIT;"
             )
     except sqlite3.DatabaseError as error:
         raise SpoolUnusable(f"cannot make the spool's database {path}: {error}") from error
@@ -89,7 +90,7 @@ def _make(path: Path) -> None:
 
 def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     """The database of a spool that must be there, to read or also to write. Raises SpoolUnusable."""
-    path = directory / FILE
+    path = directory / DATABASE_FILE
     if not path.exists():
         raise SpoolUnusable(
             f"there is no spool at {directory}",
@@ -129,17 +130,18 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
 
 def check_format(application: int, version: int, path: Path) -> None:
     """Raises SpoolUnusable unless the ids in a database's header are those of a spool that this hookline reads."""
-    if application == EARLIER_APPLICATION_ID:
+    if application == EARLIER_SPOOL_APPLICATION_ID:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
             hint="deliver its backlog with that build (`hookline relay --drain`), then name a new spool with --spool",
         )
-    if application != APPLICATION_ID:
+    if application != SPOOL_APPLICATION_ID:
         what = "is empty: its contents were cut off" if path.stat().st_size == 0 else "is not a spool of hookline"
         raise SpoolUnusable(f"{path} {what}", hint="restore it from a backup, or name another with --spool")
-    if version > FORMAT:
+    if version > SPOOL_FORMAT:
         raise SpoolUnusable(
-            f"the spool {path.parent} was written by a newer hookline (format {version}, this one knows {FORMAT})",
+            f"the spool {path.parent} was written by a newer hookline "
+            f"(format {version}, this one knows {SPOOL_FORMAT})",
             hint="install that version, or give this one a spool of its own",
         )
 
@@ -148,9 +150,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     version = format_of(connection, path)
-    if version < FORMAT:
+    if version < SPOOL_FORMAT:
         raise SpoolUnusable(
-            f"the spool {path.parent} was written by an older hookline (format {version}, this one knows {FORMAT})",
+            f"the spool {path.parent} was written by an older hookline "
+            f"(format {version}, this one knows {SPOOL_FORMAT})",
             hint="`hookline relay --drain`, or any other relay, migrates it first, after a copy",
         )
 
@@ -244,7 +247,7 @@ _PATIENCE_SECONDS: Final = 5.0
 def make_if_missing(directory: Path, *, since: str) -> None:
     """Make an empty spool where there is none. `since` as for SqliteSpool. Raises SpoolUnusable."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (directory / FILE).exists():
+    while not (directory / DATABASE_FILE).exists():
         make_directory(directory)
         try:
             lock = SpoolLock(directory, since=since)

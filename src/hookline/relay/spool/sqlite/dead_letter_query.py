@@ -16,17 +16,17 @@ LINE_PREFIX: Final = "line-"
 KEPT_LINES: Final = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
 
 
-class Place(NamedTuple):
+class PageKey(NamedTuple):
     """Of a dead delivery: when it died, and its `seq`. The two are the order of the index."""
 
     settled: float
     seq: int
 
 
-_BEGINNING: Final = Place(float("-inf"), -(2**63))
+_BEGINNING: Final = PageKey(float("-inf"), -(2**63))
 
 
-class Chosen:
+class LetterQuery:
     """A filter, with its ids looked up. Each question is asked of one webhook, as the index of the dead is.
 
     Raises WrongUse for an id that no dead letter has, or that several begin with.
@@ -73,22 +73,22 @@ class Chosen:
             for webhook in self.webhooks()
         )
 
-    def newest_deliveries(self, webhook: int, limit: int) -> list[Place]:
+    def newest_deliveries(self, webhook: int, limit: int) -> list[PageKey]:
         rows = self._connection.execute(
             f"SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ?{self._conditions} "
             "ORDER BY d.settled DESC, d.seq DESC LIMIT ?",
             (webhook, *self._parameters, limit),
         )
-        return [Place(*row) for row in rows]
+        return [PageKey(*row) for row in rows]
 
-    def delivery_pages(self, webhook: int, size: int) -> Iterator[list[Place]]:
+    def delivery_pages(self, webhook: int, size: int) -> Iterator[list[PageKey]]:
         """What is dead at this moment, the oldest first, in groups; what dies meanwhile comes after the end."""
         row = self._connection.execute(
             "SELECT settled, seq FROM delivery WHERE state = 2 AND webhook = ? "
             "ORDER BY settled DESC, seq DESC LIMIT 1",
             (webhook,),
         ).fetchone()
-        after, end = _BEGINNING, Place(*row) if row else _BEGINNING
+        after, end = _BEGINNING, PageKey(*row) if row else _BEGINNING
         while after < end:
             rows = self._connection.execute(
                 "SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ? "
@@ -98,7 +98,7 @@ class Chosen:
             ).fetchall()
             if not rows:
                 return
-            page = [Place(*row) for row in rows]
+            page = [PageKey(*row) for row in rows]
             after = page[-1]
             yield page
 

@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from hookline.model import Address
-from hookline.relay.delivery_record import DeadDelivery, DeadLine, Letter, with_replay
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, with_replay
 from hookline.relay.spool.admin import NOTHING, Count, Filter, OnProgress
-from hookline.relay.spool.sqlite.database import FILE, damage_named, open_existing, transaction
-from hookline.relay.spool.sqlite.dead_letter_query import Chosen, Place
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, damage_named, open_existing, transaction
+from hookline.relay.spool.sqlite.dead_letter_query import LetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally
-from hookline.relay.spool.sqlite.webhook_status import Clock, number_of
+from hookline.relay.spool.sqlite.webhook_status import WebhookClock, number_of
 
 # What is done to a page of dead letters. Functions on a connection; those that write are called inside of a
 # transaction, and leave alone what has changed since the page was read.
@@ -44,12 +44,12 @@ def replay_times(connection: sqlite3.Connection, webhook: int, now: float, rate:
     return (start + number / rate for number in count())
 
 
-def replay(
-    connection: sqlite3.Connection, webhook: int, page: Sequence[Place], due: Iterator[float], now: float
+def replay_deliveries(
+    connection: sqlite3.Connection, webhook: int, page: Sequence[PageKey], due: Iterator[float], now: float
 ) -> int:
     """Make dead deliveries pending. Returns how many; none is replayed twice at one and the same `now`."""
     idle, held = connection.execute("SELECT idle, held FROM webhook WHERE n = ?", (webhook,)).fetchone()
-    age = Clock(idle, held).at(now)
+    age = WebhookClock(idle, held).at(now)
     rows = []
     for place in page:
         found = connection.execute(_HISTORY, (place.seq, place.settled)).fetchone()
@@ -68,7 +68,7 @@ def read_again(connection: sqlite3.Connection, numbers: Sequence[int]) -> int:
     ).rowcount
 
 
-def discard(connection: sqlite3.Connection, page: Sequence[Place], now: float) -> int:
+def discard(connection: sqlite3.Connection, page: Sequence[PageKey], now: float) -> int:
     """Make records of dead deliveries. Returns how many."""
     return connection.executemany(
         "UPDATE delivery SET state = 3, body = NULL, settled = ? WHERE seq = ? AND state = 2 AND settled = ?",
@@ -80,7 +80,7 @@ def discard_lines(connection: sqlite3.Connection, numbers: Sequence[int]) -> int
     return connection.executemany("DELETE FROM rejected WHERE n = ? AND again = 0", [(n,) for n in numbers]).rowcount
 
 
-CHUNK: Final = 1000
+DEAD_LETTERS_PER_CHUNK: Final = 1000
 # Between two chunks, so that a running relay gets its turn at the database: it asks for it every 100 ms at least.
 REST_SECONDS: Final = 0.01
 
@@ -93,18 +93,18 @@ _LINE: Final = """
 SELECT n, at, reason, source, line, part, data, length, sha256 FROM rejected WHERE n = ? AND again = 0
 """
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class DeadLetters(AbstractContextManager["DeadLetters"]):
+class SqliteDeadLetters(AbstractContextManager["SqliteDeadLetters"]):
     """Of a spool that is there. Every method raises SpoolUnusable when it is not, or cannot be read, and WrongUse
     for an id that does not fit; those that write raise SpoolStalled when the disk is full.
 
     Implements admin.DeadLetterStore. A chunk is one transaction.
     """
 
-    def __init__(self, directory: Path, *, chunk: int = CHUNK) -> None:
-        self._path = directory / FILE
+    def __init__(self, directory: Path, *, chunk: int = DEAD_LETTERS_PER_CHUNK) -> None:
+        self._path = directory / DATABASE_FILE
         self._connection = open_existing(directory)
         self._chunk = chunk
 
@@ -115,10 +115,10 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
 
     # -- looking
 
-    def letters(self, chosen: Filter, *, limit: int) -> Iterator[Letter]:
+    def letters(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
         """The newest first, at most `limit`. Their contents are read one by one."""
         with damage_named(self._path):
-            which = Chosen(self._connection, chosen)
+            which = LetterQuery(self._connection, chosen)
             deliveries = [
                 (place.settled, 1, place.seq)
                 for webhook in which.webhooks()
@@ -131,10 +131,10 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
             if letter is not None:
                 yield letter
 
-    def every(self, chosen: Filter) -> Iterator[Letter]:
+    def every(self, chosen: Filter) -> Iterator[DeadLetter]:
         """Those that are there now: deliveries by webhook and time of death, then lines in the order of reading."""
         with damage_named(self._path):
-            which = Chosen(self._connection, chosen)
+            which = LetterQuery(self._connection, chosen)
             for webhook in which.webhooks():
                 for page in which.delivery_pages(webhook, self._chunk):
                     yield from _present(self._delivery(place.seq) for place in page)
@@ -143,13 +143,13 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
 
     def count(self, chosen: Filter) -> Count:
         with damage_named(self._path):
-            which = Chosen(self._connection, chosen)
+            which = LetterQuery(self._connection, chosen)
             return Count(which.count_deliveries(), which.count_lines())
 
     def cut_lines(self, chosen: Filter) -> int:
         """How many of the lines were too long to be kept whole: they cannot be replayed."""
         with damage_named(self._path):
-            return Chosen(self._connection, chosen).count_lines(whole=False)
+            return LetterQuery(self._connection, chosen).count_lines(whole=False)
 
     def _delivery(self, seq: int) -> DeadDelivery | None:
         with damage_named(self._path):
@@ -178,12 +178,12 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
         """
         done = NOTHING
         with damage_named(self._path):
-            which = Chosen(self._connection, chosen)
+            which = LetterQuery(self._connection, chosen)
             for webhook in which.webhooks():
                 schedule = replay_times(self._connection, webhook, now, rate)
                 for page in self._in_turn(which.delivery_pages(webhook, self._chunk)):
                     with transaction(self._connection):
-                        replayed = replay(self._connection, webhook, page, schedule, now)
+                        replayed = replay_deliveries(self._connection, webhook, page, schedule, now)
                         add_to_tally(self._connection, [("replayed", replayed)])
                     done = _report(done + Count(replayed, 0), on_progress)
             for numbers in self._in_turn(which.line_pages(self._chunk)):
@@ -196,7 +196,7 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
         """Throw them away. What stays of a delivery is its small record, so that it is not read in again."""
         done = NOTHING
         with damage_named(self._path):
-            which = Chosen(self._connection, chosen)
+            which = LetterQuery(self._connection, chosen)
             for webhook in which.webhooks():
                 for page in self._in_turn(which.delivery_pages(webhook, self._chunk)):
                     with transaction(self._connection):
@@ -209,14 +209,14 @@ class DeadLetters(AbstractContextManager["DeadLetters"]):
                 done = _report(done + Count(0, lines), on_progress)
         return done
 
-    def _in_turn(self, pages: Iterator[list[T]]) -> Iterator[list[T]]:
+    def _in_turn(self, pages: Iterator[list[_T]]) -> Iterator[list[_T]]:
         for page in pages:
             yield page
             if len(page) == self._chunk:
                 time.sleep(REST_SECONDS)
 
 
-def _present(letters: Iterator[DeadDelivery | None] | Iterator[DeadLine | None]) -> Iterator[Letter]:
+def _present(letters: Iterator[DeadDelivery | None] | Iterator[DeadLine | None]) -> Iterator[DeadLetter]:
     return (letter for letter in letters if letter is not None)
 
 
@@ -251,7 +251,7 @@ ON CONFLICT (source, line, part, sha256) DO NOTHING
 _BLOCK: Final = 2**32
 
 
-class Importing(AbstractContextManager["Importing"]):
+class SqliteDeadLetterImport(AbstractContextManager["SqliteDeadLetterImport"]):
     """Into a spool that is there. Raises SpoolUnusable when it is not, or cannot be written.
 
     The tally counts what happened in this spool, so it does not count letters that died in another one; a replay
@@ -267,7 +267,7 @@ class Importing(AbstractContextManager["Importing"]):
     ) -> None:
         self._connection.close()
 
-    def add(self, letters: Sequence[Letter]) -> Count:
+    def add(self, letters: Sequence[DeadLetter]) -> Count:
         """Put a group in, in one transaction. Returns how many are new: a known one is left as it is."""
         deliveries = [one for one in letters if isinstance(one, DeadDelivery)]
         lines = [one for one in letters if isinstance(one, DeadLine)]

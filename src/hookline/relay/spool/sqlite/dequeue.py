@@ -24,14 +24,14 @@ SELECT {_LIST} FROM delivery WHERE state = 0 AND due IS NOT NULL AND due <= ? AN
 """
 
 
-def fresh(
+def dequeue_new(
     connection: sqlite3.Connection, webhook: int, *, after: int, limit: int, ordered: bool
 ) -> list[tuple[Any, ...]]:
     """Never attempted ones in the order of reading."""
     return connection.execute(_FRESH_ORDERED if ordered else _FRESH_ANYHOW, (webhook, after, limit)).fetchall()
 
 
-def due(
+def dequeue_due(
     connection: sqlite3.Connection, webhook: int, *, now: float, limit: int, without: Collection[int]
 ) -> list[tuple[Any, ...]]:
     """Those whose next attempt is due, longest due first."""

@@ -15,16 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-FILE: Final = "reserve"
-SIZE: Final = 40 * 1024 * 1024
+RESERVE_FILE: Final = "reserve"
+RESERVE_BYTES: Final = 40 * 1024 * 1024
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Reserve:
+class DiskReserve:
     """Of one spool's directory. A file system that can set no room aside goes without."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+        self._path = directory / RESERVE_FILE
         self._lent = True
         self.restore()
 
@@ -41,7 +41,7 @@ class Reserve:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, SIZE)
+                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
             finally:
                 os.close(descriptor)
         except OSError as failed:  # half a reserve would only be in the way

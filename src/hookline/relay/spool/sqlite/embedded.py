@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts, SpoolFacts
+from hookline.observe.snapshot import RelayStatus, SpoolStatus
 from hookline.relay.spool.admin import Backlog, Trace
-from hookline.relay.spool.spool import Standing
+from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.sqlite.database import make_if_missing
-from hookline.relay.spool.sqlite.dead_letters import DeadLetters, Importing
+from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, survey
-from hookline.relay.spool.sqlite.status_file import Beacon, read_beacon
+from hookline.relay.spool.sqlite.status_file import StatusFile, read_status_file
 from hookline.relay.spool.sqlite.trace import trace
-from hookline.relay.spool.sqlite.webhook_control import Standings
+from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
 
 
 class EmbeddedStore:
@@ -31,20 +31,20 @@ class EmbeddedStore:
     def open(self, *, since: str) -> SqliteSpool:
         return SqliteSpool(self._directory, since=since)
 
-    def status_publisher(self) -> Beacon:
-        return Beacon(self._directory)
+    def status_publisher(self) -> StatusFile:
+        return StatusFile(self._directory)
 
     def create_if_missing(self, *, since: str) -> None:
         make_if_missing(self._directory, since=since)
 
-    def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self._directory)
+    def dead_letters(self) -> SqliteDeadLetters:
+        return SqliteDeadLetters(self._directory)
 
-    def dead_letter_import(self) -> Importing:
-        return Importing(self._directory)
+    def dead_letter_import(self) -> SqliteDeadLetterImport:
+        return SqliteDeadLetterImport(self._directory)
 
-    def webhook_control(self) -> Standings:
-        return Standings(self._directory)
+    def webhook_control(self) -> SqliteWebhookControl:
+        return SqliteWebhookControl(self._directory)
 
     def trace_search(self) -> EmbeddedStore:
         return self
@@ -62,14 +62,14 @@ class EmbeddedStore:
 
     # -- admin.SpoolStatistics
 
-    def spool_status(self, *, now: float) -> SpoolFacts:
+    def spool_status(self, *, now: float) -> SpoolStatus:
         return survey(self._directory, now=now)
 
-    def relay_status(self) -> tuple[str | None, RelayFacts | None]:
-        return read_beacon(self._directory)
+    def relay_status(self) -> tuple[str | None, RelayStatus | None]:
+        return read_status_file(self._directory)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         return SpoolLookup(self._directory).backlogs()
 
-    def webhook_states(self) -> Mapping[Address, Standing]:
+    def webhook_states(self) -> Mapping[Address, EndpointState]:
         return SpoolLookup(self._directory).standing()

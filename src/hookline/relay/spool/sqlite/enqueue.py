@@ -10,11 +10,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from hookline.relay.spool.spool import Refused
+from hookline.relay.spool.spool import RejectedLine
 
 # A row for each delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
 # detail, body.
-Row = tuple[int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes]
+DeliveryRow = tuple[int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes]
 
 _INSERT: Final = """
 INSERT INTO delivery
@@ -35,7 +35,7 @@ ON CONFLICT (source, line, part, sha256) DO NOTHING
 _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (what) DO UPDATE SET n = n + excluded.n"
 
 
-def store(connection: sqlite3.Connection, rows: Sequence[Row], horizon: float) -> int:
+def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
     """Insert what is new, and what was settled up to `horizon` (Unix seconds). Returns how many: the others are
     duplicates."""
     if not rows:
@@ -48,12 +48,12 @@ def store(connection: sqlite3.Connection, rows: Sequence[Row], horizon: float) -
     return stored + revived
 
 
-def _revival(row: Row, horizon: float) -> tuple[object, ...]:
+def _revival(row: DeliveryRow, horizon: float) -> tuple[object, ...]:
     seq, identity, webhook, order_key, since, _, _, _, _, source, line, detail, body = row
     return seq, webhook, order_key, since, source, line, detail, body, identity, horizon
 
 
-def reject(connection: sqlite3.Connection, source: str, rejected: Iterable[Refused], now: float) -> int:
+def reject(connection: sqlite3.Connection, source: str, rejected: Iterable[RejectedLine], now: float) -> int:
     """Keep rejected lines whole. Returns how many are new."""
     rows = [
         (now, source, one.line.number, one.part, one.reason, one.line.length,

@@ -11,7 +11,7 @@ from typing import Final
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.sqlite.permissions import refusal_named
 
-FILE: Final = "lock"
+LOCK_FILE: Final = "lock"
 # Who only asks whether it is held has it for a moment; a relay that starts just then tries again.
 _TRIES: Final = 5
 _BETWEEN_SECONDS: Final = 0.02
@@ -23,7 +23,7 @@ class SpoolLock:
 
     def __init__(self, directory: Path, *, since: str) -> None:
         with refusal_named(directory):
-            self._descriptor = os.open(directory / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._take(directory, f"process {os.getpid()} since {since}\n".encode())
         except BaseException:
@@ -51,7 +51,7 @@ class SpoolLock:
 def holder_of(directory: Path) -> str | None:
     """Who holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``). None: nobody."""
     try:
-        descriptor = os.open(directory / FILE, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

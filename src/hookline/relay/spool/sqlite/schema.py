@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.sources.checkpoints import MOST
+from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
 
 # The table of checkpoints: how far each source is acknowledged.
 # A content has one row, also after its file was renamed or copied. `key` identifies it and is empty while nothing was
 # read of the file. `at` is the time of the latest move, in Unix seconds. A pipe has device and inode 0.
-TABLE = """
+POSITION_TABLE = """
 CREATE TABLE position (
   key BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
   offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, tail_length INTEGER NOT NULL,
@@ -48,7 +48,7 @@ def write_position(connection: sqlite3.Connection, position: Position, *, now: f
     connection.execute(_WRITE, values)
 
 
-def forget_oldest(connection: sqlite3.Connection, *, most: int = MOST) -> None:
+def forget_oldest(connection: sqlite3.Connection, *, most: int = MAX_CHECKPOINTS) -> None:
     """Of more than `most` checkpoints, let go of those that did not move for the longest time.
 
     A file whose checkpoint is gone would be read again from its start, so there is room for very many.
@@ -56,9 +56,9 @@ def forget_oldest(connection: sqlite3.Connection, *, most: int = MOST) -> None:
     connection.execute(_FORGET_OLDEST, (most,))
 
 
-APPLICATION_ID = 0x686B7370  # "hksp"
-EARLIER_APPLICATION_ID = 0x686B6C70  # "hklp": builds before the first release; their formats are not read
-FORMAT = 1
+SPOOL_APPLICATION_ID = 0x686B7370  # "hksp"
+EARLIER_SPOOL_APPLICATION_ID = 0x686B6C70  # "hklp": builds before the first release; their formats are not read
+SPOOL_FORMAT = 1
 PAGE_SIZE = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
 
 # `disabled`: the applied webhook says so. `paused`: since when somebody has paused it by hand. `held`: since when it
@@ -85,13 +85,13 @@ CREATE INDEX delivery_dead ON delivery (webhook, settled, seq, http, channel, st
 CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
 """
 
-TABLES = f"""
+SPOOL_TABLES = f"""
 -- How often each thing has happened in the whole life of this spool. Written in the transaction that makes it
 -- happen, so that read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
 -- `records` is no such count: it is how many delivered or discarded rows are kept at the moment.
 CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
-{TABLE}{WEBHOOK}
+{POSITION_TABLE}{WEBHOOK}
 -- `state` is a port.State.
 -- `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time of the next one.
 -- `since` is when it was read or replayed, by the webhook's own clock (standing.Clock). `attempts` are all that were
@@ -118,15 +118,15 @@ CREATE INDEX rejected_again ON rejected (n) WHERE again = 1;
 
 
 # Migrations of a spool's database: when a relay opens an older format, it keeps a copy and then applies them.
-Migration = Callable[[sqlite3.Connection], None]
+SpoolMigration = Callable[[sqlite3.Connection], None]
 
-MIGRATIONS: Final[dict[int, Migration]] = {}
+SPOOL_MIGRATIONS: Final[dict[int, SpoolMigration]] = {}
 """By format: the function that brings a database of this format to the next one, inside a transaction."""
 
 
 def require_migrations(path: Path, written_in: int, target: int) -> None:
     """Raises SpoolUnusable when no chain of migrations leads from the format `written_in` to `target`."""
-    missing = [number for number in range(written_in, target) if number not in MIGRATIONS]
+    missing = [number for number in range(written_in, target) if number not in SPOOL_MIGRATIONS]
     if missing:
         raise SpoolUnusable(
             f"the spool {path.parent} cannot be migrated: no migration from format {missing[0]} exists",
@@ -134,7 +134,7 @@ def require_migrations(path: Path, written_in: int, target: int) -> None:
         )
 
 
-def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
+def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
     """Copy the whole database into a file beside it, for its owner only, and return the path of the copy.
 
     A copy from an interrupted migration is replaced. Raises SpoolUnusable when the copy cannot be written.
@@ -155,8 +155,8 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
     return copy
 
 
-def migrate(connection: sqlite3.Connection, written_in: int, target: int) -> None:
+def migrate_spool(connection: sqlite3.Connection, written_in: int, target: int) -> None:
     """Bring the database from the format `written_in` to `target`. To be called inside a transaction."""
     for number in range(written_in, target):
-        MIGRATIONS[number](connection)
+        SPOOL_MIGRATIONS[number](connection)
     connection.execute(f"PRAGMA user_version = {target}")

@@ -60,7 +60,7 @@ def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def bury(
+def dead_letter(
     connection: sqlite3.Connection, webhook: int, *, reason: str, now: float, without: Collection[int], limit: int
 ) -> int:
     """Make the first pending deliveries of a webhook dead letters, at most `limit`. Returns how many."""

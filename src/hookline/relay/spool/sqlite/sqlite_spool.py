@@ -11,23 +11,31 @@ from typing import Final
 from hookline.errors import SpoolFull
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.source import BYTES_A_BATCH, Position
-from hookline.relay.spool.spool import Intake, Rereading, Retention, Settlement, Standing, Waiting, Wanted
+from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
+from hookline.relay.spool.spool import (
+    DequeueRequest,
+    EndpointState,
+    IngestBatch,
+    QueuedDelivery,
+    ReplayedLine,
+    Retention,
+    Settlement,
+)
 from hookline.relay.spool.sqlite import cleanup, dequeue, enqueue, settle, webhook_status
 from hookline.relay.spool.sqlite.database import (
-    FILE,
+    DATABASE_FILE,
     create_or_open,
     damage_named,
     make_directory,
     sync_log,
     transaction,
 )
-from hookline.relay.spool.sqlite.disk_reserve import SIZE, Reserve
+from hookline.relay.spool.sqlite.disk_reserve import RESERVE_BYTES, DiskReserve
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.schema import forget_oldest, read_positions, write_position
 
 _SYNC_SECONDS: Final = 0.5
-_NEW: Final = webhook_status.Clock()
+_NEW: Final = webhook_status.WebhookClock()
 _TO_READ_AGAIN: Final = """
 SELECT n, source, line, part, length, sha256, data FROM rejected WHERE again = 1 ORDER BY n LIMIT ?
 """
@@ -44,9 +52,9 @@ class SqliteSpool:
         make_directory(directory)
         self._lock = SpoolLock(directory, since=since)
         try:
-            self._path = directory / FILE
+            self._path = directory / DATABASE_FILE
             self._connection = create_or_open(directory)
-            self._reserve = Reserve(directory)
+            self._reserve = DiskReserve(directory)
             with damage_named(self._path):
                 self._load()
         except BaseException:
@@ -94,7 +102,8 @@ class SqliteSpool:
             self._empty_log()
             if not self._reserve.restore():
                 raise SpoolFull(
-                    f"the disk of the spool {self._path.parent} has less room than the {SIZE >> 20} MiB that are "
+                    f"the disk of the spool {self._path.parent} has less room than the {RESERVE_BYTES >> 20} MiB "
+                    "that are "
                     "kept for outcomes",
                     hint="make room; nothing was changed",
                 )
@@ -113,20 +122,20 @@ class SqliteSpool:
         with damage_named(self._path):
             return read_positions(self._connection)
 
-    def to_read_again(self, *, limit: int) -> list[Rereading]:
-        found: list[Rereading] = []
-        room = BYTES_A_BATCH
+    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
+        found: list[ReplayedLine] = []
+        room = MAX_BYTES_PER_BATCH
         with damage_named(self._path), closing(self._connection.execute(_TO_READ_AGAIN, (limit,))) as rows:
             for n, source, line, part, length, sha256, data in rows:
                 found.append(
-                    Rereading(n, source, Line(line, data, length, sha256 if length > len(data) else None), part)
+                    ReplayedLine(n, source, Line(line, data, length, sha256 if length > len(data) else None), part)
                 )
                 room -= len(data)
                 if room <= 0:
                     break
         return found
 
-    def append(self, intake: Intake, *, now: float, dedupe_window: float) -> int:
+    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
         self._require_reserve()
         numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
         rows = self._rows(intake, numbers, now)
@@ -146,8 +155,8 @@ class SqliteSpool:
         self._synced_at, self._unsynced = now, False
         return pending
 
-    def _rows(self, intake: Intake, numbers: dict[Address, int], now: float) -> list[enqueue.Row]:
-        rows: list[enqueue.Row] = []
+    def _rows(self, intake: IngestBatch, numbers: dict[Address, int], now: float) -> list[enqueue.DeliveryRow]:
+        rows: list[enqueue.DeliveryRow] = []
         since = {address: self._clocks.get(n, _NEW).at(now) for address, n in numbers.items()}
         for taken in intake.deliveries:
             self._seq += 1
@@ -160,21 +169,25 @@ class SqliteSpool:
 
     # -- delivering
 
-    def fresh(self, wanted: Sequence[Wanted]) -> list[tuple[list[Waiting], int]]:
-        return [self._fresh(one) for one in wanted]
+    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        return [self._new(one) for one in wanted]
 
-    def _fresh(self, one: Wanted) -> tuple[list[Waiting], int]:
+    def _new(self, one: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
         if (webhook := self._webhooks.get(one.address)) is None:
             return [], self._seq
         with damage_named(self._path):
-            rows = dequeue.fresh(self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered)
+            rows = dequeue.dequeue_new(
+                self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered
+            )
         return self._waiting(rows), rows[-1][0] if len(rows) == one.limit else self._seq
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[Waiting]:
+    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
         if (webhook := self._webhooks.get(address)) is None:
             return []
         with damage_named(self._path):
-            return self._waiting(dequeue.due(self._connection, webhook, now=now, limit=limit, without=without))
+            return self._waiting(
+                dequeue.dequeue_due(self._connection, webhook, now=now, limit=limit, without=without)
+            )
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         if (webhook := self._webhooks.get(address)) is None:
@@ -189,7 +202,7 @@ class SqliteSpool:
                 self._read_webhooks()
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
-    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[Waiting]:
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
         # An outcome that a power cut takes is an event delivered twice, not a lost one: most groups are not synced.
         synced = not 0.0 <= now - self._synced_at < _SYNC_SECONDS
         with self._writing(synced=synced):
@@ -202,7 +215,7 @@ class SqliteSpool:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
         with self._writing():
-            return settle.bury(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
+            return settle.dead_letter(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
@@ -217,10 +230,10 @@ class SqliteSpool:
         with self._writing():
             return webhook_status.make_due(self._connection, webhook, now, limit)
 
-    def _waiting(self, rows: Sequence[tuple]) -> list[Waiting]:  # type: ignore[type-arg]
+    def _waiting(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
         return [
-            Waiting(
+            QueuedDelivery(
                 seq, identity, addresses[webhook], due, order_key, attempts, tries, refusals,
                 since + clocks.get(webhook, _NEW).idle, event_time, history, body, request_id,
             )
@@ -237,9 +250,9 @@ class SqliteSpool:
             if self._query("SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? LIMIT 1", n)
         }
 
-    def standing(self) -> dict[Address, Standing]:
+    def standing(self) -> dict[Address, EndpointState]:
         with damage_named(self._path):
-            return webhook_status.read_standing(self._connection)
+            return webhook_status.read_states(self._connection)
 
     def hold(self, address: Address, *, disabled: bool, now: float) -> None:
         number = self._number(address)
@@ -252,7 +265,7 @@ class SqliteSpool:
     ) -> None:
         number = self._number(address)
         with self._writing():
-            webhook_status.remember(self._connection, number, stopped, stopped_as, not_before)
+            webhook_status.save_state(self._connection, number, stopped, stopped_as, not_before)
 
     # -- upkeep
 
@@ -271,10 +284,10 @@ class SqliteSpool:
             self._read_webhooks()
         return True
 
-    def tidy(self, *, now: float, keep: Retention, limit: int) -> bool:
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
         with self._writing():
             forget_oldest(self._connection)
-            return cleanup.tidy(self._connection, now=now, keep=keep, limit=limit)
+            return cleanup.cleanup(self._connection, now=now, keep=keep, limit=limit)
 
     def tally(self) -> dict[str, int]:
         with damage_named(self._path):

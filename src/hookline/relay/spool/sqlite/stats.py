@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Final
 
 from hookline.model import Address
-from hookline.observe.snapshot import Checkpoint, SpoolFacts, WebhookFacts
+from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog
-from hookline.relay.spool.spool import Standing
+from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.sqlite import disk_reserve
-from hookline.relay.spool.sqlite.database import FILE, damage_named, open_existing
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, damage_named, open_existing
 from hookline.relay.spool.sqlite.dead_letter_query import KEPT_LINES
 from hookline.relay.spool.sqlite.enqueue import read_tally
 from hookline.relay.spool.sqlite.schema import read_positions
-from hookline.relay.spool.sqlite.webhook_status import Clock, read_standing
+from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
-MOST_CHECKPOINTS: Final = 1000
+MAX_CHECKPOINT_ROWS: Final = 1000
 # How many rows are looked at, in all and for one webhook, to find what is oldest.
 _ROWS_LOOKED_AT: Final = 20_000
 _ROWS_OF_ONE: Final = 200
@@ -42,23 +42,23 @@ _CHECKPOINTS: Final = "SELECT name, line, offset, at FROM position ORDER BY at D
 _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT 1"
 
 
-def survey(directory: Path, *, now: float) -> SpoolFacts:
+def survey(directory: Path, *, now: float) -> SpoolStatus:
     """Everything at the moment `now` (Unix seconds). Takes some 0.2 s when a million deliveries are pending.
 
     Raises SpoolUnusable when there is no spool, or one that cannot be read.
     """
-    path = directory / FILE
+    path = directory / DATABASE_FILE
     with closing(open_existing(directory, mode="ro")) as connection, damage_named(path):
         connection.execute("PRAGMA cache_size = -4096")  # what is counted is read once
         connection.execute("BEGIN")
         tally = read_tally(connection)
         settled = connection.execute(_OLDEST_RECORD).fetchone()
-        return SpoolFacts(
+        return SpoolStatus(
             at=now,
             tally={what: n for what, n in tally.items() if what != "records"},
             webhooks=list(_webhooks(connection, now)),
             checkpoints=[Checkpoint(name=name, line=line, offset=offset, at=at)
-                         for name, line, offset, at in connection.execute(_CHECKPOINTS, (MOST_CHECKPOINTS,))],
+                         for name, line, offset, at in connection.execute(_CHECKPOINTS, (MAX_CHECKPOINT_ROWS,))],
             lines=connection.execute(KEPT_LINES).fetchone()[0],
             records=tally.get("records", 0),
             oldest_record=None if settled is None else max(0.0, now - settled[0]),
@@ -66,7 +66,7 @@ def survey(directory: Path, *, now: float) -> SpoolFacts:
         )  # fmt: skip
 
 
-def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookFacts]:
+def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
     rows = connection.execute(_WEBHOOKS).fetchall()
     waiting = sum(1 for row in rows if row[8])
     limit = max(1, min(_ROWS_OF_ONE, _ROWS_LOOKED_AT // max(1, waiting)))
@@ -74,15 +74,15 @@ def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookFac
         oldest = None
         if pending:
             (since,) = connection.execute(_OLDEST, {"n": n, "limit": limit}).fetchone()
-            oldest = max(0.0, Clock(idle, held).at(now) - since)
-        yield WebhookFacts(
+            oldest = max(0.0, WebhookClock(idle, held).at(now) - since)
+        yield WebhookStatus(
             webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=bool(disabled), paused=paused,
             stopped=stopped, not_before=not_before,
         )  # fmt: skip
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    files = {"database": FILE, "log": f"{FILE}-wal", "reserve": disk_reserve.FILE}
+    files = {"database": DATABASE_FILE, "log": f"{DATABASE_FILE}-wal", "reserve": disk_reserve.RESERVE_FILE}
     return {part: _size(directory / name) for part, name in files.items()}
 
 
@@ -126,12 +126,12 @@ class SpoolLookup:
                 for organization, sandbox, pending, dead in connection.execute(_BACKLOGS)
             }
 
-    def standing(self) -> Mapping[Address, Standing]:
+    def standing(self) -> Mapping[Address, EndpointState]:
         """How each webhook stands that the spool has heard of. Raises like `positions`."""
         if not self._exists():
             return {}
         with self._opened() as connection:
-            return read_standing(connection)
+            return read_states(connection)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         """Those of the ids that are pending, dead, or were delivered after that Unix time."""
@@ -149,8 +149,11 @@ class SpoolLookup:
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        with closing(open_existing(self._directory, mode="ro")) as connection, damage_named(self._directory / FILE):
+        with (
+            closing(open_existing(self._directory, mode="ro")) as connection,
+            damage_named(self._directory / DATABASE_FILE),
+        ):
             yield connection
 
     def _exists(self) -> bool:
-        return (self._directory / FILE).exists()
+        return (self._directory / DATABASE_FILE).exists()

@@ -13,23 +13,23 @@ from typing import Final
 
 import msgspec
 
-from hookline.observe.snapshot import RelayFacts
+from hookline.observe.snapshot import RelayStatus
 from hookline.private_files import replace_whole
 from hookline.relay.spool.sqlite.lock import holder_of
 
-FILE: Final = "relay.json"
-_decoder = msgspec.json.Decoder(RelayFacts)
+STATUS_FILE: Final = "relay.json"
+_decoder = msgspec.json.Decoder(RelayStatus)
 
 
-class Beacon:
+class StatusFile:
     """Of one spool's directory. A full disk is no reason for anything: then there is no news."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE
+        self._path = directory / STATUS_FILE
         self._writing = threading.Lock()
         self._out = False
 
-    def publish(self, facts: RelayFacts) -> None:
+    def publish(self, facts: RelayStatus) -> None:
         """Replace the file as a whole; it is not synced, since it means nothing after a crash. From any thread."""
         with self._writing:
             if not self._out:
@@ -41,7 +41,7 @@ class Beacon:
             self._out = True
             self._remove()
 
-    def _replace(self, facts: RelayFacts) -> None:
+    def _replace(self, facts: RelayStatus) -> None:
         try:
             replace_whole(self._path, msgspec.json.encode(facts), synced=False)
         except OSError:  # rather nothing than what was true some time ago
@@ -52,14 +52,14 @@ class Beacon:
             self._path.unlink()
 
 
-def read_beacon(directory: Path) -> tuple[str | None, RelayFacts | None]:
+def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
     """Who holds the spool, and what that relay said last. The second is None without the first, or while the relay is
     starting, cannot write, or is of another version."""
     holder = holder_of(directory)
     if holder is None:
         return None, None
     try:
-        facts = _decoder.decode((directory / FILE).read_bytes())
+        facts = _decoder.decode((directory / STATUS_FILE).read_bytes())
     except (OSError, msgspec.DecodeError):
         return holder, None
     return holder, facts if holder.startswith(f"process {facts.process} ") else None

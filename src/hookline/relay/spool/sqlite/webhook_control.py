@@ -10,16 +10,16 @@ from hookline.model import Address
 from hookline.relay.spool.sqlite import webhook_status
 from hookline.relay.spool.sqlite.database import open_existing, transaction
 
-CHUNK = 5000
+RETRIES_PER_CHUNK = 5000
 
 
-class Standings(AbstractContextManager["Standings"]):
+class SqliteWebhookControl(AbstractContextManager["SqliteWebhookControl"]):
     """Of a spool that is there. Raises SpoolUnusable when it is not, or cannot be written. Times are Unix seconds.
 
     A running relay sees what was said here within a second; without one it is kept for the next.
     """
 
-    def __init__(self, directory: Path, *, chunk: int = CHUNK) -> None:
+    def __init__(self, directory: Path, *, chunk: int = RETRIES_PER_CHUNK) -> None:
         self._connection = open_existing(directory)
         self._chunk = chunk
 
@@ -53,7 +53,7 @@ class Standings(AbstractContextManager["Standings"]):
         while made := self._make_due(number, now):
             total += made
         with transaction(self._connection):
-            webhook_status.hurry(self._connection, number, now)
+            webhook_status.note_retry_now(self._connection, number, now)
         return total
 
     def _make_due(self, number: int, now: float) -> int:

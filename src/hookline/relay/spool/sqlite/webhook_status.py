@@ -7,7 +7,7 @@ import sqlite3
 from typing import Final, NamedTuple
 
 from hookline.model import Address
-from hookline.relay.spool.spool import Standing
+from hookline.relay.spool.spool import EndpointState
 
 _STANDING: Final = """
 SELECT organization, sandbox, disabled, paused, stopped, stopped_as, not_before, hurried FROM webhook
@@ -33,9 +33,9 @@ def read_addresses(connection: sqlite3.Connection) -> dict[int, Address]:
     }
 
 
-def read_standing(connection: sqlite3.Connection) -> dict[Address, Standing]:
+def read_states(connection: sqlite3.Connection) -> dict[Address, EndpointState]:
     return {
-        Address(organization, sandbox): Standing(
+        Address(organization, sandbox): EndpointState(
             disabled=bool(disabled),
             paused=paused,
             stopped=stopped,
@@ -49,7 +49,7 @@ def read_standing(connection: sqlite3.Connection) -> dict[Address, Standing]:
     }
 
 
-class Clock(NamedTuple):
+class WebhookClock(NamedTuple):
     """A webhook's own clock. It stands still while the webhook is held: `idle` seconds so far, and since `held`."""
 
     idle: float = 0.0
@@ -60,9 +60,9 @@ class Clock(NamedTuple):
         return (now if self.held is None else min(now, self.held)) - self.idle
 
 
-def read_clocks(connection: sqlite3.Connection) -> dict[int, Clock]:
+def read_clocks(connection: sqlite3.Connection) -> dict[int, WebhookClock]:
     """By a webhook's number."""
-    return {n: Clock(idle, held) for n, idle, held in connection.execute("SELECT n, idle, held FROM webhook")}
+    return {n: WebhookClock(idle, held) for n, idle, held in connection.execute("SELECT n, idle, held FROM webhook")}
 
 
 def set_disabled(connection: sqlite3.Connection, webhook: int, disabled: bool, now: float) -> None:
@@ -93,7 +93,7 @@ def _stop_or_start_clock(connection: sqlite3.Connection, webhook: int, now: floa
     )
 
 
-def remember(
+def save_state(
     connection: sqlite3.Connection,
     webhook: int,
     stopped: str | None,
@@ -106,7 +106,7 @@ def remember(
     )
 
 
-def hurry(connection: sqlite3.Connection, webhook: int, now: float) -> None:
+def note_retry_now(connection: sqlite3.Connection, webhook: int, now: float) -> None:
     """What `retry-now` says: whatever the endpoint was found to be is forgotten."""
     connection.execute(
         "UPDATE webhook SET hurried = ?, stopped = NULL, stopped_as = NULL, not_before = NULL WHERE n = ?",

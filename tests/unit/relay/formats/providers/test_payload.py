@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from hookline.model import Address
 from hookline.relay.delivery_record import Line, Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure, payload_bytes
-from hookline.relay.formats.format import Reading
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_line
 
 ROOT = Path(__file__).parents[5]
@@ -23,7 +23,7 @@ EXAMPLE: dict[str, Any] = json.loads((ROOT / "tests/facts/payload-example.json")
 SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas/event.v1.schema.json").read_text()))
 
 
-def read(document: object, choice: str = "payload") -> Reading:
+def read(document: object, choice: str = "payload") -> ParsedEvent:
     data = msgspec.json.encode(document)
     (reading,) = read_line(Line(1, data, len(data)), choice)
     return reading

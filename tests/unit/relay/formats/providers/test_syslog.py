@@ -9,30 +9,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.relay.formats.providers.syslog import Said, from_journal, moment, parse
+from hookline.relay.formats.providers.syslog import SyslogMessage, from_journal, parse_syslog, parse_syslog_time
 
 PARIS = ZoneInfo("Europe/Paris")
+
+
+Message = SyslogMessage
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("Oct 10 01:23:45 mx1 postfix/smtp[1]: hello", Said("Oct 10 01:23:45", "mx1", "postfix/smtp", "hello")),
-        ("Oct  1 01:23:45 mx1 dovecot: hello", Said("Oct  1 01:23:45", "mx1", "dovecot", "hello")),
-        ("<22>Oct 10 01:23:45 mx1 cron[9]: ", Said("Oct 10 01:23:45", "mx1", "cron", "")),
-        ("2026-10-10T01:23:45+02:00 mx1 a[1]: b", Said("2026-10-10T01:23:45+02:00", "mx1", "a", "b")),
-        ("<22>1 2026-10-10T01:23:45Z mx1 a 1 - - b", Said("2026-10-10T01:23:45Z", "mx1", "a", "b")),
-        ('<22>1 2026-10-10T01:23:45Z m a 1 ID [x y="z]\\""][q] \ufeffb', Said("2026-10-10T01:23:45Z", "m", "a", "b")),
-        ("<22>1 2026-10-10T01:23:45Z mx1 a - - -", Said("2026-10-10T01:23:45Z", "mx1", "a", "")),
+        ("Oct 10 01:23:45 mx1 postfix/smtp[1]: hello", Message("Oct 10 01:23:45", "mx1", "postfix/smtp", "hello")),
+        ("Oct  1 01:23:45 mx1 dovecot: hello", Message("Oct  1 01:23:45", "mx1", "dovecot", "hello")),
+        ("<22>Oct 10 01:23:45 mx1 cron[9]: ", Message("Oct 10 01:23:45", "mx1", "cron", "")),
+        ("2026-10-10T01:23:45+02:00 mx1 a[1]: b", Message("2026-10-10T01:23:45+02:00", "mx1", "a", "b")),
+        ("<22>1 2026-10-10T01:23:45Z mx1 a 1 - - b", Message("2026-10-10T01:23:45Z", "mx1", "a", "b")),
+        ('<22>1 2026-10-10T01:23:45Z m a 1 ID [x y="z]\\""][q] \ufeffb',
+         Message("2026-10-10T01:23:45Z", "m", "a", "b")),
+        ("<22>1 2026-10-10T01:23:45Z mx1 a - - -", Message("2026-10-10T01:23:45Z", "mx1", "a", "")),
         ("hello world", None),
         ("Oct 10 hello", None),
         ('{"a": 1}', None),
         ("", None),
     ],
 )  # fmt: skip
-def test_line_is_taken_apart(line: str, expected: Said | None) -> None:
+def test_line_is_taken_apart(line: str, expected: SyslogMessage | None) -> None:
     """In the forms of RFC 3164 and RFC 5424, with and without a priority."""
-    assert expected == parse(line)
+    assert expected == parse_syslog(line)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +61,13 @@ def test_line_is_taken_apart(line: str, expected: Said | None) -> None:
 )
 def test_time_of_a_line(time: str, zone: tzinfo, now: str, expected: str | None) -> None:
     """The year is the last in which the time is not in the future, the zone the one that the user names."""
-    assert expected == moment(time, zone=zone, now=datetime.fromisoformat(now).timestamp())
+    assert expected == parse_syslog_time(time, zone=zone, now=datetime.fromisoformat(now).timestamp())
 
 
 def test_without_a_clock_a_time_without_a_year_is_none() -> None:
     """Rather none than a wrong one."""
-    assert moment("Oct 10 01:23:45", zone=UTC, now=None) is None
-    assert moment("2026-10-10T01:23:45Z", zone=UTC, now=None) == "2026-10-10T01:23:45+00:00"
+    assert parse_syslog_time("Oct 10 01:23:45", zone=UTC, now=None) is None
+    assert parse_syslog_time("2026-10-10T01:23:45Z", zone=UTC, now=None) == "2026-10-10T01:23:45+00:00"
 
 
 @given(st.integers(978_307_200, 4_102_272_000), st.integers(0, 364 * 86400))
@@ -72,7 +76,7 @@ def test_year_is_right_for_what_is_read_within_a_year(seconds: int, later: int) 
     written = datetime.fromtimestamp(seconds, UTC)
     line = written.strftime("%b %d %H:%M:%S")
     now = written + timedelta(seconds=max(0, later - 86400))
-    assert written.isoformat() == moment(line, zone=UTC, now=now.timestamp())
+    assert written.isoformat() == parse_syslog_time(line, zone=UTC, now=now.timestamp())
 
 
 @pytest.mark.parametrize(

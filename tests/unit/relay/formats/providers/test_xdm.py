@@ -11,8 +11,8 @@ import pytest
 
 from hookline.model import Address
 from hookline.relay.delivery_record import Line, Rejected, Skipped
-from hookline.relay.event import Event, Further, MessageFailure, payload_bytes
-from hookline.relay.formats.format import Reading
+from hookline.relay.event import Event, EventDetails, MessageFailure, payload_bytes
+from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_line
 
 FACTS = Path(__file__).parents[5] / "tests/facts"
@@ -24,7 +24,7 @@ FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 AT = "_experience.customerJourneyManagement"
 
 
-def read(document: object, choice: str = "auto") -> Reading:
+def read(document: object, choice: str = "auto") -> ParsedEvent:
     data = msgspec.json.encode(document)
     (reading,) = read_line(Line(1, data, len(data)), choice)
     return reading
@@ -45,7 +45,7 @@ def test_every_field_of_a_bounce_is_read() -> None:
         retry_count=0,
         identity_map={"email": [{"id": "user2@example.com", "primary": True}]},
         time="2026-05-18T17:02:25.000Z",
-        further=Further(profile_id="4218b775-bef3-46b2-aee2-7caae052cf02"),
+        further=EventDetails(profile_id="4218b775-bef3-46b2-aee2-7caae052cf02"),
     )
     assert expected == read(BOUNCE)
 

@@ -11,7 +11,7 @@ import pytest
 from hookline.model import Address
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.database import make_if_missing, open_existing
-from hookline.relay.spool.sqlite.dead_letter_query import Chosen
+from hookline.relay.spool.sqlite.dead_letter_query import LetterQuery
 from hookline.relay.spool.sqlite.webhook_status import number_of
 
 FILTERS = {
@@ -47,7 +47,7 @@ def test_no_letter_is_read_to_choose_others(tmp_path: Path, chosen: Filter) -> N
         )
         statements: list[str] = []
         connection.set_trace_callback(statements.append)
-        which = Chosen(connection, chosen)
+        which = LetterQuery(connection, chosen)
         which.count_deliveries()
         which.newest_deliveries(webhook, 20)
         list(which.delivery_pages(webhook, 1000))

@@ -13,12 +13,12 @@ import pytest
 
 from hookline.errors import SpoolFull, SpoolStalled
 from hookline.model import Address
-from hookline.relay.spool.spool import Intake
+from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.sqlite import database
-from hookline.relay.spool.sqlite.disk_reserve import Reserve
+from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
-NOTHING = Intake(source="events", position=None, read=0, deliveries=[], skipped={"journey": 1}, rejected=[])
+NOTHING = IngestBatch(source="events", position=None, read=0, deliveries=[], skipped={"journey": 1}, rejected=[])
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_nothing_is_read_while_it_is_lent(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_file_system_without_reservations_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that cannot set room aside is none that is full: reading goes on."""
     refuse(monkeypatch, errno.EOPNOTSUPP)
-    assert Reserve(tmp_path).restore()
+    assert DiskReserve(tmp_path).restore()
 
 
 def test_a_busy_spool_is_not_a_full_one(spool: SqliteSpool, tmp_path: Path) -> None:

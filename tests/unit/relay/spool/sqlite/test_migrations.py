@@ -10,7 +10,7 @@ import pytest
 
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.sqlite import database
-from hookline.relay.spool.sqlite.schema import EARLIER_APPLICATION_ID, FORMAT, MIGRATIONS
+from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, SPOOL_FORMAT, SPOOL_MIGRATIONS
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 
@@ -44,8 +44,8 @@ def refused(directory: Path) -> SpoolUnusable:
 
 def test_a_registered_migration_runs_after_a_copy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The relay keeps the older database beside the new one, and the migration changes the new one alone."""
-    monkeypatch.setattr(database, "FORMAT", 2)
-    monkeypatch.setitem(MIGRATIONS, 1, lambda connection: connection.execute("CREATE TABLE added (n INTEGER)"))
+    monkeypatch.setattr(database, "SPOOL_FORMAT", 2)
+    monkeypatch.setitem(SPOOL_MIGRATIONS, 1, lambda connection: connection.execute("CREATE TABLE added (n INTEGER)"))
     SqliteSpool(directory, since="now").close()
     copy = directory / "spool.db.format-1"
     added = "SELECT count(*) FROM sqlite_schema WHERE name = 'added'"
@@ -58,8 +58,8 @@ def test_a_registered_migration_runs_after_a_copy(directory: Path, monkeypatch: 
 def test_a_migration_that_fails_changes_nothing(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its transaction is rolled back, and the copy remains. The next start migrates the spool."""
     with monkeypatch.context() as newer:
-        newer.setattr(database, "FORMAT", 2)
-        newer.setitem(MIGRATIONS, 1, fail_after_a_change)
+        newer.setattr(database, "SPOOL_FORMAT", 2)
+        newer.setitem(SPOOL_MIGRATIONS, 1, fail_after_a_change)
         refused(directory)
     assert "spool.db.format-1" in names(directory)
     assert [(1,)] == execute(directory / "spool.db", "PRAGMA user_version")
@@ -68,8 +68,8 @@ def test_a_migration_that_fails_changes_nothing(directory: Path, monkeypatch: py
 
 def test_no_migration_without_its_copy(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the copy cannot be written, the relay refuses the spool and does not begin to migrate it."""
-    monkeypatch.setattr(database, "FORMAT", 2)
-    monkeypatch.setitem(MIGRATIONS, 1, fail_after_a_change)
+    monkeypatch.setattr(database, "SPOOL_FORMAT", 2)
+    monkeypatch.setitem(SPOOL_MIGRATIONS, 1, fail_after_a_change)
     (directory / "spool.db.format-1").mkdir()
     assert "a copy of it cannot be kept" in refused(directory).message
     assert [(1,)] == execute(directory / "spool.db", "PRAGMA user_version")
@@ -77,20 +77,20 @@ def test_no_migration_without_its_copy(directory: Path, monkeypatch: pytest.Monk
 
 def test_a_format_that_no_migration_leaves_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a migration the spool is refused, and no copy is made."""
-    monkeypatch.setattr(database, "FORMAT", 2)
+    monkeypatch.setattr(database, "SPOOL_FORMAT", 2)
     assert "no migration from format 1 exists" in refused(directory).message
     assert "spool.db.format-1" not in names(directory)
 
 
 def test_a_newer_format_is_refused(directory: Path) -> None:
     """The message names both formats."""
-    execute(directory / "spool.db", f"PRAGMA user_version = {FORMAT + 1}")
+    execute(directory / "spool.db", f"PRAGMA user_version = {SPOOL_FORMAT + 1}")
     assert "written by a newer hookline (format 2, this one knows 1)" in refused(directory).message
 
 
 def test_the_spool_of_an_earlier_build_is_refused(directory: Path) -> None:
     """Builds before the first release used another application id. The message names the way out."""
-    execute(directory / "spool.db", f"PRAGMA application_id = {EARLIER_APPLICATION_ID}")
+    execute(directory / "spool.db", f"PRAGMA application_id = {EARLIER_SPOOL_APPLICATION_ID}")
     before = (directory / "spool.db").read_bytes()
     error = refused(directory)
     assert "was written by an earlier build of hookline" in error.message

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hookline.relay.sources.checkpoints import pipe_position
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.sqlite.schema import TABLE, forget_oldest, read_positions, write_position
+from hookline.relay.spool.sqlite.schema import POSITION_TABLE, forget_oldest, read_positions, write_position
 
 POSITION = Position(
     name="/logs/app.log", line=30, offset=3000, device=1, inode=2, head_length=1024, head_hash=b"\xaa",
@@ -22,7 +22,7 @@ POSITION = Position(
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript(TABLE)
+        connection.executescript(POSITION_TABLE)
         yield connection
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hookline.model import Address
-from hookline.observe.snapshot import RelayFacts
+from hookline.observe.snapshot import RelayStatus
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from hookline.relay.spool.sqlite.status_file import FILE, Beacon, read_beacon
+from hookline.relay.spool.sqlite.status_file import STATUS_FILE, StatusFile, read_status_file
 
 ACME, OTHER = Address("acme", "prod"), Address("other", "prod")
 DAY = 86_400.0
@@ -43,23 +43,23 @@ def test_counts_come_from_indexes_alone(spool: SqliteSpool, tmp_path: Path) -> N
 # -- the lock, and what its holder says
 
 
-def relay_facts(process: int) -> RelayFacts:
-    return RelayFacts(version="1", process=process, started=1.0, at=2.0)
+def relay_facts(process: int) -> RelayStatus:
+    return RelayStatus(version="1", process=process, started=1.0, at=2.0)
 
 
 def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: Path) -> None:
     """A file that a killed relay has left says nothing about the one that holds the spool now; nor does nonsense."""
-    Beacon(tmp_path).publish(relay_facts(os.getpid() + 1))
-    assert read_beacon(tmp_path)[1] is None
-    (tmp_path / FILE).write_bytes(b'{"half')
-    assert read_beacon(tmp_path) == (holder_of(tmp_path), None)
+    StatusFile(tmp_path).publish(relay_facts(os.getpid() + 1))
+    assert read_status_file(tmp_path)[1] is None
+    (tmp_path / STATUS_FILE).write_bytes(b'{"half')
+    assert read_status_file(tmp_path) == (holder_of(tmp_path), None)
 
 
 def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
     """Only its owner can read it; after the end it is not written any more, by whoever was about to."""
-    beacon = Beacon(tmp_path)
+    beacon = StatusFile(tmp_path)
     beacon.publish(relay_facts(1))
-    assert 0o600 == (tmp_path / FILE).stat().st_mode & 0o777
+    assert 0o600 == (tmp_path / STATUS_FILE).stat().st_mode & 0o777
     beacon.withdraw()
     beacon.publish(relay_facts(1))
     assert [] == list(tmp_path.iterdir())

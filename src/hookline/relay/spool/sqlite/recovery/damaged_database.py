@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Final
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.spool.sqlite.database import FILE, check_format
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, check_format
 from hookline.relay.spool.sqlite.recovery.row_validation import Row
-from hookline.relay.spool.sqlite.schema import APPLICATION_ID, EARLIER_APPLICATION_ID, PAGE_SIZE
+from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_SIZE, SPOOL_APPLICATION_ID
 
 _COPY_BYTES: Final = 1 << 20
 _LOG_HEADER_BYTES: Final = 32
@@ -43,15 +43,15 @@ class DamagedDatabase:
     def __init__(self, directory: Path, place: Path, model: sqlite3.Connection) -> None:
         self.notes: list[str] = []
         self.uncertain = False
-        self._copy = place / FILE
-        log = place / f"{FILE}-wal"
+        self._copy = place / DATABASE_FILE
+        log = place / f"{DATABASE_FILE}-wal"
         try:
             for path in (self._copy, log):
                 if (directory / path.name).exists():
                     self._copy_file(directory / path.name, path)
         except OSError as error:
             raise SpoolUnusable(f"the spool {directory} cannot be copied: {error.strerror}") from error
-        self._mend_first_page(directory / FILE, model)
+        self._mend_first_page(directory / DATABASE_FILE, model)
         self._fold_log_in(log)
         self._connection = self._open()
         self._connection.text_factory = bytes
@@ -163,9 +163,9 @@ class DamagedDatabase:
             pages = file.seek(0, 2) // PAGE_SIZE
         if not pages:
             self.uncertain = True
-            self.notes.append(f"{FILE} is shorter than one page" if found else f"{FILE} is empty")
+            self.notes.append(f"{DATABASE_FILE} is shorter than one page" if found else f"{DATABASE_FILE} is empty")
         application, version = int.from_bytes(found[68:72], "big"), int.from_bytes(found[60:64], "big")
-        if application in (APPLICATION_ID, EARLIER_APPLICATION_ID) and version < _MAX_FORMAT:
+        if application in (SPOOL_APPLICATION_ID, EARLIER_SPOOL_APPLICATION_ID) and version < _MAX_FORMAT:
             check_format(application, version, path)
         header = bytearray(sound[:100])
         header[28:32] = max(1, pages).to_bytes(4, "big")

@@ -14,10 +14,10 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.private_files import sync_directory
-from hookline.relay.spool.sqlite.database import FILE, create_or_open, make_directory, transaction
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, create_or_open, make_directory, transaction
 from hookline.relay.spool.sqlite.permissions import refusal_named
 from hookline.relay.spool.sqlite.recovery.damaged_database import DamagedDatabase
-from hookline.relay.spool.sqlite.recovery.salvage import OnProgress, Salvage
+from hookline.relay.spool.sqlite.recovery.salvage import OnSalvageProgress, Salvage
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def recover(old: Path, new: Path, on_progress: OnProgress | None = None) -> Recovered:
+def recover(old: Path, new: Path, on_progress: OnSalvageProgress | None = None) -> Recovered:
     """Save the readable rows of the spool `old` in `new`, a directory that does not exist or is empty.
 
     Nothing is written to `old`. `new` appears when it is complete. `on_progress` gets the number of rows read so far
@@ -48,8 +48,8 @@ def recover(old: Path, new: Path, on_progress: OnProgress | None = None) -> Reco
         return _recover(old, new, on_progress)
 
 
-def _recover(old: Path, new: Path, on_progress: OnProgress | None) -> Recovered:
-    if not (old / FILE).exists():
+def _recover(old: Path, new: Path, on_progress: OnSalvageProgress | None) -> Recovered:
+    if not (old / DATABASE_FILE).exists():
         raise SpoolUnusable(f"there is no spool at {old}", hint="name the directory that holds its spool.db")
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
         raise WrongUse(

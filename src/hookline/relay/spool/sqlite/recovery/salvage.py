@@ -32,7 +32,7 @@ SELECT (SELECT count(*) FROM delivery WHERE state = 0) AS pending,
   (SELECT count(*) FROM rejected) AS lines, (SELECT count(*) FROM webhook) AS webhooks
 """
 
-OnProgress = Callable[[int, int | None], None]
+OnSalvageProgress = Callable[[int, int | None], None]
 
 
 class Salvage:
@@ -43,7 +43,7 @@ class Salvage:
     """
 
     def __init__(
-        self, damaged: DamagedDatabase, connection: sqlite3.Connection, on_progress: OnProgress | None = None
+        self, damaged: DamagedDatabase, connection: sqlite3.Connection, on_progress: OnSalvageProgress | None = None
     ) -> None:
         self.notes: list[str] = []
         self._damaged = damaged
