@@ -31,9 +31,8 @@ from hookline.observe.snapshot import (
     StatusSnapshot,
     WebhookStatus,
 )
-from hookline.relay.delivery.backoff import next_delay
 from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent
-from hookline.relay.delivery.response_policy import apply_policy
+from hookline.relay.delivery.response_policy import apply_policy, retry_delay
 from hookline.relay.field_mapping import CARRIED, FIELDS, parse_mapping
 from hookline.relay.formats.bounce_classes import CLASSES
 from hookline.relay.formats.descriptions import DESCRIPTIONS
@@ -44,7 +43,7 @@ from hookline.schemas import load_schema
 
 REFERENCE = Path(__file__).parent / "reference"
 _PART = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_LONGEST_DELAY = 3600.0
+_MAX_DELAY_SECONDS = 3600.0
 LINE_WIDTH = 110  # characters of a Markdown line outside tables
 
 
@@ -198,19 +197,19 @@ def skip_reasons() -> str:
     return _table([("reason", "meaning"), *((f"`{reason}`", meaning) for reason, meaning in SKIP_REASONS.items())])
 
 
-def judging() -> str:
+def response_policy() -> str:
     """The action for each result of an attempt, as the function decides it."""
-    verdicts: dict[tuple[str, str], list[str]] = {}
+    actions: dict[tuple[str, str], list[str]] = {}
     for name, result in _results():
-        first = apply_policy(result, renewed=False, confirming=False, max_delay=_LONGEST_DELAY)
-        second = apply_policy(result, renewed=True, confirming=True, max_delay=_LONGEST_DELAY)
+        first = apply_policy(result, renewed=False, confirming=False, max_delay_seconds=_MAX_DELAY_SECONDS)
+        second = apply_policy(result, renewed=True, confirming=True, max_delay_seconds=_MAX_DELAY_SECONDS)
         again = type(second).__name__
-        key = (type(first).__name__, again if type(first).__name__ in ("Renew", "Confirm") else "")
-        verdicts.setdefault(key, []).append(name)
-    rows = [("result of the attempt", "action", "action if the confirming attempt has the same result")]
+        key = (type(first).__name__, again if type(first).__name__ in ("RefreshToken", "ConfirmOnce") else "")
+        actions.setdefault(key, []).append(name)
+    rows = [("result of the attempt", "action", "action if the attempt that follows has the same result")]
     rows += [
-        (", ".join(_ranges(names)), f"`{first}`", f"`{then}`" if then else "")
-        for (first, then), names in verdicts.items()
+        (", ".join(_ranges(names)), f"`{action}`", f"`{then}`" if then else "")
+        for (action, then), names in actions.items()
     ]
     return _table(rows)
 
@@ -233,19 +232,17 @@ def _ranges(names: Sequence[str]) -> Iterator[str]:
     yield from (name for name in names if not name.isdigit())
 
 
-def gate() -> str:
+def circuit_breaker() -> str:
     """The transitions of the circuit breaker."""
-    rows = [("phase", *(str(happening) for happening in BreakerEvent))]
-    rows += [
-        (f"**{phase}**", *(str(row[happening]) for happening in BreakerEvent)) for phase, row in TRANSITIONS.items()
-    ]
+    rows = [("phase", *(str(event) for event in BreakerEvent))]
+    rows += [(f"**{phase}**", *(str(row[event]) for event in BreakerEvent)) for phase, row in TRANSITIONS.items()]
     return _table(rows)
 
 
 def schedule() -> str:
     """The longest delay after each attempt, by the default policy. The jitter makes the real one shorter."""
     policy = RetryPolicy()
-    delays = [(attempt, next_delay(policy, attempt, 1.0)) for attempt in (1, 2, 3, 4, 6, 8, 10, 12, 13, 20)]
+    delays = [(attempt, retry_delay(policy, attempt, 1.0)) for attempt in (1, 2, 3, 4, 6, 8, 10, 12, 13, 20)]
     return _table(
         [("after attempt", "delay at most"), *((str(attempt), _seconds(delay)) for attempt, delay in delays)]
     )
@@ -346,8 +343,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "codes": codes,
     "skip-reasons": skip_reasons,
-    "judging": judging,
-    "gate": gate,
+    "response-policy": response_policy,
+    "circuit-breaker": circuit_breaker,
     "schedule": schedule,
     "formats": formats,
     "statuses": statuses,

@@ -95,7 +95,7 @@ PURE = (
     *("receiver.faults", "relay.event", "relay.delivery_record", "relay.formats.", "relay.field_mapping"),
     *("relay.ids", "relay.ingest.batch", "relay.ingest.preview", "relay.payload_v2", "relay.routing"),
     *("relay.summary", "relay.delivery.circuit_breaker", "relay.delivery.response_policy"),
-    *("relay.delivery.backoff", "relay.delivery.rate_limiter", "relay.delivery.counters"),
+    *("relay.delivery.rate_limiter", "relay.delivery.counters"),
     *("relay.delivery.attempt_log", "relay.http.address_policy", "relay.http.response_reader"),
     *("relay.http.response_head", "relay.http.proxy", "relay.http.request"),
     *("relay.sources.checkpoints", "relay.sources.line_splitter", "relay.sources.rotated_names"),

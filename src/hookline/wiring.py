@@ -1,4 +1,4 @@
-"""The composition root: puts the parts of a relay together. Used by the command line and by tests."""
+"""The composition root: connects the parts of a relay. Used by the command line and by tests."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ from pathlib import Path
 
 from hookline import __version__
 from hookline.errors import StateUnusable
-from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
+from hookline.relay.delivery.endpoint_state import restore_lane
+from hookline.relay.delivery.lane import Lane
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.transport_factory import TransportFactory, transport_factory_by_name
+from hookline.relay.http.transport_factory import transport_factory_by_name
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
 from hookline.relay.ingest.ingester import Ingester, IngestLimits
-from hookline.relay.monitoring import serving_monitoring, watchdog
+from hookline.relay.monitoring import monitoring_server, watchdog
 from hookline.relay.relay import Ending, Progress, Relay, RelaySettings
 from hookline.relay.routing import Routes, SkipNames
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.service_manager import notify
 from hookline.relay.sources.open import open_sources, require_sources
 from hookline.relay.spool.factory import SpoolStore, spool_store
+from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
-from hookline.relay.state_watcher import StateWatcher
-from hookline.relay.status_collector import StatusCollector
+from hookline.relay.state_watcher import LaneFactory, StateWatcher
+from hookline.relay.status_collector import RelayInfo, RelayParts, StatusCollector
 from hookline.relay.summary import Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
 from hookline.state.factory import open_state, without_password
-from hookline.state.store import Snapshot, StateStore
+from hookline.state.store import Snapshot, StateStore, Stored
 from hookline.units import utc_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayOptions:
-    """What a relay run needs to know. `sources` are paths, patterns, directories, or ``-`` for standard input.
+    """The options of a relay run. `sources` are paths, patterns, directories, or ``-`` for standard input.
 
-    `listen` is where metrics, health and status are served (host and port), `metrics_webhooks` how many webhooks have
-    labels there.
+    `listen` is the host and port of metrics, health and status. Metrics have labels for at most `metrics_webhooks`
+    webhooks.
     """
 
     state: str
@@ -68,18 +69,21 @@ class RelayOptions:
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
-    """The state that a relay follows. Raises StateUnusable when it holds no webhook: a log is not to be eaten."""
+    """Open the state that a relay follows.
+
+    Raises StateUnusable if it has no webhook, because the relay would skip all events.
+    """
     store = open_state(options.state)
     snapshot = store.read()
     if snapshot.webhooks or options.allow_empty:
         return store, snapshot
-    what = (
-        f"there is no stored state at {without_password(options.state)}"
+    reason = (
+        f"no stored state exists at {without_password(options.state)}"
         if snapshot.lineage is None
         else "no webhook is applied"
     )
     raise StateUnusable(
-        f"{what}, so every event would be skipped; nothing was read",
+        f"{reason}, so every event would be skipped; nothing was read",
         hint="run `hookline apply`, name the state with --state or HOOKLINE_STATE, or allow this with --allow-empty",
     )
 
@@ -87,152 +91,194 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
 async def run_relay(
     options: RelayOptions,
     log: Log,
-    report: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     clock: RelayClock | None = None,
 ) -> tuple[Ending, Summary]:
-    """One run from its first line to its summary.
+    """Run a relay from start to end.
 
-    Raises StateUnusable, SpoolUnusable, HooklineError for sources and for a port in use.
+    Args:
+        options: The options of the run.
+        log: Receives the log lines.
+        on_progress: Called several times per second, if given.
+        clock: The relay's clock, if it is not the machine's.
+
+    Returns:
+        Why the run ended, and its accounting.
+
+    Raises:
+        StateUnusable: The state cannot be read, or has no webhook.
+        SpoolUnusable: The spool cannot be opened, or is damaged.
+        HooklineError: A source cannot be read, or the address to listen on is in use.
     """
-    store, _ = _open_applied(options)
-    spooled = spool_store(options.spool)
+    state_store, _ = _open_applied(options)
+    store = spool_store(options.spool)
     require_sources(options.sources, follow=options.follow)
     started = time.monotonic()
-    async with serving_monitoring(options.listen, options.metrics_webhooks, log) as serve:
-        spool = spooled.open(since=utc_text(datetime.now(UTC)))
+    async with monitoring_server(options.listen, options.metrics_webhooks, log) as serve:
+        spool = store.open(since=utc_text(datetime.now(UTC)))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()
-            relay, reporter = _relay(
+            relay, status_collector = build_relay(
                 options,
+                state_store=state_store,
                 store=store,
-                spooled=spooled,
                 thread=thread,
                 log=log,
-                report=report,
                 clock=clock or RelayClock(),
+                on_progress=on_progress,
             )
-            relay.obey_signals()
-            serve(reporter)
+            relay.handle_signals()
+            serve(status_collector)
             try:
-                async with watchdog(_tell(), reporter, watchdog_seconds()):
+                async with watchdog(_notify(), status_collector, watchdog_seconds()):
                     ending = await relay.run()
             finally:
-                reporter.close()
+                status_collector.close()
             return ending, summarize(before, spool.tally(), time.monotonic() - started)
         finally:
             thread.close()
             spool.close()
 
 
-def _tell() -> Callable[[str], None]:
+def _notify() -> Callable[[str], None]:
     return partial(notify, notify_socket())
 
 
-def _relay(
+def build_relay(
     options: RelayOptions,
     *,
-    store: StateStore,
-    spooled: SpoolStore,
+    state_store: StateStore,
+    store: SpoolStore,
     thread: SpoolThread,
     log: Log,
-    report: Callable[[Progress], None] | None,
     clock: RelayClock,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Relay, StatusCollector]:
+    """Connect the parts of a relay that has not started.
+
+    Args:
+        options: The options of the run.
+        state_store: The state.
+        store: The spool's store.
+        thread: The thread of the open spool.
+        log: Receives the log lines.
+        clock: The relay's clock.
+        on_progress: Called several times per second, if given.
+    """
     settings = options.settings
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
-    opened = transport_factory_by_name(options.transport, options.rules, time.time, options.proxy)
-    resolver = replace(options.resolver, organizations=lambda: applied.organizations)
-    applied = StateWatcher(
-        store,
+    state_watcher = StateWatcher(
+        state_store,
         dispatcher,
         thread,
-        partial(_make_endpoint, options, resolver, opened),
-        counters=counters,
-        names=SkipNames(thread.spool.tally()),
-        defaults=settings.defaults,
-        format=settings.format,
-        clock=clock,
-        random=random.SystemRandom(),
-        log=log,
-    )
-    source = open_sources(
-        options.sources,
-        thread.spool.positions(),
-        follow=options.follow,
-        from_start=options.from_start,
-        notes=log,
-    )
-    intaking = Ingester(
-        source,
-        thread,
-        routing=lambda: applied.reading,
-        on_enqueued=dispatcher.on_enqueued,
-        held=dispatcher.held,
-        limits=IngestLimits(
-            dedupe_window=settings.dedupe_window,
-            max_pending=settings.spool_max,
-            max_wait=None if options.follow else settings.max_wait,
+        _lane_factory(options, dispatcher, counters, clock, lambda: state_watcher.organizations),
+        context=IngestContext(
+            routes=Routes({}, {}),
+            defaults=settings.defaults,
+            format=settings.format,
+            names=SkipNames(thread.spool.tally()),
         ),
         clock=clock,
         log=log,
     )
-    reporter = StatusCollector(
-        spooled,
-        thread=thread,
-        dispatcher=dispatcher,
-        ingester=intaking,
-        applied=applied,
-        counters=counters,
-        clock=clock,
-        process=os.getpid(),
-        version=__version__,
-        spool_max=settings.spool_max,
-        dedupe_window=settings.dedupe_window,
-        records_max=settings.records_max,
-        tell=_tell(),
-    )
-    relay = Relay(
-        settings,
-        applied=applied,
-        dispatcher=dispatcher,
-        ingester=intaking,
-        thread=thread,
-        status_collector=reporter,
+    ingester = Ingester(
+        open_sources(
+            options.sources,
+            thread.spool.positions(),
+            follow=options.follow,
+            from_start=options.from_start,
+            notes=log,
+        ),
+        thread,
+        routing=lambda: state_watcher.context,
+        on_enqueued=dispatcher.on_enqueued,
+        held=dispatcher.suspended_addresses,
+        limits=IngestLimits(
+            dedupe_window=settings.dedupe_window_seconds,
+            max_pending=settings.max_pending,
+            max_wait=None if options.follow else settings.max_wait_seconds,
+        ),
         clock=clock,
         log=log,
-        notify=_tell(),
-        report=report,
     )
-    return relay, reporter
-
-
-def _make_endpoint(
-    options: RelayOptions, resolver: SecretResolver, opened: TransportFactory, webhook: Webhook
-) -> Endpoint:
-    return HttpEndpoint(
-        webhook,
-        resolver=resolver,
-        clock=time.time,
-        random=os.urandom,
-        opened=opened,
-        ca_file=options.ca_file,
+    parts = RelayParts(
+        thread=thread, dispatcher=dispatcher, ingester=ingester, state_watcher=state_watcher, clock=clock
     )
+    info = RelayInfo(
+        version=__version__,
+        process=os.getpid(),
+        max_pending=settings.max_pending,
+        dedupe_window_seconds=settings.dedupe_window_seconds,
+        max_records=settings.max_records,
+    )
+    status_collector = StatusCollector(store, parts, info, counters=counters, notify=_notify())
+    relay = Relay(
+        settings, parts, status_collector=status_collector, log=log, notify=_notify(), on_progress=on_progress
+    )
+    return relay, status_collector
 
 
-def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[DryRunEvent], None]) -> Summary:
-    """A dry run: hands every event's fate to `tell`, and sums them up. What would be sent is `pending` in it."""
+def _lane_factory(
+    options: RelayOptions,
+    dispatcher: Dispatcher,
+    counters: Counters,
+    clock: RelayClock,
+    organizations: Callable[[], frozenset[str]],
+) -> LaneFactory:
+    """Returns a function that creates the lane of an applied webhook.
+
+    Args:
+        options: The options of the run.
+        dispatcher: Receives the lanes' results.
+        counters: Receive the lanes' counts.
+        clock: The relay's clock.
+        organizations: Returns the organizations of all applied webhooks.
+    """
+    transport_factory = transport_factory_by_name(options.transport, options.rules, time.time, options.proxy)
+    resolver = replace(options.resolver, organizations=organizations)
+    generator = random.SystemRandom()
+
+    def make_lane(stored: Stored, state: EndpointState) -> Lane:
+        endpoint = HttpEndpoint(
+            stored.webhook,
+            resolver=resolver,
+            clock=time.time,
+            random=os.urandom,
+            transport_factory=transport_factory,
+            ca_file=options.ca_file,
+        )
+        lane = Lane(
+            stored.webhook,
+            endpoint,
+            dispatcher,
+            configuration_hash=stored.hash,
+            counters=counters.of(stored.webhook.address),
+            clock=clock,
+            random=generator,
+        )
+        restore_lane(lane, state, clock.now())
+        return lane
+
+    return make_lane
+
+
+def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEvent], None]) -> Summary:
+    """Route all events without storing or sending any, and pass each routing result to `on_event`.
+
+    The summary counts the deliveries that would be sent as pending. Raises like `run_relay`.
+    """
     _, snapshot = _open_applied(options)
     require_sources(options.sources, follow=False)
     started = time.monotonic()
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
-    reading = IngestContext(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
+    context = IngestContext(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
     source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
     try:
-        known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)
-        tally = count_results(dry_run(source, reading, known), tell)
+        known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window_seconds)
+        tally = count_results(dry_run(source, context, known), on_event)
     finally:
         source.close()
     return summarize({"pending": 0}, tally, time.monotonic() - started)

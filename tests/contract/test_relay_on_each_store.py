@@ -17,7 +17,7 @@ from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, rehearse_relay, run_relay
+from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 from lab import ORGANIZATION, SANDBOX, Lab, xdm_event
 
 
@@ -32,7 +32,9 @@ def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path
             state=str(lab.directory / ".hookline" / "state.db"),
             spool=LOCATIONS[kind](tmp_path),
             sources=[str(events)],
-            settings=RelaySettings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
+            settings=RelaySettings(
+                defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait_seconds=60.0
+            ),
             resolver=SecretResolver(environment={}, directory=lab.secrets, by_organization=False),
             rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
             ca_file=receiver.ca_file,
@@ -47,7 +49,7 @@ def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path
         from_start = replace(options, from_start=True)
         again = run(from_start)
         assert (0, 0) == (again.delivered, again.pending)
-        dry = rehearse_relay(from_start, log_lines, lambda event: None)
+        dry = dry_run_relay(from_start, log_lines, lambda event: None)
         assert (0, 20) == (dry.pending, dry.duplicates)
         assert 20 == len(receiver.accepted()) == len(set(receiver.accepted()))
     with store.dead_letters() as dead:

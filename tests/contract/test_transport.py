@@ -531,7 +531,7 @@ def test_a_whole_endpoint(opener: Opener, tmp_path: Path) -> None:
                 clock=time.time,
                 random=bytes,
                 ca_file=tmp_path / "ca.pem",
-                opened=transport_factory(opener, rules, time.time),
+                transport_factory=transport_factory(opener, rules, time.time),
             )
             try:
                 results = [await endpoint.post(Attempt(bytes(16), b"{}", number, 0.0)) for number in (1, 2)]

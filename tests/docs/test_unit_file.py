@@ -108,7 +108,7 @@ def test_its_variables_are_read() -> None:
 
 def test_stopping_has_the_time_that_it_takes() -> None:
     """systemd waits longer than the relay: its grace for what is read, for what is in flight, and its last writes."""
-    grace = RelaySettings(defaults=Defaults()).grace
+    grace = RelaySettings(defaults=Defaults()).grace_seconds
     assert f"--grace {grace:g}s" in values("ExecStart")[0]
     assert seconds(values("TimeoutStopSec")[0]) > 2 * grace + LAST_WRITE_SECONDS
     assert ["notify"] == values("Type")

@@ -251,7 +251,7 @@ def test_no_log_line_names_a_recipient_or_a_secret(lab: Lab) -> None:
                 file.write(done.stderr)
     text = log.read_text()
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert {"attempt", "endpoint", "rejected", "fault"} <= {one["event"] for one in events}
+    assert {"attempt", "endpoint", "rejected", "local fault"} <= {one["event"] for one in events}
     assert {"delivered", "retry", "confirm", "hold"} <= {
         one["outcome"] for one in events if one["event"] == "attempt"
     }

@@ -49,7 +49,7 @@ def relayed(
         state=str(lab.directory / ".hookline" / "state.db"),
         spool=lab.directory / ".hookline" / "spool",
         sources=[str(events)],
-        settings=RelaySettings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait=60.0),
+        settings=RelaySettings(defaults=Defaults(organization=ORGANIZATION, sandbox=SANDBOX), max_wait_seconds=60.0),
         resolver=SecretResolver(environment={}, directory=lab.secrets, by_organization=False),
         rules=NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128"))),
         ca_file=receiver.ca_file,

@@ -193,7 +193,7 @@ def test_what_is_replayed_for_a_deleted_webhook_does_not_wait_for_ever(lab: Lab)
             lab.hookline("apply", "--auto-approve")
             wait_until(lambda: len(lab.dead()) == 3)
             lab.hookline("dead", "replay", "--all")
-            wait_until(lambda: (lab.directory / "relay.log").read_text().count("buried") >= 2)
+            wait_until(lambda: (lab.directory / "relay.log").read_text().count("dead-lettered") >= 2)
             wait_until(lambda: len(lab.dead()) == 3)
             assert 0 == stopped(relay)
 

@@ -330,7 +330,7 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
                 resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
                 clock=lambda: 1.0,
                 random=bytes,
-                opened=transport_factory(open_engine, NetworkRules(), lambda: 1.0),
+                transport_factory=transport_factory(open_engine, NetworkRules(), lambda: 1.0),
             )
             try:
                 said = words(await endpoint.post(Attempt(bytes(16), b"{}", 1, 1.0)))

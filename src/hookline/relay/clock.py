@@ -1,4 +1,4 @@
-"""The relay's clock: wall-clock time, with a guard for the case that somebody sets the machine's clock."""
+"""The relay's clock: wall-clock time, and a cautious time for the case that the machine's clock is set."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# A clock that is slewed is off by less for a while. One that is further off was set.
+# Slewing moves a clock by less than this between two checks. A larger difference means that the clock was set.
 STEP_SECONDS: Final = 2.0
 
 
 def _since_boot() -> float:
-    """Seconds that nobody can set. On Linux they include the time in which the machine was suspended."""
+    """Seconds of a clock that cannot be set. On Linux it includes the time in which the machine was suspended."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class RelayClock:
-    """Unix time in seconds. Every decision that destroys or forgets something must use `cautious_now`.
+    """Unix time in seconds. Every decision that deletes something must use `cautious_now`.
 
-    `wall` gives Unix time, `even` gives seconds from any origin that run evenly. `steps` counts how often the wall
-    clock was set since the relay started.
+    `wall` returns Unix time. `even` returns the seconds of a clock that runs evenly, from any origin. `steps` counts
+    how often the wall clock was set since the relay started.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _since_boot) -> None:
@@ -34,22 +34,22 @@ class RelayClock:
         return self._wall()
 
     def elapsed(self) -> float:
-        """Seconds since the relay started, however the wall clock was set."""
+        """Seconds since the relay started, by the clock that runs evenly."""
         return self._even() - self._start
 
     def cautious_now(self) -> float:
         """The time for retention, `maxAge` and the duplicate window.
 
         It runs evenly from the lowest setting that the wall clock had since the relay started. It is therefore never
-        ahead of the wall clock. A jump forward ages nothing. A jump back keeps things longer, also after the clock
-        was corrected: things that were dated before the correction must not age by it.
+        ahead of the wall clock. A step forward increases no age. After a step back, entries remain longer, also after
+        the clock was corrected: the correction must not increase the age of entries that were dated before it.
         """
         even = self._even()
         self._lowest_offset = min(self._lowest_offset, self._wall() - even)
         return even + self._lowest_offset
 
     def take_step(self) -> float:
-        """The seconds by which the wall clock was set since the last call: negative if back, 0.0 if not at all."""
+        """Seconds by which the wall clock was set since the last call: negative if back, 0.0 if it was not set."""
         offset = self._wall() - self._even()
         self._lowest_offset = min(self._lowest_offset, offset)
         seconds = offset - self._offset

@@ -1,4 +1,4 @@
-"""While a relay runs: answers whoever asks how it is, and tells a service manager that it lives."""
+"""Monitoring of a running relay: the HTTP server for metrics, health and status, and the watchdog's signs of life."""
 
 from __future__ import annotations
 
@@ -12,44 +12,48 @@ from hookline.relay.status_collector import StatusCollector
 
 
 @asynccontextmanager
-async def serving_monitoring(
-    listen: tuple[str, int] | None, most_webhooks: int, log: Log
+async def monitoring_server(
+    listen: tuple[str, int] | None, max_webhooks: int, log: Log
 ) -> AsyncIterator[Callable[[StatusCollector], None]]:
-    """Metrics, health and status at a host and port, None: nowhere.
+    """Serve metrics, health and status at a host and port; with `listen` None it does nothing.
 
-    Bound on entering, before anything is read; what is yielded takes the reporter once there is something to tell.
-    Raises HooklineError when the address cannot be had.
+    The address is bound on entering, before any input is read. The context manager yields a function that takes the
+    status collector once it exists. Metrics have labels for at most `max_webhooks` webhooks. Raises HooklineError if
+    the address cannot be bound.
     """
     if listen is None:
         yield lambda _: None
         return
-    # The library of metrics is loaded by those who want metrics.
+    # Importing the metrics library takes time, so a relay without --listen does not import it.
     from hookline.observe.http_server import HttpServer, is_loopback  # noqa: PLC0415
     from hookline.observe.metrics import Metrics  # noqa: PLC0415
     from hookline.observe.pages import Pages  # noqa: PLC0415
 
     host, port = listen
-    async with HttpServer(host, port) as listener:
-        # A port that the system has chosen is told at any level: nobody knows it otherwise.
-        (log.info if port else log.warning)("listening", url=listener.url)
+    async with HttpServer(host, port) as server:
+        # The port that the system chose is logged at every level, because it is known nowhere else.
+        (log.info if port else log.warning)("listening", url=server.url)
         if not is_loopback(host):
-            log.warning("whoever can reach this address can read metrics and status", url=listener.url)
+            log.warning("other machines can read metrics and status at this address", url=server.url)
 
         def serve(status_collector: StatusCollector) -> None:
-            listener.answer = Pages(status_collector, Metrics(most_webhooks=most_webhooks))
+            server.answer = Pages(status_collector, Metrics(most_webhooks=max_webhooks))
 
         yield serve
 
 
 @asynccontextmanager
 async def watchdog(
-    tell: Callable[[str], None], status_collector: StatusCollector, every: float | None
+    send: Callable[[str], None], status_collector: StatusCollector, timeout_seconds: float | None
 ) -> AsyncIterator[None]:
-    """A service manager that wants to hear of the relay each `every` seconds does, also while it starts and ends."""
-    if every is None:
+    """Send signs of life to a service manager, also while the relay starts and stops.
+
+    The service manager restarts the relay if it receives none for `timeout_seconds`; None: it has no watchdog.
+    """
+    if timeout_seconds is None:
         yield
         return
-    alive = asyncio.create_task(keep_alive(tell, status_collector.answers, every / 2))
+    alive = asyncio.create_task(keep_alive(send, status_collector.answers, timeout_seconds / 2))
     try:
         yield
     finally:

@@ -1,57 +1,63 @@
-"""Follows the stored state: the lanes are what was applied, and what is read is routed by it."""
+"""Follows the stored state: keeps a lane for each applied webhook, and supplies the routes for ingest."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from random import Random
 
 import msgspec
 
 from hookline.errors import StateUnusable
-from hookline.model import Address, Webhook
+from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import Endpoint
-from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.ingest.batch import IngestContext
-from hookline.relay.routing import Defaults, Routes, SkipNames
+from hookline.relay.routing import Routes
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.state.store import Snapshot, StateStore, Stored
 
+LaneFactory = Callable[[Stored, EndpointState], Lane]
+
 
 class StateWatcher:
-    """`reading` is how lines are read and routed at the moment; `unreadable` is why the state cannot be read, while
-    it cannot."""
+    """Follows one state.
+
+    `context` has the current routes. `unreadable` is the reason for which the state cannot be read, or None.
+    """
 
     def __init__(
         self,
         store: StateStore,
         dispatcher: Dispatcher,
         thread: SpoolThread,
-        make_endpoint: Callable[[Webhook], Endpoint],
+        make_lane: LaneFactory,
         *,
-        counters: Counters,
-        names: SkipNames,
-        defaults: Defaults,
-        format: str,
+        context: IngestContext,
         clock: RelayClock,
-        random: Random,
         log: Log,
     ) -> None:
-        self.reading = IngestContext(routes=Routes({}, {}), defaults=defaults, format=format, names=names)
+        """Create a watcher that has read nothing yet.
+
+        Args:
+            store: The state.
+            dispatcher: Receives the lanes.
+            thread: Runs calls on the spool.
+            make_lane: Creates the lane of an applied webhook, given the state of its endpoint in the spool.
+            context: The context for ingest; its routes are replaced.
+            clock: The relay's clock.
+            log: Receives a line for each change of the state.
+        """
+        self.context = context
         self.unreadable: str | None = None
         self._store = store
         self._dispatcher = dispatcher
         self._thread = thread
         self._spool = thread.spool
-        self._make_endpoint = make_endpoint
-        self._counters = counters
+        self._make_lane = make_lane
         self._clock = clock
-        self._random = random
         self._log = log
         self._version: tuple[str | None, int] = (None, 0)
         self._lineage: str | None = None
@@ -59,17 +65,22 @@ class StateWatcher:
 
     @property
     def serial(self) -> int:
-        """Of the state that is followed."""
+        """The serial of the state that was read last."""
         return max(0, self._version[1])
 
+    @property
+    def organizations(self) -> frozenset[str]:
+        """The organizations of all applied webhooks."""
+        return frozenset(address.organization for address in self._configurations)
+
     async def refresh(self) -> None:
-        """Pick up what was applied meanwhile. A state that cannot be read changes nothing, and is tried again."""
+        """Read the state again if its version changed. If it cannot be read, nothing changes until the next call."""
         try:
             if await asyncio.to_thread(self._store.version) != self._version:
                 await self.read()
         except StateUnusable as error:
             if self.unreadable is None:
-                self._log.warning("state cannot be read, going on as before", reason=error.message)
+                self._log.warning("state cannot be read, the relay continues with the last one", reason=error.message)
             self.unreadable = error.message
         else:
             if self.unreadable is not None:
@@ -79,37 +90,33 @@ class StateWatcher:
             self._dispatcher.has_orphans = False
             await self._dead_letter_deleted()
 
-    @property
-    def organizations(self) -> frozenset[str]:
-        """Of all webhooks that are applied at this moment."""
-        return frozenset(address.organization for address in self._configurations)
-
     def reload(self) -> None:
-        """The next refresh reads the state again, and the next attempts read every secret again."""
+        """Make the next refresh read the state again, and the next attempts read every secret again."""
         self._version = (None, -1)
         for lane in self._dispatcher.lanes.values():
             lane.endpoint.renew()
 
     async def read(self) -> None:
-        """Read the state and make the lanes what it says. Raises StateUnusable."""
+        """Read the state and change routes and lanes accordingly. Raises StateUnusable."""
         first = self._version == (None, 0)
         snapshot = await asyncio.to_thread(self._store.read)
         if snapshot.lineage is None and self._lineage is not None:
-            # A file that is being restored, a volume that is not mounted: an empty routing table must not eat a log.
-            raise StateUnusable("the state that was followed is not there any more", hint="put it back")
+            # For example the file is being restored, or its volume is not mounted. With an empty routing table the
+            # relay would skip all events.
+            raise StateUnusable(
+                "the state no longer exists", hint="restore it; the relay continues with the last one"
+            )
         before = self._version
-        # Before the rest: `reload` may say at any time that it is to be read once more.
+        # Set before the lanes change, because `reload` can request another read at any time.
         self._version, self._lineage = (snapshot.lineage, snapshot.serial), snapshot.lineage
-        self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
+        self.context = msgspec.structs.replace(self.context, routes=Routes.of(snapshot))
         try:
             await self._configure(snapshot)
         except BaseException:
             self._version = before
             raise
-        if first:
-            self._log.debug("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
-        else:
-            self._log.info("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
+        log = self._log.debug if first else self._log.info
+        log("state read", serial=snapshot.serial, webhooks=len(snapshot.webhooks))
 
     async def _configure(self, snapshot: Snapshot) -> None:
         changed = {
@@ -117,53 +124,36 @@ class StateWatcher:
             for address, stored in snapshot.webhooks.items()
             if self._configurations.get(address) != stored.hash
         }
-        gone = [address for address in self._configurations if address not in snapshot.webhooks]
-        # All at once: an endpoint that hangs delays its own successor and nobody else's.
-        await asyncio.gather(*(self._retire(address) for address in (*gone, *changed)))
-        for address in gone:
+        deleted = [address for address in self._configurations if address not in snapshot.webhooks]
+        # All at the same time, so that an endpoint that hangs delays only its own successor.
+        await asyncio.gather(*(self._remove_lane(address) for address in (*deleted, *changed)))
+        for address in deleted:
             del self._configurations[address]
         if changed:
-            await self._open(changed)
+            await self._add_lanes(changed)
         await self._dead_letter_deleted()
 
     async def _dead_letter_deleted(self) -> None:
-        """What is pending for webhooks that are not applied. Where there is no state, nothing was deleted."""
+        """Dead-letter the pending deliveries of webhooks that are not applied. Without a state none was deleted."""
         if self._lineage is not None:
-            for address in await self._thread.call(self._spool.pending) - self._configurations.keys():
+            pending = await self._thread.call(self._spool.pending)
+            for address in sorted(pending - self._configurations.keys(), key=str):
                 self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
-    async def _retire(self, address: Address) -> None:
+    async def _remove_lane(self, address: Address) -> None:
         if await self._dispatcher.remove_lane(address):
             self._log.info("webhook changed", webhook=str(address))
 
-    async def _open(self, changed: Mapping[Address, Stored]) -> None:
-        known = await self._thread.call(self._spool.standing)
+    async def _add_lanes(self, changed: Mapping[Address, Stored]) -> None:
+        states = await self._thread.call(self._spool.standing)
         for address, stored in changed.items():
             disabled = not stored.webhook.enabled
-            if known.get(address, EndpointState()).disabled is not disabled:
+            if states.get(address, EndpointState()).disabled is not disabled:
                 await self._thread.retry_while_stalled(
                     "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
                 )
         dues = await self._thread.call(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
-            standing = known.get(address, EndpointState())
+            state = states.get(address, EndpointState())
             self._configurations[address] = stored.hash
-            self._dispatcher.serve(self._lane(stored, standing), standing, dues.get(address))
-
-    def _lane(self, stored: Stored, standing: EndpointState) -> Lane:
-        webhook = stored.webhook
-        lane = Lane(
-            webhook,
-            self._make_endpoint(webhook),
-            self._dispatcher,
-            configuration=stored.hash,
-            counters=self._counters.of(webhook.address),
-            clock=self._clock,
-            random=self._random,
-        )
-        lane.paused = standing.paused is not None
-        if standing.stopped is not None and standing.stopped_as == stored.hash:
-            lane.breaker.stopped(standing.stopped)
-        elif standing.not_before is not None and standing.not_before > self._clock.now():
-            lane.breaker.restored(standing.not_before, "asked to wait (Retry-After)")
-        return lane
+            self._dispatcher.add_lane(self._make_lane(stored, state), state, dues.get(address))

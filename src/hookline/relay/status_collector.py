@@ -1,7 +1,7 @@
-"""Gathers what there is to tell of a running relay: for metrics and status, other commands, the service manager.
+"""Collects the status of a running relay: for metrics, `hookline status` and the service manager.
 
-What is in memory is looked at in the event loop. What has to be counted in the spool is counted in a thread and on a
-connection of its own, and not more often than it costs: neither deliveries nor outcomes wait for a question.
+Values in memory are read in the event loop. Values that must be counted in the spool are counted in a thread of their
+own, on a connection of their own, and at bounded cost. Deliveries and settlements therefore never wait for them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from hookline.errors import HooklineError
@@ -30,47 +31,65 @@ STATS_SECONDS: Final = 2.0
 MAX_STATS_SECONDS: Final = 30.0
 RATE_SAMPLES: Final = 10
 STATUS_SECONDS: Final = 5.0
-# A beat costs at most this part of one core, a survey of the spool at most that of another.
-_SHARE_OF_BEATS: Final = 0.02
-_SHARE_OF_SURVEYS: Final = 0.05
+# The largest part of one core that publishing the status may take, and that counting in the spool may take.
+_PUBLISH_SHARE: Final = 0.02
+_STATS_SHARE: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayParts:
+    """The parts of one relay that work together."""
+
+    thread: SpoolThread
+    dispatcher: Dispatcher
+    ingester: Ingester
+    state_watcher: StateWatcher
+    clock: RelayClock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayInfo:
+    """The values in a relay's status that do not change during a run. `process` is the id of the process."""
+
+    version: str
+    process: int
+    max_pending: int
+    dedupe_window_seconds: float
+    max_records: int
 
 
 class StatusCollector:
-    """Of one run. `spool_max`, `dedupe_window` and `records_max` are daemon.Settings', `tell` speaks to a service
-    manager."""
+    """Collects the status of one run."""
 
     def __init__(
         self,
         store: SpoolStore,
+        parts: RelayParts,
+        info: RelayInfo,
         *,
-        thread: SpoolThread,
-        dispatcher: Dispatcher,
-        ingester: Ingester,
-        applied: StateWatcher,
         counters: Counters,
-        clock: RelayClock,
-        process: int,
-        version: str,
-        spool_max: int,
-        dedupe_window: float,
-        records_max: int,
-        tell: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
+        """Create it for a relay that has not started.
+
+        Args:
+            store: Gives the statistics of the spool, and publishes the status beside it.
+            parts: The parts of the relay.
+            info: The values that do not change.
+            counters: The counts for metrics.
+            notify: Sends a state to the service manager.
+        """
         self._statistics = store.statistics()
-        self._thread = thread
-        self._dispatcher = dispatcher
-        self._ingester = ingester
-        self._state_watcher = applied
-        self._counters = counters
-        self._clock = clock
-        self._process = process
-        self._version = version
-        self._spool_max = spool_max
-        self._dedupe_window = dedupe_window
-        self._records_max = records_max
-        self._notify_service_manager = tell
         self._publisher = store.status_publisher()
-        self._started = clock.now()
+        self._thread = parts.thread
+        self._dispatcher = parts.dispatcher
+        self._ingester = parts.ingester
+        self._state_watcher = parts.state_watcher
+        self._clock = parts.clock
+        self._info = info
+        self._counters = counters
+        self._notify = notify
+        self._started = parts.clock.now()
         self._phase: str | None = "starting"
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES + 1)
         self._moved: dict[str, tuple[int, int, float]] = {}
@@ -79,8 +98,6 @@ class StatusCollector:
         self._next_stats = 0.0
         self._probe: asyncio.Task[None] | None = None
 
-    # -- what the daemon tells
-
     def ready(self) -> None:
         self._phase = None
 
@@ -88,11 +105,11 @@ class StatusCollector:
         self._phase = "stopping"
 
     def close(self) -> None:
-        """The relay has come to its end."""
+        """Withdraw the published status, because the relay has ended."""
         self._publisher.withdraw()
 
     async def run(self) -> None:
-        """Say once a second how things are, until cancelled. Raises SpoolUnusable when the spool is damaged."""
+        """Publish the status once a second, until cancelled. Raises SpoolUnusable if the spool is damaged."""
         next_status = 0.0
         while True:
             started = time.monotonic()
@@ -101,14 +118,12 @@ class StatusCollector:
             await asyncio.to_thread(self._publisher.publish, self.relay())
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
-                self._notify_service_manager(status_message(tally["pending"], await self.oldest(), self.unready()))
+                self._notify(status_message(tally["pending"], await self.oldest(), self.unready()))
             cost = time.monotonic() - started
-            await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _SHARE_OF_BEATS, 10 * COLLECT_SECONDS)))
-
-    # -- what is asked
+            await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, 10 * COLLECT_SECONDS)))
 
     def unready(self) -> str | None:
-        """Why the relay does not do its work at the moment: it starts or stops, or a disk or the state is missing."""
+        """Why the relay is not ready, or None: it starts or stops, or cannot write the spool or read the state."""
         if self._phase is not None:
             return self._phase
         if self._thread.stalled is not None:
@@ -117,44 +132,44 @@ class StatusCollector:
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
     async def answers(self) -> None:
-        """Return once the spool's thread does. Whoever asks meanwhile waits for the same answer."""
+        """Return once the spool's thread has responded. Simultaneous callers wait for the same response."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._thread.call(lambda: None))
         await asyncio.shield(self._probe)
 
     async def oldest(self) -> float | None:
-        """The age of the oldest pending delivery in seconds; None also when that cannot be found out."""
+        """The age in seconds of the oldest pending delivery; None if none is pending or the spool cannot be read."""
         try:
             return (await self.spool()).oldest
         except HooklineError:
             return None
 
     async def spool(self) -> SpoolStatus:
-        """How the spool was some seconds ago at most. Raises SpoolUnusable."""
+        """The status of the spool, at most some seconds old. Raises SpoolUnusable."""
         async with self._stats_lock:
             started = time.monotonic()
             if self._stats is None or started >= self._next_stats:
                 self._stats = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
                 cost = time.monotonic() - started
-                rest = max(STATS_SECONDS, min(cost / _SHARE_OF_SURVEYS, MAX_STATS_SECONDS))
+                rest = max(STATS_SECONDS, min(cost / _STATS_SHARE, MAX_STATS_SECONDS))
                 self._next_stats = started + cost + rest
             return self._stats
 
     async def report(self) -> StatusSnapshot:
-        """Everything. Raises SpoolUnusable."""
-        return StatusSnapshot(spool=await self.spool(), relay=self.relay(), counts=self._counters.copied())
+        """The whole status. Raises SpoolUnusable."""
+        return StatusSnapshot(spool=await self.spool(), relay=self.relay(), counts=self._counters.snapshot())
 
     def relay(self) -> RelayStatus:
-        """What is in memory, at this moment."""
+        """The status of the values in memory."""
         now = self._clock.now()
         read, delivered = self._rates()
         source = self._ingester.source
         lags = source.lags() if source is not None else []
-        told = [self._lag(one, self._clock.elapsed()) for one in lags]
+        lag_statuses = [self._lag(one, self._clock.elapsed()) for one in lags]
         self._moved = {one.source: self._moved[one.source] for one in lags}
         return RelayStatus(
-            version=self._version,
-            process=self._process,
+            version=self._info.version,
+            process=self._info.process,
             started=self._started,
             at=now,
             unready=self.unready(),
@@ -165,15 +180,15 @@ class StatusCollector:
             clock_steps=self._clock.steps,
             read_rate=read,
             delivered_rate=delivered,
-            spool_max=self._spool_max,
-            dedupe_window=self._dedupe_window,
-            records_max=self._records_max,
+            spool_max=self._info.max_pending,
+            dedupe_window=self._info.dedupe_window_seconds,
+            records_max=self._info.max_records,
             lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
-            lags=told,
+            lags=lag_statuses,
         )
 
     def _rates(self) -> tuple[float, float]:
-        """Events read and delivered by second, over the last beats."""
+        """Events read and delivered per second, over the last samples."""
         if len(self._samples) < 2:
             return 0.0, 0.0
         (then, read_then, delivered_then), (now, read, delivered) = self._samples[0], self._samples[-1]
@@ -181,7 +196,7 @@ class StatusCollector:
         return round((read - read_then) / seconds, 1), round((delivered - delivered_then) / seconds, 1)
 
     def _lag(self, lag: SourceLag, now: float) -> LagStatus:
-        """`seconds` is as exact as this is called often."""
+        """The lag of one source. `seconds` counts from the first call that found it without progress."""
         line, offset = lag.position.line, lag.position.offset
         seen = self._moved.get(lag.source)
         if seen is None or seen[:2] != (line, offset) or lag.behind == 0:
@@ -191,13 +206,13 @@ class StatusCollector:
 
 
 def _lane(lane: Lane) -> LaneStatus:
-    gate = lane.breaker
+    breaker = lane.breaker
     return LaneStatus(
         webhook=str(lane.address),
-        phase=str(gate.phase),
-        reason=gate.reason,
-        until=gate.until if gate.phase == "open" else None,
-        in_flight=lane.busy,
+        phase=str(breaker.phase),
+        reason=breaker.reason,
+        until=breaker.until if breaker.phase == "open" else None,
+        in_flight=lane.attempts_in_flight,
         queued=len(lane.known),
         next_due=lane.next_due,
         ordered=lane.ordered,

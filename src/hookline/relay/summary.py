@@ -1,4 +1,4 @@
-"""What a run came to, worked out from the spool's tally before and after it."""
+"""The accounting of a run: the difference of the spool's tally before and after it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """`read + carried` is always the sum of the fates. `carried` was pending before the run, or came from a replay.
+    """Counts of a run, in deliveries or events. `read + carried` always equals `accounted`.
 
-    `attempts` counts requests; `seconds` is the length of the run.
+    `carried` counts deliveries that were pending before the run or were replayed during it, `attempts` counts
+    requests, and `seconds` is the duration of the run.
     """
 
     read: int
@@ -26,34 +27,34 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The fields in the order of the contract."""
+        """The fields in the order that docs/reference/relay.md documents."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
 
     @property
-    def fates(self) -> int:
-        """How many events have a fate: equal to `read + carried`."""
+    def accounted(self) -> int:
+        """How many events have a result: equal to `read + carried`."""
         settled = self.delivered + sum(self.skipped.values()) + self.rejected + self.dead
         return settled + self.pending + self.duplicates
 
     @property
-    def nobody_to_tell(self) -> bool:
-        """Whether something was read and every event of it was skipped because no webhook is applied for it."""
+    def without_webhooks(self) -> bool:
+        """Whether events were read, and all of them were skipped because no webhook is applied for them."""
         return self.read > 0 and self.skipped.get("no_webhook", 0) == self.read
 
 
 def summarize(before: Mapping[str, int], after: Mapping[str, int], seconds: float) -> Summary:
-    """`before` and `after` are spool tallies (port.Spool.tally)."""
+    """The summary of a run of `seconds`, from the spool's tallies `before` and `after` it."""
 
-    def more(what: str) -> int:
-        return after.get(what, 0) - before.get(what, 0)
+    def more(name: str) -> int:
+        return after.get(name, 0) - before.get(name, 0)
 
-    reasons = sorted(what for what in after if what.startswith("skipped:"))
+    reasons = sorted(name for name in after if name.startswith("skipped:"))
     return Summary(
         read=more("read"),
         carried=before["pending"] + more("replayed"),
         delivered=more("delivered"),
-        skipped={what.removeprefix("skipped:"): more(what) for what in reasons if more(what)},
+        skipped={name.removeprefix("skipped:"): more(name) for name in reasons if more(name)},
         rejected=more("rejected"),
         dead=more("dead"),
         pending=after["pending"],

@@ -32,7 +32,7 @@ async def test_a_manager_that_does_not_read_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When its queue is full the message is dropped after a moment."""
-    monkeypatch.setattr("hookline.relay.service_manager._SECONDS", 0.05)
+    monkeypatch.setattr("hookline.relay.service_manager._SEND_SECONDS", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "s"))
         for _ in range(50):

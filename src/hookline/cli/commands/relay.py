@@ -32,7 +32,7 @@ from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, rehearse_relay, run_relay
+from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 
 
 # The end of a relay run for people: a table, and what to do about what is left. To stderr.
@@ -67,20 +67,20 @@ def print_ending(
         )
     elif ending is Ending.STOPPED and not followed:
         click.echo(_stopped(sources), err=True)
-    elif ending is Ending.NO_ROOM:
+    elif ending is Ending.SPOOL_FULL:
         click.echo(
             "Stopped before the end of the input: nothing that is pending can be sent now, and the spool is full "
-            f"(--spool-max {settings.spool_max:,}).\n"
+            f"(--spool-max {settings.max_pending:,}).\n"
             "  hint: `hookline status` says why; then the same command goes on from here",
             err=True,
         )
-    elif ending is Ending.WAITED_LONG_ENOUGH:
-        click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait:g} s).", err=True)
+    elif ending is Ending.TIMED_OUT:
+        click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait_seconds:g} s).", err=True)
     if summary.pending:
         click.echo(f"{summary.pending:,} still pending: `hookline relay --drain` goes on with them.", err=True)
     if summary.dead or summary.rejected:
         click.echo("Dead letters are kept: `hookline dead list` shows them.", err=True)
-    if summary.nobody_to_tell:
+    if summary.without_webhooks:
         click.echo(
             "No webhook is applied for any of these events.\n"
             "  hint: compare their organization and sandbox with `hookline list`",
@@ -248,12 +248,12 @@ def command(
         settings=RelaySettings(
             format=ingest.format,
             defaults=ingest.defaults,
-            dedupe_window=dedupe_window,
-            retain=retain,
-            records_max=records_max,
-            max_wait=max_wait,
-            grace=grace,
-            spool_max=spool_max,
+            dedupe_window_seconds=dedupe_window,
+            retain_seconds=retain,
+            max_records=records_max,
+            max_wait_seconds=max_wait,
+            grace_seconds=grace,
+            max_pending=spool_max,
         ),
         resolver=secrets.resolver(),
         rules=network.rules,
@@ -288,10 +288,10 @@ def _write_line(line: str) -> None:
 
 
 def _dry_run(options: RelayOptions, form: str, log: Log) -> int:
-    summary = rehearse_relay(options, log, _print_fate)
+    summary = dry_run_relay(options, log, _print_fate)
     _print(summary, form)
     click.echo("Dry run: nothing was sent and nothing was moved; what would be sent counts as pending.", err=True)
-    return SOME_DEAD if summary.rejected or summary.nobody_to_tell else 0
+    return SOME_DEAD if summary.rejected or summary.without_webhooks else 0
 
 
 def _print(summary: Summary, form: str) -> None:
@@ -321,4 +321,4 @@ def exit_code(ending: Ending, summary: Summary, *, followed: bool = False) -> in
         return STILL_PENDING
     if ending is Ending.STOPPED:
         return 0 if followed else _INTERRUPTED
-    return SOME_DEAD if summary.dead or summary.rejected or summary.nobody_to_tell else 0
+    return SOME_DEAD if summary.dead or summary.rejected or summary.without_webhooks else 0

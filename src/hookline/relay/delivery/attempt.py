@@ -1,42 +1,57 @@
-"""One delivery's turn at an endpoint: a request, and one more at once where the verdict asks for it."""
+"""The attempts of one delivery that follow each other at once, and the settlement that results from them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
-from hookline.relay.delivery.response_policy import ConfirmOnce, Delivered, PolicyAction, RefreshToken, apply_policy
+from hookline.model import RetryPolicy
+from hookline.relay.delivery.response_policy import (
+    ConfirmOnce,
+    Dead,
+    Delivered,
+    EndpointGone,
+    PauseEndpoint,
+    PolicyAction,
+    RefreshToken,
+    Retry,
+    apply_policy,
+    retry_delay,
+)
 from hookline.relay.delivery_record import FailedAttempt, with_failure
 from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
-from hookline.relay.spool.spool import QueuedDelivery
+from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
+
+MAX_REFUSALS_PER_EVENT: Final = 3
 
 
-# How a lane has one attempt made.
 class Endpoint(Protocol):
-    """One applied webhook, ready to be posted to. Made anew when its configuration changes, closed when replaced."""
+    """Sends requests to the endpoint of one applied webhook.
+
+    The relay creates a new one when the webhook's configuration changes, and closes the old one.
+    """
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
-        """Make one attempt within the webhook's timeout. Called by up to `concurrency` workers at a time.
+        """Make one attempt within the webhook's timeout. Up to `concurrency` workers call this at the same time.
 
-        Never raises for anything an endpoint, a network, a secret or a key can do; only for cancellation.
+        Failures of the endpoint, the network, a secret or a key are results. Raises only if it is cancelled.
         """
         ...
 
     def renew(self) -> None:
-        """Forget the token in use, so that the next attempt signs a fresh one. Called after a 401."""
+        """Drop the current token, so that the next attempt signs a fresh one. Called after a 401."""
         ...
 
     async def aclose(self) -> None: ...
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One request: the number of the attempt (from 1), the verdict, how long it took in seconds, and the HTTP status
-    when there was one."""
+    """One attempt: its number (from 1), the action, the duration in seconds, and the HTTP status, if any."""
 
     number: int
-    verdict: PolicyAction
+    action: PolicyAction
     seconds: float
     http: int | None
 
@@ -45,22 +60,43 @@ OnAttempt = Callable[[QueuedDelivery, AttemptRecord], None]
 
 
 class AttemptSeries(msgspec.Struct, frozen=True):
-    """How many requests it took, the last verdict (never Renew or Confirm), the HTTP status when there was one, the
-    delivery's history as it is now, and the Unix time at which it ended."""
+    """The attempts of one delivery that followed each other at once.
+
+    `posts` is their number, `action` the last action (neither RefreshToken nor ConfirmOnce), `http` the last HTTP
+    status, if any, `history` the delivery's history with these attempts, and `ended` the Unix time of the end.
+    """
 
     posts: int
-    verdict: PolicyAction
+    action: PolicyAction
     http: int | None
     history: str | None
     ended: float
 
+    @classmethod
+    def expired(cls, item: QueuedDelivery, now: float) -> AttemptSeries:
+        """No attempt, because the delivery is too old."""
+        return cls(0, Dead("expired"), None, item.history, now)
+
 
 async def attempt(
-    endpoint: Endpoint, item: QueuedDelivery, *, clock: Callable[[], float], max_delay: float, told: OnAttempt
+    endpoint: Endpoint,
+    item: QueuedDelivery,
+    *,
+    clock: Callable[[], float],
+    max_delay_seconds: float,
+    on_attempt: OnAttempt,
 ) -> AttemptSeries:
-    """Post once, or twice where a fresh token or a confirming attempt is due.
+    """Make one attempt, and another one at once for a fresh token or a confirming attempt.
 
-    `clock` gives Unix seconds, `max_delay` is in seconds.
+    Args:
+        endpoint: Receives the requests.
+        item: The delivery.
+        clock: Returns Unix time in seconds.
+        max_delay_seconds: The longest wait that a Retry-After can cause.
+        on_attempt: Called after each attempt.
+
+    Returns:
+        The attempts and the action that results from them.
     """
     renewed = confirming = False
     started = clock()
@@ -69,25 +105,79 @@ async def attempt(
     while True:
         number += 1
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
-        verdict = apply_policy(result, renewed=renewed, confirming=confirming, max_delay=max_delay)
+        action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay_seconds)
         ended = clock()
         http = result.status if isinstance(result, Response) else None
-        told(item, AttemptRecord(number, verdict, ended - started, http))
-        if not isinstance(verdict, Delivered):
-            history = with_failure(history, FailedAttempt(ended, number, verdict.reason, http))
-        match verdict:
+        on_attempt(item, AttemptRecord(number, action, ended - started, http))
+        if not isinstance(action, Delivered):
+            history = with_failure(history, FailedAttempt(ended, number, action.reason, http))
+        match action:
             case RefreshToken():
                 endpoint.renew()
                 renewed = True
             case ConfirmOnce():
                 confirming = True
             case _:
-                return AttemptSeries(number - item.attempts, verdict, http, history, ended)
+                return AttemptSeries(number - item.attempts, action, http, history, ended)
         started = ended
 
 
 async def _post(endpoint: Endpoint, one: Attempt) -> ExchangeResult:
     try:
         return await endpoint.post(one)
-    except Exception as bug:  # an endpoint never raises; if one does, no event may be lost for it
+    except Exception as bug:  # the port forbids exceptions; a defect in an endpoint must not lose the event
         return LocalFault(f"internal error: {type(bug).__name__}: {bug}")
+
+
+def settle(
+    item: QueuedDelivery,
+    series: AttemptSeries,
+    policy: RetryPolicy,
+    *,
+    last_success: float,
+    jitter: Callable[[], float],
+) -> Settlement:
+    """Decide the settlement of a delivery after its attempts.
+
+    Args:
+        item: The delivery as it was before them.
+        series: The attempts.
+        policy: The webhook's retry policy.
+        last_success: The Unix time at which the endpoint last accepted another event; 0 if it never did.
+        jitter: Returns numbers in [0, 1); called once for a retry.
+    """
+    state = State.DEAD
+    reason: str | None = None
+    due: float | None = None
+    tries, refusals = item.tries, item.refusals
+    match series.action:
+        case Delivered():
+            state = State.DELIVERED
+        case Retry(reason):
+            state, tries = State.PENDING, item.tries + 1
+            due = series.ended + retry_delay(policy, tries, jitter())
+        case PauseEndpoint(reason):
+            # An event that is refused several times, while the endpoint accepts others, is itself the cause.
+            refusals += item.refusals == 0 or (item.due or 0.0) < last_success
+            if refusals >= MAX_REFUSALS_PER_EVENT:
+                reason, refusals = f"refused as probe: {reason}", item.refusals
+            else:
+                state, due = State.PENDING, series.ended
+        case EndpointGone(reason) | Dead(reason) | RefreshToken(reason) | ConfirmOnce(reason):
+            pass
+        case _:
+            assert_never(series.action)
+    return Settlement(
+        seq=item.seq,
+        address=item.address,
+        order_key=item.order_key,
+        state=state,
+        attempts=item.attempts + series.posts,
+        tries=tries,
+        refusals=refusals,
+        posts=series.posts,
+        due=due,
+        reason=reason,
+        http=series.http,
+        history=series.history,
+    )

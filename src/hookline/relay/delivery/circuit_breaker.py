@@ -24,6 +24,17 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from hookline.relay.delivery.response_policy import (
+    ConfirmOnce,
+    Dead,
+    Delivered,
+    EndpointGone,
+    PauseEndpoint,
+    PolicyAction,
+    RefreshToken,
+    Retry,
+)
+
 CONSECUTIVE_FAILURES: Final = 5
 WINDOW_ATTEMPTS: Final = 20
 WINDOW_SECONDS: Final = 30.0
@@ -84,27 +95,44 @@ TRANSITIONS: Final[dict[BreakerPhase, dict[BreakerEvent, BreakerPhase]]] = {
 
 
 class CircuitBreaker:
-    """Times are seconds of one clock that the caller keeps, always handed in; `jitter` gives numbers in [0, 1)."""
+    """The circuit breaker of one endpoint.
+
+    Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN. `times_opened`
+    counts how often the breaker opened. `allowance` is the number of attempts that may run at once.
+    """
 
     def __init__(
-        self, *, concurrency: int, first_interval: float, longest_interval: float, jitter: Callable[[], float]
+        self,
+        *,
+        concurrency: int,
+        initial_interval_seconds: float,
+        max_interval_seconds: float,
+        jitter: Callable[[], float],
     ) -> None:
+        """Create a closed breaker.
+
+        Args:
+            concurrency: The most attempts at once.
+            initial_interval_seconds: The longest first wait before a probe. Each failed probe doubles it.
+            max_interval_seconds: The limit of the wait, unless a Retry-After is longer.
+            jitter: Returns numbers in [0, 1).
+        """
         self.phase = BreakerPhase.CLOSED
         self.reason: str | None = None
         self.until = 0.0
         self.asked_to_wait = False
-        self.closings = 0
+        self.times_opened = 0
         self.allowance = concurrency
         self._concurrency = concurrency
-        self._first_interval = first_interval
-        self._longest_interval = longest_interval
+        self._initial_interval_seconds = initial_interval_seconds
+        self._max_interval_seconds = max_interval_seconds
         self._jitter = jitter
         self._intervals = 0
         self._network_failures = 0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=WINDOW_ATTEMPTS)
 
     def admits(self, in_flight: int) -> bool:
-        """Whether one more attempt may start beside `in_flight` others."""
+        """Whether one more attempt may start while `in_flight` others run."""
         match self.phase:
             case BreakerPhase.CLOSED:
                 return in_flight < self.allowance
@@ -113,13 +141,30 @@ class CircuitBreaker:
             case BreakerPhase.OPEN | BreakerPhase.GONE:
                 return False
 
-    def came_late(self, now: float, reason: str, wait: float | None) -> None:
-        """The end of an attempt that began before the gate closed last (`closings` was less).
+    def record(self, action: PolicyAction, now: float, *, late: bool) -> None:
+        """Record the result of an attempt. `late`: the breaker has opened since the attempt began."""
+        match action:
+            case EndpointGone(reason):
+                self.gone(reason)
+            case Retry(reason, wait) if late:
+                self.late_response(now, reason, wait)
+            case _ if late:
+                pass
+            case Retry(reason, wait):
+                self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
+            case PauseEndpoint(reason):
+                self.pause(now, reason)
+            case Delivered() | Dead() | RefreshToken() | ConfirmOnce():
+                # An endpoint that refuses one event works. For the breaker this is a success.
+                self.succeeded(now)
 
-        It says what was known then. Only a Retry-After counts: the endpoint asks for it now.
+    def late_response(self, now: float, reason: str, wait: float | None) -> None:
+        """Record the failure of an attempt that began before the breaker last opened.
+
+        The failure adds no knowledge. Only a Retry-After counts, because the endpoint asks for it now.
         """
         if wait is not None and self.phase in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN):
-            self._close(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
+            self._open(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
 
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
@@ -134,15 +179,22 @@ class CircuitBreaker:
         self._enter(BreakerEvent.SUCCESS)
 
     def failed(self, now: float, reason: str, *, network: bool, wait: float | None = None) -> None:
-        """An attempt is to be repeated. `network`: nothing came back; `wait`: the seconds of a Retry-After."""
+        """Record a failure that the relay must retry.
+
+        Args:
+            now: The time at which the attempt ended.
+            reason: The reason in the words of the response policy.
+            network: Whether there was no response.
+            wait: The seconds of a Retry-After, if any.
+        """
         self._network_failures = self._network_failures + 1 if network else 0
         self._recent.append((now, False))
         if wait is not None:
-            self._close(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
+            self._open(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
         elif self.phase is BreakerPhase.HALF_OPEN:
-            self._close(BreakerEvent.FAILURE, now, reason)
+            self._open(BreakerEvent.FAILURE, now, reason)
         elif self.phase is BreakerPhase.CLOSED and self._trips(now):
-            self._close(BreakerEvent.TRIP, now, reason)
+            self._open(BreakerEvent.TRIP, now, reason)
 
     def _trips(self, now: float) -> bool:
         if self._network_failures >= CONSECUTIVE_FAILURES:
@@ -151,53 +203,56 @@ class CircuitBreaker:
         full = len(recent) == WINDOW_ATTEMPTS and now - recent[0][0] <= WINDOW_SECONDS
         return full and 2 * sum(not good for _, good in recent) >= WINDOW_ATTEMPTS
 
-    def held(self, now: float, reason: str) -> None:
-        """The endpoint refuses whatever it is sent, or cannot be posted to for a fault of ours."""
+    def pause(self, now: float, reason: str) -> None:
+        """The endpoint refuses every request, or a local fault prevents requests."""
         if self.phase in (BreakerPhase.CLOSED, BreakerPhase.HALF_OPEN):
-            self._close(BreakerEvent.PAUSE, now, reason)
+            self._open(BreakerEvent.PAUSE, now, reason)
 
-    def stopped(self, reason: str) -> None:
+    def gone(self, reason: str) -> None:
+        """The endpoint answered 410."""
         self.reason = reason
         self._enter(BreakerEvent.GONE)
 
-    def restored(self, until: float, reason: str) -> None:
-        """An earlier relay was asked to leave the endpoint alone until then."""
+    def restore(self, until: float, reason: str) -> None:
+        """The endpoint asked an earlier relay for no requests until `until`."""
         self.until = until
         self.reason = reason
         self.asked_to_wait = True
         self._enter(BreakerEvent.RETRY_AFTER)
 
-    def hurried(self) -> None:
-        """Somebody wants it tried at once, whatever it was found to be."""
+    def retry_now(self) -> None:
+        """An operator ran `retry-now`: admit a probe at once."""
         self._intervals = 0
         self._enter(BreakerEvent.RETRY_NOW)
 
     def clock_set_back(self, seconds: float) -> None:
-        """The clock was set back by `seconds`: a wait does not become longer by them."""
+        """The clock was set back by `seconds`. The wait keeps its length."""
         self.until -= seconds
         self._recent.clear()
 
     def tick(self, now: float) -> None:
-        """Time has passed: a wait that is over becomes a probe."""
+        """Admit a probe if the wait is over."""
         if self.phase is BreakerPhase.OPEN and now >= self.until:
             self._enter(BreakerEvent.WAIT_OVER)
 
-    def _close(self, happening: BreakerEvent, now: float, reason: str, at_least: float = 0.0) -> None:
+    def _open(self, event: BreakerEvent, now: float, reason: str, at_least: float = 0.0) -> None:
         if self.phase is BreakerPhase.GONE:
             return
         if self.phase is not BreakerPhase.OPEN:
-            longest = min(self._longest_interval, self._first_interval * 2.0 ** min(self._intervals, 60))
-            # Half of the interval is fixed, so that probes do not come in a burst; half is spread out, so that
-            # several relays do not come together.
-            self.until = now + longest * (0.5 + self._jitter() / 2)
+            interval = min(
+                self._max_interval_seconds, self._initial_interval_seconds * 2.0 ** min(self._intervals, 60)
+            )
+            # Half of the interval is fixed, so that probes do not come in a burst. The other half is random, so that
+            # several relays do not probe at the same time.
+            self.until = now + interval * (0.5 + self._jitter() / 2)
             self._intervals += 1
-            self.closings += 1
+            self.times_opened += 1
             self.reason = reason
             self.asked_to_wait = False
         if now + at_least > self.until:
             self.until = now + at_least
             self.asked_to_wait = True
-        self._enter(happening)
+        self._enter(event)
 
-    def _enter(self, happening: BreakerEvent) -> None:
-        self.phase = TRANSITIONS[self.phase][happening]
+    def _enter(self, event: BreakerEvent) -> None:
+        self.phase = TRANSITIONS[self.phase][event]

@@ -1,6 +1,6 @@
-"""What the relay has done since it started, counted for metrics: by webhook, in memory, a few additions an event.
+"""Counts of the relay's work since it started, by webhook and in memory, for metrics.
 
-The account that must never be wrong is the spool's tally; these only tell how it came about.
+The accounting that must be exact is the tally of the spool. These counts explain how it came about.
 """
 
 from __future__ import annotations
@@ -12,30 +12,16 @@ from typing import Final
 
 from hookline.model import Address
 from hookline.observe.snapshot import Counts, LatencyStatus
-from hookline.relay.delivery.response_policy import (
-    ConfirmOnce,
-    Dead,
-    Delivered,
-    EndpointGone,
-    PauseEndpoint,
-    PolicyAction,
-    RefreshToken,
-    Retry,
-)
 
-# Seconds from reading (or replay) to the end, whatever it was: from "at once" to the longest retries.
+# Upper bounds of the histogram in seconds, from immediate results to the longest retries.
 LATENCY_BOUNDS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 21_600.0, 86_400.0)
-OUTCOMES: Final[dict[type[PolicyAction], str]] = {
-    kind: kind.__name__.lower()
-    for kind in (Delivered, Retry, RefreshToken, ConfirmOnce, PauseEndpoint, EndpointGone, Dead)
-}
 
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])")
-_CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted", "stopped": "stopped"}
+_CLASSES: Final = {"expired": "expired", "webhook deleted": "webhook_deleted"}
 
 
 class Latency:
-    """A histogram: how many took at most each of LATENCY_BOUNDS seconds, the last one being all the others."""
+    """A histogram: one bucket per bound of LATENCY_BOUNDS, and a last one for longer times."""
 
     __slots__ = ("buckets", "seconds")
 
@@ -44,13 +30,13 @@ class Latency:
         self.seconds = 0.0
 
     def add(self, seconds: float) -> None:
-        """Of one delivery that has come to its end; a clock that was set makes no negative ones."""
+        """Add the time of one delivery from reading or replay to its result. If it is negative, it counts as 0."""
         self.buckets[bisect_left(LATENCY_BOUNDS, seconds)] += 1
         self.seconds += max(0.0, seconds)
 
 
 class WebhookCounters:
-    """Of one webhook: attempts by outcome (a word of OUTCOMES), and how long deliveries took to their end."""
+    """Counts of one webhook: attempts by outcome (response_policy.OUTCOMES), and the time until the result."""
 
     __slots__ = ("attempts", "latency")
 
@@ -60,8 +46,10 @@ class WebhookCounters:
 
 
 class Counters:
-    """Filled from the event loop alone; a webhook's counts go on when its configuration changes. `dead` is by the
-    class of the reason."""
+    """Counts of all webhooks. Only the event loop writes them.
+
+    The counts of a webhook continue when its configuration changes. `dead` is counted by the class of the reason.
+    """
 
     def __init__(self) -> None:
         self.by_webhook: dict[Address, WebhookCounters] = {}
@@ -70,11 +58,11 @@ class Counters:
     def of(self, address: Address) -> WebhookCounters:
         return self.by_webhook.setdefault(address, WebhookCounters())
 
-    def died(self, reason: str | None, deliveries: int = 1) -> None:
+    def add_dead(self, reason: str | None, deliveries: int = 1) -> None:
         self.dead[reason_class(reason)] += deliveries
 
-    def copied(self) -> Counts:
-        """All of it at this moment."""
+    def snapshot(self) -> Counts:
+        """Copy all counts."""
         return Counts(
             attempts={
                 (str(address), outcome): n
@@ -91,7 +79,7 @@ class Counters:
 
 
 def reason_class(reason: str | None) -> str:
-    """One of a small number of words for the reason of a dead letter, whose text may hold anything."""
+    """The class of a dead letter's reason: one of a few words, because the reason may contain any text."""
     text = reason or ""
     if (status := _STATUS.fullmatch(text)) is not None:
         return f"http_{status[1]}"

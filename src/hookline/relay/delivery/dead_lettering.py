@@ -1,4 +1,4 @@
-"""What becomes dead letters in bulk: the deliveries of a webhook that is gone, and those that are too old."""
+"""Dead-letters pending deliveries in bulk: those of a webhook that is gone or deleted, and those that are too old."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ DEAD_LETTER_CHUNK: Final = 1000
 
 
 class DeadLettering:
-    """Chunk by chunk, between other work, and only for as long as the reason holds: a webhook that is served again,
-    or whose endpoint is tried again, keeps what is left."""
+    """Works in chunks, between other work, and only while the reason holds.
+
+    A webhook that is applied again, or whose endpoint is tried again, keeps its remaining deliveries.
+    """
 
     def __init__(
         self,
@@ -29,6 +31,15 @@ class DeadLettering:
         log: Log,
         counters: Counters,
     ) -> None:
+        """Create it without requests.
+
+        Args:
+            lanes: The current lanes.
+            thread: Runs calls on the spool.
+            clock: The relay's clock.
+            log: Receives one line per chunk.
+            counters: Count the dead letters.
+        """
         self._lanes = lanes
         self._thread = thread
         self._spool = thread.spool
@@ -38,22 +49,28 @@ class DeadLettering:
         self._requested: dict[Address, tuple[str, Lane | None]] = {}
 
     def dead_letter_pending(self, address: Address, reason: str, lane: Lane | None = None) -> None:
-        """The pending deliveries of a webhook are to become dead letters, while it is served by this lane: a stopped
-        one, or none at all."""
+        """Request dead letters for the pending deliveries of a webhook, for as long as `lane` is its lane.
+
+        With `lane` None the webhook has no lane. Otherwise the endpoint of the lane is gone.
+        """
         if self._lanes.get(address) is lane:
             self._requested[address] = reason, lane
 
     async def write_dead_letters(self) -> list[Lane]:
-        """One chunk of each webhook. Not what is in flight, which gets its own outcome. The lanes that lost
-        something of what they may have in hand. There is more to do while `pending`."""
-        doomed, self._requested = self._requested, {}
+        """Dead-letter one chunk for each requested webhook, except its deliveries in flight, which get their own
+        outcome.
+
+        Returns:
+            The lanes that may hold deliveries which are no longer pending. Requests remain while `pending`.
+        """
+        requested, self._requested = self._requested, {}
         touched = []
-        for address, (reason, lane) in doomed.items():
+        for address, (reason, lane) in requested.items():
             if self._lanes.get(address) is not lane or (
                 lane is not None and lane.breaker.phase is not BreakerPhase.GONE
             ):
                 continue
-            buried = await self._thread.retry_while_stalled(
+            deliveries = await self._thread.retry_while_stalled(
                 "recording outcomes",
                 self._spool.dead_letter,
                 address,
@@ -62,10 +79,10 @@ class DeadLettering:
                 without=lane.in_flight() if lane is not None else set(),
                 limit=DEAD_LETTER_CHUNK,
             )
-            if lane is not None and buried:
+            if lane is not None and deliveries:
                 touched.append(lane)
-            self._note(address, reason, buried)
-            if buried == DEAD_LETTER_CHUNK:  # the rest of a long backlog, after what else there is to do
+            self._report(address, reason, deliveries)
+            if deliveries == DEAD_LETTER_CHUNK:  # the rest of a long backlog follows after other work
                 self.dead_letter_pending(address, reason, lane)
         return touched
 
@@ -74,26 +91,32 @@ class DeadLettering:
         return bool(self._requested)
 
     async def expire(self) -> list[Lane]:
-        """One chunk of what is too old behind closed gates, where nothing else looks at it. The lanes concerned."""
+        """Dead-letter one chunk of deliveries that are too old, for each lane whose breaker is not closed.
+
+        A lane with a closed breaker checks the age itself, before each attempt.
+
+        Returns:
+            The lanes that may hold deliveries which are no longer pending.
+        """
         touched = []
         for lane in [
-            one for one in self._lanes.values() if one.breaker.phase is not BreakerPhase.CLOSED and not one.held
+            one for one in self._lanes.values() if one.breaker.phase is not BreakerPhase.CLOSED and not one.suspended
         ]:
             expired = await self._thread.retry_while_stalled(
                 "recording outcomes",
                 self._spool.expire,
                 lane.address,
-                before=self._clock.cautious_now() - lane.max_age,
+                before=self._clock.cautious_now() - lane.max_age_seconds,
                 now=self._clock.now(),
                 without=lane.in_flight(),
                 limit=DEAD_LETTER_CHUNK,
             )
             if expired:
                 touched.append(lane)
-            self._note(lane.address, "expired", expired)
+            self._report(lane.address, "expired", expired)
         return touched
 
-    def _note(self, address: Address, reason: str, deliveries: int) -> None:
+    def _report(self, address: Address, reason: str, deliveries: int) -> None:
         if deliveries:
-            self._counters.died(reason, deliveries)
-            self._log.info("buried", webhook=str(address), deliveries=deliveries, reason=reason)
+            self._counters.add_dead(reason, deliveries)
+            self._log.info("dead-lettered", webhook=str(address), deliveries=deliveries, reason=reason)

@@ -1,7 +1,7 @@
-"""Between the spool and the lanes: has their windows filled, and writes what they settle in groups.
+"""Connects the spool and the lanes: has the lanes filled, and writes their settlements in groups.
 
-Whatever there is to do is known by name: which lanes want more, which have a retry that is due, which are to be
-buried. So a round costs as much as there is to do in it, however many lanes there are.
+Every kind of work is requested by address: refills, retries that are due, dead letters. The cost of a round therefore
+depends on the work in it, not on the number of lanes.
 """
 
 from __future__ import annotations
@@ -30,18 +30,26 @@ HOUSEKEEPING_SECONDS: Final = 1.0
 CLEANUP_SECONDS: Final = 10.0
 CLEANUP_ROWS: Final = 1000
 LAST_WRITE_SECONDS: Final = 10.0
-DUE_AT_A_TIME: Final = 1000
 
 
 class Dispatcher:
-    """Serves the lanes that it is given. Implements lanes.LaneListener.
+    """Runs the lanes that it is given. Implements lane.LaneListener.
 
-    `strayed`: there may be pending deliveries of a webhook that no lane serves.
+    `has_orphans`: the spool may hold pending deliveries of a webhook that has no lane.
     """
 
     def __init__(
         self, thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters, keep: Retention
     ) -> None:
+        """Create a dispatcher without lanes.
+
+        Args:
+            thread: Runs calls on the spool.
+            clock: The relay's clock.
+            log: Receives the lines about attempts and endpoints.
+            counters: Count the dead letters.
+            keep: How long the spool keeps settled deliveries.
+        """
         self.lanes: dict[Address, Lane] = {}
         self.has_orphans = False
         self._thread = thread
@@ -53,50 +61,60 @@ class Dispatcher:
         self._keep = keep
         self._dead_lettering = DeadLettering(self.lanes, thread, clock=clock, log=log, counters=counters)
         self._endpoint_states = EndpointStateWriter(self.lanes, thread, log)
-        self._retiring: set[Lane] = set()
+        self._retiring: dict[Lane, None] = {}
         self._writing: asyncio.Task[None] | None = None
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._work_available = asyncio.Event()
         self._flush_now = asyncio.Event()
         self._prefetcher = Prefetcher(
-            self.lanes, thread, clock=clock.now, stirred=self._work_available.set, stopped=self._dead_letter_gone
+            self.lanes,
+            thread,
+            clock=clock.now,
+            work_available=self._work_available.set,
+            on_gone=self._dead_letter_gone,
         )
         self._round = asyncio.Lock()
         self._next_housekeeping = 0.0
         self._next_cleanup = 0.0
         self._clock_step = 0.0
-        self._to_make_due: set[Address] = set()
 
-    # -- what the daemon tells
+    def add_lane(self, lane: Lane, state: EndpointState, next_due: float | None) -> None:
+        """Add a lane whose webhook has none.
 
-    def serve(self, lane: Lane, standing: EndpointState, next_due: float | None) -> None:
-        """Take a lane in, in place of an earlier one of its webhook."""
+        Args:
+            lane: The lane.
+            state: The state of its endpoint in the spool.
+            next_due: The Unix time at which its first retry is due, if it has one.
+        """
         self.lanes[lane.address] = lane
-        self._endpoint_states.serve(lane, standing)
+        self._endpoint_states.add_lane(lane, state)
         self._prefetcher.wake_at(lane, next_due)
         self._prefetcher.request_refill(lane)
 
     async def remove_lane(self, address: Address) -> bool:
-        """Let a lane go once what is in flight is finished and written: a successor must not send the same again
-        meanwhile. Its other deliveries stay where they are. False: there was none."""
+        """Remove a lane once its attempts in flight have finished and their settlements are written.
+
+        Otherwise its successor could send the same deliveries again. Its other deliveries remain pending. Returns
+        False if the webhook has no lane.
+        """
         self._prefetcher.forget(address)
         lane = self.lanes.pop(address, None)
         if lane is None:
             return False
-        self._retiring.add(lane)  # a relay that is stopped meanwhile has its own patience
+        self._retiring[lane] = None  # if the relay stops during the wait, its own grace period applies
         await lane.stop(lane.webhook.delivery.timeout.total_seconds())
         async with self._round:
             await self._write_all()
-        self._retiring.discard(lane)
+        del self._retiring[lane]
         return True
 
     def dead_letter_pending(self, address: Address, reason: str) -> None:
-        """The pending deliveries of a webhook that is gone are to become dead letters."""
+        """Dead-letter the pending deliveries of a webhook that has no lane."""
         self._dead_lettering.dead_letter_pending(address, reason)
         self._work_available.set()
 
     def on_enqueued(self, addresses: Iterable[Address]) -> None:
-        """There are new deliveries in the spool."""
+        """The spool has new deliveries for these webhooks."""
         for address in addresses:
             if (lane := self.lanes.get(address)) is not None:
                 self._prefetcher.on_enqueued(lane)
@@ -104,63 +122,58 @@ class Dispatcher:
                 self.has_orphans = True
 
     def clock_stepped(self, seconds: float) -> None:
-        """The wall clock was set by `seconds`, negative if back. The next round takes care of it."""
+        """The wall clock was set by `seconds`, negative if back. The next round handles it."""
         self._clock_step += seconds
         self._work_available.set()
-
-    # -- what the lanes tell
 
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
         if settlement.state is not State.DELIVERED:
             self._attempt_log.settled(lane, item, settlement, self._clock.now())
             if settlement.state is State.DEAD:
-                self._counters.died(settlement.reason)
+                self._counters.add_dead(settlement.reason)
         self._work_available.set()
         if lane.full or len(self._settlements) >= MAX_SETTLEMENTS_PER_WRITE:
             self._flush_now.set()
 
-    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
-        self._attempt_log.attempted(lane, item, tried)
+    def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
+        self._attempt_log.attempted(lane, item, record)
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
-        gate = lane.breaker
         self._attempt_log.phase_changed(lane, before, self._clock.now())
         if self.lanes.get(lane.address) is not lane:
-            return  # its webhook's next configuration is another endpoint
+            return  # a removed lane: the webhook's next configuration may name another endpoint
         self._endpoint_states.changed(lane)
-        if gate.phase is BreakerPhase.GONE:
+        if lane.breaker.phase is BreakerPhase.GONE:
             self._dead_letter_gone(lane)
-        elif gate.phase is BreakerPhase.CLOSED:
+        elif lane.breaker.phase is BreakerPhase.CLOSED:
             self._prefetcher.request_refill(lane)
 
     def _dead_letter_gone(self, lane: Lane) -> None:
-        self._dead_lettering.dead_letter_pending(lane.address, lane.breaker.reason or "stopped", lane)
+        self._dead_lettering.dead_letter_pending(lane.address, lane.breaker.reason or "gone", lane)
         self._work_available.set()
 
     def request_refill(self, lane: Lane) -> None:
         self._prefetcher.request_refill(lane)
 
-    # -- the work
-
     async def run(self) -> None:
-        """Write and fill until cancelled. Raises SpoolUnusable when the spool is damaged."""
+        """Write settlements and fill lanes until cancelled. Raises SpoolUnusable if the spool is damaged."""
         while True:
             await self._wait_for_work()
             async with self._round:
-                await self._note_clock_step()
+                await self._handle_clock_step()
                 await self._write()
-                await self._make_retries_due()
-                await self._endpoint_states.remember()
+                await self._prefetcher.make_retries_due()
+                await self._endpoint_states.write()
                 await self._write_dead_letters()
                 if self._clock.now() >= self._next_housekeeping:
                     self._next_housekeeping = self._clock.now() + HOUSEKEEPING_SECONDS
                     await self._run_housekeeping()
                 await self._prefetcher.fill()
 
-    async def _note_clock_step(self) -> None:
-        """After a jump forward, waits are shorter, which is harmless. After a jump back, they would be longer by the
-        whole step: the waits in memory move with the clock, and the retries in the spool are due at once."""
+    async def _handle_clock_step(self) -> None:
+        """A step forward shortens waits, which is harmless. A step back would lengthen them by the whole step, so the
+        waits in memory move with the clock, and the retries in the spool become due at once."""
         seconds, self._clock_step = self._clock_step, 0.0
         if not seconds:
             return
@@ -170,67 +183,53 @@ class Dispatcher:
             for lane in self.lanes.values():
                 lane.clock_set_back(-seconds)
                 self._endpoint_states.changed(lane)
-            self._to_make_due = await self._thread.call(self._spool.pending)
-
-    async def _make_retries_due(self) -> None:
-        """One chunk of the retries that wait for a time before the clock was set back. Other work goes between."""
-        left = DUE_AT_A_TIME
-        while self._to_make_due and left > 0:
-            address = self._to_make_due.pop()
-            now = self._clock.now()
-            made = await self._thread.retry_while_stalled(
-                "recording outcomes", self._spool.make_due, address, now=now, limit=left
-            )
-            if made == left:
-                self._to_make_due.add(address)
-                self._work_available.set()
-            left -= made
-            if made and (lane := self.lanes.get(address)) is not None:
-                self._prefetcher.wake_at(lane, now)
+            await self._prefetcher.make_all_due()
 
     async def _wait_for_work(self) -> None:
-        """Until something is there to do; then a moment longer for a larger group, unless a lane waits for it."""
+        """Wait for work, then a moment longer for a larger group, unless a lane waits for its settlements."""
         until = min(self._next_housekeeping, self._prefetcher.next_due)
-        if await _happens(
-            self._work_available, within=min(max(0.0, until - self._clock.now()), HOUSEKEEPING_SECONDS)
-        ):
+        seconds = min(max(0.0, until - self._clock.now()), HOUSEKEEPING_SECONDS)
+        if await _is_set(self._work_available, within=seconds):
             self._work_available.clear()
-            await _happens(self._flush_now, within=GATHER_SECONDS)
+            await _is_set(self._flush_now, within=GATHER_SECONDS)
             self._flush_now.clear()
 
     async def _write(self) -> None:
-        """One transaction for all that was settled since the last one. It is finished whoever is cancelled meanwhile:
-        half of it would be outcomes that are neither written nor in hand."""
+        """Write all settlements so far in one transaction. A cancelled caller does not cancel the write: its
+        settlements would be neither in the spool nor in memory."""
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_group())
         await asyncio.shield(self._writing)
 
     async def _write_all(self) -> None:
-        """Also what was settled while it was written."""
+        """Write all settlements, also those that lanes add during the first write."""
         await self._write()
         if self._settlements:
             await self._write()
-        await self._endpoint_states.remember()
+        await self._endpoint_states.write()
 
     async def _write_group(self) -> None:
         group, self._settlements = self._settlements, []
         if not group:
             return
-        freed = await self._thread.retry_while_stalled(
-            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock.now()
+        successors = await self._thread.retry_while_stalled(
+            "recording outcomes",
+            self._spool.settle,
+            [settlement for _, settlement in group],
+            now=self._clock.now(),
         )
-        touched = {lane for lane, _ in group}
-        for lane, one in group:
-            lane.forget(one.seq)
-            if one.state is State.PENDING and lane.breaker.phase is BreakerPhase.GONE:
+        touched = dict.fromkeys(lane for lane, _ in group)
+        for lane, settlement in group:
+            lane.forget(settlement.seq)
+            if settlement.state is State.PENDING and lane.breaker.phase is BreakerPhase.GONE:
                 self._dead_letter_gone(lane)
-            elif one.state is State.PENDING:
-                self._prefetcher.wake_at(lane, one.due)
-        for item in freed:
-            lane_of = self.lanes.get(item.address)
-            if lane_of is not None and lane_of.ordered and not lane_of.held:
-                lane_of.offer((item,))
-                touched.add(lane_of)
+            elif settlement.state is State.PENDING:
+                self._prefetcher.wake_at(lane, settlement.due)
+        for item in successors:
+            current = self.lanes.get(item.address)
+            if current is not None and current.ordered and not current.suspended:
+                current.offer((item,))
+                touched[current] = None
         for lane in touched:
             lane.start_attempts()
             if lane.needs_refill:
@@ -243,18 +242,16 @@ class Dispatcher:
             self._work_available.set()
 
     async def _reload_prefetch(self, lanes: list[Lane]) -> None:
-        """What lanes have in hand and is not in flight may not be pending any more."""
+        """Reload the lanes, because their queued deliveries may no longer be pending."""
         for lane in lanes:
             lane.reload_prefetch()
         if lanes:
             await self._prefetcher.reload(lanes)
 
-    # -- now and then
-
     async def _run_housekeeping(self) -> None:
-        """Has another process put something back, paused a webhook, asked for haste? Is something too old?"""
+        """Apply changes that another process made to the spool, expire deliveries, and clean up."""
         changed = await self._thread.call(self._spool.changed_elsewhere)
-        if changed or self._endpoint_states.wants_a_look:
+        if changed or self._endpoint_states.must_read:
             for lane in await self._endpoint_states.apply_operator_requests():
                 self._prefetcher.request_refill(lane)
         if changed:
@@ -267,26 +264,27 @@ class Dispatcher:
             expired = await self._dead_lettering.expire()
             await self._reload_prefetch(expired)
             more = await self._thread.retry_while_stalled(
-                "tidying", self._spool.clean_up, now=self._clock.cautious_now(), keep=self._keep, limit=CLEANUP_ROWS
+                "cleaning up",
+                self._spool.clean_up,
+                now=self._clock.cautious_now(),
+                keep=self._keep,
+                limit=CLEANUP_ROWS,
             )
             if expired or more:
                 self._next_cleanup = now
 
-    # -- the end
-
-    def held(self) -> set[Address]:
+    def suspended_addresses(self) -> set[Address]:
         """The webhooks that are disabled or paused."""
-        return {address for address, lane in self.lanes.items() if lane.held}
+        return {address for address, lane in self.lanes.items() if lane.suspended}
 
     def idle(self) -> bool:
-        """Whether nothing is queued, in flight or unwritten; there may still be something waiting in the spool."""
+        """Whether no delivery is queued, in flight or unwritten. Deliveries may still wait in the spool."""
         return not self._settlements and not any(lane.known for lane in self.lanes.values())
 
-    async def stop(self, grace: float) -> None:
-        """End every lane within `grace` seconds and write what they settled. A disk that stays full is not waited
-        for."""
-        await asyncio.gather(*(lane.stop(grace) for lane in (*self.lanes.values(), *self._retiring)))
-        writing = asyncio.create_task(self._last_write())
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop all lanes and write their settlements, if the spool can be written within LAST_WRITE_SECONDS."""
+        await asyncio.gather(*(lane.stop(grace_seconds) for lane in (*self.lanes.values(), *self._retiring)))
+        writing = asyncio.create_task(self._write_last())
         _, late = await asyncio.wait([writing], timeout=LAST_WRITE_SECONDS)
         if late:
             writing.cancel()
@@ -294,13 +292,13 @@ class Dispatcher:
         else:
             writing.result()
 
-    async def _last_write(self) -> None:
+    async def _write_last(self) -> None:
         async with self._round:
             await self._write_all()
 
 
-async def _happens(event: asyncio.Event, *, within: float) -> bool:
-    """Whether the event is set now, or in so many seconds."""
+async def _is_set(event: asyncio.Event, *, within: float) -> bool:
+    """Whether the event is set now, or within the given seconds."""
     if event.is_set():
         return True
     try:

@@ -1,5 +1,4 @@
-"""How each webhook stands, in the spool and in its lane: what endpoints have said outlives this process, and what
-another process has asked for is done."""
+"""Keeps the state of endpoints in the spool, so that it outlives the process, and applies operators' requests."""
 
 from __future__ import annotations
 
@@ -15,30 +14,39 @@ from hookline.relay.spool.spool_thread import SpoolThread
 
 
 class SavedState(NamedTuple):
-    """What an endpoint has said of itself that is to be remembered (port.Standing)."""
+    """The part of spool.EndpointState that the relay itself writes."""
 
     stopped: str | None
     stopped_as: str | None
     not_before: float | None
 
     @classmethod
-    def by(cls, lane: Lane) -> SavedState:
-        gate = lane.breaker
-        match gate.phase:
+    def of_lane(cls, lane: Lane) -> SavedState:
+        breaker = lane.breaker
+        match breaker.phase:
             case BreakerPhase.GONE:
-                return cls(gate.reason or "stopped", lane.configuration, None)
-            case BreakerPhase.OPEN if gate.asked_to_wait:
-                return cls(None, None, gate.until)
+                return cls(breaker.reason or "gone", lane.configuration_hash, None)
+            case BreakerPhase.OPEN if breaker.asked_to_wait:
+                return cls(None, None, breaker.until)
             case _:
                 return cls(None, None, None)
 
     @classmethod
-    def of(cls, standing: EndpointState) -> SavedState:
-        return cls(standing.stopped, standing.stopped_as, standing.not_before)
+    def of_state(cls, state: EndpointState) -> SavedState:
+        return cls(state.stopped, state.stopped_as, state.not_before)
+
+
+def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
+    """Put a new lane into the state that the spool has for its endpoint. `now` is in Unix seconds."""
+    lane.paused = state.paused is not None
+    if state.stopped is not None and state.stopped_as == lane.configuration_hash:
+        lane.breaker.gone(state.stopped)
+    elif state.not_before is not None and state.not_before > now:
+        lane.breaker.restore(state.not_before, "asked to wait (Retry-After)")
 
 
 class EndpointStateWriter:
-    """Of the lanes that are served."""
+    """Writes the states of the current lanes, and reads operators' requests."""
 
     def __init__(self, lanes: Mapping[Address, Lane], thread: SpoolThread, log: Log) -> None:
         self._lanes = lanes
@@ -46,57 +54,58 @@ class EndpointStateWriter:
         self._spool = thread.spool
         self._log = log
         self._changed: dict[Address, Lane] = {}
-        self._endpoint_states: dict[Address, SavedState] = {}
-        self._hurried: dict[Address, float | None] = {}
-        self._look = False
+        self._saved: dict[Address, SavedState] = {}
+        self._retry_requests: dict[Address, float | None] = {}
+        self._must_read = False
 
-    def serve(self, lane: Lane, standing: EndpointState) -> None:
-        """A lane begins. What was remembered of its webhook's earlier configuration is over with that."""
-        self._hurried[lane.address] = standing.hurried
-        self._endpoint_states[lane.address] = SavedState.of(standing)
+    def add_lane(self, lane: Lane, state: EndpointState) -> None:
+        """A lane begins. The next write replaces the state of the webhook's earlier configuration."""
+        self._retry_requests[lane.address] = state.hurried
+        self._saved[lane.address] = SavedState.of_state(state)
         self._changed[lane.address] = lane
-        self._look = True  # another process may have written since `standing` was read
+        self._must_read = True  # another process may have written since `state` was read
 
     def changed(self, lane: Lane) -> None:
-        """Its gate has moved."""
+        """The lane's circuit breaker has changed."""
         self._changed[lane.address] = lane
 
-    async def remember(self) -> None:
+    async def write(self) -> None:
+        """Store the states that have changed."""
         lanes, self._changed = self._changed, {}
         for address, lane in lanes.items():
-            said = SavedState.by(lane)
-            if said != self._endpoint_states.get(address):
-                self._endpoint_states[address] = said
+            state = SavedState.of_lane(lane)
+            if state != self._saved.get(address):
+                self._saved[address] = state
                 await self._thread.retry_while_stalled(
                     "recording outcomes",
                     self._spool.remember,
                     address,
-                    stopped=said.stopped,
-                    stopped_as=said.stopped_as,
-                    not_before=said.not_before,
+                    stopped=state.stopped,
+                    stopped_as=state.stopped_as,
+                    not_before=state.not_before,
                 )
 
     async def apply_operator_requests(self) -> list[Lane]:
-        """Has another process paused a webhook, or asked for haste? The lanes that were told so."""
-        self._look = False
-        standings = await self._thread.call(self._spool.standing)
-        told = []
+        """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""
+        self._must_read = False
+        states = await self._thread.call(self._spool.standing)
+        affected = []
         for lane in self._lanes.values():
-            standing = standings.get(lane.address, EndpointState())
-            paused = standing.paused is not None
+            state = states.get(lane.address, EndpointState())
+            paused = state.paused is not None
             if paused is not lane.paused:
                 lane.pause(paused)
                 self._log.info("paused" if paused else "resumed", webhook=str(lane.address))
-                told.append(lane)
-            if standing.hurried != self._hurried.get(lane.address):
-                self._hurried[lane.address] = standing.hurried
-                self._log.info("hurried", webhook=str(lane.address))
-                self._endpoint_states[lane.address] = SavedState.of(standing)
-                lane.hurry()
-                told.append(lane)
-        return told
+                affected.append(lane)
+            if state.hurried != self._retry_requests.get(lane.address):
+                self._retry_requests[lane.address] = state.hurried
+                self._log.info("retry-now", webhook=str(lane.address))
+                self._saved[lane.address] = SavedState.of_state(state)
+                lane.retry_now()
+                affected.append(lane)
+        return affected
 
     @property
-    def wants_a_look(self) -> bool:
-        """Whether there may be something to obey although no other process has written since the last look."""
-        return self._look
+    def must_read(self) -> bool:
+        """Whether requests may exist although no other process has written since the last look."""
+        return self._must_read

@@ -1,10 +1,10 @@
-"""Which lanes want deliveries from the spool, and when: those with room for fresh ones, and those with a retry that
-is due."""
+"""Prefetch: loads deliveries from the spool into lanes that have room for new ones or a retry that is due."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
+from typing import Final
 
 from hookline.model import Address
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
@@ -12,10 +12,11 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.spool.spool import DequeueRequest
 from hookline.relay.spool.spool_thread import SpoolThread
 
+MAX_MADE_DUE_PER_ROUND: Final = 1000
+
 
 class Prefetcher:
-    """Of the lanes that are served. `stirred` is called when there is something to do, `stopped` with a lane whose
-    endpoint is gone: it takes nothing more."""
+    """Fills the lanes of one dispatcher."""
 
     def __init__(
         self,
@@ -23,102 +24,129 @@ class Prefetcher:
         thread: SpoolThread,
         *,
         clock: Callable[[], float],
-        stirred: Callable[[], None],
-        stopped: Callable[[Lane], None],
+        work_available: Callable[[], None],
+        on_gone: Callable[[Lane], None],
     ) -> None:
+        """Create it without requests.
+
+        Args:
+            lanes: The current lanes.
+            thread: Runs calls on the spool.
+            clock: Returns Unix time in seconds.
+            work_available: Called when `fill` has work to do.
+            on_gone: Called with a lane that needs deliveries although its endpoint is gone.
+        """
         self._lanes = lanes
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
-        self._work_available = stirred
-        self._stopped = stopped
+        self._work_available = work_available
+        self._on_gone = on_gone
         self._refill_requests: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
-
-    # -- what is to be done
+        self._to_make_due: dict[Address, None] = {}
 
     def request_refill(self, lane: Lane) -> None:
-        """Its window has room, and there may be more in the spool."""
+        """The lane has room, and the spool may hold more deliveries for it."""
         self.note_refill(lane)
         self._work_available()
 
     def note_refill(self, lane: Lane) -> None:
-        """The same, said in a round that fills: nobody needs to be stirred for it."""
+        """Like `request_refill`, for callers whose round ends with `fill` anyway."""
         self._refill_requests[lane.address] = lane
 
     def on_enqueued(self, lane: Lane) -> None:
-        """There are new deliveries of its webhook in the spool."""
+        """The spool has new deliveries for the lane."""
         lane.unread = True
         if lane.needs_refill or lane.breaker.phase is BreakerPhase.GONE:
             self.request_refill(lane)
 
     def forget(self, address: Address) -> None:
-        """No lane serves it any more."""
+        """The webhook has no lane any more."""
         self._refill_requests.pop(address, None)
 
     def wake_at(self, lane: Lane, due: float | None) -> None:
-        """The lane has a retry that is due then."""
+        """The lane has a retry that is due at `due`, if it is not None."""
         if due is not None and (lane.next_due is None or due < lane.next_due):
             lane.next_due = due
             heappush(self._dues, (due, lane.address))
 
     @property
     def next_due(self) -> float:
-        """When the first retry of all is due; infinity: there is none."""
+        """When the first retry of all lanes is due; infinity if there is none."""
         return self._dues[0][0] if self._dues else float("inf")
 
     async def reload(self, lanes: Iterable[Lane]) -> None:
-        """What lanes have forgotten is asked for again."""
+        """Request the deliveries that lanes have dropped."""
         by_address = {lane.address: lane for lane in lanes}
         dues = await self._thread.call(self._spool.next_dues, by_address.keys())
         for lane in by_address.values():
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
 
-    # -- the work
+    async def make_all_due(self) -> None:
+        """Make all retries in the spool due, because the clock was set back. `make_retries_due` does the work."""
+        self._to_make_due = dict.fromkeys(sorted(await self._thread.call(self._spool.pending), key=str))
+
+    async def make_retries_due(self) -> None:
+        """Make one chunk of these retries due. Other work runs between chunks."""
+        left = MAX_MADE_DUE_PER_ROUND
+        while self._to_make_due and left > 0:
+            address, _ = self._to_make_due.popitem()
+            now = self._clock()
+            made = await self._thread.retry_while_stalled(
+                "recording outcomes", self._spool.make_due, address, now=now, limit=left
+            )
+            if made == left:
+                self._to_make_due[address] = None
+                self._work_available()
+            left -= made
+            if made and (lane := self._lanes.get(address)) is not None:
+                self.wake_at(lane, now)
 
     async def fill(self) -> None:
+        """Load new deliveries for the lanes that requested them, and the retries that are due."""
         now = self._clock()
-        hungry, self._refill_requests = self._refill_requests, {}
-        for lane in hungry.values():
+        requests, self._refill_requests = self._refill_requests, {}
+        for lane in requests.values():
             if lane.breaker.phase is BreakerPhase.GONE:
-                self._stopped(lane)
-        lanes = [lane for lane in hungry.values() if lane.needs_refill and self._lanes.get(lane.address) is lane]
+                self._on_gone(lane)
+        lanes = [lane for lane in requests.values() if lane.needs_refill and self._lanes.get(lane.address) is lane]
         if lanes:
-            await self._fill_fresh(lanes)
-        wanting = dict.fromkeys(hungry)
+            await self._load_new(lanes)
+        with_retries = dict.fromkeys(requests)
         while self._dues and self._dues[0][0] <= now:
-            wanting[heappop(self._dues)[1]] = None
-        for address in wanting:
-            lane_of = self._lanes.get(address)
-            if lane_of is not None and lane_of.wants_due(now):
-                await self._fill_due(lane_of, now)
+            with_retries[heappop(self._dues)[1]] = None
+        for address in with_retries:
+            current = self._lanes.get(address)
+            if current is not None and current.needs_retries(now):
+                await self._load_retries(current, now)
 
-    async def _fill_fresh(self, lanes: list[Lane]) -> None:
-        questions = []
+    async def _load_new(self, lanes: list[Lane]) -> None:
+        requests = []
         for lane in lanes:
-            questions.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
-            lane.unread = False  # before the question: what arrives while it is answered sets it again
-        answers = await self._thread.call(self._spool.fresh, questions)
-        for lane, question, (items, cursor) in zip(lanes, questions, answers, strict=True):
-            if lane.cursor != question.after or self._lanes.get(lane.address) is not lane:
-                continue  # told to read anew meanwhile, or replaced
+            requests.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_new, lane.ordered))
+            lane.unread = False  # before the query: deliveries that are enqueued during it set the flag again
+        answers = await self._thread.call(self._spool.fresh, requests)
+        for lane, request, (items, cursor) in zip(lanes, requests, answers, strict=True):
+            if lane.cursor != request.after or self._lanes.get(lane.address) is not lane:
+                continue  # the lane was reloaded or replaced during the query
             lane.cursor = cursor
             lane.offer(items)
-            lane.unread |= len(items) == question.limit
-            lane.loaded(question.limit, len(items))
+            lane.unread |= len(items) == request.limit
+            lane.adapt_window(request.limit, len(items))
             lane.start_attempts()
             if lane.needs_refill and items:
                 self.request_refill(lane)
 
-    async def _fill_due(self, lane: Lane, now: float) -> None:
-        """Retries whose time has come. When there are more than it takes, the lane says when it wants them."""
-        limit = lane.room_for_due
+    async def _load_retries(self, lane: Lane, now: float) -> None:
+        """Load the retries that are due. If there are more than the lane has room for, it requests the rest later."""
+        limit = lane.room_for_retries
         items = await self._thread.call(
             self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
         )
         lane.offer(items)
-        lane.loaded(limit, len(items))
+        lane.adapt_window(limit, len(items))
         if len(items) < limit:
             lane.next_due = None
             self.wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))

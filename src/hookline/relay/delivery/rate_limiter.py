@@ -1,4 +1,4 @@
-"""A rate limit, spread evenly: the generic cell rate algorithm (ITU-T I.371), with a small tolerance for timers."""
+"""A rate limit that spaces requests evenly: the generic cell rate algorithm (ITU-T I.371)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import Final
 
 from hookline.units import Rate
 
+# Timers are not exact. A request may be early by this much.
 TOLERANCE_SECONDS: Final = 0.01
 
 
 class RateLimiter:
-    """Says how long to wait before the next request. `rate` None is no limit. Times are seconds of one clock."""
+    """Computes how long the next request must wait. With `rate` None there is no limit.
+
+    All times are seconds of one clock.
+    """
 
     def __init__(self, rate: Rate | None) -> None:
         self._interval = 0.0 if rate is None else rate.per_seconds / rate.count
         self._next = 0.0
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may start; 0 takes the turn."""
+        """Seconds until a request may start. With 0 the caller must start it: the request is counted."""
         if self._interval == 0.0:
             return 0.0
         if (early := self._next - now) > TOLERANCE_SECONDS:

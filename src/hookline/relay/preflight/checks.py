@@ -118,7 +118,7 @@ async def _sent(webhook: Webhook, means: CheckContext) -> CheckFinding:
         resolver=means.resolver,
         clock=means.clock,
         random=means.random,
-        opened=marking(transport_factory_by_name(means.transport, means.rules, means.clock, means.proxy)),
+        transport_factory=marking(transport_factory_by_name(means.transport, means.rules, means.clock, means.proxy)),
         ca_file=means.ca_file,
     )
     started = time.monotonic()

@@ -94,7 +94,7 @@ _ELSE = "see what the receiver expects of the payload: `hookline schema payload`
 
 def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
     """The finding on the result of a test event's one attempt, which took `seconds`."""
-    verdict = apply_policy(result, renewed=True, confirming=True, max_delay=0.0)
+    verdict = apply_policy(result, renewed=True, confirming=True, max_delay_seconds=0.0)
     match result:
         case Response(status):
             if isinstance(verdict, Delivered):

@@ -40,7 +40,7 @@ class Deaf:
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         pass
 
-    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
+    def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
         pass
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
@@ -56,13 +56,13 @@ class Desk:
     def __init__(self, level: Level = "debug") -> None:
         self.lines: list[dict[str, Any]] = []
         log = Log(lambda line: self.lines.append(json.loads(line)), level=level, format="json", clock=lambda: 0.0)
-        self.telling = AttemptLog(log)
+        self.attempt_log = AttemptLog(log)
         webhook = Webhook(address=ADDRESS, name="t", channels=frozenset(), url="https://localhost/", campaigns=None)
         self.lane = Lane(
             webhook,
             Silent(),
             Deaf(),
-            configuration="",
+            configuration_hash="",
             counters=WebhookCounters(),
             clock=RelayClock(wall=lambda: 0.0, even=lambda: 0.0),
             random=Random(1),
@@ -75,12 +75,12 @@ class Desk:
     def attempt(self, verdict: PolicyAction, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
         """One that ends the turn; the lines of it."""
         before = len(self.lines)
-        self.telling.attempted(self.lane, self.item, AttemptRecord(3, verdict, 0.0123, http))
+        self.attempt_log.attempted(self.lane, self.item, AttemptRecord(3, verdict, 0.0123, http))
         state = State.PENDING if due is not None else State.DELIVERED
         one = Settlement(
             seq=1, address=ADDRESS, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due
         )
-        self.telling.settled(self.lane, self.item, one, 100.0)
+        self.attempt_log.settled(self.lane, self.item, one, 100.0)
         return self.lines[before:]
 
 
@@ -113,7 +113,7 @@ def test_what_is_repeated_at_once_and_what_never() -> None:
 def test_a_closed_gate_is_what_the_next_attempt_waits_for() -> None:
     """A retry that is due before its endpoint is tried again waits for that."""
     desk = Desk()
-    desk.lane.breaker.held(100.0, "http 404")
+    desk.lane.breaker.pause(100.0, "http 404")
     (line,) = desk.attempt(PauseEndpoint("http 404"), 404, due=100.0)
     assert round(desk.lane.breaker.until - 100.0, 1) == line["next"] > 0
 
@@ -123,26 +123,26 @@ def test_a_fault_of_ours_is_said_once() -> None:
     desk = Desk()
     fault = PauseEndpoint("fault: secret file k: no such file")
     first, again = desk.attempt(fault, None, due=0.0), desk.attempt(fault, None, due=0.0)
-    assert [("warning", "fault"), ("info", "attempt")] == [(one["level"], one["event"]) for one in first]
+    assert [("warning", "local fault"), ("info", "attempt")] == [(one["level"], one["event"]) for one in first]
     assert "secret file k: no such file" == first[0]["reason"]
     assert [("debug", "attempt")] == [(one["level"], one["event"]) for one in again]
-    assert "fault" == desk.attempt(PauseEndpoint("fault: another"), None, due=0.0)[0]["event"]
-    assert "fault is over" == desk.attempt(Delivered(), 204)[0]["event"]
-    assert "fault" == desk.attempt(fault, None, due=0.0)[0]["event"]
+    assert "local fault" == desk.attempt(PauseEndpoint("fault: another"), None, due=0.0)[0]["event"]
+    assert "local fault is over" == desk.attempt(Delivered(), 204)[0]["event"]
+    assert "local fault" == desk.attempt(fault, None, due=0.0)[0]["event"]
 
 
 def test_the_end_of_a_fault_is_said_without_debugging() -> None:
     """Also where accepted attempts are not told."""
     desk = Desk("warning")
     desk.attempt(PauseEndpoint("fault: x"), None, due=0.0)
-    assert ["fault is over"] == [one["event"] for one in desk.attempt(Delivered(), 204)]
+    assert ["local fault is over"] == [one["event"] for one in desk.attempt(Delivered(), 204)]
 
 
 def test_a_gate_that_changes_its_phase() -> None:
     """The line names both phases, the reason, and in how many seconds it is tried again."""
     desk = Desk()
     desk.lane.breaker.failed(100.0, "http 429", network=False, wait=30.0)
-    desk.telling.phase_changed(desk.lane, BreakerPhase.CLOSED, 100.0)
+    desk.attempt_log.phase_changed(desk.lane, BreakerPhase.CLOSED, 100.0)
     expected = {"event": "endpoint", "webhook": "acme/prod", "phase": "open", "before": "closed",
                 "reason": "http 429", "next": 30.0}  # fmt: skip
     assert expected.items() <= desk.lines[0].items()
@@ -168,10 +168,10 @@ def test_counters() -> None:
     own.latency.add(0.3)
     own.latency.add(0.3)
     own.attempts["retry"] += 1
-    counters.died("http 422")
-    counters.died("expired", 5)
+    counters.add_dead("http 422")
+    counters.add_dead("expired", 5)
     assert own is counters.of(ADDRESS)
-    copied = counters.copied()
+    copied = counters.snapshot()
     assert {("acme/prod", "retry"): 1} == copied.attempts
     assert {"http_422": 1, "expired": 5} == copied.dead
     assert (2, 0.6) == (

@@ -1,4 +1,4 @@
-"""The gate: when an endpoint may be posted to, and by how many at once."""
+"""The circuit breaker: when attempts may start, and how many at once."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent, B
 
 
 def phase_of(one: CircuitBreaker) -> BreakerPhase:
-    """Asked anew, whatever was known of it before."""
+    """Read the phase again: mypy would otherwise keep the type of an earlier comparison."""
     return one.phase
 
 
-def gate(concurrency: int = 16, jitter: float = 1.0) -> CircuitBreaker:
-    return CircuitBreaker(concurrency=concurrency, first_interval=1.0, longest_interval=60.0, jitter=lambda: jitter)
+def breaker(concurrency: int = 16, jitter: float = 1.0) -> CircuitBreaker:
+    return CircuitBreaker(
+        concurrency=concurrency, initial_interval_seconds=1.0, max_interval_seconds=60.0, jitter=lambda: jitter
+    )
 
 
-def test_every_phase_has_a_row_for_everything_that_happens() -> None:
-    """The state machine is a table without holes."""
+def test_every_phase_has_a_row_for_every_event() -> None:
+    """The table of the state machine is complete."""
     assert {phase: set(BreakerEvent) for phase in BreakerPhase} == {
         phase: set(row) for phase, row in TRANSITIONS.items()
     }
 
 
 def test_the_table_in_the_docstring_is_the_table_in_force() -> None:
-    """What a reader sees drawn above the code is what the code does."""
+    """The table in the docstring is equal to the transitions in the code."""
     assert module.__doc__ is not None
     drawn = {}
     for line in module.__doc__.splitlines():
@@ -39,9 +41,9 @@ def test_the_table_in_the_docstring_is_the_table_in_force() -> None:
     assert TRANSITIONS == drawn
 
 
-def test_five_network_failures_in_a_row_close_it() -> None:
-    """The fifth consecutive network failure makes the endpoint wait, not the fourth."""
-    one = gate()
+def test_five_network_failures_in_a_row_open_it() -> None:
+    """The fifth consecutive network failure opens the breaker, not the fourth."""
+    one = breaker()
     for at in range(4):
         one.failed(float(at), "timeout", network=True)
     assert BreakerPhase.CLOSED is phase_of(one)
@@ -49,17 +51,17 @@ def test_five_network_failures_in_a_row_close_it() -> None:
     assert (BreakerPhase.OPEN, 5.0, False) == (phase_of(one), one.until, one.admits(0))
 
 
-def test_an_answer_between_network_failures_starts_the_count_anew() -> None:
-    """Only consecutive network failures count as such; an answered 503 breaks the row."""
-    one = gate()
+def test_a_response_between_network_failures_resets_their_count() -> None:
+    """Only consecutive network failures count as such. A 503 interrupts the row."""
+    one = breaker()
     for at in range(8):
         one.failed(float(at), "timeout", network=at != 4)
     assert BreakerPhase.CLOSED is phase_of(one)
 
 
-def test_half_of_twenty_attempts_failing_within_thirty_seconds_closes_it() -> None:
-    """Ten failures among the last twenty attempts close it at the twentieth."""
-    one = gate()
+def test_half_of_twenty_attempts_failing_within_thirty_seconds_opens_it() -> None:
+    """Ten failures among the last twenty attempts open the breaker at the twentieth."""
+    one = breaker()
     for at in range(19):
         one.succeeded(at / 10) if at % 2 else one.failed(at / 10, "http 503", network=False)
     assert BreakerPhase.CLOSED is phase_of(one)
@@ -67,18 +69,18 @@ def test_half_of_twenty_attempts_failing_within_thirty_seconds_closes_it() -> No
     assert BreakerPhase.OPEN is phase_of(one)
 
 
-def test_the_same_failures_over_a_longer_time_do_not_close_it() -> None:
-    """Twenty attempts that took more than 30 s say nothing about now."""
-    one = gate()
+def test_the_same_failures_over_a_longer_time_do_not_open_it() -> None:
+    """Twenty attempts within more than 30 s leave the breaker closed."""
+    one = breaker()
     for at in range(40):
         one.failed(at * 2.0, "http 503", network=False)
     assert BreakerPhase.CLOSED is phase_of(one)
 
 
-def test_a_waiting_endpoint_is_probed_by_one_at_growing_intervals() -> None:
-    """Every failed probe doubles the interval, up to the longest one; one attempt at a time."""
-    one = gate()
-    one.held(0.0, "http 404")
+def test_an_open_breaker_admits_single_probes_at_growing_intervals() -> None:
+    """Every failed probe doubles the interval, up to the maximum. One attempt runs at a time."""
+    one = breaker()
+    one.pause(0.0, "http 404")
     waits = []
     for _ in range(9):
         waits.append(one.until)
@@ -89,10 +91,10 @@ def test_a_waiting_endpoint_is_probed_by_one_at_growing_intervals() -> None:
     assert [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0] == gaps
 
 
-def test_a_healed_endpoint_is_loaded_step_by_step() -> None:
-    """After a successful probe one may go, and one more with every success, up to the webhook's concurrency."""
-    one = gate(concurrency=3)
-    one.held(0.0, "http 401")
+def test_a_recovered_endpoint_gets_more_attempts_step_by_step() -> None:
+    """After a successful probe one attempt may run, and one more with every success, up to the concurrency."""
+    one = breaker(concurrency=3)
+    one.pause(0.0, "http 401")
     one.tick(one.until)
     allowed = []
     for at in range(4):
@@ -101,9 +103,9 @@ def test_a_healed_endpoint_is_loaded_step_by_step() -> None:
     assert (BreakerPhase.CLOSED, [1, 2, 3, 3]) == (phase_of(one), allowed)
 
 
-def test_retry_after_holds_the_whole_endpoint_at_least_so_long() -> None:
-    """A Retry-After that is longer than the interval counts, also when the gate is closed already."""
-    one = gate()
+def test_retry_after_pauses_the_whole_endpoint_for_at_least_that_time() -> None:
+    """A Retry-After that is longer than the interval counts, also when the breaker is already open."""
+    one = breaker()
     one.failed(0.0, "http 429", network=False, wait=7.0)
     assert (BreakerPhase.OPEN, 7.0) == (phase_of(one), one.until)
     one.failed(1.0, "http 429", network=False, wait=30.0)
@@ -112,43 +114,43 @@ def test_retry_after_holds_the_whole_endpoint_at_least_so_long() -> None:
     assert BreakerPhase.OPEN is phase_of(one)
 
 
-def test_late_answers_do_not_lengthen_the_wait() -> None:
-    """What was in flight when the gate closed fails too, and that is no news."""
-    one = gate()
-    one.held(0.0, "http 401")
+def test_late_responses_do_not_lengthen_the_wait() -> None:
+    """Attempts that were in flight when the breaker opened fail too. Their failures change nothing."""
+    one = breaker()
+    one.pause(0.0, "http 401")
     before = one.until
     for _ in range(20):
-        one.held(0.5, "http 401")
+        one.pause(0.5, "http 401")
         one.failed(0.6, "timeout", network=True)
     assert before == one.until
 
 
-def test_a_stopped_endpoint_stays_so() -> None:
-    """After 410 nothing that happens opens it again."""
-    one = gate()
-    one.stopped("http 410")
+def test_a_gone_endpoint_remains_gone() -> None:
+    """After 410 no result of an attempt closes the breaker again."""
+    one = breaker()
+    one.gone("http 410")
     one.succeeded(1.0)
     one.failed(2.0, "timeout", network=True, wait=1.0)
     one.tick(1000.0)
     assert (BreakerPhase.GONE, False, "http 410") == (phase_of(one), one.admits(0), one.reason)
 
 
-@given(st.lists(st.sampled_from(["ok", "fail", "net", "wait", "hold", "tick"]), max_size=80), st.floats(0, 0.999))
-def test_it_never_admits_before_its_time(happenings: list[str], jitter: float) -> None:
-    """Whatever happens in whatever order: a waiting gate admits nobody, and never more than the concurrency go."""
-    one = gate(concurrency=4, jitter=jitter)
+@given(st.lists(st.sampled_from(["ok", "fail", "net", "wait", "pause", "tick"]), max_size=80), st.floats(0, 0.999))
+def test_it_admits_no_attempt_early(events: list[str], jitter: float) -> None:
+    """For all events in any order: an open breaker admits no attempt, and the concurrency is never exceeded."""
+    one = breaker(concurrency=4, jitter=jitter)
     now = 0.0
-    for happening in happenings:
+    for event in events:
         now += 0.5
-        match happening:
+        match event:
             case "ok":
                 one.succeeded(now)
             case "fail" | "net":
-                one.failed(now, "x", network=happening == "net")
+                one.failed(now, "x", network=event == "net")
             case "wait":
                 one.failed(now, "x", network=False, wait=3.0)
-            case "hold":
-                one.held(now, "x")
+            case "pause":
+                one.pause(now, "x")
             case "tick":
                 before = one.phase
                 one.tick(now)
@@ -158,6 +160,6 @@ def test_it_never_admits_before_its_time(happenings: list[str], jitter: float) -
 
 
 @pytest.mark.parametrize("phase", list(BreakerPhase))
-def test_stop_is_final_from_every_phase(phase: BreakerPhase) -> None:
-    """410 wins over whatever the gate was doing."""
+def test_every_phase_changes_to_gone(phase: BreakerPhase) -> None:
+    """A 410 has the same effect in every phase."""
     assert BreakerPhase.GONE is TRANSITIONS[phase][BreakerEvent.GONE]

@@ -17,7 +17,7 @@ from hookline.errors import SpoolStalled
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery import dead_lettering, dispatcher
+from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
@@ -97,7 +97,7 @@ class Desk:
             webhook,
             endpoint,
             self.dispatcher,
-            configuration=configuration,
+            configuration_hash=configuration,
             counters=Counters().of(ADDRESS),
             clock=self.clock,
             random=Random(1),
@@ -105,7 +105,7 @@ class Desk:
 
     def serve(self, endpoint: Scripted, configuration: str = "first") -> Lane:
         lane = self.lane(endpoint, configuration)
-        self.dispatcher.serve(lane, self.spool.standing().get(ADDRESS, EndpointState()), None)
+        self.dispatcher.add_lane(lane, self.spool.standing().get(ADDRESS, EndpointState()), None)
         return lane
 
     async def put(self, number: int) -> None:
@@ -202,7 +202,7 @@ async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one
 
     lane = desk.serve(Scripted(gone_later))
     await desk.put(500)
-    await desk.until(lambda tally: lane.busy == 16)
+    await desk.until(lambda tally: lane.attempts_in_flight == 16)
     leaving = asyncio.create_task(desk.dispatcher.remove_lane(ADDRESS))
     await asyncio.sleep(0.02)
     answers.set()
@@ -238,7 +238,7 @@ async def test_a_healed_endpoint_is_not_remembered_as_gone(desk: Desk) -> None:
 async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: Desk, by: float) -> None:
     """A retry is an hour away. Set back by a day it would be a day and an hour away: it is due at once instead, also
     when there are more retries than one chunk. Set forward by a month, it is due, and not too old."""
-    desk.monkeypatch.setattr(dispatcher, "DUE_AT_A_TIME", 5)
+    desk.monkeypatch.setattr(prefetch, "MAX_MADE_DUE_PER_ROUND", 5)
     refusing = True
 
     async def refuses_at_first(attempt: Attempt) -> int:

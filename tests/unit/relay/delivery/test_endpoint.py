@@ -66,7 +66,7 @@ class Receiver:
             resolver=SecretResolver(environment=self.environment, directory=self.directory),
             clock=lambda: self.now,
             random=lambda size: b"r" * size,
-            opened=transport_factory(self.open, NetworkRules(), lambda: self.now),
+            transport_factory=transport_factory(self.open, NetworkRules(), lambda: self.now),
             **options,
         )
 
@@ -375,7 +375,7 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
         resolver=SecretResolver(environment=receiver.environment, directory=receiver.directory),
         clock=lambda: receiver.now,
         random=lambda size: b"r" * size,
-        opened=lambda *_: Keeping(),
+        transport_factory=lambda *_: Keeping(),
     )
     post(endpoint, times=2)
     receiver.now += 3600

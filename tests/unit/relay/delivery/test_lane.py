@@ -62,7 +62,7 @@ class Notes:
         if self.forgets:
             lane.forget(settlement.seq)
 
-    def attempted(self, lane: Lane, item: QueuedDelivery, tried: AttemptRecord) -> None:
+    def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
         pass
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
@@ -118,7 +118,7 @@ class Bench:
             config or webhook(),
             self.endpoint,
             self.notes,
-            configuration="sha256:1",
+            configuration_hash="sha256:1",
             counters=WebhookCounters(),
             clock=self.clock.relay_clock(),
             random=Random(1),
@@ -259,7 +259,7 @@ async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
     bench.clock.step(30 * 86_400)
     (first,) = await bench.run(item(1))
     assert State.PENDING is first.state
-    bench.clock.now += bench.lane.max_age
+    bench.clock.now += bench.lane.max_age_seconds
     (second,) = await bench.run(item(1, due=first.due, tries=first.tries))
     assert (State.DEAD, "expired") == (second.state, second.reason)
 
@@ -309,7 +309,7 @@ async def test_five_broken_connections_open_the_breaker() -> None:
 async def test_a_disabled_lane_takes_and_sends_nothing() -> None:
     """`enabled: false` has no room, and pumping it starts nothing."""
     bench = Bench(always(200), webhook(enabled=False))
-    assert (0, 0, True) == (bench.lane.room_for_fresh, bench.lane.room_for_due, bench.lane.held)
+    assert (0, 0, True) == (bench.lane.room_for_new, bench.lane.room_for_retries, bench.lane.suspended)
     await bench.run(item(1))
     assert [] == bench.endpoint.attempts
 

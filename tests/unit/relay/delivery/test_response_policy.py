@@ -1,5 +1,12 @@
-import pytest
+"""The response policy, row by row, and the backoff of a retry."""
 
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hookline.model import RetryPolicy
 from hookline.relay.delivery.response_policy import (
     ConfirmOnce,
     Dead,
@@ -10,55 +17,56 @@ from hookline.relay.delivery.response_policy import (
     RefreshToken,
     Retry,
     apply_policy,
+    retry_delay,
 )
 from hookline.relay.http.exchange import Failure, FailureKind, LocalFault, Response
 
-# The contract's table, row by row, as sets; whatever stands in no row is "any other status".
+# The rows of the table as sets. OTHER has the statuses of no row.
 DELIVERED = set(range(200, 300))
-RENEW = {401, 403, 407, 511}
-HOLD = set(range(300, 400)) | {404, 405}
-STOP = {410}
+REFRESH = {401, 403, 407, 511}
+PAUSE = set(range(300, 400)) | {404, 405}
+GONE = {410}
 RETRY = {408, 425, 429} | (set(range(500, 600)) - {501, 505, 511})
-CONFIRM = ({400, 406, 413, 415, 422} | set(range(400, 500)) | {501, 505}) - RENEW - HOLD - STOP - RETRY
-OTHER = set(range(100, 600)) - DELIVERED - RENEW - HOLD - STOP - RETRY - CONFIRM
+CONFIRM = ({400, 406, 413, 415, 422} | set(range(400, 500)) | {501, 505}) - REFRESH - PAUSE - GONE - RETRY
+OTHER = set(range(100, 600)) - DELIVERED - REFRESH - PAUSE - GONE - RETRY - CONFIRM
 
 
 def expected(status: int, *, renewed: bool, confirming: bool) -> PolicyAction:
     reason = f"http {status}"
     rows: list[tuple[set[int], PolicyAction]] = [
         (DELIVERED, Delivered()),
-        (RENEW, PauseEndpoint(reason) if renewed else RefreshToken(reason)),
-        (HOLD, PauseEndpoint(reason)),
-        (STOP, EndpointGone(reason)),
+        (REFRESH, PauseEndpoint(reason) if renewed else RefreshToken(reason)),
+        (PAUSE, PauseEndpoint(reason)),
+        (GONE, EndpointGone(reason)),
         (CONFIRM, Dead(reason) if confirming else ConfirmOnce(reason)),
         (RETRY | OTHER, Retry(reason)),
     ]
-    (row,) = (verdict for statuses, verdict in rows if status in statuses)
+    (row,) = (action for statuses, action in rows if status in statuses)
     return row
 
 
 @pytest.mark.parametrize("renewed", [False, True])
 @pytest.mark.parametrize("confirming", [False, True])
 def test_every_status(renewed: bool, confirming: bool) -> None:
-    """Every status from 100 to 599 has exactly the verdict of its row in the contract."""
+    """Every status from 100 to 599 has exactly the action of its row."""
     for status in range(100, 600):
-        verdict = apply_policy(Response(status), renewed=renewed, confirming=confirming, max_delay=60)
-        assert (status, expected(status, renewed=renewed, confirming=confirming)) == (status, verdict)
+        action = apply_policy(Response(status), renewed=renewed, confirming=confirming, max_delay_seconds=60)
+        assert (status, expected(status, renewed=renewed, confirming=confirming)) == (status, action)
 
 
 def test_other_statuses() -> None:
-    """A status that no row names, such as 600 or 101, is tried again."""
+    """The relay retries after a status that no row names, such as 600 or 101."""
     assert set(range(100, 200)) == OTHER
     for status in (100, 101, 199, 600, 999):
-        verdict = apply_policy(Response(status), renewed=False, confirming=False, max_delay=60)
-        assert Retry(f"http {status}") == verdict
+        action = apply_policy(Response(status), renewed=False, confirming=False, max_delay_seconds=60)
+        assert Retry(f"http {status}") == action
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 599, 101])
 def test_retry_after(status: int) -> None:
-    """Retry-After on any answer that is tried again makes the endpoint wait, but no longer than the maximum."""
+    """Retry-After on a response that causes a retry pauses the endpoint, at most for the longest delay."""
     waits = [
-        apply_policy(Response(status, seconds), renewed=False, confirming=False, max_delay=60)
+        apply_policy(Response(status, seconds), renewed=False, confirming=False, max_delay_seconds=60)
         for seconds in (0.0, 5.0, 1e9)
     ]
     assert [Retry(f"http {status}", seconds) for seconds in (0.0, 5.0, 60.0)] == waits
@@ -66,15 +74,15 @@ def test_retry_after(status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 410])
 def test_retry_after_elsewhere(status: int) -> None:
-    """Retry-After changes nothing about answers that are not tried again."""
-    plain = apply_policy(Response(status), renewed=False, confirming=False, max_delay=60)
-    assert plain == apply_policy(Response(status, 5.0), renewed=False, confirming=False, max_delay=60)
+    """Retry-After has no effect on a response that causes no retry."""
+    plain = apply_policy(Response(status), renewed=False, confirming=False, max_delay_seconds=60)
+    assert plain == apply_policy(Response(status, 5.0), renewed=False, confirming=False, max_delay_seconds=60)
 
 
 @pytest.mark.parametrize("renewed", [False, True])
 @pytest.mark.parametrize("confirming", [False, True])
 @pytest.mark.parametrize(
-    ("result", "verdict"),
+    ("result", "action"),
     [
         (Failure(FailureKind.NETWORK, "connection refused"), Retry("network: connection refused")),
         (Failure(FailureKind.TIMEOUT, "no complete answer head within 10 s"), Retry("timeout")),
@@ -82,6 +90,42 @@ def test_retry_after_elsewhere(status: int) -> None:
         (LocalFault("secret {env: A}: not set"), PauseEndpoint("fault: secret {env: A}: not set")),
     ],
 )
-def test_no_answer(result: Failure | LocalFault, verdict: PolicyAction, renewed: bool, confirming: bool) -> None:
-    """A failure on the way is tried again, a fault of ours holds the endpoint, whatever came before."""
-    assert verdict == apply_policy(result, renewed=renewed, confirming=confirming, max_delay=60)
+def test_no_answer(result: Failure | LocalFault, action: PolicyAction, renewed: bool, confirming: bool) -> None:
+    """A network failure causes a retry. A local fault pauses the endpoint. Earlier attempts do not matter."""
+    assert action == apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=60)
+
+
+durations = st.timedeltas(min_value=timedelta(milliseconds=1), max_value=timedelta(days=10_000))
+policies = st.builds(
+    lambda initial, maximum: RetryPolicy(initial_delay=initial, max_delay=maximum), durations, durations
+)
+jitters = st.floats(min_value=0, max_value=1, exclude_max=True)
+counts = st.integers(min_value=1, max_value=10**9)
+
+
+@given(policies, counts, jitters)
+def test_delay_is_bounded(policy: RetryPolicy, tries: int, jitter: float) -> None:
+    """No delay is negative, and none reaches the maximum."""
+    assert 0 <= retry_delay(policy, tries, jitter) <= policy.max_delay.total_seconds()
+
+
+@given(policies, counts, jitters)
+def test_delay_grows(policy: RetryPolicy, tries: int, jitter: float) -> None:
+    """With the same jitter a later attempt never waits shorter, and at most twice as long."""
+    before, after = retry_delay(policy, tries, jitter), retry_delay(policy, tries + 1, jitter)
+    assert before <= after <= 2 * before
+
+
+@given(policies, counts, jitters, jitters)
+def test_jitter_is_full(policy: RetryPolicy, tries: int, one: float, other: float) -> None:
+    """The delay is in proportion to the jitter: it spreads from nothing to the ceiling."""
+    delays = [retry_delay(policy, tries, jitter) for jitter in sorted((one, other))]
+    assert sorted(delays) == delays
+    assert retry_delay(policy, tries, 0.0) == 0
+
+
+def test_schedule() -> None:
+    """One second doubles with each attempt until the hour is reached, and then stays there."""
+    expected = [0.5, 1.0, 2.0, 1024.0, 1800.0, 1800.0, 1800.0]
+    delays = [retry_delay(RetryPolicy(), tries, 0.5) for tries in (1, 2, 3, 12, 13, 14, 10**6)]
+    assert expected == delays
