@@ -252,7 +252,7 @@ def test_no_log_line_names_a_recipient_or_a_secret(lab: Lab) -> None:
     text = log.read_text()
     events = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     assert {"attempt", "endpoint", "rejected", "local fault"} <= {one["event"] for one in events}
-    assert {"delivered", "retry", "confirm", "hold"} <= {
+    assert {"delivered", "retry", "confirm_once", "pause_endpoint"} <= {
         one["outcome"] for one in events if one["event"] == "attempt"
     }
     for forbidden in ("example.com", "k-123-very-secret", "0123456789abcdef", "Bearer", "eyJ", "identityMap"):

@@ -1,4 +1,4 @@
-"""The relay's clock: a wall clock that somebody sets makes nothing older than it is."""
+"""The relay's clock: setting the wall clock increases no age."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAY = 86_400.0
 
 
 class Machine:
-    """A machine's two clocks. Time passes on both; somebody sets the one on the wall."""
+    """A machine's two clocks. Time passes on both; only the wall clock can be set."""
 
     def __init__(self) -> None:
         self.wall = 1_800_000_000.0
@@ -34,14 +34,14 @@ def clock(machine: Machine) -> RelayClock:
 
 
 def test_without_a_step_both_times_are_the_same(machine: Machine, clock: RelayClock) -> None:
-    """The cautious time is the wall clock's as long as nobody sets it."""
+    """The cautious time is equal to the wall clock until that is set."""
     machine.passes(3 * DAY)
     assert machine.wall == clock.now() == clock.cautious_now()
     assert (3 * DAY, 0.0, 0) == (clock.elapsed(), clock.take_step(), clock.steps)
 
 
 def test_a_jump_forward_ages_nothing(machine: Machine, clock: RelayClock) -> None:
-    """The wall clock jumps; the cautious time goes by the seconds that have passed."""
+    """The wall clock jumps. The cautious time advances by the seconds that have passed."""
     before = clock.now()
     machine.wall += 30 * DAY
     machine.passes(60.0)
@@ -58,7 +58,7 @@ def test_a_jump_back_only_keeps_things_longer(machine: Machine, clock: RelayCloc
 
 
 def test_a_correction_after_a_jump_back_ages_nothing(machine: Machine, clock: RelayClock) -> None:
-    """Things that were dated while the clock was a day behind are not a day old when it is right again."""
+    """Entries that were dated while the clock was a day behind are not a day old after the correction."""
     machine.wall -= DAY
     clock.take_step()
     dated = clock.now()
@@ -68,7 +68,7 @@ def test_a_correction_after_a_jump_back_ages_nothing(machine: Machine, clock: Re
 
 
 def test_a_step_is_reported_once(machine: Machine, clock: RelayClock) -> None:
-    """Each step comes with its direction; a clock that is slewed has not been set."""
+    """Each step is reported once, with its direction. Slewing is no step."""
     machine.wall -= 3600.0
     assert (-3600.0, 0.0) == (clock.take_step(), clock.take_step())
     machine.wall += 7200.0

@@ -1,4 +1,4 @@
-"""What a service manager is told, over a real datagram socket."""
+"""Notifications of a service manager, over a real datagram socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_one_datagram(tmp_path: Path) -> None:
-    """A state arrives as it is, at a path and at an abstract address; without an address nothing happens."""
+    """A state arrives unchanged, at a path and at an abstract address. Without an address none is sent."""
     name = f"@hookline-test-{os.getpid()}"
     for address, bound in ((str(tmp_path / "s"), str(tmp_path / "s")), (name, "\0" + name[1:])):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -31,7 +31,7 @@ async def test_one_datagram(tmp_path: Path) -> None:
 async def test_a_manager_that_does_not_read_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When its queue is full the message is dropped after a moment."""
+    """If the manager's queue is full, the message is dropped after a moment."""
     monkeypatch.setattr("hookline.relay.service_manager._SEND_SECONDS", 0.05)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "s"))
@@ -40,8 +40,8 @@ async def test_a_manager_that_does_not_read_is_not_waited_for(
         assert manager.recv(10_000).startswith(b"STATUS=")
 
 
-async def test_reloading_says_when() -> None:
-    """RELOADING comes with the time of the monotonic clock in microseconds, as sd_notify(3) asks."""
+async def test_reloading_has_the_time() -> None:
+    """RELOADING has the time of the monotonic clock in microseconds, as sd_notify(3) requires."""
     before = time.monotonic_ns() // 1000
     first, second = reloading().split("\n")
     assert "RELOADING=1" == first
@@ -49,35 +49,35 @@ async def test_reloading_says_when() -> None:
 
 
 async def test_the_status_line() -> None:
-    """How much is pending, how old that is, and why the relay is not ready."""
+    """The line has the backlog, its age, and the reason for which the relay is not ready."""
     assert "STATUS=214 pending, oldest 3 s" == status_message(214, 3.2, None)
     assert "STATUS=0 pending" == status_message(0, None, None)
     assert "STATUS=the disk is full (1,000 pending)" == status_message(1000, None, "the disk is full")
 
 
 async def test_alive_only_while_everything_answers() -> None:
-    """While the spool's thread does not answer, nothing is said; when it does again, the next sign follows."""
-    said: list[str] = []
+    """While the spool's thread does not respond, no sign of life is sent. The next one follows its response."""
+    sent: list[str] = []
     answering = asyncio.Event()
     answering.set()
 
     async def answers() -> None:
         await answering.wait()
 
-    task = asyncio.create_task(keep_alive(said.append, answers, 0.001))
+    task = asyncio.create_task(keep_alive(sent.append, answers, 0.001))
     async with asyncio.timeout(20):
-        while len(said) < 3:
+        while len(sent) < 3:
             await asyncio.sleep(0.001)
         answering.clear()
         await asyncio.sleep(0.02)
-        silent = len(said)
+        silent = len(sent)
         await asyncio.sleep(0.1)
-        assert silent == len(said)
+        assert silent == len(sent)
         answering.set()
-        while len(said) == silent:
+        while len(sent) == silent:
             await asyncio.sleep(0.001)
     task.cancel()
-    assert {"WATCHDOG=1"} == set(said)
+    assert {"WATCHDOG=1"} == set(sent)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ async def test_alive_only_while_everything_answers() -> None:
         ("soon", None, None),
     ],
 )
-async def test_whether_a_watchdog_is_there(
+async def test_watchdog_interval(
     usec: str | None, pid: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The interval is taken from the environment when it is meant for this process (sd_watchdog_enabled(3))."""
+    """The interval from the environment applies if it is meant for this process (sd_watchdog_enabled(3))."""
     for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)):
         if value is None:
             monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""What a relay says of itself, with the real parts of one and a real spool."""
+"""The status of a relay, with its real parts and a real spool."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def intake(name: str) -> IngestBatch:
 
 @asynccontextmanager
 async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[StatusCollector, SpoolThread]]:
-    """The collector of a relay that is put together and not started."""
+    """The status collector of a relay that was built and not started."""
     options = RelayOptions(
         state=str(directory / "state.db"), spool=directory / "spool", sources=sources,
         settings=RelaySettings(defaults=Defaults()), rules=NetworkRules(()),
@@ -70,7 +70,7 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Statu
 
 
 async def test_ready_from_the_state_to_the_end(tmp_path: Path) -> None:
-    """Starting, ready, stopping."""
+    """The relay is not ready while it starts and while it stops."""
     async with reporting(tmp_path) as (collector, _):
         assert "starting" == collector.unready()
         collector.ready()
@@ -80,8 +80,7 @@ async def test_ready_from_the_state_to_the_end(tmp_path: Path) -> None:
 
 
 async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While somebody else keeps the spool the reason is told; when he lets go, what was to be written is, and all is
-    well."""
+    """While another process locks the spool, the relay reports the reason. After that it writes and is ready."""
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     async with reporting(tmp_path) as (collector, thread):
         collector.ready()
@@ -100,8 +99,8 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
         assert collector.unready() is None
 
 
-async def test_the_report_is_of_this_moment_and_the_survey_of_a_little_before(tmp_path: Path) -> None:
-    """Counting again at once would cost what it tells: within some seconds the same figures are given."""
+async def test_the_spool_is_counted_less_often_than_the_status_is_read(tmp_path: Path) -> None:
+    """Counting the spool is costly, so its figures remain the same for some seconds."""
     async with reporting(tmp_path) as (collector, thread):
         await thread.call(thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
         first = await collector.report()
@@ -111,8 +110,8 @@ async def test_the_report_is_of_this_moment_and_the_survey_of_a_little_before(tm
         assert second.relay.at > first.relay.at
 
 
-async def test_a_spool_that_is_gone_is_no_reason_to_end(tmp_path: Path) -> None:
-    """Whoever asks for the report is told; the age of the oldest is unknown then."""
+async def test_a_missing_spool_does_not_end_the_relay(tmp_path: Path) -> None:
+    """Reading the status raises, and the age of the oldest delivery is unknown."""
     async with reporting(tmp_path) as (collector, _):
         (tmp_path / "spool" / database.DATABASE_FILE).rename(tmp_path / "elsewhere.db")
         with pytest.raises(SpoolUnusable):
@@ -121,7 +120,7 @@ async def test_a_spool_that_is_gone_is_no_reason_to_end(tmp_path: Path) -> None:
 
 
 async def test_lag_of_a_source(tmp_path: Path) -> None:
-    """Bytes that are not read yet, and for how long it has not moved while there are some."""
+    """The lag has the bytes that are not read yet, and the time without progress."""
     events = tmp_path / "events"
     events.write_bytes((b"{}" + b" " * 998 + b"\n") * 600)
     async with reporting(tmp_path, str(events)) as (collector, _):
@@ -139,7 +138,7 @@ async def test_lag_of_a_source(tmp_path: Path) -> None:
 
 
 async def test_lag_of_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
-    """It is shown as it is in the spool and in log lines."""
+    """The name appears as it does in the spool and in log lines."""
     events = tmp_path / os.fsdecode(b"caf\xe9")
     events.write_bytes(b"{}\n" * 600)
     async with reporting(tmp_path, str(events)) as (collector, _):
@@ -151,8 +150,8 @@ async def test_lag_of_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
         source.close()
 
 
-async def test_it_speaks_once_a_second(tmp_path: Path) -> None:
-    """The file beside the spool is there while the relay runs, and gone at its end, also when a beat is under way."""
+async def test_the_status_is_published_while_the_relay_runs(tmp_path: Path) -> None:
+    """The file beside the spool exists while the relay runs, and is deleted at its end, also during a write."""
     async with reporting(tmp_path) as (collector, _):
         running = asyncio.create_task(collector.run())
         path = tmp_path / "spool" / STATUS_FILE
@@ -167,5 +166,5 @@ async def test_it_speaks_once_a_second(tmp_path: Path) -> None:
 
 
 def test_errors_have_a_root() -> None:
-    """What a page is told to expect covers a damaged spool."""
+    """A page that catches HooklineError also catches the error of a damaged spool."""
     assert issubclass(SpoolUnusable, HooklineError)

@@ -81,9 +81,9 @@ class AttemptSeries(msgspec.Struct, frozen=True):
 async def attempt(
     endpoint: Endpoint,
     item: QueuedDelivery,
+    policy: RetryPolicy,
     *,
     clock: Callable[[], float],
-    max_delay_seconds: float,
     on_attempt: OnAttempt,
 ) -> AttemptSeries:
     """Make one attempt, and another one at once for a fresh token or a confirming attempt.
@@ -91,13 +91,14 @@ async def attempt(
     Args:
         endpoint: Receives the requests.
         item: The delivery.
+        policy: The webhook's retry policy, which limits a Retry-After.
         clock: Returns Unix time in seconds.
-        max_delay_seconds: The longest wait that a Retry-After can cause.
         on_attempt: Called after each attempt.
 
     Returns:
         The attempts and the action that results from them.
     """
+    max_delay = policy.max_delay.total_seconds()
     renewed = confirming = False
     started = clock()
     history = item.history
@@ -105,7 +106,7 @@ async def attempt(
     while True:
         number += 1
         result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
-        action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay_seconds)
+        action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay)
         ended = clock()
         http = result.status if isinstance(result, Response) else None
         on_attempt(item, AttemptRecord(number, action, ended - started, http))

@@ -1,4 +1,4 @@
-"""Connects the spool and the lanes: has the lanes filled, and writes their settlements in groups.
+"""Connects the spool and the lanes, as their listener: has them filled, and writes their settlements in groups.
 
 Every kind of work is requested by address: refills, retries that are due, dead letters. The cost of a round therefore
 depends on the work in it, not on the number of lanes.
@@ -33,10 +33,7 @@ LAST_WRITE_SECONDS: Final = 10.0
 
 
 class Dispatcher:
-    """Runs the lanes that it is given. Implements lane.LaneListener.
-
-    `has_orphans`: the spool may hold pending deliveries of a webhook that has no lane.
-    """
+    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane."""
 
     def __init__(
         self, thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters, keep: Retention
@@ -66,12 +63,9 @@ class Dispatcher:
         self._settlements: list[tuple[Lane, Settlement]] = []
         self._work_available = asyncio.Event()
         self._flush_now = asyncio.Event()
+        wake = self._work_available.set
         self._prefetcher = Prefetcher(
-            self.lanes,
-            thread,
-            clock=clock.now,
-            work_available=self._work_available.set,
-            on_gone=self._dead_letter_gone,
+            self.lanes, thread, clock=clock.now, work_available=wake, on_gone=self._dead_letter_gone
         )
         self._round = asyncio.Lock()
         self._next_housekeeping = 0.0
@@ -213,10 +207,7 @@ class Dispatcher:
         if not group:
             return
         successors = await self._thread.retry_while_stalled(
-            "recording outcomes",
-            self._spool.settle,
-            [settlement for _, settlement in group],
-            now=self._clock.now(),
+            "recording outcomes", self._spool.settle, [one for _, one in group], now=self._clock.now()
         )
         touched = dict.fromkeys(lane for lane, _ in group)
         for lane, settlement in group:

@@ -92,13 +92,13 @@ class Lane:
             jitter=random.random,
         )
         self.max_age_seconds = policy.retry.max_age.total_seconds()
+        self._retry_policy = policy.retry
         self._rate_limiter = RateLimiter(policy.rate_limit)
-        self._max_delay_seconds = policy.retry.max_delay.total_seconds()
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
         self._counters = counters
         self._clock = clock
-        self._random = random
+        self._jitter = random.random
         self._new: deque[QueuedDelivery] = deque()
         self._retries: deque[QueuedDelivery] = deque()
         self._retry_is_next = False
@@ -123,8 +123,7 @@ class Lane:
 
     @property
     def room_for_new(self) -> int:
-        """How many more deliveries without an attempt fit. Retries have a queue of their own, so that neither kind
-        prevents the other from being loaded."""
+        """How many more deliveries without an attempt fit. Retries have a queue and room of their own."""
         return 0 if self._takes_nothing else self.window - len(self._new)
 
     @property
@@ -142,7 +141,7 @@ class Lane:
 
     @property
     def full(self) -> bool:
-        """Whether so many settlements are unwritten that the lane starts no attempt."""
+        """Whether the number of unwritten settlements prevents further attempts."""
         return self._unwritten >= self._max_unwritten
 
     def offer(self, items: Iterable[QueuedDelivery]) -> None:
@@ -167,8 +166,7 @@ class Lane:
         return self.known - {item.seq for item in (*self._new, *self._retries)}
 
     def reload_prefetch(self) -> None:
-        """Drop the queued deliveries. They are loaded again: new ones from the first, retries when `next_due` is
-        set."""
+        """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
         self.known = self.in_flight()
         self._new.clear()
         self._retries.clear()
@@ -235,13 +233,7 @@ class Lane:
             series = AttemptSeries.expired(item, self._clock.now())
         else:
             series = await self._attempt(item)
-        settlement = settle(
-            item,
-            series,
-            self.webhook.delivery.retry,
-            last_success=self._last_success,
-            jitter=self._random.random,
-        )
+        settlement = settle(item, series, self._retry_policy, last_success=self._last_success, jitter=self._jitter)
         if settlement.state is State.DELIVERED:
             self._last_success = series.ended
         if settlement.state is not State.PENDING:
@@ -251,11 +243,7 @@ class Lane:
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
         times_opened = self.breaker.times_opened
         series = await attempt(
-            self.endpoint,
-            item,
-            clock=self._clock.now,
-            max_delay_seconds=self._max_delay_seconds,
-            on_attempt=self._on_attempt,
+            self.endpoint, item, self._retry_policy, clock=self._clock.now, on_attempt=self._on_attempt
         )
         before = self.breaker.phase
         self.breaker.record(series.action, series.ended, late=times_opened != self.breaker.times_opened)
@@ -277,7 +265,7 @@ class Lane:
             self.reload_prefetch()
 
     def retry_now(self) -> None:
-        """Try the endpoint at once, in whatever phase its breaker is."""
+        """Try the endpoint at once, in every phase of its breaker."""
         before = self.breaker.phase
         self.breaker.retry_now()
         self._report_phase(before)

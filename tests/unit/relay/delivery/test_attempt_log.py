@@ -1,4 +1,4 @@
-"""What the log says of attempts, with the fields that docs/reference/logs.md promises."""
+"""Log lines about attempts, with the fields that docs/reference/logs.md documents, and the counters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADDRESS = Address("acme", "prod")
 
 
 class Silent:
-    """An endpoint that is never asked."""
+    """An endpoint that makes no attempt."""
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
         return Response(204)
@@ -34,8 +34,8 @@ class Silent:
         pass
 
 
-class Deaf:
-    """A listener for whom nothing happens."""
+class NoListener:
+    """A listener that ignores everything."""
 
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         pass
@@ -51,7 +51,7 @@ class Deaf:
 
 
 class Desk:
-    """Telling, with a lane to tell about and the lines that come of it."""
+    """An attempt log, a lane, and the lines that result."""
 
     def __init__(self, level: Level = "debug") -> None:
         self.lines: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ class Desk:
         self.lane = Lane(
             webhook,
             Silent(),
-            Deaf(),
+            NoListener(),
             configuration_hash="",
             counters=WebhookCounters(),
             clock=RelayClock(wall=lambda: 0.0, even=lambda: 0.0),
@@ -72,10 +72,10 @@ class Desk:
             since=0.0, event_time=None, history=None, body=b"ada@example.com", request_id="R-1",
         )  # fmt: skip
 
-    def attempt(self, verdict: PolicyAction, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
-        """One that ends the turn; the lines of it."""
+    def attempt(self, action: PolicyAction, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
+        """Log the last attempt of a delivery and return its lines."""
         before = len(self.lines)
-        self.attempt_log.attempted(self.lane, self.item, AttemptRecord(3, verdict, 0.0123, http))
+        self.attempt_log.attempted(self.lane, self.item, AttemptRecord(3, action, 0.0123, http))
         state = State.PENDING if due is not None else State.DELIVERED
         one = Settlement(
             seq=1, address=ADDRESS, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due
@@ -84,8 +84,8 @@ class Desk:
         return self.lines[before:]
 
 
-def test_one_wide_line_an_attempt() -> None:
-    """It says where, what, for whom, which attempt, how it ended and how long it took, and when the next one is."""
+def test_one_wide_line_per_attempt() -> None:
+    """The line has webhook, delivery, request, number, outcome, duration, reason and the time of the next attempt."""
     (line,) = Desk().attempt(Retry("http 503"), 503, due=104.25)
     assert {
         "time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "attempt", "webhook": "acme/prod",
@@ -94,32 +94,32 @@ def test_one_wide_line_an_attempt() -> None:
     } == line  # fmt: skip
 
 
-def test_an_accepted_attempt_is_for_debugging() -> None:
-    """It is told at debug level, with its status and without a reason."""
+def test_an_accepted_attempt_is_logged_at_debug_level() -> None:
+    """Its line has the status and no reason. At level info there is none."""
     (line,) = Desk().attempt(Delivered(), 204)
     assert ("debug", "delivered", 204) == (line["level"], line["outcome"], line["http"])
     assert not {"reason", "next"} & line.keys()
     assert [] == Desk("info").attempt(Delivered(), 204)
 
 
-def test_what_is_repeated_at_once_and_what_never() -> None:
-    """A confirming attempt follows at once, after a dead letter there is none."""
+def test_next_is_zero_before_a_confirming_attempt_and_absent_after_a_dead_letter() -> None:
+    """A confirming attempt follows at once. After a dead letter none follows."""
     (line,) = Desk().attempt(ConfirmOnce("http 422"), 422)
     assert 0.0 == line["next"]
     (line,) = Desk().attempt(Dead("http 422"), 422)
     assert "next" not in line
 
 
-def test_a_closed_gate_is_what_the_next_attempt_waits_for() -> None:
-    """A retry that is due before its endpoint is tried again waits for that."""
+def test_the_next_attempt_waits_for_an_open_breaker() -> None:
+    """A retry that is due before the next probe waits for the probe."""
     desk = Desk()
     desk.lane.breaker.pause(100.0, "http 404")
     (line,) = desk.attempt(PauseEndpoint("http 404"), 404, due=100.0)
     assert round(desk.lane.breaker.until - 100.0, 1) == line["next"] > 0
 
 
-def test_a_fault_of_ours_is_said_once() -> None:
-    """A missing secret fails everything in flight: one warning, then debug, until it changes or is over."""
+def test_a_local_fault_is_logged_once() -> None:
+    """A missing secret fails all attempts in flight. One warning appears, until the fault changes or is over."""
     desk = Desk()
     fault = PauseEndpoint("fault: secret file k: no such file")
     first, again = desk.attempt(fault, None, due=0.0), desk.attempt(fault, None, due=0.0)
@@ -131,15 +131,15 @@ def test_a_fault_of_ours_is_said_once() -> None:
     assert "local fault" == desk.attempt(fault, None, due=0.0)[0]["event"]
 
 
-def test_the_end_of_a_fault_is_said_without_debugging() -> None:
-    """Also where accepted attempts are not told."""
+def test_the_end_of_a_fault_is_logged_without_debug_level() -> None:
+    """The end of a fault is logged also if accepted attempts are not."""
     desk = Desk("warning")
     desk.attempt(PauseEndpoint("fault: x"), None, due=0.0)
     assert ["local fault is over"] == [one["event"] for one in desk.attempt(Delivered(), 204)]
 
 
-def test_a_gate_that_changes_its_phase() -> None:
-    """The line names both phases, the reason, and in how many seconds it is tried again."""
+def test_a_phase_change_is_logged() -> None:
+    """The line has both phases, the reason, and the seconds until the next probe."""
     desk = Desk()
     desk.lane.breaker.failed(100.0, "http 429", network=False, wait=30.0)
     desk.attempt_log.phase_changed(desk.lane, BreakerPhase.CLOSED, 100.0)
@@ -148,11 +148,8 @@ def test_a_gate_that_changes_its_phase() -> None:
     assert expected.items() <= desk.lines[0].items()
 
 
-# -- counted
-
-
-def test_reasons_are_classed() -> None:
-    """Whatever a reason says, its class is one of a few words."""
+def test_reasons_have_classes() -> None:
+    """The class of every reason is one of a few words."""
     classes = {
         "http 422": "http_422", "expired": "expired", "webhook deleted": "webhook_deleted",
         "refused as probe: http 404": "refused_as_probe", "http 999": "other", "network: ada@example.com": "other",
@@ -162,7 +159,7 @@ def test_reasons_are_classed() -> None:
 
 
 def test_counters() -> None:
-    """Attempts and latencies are of a webhook, whatever becomes of its configuration; deaths are by reason."""
+    """Attempts and latencies are counted by webhook, across configurations, and dead letters by reason."""
     counters = Counters()
     own = counters.of(ADDRESS)
     own.latency.add(0.3)
@@ -171,10 +168,10 @@ def test_counters() -> None:
     counters.add_dead("http 422")
     counters.add_dead("expired", 5)
     assert own is counters.of(ADDRESS)
-    copied = counters.snapshot()
-    assert {("acme/prod", "retry"): 1} == copied.attempts
-    assert {"http_422": 1, "expired": 5} == copied.dead
+    counts = counters.snapshot()
+    assert {("acme/prod", "retry"): 1} == counts.attempts
+    assert {"http_422": 1, "expired": 5} == counts.dead
     assert (2, 0.6) == (
-        copied.latency["acme/prod"].buckets[LATENCY_BOUNDS.index(0.5)],
-        copied.latency["acme/prod"].seconds,
+        counts.latency["acme/prod"].buckets[LATENCY_BOUNDS.index(0.5)],
+        counts.latency["acme/prod"].seconds,
     )

@@ -1,4 +1,4 @@
-"""Rounds between the spool and the lanes: nothing is lost, doomed or repeated when something changes meanwhile."""
+"""The dispatcher: no delivery is lost, dead-lettered or repeated when something changes during its work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DAY = 86_400.0
 
 
 class Scripted:
-    """An endpoint that answers by a function, which may wait, and counts what it has accepted."""
+    """An endpoint that answers by a function, which may wait, and records the accepted deliveries."""
 
     def __init__(self, script: Callable[[Attempt], Awaitable[int]]) -> None:
         self.script = script
@@ -65,7 +65,7 @@ async def is_gone(attempt: Attempt) -> int:
 
 
 class Desk:
-    """A dispatcher at work on a real spool."""
+    """A dispatcher on a real spool."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
@@ -103,7 +103,7 @@ class Desk:
             random=Random(1),
         )
 
-    def serve(self, endpoint: Scripted, configuration: str = "first") -> Lane:
+    def add_lane(self, endpoint: Scripted, configuration: str = "first") -> Lane:
         lane = self.lane(endpoint, configuration)
         self.dispatcher.add_lane(lane, self.spool.standing().get(ADDRESS, EndpointState()), None)
         return lane
@@ -164,24 +164,24 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield one
 
 
-async def test_a_corrected_configuration_ends_the_burying(desk: Desk) -> None:
-    """A 410 dooms the backlog; a new configuration that comes while it is buried saves the rest of it."""
-    desk.serve(Scripted(is_gone))
+async def test_a_corrected_configuration_ends_the_dead_lettering(desk: Desk) -> None:
+    """A 410 dead-letters the backlog. A new configuration that is applied during this saves the rest."""
+    desk.add_lane(Scripted(is_gone))
     await desk.put(2_000)
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
     await desk.dispatcher.remove_lane(ADDRESS)
     successor = Scripted(accepts)
-    desk.serve(successor, "second")
+    desk.add_lane(successor, "second")
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(successor.accepted) > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
     assert desk.spool.standing()[ADDRESS].stopped is None
 
 
-async def test_haste_ends_the_burying(desk: Desk) -> None:
-    """`retry-now` while a backlog is buried: what is left is sent, and nothing that was accepted counts as dead."""
+async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
+    """After `retry-now` the relay sends the rest of the backlog. No accepted delivery counts as dead."""
     endpoint = Scripted(is_gone)
-    desk.serve(endpoint)
+    desk.add_lane(endpoint)
     await desk.put(2_000)
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
     endpoint.script = accepts
@@ -192,15 +192,15 @@ async def test_haste_ends_the_burying(desk: Desk) -> None:
     assert 2_000 == tally["delivered"] + tally["dead"]
 
 
-async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one(desk: Desk) -> None:
-    """A request that is still under way when the configuration changes is answered 410: that was the old endpoint."""
+async def test_a_410_for_the_old_configuration_has_no_effect_on_the_new_one(desk: Desk) -> None:
+    """A 410 for a request that was in flight when the configuration changed concerns the old endpoint only."""
     answers = asyncio.Event()
 
     async def gone_later(attempt: Attempt) -> int:
         await answers.wait()
         return 410
 
-    lane = desk.serve(Scripted(gone_later))
+    lane = desk.add_lane(Scripted(gone_later))
     await desk.put(500)
     await desk.until(lambda tally: lane.attempts_in_flight == 16)
     leaving = asyncio.create_task(desk.dispatcher.remove_lane(ADDRESS))
@@ -208,36 +208,36 @@ async def test_what_the_old_configuration_was_told_does_not_doom_for_the_new_one
     answers.set()
     await asyncio.sleep(0.05)
     assert await leaving
-    desk.serve(Scripted(accepts), "second")
+    desk.add_lane(Scripted(accepts), "second")
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert (484, 16) == (tally["delivered"], tally["dead"])
 
 
-async def test_a_webhook_that_comes_back_keeps_what_is_left(desk: Desk) -> None:
-    """Deleted and applied again while its backlog becomes dead letters: the rest of it is sent."""
+async def test_a_webhook_that_is_applied_again_keeps_its_remaining_deliveries(desk: Desk) -> None:
+    """A webhook is deleted, and applied again while its backlog becomes dead letters. The relay sends the rest."""
     await desk.put(2_000)
     desk.dispatcher.dead_letter_pending(ADDRESS, "webhook deleted")
     await desk.until(lambda tally: tally.get("dead", 0) > 200)
-    desk.serve(Scripted(accepts))
+    desk.add_lane(Scripted(accepts))
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
 
 
-async def test_a_healed_endpoint_is_not_remembered_as_gone(desk: Desk) -> None:
-    """What an endpoint said of itself under an earlier configuration is over when a new one begins."""
-    lane = desk.serve(Scripted(is_gone))
+async def test_a_new_configuration_ends_the_phase_gone(desk: Desk) -> None:
+    """The spool drops the state of an earlier configuration when a new one begins."""
+    lane = desk.add_lane(Scripted(is_gone))
     await desk.put(1)
     await desk.until(lambda tally: lane.breaker.phase is BreakerPhase.GONE and desk.spool.standing()[ADDRESS].stopped)
     await desk.dispatcher.remove_lane(ADDRESS)
-    desk.serve(Scripted(accepts), "second")
+    desk.add_lane(Scripted(accepts), "second")
     await desk.until(lambda tally: desk.spool.standing()[ADDRESS].stopped is None)
 
 
 @pytest.mark.parametrize("by", [-DAY, 30 * DAY], ids=["back", "forward"])
 async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: Desk, by: float) -> None:
-    """A retry is an hour away. Set back by a day it would be a day and an hour away: it is due at once instead, also
-    when there are more retries than one chunk. Set forward by a month, it is due, and not too old."""
+    """A retry is due in an hour. A step back of a day would delay it by a day, so it becomes due at once, also if there
+    are more retries than one chunk. After a step forward of a month it is due, and not too old."""
     desk.monkeypatch.setattr(prefetch, "MAX_MADE_DUE_PER_ROUND", 5)
     refusing = True
 
@@ -246,7 +246,7 @@ async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: De
         return 503 if refusing else 200
 
     endpoint = Scripted(refuses_at_first)
-    desk.serve(endpoint)
+    desk.add_lane(endpoint)
     await desk.put(12)  # fewer than it takes to open the circuit breaker
     await desk.until(lambda tally: tally.get("attempts") == 12)
     refusing = False
@@ -256,28 +256,30 @@ async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: De
     assert 1 == "".join(desk.log).count("the clock was set")
 
 
-async def test_a_clock_that_is_set_forward_forgets_nothing(desk: Desk) -> None:
-    """The record of a delivery stays although the clock is far beyond the retention, until that time has passed."""
+async def test_a_clock_that_is_set_forward_deletes_nothing(desk: Desk) -> None:
+    """The record of a delivery remains although the clock is far beyond the retention."""
     desk.monkeypatch.setattr(dispatcher, "CLEANUP_SECONDS", 0.02)
-    tidied: list[float] = []
-    tidy = desk.spool.clean_up
+    cleaned: list[float] = []
+    clean_up = desk.spool.clean_up
 
-    def tidies(*, now: float, keep: Retention, limit: int) -> bool:
-        tidied.append(now)
-        return tidy(now=now, keep=keep, limit=limit)
+    def cleans(*, now: float, keep: Retention, limit: int) -> bool:
+        cleaned.append(now)
+        return clean_up(now=now, keep=keep, limit=limit)
 
-    desk.monkeypatch.setattr(desk.spool, "clean_up", tidies)
-    desk.serve(Scripted(accepts))
+    desk.monkeypatch.setattr(desk.spool, "clean_up", cleans)
+    desk.add_lane(Scripted(accepts))
     await desk.put(3)
     await desk.until(lambda tally: tally.get("records") == 3)
     desk.set_clock(30 * DAY)
-    tidied.clear()
-    tally = await desk.until(lambda tally: len(tidied) > 2)
+    cleaned.clear()
+    tally = await desk.until(lambda tally: len(cleaned) > 2)
     assert 3 == tally["records"]
 
 
-async def test_outcomes_outlive_an_impatient_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop that comes while outcomes cannot be written (the disk is full) writes them when there is room again."""
+async def test_settlements_are_written_when_the_disk_has_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop while the disk is full writes the settlements once the disk has room."""
     full = True
     async with working(tmp_path, monkeypatch) as desk:
         settle = desk.spool.settle
@@ -289,7 +291,7 @@ async def test_outcomes_outlive_an_impatient_end(tmp_path: Path, monkeypatch: py
 
         monkeypatch.setattr(desk.spool, "settle", settle_if_there_is_room)
         endpoint = Scripted(accepts)
-        desk.serve(endpoint)
+        desk.add_lane(endpoint)
         await desk.put(5)
         await desk.until(lambda tally: len(endpoint.accepted) == 5 and desk.thread.stalled)
 
@@ -307,8 +309,8 @@ async def test_outcomes_outlive_an_impatient_end(tmp_path: Path, monkeypatch: py
         again.close()
 
 
-async def test_the_spool_is_not_called_stalled_when_nobody_waits_for_it(desk: Desk) -> None:
-    """Whoever was waiting for room and was cancelled leaves no word of it behind: /readyz must not stay at 503."""
+async def test_the_spool_is_not_stalled_when_no_caller_waits_for_it(desk: Desk) -> None:
+    """A cancelled caller clears the reason for which it waited. Otherwise /readyz would remain at 503."""
 
     def fails() -> None:
         raise SpoolStalled("the disk is full")

@@ -40,7 +40,7 @@ Answering = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class Receiver:
-    """A transport that keeps the requests and answers them; `environment` and `directory` hold the secrets."""
+    """A transport that records and answers requests. `environment` and `directory` hold the secrets."""
 
     def __init__(self, directory: Path, answering: Answering | None = None) -> None:
         self.directory = directory
@@ -163,7 +163,7 @@ def test_token_is_reused_and_renewed(receiver: Receiver) -> None:
 
 
 def test_missing_secret_is_healed(receiver: Receiver) -> None:
-    """A secret that is missing is a fault that names it; once it is there the next attempt goes out."""
+    """A missing secret is a local fault that names it. Once it exists, the next attempt is sent."""
     endpoint = receiver.endpoint(replace(PLAIN, headers=(("x-key", EnvRef("HOOKLINE_SECRET_LATE")),)))
     result = only(post(endpoint))
     assert isinstance(result, LocalFault)
@@ -175,7 +175,7 @@ def test_missing_secret_is_healed(receiver: Receiver) -> None:
 
 
 def test_replaced_file(receiver: Receiver) -> None:
-    """A file that was replaced is read again a second later, without a refusal; not every event looks at it."""
+    """A replaced file is read again a second later, without a refusal. Not every event checks it."""
     path = receiver.directory / "token"
     path.write_text("old")
     webhook = replace(PLAIN, headers=(("x-key", FileRef("token")),))
@@ -195,7 +195,7 @@ def test_replaced_file(receiver: Receiver) -> None:
 
 
 def test_open_file(receiver: Receiver) -> None:
-    """A secret's file that others may read is a fault, and nothing is sent."""
+    """A secret file that others may read is a local fault, and no request is sent."""
     (receiver.directory / "token").write_text("value")
     (receiver.directory / "token").chmod(0o644)
     result = only(post(receiver.endpoint(replace(PLAIN, headers=(("x-key", FileRef("token")),)))))
@@ -206,7 +206,7 @@ def test_open_file(receiver: Receiver) -> None:
 
 
 def test_wrong_key(receiver: Receiver) -> None:
-    """A key that does not fit the algorithm is a fault that says what was needed and found, in one line."""
+    """A key of the wrong kind is a local fault that names the required and the actual kind, in one line."""
     pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (receiver.directory / "k.pem").write_bytes(pem)
     described = replace(JWT, algorithm="ES256", keys=(SigningKey("k1", FileRef("k.pem")),))
@@ -220,7 +220,7 @@ def test_wrong_key(receiver: Receiver) -> None:
     "url", ["http://hooks.acme.test/", "https://", "no url", "https://a.test:99999/", "https://a\nb/"]
 )
 def test_wrong_url(receiver: Receiver, url: str) -> None:
-    """A URL that is not https, which only a state edited by hand can hold, is a fault and never posted to."""
+    """A URL that is not https (only a state edited by hand has one) is a local fault, and no request is sent."""
     result = only(post(receiver.endpoint(replace(PLAIN, url=url))))
     assert isinstance(result, LocalFault)
     assert "URL" in result.detail
@@ -269,7 +269,7 @@ def test_certificates_by_reference(receiver: Receiver) -> None:
 
 
 def test_replaced_certificates_are_picked_up(receiver: Receiver) -> None:
-    """After a renewal or a TLS failure, replaced files are read again; what has not changed is kept."""
+    """After a renewal or a TLS failure, replaced files are read again. Without a change the transport remains."""
     certificate = receiver.directory / "ca.pem"
     broken = False
 
@@ -305,7 +305,7 @@ def test_replaced_certificates_are_picked_up(receiver: Receiver) -> None:
 
 
 def test_certificates_in_the_middle_of_their_replacement(receiver: Receiver) -> None:
-    """While files are gone, or do not fit yet, those before are used; what fits is used a second later."""
+    """While files are missing or do not match, the earlier ones are used; matching files a second later."""
     directory = receiver.directory
     authority, first, second = trustme.CA(), *(trustme.CA().issue_cert("hookline@acme.test") for _ in range(2))
     steps: list[tuple[str, int, Callable[[], object]]] = [
@@ -335,7 +335,7 @@ def test_certificates_in_the_middle_of_their_replacement(receiver: Receiver) -> 
 
 
 def test_certificates_are_insisted_on(receiver: Receiver) -> None:
-    """After a renewal, certificates that cannot be read are a fault: those before may be what is refused."""
+    """After a renewal, unreadable certificates are a local fault, because the earlier ones may be refused."""
 
     async def scenario() -> None:
         endpoint = receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=TlsPolicy(ca_file="ca.pem"))))
@@ -358,7 +358,7 @@ def test_endpoints_without_files_of_their_own_share_one_context(receiver: Receiv
 
 
 def test_headers_are_made_once(receiver: Receiver) -> None:
-    """While nothing in them has changed, a poster gets the same headers, so that it can keep what it made of them."""
+    """While they do not change, a transport gets the same headers object, so that it can cache their bytes."""
     given: list[object] = []
 
     class Keeping:
@@ -395,7 +395,7 @@ def test_headers_are_made_once(receiver: Receiver) -> None:
     ],
 )
 def test_certificates_out_of_reach(receiver: Receiver, tls: TlsPolicy) -> None:
-    """Certificates outside of the secrets directory, or missing, are a fault."""
+    """Certificates outside of the secrets directory, or missing ones, are a local fault."""
     assert isinstance(only(post(receiver.endpoint(replace(PLAIN, delivery=DeliveryPolicy(tls=tls))))), LocalFault)
 
 
@@ -409,13 +409,13 @@ def test_ca_file(receiver: Receiver) -> None:
 
 
 def test_close_before_use(receiver: Receiver) -> None:
-    """An endpoint that never posted can be closed."""
+    """An endpoint that made no attempt can be closed."""
     asyncio.run(receiver.endpoint(PLAIN).aclose())
     assert receiver.opened == []
 
 
 def test_no_secret_in_a_result(receiver: Receiver) -> None:
-    """No secret's value appears in any fault, whatever is wrong with it."""
+    """No local fault contains the value of a secret."""
     for value in ("s3cr3t\nvalue", "s3cr3t", "€ s3cr3t"):
         receiver.environment[VARIABLE] = value
         for webhook in (

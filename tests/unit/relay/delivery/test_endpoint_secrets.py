@@ -62,7 +62,7 @@ def test_hidden() -> None:
 
 
 def test_hidden_in_what_holds_it(directory: Path) -> None:
-    """Neither a resolver nor the files of TLS show what they hold when they are printed."""
+    """Neither a resolver nor certificates show their values when they are printed."""
     assert VALUE not in repr(resolver(directory, {"HOOKLINE_SECRET_A": VALUE}))
     certificates = Certificates(None, ClientCertificate(directory / "cert.pem"), None, (VALUE.encode(),))
     assert VALUE not in repr(certificates)
@@ -118,7 +118,7 @@ def test_file_out_of_scope(directory: Path, path: str) -> None:
 
 
 def test_neighbour_with_the_same_beginning(directory: Path, tmp_path: Path) -> None:
-    """A neighbouring directory whose name only begins like the secrets directory is outside."""
+    """A neighbouring directory whose name begins like the secrets directory is outside."""
     (tmp_path / "secrets-of-others").mkdir()
     (tmp_path / "secrets-of-others" / "key.txt").write_text(VALUE)
     assert "leads out of" in refusal(resolver(directory), FileRef("../secrets-of-others/key.txt"))
@@ -150,7 +150,7 @@ def test_largest_file(directory: Path) -> None:
 
 @pytest.fixture
 def ordinary_user(directory: Path) -> Iterator[None]:
-    """Root reads every file, so for the time of a test it is somebody else, who may enter the directory."""
+    """Root reads every file, so the test runs as another user, who may enter the directory."""
     if os.geteuid() != 0:
         yield
         return
@@ -171,7 +171,7 @@ def unreadable(directory: Path) -> None:
 
 @pytest.mark.usefixtures("unreadable", "ordinary_user")
 def test_unreadable(directory: Path) -> None:
-    """A file without read permission says so."""
+    """The message for a file without read permission names the cause."""
     assert "Permission denied" in refusal(resolver(directory), FileRef("key.txt"))
 
 
@@ -243,7 +243,7 @@ def test_fitting_name(directory: Path, name: str) -> None:
     ],
 )
 def test_file_open_to_others(directory: Path, mode: int, words: str) -> None:
-    """A file that somebody else may read or write is refused, with its mode; --insecure-secret-files accepts it."""
+    """A file that another user may read or write is refused, with its mode; --insecure-secret-files accepts it."""
     path = directory / "key.txt"
     if os.geteuid() == 0:
         os.chown(path, -1, STRANGERS)
@@ -257,7 +257,7 @@ def test_file_open_to_others(directory: Path, mode: int, words: str) -> None:
 
 @pytest.mark.parametrize("mode", [0o400, 0o600, 0o700])
 def test_private_file(directory: Path, mode: int) -> None:
-    """A file of the relay's own user, open to nobody else, is read."""
+    """A file that only the relay's own user may read is read."""
     (directory / "key.txt").chmod(mode)
     assert VALUE.encode() == resolver(directory).resolve(FileRef("key.txt"), ORGANIZATION).reveal()
 
@@ -266,12 +266,12 @@ def test_private_file(directory: Path, mode: int) -> None:
     ("owner", "group", "expected"), [(0, 0, True), (0, 2000, True), (0, 2001, False), (1000, 2000, False)]
 )
 def test_file_handed_over_by_root(owner: int, group: int, expected: bool) -> None:
-    """A group may read what root hands over by it: systemd's root:root 0440, and root:GROUP of Kubernetes."""
+    """A group may read files of root: systemd's root:root 0440, and root:GROUP of Kubernetes."""
     assert expected is handed_over(owner, group, {0, 2000})
 
 
 def test_public_file(directory: Path) -> None:
-    """What is no secret, such as a certificate, may be read by everybody, but not written."""
+    """A file that is no secret, such as a certificate, may be readable for everyone, but not writable."""
     path = directory / "key.txt"
     path.chmod(0o644)
     of = resolver(directory)
@@ -282,7 +282,7 @@ def test_public_file(directory: Path) -> None:
 
 
 def test_directory_open_to_everybody(directory: Path) -> None:
-    """In a directory that anybody may write to, files can be exchanged; Kubernetes' sticky one is fine."""
+    """Files in a directory that everyone may write to can be exchanged; the sticky one of Kubernetes is accepted."""
     directory.chmod(0o777)
     assert "anybody can write to the secrets directory" in refusal(resolver(directory), FileRef("key.txt"))
     directory.chmod(0o1777)
@@ -290,7 +290,7 @@ def test_directory_open_to_everybody(directory: Path) -> None:
 
 
 def test_mode_is_that_of_the_file_behind_the_link(directory: Path) -> None:
-    """A private name that leads to an open file is refused: what is opened is judged."""
+    """A private link to a file that others may read is refused: the permissions of the file itself count."""
     (directory / "open.txt").write_text(VALUE)
     (directory / "open.txt").chmod(0o604)
     (directory / "link.txt").symlink_to("open.txt")

@@ -1,4 +1,4 @@
-"""One endpoint's lane, with an endpoint that answers by script: no socket, no spool."""
+"""One endpoint's lane, with a scripted endpoint, without a socket and without a spool."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Script = Callable[[Attempt], ExchangeResult]
 
 
 class Scripted:
-    """An endpoint that answers by a function, and remembers."""
+    """An endpoint that answers by a function and records the attempts."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -49,13 +49,13 @@ class Scripted:
 
 
 class Notes:
-    """Listens to a lane."""
+    """Records the results of a lane."""
 
     def __init__(self) -> None:
         self.settlements: list[Settlement] = []
         self.phases: list[BreakerPhase] = []
         self.forgets = True
-        self.hunger = 0
+        self.refill_requests = 0
 
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self.settlements.append(settlement)
@@ -69,7 +69,7 @@ class Notes:
         self.phases.append(lane.breaker.phase)
 
     def request_refill(self, lane: Lane) -> None:
-        self.hunger += 1
+        self.refill_requests += 1
 
 
 class Clock:
@@ -108,7 +108,7 @@ def item(
 
 
 class Bench:
-    """A lane on a bench."""
+    """A lane with scripted surroundings."""
 
     def __init__(self, script: Script, config: Webhook | None = None) -> None:
         self.endpoint = Scripted(script)
@@ -125,7 +125,7 @@ class Bench:
         )
 
     async def run(self, *items: QueuedDelivery) -> list[Settlement]:
-        """Offer, let everything happen that can, and hand back the new settlements."""
+        """Offer the deliveries, run until nothing more happens, and return the new settlements."""
         before = len(self.notes.settlements)
         self.lane.offer(items)
         self.lane.start_attempts()
@@ -142,7 +142,7 @@ def states(settlements: list[Settlement]) -> list[State]:
     return [one.state for one in settlements]
 
 
-async def test_accepted_deliveries_are_settled_each_once() -> None:
+async def test_accepted_deliveries_are_settled_once_each() -> None:
     """Every 2xx settles its delivery, with one attempt and the status."""
     bench = Bench(always(204))
     done = await bench.run(*(item(n) for n in range(1, 40)))
@@ -152,21 +152,21 @@ async def test_accepted_deliveries_are_settled_each_once() -> None:
 
 
 async def test_no_more_at_once_than_the_concurrency() -> None:
-    """The webhook's concurrency is the most that is ever in flight."""
+    """The number of attempts in flight never exceeds the webhook's concurrency."""
     bench = Bench(always(200), webhook(concurrency=3))
     await bench.run(*(item(n) for n in range(1, 40)))
     assert 3 == bench.endpoint.most_at_once
 
 
-async def test_what_is_in_the_window_is_not_taken_twice() -> None:
-    """A delivery that is offered again while it is known is left out."""
+async def test_a_delivery_is_queued_once() -> None:
+    """The lane ignores a delivery that it already holds."""
     bench = Bench(always(200))
     await bench.run(item(1), item(1), item(1))
     assert 1 == len(bench.endpoint.attempts)
 
 
 async def test_a_failure_is_due_again_after_its_delay() -> None:
-    """A 503 stays pending with the next attempt in the future, and counts one try."""
+    """After a 503 the delivery remains pending with a due time in the future, and counts one try."""
     bench = Bench(always(503))
     (one,) = await bench.run(item(1, tries=2))
     assert (State.PENDING, 3, "http 503") == (one.state, one.tries, one.reason)
@@ -175,14 +175,14 @@ async def test_a_failure_is_due_again_after_its_delay() -> None:
 
 
 async def test_an_event_older_than_max_age_is_not_attempted() -> None:
-    """What waited for longer than maxAge becomes a dead letter without another request."""
+    """A delivery that is older than maxAge becomes a dead letter without another request."""
     bench = Bench(always(200))
     (one,) = await bench.run(item(1, since=1_000.0 - 72 * 3600))
     assert (State.DEAD, "expired", 0, []) == (one.state, one.reason, one.posts, bench.endpoint.attempts)
 
 
 async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
-    """401, then 200 with the fresh token: delivered, two requests, one renewal, and the endpoint stays open."""
+    """401, then 200 with the fresh token: delivered, two requests, one renewal, and the breaker remains closed."""
     bench = Bench(lambda attempt: Response(401 if attempt.number == 1 else 200))
     (one,) = await bench.run(item(1))
     assert (State.DELIVERED, 2, 1, BreakerPhase.CLOSED) == (
@@ -191,7 +191,7 @@ async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
 
 
 async def test_an_event_at_fault_is_confirmed_once() -> None:
-    """422 twice is dead after exactly two requests; the endpoint stays open for the others."""
+    """After two 422 the event is dead, after exactly two requests. The breaker remains closed for other events."""
     bench = Bench(always(422))
     (one,) = await bench.run(item(1))
     assert (State.DEAD, 2, "http 422", BreakerPhase.CLOSED) == (
@@ -202,8 +202,8 @@ async def test_an_event_at_fault_is_confirmed_once() -> None:
     )
 
 
-async def test_a_held_endpoint_is_probed_with_another_event_each_time() -> None:
-    """404 pauses the endpoint; each probe takes a delivery that was not refused yet, and uses up no try."""
+async def test_a_paused_endpoint_is_probed_with_another_event_each_time() -> None:
+    """A 404 pauses the endpoint. Each probe takes a delivery that was not refused yet, and counts no try."""
     bench = Bench(always(404), webhook(concurrency=1))
     refused = await bench.run(item(1), item(2), item(3))
     assert [(1, State.PENDING, 0)] == [(one.seq, one.state, one.tries) for one in refused]
@@ -215,7 +215,7 @@ async def test_a_held_endpoint_is_probed_with_another_event_each_time() -> None:
 
 
 async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() -> None:
-    """Refused as a probe three times, while others passed in between, an event is itself the reason."""
+    """An event that is refused as a probe three times, while others are accepted, becomes a dead letter."""
     bench = Bench(lambda attempt: Response(404 if attempt.id == item(1).id else 200), webhook(concurrency=1))
     bad, ends = item(1), []
     for n in range(3):
@@ -228,8 +228,8 @@ async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() 
     assert [(State.PENDING, 1), (State.PENDING, 2), (State.DEAD, 2)] == ends
 
 
-async def test_refusals_do_not_count_while_nobody_passes() -> None:
-    """An endpoint that refuses everything makes no dead letters: it is the endpoint that is at fault."""
+async def test_refusals_do_not_count_while_no_event_is_accepted() -> None:
+    """An endpoint that refuses every event causes no dead letters, because the endpoint is at fault."""
     bench = Bench(always(403), webhook(concurrency=1))
     bad = item(1)
     for _ in range(6):
@@ -240,7 +240,7 @@ async def test_refusals_do_not_count_while_nobody_passes() -> None:
 
 
 async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
-    """A success before the clock was set back does not lie after every later refusal."""
+    """A success before a step back of the clock does not count as later than every refusal."""
     bench = Bench(lambda attempt: Response(403 if attempt.id == item(1).id else 200), webhook(concurrency=1))
     await bench.run(item(9))
     bench.clock.step(-3_600)
@@ -254,7 +254,7 @@ async def test_refusals_do_not_count_because_the_clock_was_set_back() -> None:
 
 
 async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
-    """A delivery is not too old because the clock jumped by a month; it is once its `maxAge` has really passed."""
+    """A step of a month makes no delivery too old. It expires once its `maxAge` has really passed."""
     bench = Bench(always(503))
     bench.clock.step(30 * 86_400)
     (first,) = await bench.run(item(1))
@@ -265,7 +265,7 @@ async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
 
 
 async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
-    """Neither the wait of an endpoint that asked for it, nor the turns of a rate limit."""
+    """A step back of the clock lengthens neither the wait for a Retry-After nor the spacing of a rate limit."""
     bench = Bench(lambda attempt: Response(503, 30.0), webhook(rate="1/m"))
     await bench.run(item(1))
     assert bench.clock.now + 30.0 == bench.lane.breaker.until
@@ -278,7 +278,7 @@ async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
 
 
 async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
-    """An exception out of an endpoint is a fault of ours: the event stays pending and the endpoint is paused."""
+    """An exception of an endpoint is a local fault: the event remains pending and the endpoint is paused."""
 
     def bug(attempt: Attempt) -> ExchangeResult:
         raise RuntimeError("boom")
@@ -289,7 +289,7 @@ async def test_a_bug_in_an_endpoint_loses_no_event() -> None:
     assert BreakerPhase.OPEN is bench.lane.breaker.phase
 
 
-async def test_a_rate_limit_holds_back_what_is_too_early() -> None:
+async def test_a_rate_limit_delays_early_deliveries() -> None:
     """With one request a minute, the second delivery waits although there is room for it."""
     bench = Bench(always(200), webhook(rate="1/m"))
     await bench.run(item(1), item(2))
@@ -300,29 +300,29 @@ async def test_a_rate_limit_holds_back_what_is_too_early() -> None:
 
 
 async def test_five_broken_connections_open_the_breaker() -> None:
-    """Consecutive network failures pause the endpoint; what is queued is not attempted meanwhile."""
+    """Five consecutive network failures open the breaker. The queued deliveries get no attempt."""
     bench = Bench(lambda attempt: Failure(FailureKind.NETWORK, "connection refused"), webhook(concurrency=1))
     done = await bench.run(*(item(n) for n in range(1, 20)))
     assert (5, BreakerPhase.OPEN) == (len(done), bench.lane.breaker.phase)
 
 
-async def test_a_disabled_lane_takes_and_sends_nothing() -> None:
-    """`enabled: false` has no room, and pumping it starts nothing."""
+async def test_a_disabled_lane_loads_and_sends_nothing() -> None:
+    """A lane with `enabled: false` has no room and starts no attempt."""
     bench = Bench(always(200), webhook(enabled=False))
     assert (0, 0, True) == (bench.lane.room_for_new, bench.lane.room_for_retries, bench.lane.suspended)
     await bench.run(item(1))
     assert [] == bench.endpoint.attempts
 
 
-async def test_retries_and_fresh_deliveries_take_turns() -> None:
-    """A backlog of retries does not keep fresh events waiting, nor the other way round."""
+async def test_retries_and_new_deliveries_alternate() -> None:
+    """A backlog of retries does not delay new events, and new events do not delay retries."""
     bench = Bench(always(200), webhook(concurrency=1))
     await bench.run(*(item(n, due=1.0) for n in range(1, 4)), *(item(n) for n in range(11, 14)))
     assert [11, 1, 12, 2, 13, 3] == [int.from_bytes(attempt.id, "big") for attempt in bench.endpoint.attempts]
 
 
-async def test_stopping_cuts_what_does_not_end_in_time() -> None:
-    """After the grace an attempt in flight is given up; its delivery is not settled, so it stays pending."""
+async def test_stopping_cancels_attempts_after_the_grace_period() -> None:
+    """After the grace period an attempt in flight is cancelled. Its delivery is not settled and remains pending."""
     bench = Bench(always(200))
     forever = asyncio.Event()
 
@@ -336,20 +336,20 @@ async def test_stopping_cuts_what_does_not_end_in_time() -> None:
     assert ([], {1}) == (bench.notes.settlements, bench.lane.in_flight())
 
 
-async def test_every_gate_phase_is_told_once() -> None:
-    """A change of phase is told, staying in it is not."""
+async def test_every_phase_change_is_reported_once() -> None:
+    """The listener receives a change of the phase once."""
     bench = Bench(always(404), webhook(concurrency=4))
     await bench.run(*(item(n) for n in range(1, 9)))
     assert [BreakerPhase.OPEN] == bench.notes.phases
 
 
-async def test_outcomes_that_are_not_durable_are_bounded() -> None:
-    """While the spool cannot write, only so many outcomes pile up; writing lets the lane go on."""
+async def test_unwritten_settlements_are_bounded() -> None:
+    """The lane stops at a limit of unwritten settlements, and continues once they are written."""
     bench = Bench(always(200), webhook(concurrency=4))
     bench.notes.forgets = False
-    most = max_unwritten(4)
-    done = await bench.run(*(item(n) for n in range(1, 3 * most)))
-    assert most <= len(done) < most + 4
+    limit = max_unwritten(4)
+    done = await bench.run(*(item(n) for n in range(1, 3 * limit)))
+    assert limit <= len(done) < limit + 4
     for settlement in done:
         bench.lane.forget(settlement.seq)
-    assert most <= len(await bench.run()) < most + 4
+    assert limit <= len(await bench.run()) < limit + 4

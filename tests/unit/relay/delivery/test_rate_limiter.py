@@ -10,7 +10,7 @@ from hookline.units import Rate
 
 
 def test_no_rate_never_waits() -> None:
-    """Without a limit every request may go at once."""
+    """Without a limit every request may start at once."""
     pace = RateLimiter(None)
     assert [0.0] * 1000 == [pace.delay(0.0) for _ in range(1000)]
 
@@ -22,7 +22,7 @@ def test_requests_are_spread_evenly() -> None:
 
 
 def test_asking_does_not_take_a_turn_that_is_not_given() -> None:
-    """A request that has to wait and asks again is not pushed back further."""
+    """A request that must wait and asks again does not wait longer."""
     pace = RateLimiter(Rate(1, 1))
     pace.delay(0.0)
     assert [1.0, 0.5, 0.0] == [pace.delay(0.0), pace.delay(0.5), pace.delay(1.0)]
@@ -30,7 +30,7 @@ def test_asking_does_not_take_a_turn_that_is_not_given() -> None:
 
 @given(st.integers(1, 500), st.lists(st.floats(0, 0.01), min_size=50, max_size=300))
 def test_never_more_than_the_rate(count: int, gaps: list[float]) -> None:
-    """In whatever rhythm it is asked, no more go than the rate, the first one and the tolerance allow."""
+    """For calls in any rhythm, the requests never exceed the rate, the first one and the tolerance."""
     pace = RateLimiter(Rate(count, 1))
     now, taken = 0.0, 0
     for gap in gaps:
