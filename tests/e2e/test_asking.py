@@ -259,8 +259,8 @@ def test_no_log_line_names_a_recipient_or_a_secret(lab: Lab) -> None:
         assert forbidden not in text
 
 
-def test_a_fault_of_ours_is_one_warning(lab: Lab) -> None:
-    """A key that is missing fails sixteen attempts at once; the log says so once, with the reason."""
+def test_a_local_fault_is_one_warning(lab: Lab) -> None:
+    """A missing key fails sixteen attempts at once. The log has one warning, with the reason."""
     with lab.receiver() as receiver:
         lab.apply(
             url(receiver),
@@ -273,7 +273,7 @@ def test_a_fault_of_ours_is_one_warning(lab: Lab) -> None:
         options = lab.relay_arguments(receiver, "-", "--log-level", "info", "--max-wait", "1s")
         done = lab.hookline(*options, stdin=as_lines(xdm_event(n, n) for n in range(100)), code=4)
     lines = done.stderr.decode().splitlines()
-    (warning,) = [line for line in lines if " warning fault " in line]
+    (warning,) = [line for line in lines if " warning local fault " in line]
     assert "nowhere" in warning
     assert 1 == sum(" info attempt " in line for line in lines)
 

@@ -162,7 +162,7 @@ def test_a_state_that_cannot_be_read_for_a_while_changes_nothing(lab: Lab) -> No
 
 
 def test_a_state_that_vanishes_for_a_while_changes_nothing(lab: Lab) -> None:
-    """Moved away, restored, on a volume that is not mounted: no state is not an empty one, and eats no event."""
+    """A state that was moved away, or whose volume is not mounted, is not an empty state: no event is skipped."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         state = lab.directory / ".hookline" / "state.db"
@@ -170,7 +170,7 @@ def test_a_state_that_vanishes_for_a_while_changes_nothing(lab: Lab) -> None:
             happens(lab, 1)
             wait_until(lambda: accepted(receiver) == {1})
             state.rename(lab.directory / "elsewhere")
-            wait_until(lambda: "not there any more" in (lab.directory / "relay.log").read_text())
+            wait_until(lambda: "the state no longer exists" in (lab.directory / "relay.log").read_text())
             happens(lab, 2)
             wait_until(lambda: accepted(receiver) == {1, 2})
             (lab.directory / "elsewhere").rename(state)
@@ -182,7 +182,7 @@ def test_a_state_that_vanishes_for_a_while_changes_nothing(lab: Lab) -> None:
 
 
 def test_what_is_replayed_for_a_deleted_webhook_does_not_wait_for_ever(lab: Lab) -> None:
-    """Dead letters of a webhook that is gone, put back beside a running relay, are dead letters again."""
+    """Dead letters of a deleted webhook that an operator replays beside a running relay become dead letters again."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback", sandbox="other")
         lab.apply(GONE)

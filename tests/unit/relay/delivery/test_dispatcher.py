@@ -236,8 +236,8 @@ async def test_a_new_configuration_ends_the_phase_gone(desk: Desk) -> None:
 
 @pytest.mark.parametrize("by", [-DAY, 30 * DAY], ids=["back", "forward"])
 async def test_retries_are_early_rather_than_late_when_the_clock_is_set(desk: Desk, by: float) -> None:
-    """A retry is due in an hour. A step back of a day would delay it by a day, so it becomes due at once, also if there
-    are more retries than one chunk. After a step forward of a month it is due, and not too old."""
+    """A retry is due in an hour. A step back of a day would delay it by a day, so it becomes due at once, also if
+    there are more retries than one chunk. After a step forward of a month it is due, and not too old."""
     desk.monkeypatch.setattr(prefetch, "MAX_MADE_DUE_PER_ROUND", 5)
     refusing = True
 
