@@ -58,40 +58,15 @@ class BreakerEvent(StrEnum):
     RETRY_NOW = "retry_now"
 
 
-TRANSITIONS: Final[dict[BreakerPhase, dict[BreakerEvent, BreakerPhase]]] = {
-    BreakerPhase.CLOSED: {
-        BreakerEvent.SUCCESS: BreakerPhase.CLOSED,
-        BreakerEvent.FAILURE: BreakerPhase.CLOSED,
-        BreakerEvent.TRIP: BreakerPhase.OPEN,
-        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
-        BreakerEvent.PAUSE: BreakerPhase.OPEN,
-        BreakerEvent.GONE: BreakerPhase.GONE,
-        BreakerEvent.WAIT_OVER: BreakerPhase.CLOSED,
-        BreakerEvent.RETRY_NOW: BreakerPhase.CLOSED,
-    },
-    BreakerPhase.OPEN: {
-        BreakerEvent.SUCCESS: BreakerPhase.OPEN,
-        BreakerEvent.FAILURE: BreakerPhase.OPEN,
-        BreakerEvent.TRIP: BreakerPhase.OPEN,
-        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
-        BreakerEvent.PAUSE: BreakerPhase.OPEN,
-        BreakerEvent.GONE: BreakerPhase.GONE,
-        BreakerEvent.WAIT_OVER: BreakerPhase.HALF_OPEN,
-        BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN,
-    },
-    BreakerPhase.HALF_OPEN: {
-        BreakerEvent.SUCCESS: BreakerPhase.CLOSED,
-        BreakerEvent.FAILURE: BreakerPhase.OPEN,
-        BreakerEvent.TRIP: BreakerPhase.OPEN,
-        BreakerEvent.RETRY_AFTER: BreakerPhase.OPEN,
-        BreakerEvent.PAUSE: BreakerPhase.OPEN,
-        BreakerEvent.GONE: BreakerPhase.GONE,
-        BreakerEvent.WAIT_OVER: BreakerPhase.HALF_OPEN,
-        BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN,
-    },
-    BreakerPhase.GONE: dict.fromkeys(BreakerEvent, BreakerPhase.GONE)
-    | {BreakerEvent.RETRY_NOW: BreakerPhase.HALF_OPEN},
+_CLOSED, _OPEN, _HALF_OPEN, _GONE = BreakerPhase
+# A column is an event, in the order of BreakerEvent.
+_ROWS: Final = {
+    _CLOSED: (_CLOSED, _CLOSED, _OPEN, _OPEN, _OPEN, _GONE, _CLOSED, _CLOSED),
+    _OPEN: (_OPEN, _OPEN, _OPEN, _OPEN, _OPEN, _GONE, _HALF_OPEN, _HALF_OPEN),
+    _HALF_OPEN: (_CLOSED, _OPEN, _OPEN, _OPEN, _OPEN, _GONE, _HALF_OPEN, _HALF_OPEN),
+    _GONE: (_GONE, _GONE, _GONE, _GONE, _GONE, _GONE, _GONE, _HALF_OPEN),
 }
+TRANSITIONS: Final = {phase: dict(zip(BreakerEvent, row, strict=True)) for phase, row in _ROWS.items()}
 
 
 class CircuitBreaker:
