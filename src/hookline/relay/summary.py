@@ -9,7 +9,7 @@ import msgspec
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of a run, in deliveries or events. `read + carried` always equals `accounted`.
+    """Counts of a run: `read + carried = delivered + skipped + rejected + dead + pending + duplicates`, always.
 
     `carried` counts deliveries that were pending before the run or were replayed during it, `attempts` counts
     requests, and `seconds` is the duration of the run.
@@ -30,12 +30,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         """The fields in the order that docs/reference/relay.md documents."""
         built: dict[str, Any] = msgspec.to_builtins(self)
         return built
-
-    @property
-    def accounted(self) -> int:
-        """How many events have a result: equal to `read + carried`."""
-        settled = self.delivered + sum(self.skipped.values()) + self.rejected + self.dead
-        return settled + self.pending + self.duplicates
 
     @property
     def without_webhooks(self) -> bool:

@@ -58,7 +58,14 @@ class AttemptLog:
             self._unlogged[item.seq] = (True, fields)
 
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement, now: float) -> None:
-        """Write the line of the last attempt, if it failed. `next` is in seconds; a dead letter has none."""
+        """Write the line of the last attempt, if it failed.
+
+        Args:
+            lane: The lane of the delivery.
+            item: The delivery as it was before its attempts.
+            settlement: The settlement. The line of a dead letter has no `next`.
+            now: The Unix time, from which `next` counts the seconds.
+        """
         if not self._unlogged or (unlogged := self._unlogged.pop(item.seq, None)) is None:
             return
         at_info, fields = unlogged
