@@ -16,11 +16,11 @@ import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult
-from hookline.relay.http.httpx_transport import EngineTransport, HttpxTransport, open_httpx
+from hookline.relay.http.httpx_transport import HttpxAdapter, HttpxTransport, open_httpx
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.tls import tls_context
-from hookline.relay.http.transport import Transport, open_engine
+from hookline.relay.http.transport import Transport, open_client
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -48,12 +48,12 @@ def open_engine_below_httpx(
     *,
     resolve: Resolve = system_addresses,
 ) -> Transport:
-    return HttpxTransport(EngineTransport(rules, context, limit, resolve), target, clock)
+    return HttpxTransport(HttpxAdapter(rules, context, limit, resolve), target, clock)
 
 
 # A further one joins here, and must pass whatever is parametrized with it.
 OPENERS: dict[str, Opener] = {
-    "engine": open_engine,
+    "engine": open_client,
     "engine below httpx": open_engine_below_httpx,
     "httpx": open_httpx,
 }

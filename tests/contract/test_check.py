@@ -250,8 +250,8 @@ def test_what_bypasses_the_proxy(means: CheckContext) -> None:
 @pytest.mark.parametrize(
     ("proxy", "words", "hint"),
     [
-        (TestProxy(b"HTTP/1.1 407 Auth\r\n\r\n"), "the proxy asks for other credentials", "HOOKLINE_RELAY_PROXY"),
-        (TestProxy(b"HTTP/1.1 403 No\r\n\r\n"), "(it answers 403): 127.0.0.1 port", "whether the proxy runs"),
+        (TestProxy(b"HTTP/1.1 407 Auth\r\n\r\n"), "the proxy requires other credentials", "HOOKLINE_RELAY_PROXY"),
+        (TestProxy(b"HTTP/1.1 403 No\r\n\r\n"), "connection: status 403: 127.0.0.1 port", "whether the proxy runs"),
         (TestProxy(hangs=True), "the proxy does not answer: 127.0.0.1 port", "whether the proxy runs"),
     ],
     ids=["407", "403", "silent"],

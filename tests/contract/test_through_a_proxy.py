@@ -29,9 +29,9 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport import OpenThroughProxy, open_engine
+from hookline.relay.http.transport import OpenThroughProxy, open_client
 
-THROUGH: dict[str, OpenThroughProxy] = {"engine": open_engine, "httpx": open_httpx}
+THROUGH: dict[str, OpenThroughProxy] = {"engine": open_client, "httpx": open_httpx}
 
 
 @pytest.fixture(params=list(THROUGH))
@@ -110,12 +110,12 @@ def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "the proxy makes no connection (it answers 403)"),
-        (b"HTTP/1.1 302 Found\r\nlocation: http://x/\r\n\r\n", "the proxy makes no connection (it answers 302)"),
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "the proxy makes no connection: status 403"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://x/\r\n\r\n", "the proxy makes no connection: status 302"),
         (b"SSH-2.0-OpenSSH_9.7\r\n\r\n", "the proxy does not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: \x00\r\n\r\n", "the proxy does not answer in HTTP"),
-        (b"HTTP/1.1 200 OK\r\n", "the proxy hung up"),
-        (STANDS + b"hello", "the proxy says more than it was asked for"),
+        (b"HTTP/1.1 200 OK\r\n", "the proxy closed the connection"),
+        (STANDS + b"hello", "the proxy sent more than its response"),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 4000, "the proxy answers with a head of more than 16 KiB"),
     ],
     ids=["forbidden", "redirect", "ssh", "NUL", "half a head", "more than asked", "head without end"],
@@ -135,7 +135,7 @@ def test_a_proxy_that_wants_credentials(through: OpenThroughProxy) -> None:
     async def scenario() -> None:
         result = await answered(through, TestProxy(b"HTTP/1.1 407 Auth\r\nproxy-authenticate: Basic\r\n\r\n"))
         assert isinstance(result, LocalFault)
-        assert "the proxy asks for other credentials (407)" in result.detail
+        assert "the proxy requires other credentials (status 407)" in result.detail
         assert "HOOKLINE_RELAY_PROXY" in result.detail
 
     run(scenario())

@@ -43,7 +43,7 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import ClientCertificate, tls_context
-from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport import open_client
 from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
 
@@ -152,7 +152,7 @@ def test_slow_head(opener: Opener) -> None:
     async def scenario() -> None:
         begin = time.monotonic()
         result = await one(opener, sends(b"HTTP/1.1 200 OK\r\n", *[b"x"] * 200, then="hang"), deadline=SHORT)
-        assert Failure(FailureKind.TIMEOUT, "no complete answer head within 0.4 s") == result
+        assert Failure(FailureKind.TIMEOUT, "no complete response head within 0.4 s") == result
         assert SHORT <= time.monotonic() - begin < SHORT + 5
 
     run(scenario())
@@ -373,7 +373,7 @@ STRANGER = trustme.CA(organization_name="Evil\x1b[2J\r\nGET / Ltd.")
         (AUTHORITY.issue_cert(common_name=HOST), "the certificate is for another host: it has no names"),
         (
             STRANGER.issue_cert(HOST),
-            "the certificate is of an unknown authority: issued by Evil [2J GET / Ltd.",
+            "the certificate is from an unknown authority: issued by Evil [2J GET / Ltd.",
         ),
         (STRANGER, "the certificate is self-signed"),
     ],
@@ -397,7 +397,7 @@ def test_a_refused_certificate_near_the_deadline() -> None:
     """A certificate that is refused is a TLS failure, also where the time left is too short for a look at it."""
 
     async def scenario() -> None:
-        async with shown_once(STRANGER) as port, posting(open_engine, port) as poster:
+        async with shown_once(STRANGER) as port, posting(open_client, port) as poster:
             words = "the certificate is self-signed"
             assert Failure(FailureKind.TLS, words) == await post(poster, SHORT)
 

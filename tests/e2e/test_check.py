@@ -178,10 +178,14 @@ def test_key_of_another_kind(lab: Lab) -> None:
     ("answer", "words", "hint"),
     [
         (b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", "401: the relay would pause", "hookline jwks"),
-        (b"HTTP/1.1 302 Go\r\nlocation: https://x.test/\r\ncontent-length: 0\r\n\r\n", "302:", "never followed"),
+        (
+            b"HTTP/1.1 302 Go\r\nlocation: https://x.test/\r\ncontent-length: 0\r\n\r\n",
+            "302:",
+            "never follows redirects",
+        ),
         (b"HTTP/1.1 422 No\r\ncontent-length: 0\r\n\r\n", "422: such events would become dead", "schema payload"),
-        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "503: the relay would try again", "own log"),
-        (b"220 mail.test ESMTP\r\n\r\n", "no complete HTTP answer", "own log"),
+        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "503: the relay would retry", "own log"),
+        (b"220 mail.test ESMTP\r\n\r\n", "no complete HTTP response", "own log"),
     ],
     ids=["401", "redirect", "422", "503", "no HTTP"],
 )

@@ -69,8 +69,8 @@ def test_a_retired_keys_file_may_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ([key("a", activate=60)], "no key is active at this moment: the next one is from 2027-01-15T08:01:00Z on"),
-        ([key("a", retire=0)], "no key is active at this moment: all are retired"),
+        ([key("a", activate=60)], "no key is active now: the next key becomes active at 2027-01-15T08:01:00Z"),
+        ([key("a", retire=0)], "no key is active now: all keys are retired"),
     ],
 )
 def test_no_active_key(tmp_path: Path, keys: list[SigningKey], words: str) -> None:

@@ -73,7 +73,7 @@ NONE_ALLOWED = NetworkRules()
 )
 def test_special(address: str, kind: str) -> None:
     """Every special range is refused, and the refusal names the address and what it is."""
-    reason = NONE_ALLOWED.refusal(address)
+    reason = NONE_ALLOWED.refusal_reason(address)
     assert reason is not None
     assert reason.startswith(f"{address} is ")
     assert kind in reason
@@ -99,7 +99,7 @@ def test_special(address: str, kind: str) -> None:
 )
 def test_public(address: str) -> None:
     """Public addresses are connected to, up to the last one beside a special range."""
-    assert NONE_ALLOWED.refusal(address) is None
+    assert NONE_ALLOWED.refusal_reason(address) is None
 
 
 @given(st.ip_addresses())
@@ -111,7 +111,7 @@ def test_never_wider_than_the_standard_library(address: object) -> None:
     mapped = parsed.version == 6 and parsed.ipv4_mapped is not None
     anycast = str(parsed) in ("192.0.0.9", "192.0.0.10")
     if special and not (nat64 or mapped or anycast):
-        assert NONE_ALLOWED.refusal(str(parsed)) is not None
+        assert NONE_ALLOWED.refusal_reason(str(parsed)) is not None
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_never_wider_than_the_standard_library(address: object) -> None:
 )
 def test_allowed(allowed: str, address: str, admitted: bool) -> None:
     """What a CIDR admits is connected to, and nothing beside it."""
-    assert admitted == (NetworkRules((ip_network(allowed),)).refusal(address) is None)
+    assert admitted == (NetworkRules((ip_network(allowed),)).refusal_reason(address) is None)
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "999.1.1.1", "0x7f000001"])
 def test_no_address(text: str) -> None:
     """What is no IP address is refused rather than looked up."""
-    assert "not an IP address" in str(NONE_ALLOWED.refusal(text))
+    assert "not an IP address" in str(NONE_ALLOWED.refusal_reason(text))
 
 
 def test_one_refuses_all() -> None:

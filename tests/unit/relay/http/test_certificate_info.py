@@ -7,7 +7,7 @@ from ssl import PEM_cert_to_DER_cert
 import pytest
 import trustme
 
-from hookline.relay.http.certificate_info import fault_hint, fault_words, read_certificate
+from hookline.relay.http.certificate_info import fault_hint, fault_text, read_certificate
 from strange_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
 
 AUTHORITY = trustme.CA(organization_name="Acme\x1b[2J", organization_unit_name="hooks")
@@ -35,7 +35,7 @@ def test_many_names() -> None:
     found = read_certificate(der(AUTHORITY.issue_cert(*(f"h{n}.acme.test" for n in range(500)))))
     assert found is not None
     assert (20, 480) == (len(found.names), found.more_names)
-    assert fault_words(62, "", found).endswith("h3.acme.test, h4.acme.test and 495 more")
+    assert fault_text(62, "", found).endswith("h3.acme.test, h4.acme.test and 495 more")
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_one_that_cannot_be_read(strange: Callable[[], bytes]) -> None:
 def test_faults() -> None:
     """Each fault is told with what of the certificate shows it, and alone where there is no certificate."""
     found = read_certificate(der(AUTHORITY.issue_cert("a.test", not_before=NOW, not_after=NOW)))
-    assert "the certificate has expired: valid until 2026-11-01 00:00+00:00" == fault_words(10, "", found)
-    assert "the certificate is not valid yet: valid from 2026-11-01 00:00+00:00" == fault_words(9, "", found)
-    assert "the certificate is for another address: it has a.test" == fault_words(64, "", found)
-    assert "the certificate is self-signed" == fault_words(18, "", found)
-    assert "the certificate is of an unknown authority" == fault_words(20, "")
-    assert "the certificate is not accepted: CA too odd" == fault_words(999, "CA too odd", found)
+    assert "the certificate has expired: valid until 2026-11-01 00:00+00:00" == fault_text(10, "", found)
+    assert "the certificate is not valid yet: valid from 2026-11-01 00:00+00:00" == fault_text(9, "", found)
+    assert "the certificate is for another address: it has a.test" == fault_text(64, "", found)
+    assert "the certificate is self-signed" == fault_text(18, "", found)
+    assert "the certificate is from an unknown authority" == fault_text(20, "")
+    assert "the certificate is not accepted: CA too odd" == fault_text(999, "CA too odd", found)
 
 
 @pytest.mark.parametrize(("code", "words"), [(10, "clock"), (62, "issued for hooks.acme.test"), (18, "--ca-file")])

@@ -35,7 +35,7 @@ from hookline.relay.http import client as engine_module
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.http.exchange import Failure, FailureKind, Response
-from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport import open_client
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
 
@@ -74,7 +74,7 @@ def test_hung_up_while_it_was_asked() -> None:
     """A kept connection that ends without a byte of answer costs nothing: the request goes out once more, at once."""
 
     async def scenario() -> None:
-        async with serving(hangs_up_on(2)) as server, posting(open_engine, server.port) as poster:
+        async with serving(hangs_up_on(2)) as server, posting(open_client, server.port) as poster:
             assert [Response(200)] * 2 == [await post(poster) for _ in range(2)]
             assert 3 == len(server.requests)
             assert server.requests[1] == server.requests[2]
@@ -87,7 +87,7 @@ def test_hung_up_on_a_new_connection() -> None:
     """A connection made for the request that ends without an answer is a failure; nothing is sent twice."""
 
     async def scenario() -> None:
-        async with serving(sends(then="close")) as server, posting(open_engine, server.port) as poster:
+        async with serving(sends(then="close")) as server, posting(open_client, server.port) as poster:
             result = await post(poster)
             assert isinstance(result, Failure)
             assert FailureKind.NETWORK is result.kind
@@ -100,7 +100,7 @@ def test_hung_up_within_an_answer() -> None:
     """Once a byte of an answer has come, the request is not sent again."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+        async with serving(sends(OK)) as server, posting(open_client, server.port) as poster:
             assert Response(200) == await post(poster)
             server.script = sends(b"H", then="close")
             assert isinstance(await post(poster), Failure)
@@ -113,7 +113,7 @@ def test_greatest_age() -> None:
     """A connection that is older than its greatest age is replaced by one to what the name means now."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, engine_to(server, age_seconds=0.1, jitter=lambda: 0.5) as engine:
+        async with serving(sends(OK)) as server, engine_to(server, max_age_seconds=0.1, jitter=lambda: 0.5) as engine:
             assert [200, 200] == [await status(engine) for _ in range(2)]
             assert 1 == server.connections
             await asyncio.sleep(0.1)
@@ -125,7 +125,7 @@ def test_greatest_age() -> None:
 
 def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody uses is closed after a while, without another request."""
-    monkeypatch.setattr(engine_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "MAX_IDLE_SECONDS", 0.1)
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server, engine_to(server) as engine:
@@ -162,7 +162,7 @@ def test_the_deadline_comes_before_the_body() -> None:
 
     async def scenario() -> None:
         slow = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
-        async with serving(slow) as server, posting(open_engine, server.port) as poster:
+        async with serving(slow) as server, posting(open_client, server.port) as poster:
             assert Response(200) == await post(poster, 0.3)
 
     run(scenario())
@@ -193,7 +193,7 @@ def test_a_reader_that_is_slow() -> None:
     """A request that does not fit into the socket at once is sent in parts, whole and in order."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+        async with serving(sends(OK)) as server, posting(open_client, server.port) as poster:
             body = bytes(range(256)) * 20_000
             assert [Response(200)] * 2 == [await post(poster, body=body) for _ in range(2)]
             assert all(request.endswith(b"\r\n\r\n" + body) for request in server.requests)
@@ -281,7 +281,7 @@ def test_nothing_gets_out(stream: bytes, then: str) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unexpected.append(context))
         async with (
             serving(sends(stream, then=then), CONTEXT) as server,
-            posting(open_engine, server.port, context=TRUSTING) as poster,
+            posting(open_client, server.port, context=TRUSTING) as poster,
         ):
             assert isinstance(await post(poster, 0.15), Response | Failure)
 

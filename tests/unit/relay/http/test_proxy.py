@@ -65,4 +65,4 @@ def test_connect_request() -> None:
 )
 def test_bypass(bypass: str, host: str, stands: bool) -> None:
     """NO_PROXY names hosts with all below them, each with a port where it is for that alone; ``*`` is everyone."""
-    assert stands == parse_proxy("http://proxy", bypass).stands_before(host, 443)
+    assert stands == parse_proxy("http://proxy", bypass).applies_to(host, 443)

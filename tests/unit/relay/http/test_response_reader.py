@@ -74,7 +74,7 @@ class Reading(NamedTuple):
 
 
 def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
-    reader = ResponseReader(keep=keep)
+    reader = ResponseReader(keep_body=keep)
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -170,7 +170,7 @@ def test_what_an_odd_head_says(odd: bytes) -> None:
     reader.feed(b"HTTP/1.1 503 No\r\n" + odd + b"\r\n\r\n")
     assert reader.head is not None
     assert (503, b"7") == (reader.head.status, reader.head.retry_after)
-    assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.fields()]
+    assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.headers()]
 
 
 def test_a_body_ends_with_the_connection() -> None:
@@ -213,12 +213,12 @@ def test_how_much_a_head_may_be() -> None:
 )
 def test_how_much_of_a_body_is_read(beginning: bytes) -> None:
     """Behind the first 16 KiB nothing is read; the answer stands, its body is not whole."""
-    reader = ResponseReader(keep=True)
+    reader = ResponseReader(keep_body=True)
     reader.feed(beginning)
     for _ in range(MAX_RESPONSE_BODY_BYTES):
         reader.feed(b"x")
     reader.feed(b"x")
-    assert reader.over
+    assert reader.finished
     assert not reader.complete
     assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
     assert reader.head is not None

@@ -12,15 +12,15 @@ def test_first_come_first_served() -> None:
         slots, order = ConnectionSlots(1), []
 
         async def in_turn(number: int) -> None:
-            await slots.wait()
+            await slots.acquire()
             order.append(number)
 
-        assert slots.take()
+        assert slots.try_acquire()
         waiting = [asyncio.create_task(in_turn(number)) for number in range(3)]
         await asyncio.sleep(0)
         for _ in waiting:
-            slots.give_back()
-            assert not slots.take()
+            slots.release()
+            assert not slots.try_acquire()
             await asyncio.sleep(0)
         return order
 
@@ -33,17 +33,17 @@ def test_cancelled_while_waiting(given_first: bool) -> None:
 
     async def scenario() -> None:
         slots = ConnectionSlots(1)
-        assert slots.take()
-        waiting = asyncio.create_task(slots.wait())
+        assert slots.try_acquire()
+        waiting = asyncio.create_task(slots.acquire())
         await asyncio.sleep(0)
         if given_first:
-            slots.give_back()
+            slots.release()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         if not given_first:
-            slots.give_back()
-        assert slots.take()
-        assert not slots.take()
+            slots.release()
+        assert slots.try_acquire()
+        assert not slots.try_acquire()
 
     asyncio.run(scenario())

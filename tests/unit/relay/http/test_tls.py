@@ -59,7 +59,7 @@ def test_bad_authorities(tmp_path: Path) -> None:
             tls_context(ca_file=tmp_path / name)
         assert name in caught.value.message
     for text in (b"nothing", b"", b"\xff"):
-        with pytest.raises(HooklineError, match="holds no certificate"):
+        with pytest.raises(HooklineError, match="contains no certificate"):
             tls_context(authorities=text)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from contract.https_server import HOST, LOCAL, Script, client_context, resolves_to, sends, serving
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
-from hookline.relay.http.httpx_transport import EngineTransport
+from hookline.relay.http.httpx_transport import HttpxAdapter
 from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES
 
 Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
@@ -17,7 +17,7 @@ Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
 def with_client(script: Script, use: Use, rules: NetworkRules = LOCAL) -> None:
     async def scenario() -> None:
-        transport = EngineTransport(rules, client_context(), 2, resolves_to("127.0.0.1"))
+        transport = HttpxAdapter(rules, client_context(), 2, resolves_to("127.0.0.1"))
         async with serving(script) as server, httpx.AsyncClient(transport=transport, timeout=10) as client:
             await use(client, f"https://{HOST}:{server.port}/feedback")
 

@@ -46,14 +46,14 @@ def failed(webhook: Webhook) -> list[tuple[CheckStep, str]]:
 
 def test_a_key_that_is_not_active_yet() -> None:
     """As long as no key is active the relay holds the endpoint, and says so; check says the same."""
-    words = "no key is active at this moment: the next one is from 2026-11-02T00:00:00Z on"
+    words = "no key is active now: the next key becomes active at 2026-11-02T00:00:00Z"
     assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", PRESENT, activate=LATER)))
     assert [] == failed(signed(SigningKey("k", PRESENT, activate=LATER), SigningKey("old", PRESENT, retire=LATER)))
 
 
 def test_all_keys_are_retired() -> None:
     """Where all keys are retired, that is what fails, and not that their files are gone."""
-    words = "no key is active at this moment: all are retired"
+    words = "no key is active now: all keys are retired"
     assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", GONE, retire=EARLIER)))
 
 
@@ -88,5 +88,5 @@ def test_keys_of_bodies_have_times_too() -> None:
         *key_findings(signing_bodies(future, retired), resolver, now),
     ]
     assert ["1 resolved", "{env: HOOKLINE_SECRET_KEY} signs bodies"] == [one.detail for one in found[:-1]]
-    assert "no key is active at this moment" in found[-1].detail
+    assert "no key is active now" in found[-1].detail
     assert Grade.FAILED is found[-1].grade

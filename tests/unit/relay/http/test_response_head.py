@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.relay.http.retry_after import parse_retry_after
+from hookline.relay.http.response_head import parse_retry_after
 
 # 1994-11-06 08:49:07 GMT, thirty seconds before the date of RFC 9110's examples.
 NOW = 784111747.0

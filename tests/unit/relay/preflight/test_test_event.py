@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
-from hookline.relay.preflight.test_request import test_body as body_of
+from hookline.relay.preflight.checks import test_body as body_of
 from hookline.schemas import load_schema
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
-from hookline.relay.preflight.test_request import check_response
+from hookline.relay.preflight.checks import check_response
 
 
 @pytest.mark.parametrize(
