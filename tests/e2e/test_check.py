@@ -90,7 +90,7 @@ def test_nothing_is_sent_unasked(lab: Lab) -> None:
             ("has expired", "to 2025-03-01"),
         ),
         (AUTHORITY.issue_cert("other.acme.test"), ("is for another host", "it is for other.acme.test")),
-        (trustme.CA().issue_cert("localhost"), ("of an unknown authority", "issued by")),
+        (trustme.CA().issue_cert("localhost"), ("from an unknown authority", "issued by")),
     ],
     ids=["expired", "other host", "unknown authority"],
 )

@@ -87,7 +87,7 @@ class ClientConnection:
     def exchange(self, request: bytes, *, keep_body: bool = False) -> asyncio.Future[ResponseReader]:
         """Send a request while the connection is `reusable`, and read its response.
 
-        The result is there when the response is finished, or when its body takes too long. Without a complete head
+        The future is done when the response is finished, or when its body takes too long. Without a complete head
         the future raises NotHttp or OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
         """
         self._response = ResponseReader(keep_body=keep_body)

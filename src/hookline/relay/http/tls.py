@@ -117,7 +117,7 @@ _CONTEXTS: WeakValueDictionary[Certificates, ssl.SSLContext] = WeakValueDictiona
 
 
 def context_for(certificates: Certificates) -> ssl.SSLContext:
-    """The context for these files, shared by webhooks with the same files. Raises HooklineError for unusable files."""
+    """The context for these files. Webhooks with equal files share it. Raises HooklineError if one is unusable."""
     context = _CONTEXTS.get(certificates)
     if context is None:
         context = _CONTEXTS[certificates] = tls_context(

@@ -50,7 +50,7 @@ def refusal(text: bytes, algorithm: str) -> str:
 
 @pytest.mark.parametrize(("algorithm", "key"), FITTING)
 def test_fits(algorithm: str, key: AnyKey) -> None:
-    """A key of the right kind is loaded from PKCS#8, and its public half says what it is for."""
+    """A key of the right kind is loaded from PKCS#8, and its public half states its purpose."""
     loaded = public_jwk(load_key(Secret(pem(key)), algorithm, "2026-11"))
     assert {"kid": "2026-11", "alg": algorithm, "use": "sig"}.items() <= loaded.items()
     assert not PRIVATE_MEMBERS & loaded.keys()
@@ -99,12 +99,12 @@ def test_no_padding_lost() -> None:
     ],
 )
 def test_misfit(algorithm: str, key: AnyKey, found: str) -> None:
-    """A key of another kind, curve or size is refused with what was needed and what was found."""
+    """A key of another kind, curve or size is refused with the needed and the found kind."""
     assert found in refusal(pem(key), algorithm)
 
 
 def test_unreadable() -> None:
-    """Public, encrypted and broken material is told apart."""
+    """Public, encrypted and broken material has different messages."""
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert "found a public key" in refusal(public, "RS256")
     assert "encrypted with a passphrase" in refusal(pem(RSA, encryption=BestAvailableEncryption(b"pass")), "RS256")
@@ -125,7 +125,7 @@ def test_unreadable() -> None:
     ],
 )
 def test_broken_jwk(document: dict[str, object], found: str) -> None:
-    """A JWK that lacks a member, or whose members do not fit together, is refused in words."""
+    """A JWK that lacks a member, or whose members do not fit together, is refused with the reason."""
     assert found in refusal(json.dumps(document).encode(), "ES256")
 
 

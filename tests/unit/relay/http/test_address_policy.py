@@ -104,7 +104,7 @@ def test_public(address: str) -> None:
 
 @given(st.ip_addresses())
 def test_never_wider_than_the_standard_library(address: object) -> None:
-    """What the standard library's own tables call private, reserved, link-local or multicast is refused here too."""
+    """Addresses that the standard library calls private, reserved, link-local or multicast are refused here, too."""
     parsed = ip_address(str(address))
     special = parsed.is_private or parsed.is_reserved or parsed.is_link_local or parsed.is_multicast
     nat64 = parsed in ip_network("64:ff9b::/96")
@@ -128,13 +128,13 @@ def test_never_wider_than_the_standard_library(address: object) -> None:
     ],
 )
 def test_allowed(allowed: str, address: str, admitted: bool) -> None:
-    """What a CIDR admits is connected to, and nothing beside it."""
+    """The relay connects to addresses that a CIDR admits, and to no others."""
     assert admitted == (NetworkRules((ip_network(allowed),)).refusal_reason(address) is None)
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "999.1.1.1", "0x7f000001"])
 def test_no_address(text: str) -> None:
-    """What is no IP address is refused rather than looked up."""
+    """A text that is no IP address is refused and not resolved."""
     assert "not an IP address" in str(NONE_ALLOWED.refusal_reason(text))
 
 

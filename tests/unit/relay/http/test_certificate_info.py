@@ -18,7 +18,7 @@ def der(certificate: trustme.LeafCert) -> bytes:
     return PEM_cert_to_DER_cert(certificate.cert_chain_pems[0].bytes().decode())
 
 
-def test_what_stands_in_it() -> None:
+def test_contents() -> None:
     """Names of both kinds, dates, subject and issuer are read; none has a control character."""
     issued = AUTHORITY.issue_cert("hooks.acme.test", "192.0.2.1", not_before=NOW, not_after=NOW + timedelta(40.5))
     found = read_certificate(der(issued))
@@ -31,7 +31,7 @@ def test_what_stands_in_it() -> None:
 
 
 def test_many_names() -> None:
-    """Of many names twenty are kept and five told, and how many there are."""
+    """Of many names, twenty are kept, five are shown, and the rest are counted."""
     found = read_certificate(der(AUTHORITY.issue_cert(*(f"h{n}.acme.test" for n in range(500)))))
     assert found is not None
     assert (20, 480) == (len(found.names), found.more_names)
@@ -50,12 +50,12 @@ def test_many_names() -> None:
     ids=["x400Address", "ediPartyName", "version 4", "a number", "nothing"],
 )
 def test_one_that_cannot_be_read(strange: Callable[[], bytes]) -> None:
-    """Whatever a stranger shows, nothing is raised."""
+    """A certificate that cannot be read raises nothing."""
     assert read_certificate(strange()) is None
 
 
 def test_faults() -> None:
-    """Each fault is told with what of the certificate shows it, and alone where there is no certificate."""
+    """Each fault is described with the part of the certificate that shows it, or alone without a certificate."""
     found = read_certificate(der(AUTHORITY.issue_cert("a.test", not_before=NOW, not_after=NOW)))
     assert "the certificate has expired: valid until 2026-11-01 00:00+00:00" == fault_text(10, "", found)
     assert "the certificate is not valid yet: valid from 2026-11-01 00:00+00:00" == fault_text(9, "", found)
@@ -67,6 +67,6 @@ def test_faults() -> None:
 
 @pytest.mark.parametrize(("code", "words"), [(10, "clock"), (62, "issued for hooks.acme.test"), (18, "--ca-file")])
 def test_hints(code: int, words: str) -> None:
-    """What to do depends on the fault; of an unknown one, that is to look at the chain."""
+    """The hint depends on the fault. For an unknown fault it concerns the chain."""
     assert words in fault_hint(code, "hooks.acme.test")
     assert "--ca-file" in fault_hint(999, "hooks.acme.test")

@@ -13,7 +13,7 @@ SOON = 0.05
 
 
 class NameServer:
-    """Names that begin with ``slow`` hang until it `answers`."""
+    """Names that begin with ``slow`` hang until `open` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -42,7 +42,7 @@ async def given_up(asking: Awaitable[object]) -> None:
 
 
 def test_a_name_that_hangs_is_asked_for_once(names: NameServer) -> None:
-    """Attempt after attempt gives up on it, all of them waiting for one look-up, and the last one has its answer."""
+    """All attempts wait for the same look-up. The later ones get its result although the earlier ones gave up."""
 
     async def scenario() -> None:
         resolver = Resolver(names.look_up)
@@ -58,7 +58,7 @@ def test_a_name_that_hangs_is_asked_for_once(names: NameServer) -> None:
 
 
 def test_it_delays_nobody_else(names: NameServer) -> None:
-    """Another name, and another port of the same one, is looked up beside it."""
+    """Another name, and another port of the same name, is resolved at the same time."""
 
     async def scenario() -> None:
         resolver = Resolver(names.look_up)
@@ -71,7 +71,7 @@ def test_it_delays_nobody_else(names: NameServer) -> None:
 
 
 def test_threads_are_bounded(names: NameServer) -> None:
-    """Beyond the bound names wait for a thread; those that nobody waits for any more are not looked up at all."""
+    """Further names wait for a thread. A name whose callers all gave up is not resolved."""
 
     async def scenario() -> None:
         resolver = Resolver(names.look_up, max_threads=2)
@@ -88,7 +88,7 @@ def test_threads_are_bounded(names: NameServer) -> None:
 
 
 def test_failures() -> None:
-    """What the look-up raises is raised for everybody who asked, and the next one asks anew."""
+    """All callers get the exception of a look-up, and the next caller starts another look-up."""
     asked: list[str] = []
     both_asked = threading.Event()
 
@@ -112,7 +112,7 @@ def test_failures() -> None:
 
 
 def test_no_thread_to_be_had(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no thread left, that is an error of the network, and the name can be asked for later."""
+    """If the system has no thread left, that is an OSError, and the name can be resolved later."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -128,8 +128,8 @@ def test_no_thread_to_be_had(names: NameServer, monkeypatch: pytest.MonkeyPatch)
     asyncio.run(scenario())
 
 
-def test_a_loop_that_is_closed_meanwhile(names: NameServer) -> None:
-    """The answer for a loop that is gone is dropped, and the thread goes on for others."""
+def test_a_loop_that_is_closed(names: NameServer) -> None:
+    """The result for a closed loop is dropped, and the thread serves other callers."""
     resolver = Resolver(names.look_up, max_threads=1)
 
     async def ask(host: str) -> list[str]:

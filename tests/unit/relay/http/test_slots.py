@@ -6,7 +6,7 @@ from hookline.relay.http.client import ConnectionSlots
 
 
 def test_first_come_first_served() -> None:
-    """Who waits longest gets the slot that is given back, and nobody gets in ahead of who waits."""
+    """The caller that waits longest gets a released slot, and no other caller overtakes it."""
 
     async def scenario() -> list[int]:
         slots, order = ConnectionSlots(1), []
@@ -29,7 +29,7 @@ def test_first_come_first_served() -> None:
 
 @pytest.mark.parametrize("given_first", [True, False])
 def test_cancelled_while_waiting(given_first: bool) -> None:
-    """A slot is not lost on one who stops waiting for it, also when it was theirs already."""
+    """A cancelled caller loses no slot, even if the slot was already assigned to it."""
 
     async def scenario() -> None:
         slots = ConnectionSlots(1)

@@ -18,7 +18,7 @@ from hookline.schemas import load_schema
     [*product((1, 2), Channel, FeedbackStatus, (None, frozenset({"c"})))],
 )
 def test_valid(payload: int, channel: Channel, status: FeedbackStatus, campaigns: frozenset[str] | None) -> None:
-    """It is valid by its structure's schema, for every channel and status that a webhook may have asked for alone."""
+    """It is valid by its structure's schema, for every single channel and status that a webhook may select."""
     webhook = Webhook(
         address=Address("acmeOPENrg", "prod"),
         name="n",
