@@ -85,7 +85,7 @@ class HttpEndpoint:
     async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt; see the port."""
         if self._watch.changed(self._clock()):
-            self._credentials.look_again()
+            self._credentials.check_secrets()
             self._replaced = True
         try:
             poster = await self._current_poster()

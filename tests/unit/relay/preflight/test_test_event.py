@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookline.model import Address, Channel, FeedbackStatus, Webhook
-from hookline.relay.preflight.test_request import test_body as body_of
+from hookline.relay.preflight.checks import test_body as body_of
 from hookline.schemas import load_schema
 
 
@@ -18,7 +18,7 @@ from hookline.schemas import load_schema
     [*product((1, 2), Channel, FeedbackStatus, (None, frozenset({"c"})))],
 )
 def test_valid(payload: int, channel: Channel, status: FeedbackStatus, campaigns: frozenset[str] | None) -> None:
-    """It is valid by its structure's schema, for every channel and status that a webhook may have asked for alone."""
+    """It is valid by its structure's schema, for every single channel and status that a webhook may select."""
     webhook = Webhook(
         address=Address("acme@Org", "prod"),
         name="n",
