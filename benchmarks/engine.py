@@ -34,7 +34,7 @@ from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
-from hookline.relay.http.transport import OpenTransport, open_engine
+from hookline.relay.http.transport import OpenTransport, open_client
 
 CONNECTIONS = 32
 LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
@@ -190,12 +190,12 @@ def main(posts: int = 20_000) -> None:
         with running_sink(directory / "sink.pem") as port:
             ways: dict[str, Callable[[], Measured]] = {
                 "limit: bare sockets": lambda: bare_sockets(context, port, posts),
-                "engine": lambda: asyncio.run(poster(open_engine, context, port, posts)),
+                "engine": lambda: asyncio.run(poster(open_client, context, port, posts)),
                 "httpcore transport": lambda: asyncio.run(poster(open_httpx, context, port, posts // 10)),
                 "httpx client": lambda: asyncio.run(plain_httpx(context, port, posts // 40)),
             }
             if importlib.util.find_spec("uvloop"):
-                ways["engine on uvloop"] = lambda: on_uvloop(open_engine, context, port, posts)
+                ways["engine on uvloop"] = lambda: on_uvloop(open_client, context, port, posts)
             found = {way: min((measure() for _ in range(2)), key=lambda one: one[1]) for way, measure in ways.items()}
     limit = found["limit: bare sockets"]
     print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback")

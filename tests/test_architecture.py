@@ -64,8 +64,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         *("relay.auth.keys", "relay.auth.body_signature", "relay.http.certificate_info"),
         *("receiver.certificates", "receiver.signature_verifier"),
     ),
-    "httpx": ("relay.http.httpx_transport", "relay.http.request"),
-    "httpcore": ("relay.http.httpx_transport",),
+    "httpx": ("relay.http.httpx_transport", "relay.http.httpcore_backend", "relay.http.request"),
+    "httpcore": ("relay.http.httpcore_backend",),
     "h11": ("http_connection",),
     "trustme": ("receiver.certificates",),
     "click": ("cli.",),
@@ -99,7 +99,7 @@ PURE = (
     *("relay.delivery.attempt_log", "relay.http.address_policy", "relay.http.response_reader"),
     *("relay.http.response_head", "relay.http.proxy", "relay.http.request"),
     *("relay.sources.checkpoints", "relay.sources.line_splitter", "relay.sources.rotated_names"),
-    *("relay.sources.decompression", "relay.preflight.report", "relay.preflight.test_request"),
+    *("relay.sources.decompression", "relay.preflight.report"),
     *("relay.spool.sqlite.recovery.row_validation", "observe.snapshot", "observe.metrics", "observe.status"),
 )
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}

@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection of a server: h11 on an asyncio transport, with limits. It parses and frames.
 
-`hookline receive` and the monitoring server of the relay use it. Each decides itself which responses it sends.
+`hookline receive` and the relay's monitoring server use it. They decide which responses to send.
 """
 
 from __future__ import annotations
@@ -48,31 +48,31 @@ class HttpResponse:
 
 
 class HttpConnection(asyncio.Protocol):
-    """Passes each request to `received`, and reads the next one only after `respond` was called.
+    """Passes each request to `on_request`, and reads the next one only after `respond` was called.
 
-    A request that is not HTTP, has too large a head or takes too long is answered here (400, 431, 408), and the
-    connection ends.
+    The connection itself answers a request that is not HTTP, has too large a head or takes too long (400, 431, 408),
+    and then ends.
 
     Args:
-        limits: What a request may take.
-        received: Called with each complete request, and as soon as its body exceeds the limit.
-        opened: Called once, when the client has connected.
-        closed: Called once, when the connection is gone.
-        malformed: Called when a request was answered here.
+        limits: The limits of a request.
+        on_request: Called with each complete request, and as soon as its body exceeds the limit.
+        on_open: Called once, when the client has connected.
+        on_close: Called once, when the connection is closed.
+        on_malformed: Called when the connection itself answered a request.
     """
 
     def __init__(
         self,
         limits: RequestLimits,
         *,
-        received: Callable[[HttpConnection, HttpRequest], None],
-        opened: Callable[[HttpConnection], None],
-        closed: Callable[[HttpConnection], None],
-        malformed: Callable[[], None],
+        on_request: Callable[[HttpConnection, HttpRequest], None],
+        on_open: Callable[[HttpConnection], None],
+        on_close: Callable[[HttpConnection], None],
+        on_malformed: Callable[[], None],
     ) -> None:
         self._limits = limits
-        self._on_received, self._on_malformed = received, malformed
-        self._on_opened, self._on_closed = opened, closed
+        self._on_request, self._on_malformed = on_request, on_malformed
+        self._on_open, self._on_close = on_open, on_close
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes)
         self._head: h11.Request | None = None
         self._body = bytearray()
@@ -84,16 +84,16 @@ class HttpConnection(asyncio.Protocol):
         self.closed = asyncio.Event()
 
     @property
-    def gone(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether nothing can be sent any more."""
         return self.closed.is_set()
 
     # -- for the server
 
     def respond(self, response: HttpResponse) -> None:
-        """Send the response to the request in hand, and continue with the next request."""
+        """Send the response to the current request, and continue with the next one."""
         self._waiting = False
-        if self.gone:
+        if self.is_closed:
             return
         self._send(response, close=response.close or self._closing)
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
@@ -119,19 +119,19 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._start_timer()
-        self._on_opened(self)
+        self._on_open(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.closed.set()
         self._stop_timer()
-        self._on_closed(self)
+        self._on_close(self)
 
     def data_received(self, data: bytes) -> None:
         if self._dropping:
             return
         self._http.receive_data(data)
         if self._waiting:
-            self._transport.pause_reading()  # the bytes behind an unanswered request remain in the socket
+            self._transport.pause_reading()  # the bytes after an unanswered request remain in the socket
         else:
             self._advance()
 
@@ -191,7 +191,7 @@ class HttpConnection(asyncio.Protocol):
         self._waiting = True
         path = self._head.target.decode("latin-1")
         body = None if too_large else bytes(self._body)
-        self._on_received(self, HttpRequest(self._head.method.decode("ascii"), path, headers, body))
+        self._on_request(self, HttpRequest(self._head.method.decode("ascii"), path, headers, body))
 
     def _too_slow(self) -> None:
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request took too long")

@@ -66,9 +66,9 @@ def parse_listen(text: str) -> tuple[str, int]:
     except UnicodeError:  # an empty part of a name, or one that is too long
         bare = ""
     if not bare or (":" in bare and bare == host) or not (port.isascii() and port.isdigit()):
-        raise ValueError(f"not an address to listen on: {text!r} (write 127.0.0.1:8443 or [::1]:8443)")
+        raise ValueError(f"not HOST:PORT: {text!r} (write an address such as 127.0.0.1:9469 or [::1]:9469)")
     if int(port) > MAX_PORT:
-        raise ValueError(f"no such port: {port} (0 to {MAX_PORT})")
+        raise ValueError(f"not a port: {port} (write 0 to {MAX_PORT}, such as 127.0.0.1:9469)")
     return bare, int(port)
 
 

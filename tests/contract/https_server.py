@@ -1,4 +1,4 @@
-"""HTTPS servers that do as a script says, on loopback, and the posters that are held against them."""
+"""HTTPS servers on loopback that follow a script, and the transports that the contract tests use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult
-from hookline.relay.http.httpx_transport import EngineTransport, HttpxTransport, open_httpx
+from hookline.relay.http.httpx_transport import HttpxAdapter, HttpxTransport, open_httpx
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.tls import tls_context
-from hookline.relay.http.transport import Transport, open_engine
+from hookline.relay.http.transport import Transport, open_client
 
 Clock = Callable[[], float]
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -39,7 +39,7 @@ class Opener(Protocol):
     ) -> Transport: ...
 
 
-def open_engine_below_httpx(
+def open_client_below_httpx(
     target: Target,
     rules: NetworkRules,
     context: ssl.SSLContext,
@@ -48,13 +48,13 @@ def open_engine_below_httpx(
     *,
     resolve: Resolve = system_addresses,
 ) -> Transport:
-    return HttpxTransport(EngineTransport(rules, context, limit, resolve), target, clock)
+    return HttpxTransport(HttpxAdapter(rules, context, limit, resolve), target, clock)
 
 
-# A further one joins here, and must pass whatever is parametrized with it.
+# A new transport is added here. It must pass every test that is parametrized with OPENERS.
 OPENERS: dict[str, Opener] = {
-    "engine": open_engine,
-    "engine below httpx": open_engine_below_httpx,
+    "engine": open_client,
+    "engine below httpx": open_client_below_httpx,
     "httpx": open_httpx,
 }
 
@@ -70,9 +70,9 @@ SHORT = 0.4
 
 @dataclass
 class Server:
-    """Reads requests, and has a script write the answer to each. `script` may be replaced at any time.
+    """Reads requests, and lets a script write the response to each. A test may replace `script` at any time.
 
-    `whole`: to its end before it answers, else only its head.
+    `whole`: the server reads the whole request before it responds, otherwise only the head.
     """
 
     script: Script
@@ -144,7 +144,7 @@ async def serving(
         task = asyncio.current_task()
         assert task is not None
         running.add(task)
-        # The server ends with the test, in the middle of whatever it is doing.
+        # The server ends with the test, also in the middle of a request.
         with contextlib.suppress(asyncio.CancelledError):
             await server.serve(reader, writer)
         running.discard(task)
@@ -188,18 +188,20 @@ async def posting(
 ) -> AsyncIterator[Transport]:
     target = parse_target(f"https://{HOST}:{port}/feedback?team=crm")
     looked_up = resolve or resolves_to("127.0.0.1")
-    poster = opener(target, rules, context or client_context(), connections, lambda: 784111747.0, resolve=looked_up)
+    transport = opener(
+        target, rules, context or client_context(), connections, lambda: 784111747.0, resolve=looked_up
+    )
     try:
-        yield poster
+        yield transport
     finally:
-        await poster.aclose()
+        await transport.aclose()
 
 
 HEADERS = [(b"content-type", b"application/json")]
 
 
-async def post(poster: Transport, deadline: float = DEADLINE, body: bytes = b"{}") -> ExchangeResult:
-    return await poster.post(HEADERS, Attempt(bytes(16), body, 1, 1.0), deadline=deadline)
+async def post(transport: Transport, deadline: float = DEADLINE, body: bytes = b"{}") -> ExchangeResult:
+    return await transport.post(HEADERS, Attempt(bytes(16), body, 1, 1.0), deadline=deadline)
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -208,8 +210,8 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 async def one(opener: Opener, script: Script, **options: Any) -> ExchangeResult:
     """The result of one post to a server that plays the script."""
-    async with serving(script) as server, posting(opener, server.port) as poster:
-        return await post(poster, **options)
+    async with serving(script) as server, posting(opener, server.port) as transport:
+        return await post(transport, **options)
 
 
 @asynccontextmanager

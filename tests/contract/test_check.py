@@ -1,4 +1,4 @@
-"""The way that `check` goes, to servers that do as a script says."""
+"""`check` against servers that follow a script."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str =
 
 
 @pytest.fixture
-def means(tmp_path: Path) -> CheckContext:
+def context(tmp_path: Path) -> CheckContext:
     AUTHORITY.cert_pem.write_to_path(tmp_path / "ca.pem")
     return CheckContext(
         resolver=SecretResolver(environment={}, directory=tmp_path),
@@ -59,8 +59,8 @@ def means(tmp_path: Path) -> CheckContext:
     )
 
 
-async def checked(webhooks: Sequence[Webhook], means: CheckContext, *, send: bool = False) -> list[CheckReport]:
-    return [report async for report in check_all(webhooks, means, send=send)]
+async def checked(webhooks: Sequence[Webhook], context: CheckContext, *, send: bool = False) -> list[CheckReport]:
+    return [report async for report in check_all(webhooks, context, send=send)]
 
 
 def failed(report: CheckReport) -> CheckFinding:
@@ -73,15 +73,15 @@ def failed(report: CheckReport) -> CheckFinding:
     [lambda: with_name(AUTHORITY, "evil.test", EDI_PARTY_NAME), lambda: of_version_4(AUTHORITY, "evil.test")],
     ids=["ediPartyName", "version 4"],
 )
-def test_certificate_that_cannot_be_read(means: CheckContext, make: Callable[[], trustme.LeafCert]) -> None:
-    """It is refused by name like any other, and the other webhooks have their reports."""
+def test_certificate_that_cannot_be_read(context: CheckContext, make: Callable[[], trustme.LeafCert]) -> None:
+    """It is refused for its name, and the other webhooks have their reports."""
 
     async def scenario() -> None:
         async with (
             serving(sends(OK), server_context(make())) as strange,
             serving(sends(OK)) as good,
         ):
-            reports = await checked([webhook(strange.port, "a"), webhook(good.port, "b")], means)
+            reports = await checked([webhook(strange.port, "a"), webhook(good.port, "b")], context)
         assert [CheckStep.TLS, None] == [report.failed_at for report in reports]
         assert "the certificate is for another host" == failed(reports[0]).detail
         assert f"have a certificate issued for {HOST}, or correct the host in url" == failed(reports[0]).hint
@@ -89,12 +89,12 @@ def test_certificate_that_cannot_be_read(means: CheckContext, make: Callable[[],
     run(scenario())
 
 
-def test_strange_certificate_that_holds(means: CheckContext) -> None:
-    """One that OpenSSL accepts is accepted, though nothing can be said of it."""
+def test_strange_certificate_that_holds(context: CheckContext) -> None:
+    """A certificate that OpenSSL accepts is accepted, even if its contents cannot be read."""
 
     async def scenario() -> None:
         async with serving(sends(OK), server_context(of_version_4(AUTHORITY, HOST))) as server:
-            (report,) = await checked([webhook(server.port)], means)
+            (report,) = await checked([webhook(server.port)], context)
         assert report.failed_at is None
         assert () == report.certificates
         assert f"TLSv1.3, certificate for {HOST}" == report.findings[-1].detail
@@ -102,12 +102,12 @@ def test_strange_certificate_that_holds(means: CheckContext) -> None:
     run(scenario())
 
 
-def test_one_connection_without_a_request(means: CheckContext) -> None:
+def test_one_connection_without_a_request(context: CheckContext) -> None:
     """The check makes the one connection that a delivery makes, reports its steps in order, and sends nothing."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
-            (report,) = await checked([webhook(server.port)], means)
+            (report,) = await checked([webhook(server.port)], context)
         assert [CheckStep.DNS, CheckStep.ADDRESS, CheckStep.CONNECT, CheckStep.TLS] == [
             one.step for one in report.findings[-4:]
         ]
@@ -125,12 +125,12 @@ def test_one_connection_without_a_request(means: CheckContext) -> None:
     ],
     ids=["no address", "refused address", "nobody listens"],
 )
-def test_the_step_that_fails(means: CheckContext, addresses: list[str], where: CheckStep, detail: str) -> None:
+def test_the_step_that_fails(context: CheckContext, addresses: list[str], where: CheckStep, detail: str) -> None:
     """The last step that is reported is the one at which the connection failed."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
-            using = replace(means, resolve=resolves_to(*addresses))
+            using = replace(context, resolve=resolves_to(*addresses))
             (report,) = await checked([webhook(server.port)], using)
         assert (where, where) == (report.failed_at, report.findings[-1].step)
         assert failed(report).detail.startswith(detail)
@@ -138,24 +138,24 @@ def test_the_step_that_fails(means: CheckContext, addresses: list[str], where: C
     run(scenario())
 
 
-def test_a_name_that_no_certificate_can_have(means: CheckContext) -> None:
+def test_a_name_that_no_certificate_can_have(context: CheckContext) -> None:
     """It fails at TLS, as it would fail a delivery."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
-            (report,) = await checked([webhook(server.port, host=".acme.test")], means)
+            (report,) = await checked([webhook(server.port, host=".acme.test")], context)
         assert CheckStep.TLS is report.failed_at
         assert "unexpected UnicodeError" in failed(report).detail
 
     run(scenario())
 
 
-def test_absolute_name(means: CheckContext) -> None:
+def test_absolute_name(context: CheckContext) -> None:
     """A host that ends with a dot is certified without it."""
 
     async def scenario() -> None:
         async with serving(sends(OK)) as server:
-            (report,) = await checked([webhook(server.port, host=f"{HOST}.")], means)
+            (report,) = await checked([webhook(server.port, host=f"{HOST}.")], context)
         assert report.failed_at is None
         assert {HOST} == {*server.names}
 
@@ -163,19 +163,19 @@ def test_absolute_name(means: CheckContext) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.5, 10.0])
-def test_the_fault_is_told_whatever_the_second_look_finds(means: CheckContext, seconds: float) -> None:
-    """A server that lets the second connection wait is told as what it is, before and at the end of the timeout."""
+def test_the_fault_is_reported_without_the_certificate(context: CheckContext, seconds: float) -> None:
+    """The fault is reported even if the second connection hangs, before and at the end of the timeout."""
 
     async def scenario() -> None:
         async with shown_once(trustme.CA()) as port:
-            (report,) = await checked([webhook(port, timeout=seconds)], means)
+            (report,) = await checked([webhook(port, timeout=seconds)], context)
         assert (CheckStep.TLS, "the certificate is self-signed") == (report.failed_at, failed(report).detail)
 
     run(asyncio.wait_for(scenario(), 8))
 
 
-def test_a_fault_of_ours_costs_one_report(means: CheckContext) -> None:
-    """What nobody has thought of fails the one webhook, in words that say so."""
+def test_an_unexpected_exception_costs_one_report(context: CheckContext) -> None:
+    """An unexpected exception fails one webhook, and its message asks for a report."""
 
     async def resolve(host: str, port: int) -> list[str]:
         if port == 1:
@@ -184,7 +184,7 @@ def test_a_fault_of_ours_costs_one_report(means: CheckContext) -> None:
 
     async def scenario() -> None:
         async with serving(sends(OK)) as good:
-            reports = await checked([webhook(1, "a"), webhook(good.port, "b")], replace(means, resolve=resolve))
+            reports = await checked([webhook(1, "a"), webhook(good.port, "b")], replace(context, resolve=resolve))
         assert [False, True] == [report.failed_at is None for report in reports]
         assert "unexpected LookupError: x [2J" == failed(reports[0]).detail
         assert "report it" in str(failed(reports[0]).hint)
@@ -192,11 +192,11 @@ def test_a_fault_of_ours_costs_one_report(means: CheckContext) -> None:
     run(scenario())
 
 
-async def through(proxy: TestProxy, means: CheckContext, bypass: str = "", timeout: float = 10.0) -> CheckReport:
-    """The report on an endpoint that accepts everything, looked at through a proxy."""
+async def through(proxy: TestProxy, context: CheckContext, bypass: str = "", timeout: float = 10.0) -> CheckReport:
+    """The report on an endpoint that accepts everything, through a proxy."""
     async with tunnelling(proxy), serving(sends(OK)) as server:
         using = parse_proxy(f"http://127.0.0.1:{proxy.port}", bypass)
-        (report,) = await checked([webhook(server.port, timeout=timeout)], replace(means, proxy=using))
+        (report,) = await checked([webhook(server.port, timeout=timeout)], replace(context, proxy=using))
         return report
 
 
@@ -205,12 +205,12 @@ def step(report: CheckReport, which: CheckStep) -> str:
     return found
 
 
-def test_through_a_proxy(means: CheckContext) -> None:
-    """The way leads through the proxy, which is named beside the endpoint's own address."""
+def test_through_a_proxy(context: CheckContext) -> None:
+    """The connection leads through the proxy, and the report names the proxy beside the endpoint's address."""
 
     async def scenario() -> None:
         proxy = TestProxy()
-        report = await through(proxy, means)
+        report = await through(proxy, context)
         assert report.failed_at is None
         assert 1 == len(proxy.asked)
         port = report.url.rsplit(":")[-1].partition("/")[0]
@@ -220,13 +220,13 @@ def test_through_a_proxy(means: CheckContext) -> None:
     run(scenario())
 
 
-def test_a_refused_certificate_behind_a_proxy(means: CheckContext) -> None:
-    """The second look at a certificate goes through the proxy like the first."""
+def test_a_refused_certificate_behind_a_proxy(context: CheckContext) -> None:
+    """A refused certificate is read through the proxy, too."""
 
     async def scenario() -> None:
         proxy = TestProxy()
         async with tunnelling(proxy), serving(sends(OK), server_context(AUTHORITY.issue_cert("a.test"))) as server:
-            using = replace(means, proxy=Proxy("127.0.0.1", proxy.port))
+            using = replace(context, proxy=Proxy("127.0.0.1", proxy.port))
             (report,) = await checked([webhook(server.port)], using)
         assert "the certificate is for another host; it is for a.test" in failed(report).detail
         assert 2 == len(proxy.asked) == len(server.names)
@@ -234,12 +234,12 @@ def test_a_refused_certificate_behind_a_proxy(means: CheckContext) -> None:
     run(scenario())
 
 
-def test_what_bypasses_the_proxy(means: CheckContext) -> None:
-    """A host that NO_PROXY covers is looked at directly, and no proxy is named."""
+def test_what_bypasses_the_proxy(context: CheckContext) -> None:
+    """A host that NO_PROXY covers is checked directly, and the report names no proxy."""
 
     async def scenario() -> None:
         proxy = TestProxy()
-        report = await through(proxy, means, bypass="acme.test")
+        report = await through(proxy, context, bypass="acme.test")
         assert report.failed_at is None
         assert [] == proxy.asked
         assert "proxy" not in step(report, CheckStep.CONNECT)
@@ -250,17 +250,17 @@ def test_what_bypasses_the_proxy(means: CheckContext) -> None:
 @pytest.mark.parametrize(
     ("proxy", "words", "hint"),
     [
-        (TestProxy(b"HTTP/1.1 407 Auth\r\n\r\n"), "the proxy asks for other credentials", "HOOKLINE_RELAY_PROXY"),
-        (TestProxy(b"HTTP/1.1 403 No\r\n\r\n"), "(it answers 403): 127.0.0.1 port", "whether the proxy runs"),
+        (TestProxy(b"HTTP/1.1 407 Auth\r\n\r\n"), "the proxy requires other credentials", "HOOKLINE_RELAY_PROXY"),
+        (TestProxy(b"HTTP/1.1 403 No\r\n\r\n"), "connection: status 403: 127.0.0.1 port", "whether the proxy runs"),
         (TestProxy(hangs=True), "the proxy does not answer: 127.0.0.1 port", "whether the proxy runs"),
     ],
     ids=["407", "403", "silent"],
 )
-def test_a_proxy_that_makes_no_connection(means: CheckContext, proxy: TestProxy, words: str, hint: str) -> None:
-    """It fails at connecting, and what is to be done concerns the proxy."""
+def test_a_proxy_that_makes_no_connection(context: CheckContext, proxy: TestProxy, words: str, hint: str) -> None:
+    """The step connect fails, and the hint concerns the proxy."""
 
     async def scenario() -> None:
-        report = await through(proxy, means, timeout=1.0)
+        report = await through(proxy, context, timeout=1.0)
         assert CheckStep.CONNECT is report.failed_at
         assert words in failed(report).detail
         assert hint in str(failed(report).hint)
@@ -268,12 +268,12 @@ def test_a_proxy_that_makes_no_connection(means: CheckContext, proxy: TestProxy,
     run(scenario())
 
 
-def test_a_forbidden_address_behind_a_proxy(means: CheckContext) -> None:
-    """The rules hold before the proxy hears of an address."""
+def test_a_forbidden_address_behind_a_proxy(context: CheckContext) -> None:
+    """A forbidden address fails before the proxy gets a request."""
 
     async def scenario() -> None:
         proxy = TestProxy()
-        report = await through(proxy, replace(means, rules=NetworkRules()))
+        report = await through(proxy, replace(context, rules=NetworkRules()))
         assert CheckStep.ADDRESS is report.failed_at
         assert [] == proxy.asked
 

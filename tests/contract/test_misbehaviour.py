@@ -1,7 +1,7 @@
-"""The ways for an endpoint to misbehave, and what each must come to, whatever carries the request.
+"""Misbehaviours of endpoints, and the required result of each, for every transport.
 
-In each case the first request meets the misbehaviour. The second, to the same endpoint, must get its own answer: the
-one with status 202 that the server sends for it, not what is left of the first (299 is what must never be taken).
+In each case the first request meets the misbehaviour. The second request, to the same endpoint, must get its own
+response, which has status 202. It must not get the rest of the first response (status 299).
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ NETWORK, TIMEOUT, TLS = FailureKind.NETWORK, FailureKind.TIMEOUT, FailureKind.TL
 
 
 def endlessly(beginning: bytes, part: bytes) -> Script:
-    """The beginning, and then the part until the client has had enough."""
+    """Write the beginning, and then the part until the client closes the connection."""
 
     async def script(writer: asyncio.StreamWriter) -> None:
         writer.write(beginning)
-        while not writer.transport.is_closing():  # writing would go on without a word
+        while not writer.transport.is_closing():  # writing to it would raise nothing
             writer.write(part)
             await writer.drain()
             await asyncio.sleep(0)
@@ -61,7 +61,7 @@ def endlessly(beginning: bytes, part: bytes) -> Script:
 
 
 def resets(*parts: bytes) -> Script:
-    """The parts, and then a TCP reset in place of an end."""
+    """Write the parts, and then reset the TCP connection."""
 
     async def script(writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -83,7 +83,7 @@ def after(seconds: float, script: Script) -> Script:
 
 
 class Case(NamedTuple):
-    """`expected` is a status, or the kinds of failure that are right. `poisoned`: never to be used again."""
+    """`expected` is a status, or the permitted kinds of failure. `poisoned`: the connection must not be reused."""
 
     script: Script
     expected: int | tuple[FailureKind, ...]
@@ -110,8 +110,8 @@ CASES = {
     "1xx without end": Case(
         endlessly(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50), (NETWORK, TIMEOUT), deadline=1.5
     ),
-    "100-continue that nobody asked for": Case(sends(answers(b"100 Continue") + OK), 200, poisoned=False),
-    "a protocol that nobody asked for": Case(
+    "100-continue that was not requested": Case(sends(answers(b"100 Continue") + OK), 200, poisoned=False),
+    "a protocol that was not requested": Case(
         sends(answers(b"101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade") + SMUGGLED), (NETWORK,)
     ),
     "a body without end, chunked": Case(endlessly(CHUNKED, b"400\r\n" + b"x" * 1024 + b"\r\n"), 200),
@@ -120,11 +120,13 @@ CASES = {
     "chunks that are garbage": Case(sends(CHUNKED + b"certainly not a size\r\n" + SMUGGLED), 200),
     "a chunk of negative size": Case(sends(CHUNKED + b"-1\r\nx\r\n0\r\n\r\n" + SMUGGLED), 200),
     "a chunk beyond all sizes": Case(sends(CHUNKED + b"f" * 40 + b"\r\nx\r\n0\r\n\r\n" + SMUGGLED), 200),
-    "a chunk that is longer than it says": Case(sends(CHUNKED + b"1\r\nxyz\r\n0\r\n\r\n" + SMUGGLED), 200),
-    "a body that is shorter than it says": Case(
+    "a chunk that is longer than announced": Case(sends(CHUNKED + b"1\r\nxyz\r\n0\r\n\r\n" + SMUGGLED), 200),
+    "a body that is shorter than announced": Case(
         sends(answers(b"200 OK\r\ncontent-length: 99", b"x"), then="close"), 200
     ),
-    "a body that is longer than it says": Case(sends(answers(b"200 OK\r\ncontent-length: 1", b"x" + SMUGGLED)), 200),
+    "a body that is longer than announced": Case(
+        sends(answers(b"200 OK\r\ncontent-length: 1", b"x" + SMUGGLED)), 200
+    ),
     "two lengths": Case(sends(answers(b"200 OK\r\ncontent-length: 0\r\ncontent-length: 1", SMUGGLED)), (NETWORK,)),
     "a length that is no number": Case(sends(answers(b"200 OK\r\ncontent-length: +1", b"x" + SMUGGLED)), (NETWORK,)),
     "a length and chunks": Case(
@@ -197,16 +199,16 @@ def opener(request: pytest.FixtureRequest) -> Opener:
 
 
 async def meet(opener: Opener, case: Case) -> None:
-    async with serving(case.script) as server, posting(opener, server.port) as poster:
+    async with serving(case.script) as server, posting(opener, server.port) as transport:
         begin = time.monotonic()
-        result = await post(poster, case.deadline)
+        result = await post(transport, case.deadline)
         assert case.fits(result), result
         assert repr(result).isprintable()
         assert time.monotonic() - begin < case.deadline + 5
         assert 1 == len(server.requests)
         await asyncio.sleep(0.03)
         server.script = sends(ACCEPTED)
-        assert Response(202) == await post(poster)
+        assert Response(202) == await post(transport)
         assert 2 == len(server.requests)
         if case.poisoned:
             assert 2 == server.connections
@@ -214,14 +216,14 @@ async def meet(opener: Opener, case: Case) -> None:
 
 
 async def gone(server: Server, case: Case) -> None:
-    """What sends without end has been hung up on."""
+    """Wait until the client has closed the connection to an endpoint that sends without end."""
     while case in FLOODS.values() and server.open > 1:
         await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_misbehaviour(opener: Opener, case: Case) -> None:
-    """Each ends as the contract says, within the deadline, and the next request gets its own answer."""
+    """Each case has its required result within the deadline, and the next request gets its own response."""
     run(meet(opener, case))
 
 
@@ -234,7 +236,7 @@ def traced() -> Iterator[None]:
 
 @pytest.mark.parametrize("case", FLOODS.values(), ids=FLOODS)
 def test_flood(opener: Opener, case: Case, traced: None) -> None:
-    """However much an endpoint sends, what is kept of it is small."""
+    """The memory for a response is bounded, even if an endpoint sends without end."""
     tracemalloc.reset_peak()
     before, _ = tracemalloc.get_traced_memory()
     run(meet(opener, case))
@@ -244,26 +246,26 @@ def test_flood(opener: Opener, case: Case, traced: None) -> None:
 
 @pytest.mark.parametrize("opener", ["engine", "engine below httpx"], indirect=True)
 def test_answer_before_the_request_is_whole(opener: Opener) -> None:
-    """An endpoint that has seen enough after the head is taken at its word; the half-sent request ends there.
+    """A response that arrives before the request was sent whole counts, and the connection is closed.
 
-    httpx's way does not look for an answer before it has sent all; it ends in a network failure.
+    The httpx transport reads no response before the request was sent whole, so its result is a network failure.
     """
 
     async def scenario() -> None:
         refuses = sends(answers(b"413 Too Much\r\ncontent-length: 0"), then="hang")
         async with (
             serving(refuses, whole=False) as server,
-            posting(opener, server.port, connections=1) as poster,
+            posting(opener, server.port, connections=1) as transport,
         ):
             for expected in (1, 2):
-                assert Response(413) == await post(poster, body=bytes(20_000_000))
+                assert Response(413) == await post(transport, body=bytes(20_000_000))
                 assert expected == server.connections
 
     run(scenario())
 
 
 def test_hang_in_connect(opener: Opener) -> None:
-    """The one deadline holds for a connection that nobody takes up."""
+    """The deadline also applies to a connection that the server does not accept."""
 
     async def scenario() -> None:
         with socket.socket() as listener, contextlib.ExitStack() as stack:
@@ -273,8 +275,8 @@ def test_hang_in_connect(opener: Opener) -> None:
                 waiting = stack.enter_context(socket.socket())
                 waiting.setblocking(False)
                 waiting.connect_ex(listener.getsockname())
-            async with posting(opener, listener.getsockname()[1]) as poster:
-                result = await post(poster, SHORT)
+            async with posting(opener, listener.getsockname()[1]) as transport:
+                result = await post(transport, SHORT)
         assert isinstance(result, Failure)
         assert TIMEOUT is result.kind
 
@@ -295,8 +297,8 @@ def test_tls_that_breaks(opener: Opener) -> None:
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             serving = asyncio.create_task(asyncio.to_thread(serve, listener, server_context()))
-            async with posting(opener, listener.getsockname()[1]) as poster:
-                result = await post(poster)
+            async with posting(opener, listener.getsockname()[1]) as transport:
+                result = await post(transport)
             await serving
         assert isinstance(result, Failure)
         assert TLS is result.kind

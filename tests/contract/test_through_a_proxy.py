@@ -1,4 +1,4 @@
-"""Posting through a proxy: the rules and the results are those of posting directly, whatever carries the request."""
+"""POSTs through a proxy have the same rules and results as direct ones, with every transport."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from contract.https_server import (
     serving,
 )
 from contract.test_misbehaviour import CASES, Case, meet
-from contract.tunnel import STANDS, TestProxy, tunnelling
+from contract.tunnel import ESTABLISHED, TestProxy, tunnelling
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport import OpenThroughProxy, open_engine
+from hookline.relay.http.transport import OpenThroughProxy, open_client
 
-THROUGH: dict[str, OpenThroughProxy] = {"engine": open_engine, "httpx": open_httpx}
+THROUGH: dict[str, OpenThroughProxy] = {"engine": open_client, "httpx": open_httpx}
 
 
 @pytest.fixture(params=list(THROUGH))
@@ -48,9 +48,9 @@ async def answered(through: OpenThroughProxy, proxy: TestProxy, deadline: float 
     async with (
         tunnelling(proxy),
         serving(sends(OK)) as server,
-        posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as poster,
+        posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as transport,
     ):
-        return await post(poster, deadline)
+        return await post(transport, deadline)
 
 
 def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -> None:
@@ -62,9 +62,9 @@ def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -
             serving(sends(OK)) as server,
             posting(
                 opener(through, parse_proxy(f"http://us%40er:p%3Aw@127.0.0.1:{proxy.port}")), server.port
-            ) as poster,
+            ) as transport,
         ):
-            assert [Response(200)] * 3 == [await post(poster) for _ in range(3)]
+            assert [Response(200)] * 3 == [await post(transport) for _ in range(3)]
             where = b"127.0.0.1:%d" % server.port
             expected = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\nProxy-Authorization: Basic %b\r\n\r\n"
             assert [expected % (where, where, b"dXNAZXI6cDp3")] == proxy.asked
@@ -76,13 +76,13 @@ def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::ffff:10.0.0.1"]])
 def test_forbidden_addresses_stay_so(through: OpenThroughProxy, addresses: list[str]) -> None:
-    """A name with a forbidden address is a fault before the proxy hears of it."""
+    """A name with a forbidden address is a local fault, and the proxy gets no request."""
 
     async def scenario() -> None:
         async with tunnelling(TestProxy()) as proxy:
             using = opener(through, Proxy("127.0.0.1", proxy.port))
-            async with posting(using, 443, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster:
-                result = await post(poster)
+            async with posting(using, 443, rules=NetworkRules(), resolve=resolves_to(*addresses)) as transport:
+                result = await post(transport)
             assert isinstance(result, LocalFault)
             assert f"refused address of {HOST}: {addresses[-1]} is" in result.detail
             assert [] == proxy.asked
@@ -91,17 +91,17 @@ def test_forbidden_addresses_stay_so(through: OpenThroughProxy, addresses: list[
 
 
 def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None:
-    """A proxy that is somebody else, or an endpoint that is, gets no request; the names are told all the same."""
+    """An endpoint with a wrong certificate gets no request, and the message has the certificate's names."""
 
     async def scenario() -> None:
         context = server_context(AUTHORITY.issue_cert("other.acme.test"))
         async with (
             tunnelling(TestProxy()) as proxy,
             serving(sends(OK), context) as server,
-            posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as poster,
+            posting(opener(through, Proxy("127.0.0.1", proxy.port)), server.port) as transport,
         ):
             words = "the certificate is for another host: it has other.acme.test"
-            assert Failure(FailureKind.TLS, words) == await post(poster)
+            assert Failure(FailureKind.TLS, words) == await post(transport)
             assert [] == server.requests
 
     run(scenario())
@@ -110,18 +110,18 @@ def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "the proxy makes no connection (it answers 403)"),
-        (b"HTTP/1.1 302 Found\r\nlocation: http://x/\r\n\r\n", "the proxy makes no connection (it answers 302)"),
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "the proxy makes no connection: status 403"),
+        (b"HTTP/1.1 302 Found\r\nlocation: http://x/\r\n\r\n", "the proxy makes no connection: status 302"),
         (b"SSH-2.0-OpenSSH_9.7\r\n\r\n", "the proxy does not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: \x00\r\n\r\n", "the proxy does not answer in HTTP"),
-        (b"HTTP/1.1 200 OK\r\n", "the proxy hung up"),
-        (STANDS + b"hello", "the proxy says more than it was asked for"),
+        (b"HTTP/1.1 200 OK\r\n", "the proxy closed the connection"),
+        (ESTABLISHED + b"hello", "the proxy sent more than its response"),
         (b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 4000, "the proxy answers with a head of more than 16 KiB"),
     ],
     ids=["forbidden", "redirect", "ssh", "NUL", "half a head", "more than asked", "head without end"],
 )
 def test_what_a_proxy_may_answer(through: OpenThroughProxy, answer: bytes, words: str) -> None:
-    """Whatever a proxy says in place of a connection is a network failure that names the proxy."""
+    """A proxy's response without a connection is a network failure that names the proxy."""
 
     async def scenario() -> None:
         assert Failure(FailureKind.NETWORK, words) == await answered(through, TestProxy(answer))
@@ -130,19 +130,19 @@ def test_what_a_proxy_may_answer(through: OpenThroughProxy, answer: bytes, words
 
 
 def test_a_proxy_that_wants_credentials(through: OpenThroughProxy) -> None:
-    """407 of the proxy is a fault of ours, which says where credentials belong."""
+    """Status 407 from the proxy is a local fault, with a hint on where credentials belong."""
 
     async def scenario() -> None:
         result = await answered(through, TestProxy(b"HTTP/1.1 407 Auth\r\nproxy-authenticate: Basic\r\n\r\n"))
         assert isinstance(result, LocalFault)
-        assert "the proxy asks for other credentials (407)" in result.detail
+        assert "the proxy requires other credentials (status 407)" in result.detail
         assert "HOOKLINE_RELAY_PROXY" in result.detail
 
     run(scenario())
 
 
 def test_a_proxy_that_is_silent(through: OpenThroughProxy) -> None:
-    """Before the deadline of an attempt it is told that the proxy, and not the endpoint, does not answer."""
+    """If the proxy does not answer, the attempt fails before its deadline with a message that names the proxy."""
 
     async def scenario() -> None:
         words = "the proxy does not answer"
@@ -152,7 +152,7 @@ def test_a_proxy_that_is_silent(through: OpenThroughProxy) -> None:
 
 
 def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThroughProxy) -> None:
-    """What cannot become an answer is not waited for: a mail server or SSH says its line and waits for ours."""
+    """The relay does not wait for the rest of bytes that are not HTTP, such as the greeting of a mail server."""
 
     async def scenario() -> None:
         proxy = TestProxy(b"SSH-2.0-OpenSSH_9.7\r\n", hangs=True)
@@ -163,7 +163,7 @@ def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThroughProxy)
 
 
 def test_a_proxy_that_breaks_off(through: OpenThroughProxy) -> None:
-    """A proxy that resets the connection is told as such: it would look as if the endpoint had done so."""
+    """The message on a connection that the proxy resets names the proxy as the cause."""
 
     async def scenario() -> None:
         words = "the proxy broke the connection: connection reset by peer"
@@ -173,13 +173,13 @@ def test_a_proxy_that_breaks_off(through: OpenThroughProxy) -> None:
 
 
 def test_a_proxy_that_is_not_there(through: OpenThroughProxy) -> None:
-    """Nobody listening where the proxy should be is a network failure that names the proxy."""
+    """If no process listens at the proxy's address, that is a network failure that names the proxy."""
 
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
-        async with posting(opener(through, Proxy("127.0.0.1", port)), 443) as poster:
-            result = await post(poster)
+        async with posting(opener(through, Proxy("127.0.0.1", port)), 443) as transport:
+            result = await post(transport)
         assert isinstance(result, Failure)
         assert FailureKind.NETWORK is result.kind
         assert result.detail.startswith("no connection to the proxy: ")
@@ -193,8 +193,8 @@ def test_what_bypasses_it(through: OpenThroughProxy) -> None:
     async def scenario() -> None:
         async with tunnelling(TestProxy()) as proxy, serving(sends(OK)) as server:
             direct = parse_proxy(f"http://127.0.0.1:{proxy.port}", "localhost, .ACME.test")
-            async with posting(opener(through, direct), server.port) as poster:
-                assert Response(200) == await post(poster)
+            async with posting(opener(through, direct), server.port) as transport:
+                assert Response(200) == await post(transport)
             assert [] == proxy.asked
 
     run(scenario())
@@ -202,7 +202,7 @@ def test_what_bypasses_it(through: OpenThroughProxy) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_misbehaviour(through: OpenThroughProxy, case: Case) -> None:
-    """Every misbehaviour of an endpoint ends behind a proxy as it does in front of none."""
+    """Every misbehaviour of an endpoint has the same result with and without a proxy."""
 
     async def scenario() -> None:
         async with tunnelling(TestProxy()) as proxy:

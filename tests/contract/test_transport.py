@@ -1,4 +1,4 @@
-"""One suite for every way to post: what an endpoint and a network can do, and the result that each must give.
+"""The conformance suite of the transports: events of an endpoint and a network, and the result of each.
 
 How endpoints misbehave is in test_misbehaviour.py.
 """
@@ -43,7 +43,7 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import ClientCertificate, tls_context
-from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport import open_client
 from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
 
@@ -57,8 +57,8 @@ def test_request(opener: Opener) -> None:
     """The request is a POST to the URL's path with its host, the headers given, the length and the body."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(opener, server.port) as poster:
-            assert Response(200) == await post(poster, body=b'{"a":1}')
+        async with serving(sends(OK)) as server, posting(opener, server.port) as transport:
+            assert Response(200) == await post(transport, body=b'{"a":1}')
             head, _, body = server.requests[0].partition(b"\r\n\r\n")
             lines = head.split(b"\r\n")
             assert lines[0] == b"POST /feedback?team=crm HTTP/1.1"
@@ -88,11 +88,11 @@ def test_request(opener: Opener) -> None:
     ids=["length", "no body", "chunked", "16 KiB"],
 )
 def test_reuse(opener: Opener, answer: bytes) -> None:
-    """A connection whose answer was read to its end is used again, however the end is marked."""
+    """A connection is used again after a complete response, for every kind of framing."""
 
     async def scenario() -> None:
-        async with serving(sends(answer)) as server, posting(opener, server.port) as poster:
-            statuses = [await post(poster) for _ in range(3)]
+        async with serving(sends(answer)) as server, posting(opener, server.port) as transport:
+            statuses = [await post(transport) for _ in range(3)]
             assert [Response(int(answer[9:12]))] * 3 == statuses
             assert server.connections == 1
 
@@ -100,11 +100,11 @@ def test_reuse(opener: Opener, answer: bytes) -> None:
 
 
 def test_at_most_so_many_connections(opener: Opener) -> None:
-    """More posts at once than connections wait for one; all of them are made."""
+    """If there are more POSTs than connections, the POSTs wait for one. All of them are made."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as poster:
-            answers = await asyncio.gather(*(post(poster) for _ in range(12)))
+        async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as transport:
+            answers = await asyncio.gather(*(post(transport) for _ in range(12)))
             assert [Response(200)] * 12 == answers
             assert len(server.requests) == 12
             assert server.connections <= 2
@@ -123,7 +123,7 @@ def test_split_head(opener: Opener) -> None:
 
 
 def test_informational(opener: Opener) -> None:
-    """Any number of 1xx answers before the final one are passed over."""
+    """1xx responses before the final one are skipped."""
 
     async def scenario() -> None:
         early = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
@@ -137,7 +137,7 @@ def test_informational(opener: Opener) -> None:
     [(b"120", 120.0), (b"Sun, 06 Nov 1994 08:49:37 GMT", 30.0), (b"-1", 0.0), (b"soon", None)],
 )
 def test_retry_after(opener: Opener, value: bytes, seconds: float | None) -> None:
-    """Retry-After comes back in seconds from now, in both forms; what is neither is left out."""
+    """Retry-After is returned in seconds from now, for both of its forms. Any other value is ignored."""
 
     async def scenario() -> None:
         script = sends(b"HTTP/1.1 503 Busy\r\nRetry-After: " + value + b"\r\ncontent-length: 0\r\n\r\n")
@@ -152,7 +152,7 @@ def test_slow_head(opener: Opener) -> None:
     async def scenario() -> None:
         begin = time.monotonic()
         result = await one(opener, sends(b"HTTP/1.1 200 OK\r\n", *[b"x"] * 200, then="hang"), deadline=SHORT)
-        assert Failure(FailureKind.TIMEOUT, "no complete answer head within 0.4 s") == result
+        assert Failure(FailureKind.TIMEOUT, "no complete response head within 0.4 s") == result
         assert SHORT <= time.monotonic() - begin < SHORT + 5
 
     run(scenario())
@@ -163,8 +163,8 @@ def test_silent_handshake(opener: Opener) -> None:
 
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            async with posting(opener, silent.getsockname()[1]) as poster:
-                result = await post(poster, SHORT)
+            async with posting(opener, silent.getsockname()[1]) as transport:
+                result = await post(transport, SHORT)
         assert isinstance(result, Failure)
         assert FailureKind.TIMEOUT is result.kind
 
@@ -183,8 +183,8 @@ def test_a_given_up_handshake_is_closed(opener: Opener) -> None:
             writer.close()
 
         silent = await asyncio.start_server(wait, "127.0.0.1", 0)
-        async with silent, posting(opener, silent.sockets[0].getsockname()[1]) as poster:
-            assert isinstance(await post(poster, SHORT), Failure)
+        async with silent, posting(opener, silent.sockets[0].getsockname()[1]) as transport:
+            assert isinstance(await post(transport, SHORT), Failure)
             gc.disable()  # an unreachable socket is closed too, some time
             try:
                 await asyncio.wait_for(ended.wait(), DEADLINE)
@@ -194,14 +194,12 @@ def test_a_given_up_handshake_is_closed(opener: Opener) -> None:
     run(scenario())
 
 
-# "engine by order" belongs to the worker processes, which hang up as a whole.
-@pytest.mark.parametrize("opener", [name for name in OPENERS if name != "engine by order"], indirect=True)
 def test_close_waits_for_posts(opener: Opener) -> None:
-    """Closing ends idle connections at once. Posts in flight get their answers, and then their connections end."""
+    """Closing ends idle connections at once. POSTs in flight get their responses before their connections end."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as poster:
-            assert [Response(200)] * 2 == list(await asyncio.gather(post(poster), post(poster)))
+        async with serving(sends(OK)) as server, posting(opener, server.port, connections=2) as transport:
+            assert [Response(200)] * 2 == list(await asyncio.gather(post(transport), post(transport)))
             answering = asyncio.Event()
 
             async def script(writer: asyncio.StreamWriter) -> None:
@@ -209,10 +207,10 @@ def test_close_waits_for_posts(opener: Opener) -> None:
                 writer.write(OK)
 
             server.script = script
-            in_flight = asyncio.create_task(post(poster))
+            in_flight = asyncio.create_task(post(transport))
             while len(server.requests) < 3:
                 await asyncio.sleep(0.01)
-            closing = asyncio.create_task(poster.aclose())
+            closing = asyncio.create_task(transport.aclose())
             while server.open > 1:
                 await asyncio.sleep(0.01)
             answering.set()
@@ -228,8 +226,8 @@ def test_waiting_for_a_connection(opener: Opener) -> None:
     """The same deadline holds for waiting until a connection is free."""
 
     async def scenario() -> None:
-        async with serving(sends(then="hang")) as server, posting(opener, server.port, connections=1) as poster:
-            results = await asyncio.gather(post(poster, SHORT), post(poster, SHORT))
+        async with serving(sends(then="hang")) as server, posting(opener, server.port, connections=1) as transport:
+            results = await asyncio.gather(post(transport, SHORT), post(transport, SHORT))
         kinds = {result.kind for result in results if isinstance(result, Failure)}
         assert {FailureKind.TIMEOUT} == kinds
 
@@ -266,9 +264,9 @@ def test_idle_connection_is_gone(opener: Opener) -> None:
     """A connection that the server closed while it was idle is not used again."""
 
     async def scenario() -> None:
-        async with serving(sends(OK, then="close")) as server, posting(opener, server.port) as poster:
+        async with serving(sends(OK, then="close")) as server, posting(opener, server.port) as transport:
             for expected in (1, 2, 3):
-                assert Response(200) == await post(poster)
+                assert Response(200) == await post(transport)
                 assert expected == server.connections
                 await asyncio.sleep(0.1)
 
@@ -276,27 +274,27 @@ def test_idle_connection_is_gone(opener: Opener) -> None:
 
 
 def test_connection_refused(opener: Opener) -> None:
-    """Nobody listening is a network failure in the system's words."""
+    """A refused connection is a network failure with the system's message."""
 
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
-        async with posting(opener, port) as poster:
-            assert Failure(FailureKind.NETWORK, "connection refused") == await post(poster)
+        async with posting(opener, port) as transport:
+            assert Failure(FailureKind.NETWORK, "connection refused") == await post(transport)
 
     run(scenario())
 
 
 def test_unknown_name(opener: Opener) -> None:
-    """A name that does not resolve is a network failure that says so."""
+    """A name that does not resolve is a network failure with that reason."""
 
     async def unknown(host: str, port: int) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def scenario() -> None:
-        async with posting(opener, 443, resolve=unknown) as poster:
+        async with posting(opener, 443, resolve=unknown) as transport:
             expected = Failure(FailureKind.NETWORK, "the name does not resolve: name or service not known")
-            assert expected == await post(poster)
+            assert expected == await post(transport)
 
     run(scenario())
 
@@ -307,23 +305,23 @@ def test_second_address(opener: Opener) -> None:
     async def scenario() -> None:
         async with (
             serving(sends(OK)) as server,
-            posting(opener, server.port, resolve=resolves_to("127.0.0.2", "127.0.0.1")) as poster,
+            posting(opener, server.port, resolve=resolves_to("127.0.0.2", "127.0.0.1")) as transport,
         ):
-            assert Response(200) == await post(poster)
+            assert Response(200) == await post(transport)
 
     run(scenario())
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["127.0.0.1", "8.8.8.8"]])
 def test_refused_address(opener: Opener, addresses: list[str]) -> None:
-    """A name with one special address is a fault of ours that names the flag, and nothing is connected to."""
+    """A name with one special address is a local fault that names the flag, and no connection is made."""
 
     async def scenario() -> None:
         async with (
             serving(sends(OK)) as server,
-            posting(opener, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster,
+            posting(opener, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as transport,
         ):
-            result = await post(poster)
+            result = await post(transport)
             assert isinstance(result, LocalFault)
             assert "127.0.0.1 is loopback" in result.detail
             assert "--allow-network 127.0.0.1" in result.detail
@@ -337,9 +335,9 @@ def test_address_literal(opener: Opener) -> None:
 
     async def scenario() -> None:
         target = parse_target("https://[::ffff:127.0.0.1]:9/")
-        poster = opener(target, NetworkRules(), client_context(), 1, time.time)
-        result = await post(poster)
-        await poster.aclose()
+        transport = opener(target, NetworkRules(), client_context(), 1, time.time)
+        result = await post(transport)
+        await transport.aclose()
         assert isinstance(result, LocalFault)
         assert "loopback" in result.detail
 
@@ -373,33 +371,33 @@ STRANGER = trustme.CA(organization_name="Evil\x1b[2J\r\nGET / Ltd.")
         (AUTHORITY.issue_cert(common_name=HOST), "the certificate is for another host: it has no names"),
         (
             STRANGER.issue_cert(HOST),
-            "the certificate is of an unknown authority: issued by Evil [2J GET / Ltd.",
+            "the certificate is from an unknown authority: issued by Evil [2J GET / Ltd.",
         ),
         (STRANGER, "the certificate is self-signed"),
     ],
     ids=["expired", "not yet", "other host", "many other hosts", "no names", "unknown authority", "self-signed"],
 )
 def test_certificate(opener: Opener, certificate: trustme.LeafCert | trustme.CA, words: str) -> None:
-    """A certificate that does not hold is a TLS failure which says why, and nothing is sent."""
+    """An invalid certificate is a TLS failure with the reason, and no request is sent."""
 
     async def scenario() -> None:
         async with (
             serving(sends(OK), server_context(certificate)) as server,
-            posting(opener, server.port) as poster,
+            posting(opener, server.port) as transport,
         ):
-            assert Failure(FailureKind.TLS, words) == await post(poster)
+            assert Failure(FailureKind.TLS, words) == await post(transport)
             assert server.requests == []
 
     run(scenario())
 
 
 def test_a_refused_certificate_near_the_deadline() -> None:
-    """A certificate that is refused is a TLS failure, also where the time left is too short for a look at it."""
+    """A refused certificate is a TLS failure, also if the remaining time is too short to read it."""
 
     async def scenario() -> None:
-        async with shown_once(STRANGER) as port, posting(open_engine, port) as poster:
+        async with shown_once(STRANGER) as port, posting(open_client, port) as transport:
             words = "the certificate is self-signed"
-            assert Failure(FailureKind.TLS, words) == await post(poster, SHORT)
+            assert Failure(FailureKind.TLS, words) == await post(transport, SHORT)
 
     run(scenario())
 
@@ -413,7 +411,7 @@ def test_a_refused_certificate_near_the_deadline() -> None:
     ids=["its own", "another's"],
 )
 def test_absolute_name(opener: Opener, shown: str, expected: ExchangeResult) -> None:
-    """A dot behind the host keeps search domains away when it is looked up; TLS knows the name without it."""
+    """A dot at the end of the host excludes search domains in the look-up. TLS uses the name without the dot."""
     asked = []
 
     async def resolve(host: str, port: int) -> list[str]:
@@ -423,9 +421,9 @@ def test_absolute_name(opener: Opener, shown: str, expected: ExchangeResult) -> 
     async def scenario() -> None:
         async with serving(sends(OK), server_context(AUTHORITY.issue_cert(shown))) as server:
             target = parse_target(f"https://{HOST}.:{server.port}/")
-            poster = opener(target, LOCAL, client_context(), 1, lambda: 1.0, resolve=resolve)
-            assert expected == await post(poster)
-            await poster.aclose()
+            transport = opener(target, LOCAL, client_context(), 1, lambda: 1.0, resolve=resolve)
+            assert expected == await post(transport)
+            await transport.aclose()
             assert {HOST} == {*server.names}
             assert [f"{HOST}."] == asked
             assert all(f"host: {HOST}.:{server.port}\r\n".encode() in one.lower() for one in server.requests)
@@ -434,7 +432,7 @@ def test_absolute_name(opener: Opener, shown: str, expected: ExchangeResult) -> 
 
 
 def test_no_tls(opener: Opener) -> None:
-    """A server that speaks something else than TLS is a TLS failure which says so."""
+    """A server without TLS is a TLS failure with that reason."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -443,24 +441,24 @@ def test_no_tls(opener: Opener) -> None:
 
     async def scenario() -> None:
         plain = await asyncio.start_server(answer, "127.0.0.1", 0)
-        async with plain, posting(opener, plain.sockets[0].getsockname()[1]) as poster:
+        async with plain, posting(opener, plain.sockets[0].getsockname()[1]) as transport:
             expected = Failure(FailureKind.TLS, "the server does not speak TLS on this port")
-            assert expected == await post(poster)
+            assert expected == await post(transport)
 
     run(scenario())
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_tls(opener: Opener) -> None:
-    """TLS older than 1.2 is not spoken."""
+    """TLS versions below 1.2 are refused."""
 
     async def scenario() -> None:
         context = server_context()
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
-        async with serving(sends(OK), context) as server, posting(opener, server.port) as poster:
-            result = await post(poster)
+        async with serving(sends(OK), context) as server, posting(opener, server.port) as transport:
+            result = await post(transport)
         assert isinstance(result, Failure)
         assert FailureKind.TLS is result.kind
 
@@ -468,7 +466,7 @@ def test_old_tls(opener: Opener) -> None:
 
 
 def accept_once(listener: socket.socket, context: ssl.SSLContext) -> None:
-    """Serve one connection in blocking calls: asyncio's server hangs up without the alert that says why."""
+    """Serve one connection in blocking calls, because asyncio's server closes without the alert with the reason."""
     connection, _ = listener.accept()
     with connection.dup() as raw:
         try:
@@ -486,7 +484,7 @@ def accept_once(listener: socket.socket, context: ssl.SSLContext) -> None:
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("given", [True, False])
 def test_client_certificate(opener: Opener, version: ssl.TLSVersion, given: bool, tmp_path: Path) -> None:
-    """A receiver that asks for a client certificate gets it; without one it is a TLS failure in its words."""
+    """A receiver that requires a client certificate gets it. Without one, the result is a TLS failure."""
     AUTHORITY.issue_cert("hookline@acme.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
     asking = server_context()
     asking.minimum_version = asking.maximum_version = version
@@ -498,8 +496,8 @@ def test_client_certificate(opener: Opener, version: ssl.TLSVersion, given: bool
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             serving = asyncio.create_task(asyncio.to_thread(accept_once, listener, asking))
-            async with posting(opener, listener.getsockname()[1], context=context) as poster:
-                result = await post(poster)
+            async with posting(opener, listener.getsockname()[1], context=context) as transport:
+                result = await post(transport)
             await serving
         if given:
             assert Response(200) == result
@@ -556,31 +554,31 @@ def test_environment_is_not_asked(opener: Opener, monkeypatch: pytest.MonkeyPatc
 
 
 def test_illegal_header(opener: Opener) -> None:
-    """A header that would split the request is a fault of ours, and never sent."""
+    """A header that would split the request is a local fault and is never sent."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(opener, server.port) as poster:
+        async with serving(sends(OK)) as server, posting(opener, server.port) as transport:
             attempt = Attempt(bytes(16), b"{}", 1, 1.0)
-            result = await poster.post([(b"x-key", b"a\r\nx-other: b")], attempt, deadline=DEADLINE)
+            result = await transport.post([(b"x-key", b"a\r\nx-other: b")], attempt, deadline=DEADLINE)
             assert isinstance(result, LocalFault)
             assert server.requests == []
-            assert Response(200) == await post(poster)
+            assert Response(200) == await post(transport)
 
     run(scenario())
 
 
 def test_cancelled(opener: Opener) -> None:
-    """A cancelled post lets go of its connection, and the next one is made."""
+    """A cancelled POST releases its connection for the next one."""
 
     async def scenario() -> None:
-        async with serving(sends(then="hang")) as server, posting(opener, server.port, connections=1) as poster:
-            first = asyncio.create_task(post(poster))
+        async with serving(sends(then="hang")) as server, posting(opener, server.port, connections=1) as transport:
+            first = asyncio.create_task(post(transport))
             while not server.requests:
                 await asyncio.sleep(0.01)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             server.script = sends(OK)
-            assert Response(200) == await post(poster)
+            assert Response(200) == await post(transport)
 
     run(scenario())

@@ -1,4 +1,4 @@
-"""A small HTTP proxy on loopback: it does CONNECT and nothing else, and writes down what it was asked."""
+"""A small HTTP proxy on loopback. It implements CONNECT and nothing else, and records the requests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-STANDS = b"HTTP/1.1 200 Connection established\r\n\r\n"
+ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
 @dataclass
 class TestProxy:
-    """`answer`: what it says in place of a connection, with which it is done; `hangs`: it says no more.
+    """`answer`: the response that it sends without making a connection. `hangs`: it then waits without a response.
 
-    `resets`: it breaks the connection off once it is asked.
+    `resets`: it resets the connection after the request.
     """
 
     __test__ = False
@@ -47,7 +47,7 @@ class TestProxy:
         except OSError:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
             return
-        writer.write(STANDS)
+        writer.write(ESTABLISHED)
         try:
             await asyncio.gather(_copy(reader, outer), _copy(inner, writer))
         finally:
@@ -70,7 +70,7 @@ async def tunnelling(proxy: TestProxy) -> AsyncIterator[TestProxy]:
         task = asyncio.current_task()
         assert task is not None
         running.add(task)
-        # Either side may hang up, and the proxy ends with the test.
+        # Either side may close the connection, and the proxy ends with the test.
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await proxy.serve(reader, writer)
         writer.close()

@@ -90,7 +90,7 @@ def test_nothing_is_sent_unasked(lab: Lab) -> None:
             ("has expired", "to 2025-03-01"),
         ),
         (AUTHORITY.issue_cert("other.acme.test"), ("is for another host", "it is for other.acme.test")),
-        (trustme.CA().issue_cert("localhost"), ("of an unknown authority", "issued by")),
+        (trustme.CA().issue_cert("localhost"), ("from an unknown authority", "issued by")),
     ],
     ids=["expired", "other host", "unknown authority"],
 )
@@ -178,10 +178,14 @@ def test_key_of_another_kind(lab: Lab) -> None:
     ("answer", "words", "hint"),
     [
         (b"HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n", "401: the relay would pause", "hookline jwks"),
-        (b"HTTP/1.1 302 Go\r\nlocation: https://x.test/\r\ncontent-length: 0\r\n\r\n", "302:", "never followed"),
+        (
+            b"HTTP/1.1 302 Go\r\nlocation: https://x.test/\r\ncontent-length: 0\r\n\r\n",
+            "302:",
+            "never follows redirects",
+        ),
         (b"HTTP/1.1 422 No\r\ncontent-length: 0\r\n\r\n", "422: such events would become dead", "schema payload"),
-        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "503: the relay would try again", "own log"),
-        (b"220 mail.test ESMTP\r\n\r\n", "no complete HTTP answer", "own log"),
+        (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", "503: the relay would retry", "own log"),
+        (b"220 mail.test ESMTP\r\n\r\n", "no complete HTTP response", "own log"),
     ],
     ids=["401", "redirect", "422", "503", "no HTTP"],
 )

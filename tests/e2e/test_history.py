@@ -316,7 +316,7 @@ def test_rollback_loses_against_an_apply(capsys: pytest.CaptureFixture[str], mon
         monkeypatch.setenv("GITHUB_ACTOR", "bob")
         apply()
 
-    monkeypatch.setattr("hookline.cli.commands.rollback.ask", meanwhile)
+    monkeypatch.setattr("hookline.cli.commands.rollback.ask_for_approval", meanwhile)
     assert 7 == main(["rollback", "--to", "2"])
     assert "applied by bob on 20" in capsys.readouterr().err
     assert 4 == as_json(capsys, "history")[0]["serial"]

@@ -152,7 +152,7 @@ def test_only_protected_paths_ask_for_a_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "complaint"),
     [
-        (("--listen", "8443"), 64, "not an address to listen on"),
+        (("--listen", "8443"), 64, "not HOST:PORT"),
         (("--fail", "503"), 64, "write STATUS:SHARE"),
         (("--fail", "503:0.6", "--fail", "500:0.6"), 64, "add up to 1.2"),
         (("--delay", "soon"), 64, "not a duration"),

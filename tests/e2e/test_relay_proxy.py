@@ -89,7 +89,7 @@ def test_credentials_are_sent_and_never_shown(lab: Lab) -> None:
         proxy.answer = b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n"
         refused = lab.hookline(*arguments, "--max-wait", "1s", stdin=as_lines([xdm_event(2, 2)]), code=4)
     assert b"Proxy-Authorization: Basic aG9va2xpbmU6aHVudGVyMg==" in proxy.asked[0]
-    assert b"the proxy asks for other credentials (407)" in refused.stderr
+    assert b"the proxy requires other credentials (status 407)" in refused.stderr
     kept = b"".join(path.read_bytes() for path in (lab.directory / ".hookline").rglob("*") if path.is_file())
     for text in (done.stdout, done.stderr, refused.stdout, refused.stderr, kept):
         assert b"hunter2" not in text

@@ -103,7 +103,7 @@ def http_answer(data: bytes) -> None:
 
 
 def _answer(data: bytes, size: int) -> tuple[object, ...]:
-    reader = ResponseReader(keep=True)
+    reader = ResponseReader(keep_body=True)
     try:
         for start in range(0, len(data), size):
             reader.feed(data[start : start + size])
@@ -120,7 +120,7 @@ def _answer(data: bytes, size: int) -> tuple[object, ...]:
     assert 200 <= reader.head.status <= 999
     assert len(reader.head.block) <= MAX_HEAD_BYTES + 1024
     assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
-    return reader.head.status, reader.head.fields(), reader.body, reader.complete
+    return reader.head.status, reader.head.headers(), reader.body, reader.complete
 
 
 def _files(*patterns: str) -> list[bytes]:

@@ -41,7 +41,7 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, LocalFault, Response
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport import open_client
 from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.preflight.checks import CheckContext, check_all
@@ -194,7 +194,7 @@ def dns_answer(addresses: list[str], directory: Path) -> str:
     async def scenario() -> str:
         async with (
             serving(sends(OK)) as server,
-            posting(open_engine, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster,
+            posting(open_client, server.port, rules=NetworkRules(), resolve=resolves_to(*addresses)) as poster,
         ):
             said = words(await post(poster))
             assert 0 == server.connections
@@ -209,7 +209,7 @@ def certificate(shown: trustme.LeafCert | trustme.CA, directory: Path) -> str:
     async def scenario() -> str:
         async with (
             serving(sends(OK), server_context(shown)) as server,
-            posting(open_engine, server.port, context=client_context()) as poster,
+            posting(open_client, server.port, context=client_context()) as poster,
         ):
             said = words(await post(poster))
             report = await _checked(server.port, directory)
@@ -246,7 +246,7 @@ def response(script: Script, directory: Path) -> str:
     """What an answer comes to; the endpoint then gets a second request, whose answer is its own."""
 
     async def scenario() -> str:
-        async with serving(script) as server, posting(open_engine, server.port) as poster:
+        async with serving(script) as server, posting(open_client, server.port) as poster:
             said = words(await post(poster, DEADLINE / 5))
             server.script = sends(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
             assert Response(202) == await post(poster)
@@ -262,7 +262,7 @@ def proxy_answer(answer: bytes, directory: Path) -> str:
         async with tunnelling(TestProxy(answer)) as proxy, serving(sends(OK)) as server:
 
             def through(*given: Any, **named: Any) -> Any:
-                return open_engine(*given, **named, proxy=Proxy("127.0.0.1", proxy.port))
+                return open_client(*given, **named, proxy=Proxy("127.0.0.1", proxy.port))
 
             async with posting(through, server.port) as poster:
                 said = words(await post(poster))
@@ -286,7 +286,7 @@ def event_time(value: str, directory: Path) -> str:
     """What reaches an endpoint as hookline-event-time, of an event whose source says that this is its time."""
 
     async def scenario() -> str:
-        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+        async with serving(sends(OK)) as server, posting(open_client, server.port) as poster:
             attempt = Attempt(bytes(16), b"{}", 1, 1.0, value)
             assert Response(200) == await poster.post([], attempt, deadline=DEADLINE)
             lines = server.requests[0].split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
@@ -330,7 +330,7 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
                 resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
                 clock=lambda: 1.0,
                 random=bytes,
-                transport_factory=transport_factory(open_engine, NetworkRules(), lambda: 1.0),
+                transport_factory=transport_factory(open_client, NetworkRules(), lambda: 1.0),
             )
             try:
                 said = words(await endpoint.post(Attempt(bytes(16), b"{}", 1, 1.0)))

@@ -166,7 +166,9 @@ ROWS: dict[str, Row] = {
     ),
     "secret: a pipe": Row(secret, FileRef("ACME@AdobeOrg/pipe"), "not a regular file"),
     "secret: a huge file": Row(secret, FileRef("ACME@AdobeOrg/huge"), "larger than 64 KiB"),
-    "secret: a value with a line break": Row(secret_value, "a\r\nX-Other: b", "cannot be sent: it holds a line end"),
+    "secret: a value with a line break": Row(
+        secret_value, "a\r\nX-Other: b", "cannot be sent: it contains a line end"
+    ),
     # -- URLs
     "url: plain HTTP": Row(url, "http://hooks.acme.test/", "error[HL012]"),
     "url: a file": Row(url, "file:///etc/passwd", "error[HL012]"),
@@ -231,7 +233,7 @@ ROWS: dict[str, Row] = {
     "certificate: a stranger's": Row(
         certificate,
         trustme.CA(organization_name=f"Evil{ESC}").issue_cert(HOST),
-        "tls the certificate is of an unknown",
+        "tls the certificate is from an unknown",
     ),
     "certificate: self-signed": Row(certificate, trustme.CA(), "tls the certificate is self-signed"),
     "certificate: 500 names": Row(
@@ -247,8 +249,8 @@ ROWS: dict[str, Row] = {
         certificate, of_version_4(AUTHORITY, "evil.test"), "tls the certificate is for another host"
     ),
     # -- what an endpoint answers
-    "answer: not HTTP": Row(response, sends(b"SSH-2.0-OpenSSH\r\n\r\n"), "network no complete HTTP answer"),
-    "answer: a terminal's commands": Row(response, sends(ESC.encode() * 9), "network no complete HTTP answer"),
+    "answer: not HTTP": Row(response, sends(b"SSH-2.0-OpenSSH\r\n\r\n"), "network no complete HTTP response"),
+    "answer: a terminal's commands": Row(response, sends(ESC.encode() * 9), "network no complete HTTP response"),
     "answer: a terminal's commands as its reason": Row(
         response, sends(answers(b"503 " + ESC.encode() + b"\r\ncontent-length: 0")), "answer 503"
     ),
@@ -263,9 +265,9 @@ ROWS: dict[str, Row] = {
         response, sends(answers(b"200 OK" + b"\r\nx: y" * 300)), "a head of more than 256 lines"
     ),
     "answer: 1xx without end": Row(
-        response, endlessly(b"", answers(b"103 Early Hints") * 9), "more than 32 informational answers"
+        response, endlessly(b"", answers(b"103 Early Hints") * 9), "more than 32 informational responses"
     ),
-    "answer: another protocol": Row(response, sends(answers(b"101 Switching")), "a protocol that nobody asked for"),
+    "answer: another protocol": Row(response, sends(answers(b"101 Switching")), "a protocol that was not requested"),
     "answer: two lengths": Row(
         response,
         sends(answers(b"200 OK\r\ncontent-length: 1\r\ncontent-length: 2", b"xy")),
@@ -284,7 +286,7 @@ ROWS: dict[str, Row] = {
         proxy_answer, b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 9000, "of more than 16 KiB"
     ),
     "proxy: an answer for the endpoint": Row(
-        proxy_answer, b"HTTP/1.1 200 OK\r\n\r\n" + OK, "network the proxy says more than it was asked for"
+        proxy_answer, b"HTTP/1.1 200 OK\r\n\r\n" + OK, "network the proxy sent more than its response"
     ),
     # -- plan files
     "plan: nothing": Row(plan_file, b"", "64 error: p.json is not a plan that can be read: no JSON"),

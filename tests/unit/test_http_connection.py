@@ -20,7 +20,7 @@ Respond = Callable[[HttpConnection, HttpRequest], None]
 
 @dataclass
 class Server:
-    """Every request that it got, and how many were answered by the connection itself."""
+    """Every request that it got, and the number of responses by the connection itself."""
 
     port: int = 0
     requests: list[HttpRequest] = field(default_factory=list)
@@ -46,10 +46,10 @@ async def serving(respond: Respond = echo, limits: RequestLimits = LIMITS) -> As
     def connection() -> HttpConnection:
         return HttpConnection(
             limits,
-            received=received,
-            opened=server.connections.add,
-            closed=server.connections.discard,
-            malformed=server.count_malformed,
+            on_request=received,
+            on_open=server.connections.add,
+            on_close=server.connections.discard,
+            on_malformed=server.count_malformed,
         )
 
     listening = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
@@ -97,7 +97,7 @@ async def test_requests_are_answered_in_turn() -> None:
     ids=["announced", "chunked"],
 )
 async def test_a_body_over_the_limit(sent: bytes) -> None:
-    """It is passed on without its body as soon as that is known, and the connection ends behind the response."""
+    """It is passed on without its body as soon as that is known, and the connection ends after the response."""
     async with serving() as server:
         got = await ask(server, sent)
     assert got.startswith(b"HTTP/1.1 200 OK")
@@ -115,7 +115,7 @@ async def test_a_body_over_the_limit(sent: bytes) -> None:
     ids=["not HTTP", "head", "slow head", "slow body"],
 )
 async def test_what_the_connection_answers_itself(sent: bytes, status: bytes) -> None:
-    """What is not HTTP, too long or too slow gets a status, and never reaches the server."""
+    """A request that is not HTTP, too long or too slow gets a status, and never reaches the server."""
     async with serving(limits=RequestLimits(head_bytes=8192, body_bytes=10, seconds=0.2)) as server:
         got = await ask(server, sent)
     assert got.startswith(b"HTTP/1.1 " + status)
@@ -164,7 +164,7 @@ async def test_a_slow_reader_gets_all_of_the_last_response(monkeypatch: pytest.M
 
 
 async def test_input_behind_the_last_response() -> None:
-    """Input that nobody reads does not reset the connection before the client has the response."""
+    """Unread input does not reset the connection before the client has the response."""
     async with serving(lambda connection, _: connection.respond(HttpResponse(200, (), b"ok", close=True))) as server:
         got = await ask(server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" + b"x" * 1_000_000, b"y" * 100_000)
     assert got.endswith(b"\r\n\r\nok")

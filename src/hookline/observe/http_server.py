@@ -79,10 +79,10 @@ class HttpServer:
     def _connection(self) -> HttpConnection:
         return HttpConnection(
             RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=HEAD_SECONDS),
-            received=self._received,
-            opened=self._opened,
-            closed=self._connections.discard,
-            malformed=lambda: None,
+            on_request=self._received,
+            on_open=self._opened,
+            on_close=self._connections.discard,
+            on_malformed=lambda: None,
         )
 
     def _opened(self, connection: HttpConnection) -> None:

@@ -119,10 +119,10 @@ class Receiver:
     def _connection(self) -> HttpConnection:
         return HttpConnection(
             RequestLimits(head_bytes=HEAD_LIMIT, body_bytes=BODY_LIMIT),
-            received=self._received,
-            opened=self._connections.add,
-            closed=self._connections.discard,
-            malformed=self._malformed,
+            on_request=self._received,
+            on_open=self._connections.add,
+            on_close=self._connections.discard,
+            on_malformed=self._malformed,
         )
 
     async def _wind_up(self) -> None:
@@ -183,7 +183,7 @@ class Receiver:
             answer = ReceiverResponse(
                 503, close=True, on_purpose=True
             )  # exactly as many are accepted as were asked for
-        given = None if connection.gone else answer
+        given = None if connection.is_closed else answer
         self._tally.count(request, verified, given)
         self._journal.add(request_as_line(request, verified, at=on_enqueued, status=given.status if given else None))
         if not self._outbox:

@@ -103,7 +103,7 @@ def _print(report: CheckReport) -> None:
 
 def _print_sum(reports: Sequence[CheckReport]) -> None:
     failed = sum(1 for report in reports if report.failed_at)
-    warned = sum(1 for report in reports if report.warns and not report.failed_at)
+    warned = sum(1 for report in reports if report.has_warning and not report.failed_at)
     good = len(reports) - failed - warned
     click.echo(f"{len(reports)} checked: {good} good, {warned} with warnings, {failed} failed.", err=True)
 

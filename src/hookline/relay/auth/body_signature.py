@@ -1,7 +1,7 @@
-"""Signatures over an attempt's id, time and body, as the Standard Webhooks specification has them.
+"""Signatures over an attempt's id, time and body, by the Standard Webhooks specification.
 
-``webhook-signature`` is a list, with spaces between, of ``v1,<base64 HMAC-SHA256>`` and ``v1a,<base64 Ed25519>`` over
-``id.timestamp.body``. A secret says by its prefix which of the two it is for: ``whsec_`` and ``whsk_``.
+``webhook-signature`` is a list, separated by spaces, of ``v1,<base64 HMAC-SHA256>`` and ``v1a,<base64 Ed25519>`` over
+``id.timestamp.body``. A secret's prefix gives its type: ``whsec_`` for HMAC and ``whsk_`` for Ed25519.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hookline.relay.http.exchange import Attempt
 from hookline.relay.secrets import Secret, without_newline
 
 _SHARED, _PRIVATE, _PUBLIC = b"whsec_", b"whsk_", "whpk_"
-# Of a shared secret, in bytes: 192 to 512 bits.
-_LEAST, _MOST = 24, 64
-# A private key is written as its seed, or as the seed with the public half behind it, as NaCl keeps it.
-_SEED, _PAIR = 32, 64
+# A shared secret has 192 to 512 bits.
+_MIN_SECRET_BYTES, _MAX_SECRET_BYTES = 24, 64
+# A private key is a seed, or a seed followed by the public half, as in NaCl.
+_SEED_BYTES, _PAIR_BYTES = 32, 64
 
 LoadedSignatureKey = bytes | Ed25519PrivateKey
 
 
 def load_signature_key(secret: Secret, name: str) -> LoadedSignatureKey:
-    """Read ``whsec_…`` or ``whsk_…``; without a final line end. Raises KeyUnusable, which calls it by `name`."""
+    """Read ``whsec_…`` or ``whsk_…``. A final line end is ignored. Raises KeyUnusable, whose message has `name`."""
     text = without_newline(secret.reveal())
     prefix = next((known for known in (_SHARED, _PRIVATE) if text.startswith(known)), None)
     if prefix is None:
@@ -35,37 +35,39 @@ def load_signature_key(secret: Secret, name: str) -> LoadedSignatureKey:
     try:
         raw = b64decode(text.removeprefix(prefix), validate=True)
     except ValueError as error:
-        raise _unusable(name, f"is not base64 behind {prefix.decode()}") from error
+        raise _unusable(name, f"is not base64 after {prefix.decode()}") from error
     if prefix == _SHARED:
-        if not _LEAST <= len(raw) <= _MOST:
-            raise _unusable(name, f"holds {len(raw)} bytes behind whsec_, not {_LEAST} to {_MOST}")
+        if not _MIN_SECRET_BYTES <= len(raw) <= _MAX_SECRET_BYTES:
+            raise _unusable(
+                name, f"holds {len(raw)} bytes after whsec_, not {_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES}"
+            )
         return raw
-    if len(raw) not in (_SEED, _PAIR):
-        raise _unusable(name, f"holds {len(raw)} bytes behind whsk_, not {_SEED} or {_PAIR}")
-    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED])
-    if len(raw) == _PAIR and raw[_SEED:] != _public_bytes(key):
-        raise _unusable(name, "is no pair: its public half belongs to another key")
+    if len(raw) not in (_SEED_BYTES, _PAIR_BYTES):
+        raise _unusable(name, f"holds {len(raw)} bytes after whsk_, not {_SEED_BYTES} or {_PAIR_BYTES}")
+    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
+    if len(raw) == _PAIR_BYTES and raw[_SEED_BYTES:] != _public_bytes(key):
+        raise _unusable(name, "is not a pair: its public half belongs to another key")
     return key
 
 
 def public_text(key: LoadedSignatureKey) -> str | None:
-    """``whpk_…``, for receivers. None for a shared secret, which has no public half."""
+    """``whpk_…``, for receivers. It is None for a shared secret, which has no public half."""
     return None if isinstance(key, bytes) else _PUBLIC + b64encode(_public_bytes(key)).decode()
 
 
 class BodySigner:
-    """Signs attempts with every key that it was made of, in their order."""
+    """Signs attempts with each of its keys, in their order."""
 
     def __init__(self, keys: Iterable[LoadedSignatureKey]) -> None:
-        self._signs = tuple(map(_signing, keys))
+        self._signers = tuple(map(_signer, keys))
 
     def sign(self, attempt: Attempt) -> str:
-        """The value of ``webhook-signature``; the time signed is that of ``webhook-timestamp``, in whole seconds."""
+        """The value of ``webhook-signature``. The signed time is that of ``webhook-timestamp``, in whole seconds."""
         content = b"%b.%d.%b" % (attempt.id.hex().encode(), int(attempt.at), attempt.body)
-        return " ".join([version + b64encode(sign(content)).decode() for version, sign in self._signs])
+        return " ".join([version + b64encode(sign(content)).decode() for version, sign in self._signers])
 
 
-def _signing(key: LoadedSignatureKey) -> tuple[str, Callable[[bytes], bytes]]:
+def _signer(key: LoadedSignatureKey) -> tuple[str, Callable[[bytes], bytes]]:
     if isinstance(key, bytes):
         return "v1,", lambda content: hmac.digest(key, content, "sha256")
     return "v1a,", key.sign
@@ -75,8 +77,8 @@ def _public_bytes(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def _unusable(name: str, what: str) -> KeyUnusable:
+def _unusable(name: str, fault: str) -> KeyUnusable:
     return KeyUnusable(
-        f"signature key {name}: {what}",
-        hint='make one: echo "whsec_$(openssl rand -base64 32)"; whsk_ is an Ed25519 seed of 32 bytes in base64',
+        f"signature key {name}: {fault}",
+        hint='create one: echo "whsec_$(openssl rand -base64 32)"; whsk_ is an Ed25519 seed of 32 bytes in base64',
     )

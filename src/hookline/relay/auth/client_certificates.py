@@ -1,4 +1,4 @@
-"""The files that TLS to one webhook rests on, as a value: what an operator has replaced makes another one."""
+"""Reads the files for TLS to one webhook."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from hookline.relay.secrets import SecretResolver
 
 
 def public_files(policy: TlsPolicy) -> frozenset[FileRef]:
-    """Which of the files of `policy` hold no secret. A client certificate without a key's file holds its key too."""
-    own = {policy.client_certificate} if policy.client_key is not None else set()
+    """The files of `policy` without a secret. A client certificate without a separate key file contains its key."""
+    certificates = {policy.client_certificate} if policy.client_key is not None else set()
     authorities = set() if policy.ca_file is None else {FileRef(policy.ca_file)}
-    return frozenset(ref for ref in own | authorities if ref is not None and ref != policy.client_key)
+    return frozenset(ref for ref in certificates | authorities if ref is not None and ref != policy.client_key)
 
 
 def read_certificates(
     policy: TlsPolicy, *, ca_file: Path | None, resolver: SecretResolver, organization: str
 ) -> Certificates:
-    """Read what `policy` names, and the relay's own `ca_file`. Raises SecretUnavailable."""
+    """Read the files that `policy` names, and the relay's own `ca_file`.
+
+    Args:
+        policy: The webhook's TLS policy.
+        ca_file: The relay's authorities. The TLS context reports a file that cannot be read.
+        resolver: Locates and reads the webhook's files.
+        organization: The webhook's organization.
+
+    Raises:
+        SecretUnavailable: A file of the webhook cannot be read.
+    """
 
     def read(ref: FileRef) -> bytes:
         return resolver.resolve(ref, organization, public=ref in public_files(policy)).reveal()
 
     texts = []
     if ca_file is not None:
-        with suppress(OSError):  # whether it can be used is for the context to say
+        with suppress(OSError):
             texts.append(ca_file.read_bytes())
     client = None
     if policy.client_certificate is not None:

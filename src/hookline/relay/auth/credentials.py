@@ -1,4 +1,4 @@
-"""What a webhook's requests are proved with: its resolved headers, its token, and signatures of bodies."""
+"""The credentials of a webhook's requests: resolved headers, the bearer token, and body signatures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from hookline.units import format_moment
 
 
 def fixed_headers(webhook: Webhook, resolver: SecretResolver) -> list[Header]:
-    """The headers that are the same in every attempt: hookline's own, and the webhook's with secrets resolved.
+    """The headers that are the same in every attempt: hookline's own, and the webhook's with resolved secrets.
 
-    Raises SecretUnavailable when a reference cannot be resolved, or a value cannot stand in a header.
+    Raises SecretUnavailable if a reference cannot be resolved, or if its value is no valid header value.
     """
     organization = webhook.address.organization
     headers = [(b"content-type", b"application/json"), (b"user-agent", f"hookline/{__version__}".encode())]
@@ -42,30 +42,30 @@ def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organiza
         encoded = b"\n"
     if _VALUE.fullmatch(encoded) is None:
         raise SecretUnavailable(
-            f"header {name}: {origin} cannot be sent: it holds a line end, another control character, a character"
+            f"header {name}: {origin} cannot be sent: it contains a line end, another control character, a character"
             " beyond Latin-1, or a space at its beginning or end",
-            hint="store the bare value, on one line",
+            hint="store the value alone, on one line",
         )
     return encoded
 
 
-# How long a replaced file may go unnoticed by who does not watch it. Looking costs a few small reads.
+# The interval at which secrets are read again, to find replaced files. This costs a few small reads.
 CREDENTIAL_CHECK_SECONDS = 10.0
 
 
 class Credentials:
-    """Those of one webhook. `random` returns that many random bytes. Times are Unix seconds.
+    """The credentials of one webhook. `random` returns a number of random bytes. Times are Unix seconds.
 
-    Secrets are read at the first use, when a key takes over, after `renew`, and after `look_again` and every ten
-    seconds of use: then only to see whether they have changed. Where they cannot be read in that moment (a file is
-    being replaced), what was read before goes on being used.
+    Secrets must be readable at the first use, when another key becomes active, and after `renew`. They are also read
+    after `check_secrets`, and after CREDENTIAL_CHECK_SECONDS of use. If they cannot be read then, for example because
+    an operator is replacing a file, the previous values remain in use.
     """
 
     def __init__(self, webhook: Webhook, resolver: SecretResolver, random: Callable[[int], bytes]) -> None:
         self._webhook = webhook
         self._resolver = resolver
         self._random = random
-        self._since, self._until, self._look = inf, -inf, -inf
+        self._valid_from, self._valid_until, self._check_at = inf, -inf, -inf
         self._fixed: list[Header] = []
         self._signer: JwtSigner | None = None
         self._key: JwtKey | None = None
@@ -76,13 +76,13 @@ class Credentials:
         self._headers: Sequence[Header] | None = None
 
     def headers(self, now: float) -> Sequence[Header]:
-        """Those of an attempt at `now`: the very object of the last call while nothing in them has changed.
+        """The headers of an attempt at `now`. While nothing in them changes, every call returns the same object.
 
         Raises SecretUnavailable and KeyUnusable.
         """
-        if not self._since <= now < self._until:  # the clock may also have been set back
+        if not self._valid_from <= now < self._valid_until:  # also if the clock was set back
             self._read(now)
-        elif now >= self._look:
+        elif now >= self._check_at:
             self._reread(now)
         token = None if self._signer is None else self._signer.token(now)
         if self._headers is None or token is not self._token:
@@ -90,24 +90,24 @@ class Credentials:
         return self._headers
 
     def sign(self, attempt: Attempt) -> str:
-        """The value of ``webhook-signature`` with the keys that the last call of `headers` found; empty: none."""
+        """The value of ``webhook-signature``, with the keys of the last `headers` call. Empty without keys."""
         return "" if self._body_signer is None else self._body_signer.sign(attempt)
 
     def renew(self) -> None:
-        """Forget the token, and read every secret again: a fresh token may need a fresh key."""
-        self._until = -inf
+        """Discard the token, and read every secret again, because a new token may need a new key."""
+        self._valid_until = -inf
         if self._signer is not None:
             self._signer.renew()
 
-    def look_again(self) -> None:
-        """See at the next use whether secrets have changed; what cannot be read in that moment stays as it is."""
-        self._look = -inf
+    def check_secrets(self) -> None:
+        """Read the secrets again at the next use. Secrets that cannot be read then keep their values."""
+        self._check_at = -inf
 
     def _reread(self, now: float) -> None:
         try:
             self._read(now)
         except HooklineError:
-            self._look = now + CREDENTIAL_CHECK_SECONDS
+            self._check_at = now + CREDENTIAL_CHECK_SECONDS
 
     def _read(self, now: float) -> None:
         fixed = fixed_headers(self._webhook, self._resolver)
@@ -116,19 +116,17 @@ class Credentials:
         if self._webhook.signature is not None:
             keys = self._webhook.signature.keys
             until = next_change(keys, now)
-            self._prepare_signature(in_use(keys, now))
+            self._prepare_signature(active_keys(keys, now))
         if isinstance(authentication, JwtAuthentication):
-            key = self._signing_key(authentication, now)
+            key = self._load(active_keys(authentication.keys, now)[0], authentication.algorithm)
             until = min(until, next_change(authentication.keys, now))
             if key is not self._key:
                 self._key = key
                 self._signer = JwtSigner(authentication, key, url=self._webhook.url, random=self._random)
         if fixed != self._fixed:
             self._fixed, self._headers = fixed, None
-        self._since, self._until, self._look = now, until, now + CREDENTIAL_CHECK_SECONDS
-
-    def _signing_key(self, authentication: JwtAuthentication, now: float) -> JwtKey:
-        return self._load(in_use(authentication.keys, now)[0], authentication.algorithm)
+        self._valid_from, self._valid_until = now, until
+        self._check_at = now + CREDENTIAL_CHECK_SECONDS
 
     def _prepare_signature(self, keys: Sequence[SignatureKey]) -> None:
         organization = self._webhook.address.organization
@@ -139,7 +137,7 @@ class Credentials:
             self._body_keys, self._body_signer = material, BodySigner(loaded)
 
     def _load(self, key: SigningKey, algorithm: str) -> JwtKey:
-        # Reading an RSA key takes 40 ms, checking that it is still the same one takes none.
+        # Loading an RSA key takes 40 ms, so an unchanged key is not loaded again.
         organization = self._webhook.address.organization
         material = self._resolver.resolve(key.secret, organization).reveal()
         passphrase = None if key.passphrase is None else self._resolver.resolve(key.passphrase, organization).reveal()
@@ -162,17 +160,17 @@ class Credentials:
 _Key = TypeVar("_Key", bound=Timed)
 
 
-def in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
-    """The keys that are active at `now`, in their order. Raises KeyUnusable when none is."""
+def active_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
+    """The keys that are active at `now` (Unix seconds), in their order. Raises KeyUnusable if there is none."""
     usable = active(keys, now)
     if not usable:
         raise KeyUnusable(
-            f"no key is active at this moment{_next_activation(keys, now)}",
-            hint="give one key no activate and no retire, or correct their times, and apply that",
+            f"no key is active now: {_next_activation(keys, now)}",
+            hint="remove activate and retire from one key, or correct their times, and apply the change",
         )
     return usable
 
 
 def _next_activation(keys: Iterable[Timed], now: float) -> str:
     coming = [key.activate for key in keys if key.activate is not None and key.activate.timestamp() > now]
-    return f": the next one is from {format_moment(min(coming))} on" if coming else ": all are retired"
+    return f"the next key becomes active at {format_moment(min(coming))}" if coming else "all keys are retired"

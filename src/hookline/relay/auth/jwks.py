@@ -1,4 +1,4 @@
-"""What a receiver needs to verify a webhook's tokens: the public halves of its keys (RFC 7517 §5)."""
+"""The public keys with which a receiver verifies a webhook's tokens (RFC 7517 §5) and body signatures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,17 @@ from hookline.relay.secrets import SecretResolver
 def jwk_set(
     authentication: JwtAuthentication, resolver: SecretResolver, organization: str, now: float
 ) -> dict[str, list[dict[str, str]]]:
-    """``{"keys": […]}`` with the public half of every key that is not retired at `now`, in Unix seconds, in order.
+    """``{"keys": […]}`` with the public half of every key that is not retired, in order. The first active key signs.
 
-    Of those that are active at a moment, the first one signs.
-    Raises SecretUnavailable or KeyUnusable, also for symmetric keys: those have no public half.
+    Args:
+        authentication: The webhook's authentication.
+        resolver: Resolves the keys' secrets.
+        organization: The webhook's organization.
+        now: Unix time in seconds.
+
+    Raises:
+        SecretUnavailable: A secret cannot be resolved.
+        KeyUnusable: A key cannot be used, or it is symmetric and has no public half.
     """
     return {
         "keys": [
@@ -34,15 +41,15 @@ def jwk_set(
 
 
 def public_signature_keys(webhook: Webhook, resolver: SecretResolver, now: float) -> list[str]:
-    """``whpk_…`` of every Ed25519 key of the body's signature that is not retired at `now`, in their order.
+    """``whpk_…`` of every Ed25519 key for body signatures that is not retired at `now` (Unix seconds), in order.
 
-    Raises HooklineError for a webhook without signature, SecretUnavailable, and KeyUnusable, also where all are
-    shared.
+    Raises HooklineError if the webhook has no signature, SecretUnavailable, and KeyUnusable. The latter also if all
+    keys are shared secrets.
     """
     if webhook.signature is None:
         raise HooklineError(
             f"{webhook.address} signs no bodies: it has no signature",
-            hint="give it a signature of type standard-webhooks, and apply that",
+            hint="add a signature of type standard-webhooks, and apply it",
         )
     organization = webhook.address.organization
     texts = [
@@ -52,7 +59,7 @@ def public_signature_keys(webhook: Webhook, resolver: SecretResolver, now: float
     found = [text for text in texts if text is not None]
     if not found:
         raise KeyUnusable(
-            "signature keys of type whsec_ are symmetric, they have no public half to export",
-            hint="hand the secret to the receiver itself, or use a whsk_ key",
+            "signature keys of type whsec_ are symmetric and have no public half to export",
+            hint="give the secret to the receiver directly, or use a whsk_ key",
         )
     return found

@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 7519), signed once and used until shortly before they expire. The only module that knows jwt."""
+"""Bearer tokens (RFC 7519), each used until shortly before it expires. No other module imports jwt."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from hookline.model import JwtAuthentication
 from hookline.relay.auth.keys import JwtKey
 
 REGISTERED_CLAIMS = frozenset({"iss", "sub", "aud", "exp", "nbf", "iat", "jti"})
-# Signing with RS256 costs as much as forty requests, so a token is reused, but never into the last fifth of its
-# life: a slow request and a receiver whose clock runs ahead must both find it valid.
+# A signature with RS256 costs as much as forty requests, so a token is reused. It is not used in the last fifth of
+# its lifetime, so that it is still valid after a slow request, and for a receiver whose clock is ahead.
 _USED_SHARE = 0.8
-# A receiver whose clock is behind would read "not valid yet" (RFC 7519 §4.1.5) or "issued in the future". So a token
-# is dated back, within its lifetime: what a receiver sees between iat and exp is what was configured.
-_BACKDATED_SHARE, _BACKDATED_MOST = 0.1, 30.0
+# For a receiver whose clock is behind, a new token would be "not valid yet" (RFC 7519 §4.1.5) or "issued in the
+# future". A token is therefore dated back. The time between iat and exp is still the configured lifetime.
+_BACKDATED_SHARE, _MAX_BACKDATED_SECONDS = 0.1, 30.0
 _JTI_BYTES = 16
 
 
 def origin(url: str) -> str:
-    """``scheme://host[:port]`` of a URL (RFC 6454 §6.2): without the port when it is the scheme's own."""
+    """``scheme://host[:port]`` of a URL (RFC 6454 §6.2), without the scheme's default port."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
-    own_port = {"https": 443, "http": 80}.get(parts.scheme)
-    suffix = "" if parts.port in (None, own_port) else f":{parts.port}"
+    default_port = {"https": 443, "http": 80}.get(parts.scheme)
+    suffix = "" if parts.port in (None, default_port) else f":{parts.port}"
     return f"{parts.scheme}://{bracketed}{suffix}"
 
 
 class JwtSigner:
-    """Makes the tokens of one webhook. `random` returns that many random bytes; each token's ``jti`` is from it."""
+    """Makes the tokens of one webhook.
+
+    Args:
+        authentication: The webhook's claims, lifetime and algorithm.
+        key: The key that signs.
+        url: The webhook's URL, whose origin is the default audience.
+        random: Returns a number of random bytes, for each token's ``jti``.
+    """
 
     def __init__(
         self, authentication: JwtAuthentication, key: JwtKey, *, url: str, random: Callable[[int], bytes]
@@ -40,7 +47,7 @@ class JwtSigner:
         self._key = key
         self._random = random
         self._lifetime = authentication.lifetime.total_seconds()
-        self._backdated = min(_BACKDATED_SHARE * self._lifetime, _BACKDATED_MOST)
+        self._backdated = min(_BACKDATED_SHARE * self._lifetime, _MAX_BACKDATED_SECONDS)
         self._one_time = authentication.one_time
         self._claims = {
             name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS
@@ -57,22 +64,23 @@ class JwtSigner:
         self._signed_at = 0.0
 
     def token(self, now: float) -> str:
-        """A token that is valid at `now` (Unix time in seconds): the one in use while 80 % of its life is not over.
+        """A token that is valid at `now` (Unix time in seconds).
 
-        A new one each time where the webhook asks for one-time tokens. Raises KeyUnusable when signing fails.
+        The same token is returned during 80 % of its lifetime. With one-time tokens, every call returns a new one.
+        Raises KeyUnusable if signing fails.
         """
         age = now - self._signed_at
-        # A negative age: the clock was set back, and the receiver would read "not valid yet".
+        # A negative age: the clock was set back, and the token would be "not valid yet" for the receiver.
         if self._token is None or self._one_time or not 0 <= age < _USED_SHARE * self._lifetime - self._backdated:
             self._token, self._signed_at = self._sign(now - self._backdated), now
         return self._token
 
     def renew(self) -> None:
-        """Forget the token in use."""
+        """Discard the current token."""
         self._token = None
 
-    def _sign(self, begins: float) -> str:
-        issued = int(begins)
+    def _sign(self, issued_at: float) -> str:
+        issued = int(issued_at)
         claims = {
             **self._claims,
             "iat": issued,
@@ -81,7 +89,7 @@ class JwtSigner:
             "jti": self._random(_JTI_BYTES).hex(),
         }
         try:
-            # RFC 8725 §3.11: the type is said, so that no other kind of JWT under the same key is taken for one.
+            # RFC 8725 §3.11: with an explicit type, no other kind of JWT under this key passes for a bearer token.
             headers = {"typ": "JWT", "kid": self._key.id}
             return jwt.encode(claims, self._key.material, self._key.algorithm, headers=headers)
         except (jwt.PyJWTError, TypeError, ValueError) as error:

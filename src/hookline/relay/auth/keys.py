@@ -1,7 +1,6 @@
-"""Keys for tokens: read from PEM, a JWK or plain bytes, checked against their algorithm, and their public halves.
+"""Keys for tokens. They are read from PEM, a JWK or plain bytes, and checked against their algorithm.
 
-Beside `signature` the only module of delivery that knows `cryptography`. It hands loaded key objects on, since
-reading a PEM text costs a token's worth of time a thousand times over.
+Callers keep the loaded key, because reading a PEM text takes a thousand times as long as signing a token.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from hookline.relay.secrets import Secret, without_newline
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
 MIN_RSA_BITS = 2048
-# RFC 7518 §3.2: the key of an HMAC is at least as long as its hash, in bytes.
-_HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+# RFC 7518 §3.2: the key of an HMAC has at least as many bytes as its hash.
+_MIN_HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 # RFC 7518 §3.4: each ES algorithm belongs to one curve.
 _CURVES: Mapping[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1()}
 _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384"}
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_MAKE = {
+_CREATE = {
     "ES256": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.pem",
     "ES384": "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out KEY.pem",
     "EdDSA": "openssl genpkey -algorithm ed25519 -out KEY.pem",
 }
-_MAKE_RSA = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem"
+_CREATE_RSA = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out KEY.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +46,23 @@ class JwtKey:
 
 
 def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> JwtKey:
-    """Read key material: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key.
+    """Read a key.
 
-    `passphrase` opens an encrypted PEM file, and belongs to nothing else. An HMAC key is taken as it stands, without
-    a line end, and not decoded from base64 or hex. Raises KeyUnusable, naming the key by its id, when it cannot be
-    read or does not fit `algorithm`.
+    Args:
+        secret: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key. The bytes are
+            not decoded from base64 or hex; only a final line end is removed.
+        algorithm: The algorithm that the key is for.
+        key_id: The key's id, which error messages contain.
+        passphrase: For an encrypted PEM file only.
+
+    Raises:
+        KeyUnusable: The key cannot be read, or it does not fit the algorithm.
     """
     text = secret.reveal()
     jwk = _as_jwk(text)
-    if passphrase is not None and (jwk is not None or algorithm in _HMAC_BYTES):
-        raise _nothing_to_open(key_id, "a JWK" if jwk is not None else "a shared secret")
-    if algorithm in _HMAC_BYTES:
+    if passphrase is not None and (jwk is not None or algorithm in _MIN_HMAC_BYTES):
+        raise _needless_passphrase(key_id, "a JWK" if jwk is not None else "a shared secret")
+    if algorithm in _MIN_HMAC_BYTES:
         material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
         _check_hmac(material, algorithm, key_id)
         return JwtKey(key_id, algorithm, material)
@@ -89,22 +94,22 @@ def _public_members(key: JwtKey) -> dict[str, str]:
             return {"kty": "OKP", "crv": "Ed25519", "x": _encode(raw)}
         case _:
             raise KeyUnusable(
-                f"key {key.id!r}: {key.algorithm} is symmetric, it has no public half to export",
-                hint="hand the secret to the receiver itself, or use ES256, EdDSA or RS256",
+                f"key {key.id!r}: {key.algorithm} is symmetric and has no public half to export",
+                hint="give the secret to the receiver directly, or use ES256, EdDSA or RS256",
             )
 
 
 def _check_hmac(material: bytes, algorithm: str, key_id: str) -> None:
-    least = _HMAC_BYTES[algorithm]
+    min_bytes = _MIN_HMAC_BYTES[algorithm]
     if material.lstrip().startswith(b"-----BEGIN "):
         raise KeyUnusable(
             f"key {key_id!r}: {algorithm} needs a shared secret, found a PEM file",
             hint="an asymmetric key belongs to RS256, ES256, EdDSA …",
         )
-    if len(material) < least:
+    if len(material) < min_bytes:
         raise KeyUnusable(
-            f"key {key_id!r}: {algorithm} needs at least {least} bytes, found {len(material)}",
-            hint=f"make one: openssl rand -hex {least}",
+            f"key {key_id!r}: {algorithm} needs at least {min_bytes} bytes, found {len(material)}",
+            hint=f"create one: openssl rand -hex {min_bytes}",
         )
 
 
@@ -137,37 +142,37 @@ def _kind(key: object) -> str:
             return f"a key of type {type(key).__name__.removesuffix('PrivateKey').removeprefix('_')}"
 
 
-def _unfit(what: str, algorithm: str, key_id: str) -> KeyUnusable:
-    make = _MAKE.get(algorithm, _MAKE_RSA)
-    return KeyUnusable(f"key {key_id!r}: {algorithm} {what}", hint=f"make one that fits: {make}")
+def _unfit(fault: str, algorithm: str, key_id: str) -> KeyUnusable:
+    command = _CREATE.get(algorithm, _CREATE_RSA)
+    return KeyUnusable(f"key {key_id!r}: {algorithm} {fault}", hint=f"create one that fits: {command}")
 
 
 def _from_pem(text: bytes, algorithm: str, key_id: str, passphrase: Secret | None) -> object:
     try:
         return load_pem_private_key(text, None if passphrase is None else without_newline(passphrase.reveal()))
-    except TypeError as error:  # a passphrase without encryption, or encryption without a passphrase
+    except TypeError as error:  # a needless or a missing passphrase
         if passphrase is not None:
-            raise _nothing_to_open(key_id, "a PEM file that is not encrypted") from error
+            raise _needless_passphrase(key_id, "a PEM file that is not encrypted") from error
         raise KeyUnusable(
             f"key {key_id!r}: the PEM file is encrypted with a passphrase",
-            hint="name it beside the secret: passphrase: {file: KEY.passphrase}",
+            hint="add the passphrase after the secret: passphrase: {file: KEY.passphrase}",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         if passphrase is not None and b"ENCRYPTED" in text:
             raise KeyUnusable(
-                f"key {key_id!r}: the passphrase does not open the PEM file",
+                f"key {key_id!r}: the passphrase does not decrypt the PEM file",
                 hint="try it: openssl pkey -in KEY.pem -noout",
             ) from error
         found = "a public key or certificate" if _is_public(text) else "something else"
         raise KeyUnusable(
             f"key {key_id!r}: expected a private key in PEM or JWK, found {found}",
-            hint=f"the private key signs; make one: {_MAKE.get(algorithm, _MAKE_RSA)}",
+            hint=f"the private key signs; create one: {_CREATE.get(algorithm, _CREATE_RSA)}",
         ) from error
 
 
-def _nothing_to_open(key_id: str, found: str) -> KeyUnusable:
+def _needless_passphrase(key_id: str, found: str) -> KeyUnusable:
     return KeyUnusable(
-        f"key {key_id!r}: the passphrase has nothing to open, the secret is {found}",
+        f"key {key_id!r}: the passphrase is not needed, because the secret is {found}",
         hint="remove passphrase from the key, or store the key encrypted",
     )
 
@@ -227,9 +232,10 @@ def _rsa_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
 
 
 def _broken_jwk(key_id: str, error: Exception) -> KeyUnusable:
-    what = f"member {error} is missing" if isinstance(error, KeyError) else "its members make no key hookline can use"
+    missing = isinstance(error, KeyError)
+    fault = f"member {error} is missing" if missing else "its members do not form a supported key"
     return KeyUnusable(
-        f"key {key_id!r}: not a usable private JWK: {what}",
+        f"key {key_id!r}: not a usable private JWK: {fault}",
         hint="RSA with p and q, EC on P-256 or P-384, OKP with Ed25519; or use a PEM file",
     )
 

@@ -95,7 +95,7 @@ class HttpEndpoint:
     async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt, as attempt.Endpoint requires."""
         if self._secret_files.changed(self._clock()):
-            self._credentials.look_again()
+            self._credentials.check_secrets()
             self._certificates_may_have_changed = True
         try:
             transport = await self._current_transport()

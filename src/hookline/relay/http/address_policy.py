@@ -1,11 +1,11 @@
-"""Which addresses the relay connects to: public ones, and what an operator admits.
+"""Which addresses the relay connects to: public ones, and those that an operator admits.
 
-A webhook's URL is written by someone who can open a pull request; the relay stands inside of the operator's
-network. Without these rules such a URL would reach what only the relay can reach.
+Anyone who can open a pull request can write a webhook's URL, and the relay runs inside the operator's network.
+Without these rules, such a URL could reach services that only the relay can reach.
 
 The tables follow the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, RFC 8190) and add multicast,
 deprecated ranges and the metadata services that clouds have put on public addresses. The few entries that IANA
-calls globally reachable (AS112, anycast PCP and TURN) are refused as well: no webhook lives there.
+calls globally reachable (AS112, anycast PCP and TURN) are refused as well, because no webhook has such an address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hookline.errors import HooklineError
 IpNetwork = IPv4Network | IPv6Network
 IpAddress = IPv4Address | IPv6Address
 
-# The first row that holds an address names it, so a narrow range stands before the wide one around it.
+# The first row that contains an address names it, so a narrow range comes before the wide range around it.
 _IPV4 = tuple(
     (IPv4Network(network), kind)
     for network, kind in (
@@ -79,46 +79,47 @@ _IPV6 = tuple(
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-# RFC 5214 §6.1: the interface identifiers whose last 32 bits are an IPv4 address that an ISATAP router would reach.
+# RFC 5214 §6.1: with these interface identifiers, an ISATAP router connects to the IPv4 address in the last 32 bits.
 _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 class AddressRefused(HooklineError):
-    """A name leads to an address that the rules do not admit."""
+    """A name has an address that the rules do not admit."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkRules:
-    """`allowed`: what ``--allow-network`` admits though it is not public."""
+    """`allowed`: the networks that ``--allow-network`` admits although they are not public."""
 
     allowed: tuple[IpNetwork, ...] = ()
 
-    def refusal(self, address: str) -> str | None:
-        """Why there is no connecting to this IP address (``127.0.0.1 is loopback``), None when it may be."""
+    def refusal_reason(self, address: str) -> str | None:
+        """Why the relay does not connect to this IP address (``127.0.0.1 is loopback``), None if it does."""
         try:
-            judged = _connected_to(address)
+            target = _connected_to(address)
         except ValueError:
             return f"{address!r} is not an IP address"
-        if any(judged in network for network in self.allowed):
+        if any(target in network for network in self.allowed):
             return None
-        kind = _special(judged)
+        kind = _special(target)
         return None if kind is None else f"{address} is {kind}"
 
     def check(self, host: str, addresses: Sequence[str]) -> None:
-        """Raise AddressRefused when any of the addresses that `host` resolves to is refused.
+        """Raise AddressRefused if any of the addresses that `host` resolves to is refused.
 
-        One is enough to refuse all: a name with a public and a private answer is how rebinding looks.
+        One refused address refuses all, because a name with a public and a private address is a sign of DNS
+        rebinding.
         """
         for address in addresses:
-            if reason := self.refusal(address):
+            if reason := self.refusal_reason(address):
                 raise AddressRefused(
                     f"refused address of {host}: {reason}",
-                    hint=f"if that is meant, admit it with --allow-network {address.partition('%')[0]}",
+                    hint=f"if this is intended, admit it with --allow-network {address.partition('%')[0]}",
                 )
 
 
 def _connected_to(address: str) -> IpAddress:
-    """The address that the system will talk to: of ``::ffff:a.b.c.d`` the IPv4 one. Raises ValueError."""
+    """The address that the system connects to: the IPv4 address for ``::ffff:a.b.c.d``. Raises ValueError."""
     parsed = ip_address(address.partition("%")[0])
     return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
 
@@ -127,7 +128,7 @@ def _special(address: IpAddress) -> str | None:
     if isinstance(address, IPv4Address):
         return _first(address, _IPV4)
     if address in _NAT64:
-        # RFC 6052 §3.1: the gateway reaches the IPv4 address in the last 32 bits, which must be a public one.
+        # RFC 6052 §3.1: the gateway connects to the IPv4 address in the last 32 bits, which must be public.
         return _embedded("NAT64", address)
     if kind := _first(address, _IPV6) or (None if address in _GLOBAL_UNICAST else "not global unicast"):
         return kind
@@ -136,10 +137,10 @@ def _special(address: IpAddress) -> str | None:
     return None
 
 
-def _embedded(manner: str, address: IPv6Address) -> str | None:
+def _embedded(mechanism: str, address: IPv6Address) -> str | None:
     inner = IPv4Address(int(address) & 0xFFFF_FFFF)
     kind = _first(inner, _IPV4)
-    return None if kind is None else f"{manner} of {inner}, which is {kind}"
+    return None if kind is None else f"{mechanism} of {inner}, which is {kind}"
 
 
 def _first(address: IpAddress, table: Iterable[tuple[IpNetwork, str]]) -> str | None:

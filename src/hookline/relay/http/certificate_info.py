@@ -1,4 +1,9 @@
-"""What stands in an endpoint's certificate, and which fault it has, in words. No I/O: DER and a code go in."""
+"""Certificates of endpoints: their contents, their faults in words, and reading a refused one.
+
+OpenSSL does not return a certificate that it refuses. To describe it, the relay connects to the same address once
+more. It verifies nothing on that connection, sends nothing, and closes it after the handshake. No secret, client
+certificate or request is involved, and the only result is a message.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +22,21 @@ from cryptography.x509.oid import NameOID
 from hookline.relay.http.exchange import one_line
 from hookline.relay.http.request import server_name
 
-_MOST_NAMES: Final = 20
-_MOST_NAMES_TOLD: Final = 5
+_MAX_NAMES: Final = 20
+_MAX_NAMES_SHOWN: Final = 5
+# The time limit for reading a refused certificate. The attempt has failed already, and this delays its result.
+CERTIFICATE_READ_SECONDS: Final = 1.0
+
+# Makes a further connection to the address whose certificate was refused.
+Reconnect = Callable[[], Awaitable[socket.socket]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """Its texts are a stranger's: bounded, and without control characters. Times are in UTC.
+    """The contents of a certificate. Its texts are bounded and without control characters. Times are in UTC.
 
-    `issuer_name`: what an issuer is commonly called; may be empty. `more_names`: how many there are besides `names`.
+    `issuer_name`: the issuer's common name or organization; may be empty. `more_names`: the number of names that
+    `names` leaves out.
     """
 
     subject: str
@@ -37,12 +48,12 @@ class Certificate:
     not_after: datetime
 
     def days_left(self, now: datetime) -> int:
-        """Whole days until it expires; negative once it has."""
+        """Whole days until it expires; negative after that."""
         return (self.not_after - now).days
 
 
 def read_certificate(der: bytes) -> Certificate | None:
-    """What stands in a certificate in DER, None when it cannot be read."""
+    """The contents of a certificate in DER, None if it cannot be read."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         names = _names(certificate)
@@ -50,13 +61,13 @@ def read_certificate(der: bytes) -> Certificate | None:
             subject=one_line(certificate.subject.rfc4514_string()),
             issuer=one_line(certificate.issuer.rfc4514_string()),
             issuer_name=one_line(_issuer_name(certificate)),
-            names=tuple(map(one_line, names[:_MOST_NAMES])),
-            more_names=len(names[_MOST_NAMES:]),
+            names=tuple(map(one_line, names[:_MAX_NAMES])),
+            more_names=len(names[_MAX_NAMES:]),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )
-    # Of whatever part: it is only shown, so half of it is of no use. Not all that cryptography raises for what it
-    # does not like is a ValueError: InvalidVersion and UnsupportedGeneralNameType are not.
+    # The certificate is only displayed, so an error in any part makes all of it unreadable. Some of cryptography's
+    # exceptions are no ValueError: InvalidVersion and UnsupportedGeneralNameType.
     except Exception:
         return None
 
@@ -77,10 +88,10 @@ def _issuer_name(certificate: x509.Certificate) -> str:
     return ""
 
 
-def fault_words(code: int, message: str, certificate: Certificate | None = None) -> str:
-    """Why a certificate is refused, with what of it shows that, where it could be had.
+def fault_text(code: int, message: str, certificate: Certificate | None = None) -> str:
+    """Why a certificate was refused, with the part of it that shows the fault if the certificate is known.
 
-    `code` is OpenSSL's X509_V_ERR_…, `message` what OpenSSL says of it.
+    `code` is OpenSSL's X509_V_ERR_…, and `message` is OpenSSL's text.
     """
     fault = _FAULTS.get(code)
     words = f"the certificate is not accepted: {message}" if fault is None else fault.words
@@ -89,7 +100,7 @@ def fault_words(code: int, message: str, certificate: Certificate | None = None)
 
 
 def fault_hint(code: int, host: str) -> str:
-    """What to do about it, for who wants to reach `host`."""
+    """The next step for an operator whose relay connects to `host`."""
     fault = _FAULTS.get(code)
     return (_CHAIN if fault is None else fault.hint).format(host=host)
 
@@ -109,9 +120,9 @@ def _issued(certificate: Certificate) -> str:
 def _named(certificate: Certificate) -> str:
     if not certificate.names:
         return "it has no names"
-    told = certificate.names[:_MOST_NAMES_TOLD]
-    more = len(certificate.names) - len(told) + certificate.more_names
-    return f"it has {', '.join(told)}" + (f" and {more} more" if more else "")
+    shown = certificate.names[:_MAX_NAMES_SHOWN]
+    more = len(certificate.names) - len(shown) + certificate.more_names
+    return f"it has {', '.join(shown)}" + (f" and {more} more" if more else "")
 
 
 def _nothing(_: Certificate) -> str:
@@ -125,76 +136,72 @@ class _Fault:
     hint: str
 
 
-_CLOCK: Final = "have the receiver's certificate renewed, and see that the clock of this machine is right"
+_CLOCK: Final = "have the receiver's certificate renewed, and check the clock of this machine"
 _HOST: Final = "have a certificate issued for {host}, or correct the host in url"
 _CHAIN: Final = (
-    "see that the receiver sends its whole chain; a private authority is trusted with --ca-file, or with"
-    " delivery.tls.caFile in the webhook file"
+    "the receiver must send its whole chain; to trust a private authority, use --ca-file, or delivery.tls.caFile in"
+    " the webhook file"
 )
-_STRANGER: Final = _Fault("the certificate is of an unknown authority", _issued, _CHAIN)
+_UNKNOWN_AUTHORITY: Final = _Fault("the certificate is from an unknown authority", _issued, _CHAIN)
 
 # By OpenSSL's X509_V_ERR_…, see openssl-verification-options(1).
 _FAULTS: Final = {
     9: _Fault("the certificate is not valid yet", _from, _CLOCK),
     10: _Fault("the certificate has expired", _until, _CLOCK),
     18: _Fault("the certificate is self-signed", _nothing, _CHAIN),
-    19: _STRANGER,
-    20: _STRANGER,
-    21: _STRANGER,
+    19: _UNKNOWN_AUTHORITY,
+    20: _UNKNOWN_AUTHORITY,
+    21: _UNKNOWN_AUTHORITY,
     23: _Fault("the certificate was revoked", _nothing, _CHAIN),
     62: _Fault("the certificate is for another host", _named, _HOST),
     64: _Fault("the certificate is for another address", _named, _HOST),
 }
 
 
-# The certificate behind a refusal, for the words about it: until when it held, whose it is, which names it has.
-#
-# OpenSSL refuses a certificate without handing it over. So one more connection goes to the same address, on which
-# nothing is verified and nothing is ever sent: it ends with the handshake. No secret, client certificate or request
-# is near it, and nothing but a message comes of it. What an operator's message may cost an attempt that has failed
-# already.
-CERTIFICATE_READ_SECONDS: Final = 1.0
-
-# Makes a further connection to the very address that was refused.
-Reconnect = Callable[[], Awaitable[socket.socket]]
-
-
 class CertificateRefused(ssl.SSLError):
     """A certificate that was not accepted.
 
-    `code` is OpenSSL's, `fault` says why, `words` also with what stands in the certificate, where that could be had.
+    `code` is OpenSSL's. `fault` is the reason, and `text` adds the part of the certificate that shows it, if the
+    certificate could be read.
     """
 
     def __init__(self, code: int, message: str, certificate: Certificate | None) -> None:
         self.code = code
         self.certificate = certificate
-        self.fault = fault_words(code, message)
-        self.words = fault_words(code, message, certificate)
-        super().__init__(self.words)
+        self.fault = fault_text(code, message)
+        self.text = fault_text(code, message, certificate)
+        super().__init__(self.text)
 
 
-async def certificate_refusal(
+async def refused_certificate(
     error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, *, due: float = inf
 ) -> CertificateRefused:
-    """What to raise in place of `error`. At `due`, on the loop's clock, it is there with or without a certificate."""
-    certificate = await presented_certificate(reconnect, host, due=due)
+    """The exception to raise in place of `error`.
+
+    Args:
+        error: OpenSSL's refusal.
+        host: The name for which the certificate was shown.
+        reconnect: Connects to the same address once more.
+        due: When to stop reading the certificate, in seconds on the loop's clock. The exception then has none.
+    """
+    certificate = await peer_certificate(reconnect, host, due=due)
     return CertificateRefused(error.verify_code, error.verify_message, certificate)
 
 
-async def presented_certificate(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
-    """The certificate that is shown for `host`, None when it cannot be had within LOOK_SECONDS, or until `due`."""
+async def peer_certificate(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
+    """The certificate that the endpoint shows for `host`, None if CERTIFICATE_READ_SECONDS or `due` pass first."""
     try:
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
-            der = await _look(await reconnect(), host)
-    except Exception:  # whatever a stranger does the second time, the first time is what is told
+            der = await _read_der(await reconnect(), host)
+    except Exception:  # the message is about the first connection, so errors of the second are not reported
         return None
     return None if der is None else read_certificate(der)
 
 
-async def _look(connected: socket.socket, host: str) -> bytes | None:
+async def _read_der(connected: socket.socket, host: str) -> bytes | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # whoever it is has been refused; this only finds out who it claims to be
+    context.verify_mode = ssl.CERT_NONE  # the certificate was refused already; this only reads it
     try:
         _, writer = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=server_name(host))
     except BaseException:

@@ -1,6 +1,6 @@
-"""The engine of the hot path: prepared bytes go out to one host over kept connections, and an answer comes back.
+"""The HTTP client of the hot path: it sends prepared requests to one host over persistent connections.
 
-It knows one thing, an HTTP/1.1 request over TLS: no redirect, cookie, coding or 100-continue
+It implements HTTP/1.1 requests over TLS and nothing else: no redirects, cookies, content codings or 100-continue
 (docs/decisions/0013-own-http-client.md).
 """
 
@@ -14,42 +14,48 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from hookline.relay.http.certificate_info import certificate_refusal
+from hookline.relay.http.certificate_info import refused_certificate
 from hookline.relay.http.connection import ClientConnection
 from hookline.relay.http.connector import Connector, RawConnection, encrypted
 from hookline.relay.http.response_reader import ResponseReader
 
+# Shorter than the 5 s after which a Node.js server closes an idle connection: a request on a closing connection is
+# lost.
+MAX_IDLE_SECONDS: Final = 4.0
+# A name may get other addresses, so no connection is used for longer. Each connection's limit is up to a fifth lower,
+# so that connections that were made together do not expire together.
+MAX_AGE_SECONDS: Final = 300.0
 
-# So many at a time, first come, first served; free of charge while there is room.
+
 class ConnectionSlots:
-    """Like asyncio.Semaphore, but taking a free slot is no coroutine: on the hot path that is felt."""
+    """Like asyncio.Semaphore, first come, first served. Taking a free slot needs no coroutine, to save time."""
 
     def __init__(self, number: int) -> None:
         self._free = number
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def take(self) -> bool:
-        """Take a slot if one is free and nobody waits for it."""
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free and no caller waits for it."""
         if self._free and not self._waiting:
             self._free -= 1
             return True
         return False
 
-    async def wait(self) -> None:
-        """Take a slot, in turn."""
+    async def acquire(self) -> None:
+        """Wait in line for a slot."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give_back()  # it was ours already
+                self.release()  # the slot was assigned before the cancellation
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
-    def give_back(self) -> None:
-        """Give a slot back: to who has waited longest."""
+    def release(self) -> None:
+        """Return a slot. The caller that has waited longest gets it."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -58,18 +64,17 @@ class ConnectionSlots:
         self._free += 1
 
 
-# Shorter than the 5 s after which a Node.js server hangs up: a request sent into a closing connection is lost.
-IDLE_SECONDS: Final = 4.0
-# A name may have got other addresses: a connection is not used beyond this, less up to a fifth of it, so that the
-# connections of a burst are not all made anew at once.
-AGE_SECONDS: Final = 300.0
-
-
 class HttpClient:
-    """At most `limit` connections, all of them made by `connector`.
+    """At most `limit` connections, all made by `connector`.
 
-    One timer serves all deadlines: it is set to the earliest and, since deadlines come in order, hardly ever anew.
-    `jitter` gives numbers in [0, 1).
+    One timer serves all deadlines. It is set to the earliest one and rarely changes, because deadlines come in order.
+
+    Args:
+        connector: Connects to the endpoint.
+        context: TLS for every connection.
+        limit: The largest number of connections.
+        jitter: Returns numbers in [0, 1), by which the connections' ages differ.
+        max_age_seconds: The age from which a connection is not used again.
     """
 
     def __init__(
@@ -79,10 +84,10 @@ class HttpClient:
         limit: int,
         *,
         jitter: Callable[[], float] = random.random,
-        age_seconds: float = AGE_SECONDS,
+        max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
         self._connector, self._context = connector, context
-        self._jitter, self._age_seconds = jitter, age_seconds
+        self._jitter, self._max_age_seconds = jitter, max_age_seconds
         self._slots = ConnectionSlots(limit)
         self._idle: list[ClientConnection] = []
         self._open: set[ClientConnection] = set()
@@ -90,55 +95,56 @@ class HttpClient:
         self._timer_due = float("inf")
         self._is_closed = False
 
-    async def exchange(self, request: bytes, deadline: float, *, keep: bool = False) -> ResponseReader:
-        """Send one request and read its answer, all within `deadline` seconds. With `keep`, body and all.
+    async def exchange(self, request: bytes, deadline: float, *, keep_body: bool = False) -> ResponseReader:
+        """Send one request and read its response, all within `deadline` seconds.
 
-        Raises AddressRefused, NotHttp and OSError (ssl.SSLError and TimeoutError with it).
+        `keep_body` keeps the response's body. Raises AddressRefused, NotHttp and OSError, which includes
+        ssl.SSLError and TimeoutError.
         """
         now = asyncio.get_running_loop().time()
         due = now + deadline
-        if not self._slots.take():
+        if not self._slots.try_acquire():
             async with asyncio.timeout_at(due):
-                await self._slots.wait()
+                await self._slots.acquire()
         connection: ClientConnection | None = None
         try:
-            connection = self._warm(now)
+            connection = self._idle_connection(now)
             if connection is not None:
                 try:
-                    self._expect(connection, due)
-                    return await connection.exchange(request, keep=keep)
+                    self._set_due(connection, due)
+                    return await connection.exchange(request, keep_body=keep_body)
                 except ConnectionError:
-                    # A server may hang up on a connection that waits, at the very moment at which the next request is
-                    # on its way (RFC 9112 §9.3.1). The webhook-id makes a second copy recognizable.
-                    if not connection.untouched:
+                    # A server may close an idle connection at the moment at which the next request is sent
+                    # (RFC 9112 §9.3.1). The receiver recognizes a second copy by its webhook-id.
+                    if not connection.is_empty:
                         raise
             connection = await self._connect(due)
-            self._expect(connection, due)
-            return await connection.exchange(request, keep=keep)
+            self._set_due(connection, due)
+            return await connection.exchange(request, keep_body=keep_body)
         finally:
-            self._slots.give_back()
+            self._slots.release()
             if connection is not None:
                 self._keep_or_close(connection)
 
     async def connect(self, deadline: float) -> None:
         """Make a connection within `deadline` seconds, and keep it for the first request.
 
-        Raises AddressRefused, ProxyRefused, OSError (ssl.SSLError and TimeoutError with it), and ValueError for a
-        name that no certificate can be for.
+        Raises AddressRefused, ProxyRefused, OSError (which includes ssl.SSLError and TimeoutError), and ValueError
+        if no certificate can have the host's name.
         """
         self._keep_or_close(await self._connect(asyncio.get_running_loop().time() + deadline))
 
     async def aclose(self) -> None:
-        """Close the idle connections now, and the others when their answer is there."""
+        """Close the idle connections now, and the others after their responses."""
         self._is_closed = True
         for connection in list(self._idle):
             connection.close()
 
-    def _warm(self, now: float) -> ClientConnection | None:
-        """The connection that was used last: in a quieter time, the others grow idle and are closed."""
+    def _idle_connection(self, now: float) -> ClientConnection | None:
+        """The connection that was used last. If load falls, the others expire and are closed."""
         while self._idle:
             connection = self._idle.pop()
-            if now < connection.retire_at and connection.look():
+            if now < connection.retire_at and connection.check_reusable():
                 return connection
             connection.close()
         return None
@@ -148,28 +154,30 @@ class HttpClient:
             connection.close()
             return
         self._idle.append(connection)
-        self._expect(connection, asyncio.get_running_loop().time() + IDLE_SECONDS)
+        self._set_due(connection, asyncio.get_running_loop().time() + MAX_IDLE_SECONDS)
 
     async def _connect(self, due: float) -> ClientConnection:
         raw: RawConnection | None = None
         try:
             async with asyncio.timeout_at(due):
                 raw = await self._connector.connect(due)
-                connection = await self._encrypted(raw)
+                connection = await self._encrypt(raw)
         except ssl.SSLCertVerificationError as error:
             assert raw is not None
-            again = partial(self._connector.dial, raw.address, self._connector.port, due)
-            # Behind the timeout: that this was refused is known, whatever a look at it still finds in time.
-            raise await certificate_refusal(error, self._connector.host, again, due=due) from error
-        age = self._age_seconds * (1 - self._jitter() / 5)
+            reconnect = partial(self._connector.open_connection, raw.address, self._connector.port, due)
+            # Outside the timeout: the refusal is known, even if no time is left to read the certificate.
+            raise await refused_certificate(error, self._connector.host, reconnect, due=due) from error
+        age = self._max_age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
-    async def _encrypted(self, raw: RawConnection) -> ClientConnection:
+    async def _encrypt(self, raw: RawConnection) -> ClientConnection:
         host = self._connector.host
         try:
-            connection = ClientConnection(raw.socket, self._context, host, hurry=self._expect, closed=self._forget)
-        except ValueError:  # a name that no certificate can be for
+            connection = ClientConnection(
+                raw.socket, self._context, host, set_due=self._set_due, on_closed=self._forget
+            )
+        except ValueError:  # no certificate can have this name
             await raw.aclose()
             raise
         self._open.add(connection)
@@ -189,9 +197,9 @@ class HttpClient:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    # -- time
+    # -- deadlines
 
-    def _expect(self, connection: ClientConnection, due: float) -> None:
+    def _set_due(self, connection: ClientConnection, due: float) -> None:
         connection.due = due
         if due < self._timer_due:
             self._set_timer(due)
@@ -199,10 +207,10 @@ class HttpClient:
     def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._on_time), due
+        self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._close_expired), due
 
-    def _on_time(self) -> None:
-        """Close what is over its time, and look again when the next one will be."""
+    def _close_expired(self) -> None:
+        """Close the connections that are past their deadline, and set the timer to the next deadline."""
         self._timer, self._timer_due = None, float("inf")
         now = asyncio.get_running_loop().time()
         for connection in list(self._open):

@@ -1,7 +1,8 @@
-"""One TLS connection to an endpoint: one request at a time goes out, one answer comes back.
+"""One TLS connection to an endpoint. It carries one request and its response at a time.
 
-On the loop's `add_reader`, below its transports and its TLS, which cost more than all the rest of a request
-(docs/decisions/0013-own-http-client.md). TLS runs over memory, so every byte passes here and is bounded here.
+It uses the loop's `add_reader` directly, because the loop's transports and their TLS cost more than the rest of a
+request (docs/decisions/0013-own-http-client.md). TLS runs over memory buffers, so this module sees and bounds every
+byte.
 """
 
 from __future__ import annotations
@@ -18,26 +19,35 @@ from hookline.relay.http.request import server_name
 from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.response_reader import ResponseReader
 
-# A TLS record holds at most 16 KiB and some; no more than one is taken from the socket at a time.
+# A TLS record is a little longer than 16 KiB at most. One read takes no more than one record from the socket.
 _READ_BYTES: Final = 17 * 1024
-# What the rest of an answer may take once its head has come, in seconds. What is slower costs the connection.
-BODY_SECONDS: Final = 1.0
+# The time limit for a body after its head. The connection of a slower body is closed.
+MAX_BODY_SECONDS: Final = 1.0
 
 
 class PeerClosed(ConnectionError):
-    """The other side has closed the connection and had said nothing."""
+    """The endpoint closed the connection and sent no byte of a response."""
 
 
 class ClientConnection:
-    """Over a connected socket that does not block, within one loop.
+    """A TLS session over a connected, non-blocking socket, within one loop.
 
-    `due` is for its user: when, on the loop's clock, it is to be closed with a TimeoutError. `hurry` is called to
-    bring that forward, `closed` once, whoever closed it.
+    The client owns `due` and `retire_at`, both in seconds on the loop's clock: the time at which it closes the
+    connection with a TimeoutError, and the time from which it does not use the connection again.
+
+    Args:
+        connected: The socket.
+        context: TLS.
+        host: The name that the certificate must have.
+        set_due: Called to bring `due` forward.
+        on_closed: Called once, when the connection is closed by either side.
+
+    Raises ValueError if no certificate can have the name.
     """
 
     __slots__ = (
-        "_answer", "_closed", "_expect", "_incoming", "_is_closed", "_loop", "_mute", "_outgoing", "_poll",
-        "_shaken", "_socket", "_tls", "_unsent", "_waiting", "due", "retire_at",
+        "_handshake_done", "_incoming", "_is_closed", "_loop", "_on_closed", "_outgoing", "_poll", "_response",
+        "_set_due", "_socket", "_tls", "_unsent", "_waiting", "_write_failed", "due", "retire_at",
     )  # fmt: skip
 
     def __init__(
@@ -46,43 +56,44 @@ class ClientConnection:
         context: ssl.SSLContext,
         host: str,
         *,
-        hurry: Callable[[ClientConnection, float], None],
-        closed: Callable[[ClientConnection], None],
+        set_due: Callable[[ClientConnection, float], None],
+        on_closed: Callable[[ClientConnection], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = connected
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
-        self._expect, self._closed = hurry, closed
-        self._answer = ResponseReader.spent()
+        self._set_due, self._on_closed = set_due, on_closed
+        self._response = ResponseReader.unused()
         self._waiting: asyncio.Future[ResponseReader] | None = None
         self._unsent: bytes | memoryview = b""
-        self._shaken = self._mute = self._is_closed = False
+        self._handshake_done = self._write_failed = self._is_closed = False
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
         self.due = self.retire_at = float("inf")
         self._loop.add_reader(connected, self._readable)
 
-    # -- what its user asks for
+    # -- for the client
 
     def handshake(self) -> asyncio.Future[ResponseReader]:
-        """Speak TLS from here on, with the other side's certificate verified. OSError, ssl.SSLError with it."""
+        """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError."""
         waiting = self._waiting = self._loop.create_future()
         try:
-            self._shake_hands()
+            self._continue_handshake()
         except OSError as error:
             self.close(error)
         return waiting
 
-    def exchange(self, request: bytes, *, keep: bool = False) -> asyncio.Future[ResponseReader]:
-        """Send a request while `reusable`; its answer, once that is over or takes too long after its head.
+    def exchange(self, request: bytes, *, keep_body: bool = False) -> asyncio.Future[ResponseReader]:
+        """Send a request while the connection is `reusable`, and read its response.
 
-        NotHttp, or OSError (ssl.SSLError, TimeoutError and HungUp with it), while there is no complete head.
+        The future is done when the response is finished, or when its body takes too long. Without a complete head
+        the future raises NotHttp or OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
         """
-        self._answer = ResponseReader(keep=keep)
+        self._response = ResponseReader(keep_body=keep_body)
         waiting = self._waiting = self._loop.create_future()
-        if self._is_closed:  # between its handshake and now
-            self._settle(PeerClosed("the connection was closed before it"))
+        if self._is_closed:  # after the handshake and before this call
+            self._settle(PeerClosed("the connection was closed before the response"))
             return waiting
         try:
             self._send(request)
@@ -92,72 +103,76 @@ class ClientConnection:
 
     @property
     def tls(self) -> ssl.SSLObject:
-        """The session, for who wants to know what was agreed on and which certificates were shown."""
+        """The session, with the negotiated version and the endpoint's certificates."""
         return self._tls
 
     @property
     def reusable(self) -> bool:
-        """Whether one more request can go out: the last one did, and its answer ended where it said it would."""
-        return self._answer.clean and self._shaken and not (self._is_closed or self._unsent or self._mute)
+        """Whether the connection can carry another request: the last one was sent and its response ended cleanly."""
+        is_usable = not (self._is_closed or self._unsent or self._write_failed)
+        return self._response.clean and self._handshake_done and is_usable
 
     @property
-    def untouched(self) -> bool:
-        """Whether not a byte of the last answer came."""
-        return self._answer.untouched
+    def is_empty(self) -> bool:
+        """Whether no byte of the last response has arrived."""
+        return self._response.is_empty
 
-    def look(self) -> bool:
-        """Whether it is `reusable` by what has arrived meanwhile: the other's goodbye, or what nobody asked for."""
+    def check_reusable(self) -> bool:
+        """Read the bytes that arrived while the connection was idle, then return `reusable`.
+
+        The end of the connection, or a response without a request, makes it unusable.
+        """
         if not self._is_closed and self._poll.poll(0):
             self._readable()
         return self.reusable
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close it now. Whoever waits gets `error`, or the answer when its head is complete."""
+        """Close now. A waiting caller gets the response if its head is complete, and `error` otherwise."""
         if self._is_closed:
             return
         self._is_closed = True
         self._loop.remove_reader(self._socket)
         if self._unsent:
             self._loop.remove_writer(self._socket)
-        elif self._shaken and not self._mute:
-            self._say_goodbye()
+        elif self._handshake_done and not self._write_failed:
+            self._send_close_notify()
         self._socket.close()
         self._settle(error or PeerClosed("the connection was closed"))
-        self._closed(self)
+        self._on_closed(self)
 
-    # -- what the socket tells
+    # -- events of the socket
 
     def _readable(self) -> None:
-        """Nothing an endpoint can do gets out into the loop: it ends the connection, and is told to who waits."""
+        """Any error ends the connection and reaches the waiting caller. The loop sees no exception."""
         try:
             data = self._socket.recv(_READ_BYTES)
             if data:
                 self._incoming.write(data)
             else:
                 self._incoming.write_eof()
-            if self._shaken:
+            if self._handshake_done:
                 self._read(ended=not data)
             else:
-                self._shake_hands()
+                self._continue_handshake()
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, NotHttp) as error:  # ssl.SSLError is an OSError
             self.close(error)
 
-    def _shake_hands(self) -> None:
+    def _continue_handshake(self) -> None:
         try:
             self._tls.do_handshake()
-            self._shaken = True
+            self._handshake_done = True
         except ssl.SSLWantReadError:
             return
         finally:
-            self._flush()  # the next message, or the alert that says what we do not accept
+            self._flush()  # the next message, or the alert with the reason for a refusal
         self._settle(None)
         if self._incoming.pending:
             self._read(ended=False)
 
     def _read(self, *, ended: bool) -> None:
-        answer = self._answer
+        response = self._response
         while True:
             try:
                 plain = self._tls.read(_READ_BYTES)
@@ -168,31 +183,31 @@ class ClientConnection:
             if not plain:
                 ended = True
                 break
-            answer.feed(plain)
+            response.feed(plain)
             if not self._incoming.pending and not ended:
                 break
-        if self._outgoing.pending:  # TLS answers for itself, to a key update for example
+        if self._outgoing.pending:  # messages of TLS itself, for example the response to a key update
             self._flush()
         if ended:
-            self._hang_up(answer)
+            self._end_response(response)
         elif self._waiting is None:
-            if not answer.clean:
-                self.close()  # it says what nobody asked for: the next request would get that for its answer
-        elif answer.over:
+            if not response.clean:
+                self.close()  # bytes without a request: the next request would take them for its response
+        elif response.finished:
             self._settle(None)
-        elif answer.head is not None:
-            self._hurry()
+        elif response.head is not None:
+            self._limit_body_time()
 
-    def _hang_up(self, answer: ResponseReader) -> None:
-        if answer.untouched:
-            raise PeerClosed("the connection was closed before it")
-        answer.end()
+    def _end_response(self, response: ResponseReader) -> None:
+        if response.is_empty:
+            raise PeerClosed("the connection was closed before the response")
+        response.end()
         self.close()
 
-    def _hurry(self) -> None:
-        soon = self._loop.time() + BODY_SECONDS
-        if soon < self.due:
-            self._expect(self, soon)
+    def _limit_body_time(self) -> None:
+        body_due = self._loop.time() + MAX_BODY_SECONDS
+        if body_due < self.due:
+            self._set_due(self, body_due)
 
     def _send(self, request: bytes) -> None:
         sent = self._tls.write(request)
@@ -201,7 +216,7 @@ class ClientConnection:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what TLS has made, and the rest when there is room for it."""
+        """Send the output of TLS. If the socket is full, the rest follows when there is room."""
         before = self._unsent
         data = before or self._outgoing.read()
         while data:
@@ -210,8 +225,8 @@ class ClientConnection:
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError:
-                # What it said before it hung up may still be in the socket. The reader finds that, or the error.
-                self._mute, data = True, b""
+                # The socket may still contain a response that was sent before. The reader finds it, or the error.
+                self._write_failed, data = True, b""
                 break
             if sent < len(data):
                 data = memoryview(data)[sent:]
@@ -223,19 +238,19 @@ class ClientConnection:
         elif before and not data:
             self._loop.remove_writer(self._socket)
 
-    # -- who waits
+    # -- the waiting caller
 
     def _settle(self, error: BaseException | None) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None or waiting.done():
             return
-        if error is None or self._answer.head is not None:
-            waiting.set_result(self._answer)
+        if error is None or self._response.head is not None:
+            waiting.set_result(self._response)
         else:
             waiting.set_exception(error)
 
-    def _say_goodbye(self) -> None:
-        """RFC 8446 §6.1. The other's goodbye is not waited for."""
+    def _send_close_notify(self) -> None:
+        """RFC 8446 §6.1. The relay does not wait for the endpoint's close_notify."""
         with suppress(OSError):
             try:
                 self._tls.unwrap()

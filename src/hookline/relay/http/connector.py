@@ -1,4 +1,4 @@
-"""From a name to a connection: every address checked, and connected to without a second look-up."""
+"""From a name to a connection. Every address is checked, and the name is not looked up a second time."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.resolver import Resolve, system_addresses
 
-# From an address that was checked to a connected socket. Nothing is looked up here.
-# An IP address with its zone where it has one, a port, and when, on the loop's clock, whoever asks gives up.
-Dial = Callable[[str, int, float], Awaitable[socket.socket]]
+# RFC 8305 §5: the time after which the next address is tried beside an address that does not answer.
+STAGGER_SECONDS: Final = 0.25
+
+# Connects a socket to a checked IP address (with its zone, if it has one) and a port, and looks nothing up. The last
+# argument is the caller's deadline, in seconds on the loop's clock.
+OpenConnection = Callable[[str, int, float], Awaitable[socket.socket]]
 
 
-async def dial(address: str, port: int, due: float) -> socket.socket:  # noqa: ARG001 - who asks keeps the time
-    """A socket that does not block, connected to the address. Raises OSError."""
+async def open_connection(address: str, port: int, due: float) -> socket.socket:  # noqa: ARG001 - the caller's timeout
+    """A non-blocking socket that is connected to the address. Raises OSError."""
     ((family, kind, protocol, _, where), *_) = socket.getaddrinfo(
         address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
     )
@@ -32,10 +34,6 @@ async def dial(address: str, port: int, due: float) -> socket.socket:  # noqa: A
         connected.close()
         raise
     return connected
-
-
-# RFC 8305 §5: how long an attempt has before the next address is tried beside it.
-STAGGER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ Observe = Callable[[ConnectEvent], None]
 
 
 def encrypted(session: ssl.SSLObject) -> Encrypted:
-    """The event for a session whose handshake is over."""
+    """The event for a session after its handshake."""
     verified = getattr(session, "get_verified_chain", None)
     chain: Sequence[bytes | None] = [] if verified is None else verified()
     chain = chain or [session.getpeercert(binary_form=True)]
@@ -89,7 +87,7 @@ AnyConnection = TypeVar("AnyConnection", bound=Closable)
 
 
 class RawConnection:
-    """A connected socket that does not block; `connect_checked` can close it when another address was faster."""
+    """A connected, non-blocking socket. `connect_checked` closes it if another address was faster."""
 
     def __init__(self, connected: socket.socket, address: str) -> None:
         self.socket = connected
@@ -97,11 +95,6 @@ class RawConnection:
 
     async def aclose(self) -> None:
         self.socket.close()
-
-
-async def connect_socket(address: str, *, port: int, due: float, dial: Dial = dial) -> RawConnection:
-    """Connect to a numeric address, with its zone where it has one: nothing is looked up here. Raises OSError."""
-    return RawConnection(await dial(address, port, due), address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +105,7 @@ class Connector:
     port: int
     rules: NetworkRules
     resolve: Resolve = system_addresses
-    dial: Dial = dial
+    open_connection: OpenConnection = open_connection
     observe: Observe = ignore
 
     async def connect(self, due: float) -> RawConnection:
@@ -120,12 +113,16 @@ class Connector:
 
         The caller enforces the deadline. Raises AddressRefused, ProxyRefused and OSError.
         """
+
+        async def connect_to(address: str) -> RawConnection:
+            return RawConnection(await self.open_connection(address, self.port, due), address)
+
         raw = await connect_checked(
             self.host,
             self.port,
             rules=self.rules,
             resolve=self.resolve,
-            connect=partial(connect_socket, port=self.port, due=due, dial=self.dial),
+            connect=connect_to,
             observe=self.observe,
         )
         self.observe(Connected(raw.address))
@@ -141,9 +138,22 @@ async def connect_checked(
     connect: Callable[[str], Awaitable[AnyConnection]],
     observe: Observe = ignore,
 ) -> AnyConnection:
-    """Resolve `host`, check every answer, and return the first connection that `connect` makes to one of them.
+    """Resolve `host`, check every address, and connect to one of them.
 
-    Raises AddressRefused when one answer is refused, and what `resolve` or the last `connect` raised.
+    Args:
+        host: The endpoint's host.
+        port: Its port.
+        rules: Which addresses may be connected to.
+        resolve: The resolver.
+        connect: Connects to one IP address.
+        observe: Called with the resolver's answer.
+
+    Returns:
+        The first connection that `connect` makes.
+
+    Raises:
+        AddressRefused: The rules refuse one of the addresses.
+        OSError: The host has no address. Exceptions of `resolve` and of the last `connect` pass through.
     """
     addresses = list(dict.fromkeys(await resolve(host, port)))
     observe(Resolved(tuple(addresses)))

@@ -1,4 +1,4 @@
-"""What an exception says about an attempt: the one place where they become results."""
+"""Maps the exceptions of an attempt to results. No other module does this."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.tls import describe_tls_error
 
 
-def describe(error: Exception, deadline: float) -> Failure | LocalFault:
-    """The result that an exception stands for. `deadline`: the seconds that the attempt had."""
-    # With a number it is the system's: a packet that nobody answered.
+def map_error(error: Exception, deadline: float) -> Failure | LocalFault:
+    """The result of an attempt that raised `error`. `deadline` is the attempt's time limit in seconds."""
+    # A TimeoutError with a number comes from the system: no host acknowledged a packet.
     if isinstance(error, TimeoutError) and error.errno is None:
-        return Failure(FailureKind.TIMEOUT, f"no complete answer head within {deadline:g} s")
+        return Failure(FailureKind.TIMEOUT, f"no complete response head within {deadline:g} s")
     if tls := next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None):
         return Failure(FailureKind.TLS, one_line(describe_tls_error(tls)))
     match error:
@@ -28,9 +28,9 @@ def describe(error: Exception, deadline: float) -> Failure | LocalFault:
         case UnfitHeader():
             return LocalFault(one_line(f"the request cannot be sent: {error}"))
         case NotHttp():
-            return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP answer: {error}"))
+            return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP response: {error}"))
         case OSError():
-            return Failure(FailureKind.NETWORK, broken(error))
+            return Failure(FailureKind.NETWORK, error_text(error))
         case _:
             return Failure(FailureKind.NETWORK, one_line(f"unexpected {type(error).__name__}: {error}"))
 
@@ -41,8 +41,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def broken(error: BaseException) -> str:
-    """A connection that did not come about, or broke: in the operating system's words where there are any."""
+def error_text(error: BaseException) -> str:
+    """One line on a connection that failed or broke. It uses the operating system's text if there is one."""
     if proxy := next((cause for cause in _causes(error) if isinstance(cause, ProxyFailed)), None):
         return one_line(str(proxy))
     reasons = [reason for cause in _causes(error) if (reason := _system_reason(cause))]
@@ -50,7 +50,7 @@ def broken(error: BaseException) -> str:
 
 
 def _system_reason(error: BaseException) -> str | None:
-    """``connection refused``: asyncio puts its own text in place of strerror."""
+    """``connection refused``. asyncio replaces strerror with a text of its own, so the number decides."""
     match error:
         case socket.gaierror():
             return f"the name does not resolve: {error.strerror}".lower()

@@ -1,17 +1,39 @@
-"""What came of one attempt, and what follows from it."""
+"""The values of one exchange with an endpoint: the attempt to send, and its result."""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from hookline.errors import HooklineError
 
+# The detail of a local fault may be longer because it ends with the hint, which the operator needs.
+MAX_DETAIL_CHARS: Final = 200
+MAX_FAULT_CHARS: Final = 600
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One POST of one delivery.
+
+    `number` counts the delivery's attempts from 1. `at` is Unix time in seconds.
+    """
+
+    id: bytes
+    body: bytes
+    number: int
+    at: float
+    event_time: str | None = None
+
 
 class Response(msgspec.Struct, frozen=True):
-    """The endpoint answered: the head was complete. `retry_after` is in seconds from now, from either form."""
+    """The endpoint sent a complete response head.
+
+    `retry_after` is in seconds from now, for both forms of the header.
+    """
 
     status: int
     retry_after: float | None = None
@@ -24,14 +46,14 @@ class FailureKind(StrEnum):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """No complete head came back. `detail` is for people, one line, without control characters."""
+    """No complete response head arrived. `detail` is one line for people, without control characters."""
 
     kind: FailureKind
     detail: str
 
 
 class LocalFault(msgspec.Struct, frozen=True):
-    """The attempt could not be made for a reason on our side: a secret, a key, a refused address."""
+    """The attempt failed on the relay's side: a secret, a key or a refused address."""
 
     detail: str
 
@@ -39,27 +61,11 @@ class LocalFault(msgspec.Struct, frozen=True):
 ExchangeResult = Response | Failure | LocalFault
 
 
-class Attempt(msgspec.Struct, frozen=True):
-    """One POST of one delivery. `number` counts from 1 over its whole life; `at` is Unix time in seconds."""
-
-    id: bytes
-    body: bytes
-    number: int
-    at: float
-    event_time: str | None = None
-
-
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_LONGEST = 200
-# Ours may be longer: it ends with the hint, which is what the reader needs.
-_LONGEST_FAULT = 600
-
-
-def one_line(text: str, longest: int = _LONGEST) -> str:
-    """`text` without control characters, at most `longest` characters."""
-    return _CONTROLS.sub(" ", text).strip()[:longest]
+def one_line(text: str, max_chars: int = MAX_DETAIL_CHARS) -> str:
+    """`text` without control characters, cut to `max_chars` characters."""
+    return _CONTROLS.sub(" ", text).strip()[:max_chars]
 
 
 def as_fault(error: HooklineError) -> LocalFault:
-    """An error of ours as the result of an attempt: what was found, and the next step."""
-    return LocalFault(one_line("; ".join(filter(None, (error.message, error.hint))), _LONGEST_FAULT))
+    """The local fault for an error of hookline: its message and its hint."""
+    return LocalFault(one_line("; ".join(filter(None, (error.message, error.hint))), MAX_FAULT_CHARS))

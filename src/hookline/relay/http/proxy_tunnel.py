@@ -1,4 +1,4 @@
-"""Through a proxy to an address that was checked."""
+"""Opens a tunnel through the proxy to an address that was checked."""
 
 from __future__ import annotations
 
@@ -8,68 +8,78 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from hookline.relay.http.connector import Dial, dial
-from hookline.relay.http.error_mapping import broken
-from hookline.relay.http.proxy import Proxy, ProxyFailed, Tunnel, connect_request
-from hookline.relay.http.resolver import Resolve, system_addresses
+from hookline.relay.http.connector import OpenConnection, open_connection
+from hookline.relay.http.error_mapping import error_text
+from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyResponseReader, connect_request
+from hookline.relay.http.resolver import system_addresses
 
 _READ_BYTES: Final = 4096
-# Of the time that is left: with all of it, the attempt's own deadline would blame the endpoint.
-_SHARE: Final = 0.8
+# The share of the remaining time that the proxy gets. With all of it, the attempt's own deadline would expire first
+# and name the endpoint as the cause.
+_TIME_SHARE: Final = 0.8
 
 
-def connecting_through(proxy: Proxy | None, host: str, port: int) -> Dial:
-    """How to get to the addresses of `host`: directly, or through the proxy when it stands before that host."""
-    if proxy is None or not proxy.stands_before(host, port):
-        return dial
-    through = proxy
+def connection_opener(proxy: Proxy | None, host: str, port: int) -> OpenConnection:
+    """A function that connects to the addresses of `host`, through the proxy if it applies to that host."""
+    if proxy is None or not proxy.applies_to(host, port):
+        return open_connection
 
-    async def tunnel(address: str, port: int, due: float) -> socket.socket:
-        async with naming_proxy_errors(due):
-            connected = await _reach(through, due)
+    async def open_through_proxy(address: str, port: int, due: float) -> socket.socket:
+        async with proxy_errors(due):
+            connected = await _connect_to_proxy(proxy, due)
             try:
-                await _open_tunnel(connected, through, address, port)
+                await _open_tunnel(connected, proxy, address, port)
             except BaseException:
                 connected.close()
                 raise
             return connected
 
-    return tunnel
+    return open_through_proxy
 
 
 @asynccontextmanager
-async def naming_proxy_errors(due: float) -> AsyncIterator[None]:
-    """For what is said to a proxy: whatever breaks or takes too long in there is a ProxyFailed, before `due`."""
+async def proxy_errors(due: float) -> AsyncIterator[None]:
+    """Turns every error and timeout of the enclosed exchange with a proxy into ProxyFailed, before `due`."""
     now = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(now + _SHARE * (due - now)):
+        async with asyncio.timeout_at(now + _TIME_SHARE * (due - now)):
             yield
     except ProxyFailed:
         raise
     except TimeoutError as error:
         raise ProxyFailed("the proxy does not answer") from error
     except OSError as error:
-        raise ProxyFailed(f"the proxy broke the connection: {broken(error)}") from error
+        raise ProxyFailed(f"the proxy broke the connection: {error_text(error)}") from error
 
 
-async def _reach(proxy: Proxy, due: float, resolve: Resolve = system_addresses) -> socket.socket:
-    """The operator has named the proxy, so the rules for webhooks' addresses do not concern it."""
+async def _connect_to_proxy(proxy: Proxy, due: float) -> socket.socket:
+    """The address rules do not apply to the proxy, because the operator configured it."""
     try:
-        addresses = await resolve(proxy.host, proxy.port)
+        addresses = await system_addresses(proxy.host, proxy.port)
     except OSError as error:
         raise ProxyFailed("the proxy's name does not resolve") from error
-    failed: OSError = ProxyFailed("the proxy's name has no address")
+    failure: OSError = ProxyFailed("the proxy's name has no address")
     for address in dict.fromkeys(addresses):
         try:
-            return await dial(address, proxy.port, due)
+            return await open_connection(address, proxy.port, due)
         except OSError as error:
-            failed = error
-    raise ProxyFailed(f"no connection to the proxy: {(failed.strerror or str(failed)).lower()}")
+            failure = error
+    raise ProxyFailed(f"no connection to the proxy: {(failure.strerror or str(failure)).lower()}")
 
 
 async def _open_tunnel(connected: socket.socket, proxy: Proxy, address: str, port: int) -> None:
+    """Ask the proxy for a tunnel, and read its response.
+
+    Args:
+        connected: The socket to the proxy.
+        proxy: The proxy, with its credentials.
+        address: The endpoint's checked IP address.
+        port: The endpoint's port.
+
+    Raises ProxyRefused, ProxyFailed and OSError.
+    """
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(connected, connect_request(address, port, proxy.authorization))
-    tunnel = Tunnel()
-    while not tunnel.feed(await loop.sock_recv(connected, _READ_BYTES)):
+    response = ProxyResponseReader()
+    while not response.feed(await loop.sock_recv(connected, _READ_BYTES)):
         pass

@@ -1,4 +1,4 @@
-"""The headers of an attempt: what may stand in one, and which are sent."""
+"""Requests: the target of a webhook's URL, the headers of an attempt, and the syntax that headers must have."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _EVENT_TIME = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 class UnfitHeader(ValueError):
-    """A header cannot be sent as it is: it would be read as several, or as none."""
+    """A header cannot be sent. The endpoint would read several headers, or none."""
 
 
 def attempt_headers(attempt: Attempt, signature: str = "") -> list[Header]:
-    """The headers that tell one attempt from another. An event time that cannot stand in a header is left out.
+    """The headers that differ between attempts. An event time that is no valid header value is left out.
 
-    `signature` is the value of ``webhook-signature``; empty: there is none.
+    `signature` is the value of ``webhook-signature``; if it is empty, the header is left out.
     """
     headers = [
         (b"webhook-id", attempt.id.hex().encode()),
@@ -42,7 +42,7 @@ def attempt_headers(attempt: Attempt, signature: str = "") -> list[Header]:
 
 
 def attempt_lines(attempt: Attempt, signature: str = "") -> bytes:
-    """The same headers with the body's length, as they are sent, with the empty line behind them."""
+    """The same headers as bytes, with the body's length and the empty line at the end."""
     time = attempt.event_time
     when = f"hookline-event-time: {time}\r\n" if _sendable(time) else ""
     signed = f"webhook-signature: {signature}\r\n" if signature else ""
@@ -53,7 +53,7 @@ def attempt_lines(attempt: Attempt, signature: str = "") -> bytes:
 
 
 def request_lines(target: bytes, netloc: bytes, headers: Iterable[Header]) -> bytes:
-    """How a request begins: its line, the host, and headers; more lines may follow. Raises UnfitHeader."""
+    """The beginning of a request: its line, the host and `headers`. More lines may follow. Raises UnfitHeader."""
     lines = [b"POST %b HTTP/1.1\r\nhost: %b\r\n" % (target, netloc)]
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
@@ -66,14 +66,14 @@ def _sendable(event_time: str | None) -> TypeGuard[str]:
     return event_time is not None and _EVENT_TIME.fullmatch(event_time) is not None
 
 
-# A webhook's URL, taken apart for a connection.
 _HINT: Final = "correct url in the webhook file and apply it"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """`host` in ASCII, as it is resolved, perhaps with a dot at its end; see `server_name`.
+    """A webhook's URL, split for a connection.
 
-    `netloc` is for the header ``host``; `path` is with the query.
+    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`. `netloc` is the value of the
+    header ``host``. `path` includes the query.
     """
 
     url: str
@@ -84,12 +84,12 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def server_name(host: str) -> str:
-    """What TLS calls `host`, and its certificate too: never with the dot that makes a name absolute (RFC 6066 §3)."""
+    """The name of `host` in TLS and in its certificate, without the dot of an absolute name (RFC 6066 §3)."""
     return host.removesuffix(".")
 
 
 def parse_target(url: str) -> Target:
-    """Raises HooklineError for what is no https URL: only a state that was edited by hand can hold one."""
+    """Raises HooklineError if `url` is not an https URL. Only a state that was edited by hand contains such a URL."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

@@ -1,6 +1,6 @@
-"""Reading one answer out of the bytes that an endpoint sends, however they are cut. No I/O: bytes go in.
+"""Reads one response from the bytes of an endpoint, however they are divided. It does no I/O.
 
-What is kept of an answer is bounded: a head of 64 KiB with all informational ones before it, 16 KiB behind it.
+Memory is bounded: at most 64 KiB of heads, which include the informational ones, and 16 KiB of the body.
 """
 
 from __future__ import annotations
@@ -14,148 +14,137 @@ from hookline.relay.http.response_head import (
     Head,
     NotHttp,
     begins_like_http,
-    find_end,
+    find_head_end,
+    find_trailers_end,
     parse_head,
-    trailers_end,
 )
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_RESPONSE_BODY_BYTES: Final = 16 * 1024
 MAX_INFORMATIONAL_RESPONSES: Final = 32
-_LONGEST_CHUNK_LINE: Final = 1024
-_MEMORABLE: Final = 2048
+_MAX_CHUNK_LINE_BYTES: Final = 1024
+_MAX_CACHED_BYTES: Final = 2048
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)[ \t]*+(?:;[^\x00\r\n]*+)?\r\n")
 
 
-def _whole(data: bytes) -> Head | None:
-    """The head, where `data` is one clean answer from its first to its last byte and is nothing special."""
-    return _remembered(data) if len(data) <= _MEMORABLE else None
+def _parse_whole(data: bytes) -> Head | None:
+    """The head, if `data` is exactly one clean response of an ordinary size."""
+    return _parse_cached(data) if len(data) <= _MAX_CACHED_BYTES else None
 
 
-# Until the second of its date header is over, an endpoint mostly sends the same bytes over and over.
+# An endpoint mostly sends the same bytes until the second in its date header changes.
 @lru_cache(maxsize=64)
-def _remembered(data: bytes) -> Head | None:
-    reader = ResponseReader(keep=True)
+def _parse_cached(data: bytes) -> Head | None:
+    reader = ResponseReader(keep_body=True)
     try:
         reader.feed(data)
     except NotHttp:
         return None
-    return reader.head if reader.over and reader.clean else None
+    return reader.head if reader.finished and reader.clean else None
 
 
 class ResponseReader:
-    """Fed until it is `over`.
+    """The caller feeds it until it is `finished`.
 
-    `head` is there once the final head is complete: from then on the answer counts, and nothing raises any more.
-    `clean`: the answer has ended where it said it would, and nothing came behind it. `complete`: its body is whole.
-    `keep`: collect the body in `body`, else it is only counted.
+    Attributes:
+        head: The final head, as soon as it is complete. From then on the response counts and nothing is raised.
+        finished: The reader needs no more bytes.
+        clean: The response ended where its head announced it, and nothing followed.
+        complete: The whole body arrived.
+        keep_body: Whether `body` collects the body. Otherwise the reader only counts its bytes.
     """
 
     __slots__ = (
-        "_informational",
-        "_left",
-        "_new",
-        "_part",
-        "_seen",
-        "_trusted",
-        "body",
-        "clean",
-        "complete",
-        "head",
-        "keep",
-        "over",
+        "_left", "_passed", "_pending", "_reusable", "_skipped", "body", "clean", "complete", "finished", "head",
+        "is_empty", "keep_body",
     )  # fmt: skip
 
-    def __init__(self, *, keep: bool = False) -> None:
+    def __init__(self, *, keep_body: bool = False) -> None:
         self.head: Head | None = None
-        self.over = False
+        self.finished = False
         self.clean = False
         self.complete = False
-        self.keep = keep
+        self.keep_body = keep_body
         self.body = b""
-        self._part: bytes | bytearray = b""  # of a head or a chunked body, what was not yet understood
-        self._left = 0  # bytes of the body still to come
-        self._seen = 0  # bytes of heads before the part, or of the chunked body
-        self._informational = 0
-        self._new = True
-        self._trusted = True  # so far, every head was one that the connection can be used after
+        self.is_empty = True  # no byte has arrived
+        self._pending: bytes | bytearray = b""  # received and not yet parsed, of a head or a chunked body
+        self._left = 0  # bytes of the body that are still to come
+        self._passed = 0  # bytes of heads before `_pending`, or of the chunked body
+        self._skipped = 0  # informational responses
+        self._reusable = True  # each head so far permits further use of the connection
 
     @classmethod
-    def spent(cls) -> ResponseReader:
-        """One that is over before it began: for a connection that has not been used yet."""
+    def unused(cls) -> ResponseReader:
+        """A finished reader for a connection that has not carried a request yet."""
         reader = cls()
-        reader.over = reader.clean = True
+        reader.finished = reader.clean = True
         return reader
 
-    @property
-    def untouched(self) -> bool:
-        """Whether not a byte has come yet."""
-        return self._new
-
     def feed(self, data: bytes) -> None:
-        """Take what came next. Raises NotHttp for what is no answer, until the final head is there."""
-        if self.over:
+        """Read the next bytes. Raises NotHttp, unless the final head was complete before."""
+        if self.finished:
             self.clean = self.clean and not data
-        elif self._new and not self.keep and (head := _whole(data)) is not None:
+        elif self.is_empty and not self.keep_body and (head := _parse_whole(data)) is not None:
             self.head = head
-            self.over = self.clean = self.complete = True
-            self._new = False
+            self.finished = self.clean = self.complete = True
+            self.is_empty = False
         elif self.head is not None:
             self._feed_body(data)
         else:
             self._feed_head(data)
 
     def end(self) -> None:
-        """The endpoint says no more. Raises NotHttp when the head was not complete."""
+        """The endpoint sends no more. Raises NotHttp if the head is not complete."""
         if self.head is None:
-            raise NotHttp("the connection was closed " + ("before it" if self.untouched else "within its head"))
-        if not self.over:
+            when = "before the response" if self.is_empty else "within its head"
+            raise NotHttp(f"the connection was closed {when}")
+        if not self.finished:
             self.complete = self.head.framing is Framing.UNKNOWN
-        self.over, self.clean = True, False
+        self.finished, self.clean = True, False
 
     def _feed_head(self, data: bytes) -> None:
-        self._new = False
-        part = self._part
-        looked_at = max(0, len(part) - 3)
-        if part:
-            part += data
+        self.is_empty = False
+        pending = self._pending
+        search_from = max(0, len(pending) - 3)
+        if pending:
+            pending += data
         else:
-            part = data
+            pending = data
         while True:
-            if not begins_like_http(part):
-                raise NotHttp(f"it begins with {bytes(part[:16])!r}")
-            end = find_end(part, looked_at)
-            if self._seen + (end if end >= 0 else len(part)) > MAX_HEAD_BYTES:
+            if not begins_like_http(pending):
+                raise NotHttp(f"it begins with {bytes(pending[:16])!r}")
+            end = find_head_end(pending, search_from)
+            if self._passed + (end if end >= 0 else len(pending)) > MAX_HEAD_BYTES:
                 raise NotHttp(f"a head of more than {MAX_HEAD_BYTES // 1024} KiB")
             if end < 0:
-                # A growing part costs its length once, not once for each byte.
-                self._part = part if isinstance(part, bytearray) else bytearray(part)
+                # A bytearray grows in place. Concatenated bytes would be copied for each byte that arrives.
+                self._pending = pending if isinstance(pending, bytearray) else bytearray(pending)
                 return None
-            head = parse_head(bytes(part[:end]))
-            self._seen += end
-            part = part[end:]
-            looked_at = 0
+            head = parse_head(bytes(pending[:end]))
+            self._passed += end
+            pending = pending[end:]
+            search_from = 0
             if not head.informational:
-                return self._begin_body(head, bytes(part))
-            self._pass_over(head)
+                return self._begin_body(head, bytes(pending))
+            self._skip(head)
 
-    def _pass_over(self, head: Head) -> None:
-        """RFC 9110 §15.2: informational answers may come unasked, but 101 may not."""
-        self._informational += 1
-        self._trusted = self._trusted and head.lasting
+    def _skip(self, head: Head) -> None:
+        """RFC 9110 §15.2: informational responses may come at any time, except 101."""
+        self._skipped += 1
+        self._reusable = self._reusable and head.keeps_alive
         if head.status == 101:
-            raise NotHttp("it switches to a protocol that nobody asked for")
-        if self._informational > MAX_INFORMATIONAL_RESPONSES:
-            raise NotHttp(f"more than {MAX_INFORMATIONAL_RESPONSES} informational answers")
+            raise NotHttp("it switches to a protocol that was not requested")
+        if self._skipped > MAX_INFORMATIONAL_RESPONSES:
+            raise NotHttp(f"more than {MAX_INFORMATIONAL_RESPONSES} informational responses")
 
     def _begin_body(self, head: Head, rest: bytes) -> None:
         self.head = head
-        self._trusted = self._trusted and head.lasting
-        self._part = b""
-        self._seen = 0
+        self._reusable = self._reusable and head.keeps_alive
+        self._pending = b""
+        self._passed = 0
         self._left = head.length
-        if (head.framing is Framing.UNKNOWN and not self.keep) or head.length > MAX_RESPONSE_BODY_BYTES:
+        if (head.framing is Framing.UNKNOWN and not self.keep_body) or head.length > MAX_RESPONSE_BODY_BYTES:
             self._finish()
         else:
             self._feed_body(rest)
@@ -180,22 +169,22 @@ class ResponseReader:
         self._finish(whole=True, clean=len(data) == left)
 
     def _feed_chunks(self, data: bytes) -> None:
-        """RFC 9112 §7.1. Whatever does not read as it says ends the reading, not the answer."""
-        room = MAX_RESPONSE_BODY_BYTES - self._seen
-        self._seen += len(data)
-        self._part = self._read_chunks(bytes(self._part) + data[:room])
+        """RFC 9112 §7.1. Bytes that are no chunk end the reading. The response still counts."""
+        room = MAX_RESPONSE_BODY_BYTES - self._passed
+        self._passed += len(data)
+        self._pending = self._read_chunks(bytes(self._pending) + data[:room])
         if len(data) > room:
             self.clean = False
-            if not self.over:
+            if not self.finished:
                 self._finish()
 
     def _read_chunks(self, part: bytes) -> bytes:
-        """What of `part` is to be read again, together with what comes next."""
+        """Read the complete chunks of `part`. Returns the rest, which the next bytes continue."""
         at = 0
-        while not self.over:
+        while not self.finished:
             line = _CHUNK_LINE.match(part, at)
             length = len(part) - at if line is None else line.end() - at
-            if length > _LONGEST_CHUNK_LINE or (line is None and part.find(b"\n", at) >= 0):
+            if length > _MAX_CHUNK_LINE_BYTES or (line is None and part.find(b"\n", at) >= 0):
                 self._finish()
             elif line is None:
                 break
@@ -214,20 +203,20 @@ class ResponseReader:
         return part[at:]
 
     def _read_trailers(self, part: bytes, start: int) -> None:
-        end = trailers_end(part, start)
+        end = find_trailers_end(part, start)
         if end is not None:
             self._finish(whole=True, clean=end == len(part))
         elif part.find(b"\r\n\r\n", start) >= 0:
             self._finish()
 
     def _keep(self, data: bytes) -> None:
-        if self.keep:
+        if self.keep_body:
             self.body += data
             if len(self.body) > MAX_RESPONSE_BODY_BYTES:
                 self.body = self.body[:MAX_RESPONSE_BODY_BYTES]
                 self._finish()
 
     def _finish(self, *, whole: bool = False, clean: bool = False) -> None:
-        self.over = True
+        self.finished = True
         self.complete = whole
-        self.clean = clean and self._trusted
+        self.clean = clean and self._reusable

@@ -1,4 +1,4 @@
-"""How attempts are posted to one URL, whatever carries them; and the engine's way, with little to do for each."""
+"""The port for POSTs to one URL, and its implementation over the relay's own HTTP client."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Protocol
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
-from hookline.relay.http.error_mapping import describe
+from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.proxy_tunnel import connecting_through
+from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
 from hookline.relay.http.resolver import Resolve, system_addresses
-from hookline.relay.http.response_head import Head
-from hookline.relay.http.retry_after import parse_retry_after
+from hookline.relay.http.response_head import Head, parse_retry_after
 
 
 class Transport(Protocol):
@@ -25,27 +24,35 @@ class Transport(Protocol):
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
     ) -> ExchangeResult:
-        """Make one POST with `headers`, the attempt's own and its `signature`, if any.
+        """Make one POST. At most `limit` calls run at the same time.
 
-        `deadline` seconds from now everything is over.
+        A response counts as soon as its head is complete. The rest is read only so that the connection can be used
+        again.
 
-        Called by up to `limit` at a time. Raises nothing but CancelledError. An answer counts once its head is
-        complete; what comes behind is read only so that the connection can be used again. `headers` may be the very
-        object of the last call: then nothing in them has changed.
+        Args:
+            headers: The headers that are the same in every attempt. If this is the object of the last call, nothing
+                in it has changed.
+            attempt: The body, and the values of the attempt's own headers.
+            deadline: Seconds from now in which the call ends.
+            signature: The value of ``webhook-signature``; empty: none.
+
+        Raises:
+            CancelledError: Nothing else is raised.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close the idle connections now, and each of the others when its post is over."""
+        """Close the idle connections now, and each of the others when its POST has ended."""
         ...
 
 
-# Target, rules for its addresses, TLS, how many posts at a time, and a clock that gives Unix seconds.
+# The arguments: the target, the rules for its addresses, TLS, the largest number of connections, and a clock that
+# returns Unix time in seconds.
 OpenTransport = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Transport]
 
 
 class OpenThroughProxy(Protocol):
-    """An `OpenTransport` that goes through a proxy where there is one."""
+    """An `OpenTransport` that connects through a proxy if there is one."""
 
     def __call__(
         self,
@@ -60,10 +67,10 @@ class OpenThroughProxy(Protocol):
 
 
 class ClientTransport:
-    """Implements `Transport` on the engine: constant bytes made once, an attempt's own lines, and its body."""
+    """Implements `Transport` over `HttpClient`. It builds the constant bytes of a request once."""
 
-    def __init__(self, engine: HttpClient, target: Target, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, client: HttpClient, target: Target, clock: Callable[[], float]) -> None:
+        self._client = client
         self._target = target
         self._clock = clock
         self._headers: Sequence[Header] | None = None
@@ -78,22 +85,22 @@ class ClientTransport:
                 self._beginning = request_lines(self._target.path, self._target.netloc, headers)
                 self._headers = headers
             request = b"".join((self._beginning, attempt_lines(attempt, signature), attempt.body))
-            head = (await self._engine.exchange(request, deadline)).head
-        except Exception as error:  # the port promises that nothing a network can do gets out of here
-            return describe(error, deadline)
+            head = (await self._client.exchange(request, deadline)).head
+        except Exception as error:  # the port promises a result for every error of a network
+            return map_error(error, deadline)
         assert head is not None
-        return Response(head.status, self._wait(head))
+        return Response(head.status, self._retry_after(head))
 
     async def aclose(self) -> None:
-        await self._engine.aclose()
+        await self._client.aclose()
 
-    def _wait(self, head: Head) -> float | None:
+    def _retry_after(self, head: Head) -> float | None:
         if head.retry_after is None or 200 <= head.status < 300:
             return None
         return parse_retry_after(head.retry_after.decode("latin-1"), self._clock())
 
 
-def open_engine(
+def open_client(
     target: Target,
     rules: NetworkRules,
     context: ssl.SSLContext,
@@ -103,7 +110,22 @@ def open_engine(
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
 ) -> Transport:
-    """The default way: the engine."""
-    dial = connecting_through(proxy, target.host, target.port)
-    connector = Connector(host=target.host, port=target.port, rules=rules, resolve=resolve, dial=dial)
+    """The default transport, over the relay's own client.
+
+    Args:
+        target: The webhook's URL.
+        rules: Which addresses may be connected to.
+        context: TLS with the webhook's certificates.
+        limit: The largest number of connections.
+        clock: Returns Unix time in seconds, for Retry-After.
+        resolve: The resolver.
+        proxy: The relay's proxy. It is used if it applies to the target.
+    """
+    connector = Connector(
+        host=target.host,
+        port=target.port,
+        rules=rules,
+        resolve=resolve,
+        open_connection=connection_opener(proxy, target.host, target.port),
+    )
     return ClientTransport(HttpClient(connector, context, limit), target, clock)

@@ -1,4 +1,4 @@
-"""How an endpoint gets what posts for it: by which transport, by whose rules."""
+"""Makes the transport of an endpoint: by the operator's choice, and with the relay's network rules and proxy."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target
 from hookline.relay.http.tls import Certificates, context_for
-from hookline.relay.http.transport import OpenThroughProxy, OpenTransport, Transport, open_engine
+from hookline.relay.http.transport import OpenThroughProxy, OpenTransport, Transport, open_client
 
-# What carries the requests; `--transport` names one.
-TRANSPORTS: Final[dict[str, OpenThroughProxy]] = {"engine": open_engine, "httpx": open_httpx}
+# The values of `--transport`.
+TRANSPORTS: Final[dict[str, OpenThroughProxy]] = {"engine": open_client, "httpx": open_httpx}
 
-# Target, the certificates that TLS rests on, and how many posts at a time. Raises HooklineError when the certificates
-# cannot be used.
+# The arguments: the target, the certificates for TLS, and the largest number of connections. Raises HooklineError if
+# the certificates cannot be used.
 TransportFactory = Callable[[Target, Certificates, int], Transport]
 
 
 def transport_factory(
-    open_poster: OpenTransport, rules: NetworkRules, clock: Callable[[], float]
+    open_transport: OpenTransport, rules: NetworkRules, clock: Callable[[], float]
 ) -> TransportFactory:
-    """Post from this process. `clock` gives Unix time in seconds."""
+    """A factory for transports with these rules. `clock` returns Unix time in seconds."""
 
-    def opened(target: Target, certificates: Certificates, limit: int) -> Transport:
-        return open_poster(target, rules, context_for(certificates), limit, clock)
+    def create(target: Target, certificates: Certificates, limit: int) -> Transport:
+        return open_transport(target, rules, context_for(certificates), limit, clock)
 
-    return opened
+    return create
 
 
 def transport_factory_by_name(
     transport: str, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None
 ) -> TransportFactory:
-    """The same by one of TRANSPORTS, through the proxy where it stands before a target."""
+    """A factory for one of TRANSPORTS.
+
+    Args:
+        transport: The name in TRANSPORTS.
+        rules: Which addresses may be connected to.
+        clock: Returns Unix time in seconds.
+        proxy: The relay's proxy. It is used for the targets to which it applies.
+    """
     return transport_factory(partial(TRANSPORTS[transport], proxy=proxy), rules, clock)

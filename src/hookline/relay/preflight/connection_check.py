@@ -1,4 +1,4 @@
-"""The connection check: one connection of the relay's own engine, observed step by step. No request is sent."""
+"""The connection check: it makes one connection as a delivery does, and reports each step. It sends no request."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
 from hookline.relay.http.certificate_info import Certificate, CertificateRefused, fault_hint, read_certificate
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
-from hookline.relay.http.error_mapping import describe
+from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Failure, LocalFault
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyRefused
-from hookline.relay.http.proxy_tunnel import connecting_through
+from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Target
 from hookline.relay.http.resolver import Resolve
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 
-WARN_DAYS = 30
+WARN_DAYS: Final = 30
 _HINTS = {
     CheckStep.DNS: "correct the host in url, or the name servers of this machine",
-    CheckStep.CONNECT: "see whether the receiver runs, and whether firewalls let connections from here through",
-    CheckStep.TLS: "ask whoever runs the receiver what it expects of TLS, and whether it speaks it on this port",
+    CheckStep.CONNECT: "check whether the receiver runs, and whether firewalls admit connections from this machine",
+    CheckStep.TLS: "ask the receiver's operator which TLS it expects, and whether this port uses TLS",
 }
-_PROXY = "see whether the proxy runs, and whether it lets connections from here to this address through"
+_PROXY_HINT = "check whether the proxy runs, and whether it admits connections from this machine to this address"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionCheck:
-    """`addresses`: those that the name resolves to. `certificates`: the presented ones, the endpoint's own first."""
+    """`addresses`: those of the name. `certificates`: those that the endpoint shows, its own first."""
 
     findings: tuple[CheckFinding, ...]
     addresses: tuple[str, ...]
@@ -60,7 +60,7 @@ async def check_connection(
         deadline: Seconds for the whole connection.
         now: The time by which certificates expire.
     """
-    if proxy is not None and not proxy.stands_before(target.host, target.port):
+    if proxy is not None and not proxy.applies_to(target.host, target.port):
         proxy = None
     events: list[ConnectEvent] = []
     connector = Connector(
@@ -68,7 +68,7 @@ async def check_connection(
         port=target.port,
         rules=rules,
         resolve=resolve,
-        dial=connecting_through(proxy, target.host, target.port),
+        open_connection=connection_opener(proxy, target.host, target.port),
         observe=events.append,
     )
     error = await _connect(connector, context, deadline)
@@ -90,12 +90,17 @@ async def _connect(connector: Connector, context: ssl.SSLContext | None, deadlin
             async with asyncio.timeout_at(due):
                 await (await connector.connect(due)).aclose()
             return None
-        engine = HttpClient(connector, context, 1)
+        client = HttpClient(connector, context, 1)
         try:
-            await engine.connect(deadline)
+            await client.connect(deadline)
         finally:
-            await engine.aclose()
-    except (AddressRefused, ProxyRefused, OSError, ValueError) as error:  # ValueError: no certificate has such a name
+            await client.aclose()
+    except (
+        AddressRefused,
+        ProxyRefused,
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: no certificate can have the name
         return error
     return None
 
@@ -111,11 +116,12 @@ class _Report:
         self.certificates: tuple[Certificate, ...] = ()
 
     def add(self, event: ConnectEvent) -> None:
+        """Add the findings on one step of the connection."""
         match event:
             case Resolved(addresses):
                 self._resolved(addresses)
             case Connected(address):
-                through = "" if self._proxy is None else f", through the proxy {self._proxy.where}"
+                through = "" if self._proxy is None else f", through the proxy {self._proxy.host_and_port}"
                 self._ok(f"{address} port {self._target.port}{through}")
                 self._step = CheckStep.TLS
             case Encrypted(version, chain):
@@ -125,20 +131,22 @@ class _Report:
                 assert_never(event)
 
     def fail(self, error: Exception, deadline: float) -> None:
-        if isinstance(error, AddressRefused):
-            return  # each refused address has its finding
-        if isinstance(error, TimeoutError) and error.errno is None:
-            self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
-        elif isinstance(error, CertificateRefused):
-            self._certificate_refused(error)
-        elif isinstance(error, ProxyRefused):
-            self._failed(error.message, error.hint or _PROXY)
-        elif self._step is CheckStep.CONNECT:
-            where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
-            hint = _PROXY if isinstance(error, ProxyFailed) else _HINTS[CheckStep.CONNECT]
-            self._failed(f"{_detail(error)}: {where}", hint)
-        else:
-            self._failed(_detail(error), _HINTS[self._step])
+        """Add the finding on the error that ended the connection. `deadline` is in seconds."""
+        match error:
+            case AddressRefused():
+                pass  # each refused address has its finding
+            case TimeoutError(errno=None):
+                self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
+            case CertificateRefused():
+                self._certificate_refused(error)
+            case ProxyRefused():
+                self._failed(error.message, error.hint or _PROXY_HINT)
+            case _ if self._step is CheckStep.CONNECT:
+                where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
+                hint = _PROXY_HINT if isinstance(error, ProxyFailed) else _HINTS[CheckStep.CONNECT]
+                self._failed(f"{_detail(error)}: {where}", hint)
+            case _:
+                self._failed(_detail(error), _HINTS[self._step])
 
     def _resolved(self, addresses: Sequence[str]) -> None:
         if not addresses:
@@ -146,9 +154,9 @@ class _Report:
         self.addresses = tuple(addresses)
         self._ok(f"{self._target.host}: {', '.join(addresses)}")
         self._step = CheckStep.ADDRESS
-        refused = {address: reason for address in addresses if (reason := self._rules.refusal(address))}
+        refused = {address: reason for address in addresses if (reason := self._rules.refusal_reason(address))}
         for address, reason in refused.items():
-            self._failed(reason, f"if that is meant, admit it with --allow-network {address.partition('%')[0]}")
+            self._failed(reason, f"if this is intended, admit it with --allow-network {address.partition('%')[0]}")
         if not refused:
             self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
         self._step = CheckStep.CONNECT
@@ -167,11 +175,11 @@ class _Report:
             return CheckFinding(CheckStep.TLS, Grade.OK, detail)
         soonest = min(self.certificates, key=lambda one: one.not_after)
         days = soonest.days_left(self._now)
-        whose = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
-        detail += f", expires in {days} days, on {_date(soonest.not_after)}{whose}"
+        in_chain = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
+        detail += f", expires in {days} days, on {_date(soonest.not_after)}{in_chain}"
         if days < WARN_DAYS:
             return CheckFinding(
-                CheckStep.TLS, Grade.WARNING, detail, "see that the receiver's certificate is renewed in time"
+                CheckStep.TLS, Grade.WARNING, detail, "have the receiver's certificate renewed in time"
             )
         return CheckFinding(CheckStep.TLS, Grade.OK, detail)
 
@@ -189,7 +197,7 @@ def _description(own: Certificate) -> str:
 
 
 def _detail(error: Exception) -> str:
-    result = describe(error, 0.0)
+    result = map_error(error, 0.0)
     match result:
         case Failure(_, detail) | LocalFault(detail):
             return detail

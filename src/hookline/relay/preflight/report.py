@@ -1,4 +1,4 @@
-"""What looking at one webhook has found, step by step: values only."""
+"""The report of `check` on one webhook: findings for each step. It contains values only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hookline.relay.http.certificate_info import Certificate
 
 
 class CheckStep(StrEnum):
-    """In the order in which an attempt of the relay goes through them."""
+    """The steps of an attempt, in their order."""
 
     SECRETS = "secrets"
     KEY = "key"
@@ -28,7 +28,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
-    """One line on one step; a step may have several. `hint`: what to do next, for whatever is not ok."""
+    """One line on one step; a step may have several. `hint`: what the operator does next, unless the grade is ok."""
 
     step: CheckStep
     grade: Grade
@@ -38,7 +38,7 @@ class CheckFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
-    """`addresses`: what the name resolves to. `certificates`: what was shown, the endpoint's own first."""
+    """`addresses`: those of the name. `certificates`: those that the endpoint shows, its own first."""
 
     address: str
     url: str
@@ -48,10 +48,10 @@ class CheckReport:
 
     @property
     def failed_at(self) -> CheckStep | None:
-        """The first step that failed, in the order in which the relay takes them."""
+        """The first step that failed, in the order of CheckStep."""
         failed = {finding.step for finding in self.findings if finding.grade is Grade.FAILED}
         return next((step for step in CheckStep if step in failed), None)
 
     @property
-    def warns(self) -> bool:
+    def has_warning(self) -> bool:
         return any(finding.grade is Grade.WARNING for finding in self.findings)

@@ -1,4 +1,4 @@
-"""Looking at what a webhook needs on our side: its secrets, and keys that fit their algorithm."""
+"""Checks of the relay's side of a webhook: its secrets, its keys and its TLS files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
 from hookline.key_rotation import Timed, unretired
 from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.auth.body_signature import load_signature_key
 from hookline.relay.auth.client_certificates import public_files, read_certificates
-from hookline.relay.auth.credentials import fixed_headers, in_use
+from hookline.relay.auth.credentials import active_keys, fixed_headers
 from hookline.relay.auth.keys import load_key
 from hookline.relay.http.tls import context_for
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
@@ -20,9 +21,9 @@ from hookline.relay.secrets import SecretResolver
 
 
 def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
-    """Every reference that cannot be resolved, not only the first; a value that cannot stand in its header too.
+    """Every reference that cannot be resolved, and a header value that cannot be sent.
 
-    `now` is Unix time in seconds. What only retired keys name is not read by a relay, and may be gone.
+    `now` is Unix time in seconds. Secrets of retired keys are not checked, because the relay does not read them.
     """
     references = [*dict.fromkeys(_without_retired(webhook, now).secrets())]
     public = public_files(webhook.delivery.tls)
@@ -46,25 +47,39 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> I
 
 
 def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
-    """Every key, also those that only wait for their turn, but none that is retired; and whether one is active.
+    """A finding for every key that is not retired, and a failure if no key is active.
 
-    A key whose secret is missing is not looked at.
+    Keys that become active later are checked, too. A key without its secret has no finding here, because
+    `secret_findings` reports the secret.
     """
     organization = webhook.address.organization
     if webhook.signature is not None:
-        for one in unretired(webhook.signature.keys, now):
+        for signature_key in unretired(webhook.signature.keys, now):
+            name = str(signature_key.secret)
             try:
-                load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
+                load_signature_key(resolver.resolve(signature_key.secret, organization), name)
             except SecretUnavailable:
                 continue
             except KeyUnusable as error:
                 yield _failed(CheckStep.KEY, error)
             else:
-                yield CheckFinding(CheckStep.KEY, Grade.OK, f"{one.secret} signs bodies")
+                yield CheckFinding(CheckStep.KEY, Grade.OK, f"{name} signs bodies")
         yield from _inactive(webhook.signature.keys, now)
     authentication = webhook.authentication
-    if isinstance(authentication, NoAuthentication):
-        return
+    match authentication:
+        case NoAuthentication():
+            return
+        case JwtAuthentication():
+            yield from _jwt_key_findings(authentication, resolver, organization, now)
+            yield from _inactive(authentication.keys, now)
+        case _:
+            assert_never(authentication)
+
+
+def _jwt_key_findings(
+    authentication: JwtAuthentication, resolver: SecretResolver, organization: str, now: float
+) -> Iterator[CheckFinding]:
+    """Args: as for `key_findings`; `organization` is the webhook's."""
     for key in unretired(authentication.keys, now):
         try:
             passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
@@ -76,12 +91,11 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
             yield _failed(CheckStep.KEY, error)
         else:
             yield CheckFinding(CheckStep.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
-    yield from _inactive(authentication.keys, now)
 
 
 def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
     try:
-        in_use(keys, now)
+        active_keys(keys, now)
     except KeyUnusable as error:
         yield _failed(CheckStep.KEY, error)
 
@@ -95,17 +109,17 @@ def _without_retired(webhook: Webhook, now: float) -> Webhook:
     return replace(webhook, authentication=authentication, signature=signature)
 
 
-def make_context(
+def make_tls_context(
     webhook: Webhook, resolver: SecretResolver, ca_file: Path | None
 ) -> tuple[ssl.SSLContext | None, list[CheckFinding]]:
-    """The TLS context of the relay, None with what is wrong with the files it is made of."""
+    """The relay's TLS context for this webhook. It is None if a file cannot be used; the findings give the reason."""
     try:
         certificates = read_certificates(
             webhook.delivery.tls, ca_file=ca_file, resolver=resolver, organization=webhook.address.organization
         )
         return context_for(certificates), []
     except SecretUnavailable:
-        return None, []  # secret_findings has told
+        return None, []  # secret_findings reports it
     except HooklineError as error:
         return None, [_failed(CheckStep.KEY if isinstance(error, KeyUnusable) else CheckStep.TLS, error)]
 

@@ -65,13 +65,13 @@ def test_asymmetric() -> None:
 
 
 def test_a_pair_is_its_seed() -> None:
-    """A private key that is written with its public half behind it signs like its seed."""
+    """A private key that is followed by its public half signs like its seed."""
     attempt = Attempt(b"\x01" * 16, b"{}", 1, 0.0)
     assert signer(text("whsk_", SEED)).sign(attempt) == signer(text("whsk_", SEED + PUBLIC)).sign(attempt)
 
 
 def test_one_signature_a_key_in_their_order() -> None:
-    """Every key signs; the values stand in the order of the keys, with one space between."""
+    """Every key signs; the values are in the order of the keys, with one space between."""
     secrets = [text("whsec_", b"a" * 32), text("whsk_", SEED), text("whsec_", b"b" * 32)]
     attempt = Attempt(b"\x01" * 16, b"{}", 1, 0.0)
     assert " ".join(signer(each).sign(attempt) for each in secrets) == signer(*secrets).sign(attempt)
@@ -91,18 +91,18 @@ def test_both_forms_of_the_headers() -> None:
     [
         ("c2VjcmV0" * 6, "does not begin with whsec_ or whsk_"),
         (text("whpk_", PUBLIC), "does not begin with whsec_ or whsk_"),
-        ("whsec_s3cr3t!", "is not base64 behind whsec_"),
-        ("whsk_" + "a" * 43, "is not base64 behind whsk_"),
-        ("whsec_", "holds 0 bytes behind whsec_, not 24 to 64"),
+        ("whsec_s3cr3t!", "is not base64 after whsec_"),
+        ("whsk_" + "a" * 43, "is not base64 after whsk_"),
+        ("whsec_", "holds 0 bytes after whsec_, not 24 to 64"),
         (text("whsec_", b"s" * 23), "holds 23 bytes"),
         (text("whsec_", b"s" * 65), "holds 65 bytes"),
-        (text("whsk_", SEED + b"x"), "holds 33 bytes behind whsk_, not 32 or 64"),
+        (text("whsk_", SEED + b"x"), "holds 33 bytes after whsk_, not 32 or 64"),
         (text("whsk_", SEED + b"x" * 32), "its public half belongs to another key"),
     ],
     ids=["bare", "public", "no-base64", "no-base64-of-a-key", "empty", "short", "long", "odd", "foreign-half"],
 )
 def test_unusable(secret: str, words: str) -> None:
-    """A secret of another form or size is refused with what is wrong and how to make one, and is not repeated."""
+    """A secret of another form or size is refused with the fault and a hint, and the message does not contain it."""
     with pytest.raises(KeyUnusable) as caught:
         load_signature_key(Secret(secret.encode()), "{file: k}")
     assert caught.value.message.startswith("signature key {file: k}: ")

@@ -1,4 +1,4 @@
-"""Which token and headers an attempt gets, as keys take over and files are replaced."""
+"""The token and headers of an attempt, when keys become active and files are replaced."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_key_takes_over_at_its_moment(tmp_path: Path) -> None:
 
 
 def test_a_retired_keys_file_may_go(tmp_path: Path) -> None:
-    """Neither what is retired nor what is not active yet need be there."""
+    """The secrets of retired and future keys may be missing."""
     made = credentials(tmp_path, key("c", activate=100), key("b"), key("a", retire=-1))
     (tmp_path / "a").unlink()
     (tmp_path / "c").unlink()
@@ -69,12 +69,12 @@ def test_a_retired_keys_file_may_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ([key("a", activate=60)], "no key is active at this moment: the next one is from 2027-01-15T08:01:00Z on"),
-        ([key("a", retire=0)], "no key is active at this moment: all are retired"),
+        ([key("a", activate=60)], "no key is active now: the next key becomes active at 2027-01-15T08:01:00Z"),
+        ([key("a", retire=0)], "no key is active now: all keys are retired"),
     ],
 )
 def test_no_active_key(tmp_path: Path, keys: list[SigningKey], words: str) -> None:
-    """Without a key to sign with, the fault says so, and from when on there is one."""
+    """Without an active key, the fault gives the time at which the next key becomes active."""
     with pytest.raises(KeyUnusable) as caught:
         credentials(tmp_path, *keys).headers(NOW)
     assert words == caught.value.message
@@ -97,7 +97,7 @@ def test_replaced_files_are_found_by_themselves(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_being_replaced_stops_nothing(tmp_path: Path) -> None:
-    """While a file is away or half written, what was read before is used; a renewal does insist on it."""
+    """While a file is missing or half written, the previous secret is used. A renewal requires the file."""
     made = credentials(tmp_path, key("a"))
     first = made.headers(NOW)
     for moment, broken in ((NOW + CREDENTIAL_CHECK_SECONDS, ""), (NOW + 2 * CREDENTIAL_CHECK_SECONDS, "short")):

@@ -50,7 +50,7 @@ def refusal(text: bytes, algorithm: str) -> str:
 
 @pytest.mark.parametrize(("algorithm", "key"), FITTING)
 def test_fits(algorithm: str, key: AnyKey) -> None:
-    """A key of the right kind is loaded from PKCS#8, and its public half says what it is for."""
+    """A key of the right kind is loaded from PKCS#8, and its public half states its purpose."""
     loaded = public_jwk(load_key(Secret(pem(key)), algorithm, "2026-11"))
     assert {"kid": "2026-11", "alg": algorithm, "use": "sig"}.items() <= loaded.items()
     assert not PRIVATE_MEMBERS & loaded.keys()
@@ -99,12 +99,12 @@ def test_no_padding_lost() -> None:
     ],
 )
 def test_misfit(algorithm: str, key: AnyKey, found: str) -> None:
-    """A key of another kind, curve or size is refused with what was needed and what was found."""
+    """A key of another kind, curve or size is refused with the needed and the found kind."""
     assert found in refusal(pem(key), algorithm)
 
 
 def test_unreadable() -> None:
-    """Public, encrypted and broken material is told apart."""
+    """Public, encrypted and broken material has different messages."""
     public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert "found a public key" in refusal(public, "RS256")
     assert "encrypted with a passphrase" in refusal(pem(RSA, encryption=BestAvailableEncryption(b"pass")), "RS256")
@@ -116,16 +116,16 @@ def test_unreadable() -> None:
     ("document", "found"),
     [
         ({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}, "member 'd' is missing"),
-        ({"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ", "d": "AQ"}, "make no key"),
-        ({"kty": "EC", "crv": "P-521"}, "make no key"),
-        ({"kty": "RSA", "n": 1, "e": 2, "d": 3, "p": 4, "q": 5}, "make no key"),
-        ({"kty": "OKP", "crv": "Ed25519", "d": "AQ"}, "make no key"),
-        ({"kty": "oct", "k": "AQ"}, "make no key"),
-        ({"kty": None}, "make no key"),
+        ({"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ", "d": "AQ"}, "do not form a supported key"),
+        ({"kty": "EC", "crv": "P-521"}, "do not form a supported key"),
+        ({"kty": "RSA", "n": 1, "e": 2, "d": 3, "p": 4, "q": 5}, "do not form a supported key"),
+        ({"kty": "OKP", "crv": "Ed25519", "d": "AQ"}, "do not form a supported key"),
+        ({"kty": "oct", "k": "AQ"}, "do not form a supported key"),
+        ({"kty": None}, "do not form a supported key"),
     ],
 )
 def test_broken_jwk(document: dict[str, object], found: str) -> None:
-    """A JWK that lacks a member, or whose members do not fit together, is refused in words."""
+    """A JWK that lacks a member, or whose members do not fit together, is refused with the reason."""
     assert found in refusal(json.dumps(document).encode(), "ES256")
 
 
@@ -161,15 +161,19 @@ def test_encrypted(form: PrivateFormat) -> None:
 @pytest.mark.parametrize(
     ("text", "algorithm", "found"),
     [
-        (pem(P256, encryption=BestAvailableEncryption(b"another")), "ES256", "the passphrase does not open the PEM"),
-        (pem(P256), "ES256", "nothing to open, the secret is a PEM file that is not encrypted"),
-        (b'{"kty": "EC"}', "ES256", "nothing to open, the secret is a JWK"),
-        (b"k" * 32, "HS256", "nothing to open, the secret is a shared secret"),
+        (
+            pem(P256, encryption=BestAvailableEncryption(b"another")),
+            "ES256",
+            "the passphrase does not decrypt the PEM",
+        ),
+        (pem(P256), "ES256", "not needed, because the secret is a PEM file that is not encrypted"),
+        (b'{"kty": "EC"}', "ES256", "not needed, because the secret is a JWK"),
+        (b"k" * 32, "HS256", "not needed, because the secret is a shared secret"),
         (b"rubbish", "ES256", "found something else"),
     ],
 )
 def test_passphrase_that_does_not_fit(text: bytes, algorithm: str, found: str) -> None:
-    """A wrong passphrase, and one that has nothing to open, are refused in words that do not hold it."""
+    """A wrong or needless passphrase is refused, and the message does not contain it."""
     with pytest.raises(KeyUnusable) as caught:
         load_key(Secret(text), algorithm, "2026-11", passphrase=Secret(b"open sesame"))
     assert found in caught.value.message

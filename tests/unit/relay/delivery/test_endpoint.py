@@ -236,7 +236,7 @@ def test_timeout_of_the_webhook(receiver: Receiver) -> None:
 
     receiver.answering = never
     webhook = replace(PLAIN, delivery=DeliveryPolicy(timeout=timedelta(milliseconds=50)))
-    expected = Failure(FailureKind.TIMEOUT, "no complete answer head within 0.05 s")
+    expected = Failure(FailureKind.TIMEOUT, "no complete response head within 0.05 s")
     assert expected == only(post(receiver.endpoint(webhook)))
 
 

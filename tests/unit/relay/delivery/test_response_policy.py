@@ -85,7 +85,7 @@ def test_retry_after_elsewhere(status: int) -> None:
     ("result", "action"),
     [
         (Failure(FailureKind.NETWORK, "connection refused"), Retry("network: connection refused")),
-        (Failure(FailureKind.TIMEOUT, "no complete answer head within 10 s"), Retry("timeout")),
+        (Failure(FailureKind.TIMEOUT, "no complete response head within 10 s"), Retry("timeout")),
         (Failure(FailureKind.TLS, "the certificate has expired"), Retry("tls: the certificate has expired")),
         (LocalFault("secret {env: A}: not set"), PauseEndpoint("fault: secret {env: A}: not set")),
     ],

@@ -73,7 +73,7 @@ NONE_ALLOWED = NetworkRules()
 )
 def test_special(address: str, kind: str) -> None:
     """Every special range is refused, and the refusal names the address and what it is."""
-    reason = NONE_ALLOWED.refusal(address)
+    reason = NONE_ALLOWED.refusal_reason(address)
     assert reason is not None
     assert reason.startswith(f"{address} is ")
     assert kind in reason
@@ -99,19 +99,19 @@ def test_special(address: str, kind: str) -> None:
 )
 def test_public(address: str) -> None:
     """Public addresses are connected to, up to the last one beside a special range."""
-    assert NONE_ALLOWED.refusal(address) is None
+    assert NONE_ALLOWED.refusal_reason(address) is None
 
 
 @given(st.ip_addresses())
 def test_never_wider_than_the_standard_library(address: object) -> None:
-    """What the standard library's own tables call private, reserved, link-local or multicast is refused here too."""
+    """Addresses that the standard library calls private, reserved, link-local or multicast are refused here, too."""
     parsed = ip_address(str(address))
     special = parsed.is_private or parsed.is_reserved or parsed.is_link_local or parsed.is_multicast
     nat64 = parsed in ip_network("64:ff9b::/96")
     mapped = parsed.version == 6 and parsed.ipv4_mapped is not None
     anycast = str(parsed) in ("192.0.0.9", "192.0.0.10")
     if special and not (nat64 or mapped or anycast):
-        assert NONE_ALLOWED.refusal(str(parsed)) is not None
+        assert NONE_ALLOWED.refusal_reason(str(parsed)) is not None
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_never_wider_than_the_standard_library(address: object) -> None:
     ],
 )
 def test_allowed(allowed: str, address: str, admitted: bool) -> None:
-    """What a CIDR admits is connected to, and nothing beside it."""
-    assert admitted == (NetworkRules((ip_network(allowed),)).refusal(address) is None)
+    """The relay connects to addresses that a CIDR admits, and to no others."""
+    assert admitted == (NetworkRules((ip_network(allowed),)).refusal_reason(address) is None)
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "999.1.1.1", "0x7f000001"])
 def test_no_address(text: str) -> None:
-    """What is no IP address is refused rather than looked up."""
-    assert "not an IP address" in str(NONE_ALLOWED.refusal(text))
+    """A text that is no IP address is refused and not resolved."""
+    assert "not an IP address" in str(NONE_ALLOWED.refusal_reason(text))
 
 
 def test_one_refuses_all() -> None:

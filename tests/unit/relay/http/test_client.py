@@ -1,4 +1,4 @@
-"""What the engine does with its connections; what it makes of endpoints is in tests/contract."""
+"""The client's connections. The results of requests are tested in tests/contract."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ from contract.https_server import (
     server_context,
     serving,
 )
-from hookline.relay.http import client as engine_module
+from hookline.relay.http import client as client_module
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.http.exchange import Failure, FailureKind, Response
-from hookline.relay.http.transport import open_engine
+from hookline.relay.http.transport import open_client
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
 
 
 @asynccontextmanager
-async def engine_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[HttpClient]:
+async def client_to(server: Server, limit: int = 4, **options: Any) -> AsyncIterator[HttpClient]:
     connector = Connector(host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"))
-    engine = HttpClient(connector, client_context(), limit, **options)
+    client = HttpClient(connector, client_context(), limit, **options)
     try:
-        yield engine
+        yield client
     finally:
-        await engine.aclose()
+        await client.aclose()
 
 
-async def status(engine: HttpClient, deadline: float = DEADLINE) -> int:
-    head = (await engine.exchange(REQUEST, deadline)).head
+async def status(client: HttpClient, deadline: float = DEADLINE) -> int:
+    head = (await client.exchange(REQUEST, deadline)).head
     assert head is not None
     return head.status
 
 
-def hangs_up_on(number: int) -> Script:
-    """Answers requests, but hangs up without a word on that one (from 1)."""
+def closes_at(number: int) -> Script:
+    """Responds to requests, but closes the connection without a response at that one (from 1)."""
     count = 0
 
     async def script(writer: asyncio.StreamWriter) -> None:
@@ -70,12 +70,12 @@ def hangs_up_on(number: int) -> Script:
     return script
 
 
-def test_hung_up_while_it_was_asked() -> None:
-    """A kept connection that ends without a byte of answer costs nothing: the request goes out once more, at once."""
+def test_closed_during_a_request() -> None:
+    """If an idle connection ends without a byte of a response, the request is sent again at once."""
 
     async def scenario() -> None:
-        async with serving(hangs_up_on(2)) as server, posting(open_engine, server.port) as poster:
-            assert [Response(200)] * 2 == [await post(poster) for _ in range(2)]
+        async with serving(closes_at(2)) as server, posting(open_client, server.port) as transport:
+            assert [Response(200)] * 2 == [await post(transport) for _ in range(2)]
             assert 3 == len(server.requests)
             assert server.requests[1] == server.requests[2]
             assert 2 == server.connections
@@ -83,12 +83,12 @@ def test_hung_up_while_it_was_asked() -> None:
     run(scenario())
 
 
-def test_hung_up_on_a_new_connection() -> None:
-    """A connection made for the request that ends without an answer is a failure; nothing is sent twice."""
+def test_closed_new_connection() -> None:
+    """If a new connection ends without a response, the result is a failure and nothing is sent twice."""
 
     async def scenario() -> None:
-        async with serving(sends(then="close")) as server, posting(open_engine, server.port) as poster:
-            result = await post(poster)
+        async with serving(sends(then="close")) as server, posting(open_client, server.port) as transport:
+            result = await post(transport)
             assert isinstance(result, Failure)
             assert FailureKind.NETWORK is result.kind
             assert 1 == len(server.requests)
@@ -96,57 +96,57 @@ def test_hung_up_on_a_new_connection() -> None:
     run(scenario())
 
 
-def test_hung_up_within_an_answer() -> None:
-    """Once a byte of an answer has come, the request is not sent again."""
+def test_closed_within_a_response() -> None:
+    """After the first byte of a response, the request is not sent again."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
-            assert Response(200) == await post(poster)
+        async with serving(sends(OK)) as server, posting(open_client, server.port) as transport:
+            assert Response(200) == await post(transport)
             server.script = sends(b"H", then="close")
-            assert isinstance(await post(poster), Failure)
+            assert isinstance(await post(transport), Failure)
             assert 2 == len(server.requests)
 
     run(scenario())
 
 
 def test_greatest_age() -> None:
-    """A connection that is older than its greatest age is replaced by one to what the name means now."""
+    """A connection beyond its maximum age is replaced by one to the name's present address."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, engine_to(server, age_seconds=0.1, jitter=lambda: 0.5) as engine:
-            assert [200, 200] == [await status(engine) for _ in range(2)]
+        async with serving(sends(OK)) as server, client_to(server, max_age_seconds=0.1, jitter=lambda: 0.5) as client:
+            assert [200, 200] == [await status(client) for _ in range(2)]
             assert 1 == server.connections
             await asyncio.sleep(0.1)
-            assert 200 == await status(engine)
+            assert 200 == await status(client)
             assert 2 == server.connections
 
     run(scenario())
 
 
 def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody uses is closed after a while, without another request."""
-    monkeypatch.setattr(engine_module, "IDLE_SECONDS", 0.1)
+    """An idle connection is closed after its time, without another request."""
+    monkeypatch.setattr(client_module, "MAX_IDLE_SECONDS", 0.1)
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, engine_to(server) as engine:
-            await asyncio.gather(*(status(engine) for _ in range(3)))
+        async with serving(sends(OK)) as server, client_to(server) as client:
+            await asyncio.gather(*(status(client) for _ in range(3)))
             while server.open:
                 await asyncio.sleep(0.01)
-            assert 200 == await status(engine)
+            assert 200 == await status(client)
 
     run(scenario())
 
 
 def test_each_has_its_own_deadline() -> None:
-    """One timer serves all, whatever their order: each ends in its time."""
+    """One timer serves all requests. Each ends at its own deadline, in any order."""
 
     async def scenario() -> None:
-        async with serving(sends(then="hang")) as server, engine_to(server) as engine:
+        async with serving(sends(then="hang")) as server, client_to(server) as client:
             begin = time.monotonic()
 
             async def over(deadline: float) -> float:
                 with pytest.raises(TimeoutError):
-                    await engine.exchange(REQUEST, deadline)
+                    await client.exchange(REQUEST, deadline)
                 return time.monotonic() - begin
 
             given = [0.9, 0.3, 0.6]
@@ -158,18 +158,18 @@ def test_each_has_its_own_deadline() -> None:
 
 
 def test_the_deadline_comes_before_the_body() -> None:
-    """An answer whose body has not come by the deadline is an answer."""
+    """A response counts even if its body has not arrived by the deadline."""
 
     async def scenario() -> None:
         slow = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx", then="hang")
-        async with serving(slow) as server, posting(open_engine, server.port) as poster:
-            assert Response(200) == await post(poster, 0.3)
+        async with serving(slow) as server, posting(open_client, server.port) as transport:
+            assert Response(200) == await post(transport, 0.3)
 
     run(scenario())
 
 
 def test_a_server_that_speaks_before_it_is_asked() -> None:
-    """What comes before the request is nobody's answer."""
+    """Bytes that arrive before the request are not its response."""
 
     async def scenario() -> None:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,8 +179,8 @@ def test_a_server_that_speaks_before_it_is_asked() -> None:
 
         listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=server_context())
         server = Server(sends(), port=listener.sockets[0].getsockname()[1])
-        async with listener, engine_to(server) as engine:
-            connection = await engine._connect(asyncio.get_running_loop().time() + DEADLINE)
+        async with listener, client_to(server) as client:
+            connection = await client._connect(asyncio.get_running_loop().time() + DEADLINE)
             while connection.reusable:
                 await asyncio.sleep(0.01)
             with pytest.raises(ConnectionError):
@@ -193,9 +193,9 @@ def test_a_reader_that_is_slow() -> None:
     """A request that does not fit into the socket at once is sent in parts, whole and in order."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, posting(open_engine, server.port) as poster:
+        async with serving(sends(OK)) as server, posting(open_client, server.port) as transport:
             body = bytes(range(256)) * 20_000
-            assert [Response(200)] * 2 == [await post(poster, body=body) for _ in range(2)]
+            assert [Response(200)] * 2 == [await post(transport, body=body) for _ in range(2)]
             assert all(request.endswith(b"\r\n\r\n" + body) for request in server.requests)
             assert 1 == server.connections
 
@@ -203,11 +203,11 @@ def test_a_reader_that_is_slow() -> None:
 
 
 def test_cancelled_in_turn() -> None:
-    """Posts that are cancelled while they wait for a connection, at any moment, leave it to the others."""
+    """POSTs that are cancelled while they wait for a connection leave it to the others."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, engine_to(server, limit=2) as engine:
-            tasks = [asyncio.create_task(status(engine)) for _ in range(40)]
+        async with serving(sends(OK)) as server, client_to(server, limit=2) as client:
+            tasks = [asyncio.create_task(status(client)) for _ in range(40)]
             for index, task in enumerate(tasks):
                 if index % 3 == 0:
                     task.cancel()
@@ -215,7 +215,7 @@ def test_cancelled_in_turn() -> None:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             assert {200} == {one for one in ended if not isinstance(one, BaseException)}
             assert {asyncio.CancelledError} >= {type(one) for one in ended if isinstance(one, BaseException)}
-            assert [200, 200] == list(await asyncio.gather(status(engine), status(engine)))
+            assert [200, 200] == list(await asyncio.gather(status(client), status(client)))
 
     run(scenario())
 
@@ -229,10 +229,10 @@ def test_connections_are_observed() -> None:
             connector = Connector(
                 host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"), observe=events.append
             )
-            engine = HttpClient(connector, client_context(), 1)
-            await engine.connect(DEADLINE)
-            assert [200, 200] == [await status(engine), await status(engine)]
-            await engine.aclose()
+            client = HttpClient(connector, client_context(), 1)
+            await client.connect(DEADLINE)
+            assert [200, 200] == [await status(client), await status(client)]
+            await client.aclose()
             assert 1 == server.connections
         assert [Resolved(("127.0.0.1",)), Connected("127.0.0.1")] == events[:2]
         (session,) = events[2:]
@@ -244,16 +244,16 @@ def test_connections_are_observed() -> None:
 
 
 def test_closing_waits_for_nobody_and_breaks_nothing() -> None:
-    """A closed engine hangs up on idle connections at once; a post under way ends as it would have."""
+    """A closed client closes idle connections at once. A POST in flight still gets its response."""
 
     async def scenario() -> None:
-        async with serving(sends(OK)) as server, engine_to(server) as engine:
-            await asyncio.gather(status(engine), status(engine))
+        async with serving(sends(OK)) as server, client_to(server) as client:
+            await asyncio.gather(status(client), status(client))
             assert 2 == server.open
             server.script = slow = sends(b"HTTP/1.1 200 OK\r\n", b"content-length: 0\r\n\r\n")
-            under_way = asyncio.create_task(status(engine))
+            under_way = asyncio.create_task(status(client))
             await asyncio.sleep(0.005)
-            await engine.aclose()
+            await client.aclose()
             assert 200 == await under_way
             assert server.script is slow
             while server.open:
@@ -274,16 +274,16 @@ def test_closing_waits_for_nobody_and_breaks_nothing() -> None:
     st.sampled_from(["close", "hang"]),
 )
 def test_nothing_gets_out(stream: bytes, then: str) -> None:
-    """Whatever an endpoint sends, a post ends in a result, and nothing is said or left behind in the loop."""
+    """For any bytes of an endpoint, a POST ends in a result, and the loop has no unhandled exception."""
     unexpected: list[dict[str, Any]] = []
 
     async def scenario() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: unexpected.append(context))
         async with (
             serving(sends(stream, then=then), CONTEXT) as server,
-            posting(open_engine, server.port, context=TRUSTING) as poster,
+            posting(open_client, server.port, context=TRUSTING) as transport,
         ):
-            assert isinstance(await post(poster, 0.15), Response | Failure)
+            assert isinstance(await post(transport, 0.15), Response | Failure)
 
     run(scenario())
     gc.collect()

@@ -20,7 +20,7 @@ class Connection:
 
 
 class Network:
-    """Four addresses that behave each in their own way, and a record of what was tried."""
+    """Four addresses with different behaviour, and a record of the attempts."""
 
     def __init__(self) -> None:
         self.tried: list[str] = []
@@ -58,7 +58,7 @@ async def connect(network: Network, *addresses: str) -> Connection:
     ],
 )
 def test_first_that_answers(addresses: list[str], expected: str, tried: list[str]) -> None:
-    """The first connection wins, addresses are tried in order, and a silent one delays by no more than its turn."""
+    """The first connection wins, addresses are tried in order, and a silent one delays only by its turn."""
     network = Network()
     begin = time.monotonic()
     assert expected == asyncio.run(connect(network, *addresses)).address
@@ -90,7 +90,7 @@ def test_losers_are_closed() -> None:
 
 
 def test_all_fail() -> None:
-    """When no address answers, the last failure is raised."""
+    """If no address answers, the last failure is raised."""
     with pytest.raises(ConnectionRefusedError):
         asyncio.run(connect(Network(), DEAD, DEAD, "8.8.4.2"))
 
@@ -122,7 +122,7 @@ def test_refused_before_connecting() -> None:
 
 
 def test_system_addresses() -> None:
-    """The system's resolver knows localhost, and calls what is no name an OSError."""
+    """The system's resolver knows localhost, and raises OSError for an invalid name."""
     assert {"127.0.0.1", "::1"} & set(asyncio.run(system_addresses("localhost", 443)))
     for name in ("a..b", "x" * 70 + ".test", "no-such-name.invalid"):
         with pytest.raises(OSError):  # noqa: PT011 - each resolver has its own words

@@ -7,7 +7,7 @@ from hookline.relay.http.exchange import as_fault, one_line
 
 @given(st.text())
 def test_one_line(text: str) -> None:
-    """Whatever an endpoint sends becomes one line without control characters, of at most 200 characters."""
+    """Any text of an endpoint becomes one line without control characters, of at most 200 characters."""
     line = one_line(text)
     assert len(line.splitlines()) <= 1
     assert not [character for character in line if character < " " or "\x7f" <= character < "\xa0"]
@@ -15,6 +15,6 @@ def test_one_line(text: str) -> None:
 
 
 def test_fault() -> None:
-    """A fault tells what was found and the next step; one without a hint ends after the finding."""
+    """A local fault has the message and the hint of its error, or only the message if there is no hint."""
     assert as_fault(HooklineError("found\nthis", hint="do that")).detail == "found this; do that"
     assert as_fault(HooklineError("found this")).detail == "found this"

@@ -26,7 +26,7 @@ def test_proxy_url(url: str, host: str, port: int) -> None:
     ],
 )  # fmt: skip
 def test_no_proxy_url(url: str) -> None:
-    """Anything else is refused in words that do not repeat what was given."""
+    """Any other URL is refused, and the message does not contain it."""
     with pytest.raises(ValueError, match="http") as caught:
         parse_proxy(url)
     assert "hunter2" not in str(caught.value)
@@ -41,14 +41,14 @@ def test_credentials_are_not_shown() -> None:
 
 
 def test_connect_request() -> None:
-    """CONNECT has an IPv6 address in brackets, without a zone, and nothing else of us."""
+    """CONNECT has an IPv6 address in brackets, without a zone, and no other header."""
     assert b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\n\r\n" == connect_request(
         "2001:db8::1%eth0", 443, None
     )
 
 
 @pytest.mark.parametrize(
-    ("bypass", "host", "stands"),
+    ("bypass", "host", "applies"),
     [
         ("", "hooks.acme.test", True),
         ("*", "hooks.acme.test", False),
@@ -63,6 +63,6 @@ def test_connect_request() -> None:
         (",.,*.", "hooks.acme.test", True),
     ],
 )
-def test_bypass(bypass: str, host: str, stands: bool) -> None:
-    """NO_PROXY names hosts with all below them, each with a port where it is for that alone; ``*`` is everyone."""
-    assert stands == parse_proxy("http://proxy", bypass).stands_before(host, 443)
+def test_bypass(bypass: str, host: str, applies: bool) -> None:
+    """An entry of NO_PROXY covers a host and all names below, or only one port of them; ``*`` covers all hosts."""
+    assert applies == parse_proxy("http://proxy", bypass).applies_to(host, 443)

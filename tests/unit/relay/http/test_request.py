@@ -43,7 +43,7 @@ def test_fixed() -> None:
     "value", ["a\nb", "a\r\nx: y", "a\x00b", "a\x7fb", "a\x85b", "€", " a", "a ", "a\n\n", "\t", "\udc80"]
 )
 def test_unsendable(value: str) -> None:
-    """A secret that cannot stand in a header is refused by its reference, and its value is not told."""
+    """A secret that is no valid header value is refused by its reference, and the message does not contain it."""
     with pytest.raises(SecretUnavailable, match=r"header x-key: secret \{env: HOOKLINE_SECRET_KEY\}") as caught:
         fixed_headers(webhook(("x-key", EnvRef(NAME))), resolver(value))
     assert repr(value)[1:-1] not in caught.value.message or value in (" a", "a ", "\t")
@@ -51,7 +51,7 @@ def test_unsendable(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\nb", "€"])
 def test_unsendable_literal(value: str) -> None:
-    """A literal value that cannot stand in a header is refused as well."""
+    """A literal value that is no valid header value is refused, too."""
     with pytest.raises(SecretUnavailable, match="header x-team: its value"):
         fixed_headers(webhook(("x-team", value)), resolver())
 
@@ -76,7 +76,7 @@ def test_attempt() -> None:
 
 @pytest.mark.parametrize("time", [None, "", "a\r\nx-other: b", "now or later", "é", "9" * 65])
 def test_event_time_left_out(time: str | None) -> None:
-    """An event time that is absent, or that cannot stand in a header, is left out."""
+    """An event time that is absent or no valid header value is left out."""
     names = {name for name, _ in attempt_headers(Attempt(b"i" * 16, b"{}", 1, 0.0, time))}
     assert b"hookline-event-time" not in names
     assert len(names) == 3

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Iterator
 
 import pytest
 
-from hookline.relay.http.resolver import LookUps
+from hookline.relay.http.resolver import Resolver
 
 SOON = 0.05
 
 
 class NameServer:
-    """Names that begin with ``slow`` hang until it `answers`."""
+    """Names that begin with ``slow`` hang until `open` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -42,13 +42,13 @@ async def given_up(asking: Awaitable[object]) -> None:
 
 
 def test_a_name_that_hangs_is_asked_for_once(names: NameServer) -> None:
-    """Attempt after attempt gives up on it, all of them waiting for one look-up, and the last one has its answer."""
+    """All attempts wait for the same look-up. The later ones get its result although the earlier ones gave up."""
 
     async def scenario() -> None:
-        look_ups = LookUps(names.look_up)
+        resolver = Resolver(names.look_up)
         for _ in range(3):
-            await asyncio.gather(*(given_up(look_ups.addresses("slow", 443)) for _ in range(16)))
-        waiting = asyncio.gather(look_ups.addresses("slow", 443), look_ups.addresses("slow", 443))
+            await asyncio.gather(*(given_up(resolver.addresses("slow", 443)) for _ in range(16)))
+        waiting = asyncio.gather(resolver.addresses("slow", 443), resolver.addresses("slow", 443))
         await asyncio.sleep(SOON)
         names.open.set()
         assert [["slow:443"]] * 2 == [*await waiting]
@@ -58,26 +58,26 @@ def test_a_name_that_hangs_is_asked_for_once(names: NameServer) -> None:
 
 
 def test_it_delays_nobody_else(names: NameServer) -> None:
-    """Another name, and another port of the same one, is looked up beside it."""
+    """Another name, and another port of the same name, is resolved at the same time."""
 
     async def scenario() -> None:
-        look_ups = LookUps(names.look_up)
-        await given_up(look_ups.addresses("slow", 443))
-        assert ["quick:443"] == await look_ups.addresses("quick", 443)
-        await given_up(look_ups.addresses("slow", 8443))
+        resolver = Resolver(names.look_up)
+        await given_up(resolver.addresses("slow", 443))
+        assert ["quick:443"] == await resolver.addresses("quick", 443)
+        await given_up(resolver.addresses("slow", 8443))
         assert ["slow", "quick", "slow"] == names.asked
 
     asyncio.run(scenario())
 
 
 def test_threads_are_bounded(names: NameServer) -> None:
-    """Beyond the bound names wait for a thread; those that nobody waits for any more are not looked up at all."""
+    """Further names wait for a thread. A name whose callers all gave up is not resolved."""
 
     async def scenario() -> None:
-        look_ups = LookUps(names.look_up, most=2)
-        await asyncio.gather(*(given_up(look_ups.addresses(f"slow{number}", 443)) for number in range(9)))
+        resolver = Resolver(names.look_up, max_threads=2)
+        await asyncio.gather(*(given_up(resolver.addresses(f"slow{number}", 443)) for number in range(9)))
         assert 2 == len(names.asked)
-        waiting = asyncio.ensure_future(look_ups.addresses("quick", 443))
+        waiting = asyncio.ensure_future(resolver.addresses("quick", 443))
         await asyncio.sleep(SOON)
         names.open.set()
         assert ["quick:443"] == await waiting
@@ -88,7 +88,7 @@ def test_threads_are_bounded(names: NameServer) -> None:
 
 
 def test_failures() -> None:
-    """What the look-up raises is raised for everybody who asked, and the next one asks anew."""
+    """All callers get the exception of a look-up, and the next caller starts another look-up."""
     asked: list[str] = []
     both_asked = threading.Event()
 
@@ -98,10 +98,10 @@ def test_failures() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def scenario() -> None:
-        look_ups = LookUps(look_up)
+        resolver = Resolver(look_up)
         asyncio.get_running_loop().call_later(SOON, both_asked.set)
         for turn in (1, 2):
-            both = (look_ups.addresses("unknown", 443), look_ups.addresses("unknown", 443))
+            both = (resolver.addresses("unknown", 443), resolver.addresses("unknown", 443))
             for error in await asyncio.gather(*both, return_exceptions=True):
                 assert isinstance(error, socket.gaierror)
             assert turn <= len(asked)
@@ -112,28 +112,28 @@ def test_failures() -> None:
 
 
 def test_no_thread_to_be_had(names: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no thread left, that is an error of the network, and the name can be asked for later."""
+    """If the system has no thread left, that is an OSError, and the name can be resolved later."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     async def scenario() -> None:
-        look_ups = LookUps(names.look_up)
+        resolver = Resolver(names.look_up)
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
             with pytest.raises(OSError, match="no thread left"):
-                await look_ups.addresses("quick", 443)
-        assert ["quick:443"] == await look_ups.addresses("quick", 443)
+                await resolver.addresses("quick", 443)
+        assert ["quick:443"] == await resolver.addresses("quick", 443)
 
     asyncio.run(scenario())
 
 
-def test_a_loop_that_is_closed_meanwhile(names: NameServer) -> None:
-    """The answer for a loop that is gone is dropped, and the thread goes on for others."""
-    look_ups = LookUps(names.look_up, most=1)
+def test_a_loop_that_is_closed(names: NameServer) -> None:
+    """The result for a closed loop is dropped, and the thread serves other callers."""
+    resolver = Resolver(names.look_up, max_threads=1)
 
     async def ask(host: str) -> list[str]:
-        return await look_ups.addresses(host, 443)
+        return await resolver.addresses(host, 443)
 
     asyncio.run(given_up(ask("slow")))
     names.open.set()

@@ -1,4 +1,4 @@
-"""What holds for whatever bytes an endpoint sends, and what the rules of RFC 9112 come to, case by case."""
+"""Properties of the reader for any bytes of an endpoint, and cases for the rules of RFC 9112."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ streams = st.one_of(
 
 
 class Reading(NamedTuple):
-    """What came of a stream; None for the status: no HTTP."""
+    """The result of a stream. If the status is None, it was not HTTP."""
 
     status: int | None
     clean: bool = False
@@ -74,7 +74,7 @@ class Reading(NamedTuple):
 
 
 def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
-    reader = ResponseReader(keep=keep)
+    reader = ResponseReader(keep_body=keep)
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -92,7 +92,7 @@ def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
 @example(b"HTTP/1.1 200 OK\n\ncontent-length: 3\r\n\r\n", [20], True, False)
 @example(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", [50, 51, 52, 60], False, True)
 def test_cuts_do_not_matter(stream: bytes, cuts: list[int], ended: bool, keep: bool) -> None:
-    """Any stream of bytes, cut anywhere, comes to the same as in one piece."""
+    """A stream has the same result in one piece and cut anywhere."""
     places = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     pieces = [stream[start:end] for start, end in pairwise(places)]
     single = [stream[at : at + 1] for at in range(len(stream))]
@@ -104,7 +104,7 @@ def test_cuts_do_not_matter(stream: bytes, cuts: list[int], ended: bool, keep: b
 @settings(max_examples=600, deadline=None)
 @given(streams)
 def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: bytes) -> None:
-    """What counts as cleanly ended here has ended for h11 too: same status, same body, at the same byte."""
+    """A response that ended cleanly here also ended for h11: with the same status and body, at the same byte."""
     ours = read(stream)
     if not ours.clean:
         return
@@ -165,12 +165,12 @@ def test_framing(stream: bytes, expected: Reading) -> None:
     "odd", [b"Retry-After : 7", b"no colon\r\nretry-after: 7", b"r\xe9sum\xe9: 1\r\nRetry-After: 7"]
 )
 def test_what_an_odd_head_says(odd: bytes) -> None:
-    """Lines that are no headers are left out; what the others say is taken at its word."""
+    """Lines that are no headers are left out; the others are used."""
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 503 No\r\n" + odd + b"\r\n\r\n")
     assert reader.head is not None
     assert (503, b"7") == (reader.head.status, reader.head.retry_after)
-    assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.fields()]
+    assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.headers()]
 
 
 def test_a_body_ends_with_the_connection() -> None:
@@ -181,7 +181,7 @@ def test_a_body_ends_with_the_connection() -> None:
 
 @pytest.mark.parametrize("beginning", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/2", b"h", b"\x15\x03"])
 def test_what_cannot_become_an_answer_is_not_waited_for(beginning: bytes) -> None:
-    """The first byte that no answer begins with ends the reading."""
+    """The first byte that cannot begin a response ends the reading."""
     with pytest.raises(NotHttp):
         ResponseReader().feed(beginning)
 
@@ -212,20 +212,20 @@ def test_how_much_a_head_may_be() -> None:
     ids=["chunked", "to the end"],
 )
 def test_how_much_of_a_body_is_read(beginning: bytes) -> None:
-    """Behind the first 16 KiB nothing is read; the answer stands, its body is not whole."""
-    reader = ResponseReader(keep=True)
+    """Nothing is read after the first 16 KiB. The response counts, and its body is incomplete."""
+    reader = ResponseReader(keep_body=True)
     reader.feed(beginning)
     for _ in range(MAX_RESPONSE_BODY_BYTES):
         reader.feed(b"x")
     reader.feed(b"x")
-    assert reader.over
+    assert reader.finished
     assert not reader.complete
     assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
     assert reader.head is not None
 
 
 def test_a_body_that_is_not_asked_for_is_not_kept() -> None:
-    """Nobody reads the body of an answer on the hot path, so it is only counted."""
+    """The hot path does not need the body of a response, so the reader only counts its bytes."""
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 16384\r\n\r\n")
     reader.feed(bytes(16384))

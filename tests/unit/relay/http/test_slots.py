@@ -6,21 +6,21 @@ from hookline.relay.http.client import ConnectionSlots
 
 
 def test_first_come_first_served() -> None:
-    """Who waits longest gets the slot that is given back, and nobody gets in ahead of who waits."""
+    """The caller that waits longest gets a released slot, and no other caller overtakes it."""
 
     async def scenario() -> list[int]:
         slots, order = ConnectionSlots(1), []
 
         async def in_turn(number: int) -> None:
-            await slots.wait()
+            await slots.acquire()
             order.append(number)
 
-        assert slots.take()
+        assert slots.try_acquire()
         waiting = [asyncio.create_task(in_turn(number)) for number in range(3)]
         await asyncio.sleep(0)
         for _ in waiting:
-            slots.give_back()
-            assert not slots.take()
+            slots.release()
+            assert not slots.try_acquire()
             await asyncio.sleep(0)
         return order
 
@@ -29,21 +29,21 @@ def test_first_come_first_served() -> None:
 
 @pytest.mark.parametrize("given_first", [True, False])
 def test_cancelled_while_waiting(given_first: bool) -> None:
-    """A slot is not lost on one who stops waiting for it, also when it was theirs already."""
+    """A cancelled caller loses no slot, even if the slot was already assigned to it."""
 
     async def scenario() -> None:
         slots = ConnectionSlots(1)
-        assert slots.take()
-        waiting = asyncio.create_task(slots.wait())
+        assert slots.try_acquire()
+        waiting = asyncio.create_task(slots.acquire())
         await asyncio.sleep(0)
         if given_first:
-            slots.give_back()
+            slots.release()
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         if not given_first:
-            slots.give_back()
-        assert slots.take()
-        assert not slots.take()
+            slots.release()
+        assert slots.try_acquire()
+        assert not slots.try_acquire()
 
     asyncio.run(scenario())

@@ -21,19 +21,19 @@ def test_strict() -> None:
 
 
 def test_the_subject_names_nobody() -> None:
-    """A certificate without alternative names is for no host, whatever its subject says."""
+    """A certificate without alternative names is for no host, regardless of its subject."""
     assert not tls_context().hostname_checks_common_name
 
 
 def test_session_keys_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SSLKEYLOGFILE, which makes Python write down every connection's keys, is not obeyed."""
+    """SSLKEYLOGFILE, which makes Python record the keys of every connection, is ignored."""
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     assert ssl.create_default_context().keylog_filename is not None
     assert tls_context().keylog_filename is None
 
 
 def test_no_authorities_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SSL_CERT_FILE and SSL_CERT_DIR say where the system's authorities are; they switch nothing off."""
+    """SSL_CERT_FILE and SSL_CERT_DIR locate the system's authorities. They do not disable verification."""
     (tmp_path / "none.pem").write_text("")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
@@ -59,7 +59,7 @@ def test_bad_authorities(tmp_path: Path) -> None:
             tls_context(ca_file=tmp_path / name)
         assert name in caught.value.message
     for text in (b"nothing", b"", b"\xff"):
-        with pytest.raises(HooklineError, match="holds no certificate"):
+        with pytest.raises(HooklineError, match="contains no certificate"):
             tls_context(authorities=text)
 
 
@@ -90,7 +90,7 @@ def test_encrypted_client_key(tmp_path: Path) -> None:
 
 
 def test_unknown_errors_keep_their_words() -> None:
-    """A TLS error without a phrase of our own is told in OpenSSL's words."""
+    """A TLS error without a description of hookline has OpenSSL's text."""
     error = ssl.SSLError(1, "[SSL: TLSV1_ALERT_INTERNAL_ERROR] tlsv1 alert internal error (_ssl.c:1)")
     error.reason = "TLSV1_ALERT_INTERNAL_ERROR"
     assert describe_tls_error(error) == "tlsv1 alert internal error"

@@ -1,4 +1,4 @@
-"""The engine as a transport of httpx's: what a client sees that the hot path does not look at."""
+"""The relay's client as an httpx transport: bodies, headers and exceptions, which the hot path does not use."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import pytest
 
 from contract.https_server import HOST, LOCAL, Script, client_context, resolves_to, sends, serving
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
-from hookline.relay.http.httpx_transport import EngineTransport
+from hookline.relay.http.httpx_transport import HttpxAdapter
 from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES
 
 Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
@@ -17,7 +17,7 @@ Use = Callable[[httpx.AsyncClient, str], Awaitable[None]]
 
 def with_client(script: Script, use: Use, rules: NetworkRules = LOCAL) -> None:
     async def scenario() -> None:
-        transport = EngineTransport(rules, client_context(), 2, resolves_to("127.0.0.1"))
+        transport = HttpxAdapter(rules, client_context(), 2, resolves_to("127.0.0.1"))
         async with serving(script) as server, httpx.AsyncClient(transport=transport, timeout=10) as client:
             await use(client, f"https://{HOST}:{server.port}/feedback")
 
@@ -38,7 +38,7 @@ def test_an_answer_with_its_body() -> None:
     ("head", "body"), [(b"content-length: 3", b"ab"), (b"content-length: 99999", b"x"), (b"x: y", b"z" * 30_000)]
 )
 def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
-    """A body that breaks off, or is longer than is read, is never taken for a whole one."""
+    """A body that breaks off, or exceeds the limit, never passes for a complete one."""
 
     async def use(client: httpx.AsyncClient, url: str) -> None:
         with pytest.raises(httpx.ReadError, match=f"longer than {MAX_RESPONSE_BODY_BYTES // 1024} KiB"):
@@ -56,7 +56,7 @@ def test_a_body_that_is_not_whole(head: bytes, body: bytes) -> None:
     ],
 )
 def test_what_is_read_of_a_long_body(head: bytes, expected: int) -> None:
-    """One that says that it is too long is not read at all; of one without a length, as much as there may be."""
+    """A body with a declared length above the limit is not read. A body without a length is read up to the limit."""
 
     async def use(client: httpx.AsyncClient, url: str) -> None:
         read = 0
@@ -70,7 +70,7 @@ def test_what_is_read_of_a_long_body(head: bytes, expected: int) -> None:
 
 
 def test_its_exceptions_are_httpxs() -> None:
-    """What goes wrong is told in httpx's exceptions; a refused address in ours."""
+    """Errors are raised as httpx's exceptions, and a refused address as AddressRefused."""
 
     async def not_http(client: httpx.AsyncClient, url: str) -> None:
         with pytest.raises(httpx.RemoteProtocolError):

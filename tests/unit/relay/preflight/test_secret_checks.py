@@ -45,27 +45,27 @@ def failed(webhook: Webhook) -> list[tuple[CheckStep, str]]:
 
 
 def test_a_key_that_is_not_active_yet() -> None:
-    """As long as no key is active the relay holds the endpoint, and says so; check says the same."""
-    words = "no key is active at this moment: the next one is from 2026-11-02T00:00:00Z on"
+    """While no key is active, the relay pauses the endpoint, and check reports the same reason."""
+    words = "no key is active now: the next key becomes active at 2026-11-02T00:00:00Z"
     assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", PRESENT, activate=LATER)))
     assert [] == failed(signed(SigningKey("k", PRESENT, activate=LATER), SigningKey("old", PRESENT, retire=LATER)))
 
 
 def test_all_keys_are_retired() -> None:
-    """Where all keys are retired, that is what fails, and not that their files are gone."""
-    words = "no key is active at this moment: all are retired"
+    """If all keys are retired, that is the failure, and not their missing files."""
+    words = "no key is active now: all keys are retired"
     assert [(CheckStep.KEY, words)] == failed(signed(SigningKey("k", GONE, retire=EARLIER)))
 
 
 def test_what_only_a_retired_key_names() -> None:
-    """A retired key is read by nobody: its file and passphrase may be gone, and it is not told as one that fits."""
+    """A retired key is not read. Its file and passphrase may be missing, and it has no finding."""
     webhook = signed(SigningKey("new", PRESENT), SigningKey("old", GONE, passphrase=GONE, retire=EARLIER))
     assert [] == failed(webhook)
     assert ["1 resolved", "new fits HS256"] == [one.detail for one in findings(webhook)]
 
 
 def test_a_secret_that_a_retired_key_shares() -> None:
-    """What a key in use names as well must be there."""
+    """A secret that an active key also uses must exist."""
     webhook = signed(SigningKey("new", GONE), SigningKey("old", GONE, retire=EARLIER))
     ((step, detail),) = failed(webhook)
     assert CheckStep.SECRETS is step
@@ -73,7 +73,7 @@ def test_a_secret_that_a_retired_key_shares() -> None:
 
 
 def test_a_key_that_waits_for_its_turn() -> None:
-    """The next key is looked at before its time: that is when something can still be done."""
+    """The next key is checked before it becomes active, while there is time to correct it."""
     webhook = signed(SigningKey("now", PRESENT), SigningKey("next", GONE, activate=LATER))
     assert [CheckStep.SECRETS] == [step for step, _ in failed(webhook)]
 
@@ -88,5 +88,5 @@ def test_keys_of_bodies_have_times_too() -> None:
         *key_findings(signing_bodies(future, retired), resolver, now),
     ]
     assert ["1 resolved", "{env: HOOKLINE_SECRET_KEY} signs bodies"] == [one.detail for one in found[:-1]]
-    assert "no key is active at this moment" in found[-1].detail
+    assert "no key is active now" in found[-1].detail
     assert Grade.FAILED is found[-1].grade

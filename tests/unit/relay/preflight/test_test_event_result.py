@@ -1,11 +1,11 @@
-"""What `check --send` says of the result of its attempt."""
+"""The finding of `check --send` on the result of its attempt."""
 
 from __future__ import annotations
 
 import pytest
 
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
-from hookline.relay.preflight.test_request import check_response
+from hookline.relay.preflight.checks import check_response
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from hookline.relay.preflight.test_request import check_response
         (LocalFault("secret {env: HOOKLINE_SECRET_X}: not set"), None),
     ],
 )
-def test_hint_leads_to_where_the_fault_is(result: ExchangeResult, hint: str | None) -> None:
-    """Who has not heard of the attempt has nothing in a log; a fault of ours names itself."""
+def test_the_hint_leads_to_the_cause(result: ExchangeResult, hint: str | None) -> None:
+    """The hint leads to the receiver's log only if the receiver got the attempt. A local fault needs no hint."""
     found = check_response(result, seconds=1.0).hint
     assert found is None if hint is None else hint in (found or "")
