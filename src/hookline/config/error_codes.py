@@ -1,6 +1,9 @@
-"""The codes of errors in webhook files. A code is stable across releases and has exactly one meaning.
+"""The codes of errors in webhook files, and their explanations.
 
-A number is never reused; a new meaning gets a new number.
+A code is stable across releases and has exactly one meaning. A number is never reused: a new meaning gets a new one.
+
+An explanation gives the reason, an example of the mistake, and its correction. The texts are in explanations.md, so
+that an edit needs no Python. A test validates every example.
 """
 
 # ruff: noqa: S105 - names of codes, not passwords
@@ -127,9 +130,6 @@ TITLES: Mapping[str, str] = MappingProxyType(
 )
 
 
-# The explanation of each error code for `explain`: the reason, an example of the mistake, and its correction.
-#
-# The texts are in explanations.md, so that an edit needs no Python. A test validates every example.
 _CODE = re.compile(r"(?:HL)?[-_ ]?0*([0-9]{1,3})", re.IGNORECASE)
 _SECTION = re.compile(
     r"^## (?P<code>HL[0-9]{3})\n\n(?P<why>.+?)\n\nWrong:\n\n(?P<wrong>.+?)\n\nRight:\n\n(?P<right>.+?)\n*(?=^## |\Z)",
@@ -179,4 +179,4 @@ def nearest_codes(text: str) -> list[str]:
     """
     word = text.strip().lower()
     by_title = [code for code, title in TITLES.items() if len(word) > 2 and word in title.lower()]
-    return by_title[:3] or nearest(text.strip(), TITLES, at_most=3, likeness=0.5)
+    return by_title[:3] or nearest(text.strip(), TITLES, max_count=3, min_similarity=0.5)

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from hookline.errors import HooklineError, WrongUse
-from hookline.private_files import replace_whole
+from hookline.private_files import replace_file
 
 CERTIFICATE_LIFETIME = timedelta(days=365)
 MIN_REMAINING = timedelta(days=1)
@@ -47,7 +47,7 @@ def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime
         with _held(directory):
             authority = _authority(identity.ca_file, directory / "ca-key.pem")
             if not _serves(identity.server_file, authority, names, now):
-                replace_whole(identity.server_file, _certificate(authority, names, now), mode=0o600)
+                replace_file(identity.server_file, _certificate(authority, names, now), mode=0o600)
     except OSError as error:
         raise HooklineError(
             f"cannot keep certificates in {directory}: {error.strerror}", hint="choose another directory by --tls-dir"
@@ -78,8 +78,8 @@ def _held(directory: Path) -> Iterator[None]:
 def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
     if not ca_file.exists() and not key_file.exists():
         authority = trustme.CA(organization_name="hookline receive", path_length=0)
-        replace_whole(key_file, authority.private_key_pem.bytes(), mode=0o600)
-        replace_whole(ca_file, authority.cert_pem.bytes(), mode=0o644)
+        replace_file(key_file, authority.private_key_pem.bytes(), mode=0o600)
+        replace_file(ca_file, authority.cert_pem.bytes(), mode=0o644)
         return authority
     try:
         return trustme.CA.from_pem(ca_file.read_bytes(), key_file.read_bytes())

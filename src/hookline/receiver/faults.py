@@ -11,7 +11,7 @@ OUTAGE_STATUS = 503
 
 
 @dataclass(frozen=True, slots=True)
-class FaultPlan:
+class Fault:
     """`share` (0 to 1) of the requests is answered with `status` (300 to 599)."""
 
     status: int
@@ -19,13 +19,13 @@ class FaultPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FaultPlan:
     """`outage` is how long after the first request everything is answered with 503; then the shares apply.
 
     Raises ValueError when the shares add up to more than everything.
     """
 
-    failures: tuple[FaultPlan, ...] = ()
+    failures: tuple[Fault, ...] = ()
     outage: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
@@ -37,11 +37,11 @@ class Fault:
         return since_first < self.outage
 
 
-def parse_fault(text: str) -> FaultPlan:
+def parse_fault(text: str) -> Fault:
     """Read ``STATUS:SHARE``, such as ``503:0.2``. Raises ValueError for anything else."""
     status, _, share = text.partition(":")
     try:
-        failing = FaultPlan(int(status), float(share))
+        failing = Fault(int(status), float(share))
     except ValueError:
         raise ValueError(f"not a failure: {text!r} (write STATUS:SHARE, such as 503:0.2)") from None
     if not 300 <= failing.status <= 599:
@@ -51,7 +51,7 @@ def parse_fault(text: str) -> FaultPlan:
     return failing
 
 
-def random_status(failures: Iterable[FaultPlan], draw: float) -> int | None:
+def random_status(failures: Iterable[Fault], draw: float) -> int | None:
     """The status to fail a request with, None to treat it well. `draw` is uniform in [0, 1)."""
     reached = 0.0
     for failing in failures:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from hookline.receiver.faults import Fault
+from hookline.receiver.faults import FaultPlan
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 # Bytes.
-HEAD_LIMIT = 16 * 1024
-BODY_LIMIT = 1024 * 1024
+MAX_RECEIVED_HEAD_BYTES = 16 * 1024
+MAX_RECEIVED_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class ReceiverSettings:
     protected: tuple[str, ...] = ("/",)
     verify_payload: bool = True
     strict: bool = False
-    misbehaviour: Fault = field(default_factory=Fault)
+    fault_plan: FaultPlan = field(default_factory=FaultPlan)
     seed: int = 0
     delay: timedelta = timedelta(0)
     retry_after: int | None = None

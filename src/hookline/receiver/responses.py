@@ -12,14 +12,14 @@ from hookline.http_connection import HttpRequest, HttpResponse
 ACCEPTED = 204
 
 # True: it holds. Text: why it does not. None: it was not looked at.
-RequestFinding = Literal[True] | str | None
+VerificationResult = Literal[True] | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    jwt: RequestFinding = None
-    payload: RequestFinding = None
-    signature: RequestFinding = None
+    jwt: VerificationResult = None
+    payload: VerificationResult = None
+    signature: VerificationResult = None
 
     @property
     def holds(self) -> bool:

@@ -14,7 +14,7 @@ from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
-from hookline.receiver.receiver_settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
+from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
 from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
 from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
@@ -118,7 +118,7 @@ class Receiver:
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(
-            RequestLimits(head_bytes=HEAD_LIMIT, body_bytes=BODY_LIMIT),
+            RequestLimits(head_bytes=MAX_RECEIVED_HEAD_BYTES, body_bytes=MAX_RECEIVED_BODY_BYTES),
             received=self._received,
             opened=self._connections.add,
             closed=self._connections.discard,
@@ -166,7 +166,7 @@ class Receiver:
             return None
         if self._first is None:
             self._first = now
-        misbehaviour = self._settings.misbehaviour
+        misbehaviour = self._settings.fault_plan
         if misbehaviour.is_out(timedelta(seconds=now - self._first)):
             return OUTAGE_STATUS  # and no number is drawn: the seed's sequence begins when the outage is over
         return random_status(misbehaviour.failures, self._random.random())

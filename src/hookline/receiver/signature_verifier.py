@@ -16,7 +16,7 @@ from hookline.errors import KeyUnusable
 from hookline.http_connection import HttpRequest
 
 # How far the signed time may be from now, in seconds: what is older may be a recording.
-TOLERANCE = 300
+SIGNATURE_TOLERANCE_SECONDS = 300
 _MOST_SIGNATURES = 16
 
 ReceiverSignatureKey = bytes | Ed25519PublicKey
@@ -71,7 +71,7 @@ class SignatureVerifier:
         if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 12):
             return "webhook-timestamp is not a number of seconds"
         away = int(timestamp) - self._clock()
-        if abs(away) > TOLERANCE:
+        if abs(away) > SIGNATURE_TOLERANCE_SECONDS:
             return f"the request was signed {abs(away):.0f} s {'ago' if away < 0 else 'from now'}"
         content = b".".join((identifier.encode(), timestamp.encode(), request.body or b""))
         given = signatures.split(" ")[:_MOST_SIGNATURES]

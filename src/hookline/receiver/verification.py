@@ -20,7 +20,7 @@ from hookline.errors import KeyUnusable
 from hookline.receiver.request_log import parse_json
 from hookline.schemas import load_schema
 
-LEEWAY = 60.0
+TOKEN_LEEWAY_SECONDS = 60.0
 MAX_REMEMBERED_TOKENS = 1024
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -141,11 +141,11 @@ def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float
         },
     )
     expires, begins = _time(claims, "exp", now), _time(claims, "nbf", 0.0)
-    if expires + LEEWAY <= now:
+    if expires + TOKEN_LEEWAY_SECONDS <= now:
         raise jwt.ExpiredSignatureError(f"the token expired {now - expires:.0f} s ago")
-    if begins - LEEWAY > now:
+    if begins - TOKEN_LEEWAY_SECONDS > now:
         raise jwt.ImmatureSignatureError(f"the token is not valid before {begins - now:.0f} s from now")
-    return expires + LEEWAY
+    return expires + TOKEN_LEEWAY_SECONDS
 
 
 def _choose(keys: VerificationKeys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
@@ -188,7 +188,7 @@ def _sentence(error: jwt.PyJWTError) -> str:
 
 
 # Checking a request's body against the structure of the payload that it is in.
-MAX_BODY_BYTES = 300
+MAX_PROBLEM_CHARACTERS = 300
 
 
 class PayloadCheck:
@@ -213,7 +213,7 @@ class PayloadCheck:
         if worst is None:
             return True
         message = f"{worst.json_path}: {worst.message}"
-        return message if len(message) <= MAX_BODY_BYTES else message[: MAX_BODY_BYTES - 1] + "…"
+        return message if len(message) <= MAX_PROBLEM_CHARACTERS else message[: MAX_PROBLEM_CHARACTERS - 1] + "…"
 
     def _validator(self, value: object) -> Draft202012Validator:
         """Structure 2 is known by its campaignType, and differs by channel; all else is held to structure 1."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.config import inspect
 from hookline.config.error_codes import TITLES, explanations, find_code, nearest_codes
+from hookline.config.loader import inspect
 
 BASE = {
     "version": "version: 1",

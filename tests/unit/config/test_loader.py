@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook
-from hookline.config import inspect, load, schema_validator
+from hookline.config import schema_validator
+from hookline.config.loader import inspect, load
 from hookline.config.rules import all_rules
 from hookline.config.secret_names import looks_secret
 from hookline.config.source_text import SourceText
 from hookline.errors import InvalidConfiguration, WrongUse
-from hookline.model import Address, Source
+from hookline.model import Address, FileLocation
 
 ORGANIZATION = "1234567890ABCDEF@AdobeOrg"
 EXAMPLES = Path(__file__).parents[3] / "webhooks"
@@ -39,7 +40,10 @@ def test_webhooks_with_their_sources(directory: Path) -> None:
     (directory / "acme" / "two.yaml").write_text(f"# both\n{document('prod')}---\n\n{document('stage')}")
     desired = load(directory)
     sources = {address.sandbox: declared.source for address, declared in desired.webhooks.items()}
-    assert {"prod": Source("webhooks/acme/two.yaml", 2), "stage": Source("webhooks/acme/two.yaml", 11)} == sources
+    assert {
+        "prod": FileLocation("webhooks/acme/two.yaml", 2),
+        "stage": FileLocation("webhooks/acme/two.yaml", 11),
+    } == sources
     assert not desired.narrowed
 
 
@@ -84,12 +88,12 @@ def test_target_leaves_out_what_concerns_others(directory: Path) -> None:
 def test_a_target_without_a_file_is_wrong_use(directory: Path) -> None:
     """A target without a file is refused, with the nearest address or, if none is near, the first ones."""
     (directory / "prod.yaml").write_text(document("prod"))
-    with pytest.raises(WrongUse, match="no webhook file is for") as caught:
+    with pytest.raises(WrongUse, match="no webhook file declares") as caught:
         load(directory, targets=[Address(ORGANIZATION, "Prod")])
     assert f"did you mean {ORGANIZATION}/prod?" == caught.value.hint
     with pytest.raises(WrongUse) as caught:
         load(directory, targets=[Address("other", "qa")])
-    assert f"there are: {ORGANIZATION}/prod" == caught.value.hint
+    assert f"known webhooks: {ORGANIZATION}/prod" == caught.value.hint
 
 
 def test_a_link_to_a_directory_outside_is_refused(directory: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.config import inspect, loader
+from hookline.config import loader
+from hookline.config.loader import inspect
 from hookline.errors import HooklineError
 
 FORKS = pytest.mark.skipif(

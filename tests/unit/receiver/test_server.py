@@ -21,7 +21,7 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.receiver.faults import Fault, FaultPlan
-from hookline.receiver.receiver_settings import BODY_LIMIT, ReceiverSettings
+from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, ReceiverSettings
 from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
 
@@ -147,8 +147,8 @@ def failures_in_turn(bench: Bench, seed: int) -> list[int]:
         for _ in range(40):
             statuses.append((await running.client.post("/", json={})).status_code)
 
-    misbehaviour = Fault(failures=(FaultPlan(503, 0.3), FaultPlan(429, 0.2)))
-    tally = bench.run(test, misbehaviour=misbehaviour, seed=seed)
+    misbehaviour = FaultPlan(failures=(Fault(503, 0.3), Fault(429, 0.2)))
+    tally = bench.run(test, fault_plan=misbehaviour, seed=seed)
     assert statuses.count(204) == tally.accepted
     assert 40 - tally.accepted == tally.failed_on_purpose
     return statuses
@@ -177,7 +177,7 @@ def test_an_outage_ends_and_its_failures_say_when_to_come_back(bench: Bench) -> 
         assert [503, 503, 204] == [answer.status_code for answer in (first, second, third)]
         assert ["2", "2", None] == [answer.headers.get("retry-after") for answer in (first, second, third)]
 
-    bench.run(test, clock=lambda: now, misbehaviour=Fault(outage=timedelta(seconds=2)), retry_after=2)
+    bench.run(test, clock=lambda: now, fault_plan=FaultPlan(outage=timedelta(seconds=2)), retry_after=2)
 
 
 def test_a_delay_holds_the_answer_back(bench: Bench) -> None:
@@ -255,14 +255,14 @@ def test_a_body_over_the_limit_is_refused_before_it_is_kept(bench: Bench, announ
     output = io.BytesIO()
 
     async def grow() -> AsyncIterator[bytes]:
-        for _ in range(3 * BODY_LIMIT // 65536):
+        for _ in range(3 * MAX_RECEIVED_BODY_BYTES // 65536):
             yield b"x" * 65536
 
     async def test(running: Running) -> None:
-        content = b"x" * (BODY_LIMIT + 1) if announced else grow()
+        content = b"x" * (MAX_RECEIVED_BODY_BYTES + 1) if announced else grow()
         answer = await running.client.post("/", content=content)
         assert (413, "close") == (answer.status_code, answer.headers["connection"])
-        assert 204 == (await running.client.post("/", content=b"x" * BODY_LIMIT)).status_code
+        assert 204 == (await running.client.post("/", content=b"x" * MAX_RECEIVED_BODY_BYTES)).status_code
 
     bench.run(test, output=output)
     assert [413, 204] == [line["status"] for line in lines(output)]
@@ -331,7 +331,7 @@ def test_it_ends_by_itself_after_exactly_so_many_accepted_requests(bench: Bench)
         assert 5 == statuses.count(204)
         await asyncio.wait_for(asyncio.shield(running.finished), 10)
 
-    tally = bench.run(test, stop_after=5, misbehaviour=Fault(failures=(FaultPlan(500, 0.1),)))
+    tally = bench.run(test, stop_after=5, fault_plan=FaultPlan(failures=(Fault(500, 0.1),)))
     assert 5 == tally.accepted
 
 

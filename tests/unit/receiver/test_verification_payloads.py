@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookline.receiver.verification import MAX_BODY_BYTES, PayloadCheck
+from hookline.receiver.verification import MAX_PROBLEM_CHARACTERS, PayloadCheck
 
 FACTS = Path(__file__).parents[2] / "facts"
 
@@ -70,7 +70,7 @@ def test_a_huge_value_does_not_make_a_huge_finding(check: PayloadCheck) -> None:
     """A message quotes the value, but only its beginning."""
     found = check.check(payload(channel="x" * 10_000))
     assert isinstance(found, str)
-    assert MAX_BODY_BYTES == len(found)
+    assert MAX_PROBLEM_CHARACTERS == len(found)
 
 
 @pytest.mark.parametrize("channel", ["email", "sms"])

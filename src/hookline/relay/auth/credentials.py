@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from hookline import __version__
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.key_rotation import Timed, active, next_change
+from hookline.key_rotation import TimedKey, active_keys, next_change
 from hookline.model import JwtAuthentication, SecretRef, SignatureKey, SigningKey, Webhook
 from hookline.relay.auth.body_signature import BodySigner, load_signature_key
 from hookline.relay.auth.jwt_signer import JwtSigner
@@ -159,12 +159,12 @@ class Credentials:
         return [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
 
 
-_Key = TypeVar("_Key", bound=Timed)
+_Key = TypeVar("_Key", bound=TimedKey)
 
 
 def in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
     """The keys that are active at `now`, in their order. Raises KeyUnusable when none is."""
-    usable = active(keys, now)
+    usable = active_keys(keys, now)
     if not usable:
         raise KeyUnusable(
             f"no key is active at this moment{_next_activation(keys, now)}",
@@ -173,6 +173,6 @@ def in_use(keys: Sequence[_Key], now: float) -> list[_Key]:
     return usable
 
 
-def _next_activation(keys: Iterable[Timed], now: float) -> str:
+def _next_activation(keys: Iterable[TimedKey], now: float) -> str:
     coming = [key.activate for key in keys if key.activate is not None and key.activate.timestamp() > now]
     return f": the next one is from {format_moment(min(coming))} on" if coming else ": all are retired"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.key_rotation import Timed, unretired
+from hookline.key_rotation import TimedKey, unretired_keys
 from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.auth.body_signature import load_signature_key
 from hookline.relay.auth.client_certificates import public_files, read_certificates
@@ -52,7 +52,7 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
     """
     organization = webhook.address.organization
     if webhook.signature is not None:
-        for one in unretired(webhook.signature.keys, now):
+        for one in unretired_keys(webhook.signature.keys, now):
             try:
                 load_signature_key(resolver.resolve(one.secret, organization), str(one.secret))
             except SecretUnavailable:
@@ -65,7 +65,7 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
     authentication = webhook.authentication
     if isinstance(authentication, NoAuthentication):
         return
-    for key in unretired(authentication.keys, now):
+    for key in unretired_keys(authentication.keys, now):
         try:
             passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
             secret = resolver.resolve(key.secret, organization)
@@ -79,7 +79,7 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
     yield from _inactive(authentication.keys, now)
 
 
-def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
+def _inactive(keys: Sequence[TimedKey], now: float) -> Iterator[CheckFinding]:
     try:
         in_use(keys, now)
     except KeyUnusable as error:
@@ -89,9 +89,9 @@ def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
 def _without_retired(webhook: Webhook, now: float) -> Webhook:
     authentication, signature = webhook.authentication, webhook.signature
     if isinstance(authentication, JwtAuthentication):
-        authentication = replace(authentication, keys=tuple(unretired(authentication.keys, now)))
+        authentication = replace(authentication, keys=tuple(unretired_keys(authentication.keys, now)))
     if signature is not None:
-        signature = replace(signature, keys=tuple(unretired(signature.keys, now)))
+        signature = replace(signature, keys=tuple(unretired_keys(signature.keys, now)))
     return replace(webhook, authentication=authentication, signature=signature)
 
 
