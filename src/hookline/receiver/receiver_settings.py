@@ -1,4 +1,4 @@
-"""What a receiver is told on start, as frozen values."""
+"""The settings of a receiver, as frozen values."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from pathlib import Path
 from hookline.receiver.faults import FaultPlan
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-# Bytes.
 MAX_RECEIVED_HEAD_BYTES = 16 * 1024
 MAX_RECEIVED_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverSettings:
-    """`names` is what the certificate is for; `jwks` and `hmac_secret_file` None mean that tokens are not checked,
-    `signature_secret_file` None that signatures of bodies are not.
+    """The settings of one run.
 
-    `protected`: the beginnings of the paths that ask for a token; others are open. `retry_after` is in seconds.
-    `stop_after` counts accepted requests; None means to go on until told to stop.
+    `names` are the names in the certificate. If `jwks` and `hmac_secret_file` are None, tokens are not checked; if
+    `signature_secret_file` is None, signatures of bodies are not. `protected` has the prefixes of the paths that
+    require a token. `retry_after` is in seconds. `stop_after` is a number of accepted requests; None means no limit.
     """
 
     host: str = "127.0.0.1"

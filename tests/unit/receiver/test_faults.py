@@ -32,7 +32,7 @@ def test_what_is_not_a_failure_is_refused_with_the_right_form(text: str, complai
 def test_shares_of_more_than_everything_are_refused() -> None:
     """Two failures cannot share out more than all requests."""
     with pytest.raises(ValueError, match=r"add up to 1\.1"):
-        FaultPlan(failures=(Fault(503, 0.6), Fault(500, 0.5)))
+        FaultPlan(faults=(Fault(503, 0.6), Fault(500, 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,5 @@ def test_over_many_requests_a_share_is_about_what_was_asked_for() -> None:
 
 def test_an_outage_ends_when_its_time_is_over() -> None:
     """Everything before the end of the outage is out, nothing from its end on."""
-    misbehaviour = FaultPlan(outage=timedelta(seconds=2))
-    assert [True, True, False] == [misbehaviour.is_out(timedelta(seconds=at)) for at in (0, 1.9, 2)]
+    fault_plan = FaultPlan(outage=timedelta(seconds=2))
+    assert [True, True, False] == [fault_plan.is_out(timedelta(seconds=at)) for at in (0, 1.9, 2)]

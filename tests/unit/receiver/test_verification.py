@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from hookline.errors import KeyUnusable
-from hookline.receiver.verification import MAX_REMEMBERED_TOKENS, TokenVerifier, read_keys
+from hookline.receiver.verification import MAX_CACHED_TOKENS, TokenVerifier, read_keys
 
 NOW = 1_780_000_000.0
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -68,7 +68,7 @@ def test_the_key_is_found_by_its_id(tmp_path: Path) -> None:
     old, new = Party("ES256", "old"), Party("ES256", "new")
     check = verifier(tmp_path, old.jwk(), new.jwk()).check
     assert [True, True] == [check(f"Bearer {party.token()}") for party in (old, new)]
-    assert "the signature does not fit the key" == check(f"Bearer {old.token(kid='new')}")
+    assert "the signature does not match the key" == check(f"Bearer {old.token(kid='new')}")
 
 
 def test_an_unknown_key_id_is_named_with_those_that_are_known(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_public_key_is_not_an_hmac_secret(tmp_path: Path) -> None:
         f"Bearer {token}"
     )
     both = verifier(tmp_path, party.jwk(), secret=SECRET)
-    assert "the signature does not fit the key" == both.check(f"Bearer {token}")
+    assert "the signature does not match the key" == both.check(f"Bearer {token}")
 
 
 def test_the_algorithm_of_the_jwk_is_the_only_one(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_a_shared_secret_verifies_what_it_is_long_enough_for(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        (None, "the request carries no token"),
-        ("Basic eA==", "the token's header is not of the form: Bearer TOKEN"),
-        ("Bearer", "the token's header is not of the form: Bearer TOKEN"),
+        (None, "the request has no token"),
+        ("Basic eA==", "the token's header does not have the form: Bearer TOKEN"),
+        ("Bearer", "the token's header does not have the form: Bearer TOKEN"),
         ("Bearer x", "Not enough segments"),
     ],
 )
@@ -174,10 +174,10 @@ def test_a_remembered_token_expires_all_the_same(tmp_path: Path) -> None:
 def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
     """However many tokens hold, only the last of them are remembered."""
     checks = verifier(tmp_path, secret=SECRET)
-    for number in range(MAX_REMEMBERED_TOKENS + 10):
+    for number in range(MAX_CACHED_TOKENS + 10):
         token = jwt.encode({"exp": NOW + 300, "jti": str(number)}, SECRET, "HS256")
         assert True is checks.check(f"Bearer {token}")
-    assert MAX_REMEMBERED_TOKENS == len(checks._good)
+    assert MAX_CACHED_TOKENS == len(checks._valid_until)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
     [
         ("nonsense", "is not a JWK Set"),
         ("[]", "is not a JWK Set"),
-        ('{"keys": []}', "holds no key"),
+        ('{"keys": []}', "contains no key"),
         ('{"keys": ["x"]}', "key 1 is not a JSON object"),
         ('{"keys": [{"kty": "oct", "k": "eHh4"}]}', "key 1 cannot be used: kty 'oct'"),
         ('{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}', "key 1 cannot be used"),

@@ -131,7 +131,7 @@ def command(
     SIGTERM with a summary.
     """
     try:
-        misbehaviour = FaultPlan(failures=fail, outage=outage)
+        fault_plan = FaultPlan(faults=fail, outage=outage)
     except ValueError as error:
         raise WrongUse(str(error), hint="lower the shares given by --fail") from error
     address, port = listen
@@ -141,7 +141,7 @@ def command(
         port=port,
         names=tuple(dict.fromkeys((*LOCAL_NAMES, named, *host))),
         protected=protect or ("/",),
-        fault_plan=misbehaviour,
+        fault_plan=fault_plan,
         stop_after=requests,
         **verbatim,
     )
@@ -181,7 +181,7 @@ def _print_summary(tally: Stats) -> None:
         "accepted": tally.accepted,
         "failed on purpose": tally.failed_on_purpose,
         "invalid": tally.invalid,
-        "left before the answer": tally.left,
+        "left before the answer": tally.disconnected,
         "distinct webhook-id": len(tally.ids),
         "repeated webhook-id": tally.repeated,
     }
