@@ -22,7 +22,7 @@ def day(number: float) -> datetime:
 
 
 def test_first_active_key_signs() -> None:
-    """A key counts from its activation to just before its retirement; what is to come is known before."""
+    """A key is active from its activation until just before its retirement. Future keys are known before."""
     new, old = KeyPeriod(activate=day(1)), KeyPeriod(retire=day(2))
     at = [day(number).timestamp() for number in (0, 1, 1.9, 2)]
     assert [[old], [new, old], [new, old], [new]] == [active_keys([new, old], now) for now in at]
@@ -60,7 +60,7 @@ def test_without_a_gap_there_is_always_a_key(keys: list[KeyPeriod], hours: int) 
 
 @given(periods, st.integers(0, 160))
 def test_nothing_changes_before_the_next_change(keys: list[KeyPeriod], hours: int) -> None:
-    """What is active stays the same until the moment that was said."""
+    """The active keys stay the same until the returned time."""
     now = (START + timedelta(hours=hours)).timestamp()
     until = min(next_change(keys, now), now + 86400)
     assert active_keys(keys, now) == active_keys(keys, until - 0.001)
@@ -68,7 +68,7 @@ def test_nothing_changes_before_the_next_change(keys: list[KeyPeriod], hours: in
 
 @pytest.mark.parametrize("text", ["2026-11-01T00:00:00Z", "2026-11-01T05:30:00+05:30", "2026-10-31T19:00:00-05:00"])
 def test_moments(text: str) -> None:
-    """One moment has one spelling, whatever zone it was written in."""
+    """A moment has the same spelling for every time zone."""
     assert START == parse_moment(text)
     assert "2026-11-01T00:00:00Z" == format_moment(parse_moment(text))
 

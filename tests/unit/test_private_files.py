@@ -30,7 +30,7 @@ def test_a_file_is_replaced_with_its_mode(tmp_path: Path, synced: bool) -> None:
 
 
 def test_an_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    """The block has written half of the new content; nobody sees it."""
+    """A reader never sees half of the new content."""
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "file")

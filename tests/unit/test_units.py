@@ -29,7 +29,7 @@ def test_equal_durations_are_equal_text(text: str, shortest: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "05m", "5M", "1.5s", "5m5s", "5d", "m"])
 def test_not_a_duration(text: str) -> None:
-    """Anything else is refused with an example of what to write."""
+    """Other text is refused with an example."""
     with pytest.raises(ValueError, match="write 100ms"):
         parse_duration(text)
 
@@ -42,7 +42,7 @@ def test_a_rate_is_read_as_it_was_written(count: int, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0/s", "5", "5/d", "/s", "-1/s", "5/ s", "1.5/s"])
 def test_not_a_rate(text: str) -> None:
-    """Anything else is refused with an example of what to write."""
+    """Other text is refused with an example."""
     with pytest.raises(ValueError, match="write 200/s"):
         parse_rate(text)
 

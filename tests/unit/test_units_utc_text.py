@@ -1,4 +1,4 @@
-"""Moments as text: in events, and in what hookline writes."""
+"""Times as text: in events, and in hookline's output."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_unix_time_is_that_of_the_calendar(millis: int) -> None:
     ],
 )
 def test_unix_seconds_in_many_spellings(seconds: str | float | None, expected: str | None) -> None:
-    """Numbers, numbers as text, and ISO 8601 in their place; what is no time is none."""
+    """Numbers, numbers as text, and ISO 8601 in their field; other values are not times."""
     assert expected == utc_text_of_unix(seconds)
 
 

@@ -48,13 +48,13 @@ def test_webhooks_with_their_sources(directory: Path) -> None:
 
 
 def test_a_directory_that_does_not_exist_says_nothing(tmp_path: Path) -> None:
-    """Planning decides what a missing directory means: it is no webhook here."""
+    """A missing directory has no webhooks; the plan decides the consequence."""
     desired = load(tmp_path / "gone")
     assert (dict(desired.webhooks), desired.narrowed) == ({}, False)
 
 
 def test_paths_narrow(directory: Path) -> None:
-    """A file and a directory can be named; what is named twice counts once; the result is narrowed."""
+    """A file and a directory can be named. A file that is named twice counts once. The result is narrowed."""
     (directory / "acme" / "prod.yaml").write_text(document("prod"))
     (directory / "stage.yaml").write_text(document("stage"))
     desired = load(directory, [directory / "acme", directory / "acme" / "prod.yaml"])
@@ -97,7 +97,7 @@ def test_a_target_without_a_file_is_wrong_use(directory: Path) -> None:
 
 
 def test_a_link_to_a_directory_outside_is_refused(directory: Path, tmp_path: Path) -> None:
-    """A linked directory does not vanish unseen: what its webhooks were would look deleted."""
+    """A linked directory is reported; otherwise its webhooks would look deleted."""
     (tmp_path / "elsewhere").mkdir()
     (directory / "linked").symlink_to(tmp_path / "elsewhere")
     (directory / "within").symlink_to(directory / "acme")
@@ -121,7 +121,7 @@ def test_every_finding_has_its_address_where_that_is_known(directory: Path) -> N
 
 
 def test_the_repository_s_own_examples_are_valid() -> None:
-    """webhooks/ of this repository holds what README and the demonstration use."""
+    """webhooks/ of this repository contains the webhooks of README and demonstration."""
     desired = load(EXAMPLES)
     assert [address.sandbox for address in desired.webhooks] == ["prod", "stage"]
 
@@ -155,7 +155,7 @@ def test_any_shape_of_document_is_judged(value: object) -> None:
     ("design", False), ("X-Monkey", False), ("", False),
 ])  # fmt: skip
 def test_secret_looking_names(name: str, expected: bool) -> None:
-    """Names of secrets are recognized by their words, not by letters that happen to stand in them."""
+    """Names of secrets are recognized by their words, not by letters within other words."""
     assert expected == looks_secret(name)
 
 

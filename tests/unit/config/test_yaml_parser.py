@@ -61,7 +61,7 @@ def test_size_is_of_each_document() -> None:
 
 
 def test_places_of_keys_and_values() -> None:
-    """Places count lines and characters from 1, in flow and in block style, whatever the letters."""
+    """Positions count lines and characters from 1, in flow and block style, for all characters."""
     text = "# comment\n---\nname: ü\n'ä': {b: [1, é, x]}\nlist:\n  - c: d\n"
     found = find_positions(text)[0]
     assert SourcePosition(3, 7) == found.of(("name",), on_key=False)

@@ -28,7 +28,7 @@ def test_a_second_start_keeps_authority_and_certificate(tmp_path: Path) -> None:
 def test_a_new_name_or_a_late_day_renews_the_certificate_under_the_same_authority(
     tmp_path: Path, names: tuple[str, ...], later: timedelta
 ) -> None:
-    """Only the certificate is replaced: what trusted the authority still does."""
+    """Only the certificate is replaced. A client that trusted the authority still does."""
     first = prepare_certificates(tmp_path, NAMES, now=NOW)
     before = first.ca_file.read_bytes(), first.server_file.read_bytes()
     second = prepare_certificates(tmp_path, names, now=NOW + later)

@@ -24,7 +24,7 @@ def test_a_failure_is_read_from_status_and_share() -> None:
     ],
 )
 def test_what_is_not_a_failure_is_refused_with_the_right_form(text: str, complaint: str) -> None:
-    """A message says what may be written instead."""
+    """A message contains a valid example."""
     with pytest.raises(ValueError, match=complaint):
         parse_fault(text)
 
@@ -44,7 +44,7 @@ def test_each_failure_takes_its_own_part_of_chance(draw: float, expected: int | 
 
 
 def test_over_many_requests_a_share_is_about_what_was_asked_for() -> None:
-    """With a fifth to fail, 10,000 requests see 2,000 failures, give or take what chance allows."""
+    """If a fifth of the requests fails, about 2,000 of 10,000 do."""
     chance = random.Random(1)
     failed = sum(random_status((Fault(503, 0.2),), chance.random()) == 503 for _ in range(10_000))
     assert 1_800 < failed < 2_200

@@ -36,7 +36,7 @@ def test_retry_after_goes_with_failures_on_purpose_only() -> None:
 
 
 def test_a_repeated_id_counts_only_when_it_was_accepted_before() -> None:
-    """A retry after a failure is the first acceptance, what comes after it is a repetition."""
+    """A retry after a failure is the first acceptance. A later request with its id is a repetition."""
     stats = Stats()
     request = HttpRequest("POST", "/", {"webhook-id": "msg_1"}, b"{}")
     for answer in (ReceiverResponse(503, on_purpose=True), ReceiverResponse(204), ReceiverResponse(204)):

@@ -237,7 +237,7 @@ def test_a_payload_that_does_not_fit_is_noted_and_refused_if_strict(bench: Bench
 
 
 def test_only_post_is_answered(bench: Bench) -> None:
-    """Any other method is told which one to use, and a HEAD gets no body."""
+    """Another method gets the allowed method, and a HEAD gets no body."""
 
     async def test(running: Running) -> None:
         for method in ("GET", "PUT", "HEAD", "DELETE"):
@@ -279,7 +279,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_kept(bench: Bench, announ
     ],
 )
 def test_what_is_not_http_ends_the_connection(bench: Bench, sent: bytes, status: bytes) -> None:
-    """The status says what is wrong, the connection is closed, and the receiver goes on."""
+    """The status names the error, the connection is closed, and the receiver continues."""
 
     async def test(running: Running) -> None:
         answer = await asyncio.wait_for(running.talk(sent), 10)
@@ -318,7 +318,7 @@ def test_requests_that_arrive_together_are_answered_in_turn(bench: Bench) -> Non
 
 
 def test_it_ends_by_itself_after_exactly_so_many_accepted_requests(bench: Bench) -> None:
-    """Failures do not count, and what comes at the same time as the last one is sent away."""
+    """Failures do not count, and requests that arrive together with the last one are refused."""
 
     async def test(running: Running) -> None:
         async def post() -> int:
@@ -352,7 +352,7 @@ def test_stopping_answers_what_is_unanswered(bench: Bench) -> None:
 
 
 def test_a_taken_port_is_named(bench: Bench) -> None:
-    """The message says which address, and how to get another one."""
+    """The message names the address and how to get another one."""
 
     async def test(running: Running) -> None:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{running.port}: ") as caught:

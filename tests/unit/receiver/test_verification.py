@@ -72,7 +72,7 @@ def test_the_key_is_found_by_its_id(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_id_is_named_with_those_that_are_known(tmp_path: Path) -> None:
-    """The usual slip, a rotated key whose public half was not handed over, is told apart."""
+    """A rotated key whose public half was not exchanged, the usual mistake, has its own message."""
     party = Party("ES256")
     found = verifier(tmp_path, party.jwk()).check(f"Bearer {party.token(kid='2027')}")
     assert "the key '2027' is not known (known: k1)" == found
@@ -90,7 +90,7 @@ def test_an_unknown_key_id_is_named_with_those_that_are_known(tmp_path: Path) ->
     ],
 )
 def test_a_token_of_another_time_or_place_is_refused(tmp_path: Path, claims: dict[str, Any], complaint: str) -> None:
-    """Expiry, beginning and audience are checked, and the sentence says which one failed."""
+    """Expiry, begin and audience are checked, and the reason names the failed check."""
     party = Party("ES256")
     check = verifier(tmp_path, party.jwk(), audience="receiver").check
     assert complaint == check(f"Bearer {party.token(**{'aud': 'receiver', **claims})}")
@@ -104,7 +104,7 @@ def test_a_minute_of_clock_difference_is_forgiven(tmp_path: Path, claims: dict[s
 
 
 def test_an_audience_does_not_matter_where_none_was_asked_for(tmp_path: Path) -> None:
-    """Without --audience a token for anybody holds."""
+    """Without --audience a token for any audience is valid."""
     party = Party("ES256")
     assert True is verifier(tmp_path, party.jwk()).check(f"Bearer {party.token(aud='anybody')}")
 
@@ -172,7 +172,7 @@ def test_a_remembered_token_expires_all_the_same(tmp_path: Path) -> None:
 
 
 def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
-    """However many tokens hold, only the last of them are remembered."""
+    """The cache of valid tokens is bounded."""
     checks = verifier(tmp_path, secret=SECRET)
     for number in range(MAX_CACHED_TOKENS + 10):
         token = jwt.encode({"exp": NOW + 300, "jti": str(number)}, SECRET, "HS256")
@@ -192,7 +192,7 @@ def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_that_cannot_be_used_is_named_on_start(tmp_path: Path, text: str, complaint: str) -> None:
-    """A receiver that could refuse every token says so before the first one."""
+    """A receiver that would refuse every token fails at its start."""
     path = tmp_path / "jwks.json"
     path.write_text(text)
     with pytest.raises(KeyUnusable, match=complaint):
@@ -200,7 +200,7 @@ def test_a_key_that_cannot_be_used_is_named_on_start(tmp_path: Path, text: str, 
 
 
 def test_a_missing_file_or_a_short_secret_is_named_on_start(tmp_path: Path) -> None:
-    """The message names the file; never what is in it."""
+    """The message names the file and never its content."""
     with pytest.raises(KeyUnusable, match=r"none\.json: No such file"):
         read_keys(tmp_path / "none.json", None)
     (tmp_path / "short").write_text("hunter2")

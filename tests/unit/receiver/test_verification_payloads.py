@@ -45,7 +45,7 @@ def check() -> PayloadCheck:
 
 
 def test_the_documented_payload_holds(check: PayloadCheck) -> None:
-    """The platform's example is what a receiver may expect."""
+    """The platform's example is valid."""
     assert True is check.check(payload())
 
 
@@ -75,7 +75,7 @@ def test_a_huge_value_does_not_make_a_huge_finding(check: PayloadCheck) -> None:
 
 @pytest.mark.parametrize("channel", ["email", "sms"])
 def test_a_payload_of_structure_2_is_held_to_that(check: PayloadCheck, channel: str) -> None:
-    """A body that has the newer structure is checked by its schema, and told what is wrong by its own channel's."""
+    """A body with structure 2 is checked against its schema, and the error is about its own channel."""
     example = json.loads((FACTS / f"payload-2-{channel}-example.json").read_text())
     assert True is check.check(json.dumps(example).encode())
     del example["messageDeliveryFeedback"]["encoding"]
