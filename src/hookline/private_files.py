@@ -125,7 +125,17 @@ def sync_directory(directory: Path) -> None:
 def _draft_of(
     path: Path, mode: int, publish: Callable[[Path, Path], None], *, synced: bool = True
 ) -> Iterator[IO[bytes]]:
-    """Opens a file beside `path`. After the block, `publish` moves or links it to `path`. Raises OSError."""
+    """Opens a new file beside `path`, and moves or links it to `path` after the block.
+
+    Args:
+        path: the final path.
+        mode: the permissions before the umask.
+        publish: moves or links the new file (first argument) to `path` (second argument).
+        synced: whether to sync the file first.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:

@@ -96,7 +96,7 @@ def _type(wanted: str | list[str], _: _Schema, __: _Schema) -> Accepts:
 
 def _enum(allowed: list[Any], _: _Schema, __: _Schema) -> Accepts:
     # With the type, because True == 1 and 1.0 == 1 in Python. The library checks values that cannot be hashed.
-    known = {(type(each), each) for each in allowed if isinstance(each, str | int | bool)}
+    known = {(type(item), item) for item in allowed if isinstance(item, str | int | bool)}
     return lambda value: isinstance(value, str | int) and (type(value), value) in known
 
 
@@ -148,14 +148,14 @@ def _required(keys: list[str], _: _Schema, __: _Schema) -> Accepts:
 def _properties(properties: _Schema, _: _Schema, root: _Schema) -> Accepts:
     accepts = {key: _compile(schema, root) for key, schema in properties.items()}
 
-    def each(value: Any) -> bool:
+    def all_valid(value: Any) -> bool:
         if type(value) is dict:
             for key, item in value.items():
                 if key in accepts and not accepts[key](item):
                     return False
         return True
 
-    return each
+    return all_valid
 
 
 def _additional(others: _Schema | bool, schema: _Schema, root: _Schema) -> Accepts:
@@ -185,7 +185,7 @@ def _is_exact(schema: _Schema) -> bool:
     """Whether the compiled schema returns False only if the library does."""
     for keyword, wanted in schema.items():
         if keyword == "properties":
-            if not all(_is_exact(each) for each in wanted.values()):
+            if not all(_is_exact(item) for item in wanted.values()):
                 return False
         elif keyword == "const":
             if not isinstance(wanted, str):

@@ -78,6 +78,7 @@ def decode_source(data: bytes) -> SourceText | SourceFinding:
 
 
 def _refuse(code: str, before: str, summary: str, hint: str) -> SourceFinding:
+    """Creates a finding. Its position is the end of `before`, the text of the file up to the problem."""
     lines = _LINE_BREAK.split(before)
     position = SourcePosition(len(lines), len(lines[-1]) + 1)
     return SourceFinding(code=code, position=position, summary=summary, hint=hint)

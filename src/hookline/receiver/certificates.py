@@ -102,7 +102,14 @@ def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> 
 
 
 def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
-    """Whether the certificate is of this authority, covers all names, and is valid for another day."""
+    """Whether a certificate can still be used.
+
+    Args:
+        server_file: the file of the certificate, which may be missing or damaged.
+        authority: the authority that must have issued it.
+        names: the names that it must cover.
+        now: the time after which it must be valid for another day.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(server_file.read_bytes())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.cert_pem.bytes()))

@@ -124,7 +124,20 @@ class TokenVerifier:
 
 
 def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float) -> float:
-    """Verifies a token and returns the Unix time at which it expires, with the leeway. Raises jwt.PyJWTError."""
+    """Verifies a token.
+
+    Args:
+        token: the token of the request.
+        keys: the keys that may have signed it.
+        audience: the required audience; None accepts any.
+        now: Unix time in seconds.
+
+    Returns:
+        The Unix time until which the token is valid, with the leeway.
+
+    Raises:
+        jwt.PyJWTError: the token is not valid.
+    """
     header = jwt.get_unverified_header(token)
     key, algorithm = _choose_key(keys, header)
     claims = jwt.decode(
