@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook, write_webhook
-from hookline.model import Address, Declared, Desired, Source, Webhook
+from hookline.model import Address, Declared, Desired, FileLocation, Webhook
 
 Document = dict[str, Any]
 
@@ -107,7 +107,7 @@ def desired(least: int = 0, most: int = 4) -> st.SearchStrategy[Desired]:
 
 def _desired(webhooks: tuple[Webhook, ...]) -> Desired:
     ordered = sorted(webhooks, key=lambda webhook: webhook.address)
-    return Desired({webhook.address: Declared(webhook, Source("random", 1)) for webhook in ordered})
+    return Desired({webhook.address: Declared(webhook, FileLocation("random", 1)) for webhook in ordered})
 
 
 def documents(found: Desired) -> Mapping[Address, Mapping[str, Any]]:

@@ -115,7 +115,6 @@ SHARED_MODULE_NAMES = {
 # Public names that two modules define, each with its reason.
 SHARED_NAMES = {
     "command": "each module of cli/commands has its click command under this name; main.py loads it by name",
-    "check": "each module of config/rules is one rule with this function; all_rules.py calls them in order",
     **dict.fromkeys(
         ("NAME", "STATUSES", "OTHERS", "events", "quick", "recognizes"),
         "the interface of a format (relay/formats/format.py); a format is a module",

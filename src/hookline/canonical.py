@@ -1,8 +1,8 @@
-"""A webhook as a document, in the one form by which two are compared.
+"""The canonical form of a webhook: the document by which two webhooks are compared.
 
-The canonical document has the defaults taken out, durations in their shortest spelling, sets sorted and
-header names in lower case. It is itself a valid webhook file of version 1, so one reader serves for files and
-for the stored state, and a release that adds a field with a default changes no document and plans nothing.
+A canonical document has no defaults, durations in their shortest spelling, sorted sets and lower-case header names.
+It is a valid webhook file of version 1, so `read_webhook` reads files and the stored state. If a release adds a field
+with a default, no document changes and no change is planned.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ from hookline.units import format_duration, format_moment, parse_duration, parse
 
 Document = Mapping[str, Any]
 
-# The classes of `model` are the one table of defaults. These documents spell the same values as a file does, and
-# tests/unit/test_canonical.py checks every `default` of schemas/webhook.v1.schema.json against them.
+# The defaults in the spelling of a webhook file, derived from their only table, the dataclasses of `model`.
 _WEBHOOK = Webhook(address=Address("", ""), name="", channels=frozenset(), url="", campaigns=None)
 _JWT = JwtAuthentication(algorithm="", keys=())
 _WEBHOOK_DEFAULTS: Document = {
@@ -71,7 +70,7 @@ _RETRY_DEFAULTS: Document = {
 
 
 def read_webhook(document: Document) -> Webhook:
-    """The webhook that a schema-valid document of version 1 describes. Raises KeyError or ValueError on others."""
+    """Converts a valid document of version 1 to a webhook. Raises KeyError or ValueError for an invalid one."""
     sandbox = document["sandbox"]
     name, identifier = (sandbox, None) if isinstance(sandbox, str) else (sandbox["name"], sandbox.get("id"))
     campaigns = document["campaigns"]
@@ -187,7 +186,7 @@ def _file_or_none(document: Document | None) -> FileRef | None:
 
 
 def write_webhook(webhook: Webhook) -> dict[str, Any]:
-    """The canonical document. `read_webhook(write_webhook(w)) == w` for every webhook."""
+    """Returns the canonical document. For every webhook, `read_webhook(write_webhook(w)) == w`."""
     sandbox = webhook.address.sandbox
     document: dict[str, Any] = {
         "version": 1,
@@ -209,7 +208,7 @@ def write_webhook(webhook: Webhook) -> dict[str, Any]:
         "enabled": webhook.enabled,
         "protected": webhook.protected,
     }
-    return _without(document, _WEBHOOK_DEFAULTS)
+    return _drop_defaults(document, _WEBHOOK_DEFAULTS)
 
 
 def _write_authentication(authentication: Authentication) -> dict[str, Any]:
@@ -229,7 +228,7 @@ def _write_authentication(authentication: Authentication) -> dict[str, Any]:
                 "header": authentication.header,
                 "claims": dict(authentication.claims),
             }
-            return _without(document, _JWT_DEFAULTS)
+            return _drop_defaults(document, _JWT_DEFAULTS)
         case _:
             assert_never(authentication)
 
@@ -241,14 +240,14 @@ def _write_key(key: SigningKey) -> dict[str, Any]:
         "passphrase": None if key.passphrase is None else _write_value(key.passphrase),
         **_write_times(key.activate, key.retire),
     }
-    return _without(document, {})
+    return _drop_defaults(document, {})
 
 
 def _write_signature(signature: BodySignature | None) -> dict[str, Any] | None:
     if signature is None:
         return None
     keys = [{"secret": _write_value(key.secret), **_write_times(key.activate, key.retire)} for key in signature.keys]
-    return {"type": "standard-webhooks", "keys": [_without(key, {}) for key in keys]}
+    return {"type": "standard-webhooks", "keys": [_drop_defaults(key, {}) for key in keys]}
 
 
 def _write_times(activate: datetime | None, retire: datetime | None) -> dict[str, str | None]:
@@ -274,10 +273,10 @@ def _write_delivery(delivery: DeliveryPolicy) -> dict[str, Any]:
         "concurrency": delivery.concurrency,
         "rateLimit": None if delivery.rate_limit is None else str(delivery.rate_limit),
         "ordering": str(delivery.ordering),
-        "retry": _without(retry, _RETRY_DEFAULTS),
-        "tls": _without(tls, {}),
+        "retry": _drop_defaults(retry, _RETRY_DEFAULTS),
+        "tls": _drop_defaults(tls, {}),
     }
-    return _without(document, _DELIVERY_DEFAULTS)
+    return _drop_defaults(document, _DELIVERY_DEFAULTS)
 
 
 def _write_value(value: str | SecretRef) -> str | dict[str, str]:
@@ -296,7 +295,7 @@ def _write_optional(reference: FileRef | None) -> dict[str, str] | None:
     return None if reference is None else {"file": reference.path}
 
 
-def _without(document: Mapping[str, Any], defaults: Document) -> dict[str, Any]:
+def _drop_defaults(document: Mapping[str, Any], defaults: Document) -> dict[str, Any]:
     return {
         key: value
         for key, value in document.items()
@@ -305,10 +304,10 @@ def _without(document: Mapping[str, Any], defaults: Document) -> dict[str, Any]:
 
 
 def canonical_json(value: object) -> bytes:
-    """Keys sorted, no spaces, UTF-8: equal values give equal bytes."""
+    """Returns JSON in UTF-8 with sorted keys and without spaces: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def digest(value: object) -> str:
-    """``sha256:…`` over the canonical JSON of a document."""
+    """Returns ``sha256:…``, the hash of the canonical JSON of a value."""
     return "sha256:" + hashlib.sha256(canonical_json(value)).hexdigest()

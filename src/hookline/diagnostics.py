@@ -1,4 +1,4 @@
-"""One finding about what a user wrote: a value that is collected and handed on, never printed here."""
+"""Diagnostics: findings about files of the user. The core collects them as values and never prints them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """What was found, where, and what to do next.
+    """A finding, its location and the next step.
 
-    `code` is stable across releases (``HL012``). `line` and `column` count from 1, and are None where a finding
-    has no single place. `excerpt` is the source line itself, for the caret.
+    `code` is stable across releases (``HL012``). `line` and `column` count from 1; they are None if the finding has
+    no single position. `excerpt` is the line of the source, for the caret.
     """
 
     code: str
@@ -31,31 +31,36 @@ class Diagnostic:
     excerpt: str | None = None
 
     @property
-    def place(self) -> str:
-        """``file:line:column``, as far as it is known."""
+    def location(self) -> str:
+        """``file:line:column``, without the parts that are None."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
     def sort_key(self) -> tuple[str, int, int, str, str]:
-        """Files in order, then places from top to bottom: the same findings always come out in the same order."""
+        """Sorts by file, then by position, so that the same findings always have the same order."""
         return (self.file or "", self.line or 0, self.column or 0, self.code, self.summary)
 
 
-def nearest(text: str, known: Iterable[str], *, at_most: int = 1, likeness: float = 0.6) -> list[str]:
-    """The names among `known` that `text` may be a misspelling of, the most similar first.
+def nearest(text: str, known: Iterable[str], *, max_count: int = 1, min_similarity: float = 0.6) -> list[str]:
+    """Returns the known names that `text` may be a misspelling of, the most similar first.
 
-    Upper and lower case, hyphens and underscores make no difference. `likeness` is the least share of equal
-    characters, from 0 to 1.
+    The comparison ignores case, hyphens and underscores.
+
+    Args:
+        text: the possibly misspelled name.
+        known: the correct names.
+        max_count: the maximum number of results.
+        min_similarity: the minimum share of equal characters, from 0 to 1.
     """
-    from difflib import get_close_matches  # noqa: PLC0415 - only a message needs it
+    from difflib import get_close_matches  # noqa: PLC0415 - only messages need it
 
     names: dict[str, str] = {}
     for name in known:
         names.setdefault(_folded(name), name)
-    return [names[found] for found in get_close_matches(_folded(text), names, n=at_most, cutoff=likeness)]
+    return [names[found] for found in get_close_matches(_folded(text), names, n=max_count, cutoff=min_similarity)]
 
 
 def did_you_mean(near: Iterable[str], otherwise: str) -> str:
-    """A hint that names the nearest names, or `otherwise` if there is none."""
+    """Returns a hint with the nearest names, or `otherwise` if no name is near."""
     names = " or ".join(near)
     return f"did you mean {names}?" if names else otherwise
 
@@ -65,5 +70,5 @@ def _folded(name: str) -> str:
 
 
 def sorted_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The findings, each once, in the order in which a reader meets them."""
+    """Returns the diagnostics without duplicates, in the order of files and positions."""
     return tuple(sorted(set(diagnostics), key=Diagnostic.sort_key))

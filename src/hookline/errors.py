@@ -1,20 +1,21 @@
-"""Every failure that a caller may meet, and the exit code that each one becomes.
+"""The exceptions of hookline, and the exit code of each.
 
-    HooklineError                 1   failed: I/O, network, an error of ours
-     ├─ WrongUse                 64   the command line asks for something that makes no sense
-     ├─ InvalidConfiguration      5   the webhook files do not hold (carries every diagnostic)
-     ├─ Blocked                   6   a safety rule, or approval missing
-     ├─ Stale                     7   the state has moved, or a concurrent apply won
-     ├─ Unusable                  8   locked, missing, empty, newer, damaged
-     │   ├─ StateUnusable
-     │   └─ SpoolUnusable
-     │       └─ SpoolStalled       at this moment only: another process keeps the spool for long, or …
-     │           └─ SpoolFull      … its disk is full
-     ├─ SecretUnavailable         1   a reference that cannot be resolved, or is out of scope
-     ├─ KeyUnusable               1   key material that does not fit its algorithm
-     └─ relay.network.AddressRefused  a private or special address that no --allow-network admits
+    HooklineError                 1   a failure of I/O or of the network, or an internal error
+     ├─ WrongUse                 64   the command line is invalid
+     ├─ InvalidConfiguration      5   the webhook files have findings; it has all diagnostics
+     ├─ Blocked                   6   a safety rule blocks the command, or an approval is missing
+     ├─ Stale                     7   the state has changed, or a concurrent apply was first
+     ├─ Unusable                  8   locked, missing, empty, written by a newer release, or damaged:
+     │   ├─ StateUnusable             … the state
+     │   └─ SpoolUnusable             … the spool
+     │       └─ SpoolStalled          temporary: another process has locked the spool for a long time
+     │           └─ SpoolFull         temporary: the disk of the spool is full
+     ├─ SecretUnavailable         1   a secret reference cannot be resolved, or is out of scope
+     ├─ KeyUnusable               1   key material does not fit its algorithm
+     └─ AddressRefused            1   an address is private or special, and no --allow-network permits it
+                                      (defined in relay/http/address_policy.py)
 
-A message says what was found and where; `hint` says what to do next. Neither ever holds a secret's value.
+A message states the finding and its location, `hint` the next step. Neither contains the value of a secret.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hookline.diagnostics import Diagnostic
 
 
 class HooklineError(Exception):
-    """The root of the tree. Library exceptions are turned into one of these where they are raised."""
+    """The root of the tree. The module that calls a library converts its exceptions to one of these."""
 
     exit_code: ClassVar[int] = 1
 

@@ -1,18 +1,18 @@
-"""Text of others, made safe for terminals and logs."""
+"""Makes text from outside safe for terminals and logs."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """`text` with its unprintable characters escaped as in a double-quoted YAML string (as in JSON up to U+FFFF).
+    """Escapes unprintable characters as in a double-quoted YAML string (as in JSON up to U+FFFF).
 
-    A name in a pull request must not move the reviewer's cursor, clear the screen or turn the direction of a line.
+    A name in a pull request must not move the reviewer's cursor, clear the screen or reverse the direction of a line.
     """
     return "".join(character if character.isprintable() else _escaped(ord(character)) for character in text)
 
 
-def masked(text: str) -> str:
-    """`text` with each unprintable character replaced by one U+FFFD, so that columns remain where they are."""
+def mask_unprintable(text: str) -> str:
+    """Replaces each unprintable character by one U+FFFD, so that columns do not move."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

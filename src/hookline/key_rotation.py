@@ -1,7 +1,7 @@
-"""When keys are used: which ones at a moment, until when that holds, and where a list of keys leaves a gap.
+"""Key rotation: the keys that are active at a time, the next change, and gaps without an active key.
 
-A key is active from `activate` (None: always was) until `retire` (None: for good); both are moments with a zone. What
-is not retired yet is known to receivers. Time is an argument, in Unix seconds.
+A key is active from `activate` (None: since ever) until `retire` (None: for ever); both have a time zone. Receivers
+know every key that is not retired. Time is an argument, in Unix seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol, TypeVar
 
 
-class Timed(Protocol):
+class TimedKey(Protocol):
     @property
     def activate(self) -> datetime | None: ...
     @property
@@ -21,37 +21,37 @@ class Timed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
-    """The times of a key without the key."""
+class KeyPeriod:
+    """The times of a key, without the key."""
 
     activate: datetime | None = None
     retire: datetime | None = None
 
 
-_Key = TypeVar("_Key", bound=Timed)
+_Key = TypeVar("_Key", bound=TimedKey)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
-def active(keys: Iterable[_Key], now: float) -> list[_Key]:
-    """The keys that may be used at `now`, in their order: of those that sign tokens, the first one does."""
-    return [key for key in unretired(keys, now) if key.activate is None or key.activate.timestamp() <= now]
+def active_keys(keys: Iterable[_Key], now: float) -> list[_Key]:
+    """Returns the keys that are active at `now`, in their order. The first one signs tokens."""
+    return [key for key in unretired_keys(keys, now) if key.activate is None or key.activate.timestamp() <= now]
 
 
-def unretired(keys: Iterable[_Key], now: float) -> list[_Key]:
-    """The keys that are used or will be, in their order: what receivers are to know."""
+def unretired_keys(keys: Iterable[_Key], now: float) -> list[_Key]:
+    """Returns the keys that are or will be active, in their order. Receivers must know these keys."""
     return [key for key in keys if key.retire is None or now < key.retire.timestamp()]
 
 
-def next_change(keys: Iterable[Timed], now: float) -> float:
-    """The moment, in Unix seconds, until which `active` says the same as at `now`; infinity when it always will."""
+def next_change(keys: Iterable[TimedKey], now: float) -> float:
+    """Returns the Unix time in seconds at which the result of `active_keys` next changes, or infinity if never."""
     moments = (moment.timestamp() for key in keys for moment in (key.activate, key.retire) if moment is not None)
     return min((moment for moment in moments if moment > now), default=inf)
 
 
-def gap(keys: Sequence[Timed]) -> tuple[datetime, datetime | None] | None:
-    """The first time without an active key: from when, and until when (None: for good). None: there is no such time.
+def find_gap(keys: Sequence[TimedKey]) -> tuple[datetime, datetime | None] | None:
+    """Returns begin and end (None: for ever) of the first period without an active key, or None without a gap.
 
-    The time before the first key is not looked at: a key that became active long ago is not a mistake.
+    The time before the first key is not a gap.
     """
     covered: datetime | None = None
     for key in sorted(keys, key=lambda key: key.activate or _FIRST):

@@ -1,4 +1,8 @@
-"""The nouns that the reconciler and the relay share. Values only: frozen, and free of I/O, time and randomness."""
+"""The nouns that the reconciler and the relay share: frozen values without I/O, time and randomness.
+
+The defaults of the dataclasses are the only table of a webhook's defaults. `canonical` and `config` derive theirs
+from it, and tests/unit/test_canonical.py checks every `default` of schemas/webhook.v1.schema.json against it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ class Ordering(StrEnum):
 class Address(NamedTuple):
     """The identity of a webhook: the platform's organization and its sandbox, by name.
 
-    A tuple, since the relay looks things up by it some times an event, and a tuple is hashed in no time.
+    It is a tuple because the relay uses it as a key several times per event, and hashing a tuple is fast.
     """
 
     organization: str
@@ -44,7 +48,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read ``organization/sandbox``. Raises ValueError when it is not of that form."""
+        """Parses ``organization/sandbox``. Raises ValueError for other text."""
         organization, slash, sandbox = text.partition("/")
         if not (organization and slash and sandbox) or "/" in sandbox:
             raise ValueError(f"not an address: {text!r} (write ORGANIZATION/SANDBOX)")
@@ -53,7 +57,7 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EnvRef:
-    """A secret in the relay's environment. Only names that begin with HOOKLINE_SECRET_ are ever resolved."""
+    """A secret in the relay's environment. The relay resolves only names that begin with HOOKLINE_SECRET_."""
 
     name: str
 
@@ -81,7 +85,7 @@ class NoAuthentication:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`id` is the JWT header's ``kid`` (RFC 7515 §4.1.4). `activate` and `retire` are in UTC; see `rotation`."""
+    """A key for tokens. `id` is the JWT's ``kid`` (RFC 7515 §4.1.4). `activate` and `retire`: see `key_rotation`."""
 
     id: str
     secret: SecretRef
@@ -92,9 +96,9 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtAuthentication:
-    """How a bearer token is made (RFC 7519). The first active key signs; the others are only published (rotation).
+    """The contents of a bearer token (RFC 7519). The first active key signs; the others are only published.
 
-    `audience` None means the origin of the webhook's URL.
+    If `audience` is None, it is the origin of the webhook's URL.
     """
 
     algorithm: str
@@ -113,7 +117,7 @@ Authentication = NoAuthentication | JwtAuthentication
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureKey:
-    """`secret` is ``whsec_…`` (HMAC-SHA256) or ``whsk_…`` (Ed25519); the times are in UTC, see `rotation`."""
+    """A key for signatures: ``whsec_…`` (HMAC-SHA256) or ``whsk_…`` (Ed25519). The times: see `key_rotation`."""
 
     secret: SecretRef
     activate: datetime | None = None
@@ -122,7 +126,7 @@ class SignatureKey:
 
 @dataclass(frozen=True, slots=True)
 class BodySignature:
-    """How a request's id, time and body are signed (Standard Webhooks): by every key that is active."""
+    """The signature over a request's id, time and body (Standard Webhooks). Every active key signs."""
 
     keys: tuple[SignatureKey, ...]
 
@@ -136,7 +140,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsPolicy:
-    """All three are files below the relay's secrets directory, in PEM."""
+    """TLS files in PEM, all below the relay's secrets directory."""
 
     ca_file: str | None = None
     client_certificate: FileRef | None = None
@@ -145,7 +149,7 @@ class TlsPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryPolicy:
-    """`timeout` is one deadline for connect, TLS, headers and body of an attempt."""
+    """The delivery to one endpoint. `timeout` is the deadline of an attempt: connect, TLS, headers and body."""
 
     timeout: timedelta = timedelta(seconds=10)
     concurrency: int = 16
@@ -157,12 +161,7 @@ class DeliveryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """One configuration.
-
-    The defaults of this class and of the policies in it are the defaults of a webhook; `canonical` derives the
-    documents from them, and a test checks the JSON Schema against them. `headers` has lower-case names, sorted;
-    `campaigns` None means all of them.
-    """
+    """One webhook. `headers` has sorted lower-case names. If `campaigns` is None, the webhook has all campaigns."""
 
     address: Address
     sandbox_id: str | None = None
@@ -183,7 +182,7 @@ class Webhook:
     protected: bool = False
 
     def secrets(self) -> Iterator[SecretRef]:
-        """Every reference in it, as often as it stands there."""
+        """Yields every secret reference, including duplicates."""
         yield from (value for _, value in self.headers if not isinstance(value, str))
         match self.authentication:
             case NoAuthentication():
@@ -204,8 +203,8 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a webhook is written: the file as it was named, and the line (from 1) on which its document begins."""
+class FileLocation:
+    """The file that declares a webhook, as the user named it, and the line (from 1) on which its document begins."""
 
     file: str
     line: int
@@ -213,17 +212,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A webhook as it is desired, and where it is written."""
+    """A desired webhook, and the location of its document."""
 
     webhook: Webhook
-    source: Source
+    source: FileLocation
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What the files say.
+    """The configuration in the files.
 
-    `narrowed` is true when only a part of the configuration directory was looked at: such a run never deletes.
+    `narrowed` is true if only a part of the configuration directory was read. Such a run deletes no webhooks.
     """
 
     webhooks: Mapping[Address, Declared]

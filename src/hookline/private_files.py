@@ -1,4 +1,4 @@
-"""Files that hookline keeps: whether others can write to them, and their replacement as a whole."""
+"""Files that hookline keeps: permission checks, and atomic creation and replacement."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import IO
 from hookline.errors import HooklineError, StateUnusable
 
 
-def open_to_all(path: Path) -> bool:
-    """Whether everybody can change the file or directory at `path`, links followed. False when it cannot be examined.
+def is_world_writable(path: Path) -> bool:
+    """Whether every user can change the file or directory at `path`. Follows links. False if `stat` fails.
 
-    A sticky directory of root or of this user is not open: only owners replace their files in it (/tmp).
+    A sticky directory of root or of this user counts as not writable: only owners can replace their files in it
+    (/tmp).
     """
     try:
         status = path.stat()
@@ -28,8 +29,8 @@ def open_to_all(path: Path) -> bool:
     return not (sticky and status.st_uid in (0, os.geteuid()))
 
 
-def is_somebody_elses(path: Path) -> bool:
-    """Whether it belongs to neither root nor this user. Root may use the files of all users."""
+def is_owned_by_another_user(path: Path) -> bool:
+    """Whether neither root nor this user owns the file. For root it is always False: root may use all files."""
     try:
         owner = path.lstat().st_uid
     except OSError:
@@ -37,42 +38,42 @@ def is_somebody_elses(path: Path) -> bool:
     return os.geteuid() != 0 and owner not in (0, os.geteuid())
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a state file at `path`. Raises StateUnusable for anything that cannot be one."""
+def state_file_exists(path: Path) -> bool:
+    """Whether a state file exists at `path`. Raises StateUnusable if it cannot be one, or is not safe."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:
         if path.is_symlink():
             raise StateUnusable(
-                f"the state {path} is a link to nowhere", hint="point the link at the state, or remove it"
+                f"the state {path} is a broken symbolic link", hint="correct or remove the link"
             ) from None
         return False
     except OSError as failed:
         raise StateUnusable(
-            f"the state {path} cannot be looked at: {failed.strerror}", hint="check the path and its permissions"
+            f"the state {path} cannot be examined: {failed.strerror}", hint="check the path and its permissions"
         ) from failed
     if not path.is_file():
         raise StateUnusable(f"the state {path} is not a file", hint="name the SQLite file with --state")
     if size == 0:
         raise StateUnusable(
             f"the state {path} is an empty file",
-            hint="restore it from a backup; only if nothing was ever applied here, remove the file and apply again",
+            hint="restore it from a backup; if nothing was ever applied, remove the file and apply again",
         )
-    # A state that everybody can write is not evidence of an apply. Another user's state may be read, as in CI.
-    for found, what in ((path, "the state"), (path.resolve().parent, "the directory of the state,")):
-        if open_to_all(found):
+    # Any user could have forged a world-writable state. A state of another user is accepted, because CI needs that.
+    for checked, name in ((path, "the state"), (path.resolve().parent, "the directory of the state,")):
+        if is_world_writable(checked):
             raise StateUnusable(
-                f"anybody can write to {what} {found}",
-                hint=f"chmod o-w {found}, and see with `hookline drift` whether anybody did",
+                f"anybody can write to {name} {checked}",
+                hint=f"chmod o-w {checked}, then check for changes with `hookline drift`",
             )
     return True
 
 
-def place(path: Path, content: bytes) -> None:
-    """Put a whole new file at `path`, durably, readable by its owner only. Raises OSError.
+def create_private_file(path: Path, content: bytes) -> None:
+    """Creates a file at `path` durably, readable by its owner only. Raises OSError.
 
-    The file is linked into place: a reader sees all of it or nothing, and of two writers one gets FileExistsError. A
-    missing directory is made, for its owner only.
+    The complete file is linked to `path`: a reader sees all of it or nothing, and the second of two writers gets
+    FileExistsError. A missing directory is created for its owner only.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _draft_of(path, 0o600, os.link) as file:
@@ -80,20 +81,27 @@ def place(path: Path, content: bytes) -> None:
     sync_directory(path.parent)
 
 
-def replace_whole(path: Path, content: bytes, *, mode: int = 0o600, synced: bool = True) -> None:
-    """Replace a file in one step; a reader sees the old or the new content. Raises OSError.
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool = True) -> None:
+    """Replaces a file in one step; a reader sees the old or the new content.
 
-    `mode` is further narrowed by the umask. Without `synced` a crash of the machine may leave an empty file.
+    Args:
+        path: the file.
+        content: its new content.
+        mode: the permissions before the umask.
+        synced: whether to sync the file; if not, a crash of the machine may leave an empty file.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     with _draft_of(path, mode, os.replace, synced=synced) as file:
         file.write(content)
 
 
 @contextmanager
-def replacing(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """The content written in the block replaces the file at its end, synced; an exception leaves the file as it was.
+def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
+    """Replaces the file at the end of the block by the written content, synced. After an exception it is unchanged.
 
-    `mode` is further narrowed by the umask. Raises HooklineError.
+    `mode` is the permissions before the umask. Raises HooklineError.
     """
     try:
         with _draft_of(file, mode, os.replace) as draft:
@@ -105,7 +113,7 @@ def replacing(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a change of names in it durable. Raises OSError."""
+    """Makes changes of names in a directory durable. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -115,9 +123,19 @@ def sync_directory(directory: Path) -> None:
 
 @contextmanager
 def _draft_of(
-    path: Path, mode: int, put: Callable[[Path, Path], None], *, synced: bool = True
+    path: Path, mode: int, publish: Callable[[Path, Path], None], *, synced: bool = True
 ) -> Iterator[IO[bytes]]:
-    """A file beside `path`, which `put` moves or links to `path` after the block. Raises OSError."""
+    """Opens a new file beside `path`, and moves or links it to `path` after the block.
+
+    Args:
+        path: the final path.
+        mode: the permissions before the umask.
+        publish: moves or links the new file (first argument) to `path` (second argument).
+        synced: whether to sync the file first.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -126,7 +144,7 @@ def _draft_of(
             if synced:
                 file.flush()
                 os.fsync(file.fileno())
-        put(draft, path)
+        publish(draft, path)
     finally:
         with suppress(OSError):
             draft.unlink()

@@ -1,4 +1,4 @@
-"""The JSON Schemas of hookline's documents (2020-12): beside this module in a wheel, else in the repository."""
+"""Finds the JSON Schemas (2020-12) of hookline's documents: in the wheel, otherwise in the repository."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _FILE_NAME = re.compile(r"(?P<name>[a-z-]+)\.v(?P<version>[0-9]+)\.schema\.json"
 
 
 def schema_names() -> list[str]:
-    """What there is, as ``webhook.v1``, sorted."""
+    """Returns the sorted names of all schemas, such as ``webhook.v1``."""
     found = (_FILE_NAME.fullmatch(entry.name) for entry in _directory().iterdir())
     return sorted(f"{entry['name']}.v{entry['version']}" for entry in found if entry)
 
 
 def schema_text(name: str) -> str:
-    """The schema as it is published. `name` is ``webhook.v1``, or ``webhook`` for its newest version.
+    """Returns the published text of a schema. `name` is ``webhook.v1``, or ``webhook`` for its newest version.
 
-    Raises KeyError when there is none of that name.
+    Raises KeyError if no schema has that name.
     """
     candidates = [known for known in schema_names() if name in (known, known.partition(".")[0])]
     if not candidates:
@@ -31,7 +31,7 @@ def schema_text(name: str) -> str:
 
 
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema as a value; `name` and errors as for `schema_text`."""
+    """Returns a schema as a value. `name` and errors are those of `schema_text`."""
     schema: dict[str, Any] = json.loads(schema_text(name))
     return schema
 

@@ -1,7 +1,7 @@
-"""The edges of the process that are not files: flags and environment, as frozen values.
+"""Reads the environment. No other module does.
 
-The only module that reads the environment. Command options take theirs from it through click (`HOOKLINE_STATE` …),
-which the command line declares with `ENVIRONMENT_PREFIX`.
+Command options take their values from variables such as `HOOKLINE_STATE` through click; the command line declares
+them with `ENVIRONMENT_PREFIX`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pwd
 from collections.abc import Mapping
 
 ENVIRONMENT_PREFIX = "HOOKLINE"
-SECRET_PREFIX = "HOOKLINE_SECRET_"  # noqa: S105 - the beginning of a variable's name
+SECRET_PREFIX = "HOOKLINE_SECRET_"  # noqa: S105 - the prefix of a variable's name
 DEFAULT_CONFIG = "webhooks"
 DEFAULT_STATE = ".hookline/state.db"
 DEFAULT_SPOOL = ".hookline/spool"
@@ -19,39 +19,39 @@ DEFAULT_SECRETS_DIR = "/run/secrets"
 
 
 def secret_environment() -> Mapping[str, str]:
-    """The variables that secret references may name, and no others."""
+    """Returns the variables that secret references may name, and no others."""
     return {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}
 
 
 def user_name() -> str:
-    """Who runs this process, for the history: the CI's actor, else the login name, else the user id."""
+    """Returns the user for the history: the actor in CI, otherwise the login name, otherwise the user id."""
     for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"):
         if name := os.environ.get(variable):
             return name
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container may run as a number that no account has
+    except KeyError:  # a container may run as a user id without an account
         return str(os.getuid())
 
 
 def proxy_variables() -> tuple[str | None, str]:
-    """HTTPS_PROXY and NO_PROXY, or their lower case forms, which come first; for ``--proxy environment`` only."""
+    """Returns HTTPS_PROXY and NO_PROXY for ``--proxy environment``. Lower-case variables have precedence."""
     proxy, bypass = (os.environ.get(name.lower()) or os.environ.get(name) for name in ("HTTPS_PROXY", "NO_PROXY"))
     return proxy, bypass or ""
 
 
 def notify_socket() -> str | None:
-    """Where a service manager wants to be told that the relay is ready (sd_notify(3))."""
+    """Returns the socket of a service manager that waits for the relay to be ready (sd_notify(3))."""
     return os.environ.get("NOTIFY_SOCKET")
 
 
 def watchdog_seconds() -> float | None:
-    """How often a service manager wants to hear of this process (sd_watchdog_enabled(3)); None: not at all."""
+    """Returns the watchdog interval of the service manager (sd_watchdog_enabled(3)), or None without a watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
-    meant = os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
-    return int(microseconds) / 1e6 if meant and microseconds.isdecimal() and int(microseconds) else None
+    for_this_process = os.environ.get("WATCHDOG_PID") in (None, str(os.getpid()))
+    return int(microseconds) / 1e6 if for_this_process and microseconds.isdecimal() and int(microseconds) else None
 
 
 def no_colour() -> bool:
-    """NO_COLOR is set to anything but the empty string (https://no-color.org)."""
+    """Whether NO_COLOR is set and not empty (https://no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))

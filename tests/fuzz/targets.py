@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.canonical import digest
-from hookline.config.discovery import File
+from hookline.config.discovery import WebhookFile
 from hookline.config.file_validator import validate_file
 from hookline.errors import Stale, WrongUse
 from hookline.plan.plan import Plan
@@ -45,7 +45,7 @@ READING: Final = IngestContext(routes=ROUTES, defaults=Defaults(organization="AC
 
 def webhook_file(data: bytes) -> None:
     """A file is webhooks that can be written down again, or it has findings that can be shown; never neither."""
-    judged = validate_file(File("webhooks/prod.yaml", data))
+    judged = validate_file(WebhookFile("webhooks/prod.yaml", data))
     assert judged.documents or judged.diagnostics
     for found in judged.diagnostics:
         assert found.code

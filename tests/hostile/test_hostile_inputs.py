@@ -102,10 +102,10 @@ ROWS: dict[str, Row] = {
         field("delivery", {"tls": {"verify": False}}), None, 'unknown key "verify"'
     ),
     "file: a terminal's commands in a name": Row(
-        webhook_file, f"name: {ESC}".encode(), "error[HL003]: U+001B (control character)"
+        webhook_file, f"name: {ESC}".encode(), "error[HL003]: invisible character U+001B (control character)"
     ),
     "file: bytes that are no UTF-8": Row(webhook_file, b"name: \xff\xfe", "error[HL002]: byte 0xff is not UTF-8"),
-    "file: UTF-16": Row(webhook_file, "name: x".encode("utf-16"), "error[HL002]: UTF-16 or UTF-32 text"),
+    "file: UTF-16": Row(webhook_file, "name: x".encode("utf-16"), "error[HL002]: the file is UTF-16 or UTF-32 text"),
     "file: a key for no algorithm": Row(
         field("authentication", {"type": "jwt", "algorithm": "none", "keys": []}), None, "authentication.algorithm"
     ),
@@ -124,9 +124,11 @@ ROWS: dict[str, Row] = {
     ),
     # -- headers in them
     "header: a line break": Row(
-        field("headers", {"X": "a\r\nX-Other: b"}), None, "error[HL041]: headers.X: the value holds a carriage return"
+        field("headers", {"X": "a\r\nX-Other: b"}),
+        None,
+        "error[HL041]: headers.X: the value contains a carriage return",
     ),
-    "header: NUL": Row(field("headers", {"X": "a\x00"}), None, "error[HL041]: headers.X: the value holds a NUL"),
+    "header: NUL": Row(field("headers", {"X": "a\x00"}), None, "error[HL041]: headers.X: the value contains a NUL"),
     "header: a break in its name": Row(field("headers", {"X\r\nY": "a"}), None, "error[HL040]"),
     "header: host": Row(
         field("headers", {"Host": "internal"}), None, 'error[HL042]: headers.Host: "Host" is reserved'
@@ -142,7 +144,9 @@ ROWS: dict[str, Row] = {
     ),
     "header: webhook-id": Row(field("headers", {"webhook-id": "1"}), None, "error[HL042]: headers.webhook-id"),
     "header: a secret in plain sight": Row(
-        field("headers", {"X-Api-Key": PLANTED}), None, "error[HL045]: headers.X-Api-Key: looks like a secret"
+        field("headers", {"X-Api-Key": PLANTED}),
+        None,
+        "error[HL045]: headers.X-Api-Key: the value looks like a secret",
     ),
     # -- secrets that they reach for
     "secret: the relay's own environment": Row(
@@ -183,7 +187,7 @@ ROWS: dict[str, Row] = {
     "url: IPv6": Row(url, "https://[::ffff:169.254.169.254]/", "error[HL033]"),
     "url: full-width digits": Row(url, "https://\uff11\uff12\uff17.0.0.1/", "error[HL033]"),
     "url: a line break": Row(
-        url, "https://hooks.acme.test/\r\nHost: internal", 'error[HL030]: url: "\\r" cannot stand in a URL'
+        url, "https://hooks.acme.test/\r\nHost: internal", 'error[HL030]: url: "\\r" is not allowed in a URL'
     ),
     "url: a backslash": Row(url, "https://hooks.acme.test\\@evil.test/", "error[HL031]"),
     "url: port 0": Row(url, "https://hooks.acme.test:0/", "error[HL034]"),

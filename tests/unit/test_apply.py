@@ -24,12 +24,12 @@ from hookline.model import (
     Desired,
     EnvRef,
     FeedbackStatus,
+    FileLocation,
     FileRef,
     JwtAuthentication,
     NoAuthentication,
     RetryPolicy,
     SigningKey,
-    Source,
     Webhook,
 )
 from hookline.plan.deletion_guard import DeletionLimits
@@ -126,7 +126,7 @@ webhooks = st.builds(
     enabled=st.booleans(),
     protected=st.booleans(),
 )
-sources = st.builds(Source, texts, st.integers(1, 99))
+sources = st.builds(FileLocation, texts, st.integers(1, 99))
 declared = st.lists(st.builds(Declared, webhooks, sources), max_size=8).map(
     lambda found: {one.webhook.address: one for one in found}
 )
@@ -205,7 +205,7 @@ def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) ->
 
 
 def webhook(sandbox: str, **changes: Any) -> Declared:
-    return Declared(read_webhook({**DOCUMENT, "sandbox": sandbox, **changes}), Source("webhooks/a.yaml", 1))
+    return Declared(read_webhook({**DOCUMENT, "sandbox": sandbox, **changes}), FileLocation("webhooks/a.yaml", 1))
 
 
 def desired(*found: Declared) -> Desired:
@@ -292,7 +292,7 @@ def test_saved_plan_reaches_what_was_planned(
 ) -> None:
     """A saved plan does what it says, whatever became of other webhooks meanwhile, and leaves those alone."""
     store = MemoryStore()
-    first = Declared(read_webhook({**DOCUMENT, "sandbox": "first"}), Source("f", 1))
+    first = Declared(read_webhook({**DOCUMENT, "sandbox": "first"}), FileLocation("f", 1))
     reach(store, Desired({**prior, first.webhook.address: first}))
     plan = save(store, Desired({**wanted, first.webhook.address: first}))
     touched = {change.address for change in plan.changes}
@@ -509,14 +509,14 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
     reach(store, desired(webhook("prod"), webhook("stage")))
     # The next release: its canonical form knows the field, and its webhooks have it.
     monkeypatch.setitem(canonical._WEBHOOK_DEFAULTS, "compression", "none")
-    before = canonical._without
+    before = canonical._drop_defaults
 
     def without(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
         whole = {**document, "compression": "none"} if defaults is canonical._WEBHOOK_DEFAULTS else document
         return before(whole, defaults)
 
-    monkeypatch.setattr(canonical, "_without", without)
+    monkeypatch.setattr(canonical, "_drop_defaults", without)
     written = {**DOCUMENT, "compression": "none"}
     assert Draft202012Validator(schema).is_valid(written)
-    wanted = desired(Declared(read_webhook(written), Source("f", 1)), webhook("stage"))
+    wanted = desired(Declared(read_webhook(written), FileLocation("f", 1)), webhook("stage"))
     assert () == make_plan(store.read(), wanted, DeletionLimits()).changes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hookline.errors import HooklineError
-from hookline.private_files import place, replace_whole, replacing
+from hookline.private_files import create_private_file, open_replacement, replace_file
 
 
 def names(directory: Path) -> list[str]:
@@ -15,7 +15,7 @@ def names(directory: Path) -> list[str]:
 
 
 def interrupted(file: Path) -> None:
-    with replacing(file) as draft:
+    with open_replacement(file) as draft:
         draft.write(b"half")
         raise KeyboardInterrupt
 
@@ -24,13 +24,13 @@ def interrupted(file: Path) -> None:
 def test_a_file_is_replaced_with_its_mode(tmp_path: Path, synced: bool) -> None:
     """The new content and mode replace the old ones, and no draft is left."""
     (tmp_path / "file").write_bytes(b"old")
-    replace_whole(tmp_path / "file", b"new", mode=0o600, synced=synced)
+    replace_file(tmp_path / "file", b"new", mode=0o600, synced=synced)
     assert (b"new", 0o600) == ((tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode & 0o777)
     assert ["file"] == names(tmp_path)
 
 
 def test_an_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    """The block has written half of the new content; nobody sees it."""
+    """A reader never sees half of the new content."""
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "file")
@@ -40,16 +40,19 @@ def test_an_exception_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_a_refusal_of_the_system_is_named(tmp_path: Path) -> None:
     """Commands get a message with the file; other callers get the OSError."""
     (tmp_path / "file").mkdir()
-    with pytest.raises(HooklineError, match="file cannot be written: Is a directory"), replacing(tmp_path / "file"):
+    with (
+        pytest.raises(HooklineError, match="file cannot be written: Is a directory"),
+        open_replacement(tmp_path / "file"),
+    ):
         pass
     with pytest.raises(IsADirectoryError):
-        replace_whole(tmp_path / "file", b"new")
+        replace_file(tmp_path / "file", b"new")
     assert ["file"] == names(tmp_path)
 
 
 def test_a_placed_file_is_never_replaced(tmp_path: Path) -> None:
     """Of two writers one gets FileExistsError, and the file keeps its content."""
-    place(tmp_path / "new" / "file", b"first")
+    create_private_file(tmp_path / "new" / "file", b"first")
     with pytest.raises(FileExistsError):
-        place(tmp_path / "new" / "file", b"second")
+        create_private_file(tmp_path / "new" / "file", b"second")
     assert (b"first", ["file"]) == ((tmp_path / "new" / "file").read_bytes(), names(tmp_path / "new"))

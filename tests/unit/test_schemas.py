@@ -22,7 +22,7 @@ def test_is_a_schema(name: str) -> None:
 
 
 def test_newest_version() -> None:
-    """A name without a version stands for the newest one."""
+    """A name without a version means the newest version."""
     assert schema_text("webhook") == schema_text("webhook.v1")
 
 

@@ -29,7 +29,7 @@ def test_equal_durations_are_equal_text(text: str, shortest: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "05m", "5M", "1.5s", "5m5s", "5d", "m"])
 def test_not_a_duration(text: str) -> None:
-    """Anything else is refused with an example of what to write."""
+    """Other text is refused with an example."""
     with pytest.raises(ValueError, match="write 100ms"):
         parse_duration(text)
 
@@ -42,7 +42,7 @@ def test_a_rate_is_read_as_it_was_written(count: int, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0/s", "5", "5/d", "/s", "-1/s", "5/ s", "1.5/s"])
 def test_not_a_rate(text: str) -> None:
-    """Anything else is refused with an example of what to write."""
+    """Other text is refused with an example."""
     with pytest.raises(ValueError, match="write 200/s"):
         parse_rate(text)
 
@@ -72,5 +72,5 @@ def test_an_address_to_listen_on_is_host_and_port(text: str, expected: tuple[str
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     """Half an address, a bare IPv6 address and ports that do not exist are refused."""
-    with pytest.raises(ValueError, match=r"not HOST:PORT|not a port"):
+    with pytest.raises(ValueError, match=r"not HOST:PORT|port out of range"):
         parse_listen(text)

@@ -1,4 +1,4 @@
-"""Moments as text: in events, and in what hookline writes."""
+"""Times as text: in events, and in hookline's output."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.units import unix_time, utc_milliseconds, utc_text
+from hookline.units import utc_text, utc_text_of_iso, utc_text_of_unix
 
 
 @given(st.integers(1, 253_402_300_799_000))
 def test_unix_time_is_that_of_the_calendar(millis: int) -> None:
     """Whatever the day, the time is the one that the standard library tells, to the millisecond or its neighbour."""
-    told = unix_time(millis / 1000)
+    told = utc_text_of_unix(millis / 1000)
     assert told is not None
     assert abs(datetime.fromisoformat(told).timestamp() * 1000 - millis) < 1.5
     assert told.endswith("Z")
@@ -39,14 +39,14 @@ def test_unix_time_is_that_of_the_calendar(millis: int) -> None:
     ],
 )
 def test_unix_seconds_in_many_spellings(seconds: str | float | None, expected: str | None) -> None:
-    """Numbers, numbers as text, and ISO 8601 in their place; what is no time is none."""
-    assert expected == unix_time(seconds)
+    """Numbers, numbers as text, and ISO 8601 in their field; other values are not times."""
+    assert expected == utc_text_of_unix(seconds)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_milliseconds_in_utc(moment: datetime) -> None:
     """A time comes out as the same time, cut to milliseconds."""
-    told = utc_milliseconds(moment.isoformat())
+    told = utc_text_of_iso(moment.isoformat())
     assert told is not None
     assert moment.replace(microsecond=moment.microsecond // 1000 * 1000) == datetime.fromisoformat(told)
 
@@ -54,7 +54,7 @@ def test_milliseconds_in_utc(moment: datetime) -> None:
 @pytest.mark.parametrize("text", ["", "soon", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
 def test_text_that_is_no_time(text: str) -> None:
     """Neither a word, nor an impossible date, nor one that has no place in UTC."""
-    assert utc_milliseconds(text) is None
+    assert utc_text_of_iso(text) is None
 
 
 def test_utc_text() -> None:

@@ -53,7 +53,7 @@ def find(snapshot: Snapshot, text: str) -> Stored:
 
 def near_ones(text: str, addresses: Iterable[Address]) -> str:
     """A hint for an address that is none of these: the nearest ones, at most three."""
-    near = nearest(text, map(str, addresses), at_most=3, likeness=0.75)
+    near = nearest(text, map(str, addresses), max_count=3, min_similarity=0.75)
     return did_you_mean(near, "`hookline list` shows every address")
 
 

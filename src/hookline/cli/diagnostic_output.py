@@ -19,7 +19,7 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     """``file:line:column: error[HL012]: summary``, the line with a caret, the hint. Styled; click strips that."""
     colour = "red" if diagnostic.severity is Severity.ERROR else "yellow"
     label = click.style(f"{diagnostic.severity}[{diagnostic.code}]", fg=colour, bold=True)
-    place = f"{diagnostic.place}: " if diagnostic.place else ""
+    place = f"{diagnostic.location}: " if diagnostic.location else ""
     lines = [f"{place}{label}: {diagnostic.summary}"]
     if diagnostic.excerpt is not None and diagnostic.line is not None:
         gutter = f"{diagnostic.line:>6} | "

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hookline.cli.options import ADDRESS, Decorated, bundle
-from hookline.config import load
+from hookline.config.loader import load
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 

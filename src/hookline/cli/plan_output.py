@@ -19,7 +19,7 @@ from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import PlanRow, Tone, render_text
-from hookline.private_files import replacing
+from hookline.private_files import open_replacement
 from hookline.settings import no_colour
 
 _COLOURS = {
@@ -123,5 +123,5 @@ def print_rows(rows: Sequence[PlanRow]) -> None:
 
 def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace a file in one step; `mode` is further narrowed by the umask. Raises HooklineError."""
-    with replacing(file, mode=mode) as draft:
+    with open_replacement(file, mode=mode) as draft:
         draft.write(text.encode())

@@ -1,5 +1,1 @@
-"""Webhook files: from YAML to the webhooks that are desired."""
-
-from hookline.config.loader import Inspection, inspect, load
-
-__all__ = ["Inspection", "inspect", "load"]
+"""Reads YAML files and returns the webhooks that they declare."""

@@ -1,4 +1,4 @@
-"""The webhook files of a configuration directory: found, and read as bytes."""
+"""Finds the webhook files of a configuration directory and reads them as bytes."""
 
 from __future__ import annotations
 
@@ -12,92 +12,92 @@ from pathlib import Path
 from hookline.config import error_codes
 from hookline.diagnostics import Diagnostic
 from hookline.errors import WrongUse
-from hookline.escaping import masked
+from hookline.escaping import mask_unprintable
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A file by the name that the user would give it, and by the path that opens it."""
+class FilePath:
+    """`name` is the path as the user writes it; `path` opens the file."""
 
     name: str
     path: str
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file as the user would name it, and what is in it."""
+class WebhookFile:
+    """The content of a file, and its path as the user writes it."""
 
     name: str
     data: bytes
 
 
-def find_files(directory: Path, paths: Sequence[Path]) -> list[Found | Diagnostic]:
-    """The files below `paths`, or of the whole directory where none is given, sorted by their names.
+def find_files(directory: Path, paths: Sequence[Path]) -> list[FilePath | Diagnostic]:
+    """Returns the files below `paths`, sorted by name. If `paths` is empty, it searches the whole directory.
 
-    A directory that does not exist holds no files; a path that does not exist raises WrongUse.
+    A directory that does not exist has no files. Raises WrongUse for a path that does not exist.
     """
     if directory.exists() and not directory.is_dir():
         hint = f"name the file itself: hookline … {directory}"
         raise WrongUse(f"--config {directory} is not a directory", hint=hint)
     for path in paths:
         if not os.path.lexists(path):
-            raise WrongUse(f"{path} does not exist", hint="a PATH is a webhook file, or a directory of them")
-    found: dict[str, Found | Diagnostic] = {}
+            raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
+    found: dict[str, FilePath | Diagnostic] = {}
     for path in paths or ([directory] if directory.exists() else []):
         root = _root_of(path, directory).resolve()
         inside = path.resolve().is_relative_to(root) if path.is_dir() else False
-        for entry in _walk(path, root, inside=inside) if path.is_dir() else [_checked(str(path), root)]:
-            found.setdefault(_key(entry), entry)
+        for entry in _walk(path, root, inside=inside) if path.is_dir() else [_check_link(str(path), root)]:
+            found.setdefault(_sort_key(entry), entry)
     return [found[name] for name in sorted(found)]
 
 
-def _key(entry: Found | Diagnostic) -> str:
-    return entry.name if isinstance(entry, Found) else entry.file or ""
+def _sort_key(entry: FilePath | Diagnostic) -> str:
+    return entry.name if isinstance(entry, FilePath) else entry.file or ""
 
 
 def _root_of(path: Path, directory: Path) -> Path:
-    """Links may lead as far as the configuration directory; for a path outside of it, as far as that path."""
-    here, root = path.absolute(), directory.absolute()
-    if here.is_relative_to(root):
+    """The directory that links must not leave: the configuration directory, or `path` if it is outside of it."""
+    absolute, root = path.absolute(), directory.absolute()
+    if absolute.is_relative_to(root):
         return root
-    return here if path.is_dir() else here.parent
+    return absolute if path.is_dir() else absolute.parent
 
 
-def _walk(start: Path, root: Path, *, inside: bool) -> Iterator[Found | Diagnostic]:
-    """The visible YAML files below a directory. `inside`: it lies below `root`, so that only links can leave it."""
+def _walk(start: Path, root: Path, *, inside: bool) -> Iterator[FilePath | Diagnostic]:
+    """The visible YAML files below a directory. `inside`: it is below `root`, so only a link can leave `root`."""
     failed: list[OSError] = []
     for folder, folders, names in os.walk(start, onerror=failed.append):
         visible = [name for name in folders if not name.startswith(".")]
-        # A linked directory within is met at its real place; one that leads outside must not vanish unseen.
+        # A link to a directory inside is skipped because the walk visits that directory itself. A link that leads
+        # outside is reported, so that its files are not ignored silently.
         links = [name for name in visible if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114 - 10,000 of them
-        refused = (_checked(f"{folder}/{name}", root) for name in links)
-        yield from (entry for entry in refused if isinstance(entry, Diagnostic))
+        checked = (_check_link(f"{folder}/{name}", root) for name in links)
+        yield from (entry for entry in checked if isinstance(entry, Diagnostic))
         folders[:] = sorted(set(visible) - set(links))
         for name in names:
             if name.endswith(SUFFIXES) and not name.startswith("."):
                 path = f"{folder}/{name}"
                 plain = inside and not os.path.islink(path)  # noqa: PTH114 - as above
-                yield Found(_name_of(path), path) if plain else _checked(path, root)
+                yield FilePath(_name_of(path), path) if plain else _check_link(path, root)
     yield from (_unreadable(os.fsdecode(error.filename), error) for error in failed)
 
 
-def _checked(path: str, root: Path) -> Found | Diagnostic:
+def _check_link(path: str, root: Path) -> FilePath | Diagnostic:
     try:
         target = Path(path).resolve()
-    except (OSError, RuntimeError):  # a loop of links; reading it tells why
-        return Found(_name_of(path), path)
+    except (OSError, RuntimeError):  # a loop of links; `read_file` reports the reason
+        return FilePath(_name_of(path), path)
     if target.is_relative_to(root):
-        return Found(_name_of(path), path)
-    hint = "copy the file into the configuration directory: what a link leads to is not reviewed with it"
-    summary = "a symbolic link that leaves the configuration directory"
-    return Diagnostic(code=error_codes.LINK_OUTSIDE, file=_name_of(path), summary=summary, hint=hint)
+        return FilePath(_name_of(path), path)
+    hint = "copy the file into the configuration directory, so that its changes are reviewed"
+    return _diagnostic(path, error_codes.LINK_OUTSIDE, "symbolic link leaves the configuration directory", hint)
 
 
-def read_file(found: Found) -> File | Diagnostic:
-    """What is in a file, or why it cannot be read."""
+def read_file(found: FilePath) -> WebhookFile | Diagnostic:
+    """Returns the content of a file, or the reason why it cannot be read."""
     path = found.path
     try:
         # O_NONBLOCK: opening a named pipe must not wait for a writer.
@@ -105,22 +105,21 @@ def read_file(found: Found) -> File | Diagnostic:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return _diagnostic(
-                    path, error_codes.UNREADABLE, "not a regular file", "remove it from this directory"
-                )
+                hint = "remove it from this directory"
+                return _diagnostic(path, error_codes.UNREADABLE, "not a regular file", hint)
             if status.st_size > MAX_FILE_BYTES:
-                summary = f"{status.st_size >> 20} MiB, more than the {MAX_FILE_BYTES >> 20} MiB that are read"
-                return _diagnostic(path, error_codes.TOO_LARGE, summary, "split it: one file a webhook")
-            return File(found.name, file.readall())
+                summary = f"larger than {MAX_FILE_BYTES >> 20} MiB, found {status.st_size >> 20} MiB"
+                return _diagnostic(path, error_codes.TOO_LARGE, summary, "split it: one file per webhook")
+            return WebhookFile(found.name, file.readall())
     except OSError as error:
         return _unreadable(path, error)
 
 
 def _unreadable(path: str, error: OSError) -> Diagnostic:
-    hint = "look at its owner and its mode"
+    hint = "check its owner and its mode"
     if error.errno in (errno.ENOENT, errno.ELOOP):
         linked = os.path.islink(path)  # noqa: PTH114
-        hint = "mend or remove the symbolic link" if linked else "it was there a moment ago: run this again"
+        hint = "correct or remove the symbolic link" if linked else "run the command again; the file was just removed"
     return _diagnostic(path, error_codes.UNREADABLE, f"cannot be read: {error.strerror}", hint)
 
 
@@ -129,10 +128,9 @@ def _diagnostic(path: str, code: str, summary: str, hint: str) -> Diagnostic:
 
 
 def _name_of(path: str) -> str:
-    """Relative to the working directory where it is below it; printable, also where the file system's name is not."""
-    absolute, here = os.path.abspath(path), os.getcwd().rstrip("/") + "/"  # noqa: PTH100, PTH109 - links are named, not followed
+    """The path relative to the working directory if it is below it, in printable characters."""
+    absolute, here = os.path.abspath(path), os.getcwd().rstrip("/") + "/"  # noqa: PTH100, PTH109 - does not follow links
     name = absolute[len(here) :] if absolute.startswith(here) else path
     if name.isascii() and name.isprintable():
         return name
-    name = os.fsencode(name).decode("utf-8", errors="replace")
-    return masked(name)
+    return mask_unprintable(os.fsencode(name).decode("utf-8", errors="replace"))

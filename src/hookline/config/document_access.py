@@ -1,4 +1,8 @@
-"""What a check hands back: a finding that knows where in the document it is, not yet where in the file."""
+"""Access to the values of a document that may have any shape, and findings that point to a value in it.
+
+A finding has a path in the document. The position in the file is added later. The functions return None or an empty
+collection if a value is missing or has another type, because the schema reports that and the other rules continue.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,12 @@ from hookline.escaping import printable
 DocumentPath = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_LONGEST = 60
+_MAX_QUOTED_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleFinding:
-    """`path` leads to the value in its document; with `on_key` the key itself is at fault, not its value."""
+    """A problem of a document. `path` leads to the value; if `on_key` is true, the key is wrong, not its value."""
 
     code: str
     path: DocumentPath
@@ -28,7 +32,7 @@ class RuleFinding:
 
 
 def path_text(path: DocumentPath) -> str:
-    """``authentication.keys[0].secret``, as a person would name the place; ``""`` for the whole document."""
+    """Returns a path as in ``authentication.keys[0].secret``; ``""`` is the whole document."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -41,14 +45,15 @@ def path_text(path: DocumentPath) -> str:
 
 
 def quote(value: object) -> str:
-    """A value as JSON, on one line, cut after 60 characters, nothing in it that a terminal would obey."""
+    """Returns a value as JSON on one line, cut after 60 characters, with unprintable characters escaped."""
     text = printable(json.dumps(value, ensure_ascii=False, default=str))
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 2] + "…" + ('"' if text.startswith('"') else "")
+    if len(text) <= _MAX_QUOTED_CHARACTERS:
+        return text
+    return text[: _MAX_QUOTED_CHARACTERS - 2] + "…" + ('"' if text.startswith('"') else "")
 
 
-# Careful steps into a document that may have any shape: the schema says what is wrong with it, checks go on.
 def value_at(document: Any, *path: str | int) -> Any:
-    """What stands at a path, or None."""
+    """Returns the value at a path, or None."""
     for part in path:
         if isinstance(document, Mapping) and isinstance(part, str):
             document = document.get(part)
@@ -60,42 +65,37 @@ def value_at(document: Any, *path: str | int) -> Any:
 
 
 def text_at(document: Any, *path: str | int) -> str | None:
-    """The string at a path; None for everything else."""
+    """Returns the string at a path, or None."""
     value = value_at(document, *path)
     return value if isinstance(value, str) else None
 
 
 def mapping_at(document: Any, *path: str | int) -> Mapping[str, Any]:
-    """The mapping at a path; an empty one for everything else."""
+    """Returns the mapping at a path, or an empty one."""
     value = value_at(document, *path)
     return value if isinstance(value, Mapping) else {}
 
 
 def list_at(document: Any, *path: str | int) -> list[Any]:
-    """The list at a path; an empty one for everything else."""
+    """Returns the list at a path, or an empty one."""
     value = value_at(document, *path)
     return value if isinstance(value, list) else []
 
 
 def address_of(document: Any) -> tuple[str, str] | None:
-    """Organization and sandbox name, where both are written as strings."""
+    """Returns the organization and the sandbox name if both are strings."""
     organization = text_at(document, "organization")
     sandbox = text_at(document, "sandbox") or text_at(document, "sandbox", "name")
     return (organization, sandbox) if organization and sandbox else None
 
 
 def secret_references(document: Any) -> list[tuple[DocumentPath, Mapping[str, Any]]]:
-    """Every place of a document where a secret reference stands, and what stands there."""
-    found: list[tuple[DocumentPath, Any]] = [
-        (("headers", name), value) for name, value in mapping_at(document, "headers").items()
-    ]
+    """Returns every secret reference of a document with its path."""
+    paths: list[DocumentPath] = [("headers", name) for name in mapping_at(document, "headers")]
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
-        for part in ("secret", "passphrase"):
-            path: DocumentPath = ("authentication", "keys", index, part)
-            found.append((path, value_at(document, *path)))
+        paths += [("authentication", "keys", index, part) for part in ("secret", "passphrase")]
     for index, _ in enumerate(list_at(document, "signature", "keys")):
-        path = ("signature", "keys", index, "secret")
-        found.append((path, value_at(document, *path)))
-    for name in ("clientCertificate", "clientKey"):
-        found.append((("delivery", "tls", name), value_at(document, "delivery", "tls", name)))
-    return [(path, value) for path, value in found if isinstance(value, Mapping)]
+        paths.append(("signature", "keys", index, "secret"))
+    paths += [("delivery", "tls", name) for name in ("clientCertificate", "clientKey")]
+    references = [(path, value_at(document, *path)) for path in paths]
+    return [(path, value) for path, value in references if isinstance(value, Mapping)]

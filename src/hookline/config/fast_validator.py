@@ -1,9 +1,10 @@
-"""The JSON Schema's yes or no, without its words: checks compiled from the same schema, a tenth of the price.
+"""Checks whether a document is valid, ten times as fast as the schema library and without messages.
 
-Nearly every document is valid, and of a valid one nobody asks which rule it keeps. So the schema is compiled into
-plain functions that answer only yes or no; where they say no, the schema library judges (`schema.check`) and finds
-the words. They may say no too often and never yes too often: a keyword that is not known here is a no, and a property
-test holds both against each other. The library is not even imported for a directory without mistakes.
+Nearly every document is valid, and a valid one needs no messages. Therefore the JSON Schema is compiled into plain
+functions that return True or False. If they return False, the schema library validates the document again
+(`schema_validator.check_schema`) and produces the findings. The functions may return False for a valid document, but
+never True for an invalid one: an unknown keyword yields False, and a property test compares both validators. A
+directory without mistakes does not import the library at all.
 """
 
 from __future__ import annotations
@@ -26,40 +27,42 @@ _TYPES: Mapping[str, type] = {
     "array": list,
     "string": str,
     "boolean": bool,
-    "integer": int,  # 1.0 is none: see schema.validator
+    "integer": int,  # 1.0 is not an integer: see schema_validator.validator
 }
 
 
 @cache
 def webhook_validator() -> Accepts:
-    """Whether a document keeps to the schema of webhooks, version 1. True is certain; False needs a second look."""
+    """Returns the validator of the schema webhook.v1. True is certain; False needs the schema library."""
     return compile_validator(load_schema("webhook.v1"))
 
 
 def compile_validator(schema: _Schema) -> Accepts:
-    """The yes or no of a schema whose references are all within itself."""
+    """Returns the validator of a schema. All references must be within the schema."""
     return _compile(schema, schema)
 
 
 @cache
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """As ECMA-262 reads it, which JSON Schema prescribes: `$` is the very end, not also before a last line break."""
+    """Compiles a pattern by ECMA-262, as JSON Schema requires: `$` matches only at the end, not before a last line
+    break.
+    """
     return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
 
 
 def _compile(schema: _Schema, root: _Schema) -> Accepts:
     accepts: list[Accepts] = []
     for keyword, wanted in schema.items():
-        if keyword in _BESIDE:
+        if keyword in _IGNORED:
             continue
-        make = _MAKERS.get(keyword)
-        accepts.append(make(wanted, schema, root) if make else _never)
+        compile_keyword = _COMPILERS.get(keyword)
+        accepts.append(compile_keyword(wanted, schema, root) if compile_keyword else _never)
     if len(accepts) == 1:
         return accepts[0]
-    together = tuple(accepts)
+    all_accepts = tuple(accepts)
 
     def all_of(value: Any) -> bool:
-        for accept in together:  # noqa: SIM110 - `all` with a generator takes twice as long
+        for accept in all_accepts:  # noqa: SIM110 - `all` with a generator takes twice as long
             if not accept(value):
                 return False
         return True
@@ -72,12 +75,12 @@ def _never(_: Any) -> bool:
 
 
 def _reference(target: str, _: _Schema, root: _Schema) -> Accepts:
-    found: Any = root
+    schema: Any = root
     if not target.startswith("#/"):
         return _never
     for part in target[2:].split("/"):
-        found = found[part]
-    return _compile(found, root)
+        schema = schema[part]
+    return _compile(schema, root)
 
 
 def _type(wanted: str | list[str], _: _Schema, __: _Schema) -> Accepts:
@@ -85,15 +88,15 @@ def _type(wanted: str | list[str], _: _Schema, __: _Schema) -> Accepts:
     if not all(name in _TYPES for name in names):
         return _never
     if len(names) == 1:
-        only = _TYPES[names[0]]
-        return lambda value: type(value) is only
-    several = tuple(_TYPES[name] for name in names)
-    return lambda value: type(value) in several
+        single = _TYPES[names[0]]
+        return lambda value: type(value) is single
+    types = tuple(_TYPES[name] for name in names)
+    return lambda value: type(value) in types
 
 
 def _enum(allowed: list[Any], _: _Schema, __: _Schema) -> Accepts:
-    # The type too: True == 1 and 1.0 == 1 to Python. What cannot be hashed is left to the library.
-    known = {(type(each), each) for each in allowed if isinstance(each, str | int | bool)}
+    # With the type, because True == 1 and 1.0 == 1 in Python. The library checks values that cannot be hashed.
+    known = {(type(item), item) for item in allowed if isinstance(item, str | int | bool)}
     return lambda value: isinstance(value, str | int) and (type(value), value) in known
 
 
@@ -106,9 +109,9 @@ def _pattern(pattern: str, _: _Schema, __: _Schema) -> Accepts:
     return lambda value: type(value) is not str or search(value) is not None
 
 
-def _length(kind: type[Any], *, least: bool) -> Callable[[int, _Schema, _Schema], Accepts]:
+def _length(kind: type[Any], *, minimum: bool) -> Callable[[int, _Schema, _Schema], Accepts]:
     def make(bound: int, _: _Schema, __: _Schema) -> Accepts:
-        if least:
+        if minimum:
             return lambda value: type(value) is not kind or len(value) >= bound
         return lambda value: type(value) is not kind or len(value) <= bound
 
@@ -145,14 +148,14 @@ def _required(keys: list[str], _: _Schema, __: _Schema) -> Accepts:
 def _properties(properties: _Schema, _: _Schema, root: _Schema) -> Accepts:
     accepts = {key: _compile(schema, root) for key, schema in properties.items()}
 
-    def each(value: Any) -> bool:
+    def all_valid(value: Any) -> bool:
         if type(value) is dict:
-            for key, held in value.items():
-                if key in accepts and not accepts[key](held):
+            for key, item in value.items():
+                if key in accepts and not accepts[key](item):
                     return False
         return True
 
-    return each
+    return all_valid
 
 
 def _additional(others: _Schema | bool, schema: _Schema, root: _Schema) -> Accepts:
@@ -163,24 +166,26 @@ def _additional(others: _Schema | bool, schema: _Schema, root: _Schema) -> Accep
         return _never
     accept = _compile(others, root)
     return lambda value: (
-        type(value) is not dict or all(accept(held) for key, held in value.items() if key not in known)
+        type(value) is not dict or all(accept(item) for key, item in value.items() if key not in known)
     )
 
 
 def _if(condition: _Schema, schema: _Schema, root: _Schema) -> Accepts:
-    """`then` and `else` are read here. Of a condition a wrong no would be a yes elsewhere: it must be exact."""
+    """Compiles `if`, `then` and `else`. The condition must be exact, because a wrong False would select the wrong
+    branch.
+    """
     if not _is_exact(condition):
         return _never
-    judge = _compile(condition, root)
+    holds = _compile(condition, root)
     then, otherwise = _compile(schema.get("then", {}), root), _compile(schema.get("else", {}), root)
-    return lambda value: then(value) if judge(value) else otherwise(value)
+    return lambda value: then(value) if holds(value) else otherwise(value)
 
 
 def _is_exact(schema: _Schema) -> bool:
-    """Whether the compiled form of a schema says no only where the library does."""
+    """Whether the compiled schema returns False only if the library does."""
     for keyword, wanted in schema.items():
         if keyword == "properties":
-            if not all(_is_exact(each) for each in wanted.values()):
+            if not all(_is_exact(item) for item in wanted.values()):
                 return False
         elif keyword == "const":
             if not isinstance(wanted, str):
@@ -191,22 +196,22 @@ def _is_exact(schema: _Schema) -> bool:
 
 
 def _not(_: _Schema, __: _Schema, ___: _Schema) -> Accepts:
-    """Nothing keeps to `not: {}`, the only one in use; any other would be the library's to judge."""
+    """The schema uses only `not: {}`, which accepts nothing. The library checks any other."""
     return _never
 
 
-_MAKERS: Mapping[str, Callable[[Any, _Schema, _Schema], Accepts]] = {
+_COMPILERS: Mapping[str, Callable[[Any, _Schema, _Schema], Accepts]] = {
     "$ref": _reference,
     "type": _type,
     "enum": _enum,
     "const": _const,
     "pattern": _pattern,
-    "minLength": _length(str, least=True),
-    "maxLength": _length(str, least=False),
-    "minItems": _length(list, least=True),
-    "maxItems": _length(list, least=False),
-    "minProperties": _length(dict, least=True),
-    "maxProperties": _length(dict, least=False),
+    "minLength": _length(str, minimum=True),
+    "maxLength": _length(str, minimum=False),
+    "minItems": _length(list, minimum=True),
+    "maxItems": _length(list, minimum=False),
+    "minProperties": _length(dict, minimum=True),
+    "maxProperties": _length(dict, minimum=False),
     "minimum": _minimum,
     "maximum": _maximum,
     "uniqueItems": _unique,
@@ -217,5 +222,5 @@ _MAKERS: Mapping[str, Callable[[Any, _Schema, _Schema], Accepts]] = {
     "if": _if,
     "not": _not,
 }
-# Read by another keyword, or by editors.
-_BESIDE = _ANNOTATIONS | {"then", "else", "patternErrorMessage"}
+# Another keyword or an editor reads these.
+_IGNORED = _ANNOTATIONS | {"then", "else", "patternErrorMessage"}

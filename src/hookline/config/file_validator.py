@@ -1,4 +1,8 @@
-"""One file, judged on its own: a function of its bytes, so that any number of files can be judged side by side."""
+"""Validates webhook files.
+
+`validate_file` is a function of the bytes of one file, so any number of files can be validated in parallel.
+`check_across_documents` then checks the rules that concern several documents.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,23 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from hookline.config import error_codes
-from hookline.config.discovery import File
+from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, quote, text_at
 from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
 from hookline.config.source_text import SourceText, decode_source
-from hookline.config.yaml_parser import PositionMap, Refusal, YamlDocument, parse_yaml, positions
+from hookline.config.yaml_parser import PositionMap, SourceFinding, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
-# In one document; syntax and the like: in one file.
+# For each document; findings of the YAML parser: for each file.
 MAX_DIAGNOSTICS_PER_CODE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ValidatedDocument:
-    """What other documents and the plan need of one. `value` is None where something is wrong with it.
+    """The parts of a document that other documents and the plan need. `value` is None if the document has a finding.
 
-    `index` counts the documents of the file, `line` (from 1) is where it begins.
+    `index` counts the documents of the file from 0. `line` (from 1) is the line on which the document begins.
     """
 
     file: str
@@ -37,83 +41,89 @@ class ValidatedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedFile:
-    """The documents of one file, and what is wrong with it."""
+    """The documents of one file, and its findings."""
 
     documents: tuple[ValidatedDocument, ...]
     diagnostics: tuple[Diagnostic, ...]
 
 
-def validate_file(file: File) -> ValidatedFile:
-    """Decode, parse and check a file, whatever is in it."""
+def validate_file(file: WebhookFile) -> ValidatedFile:
+    """Decodes, parses and checks a file with any content."""
     text = decode_source(file.data)
-    if isinstance(text, Refusal):
-        return ValidatedFile((), (_refusal(file.name, text),))
+    if isinstance(text, SourceFinding):
+        return ValidatedFile((), (_source_diagnostic(file.name, text),))
     parsed = parse_yaml(text.text)
-    held = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
-    if not held and not parsed.refusals:
+    written = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
+    if not written and not parsed.findings:
         hint = "write a webhook into it, or delete the file"
+        summary = "contains no webhook"
         return ValidatedFile(
-            (), (Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="holds no webhook", hint=hint),)
+            (), (Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary=summary, hint=hint),)
         )
-    found = {index: findings for index, document in held if (findings := _judge(document))}
-    documents = tuple(_judged(file.name, index, document, right=index not in found) for index, document in held)
-    diagnostics = [_refusal(file.name, refusal, text) for refusal in _first(parsed.refusals)]
-    diagnostics += place_findings(text, documents, {index: _first(findings) for index, findings in found.items()})
+    found = {index: findings for index, document in written if (findings := _validate_document(document))}
+    documents = tuple(_validated(file.name, index, document, valid=index not in found) for index, document in written)
+    diagnostics = [_source_diagnostic(file.name, finding, text) for finding in _limit(parsed.findings)]
+    diagnostics += locate_findings(text, documents, {index: _limit(findings) for index, findings in found.items()})
     return ValidatedFile(documents, tuple(diagnostics))
 
 
-_Found = TypeVar("_Found", Refusal, RuleFinding)
+_Finding = TypeVar("_Finding", SourceFinding, RuleFinding)
 
 
-def _first(found: Sequence[_Found]) -> list[_Found]:
-    """Of each code some, and then how many more: nobody reads 50,000 of them, nor does a pull request hold them."""
-    counts = Counter(each.code for each in found)
-    seen: Counter[str] = Counter()
+def _limit(findings: Sequence[_Finding]) -> list[_Finding]:
+    """The first findings of each code. The last one of a long list is replaced by the number of the others."""
+    counts = Counter(finding.code for finding in findings)
+    numbers: Counter[str] = Counter()
     kept = []
-    for each in found:
-        seen[each.code] += 1
-        if seen[each.code] < MAX_DIAGNOSTICS_PER_CODE or counts[each.code] == MAX_DIAGNOSTICS_PER_CODE:
-            kept.append(each)
-        elif seen[each.code] == MAX_DIAGNOSTICS_PER_CODE:
-            more = counts[each.code] - MAX_DIAGNOSTICS_PER_CODE + 1
-            summary = f"from here on {more} more of the same kind: {error_codes.TITLES[each.code]}"
-            kept.append(replace(each, summary=summary))
+    for finding in findings:
+        code = finding.code
+        numbers[code] += 1
+        if numbers[code] < MAX_DIAGNOSTICS_PER_CODE or counts[code] == MAX_DIAGNOSTICS_PER_CODE:
+            kept.append(finding)
+        elif numbers[code] == MAX_DIAGNOSTICS_PER_CODE:
+            more = counts[code] - MAX_DIAGNOSTICS_PER_CODE + 1
+            kept.append(replace(finding, summary=f"{more} more from here: {error_codes.TITLES[code]}"))
     return kept
 
 
-def place_findings(
+def locate_findings(
     text: SourceText, documents: Iterable[ValidatedDocument], found: Mapping[int, Sequence[RuleFinding]]
 ) -> list[Diagnostic]:
-    """Findings about documents of one file, by their index in it, with their places in its text.
+    """Returns the findings of documents of one file with their positions in its text.
 
-    Only a file with findings is read this second time. A document that is not there any more (the file has changed
-    meanwhile) leaves its findings without a place.
+    Only a file with findings is parsed a second time. If the file changed after it was parsed, a document may be
+    missing; its findings then have no position.
+
+    Args:
+        text: the text of the file.
+        documents: the documents that have findings, and possibly others.
+        found: the findings by the index of their document in the file.
     """
-    maps = positions(text.text) if found else []
+    maps = find_positions(text.text) if found else []
     return [
-        _placed(text, document, maps[document.index] if document.index < len(maps) else None, finding)
+        _locate(text, document, maps[document.index] if document.index < len(maps) else None, finding)
         for document in documents
         for finding in found.get(document.index, ())
     ]
 
 
-def _placed(
-    text: SourceText, document: ValidatedDocument, where: PositionMap | None, finding: RuleFinding
+def _locate(
+    text: SourceText, document: ValidatedDocument, positions: PositionMap | None, finding: RuleFinding
 ) -> Diagnostic:
-    place = None if where is None else where.of(finding.path, on_key=finding.on_key)
+    position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
     return Diagnostic(
         code=finding.code,
         file=document.file,
-        line=place.line if place else None,
-        column=place.column if place else None,
+        line=position.line if position else None,
+        column=position.column if position else None,
         address="/".join(document.address) if document.address else None,
         summary=finding.summary,
         hint=finding.hint,
-        excerpt=text.excerpt(place.line, place.column) if place else None,
+        excerpt=text.excerpt(position.line, position.column) if position else None,
     )
 
 
-def _judged(file: str, index: int, document: YamlDocument, *, right: bool) -> ValidatedDocument:
+def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) -> ValidatedDocument:
     value = document.value
     return ValidatedDocument(
         file=file,
@@ -121,21 +131,21 @@ def _judged(file: str, index: int, document: YamlDocument, *, right: bool) -> Va
         line=document.line,
         address=address_of(value),
         sandbox_id=text_at(value, "sandbox", "id"),
-        value=value if right and not document.refused else None,
+        value=value if valid and not document.refused else None,
     )
 
 
-def _judge(document: YamlDocument) -> list[RuleFinding]:
-    """The findings about one document, without those about values that were refused already."""
+def _validate_document(document: YamlDocument) -> list[RuleFinding]:
+    """The findings of one document. Values that the parser refused have no further findings."""
     value = document.value
-    findings = [] if webhook_validator()(value) else _against_schema(value)
+    findings = [] if webhook_validator()(value) else _check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
         findings += all_rules.check_rules(value)
     return [finding for finding in findings if not _is_refused(finding, document.refused)]
 
 
-def _against_schema(value: Any) -> list[RuleFinding]:
-    from hookline.config import schema_validator  # noqa: PLC0415 - the schema library is only needed for its words
+def _check_schema(value: Any) -> list[RuleFinding]:
+    from hookline.config import schema_validator  # noqa: PLC0415 - only an invalid document needs the schema library
 
     return schema_validator.check_schema(value)
 
@@ -148,21 +158,21 @@ def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
     return any(finding.path[:length] in refused for length in range(len(finding.path) + 1))
 
 
-def _refusal(file: str, refusal: Refusal, text: SourceText | None = None) -> Diagnostic:
+def _source_diagnostic(file: str, finding: SourceFinding, text: SourceText | None = None) -> Diagnostic:
+    line, column = finding.position.line, finding.position.column
     return Diagnostic(
-        code=refusal.code,
+        code=finding.code,
         file=file,
-        line=refusal.place.line,
-        column=refusal.place.column,
-        summary=refusal.summary,
-        hint=refusal.hint,
-        excerpt=text.excerpt(refusal.place.line, refusal.place.column) if text else None,
+        line=line,
+        column=column,
+        summary=finding.summary,
+        hint=finding.hint,
+        excerpt=text.excerpt(line, column) if text else None,
     )
 
 
-# What only several documents together can get wrong.
 def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[tuple[int, RuleFinding]]:
-    """Findings with the index of their document: of two that cannot stand together, the second."""
+    """Yields findings with the index of their document. If two documents conflict, the second has the finding."""
     by_address: dict[tuple[str, str], ValidatedDocument] = {}
     by_id: dict[tuple[str, str], ValidatedDocument] = {}
     for index, document in enumerate(documents):
@@ -181,13 +191,13 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
 
 
 def _second_webhook(address: str, first: ValidatedDocument) -> RuleFinding:
-    summary = f"sandbox: {address} has a webhook already, in {first.file}:{first.line}"
-    hint = "one organization and sandbox has exactly one webhook: merge the two, or correct organization or sandbox"
+    summary = f"sandbox: {address} already has a webhook in {first.file}:{first.line}"
+    hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
     return RuleFinding(code=error_codes.SECOND_WEBHOOK, path=("sandbox",), summary=summary, hint=hint)
 
 
 def _shared_id(identifier: str, other: ValidatedDocument) -> RuleFinding:
     sandbox = other.address[1] if other.address else ""
-    summary = f"sandbox.id: {quote(identifier)} is the id of sandbox {sandbox} too, in {other.file}:{other.line}"
-    hint = "events that carry only the id could not be routed: correct one of the two"
+    summary = f"sandbox.id: {quote(identifier)} is also the id of sandbox {sandbox} in {other.file}:{other.line}"
+    hint = "correct one of the two; an event that has only the id could not be routed"
     return RuleFinding(code=error_codes.SHARED_SANDBOX_ID, path=("sandbox", "id"), summary=summary, hint=hint)

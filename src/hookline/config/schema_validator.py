@@ -1,10 +1,10 @@
-"""The JSON Schema's judgement of a document, in plain words. The only module that knows the schema library.
+"""Validates a document against the JSON Schema and explains its errors in plain words.
 
-Importing the library takes a third of the time in which a small directory is validated, so this module is imported
-for a document that `verdict` has not accepted, and for no other.
+This is the only module of `config` that imports the schema library. The import takes a third of the time of a
+validation of a small directory, so this module is imported only for a document that `fast_validator` does not accept.
 
-The schema is written so that every error is the one that matters: alternatives are `if`/`then`, never `oneOf`.
-`patternErrorMessage`, which editors show as well, is the text for a pattern that does not fit.
+The schema uses `if`/`then` and never `oneOf` for alternatives, so that every error is relevant. `patternErrorMessage`
+is the message for a value that does not match a pattern; editors show it as well.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ _TYPES = {
     "integer": "a whole number",
 }
 _REFERENCE = "write {env: HOOKLINE_SECRET_…} or {file: …}"
-# What `urls` and `secrets` judge with more words than a pattern has.
-_JUDGED_ELSEWHERE = frozenset({"url", "env"})
-# Of several errors about one value only the first of these is told.
+# `request_rules` and `secret_rules` explain these in more detail than a pattern can.
+_CHECKED_BY_RULES = frozenset({"url", "env"})
+# If a value has several errors, only the first of these is reported.
 _ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
 
 
 def check_schema(document: Any) -> list[RuleFinding]:
-    """Findings in the order of the schema; one for a value, one for each unknown and each missing key."""
+    """Returns findings in the order of the schema: one for each value, and one for each unknown and missing key."""
     version = document.get("version", DOCUMENT_VERSION) if isinstance(document, dict) else DOCUMENT_VERSION
     if isinstance(version, int) and not isinstance(version, bool) and version != DOCUMENT_VERSION:
-        hint = f"write version: {DOCUMENT_VERSION}, or use a newer hookline"
-        summary = f"version: this release reads version {DOCUMENT_VERSION}, found {quote(version)}"
+        hint = f"write version: {DOCUMENT_VERSION}, or use a newer release of hookline"
+        summary = f"version: must be {DOCUMENT_VERSION} for this release, found {quote(version)}"
         return [RuleFinding(code=error_codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
-    told: dict[DocumentPath, tuple[int, RuleFinding]] = {}
+    by_path: dict[DocumentPath, tuple[int, RuleFinding]] = {}
     findings: list[RuleFinding] = []
     for error in validator().iter_errors(document):
         keyword = str(error.validator)
-        for finding in _WORDS.get(keyword, _other)(error):
+        for finding in _EXPLANATIONS.get(keyword, _other)(error):
             if keyword not in _ORDER:
                 findings.append(finding)
-            elif finding.path not in told or _ORDER.index(keyword) < told[finding.path][0]:
-                told[finding.path] = (_ORDER.index(keyword), finding)
-    return [*findings, *(finding for _, finding in told.values())]
+            elif finding.path not in by_path or _ORDER.index(keyword) < by_path[finding.path][0]:
+                by_path[finding.path] = (_ORDER.index(keyword), finding)
+    return [*findings, *(finding for _, finding in by_path.values())]
 
 
 @cache
 def validator() -> Validator:
-    """The library's judge. 1.0 is an integer to JSON Schema and a number to everybody who reads the file."""
+    """Returns the library's validator. Unlike JSON Schema, it does not accept 1.0 as an integer."""
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    judge = extend(  # type: ignore[no-untyped-call]
+    validator_class = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator, validators={"pattern": _match_pattern}, type_checker=types
     )
-    made: Validator = judge(load_schema("webhook.v1"))
+    made: Validator = validator_class(load_schema("webhook.v1"))
     return made
 
 
@@ -89,68 +89,68 @@ def _finding(code: str, path: DocumentPath, message: str, hint: str | None, *, o
 
 
 def _found(error: ValidationError) -> str:
-    """What stands there; of a list or mapping its kind, and nothing of what goes by a secret-looking name."""
+    """The value as text, or the kind of a list or mapping. A value whose name looks secret is hidden."""
     value = error.instance
     if isinstance(value, dict | list):
         return "a mapping of keys" if isinstance(value, dict) else "a list"
     if value is None:
         return "nothing"
     secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
-    return "a value that is not shown" if secret else quote(value)
+    return "a hidden value" if secret else quote(value)
 
 
-def _held(error: ValidationError) -> Any:
-    """The instance; the library's types allow for an error that never had one."""
+def _value(error: ValidationError) -> Any:
+    """The invalid value. The library's types allow for an error without one."""
     return error.instance
 
 
 def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
     known = list(error.schema.get("properties", ())) if isinstance(error.schema, dict) else []
-    for key in _held(error):
+    for key in _value(error):
         if key in known:
             continue
         path = (*_path(error), key)
         near = nearest(key, known)
-        hint = did_you_mean(map(quote, near), f"known here: {', '.join(known)}")
-        if (room := _rooms().get(key)) is not None and room != path_text(_path(error)):
-            hint = f"{key} belongs under {room}" if near != [key] else hint
+        hint = did_you_mean(map(quote, near), f"known keys: {', '.join(known)}")
+        if (parent := _parents().get(key)) is not None and parent != path_text(_path(error)):
+            hint = f"move {key} under {parent}" if near != [key] else hint
         yield _finding(error_codes.UNKNOWN_KEY, path, f"unknown key {quote(key)}", hint, on_key=True)
 
 
 @cache
-def _rooms() -> dict[str, str]:
-    """Where keys belong that are only known deeper down: a webhook's timeout is its delivery's."""
-    rooms: dict[str, str] = {}
+def _parents() -> dict[str, str]:
+    """The parents of keys that are unknown at the top level, such as `delivery` for `timeout`."""
+    parents: dict[str, str] = {}
     for name, schema in load_schema("webhook.v1")["properties"].items():
         for key, inner in schema.get("properties", {}).items():
-            rooms.setdefault(key, name)
+            parents.setdefault(key, name)
             for deeper in inner.get("properties", {}):
-                rooms.setdefault(deeper, f"{name}.{key}")
+                parents.setdefault(deeper, f"{name}.{key}")
     top = load_schema("webhook.v1")["properties"].keys()
-    return {key: room for key, room in rooms.items() if key not in top}
+    return {key: parent for key, parent in parents.items() if key not in top}
 
 
 def _only_with_jwt(error: ValidationError) -> Iterator[RuleFinding]:
-    """The only `not` schemas are those of the JWT's keys beside `type: none`."""
+    """Only the keys of a JWT have `not` schemas, which apply if the type is `none`."""
     hint = "remove it, or write type: jwt"
     yield _finding(error_codes.UNKNOWN_KEY, _path(error), "has no meaning with type: none", hint, on_key=True)
 
 
 def _missing(error: ValidationError) -> Iterator[RuleFinding]:
     required = error.validator_value if isinstance(error.validator_value, list) else []
-    here = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-    properties = {**_properties_at(error.absolute_path), **here}
+    own = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    properties = {**_properties_at(error.absolute_path), **own}
     for key in required:
         # The library yields one error for each missing key; each names its key first.
-        if key in _held(error) or not error.message.startswith(repr(key)):
+        if key in _value(error) or not error.message.startswith(repr(key)):
             continue
         examples = properties.get(key, {}).get("examples", [])
         hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
-        yield _finding(error_codes.MISSING_KEY, _path(error), f"the key {quote(key)} is missing", hint, on_key=True)
+        yield _finding(error_codes.MISSING_KEY, _path(error), f"key {quote(key)} is missing", hint, on_key=True)
 
 
 def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
-    """The keys of the mapping at a path, also where `required` stands in a part of the schema that has none."""
+    """The keys of the mapping at a path, also if `required` is in a part of the schema without properties."""
     schema: Any = load_schema("webhook.v1")
     for part in path:
         schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
@@ -197,7 +197,7 @@ def _wrong_type(error: ValidationError) -> Iterator[RuleFinding]:
     elif hint is None and set(allowed) != {"boolean"}:
         hint = _example(error)
     if not error.absolute_path:
-        hint = "one document a webhook, with version, organization, sandbox … as its keys; --- between two documents"
+        hint = "write one document per webhook, with the keys version, organization …; separate documents by ---"
     yield _finding(error_codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
 
 
@@ -217,10 +217,10 @@ def _is_text(error: ValidationError) -> bool:
 
 def _wrong_pattern(error: ValidationError) -> Iterator[RuleFinding]:
     path = _path(error)
-    if path[-1:] and path[-1] in _JUDGED_ELSEWHERE and path[:1] != ("campaigns",):
+    if path[-1:] and path[-1] in _CHECKED_BY_RULES and path[:1] != ("campaigns",):
         return
     schema = error.schema if isinstance(error.schema, dict) else {}
-    message = schema.get("patternErrorMessage", "is not written in the right form")
+    message = schema.get("patternErrorMessage", "does not have the required form")
     yield _finding(error_codes.WRONG_FORM, path, f"{message}, found {_found(error)}", _example(error))
 
 
@@ -228,27 +228,28 @@ def _wrong_length(error: ValidationError) -> Iterator[RuleFinding]:
     limit = error.validator_value
     message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
     if error.validator == "maxLength":
-        message = f"must be at most {limit} characters long, found {len(_held(error))}"
+        message = f"must be at most {limit} characters long, found {len(_value(error))}"
     yield _finding(error_codes.WRONG_FORM, _path(error), message, _example(error))
 
 
 def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
-    least = str(error.validator).startswith("min")
-    bound = f"at {'least' if least else 'most'} {error.validator_value}"
-    hint = _REFERENCE if "Properties" in str(error.validator) and error.validator_value == 1 else None
-    what_for = _example(error) if least and hint is None else hint
-    what = "reference" if hint else "item" if error.validator_value == 1 else "items"
-    message = f"must hold {bound} {what}, found {len(_held(error))}"
-    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, what_for)
+    is_minimum = str(error.validator).startswith("min")
+    bound = f"at {'least' if is_minimum else 'most'} {error.validator_value}"
+    is_reference = "Properties" in str(error.validator) and error.validator_value == 1
+    noun = "reference" if is_reference else "item" if error.validator_value == 1 else "items"
+    message = f"must contain {bound} {noun}, found {len(_value(error))}"
+    hint = _REFERENCE if is_reference else _example(error) if is_minimum else None
+    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, hint)
 
 
 def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
-    seen: set[str] = set()
-    for index, item in enumerate(_held(error)):
-        if quote(item) in seen:
+    earlier: set[str] = set()
+    for index, item in enumerate(_value(error)):
+        if quote(item) in earlier:
             path = (*_path(error), index)
-            yield _finding(error_codes.REPEATED_ITEM, path, f"{quote(item)} is in the list already", "keep it once")
-        seen.add(quote(item))
+            message = f"{quote(item)} is already in the list"
+            yield _finding(error_codes.REPEATED_ITEM, path, message, "remove one of the two")
+        earlier.add(quote(item))
 
 
 def _out_of_range(error: ValidationError) -> Iterator[RuleFinding]:
@@ -261,7 +262,7 @@ def _other(error: ValidationError) -> Iterator[RuleFinding]:
     yield _finding(error_codes.WRONG_FORM, _path(error), error.message, None)
 
 
-_WORDS: dict[str, Callable[[ValidationError], Iterator[RuleFinding]]] = {
+_EXPLANATIONS: dict[str, Callable[[ValidationError], Iterator[RuleFinding]]] = {
     "additionalProperties": _unknown_keys,
     "required": _missing,
     "not": _only_with_jwt,

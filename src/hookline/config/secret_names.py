@@ -1,4 +1,4 @@
-"""Names that speak of secrets: of headers, query parameters and keys."""
+"""Recognizes secrets by the name of a header, query parameter or key, and by their form."""
 
 from __future__ import annotations
 
@@ -7,43 +7,16 @@ from functools import lru_cache
 
 SECRET_WORDS = frozenset(
     [
-        "accesskey",
-        "apikey",
-        "auth",
-        "authorization",
-        "bearer",
-        "cookie",
-        "credential",
-        "credentials",
-        "hmac",
-        "jwt",
-        "passphrase",
-        "passwd",
-        "password",
-        "privatekey",
-        "pwd",
-        "secret",
-        "secretkey",
-        "sig",
-        "signature",
-        "signingkey",
-        "token",
+        *("accesskey", "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials"),
+        *("hmac", "jwt", "passphrase", "passwd", "password", "privatekey", "pwd", "secret", "secretkey", "sig"),
+        *("signature", "signingkey", "token"),
     ]
 )
-# Keys of HTTP and of message brokers that are public by their purpose.
+# HTTP and message brokers use these keys, which are public.
 _PUBLIC_KEYS = frozenset(
     [
-        "idempotency",
-        "partition",
-        "routing",
-        "cache",
-        "sort",
-        "primary",
-        "public",
-        "group",
-        "ordering",
-        "event",
-        "message",
+        *("idempotency", "partition", "routing", "cache", "sort", "primary", "public", "group", "ordering"),
+        *("event", "message"),
     ]
 )
 _PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
@@ -55,7 +28,7 @@ SECRET_VALUE = re.compile(
 
 @lru_cache(maxsize=256)
 def looks_secret(name: str) -> bool:
-    """Whether what goes by this name is expected to be kept secret: ``X-Api-Key``, ``access_token``, ``sig``."""
+    """Whether a name usually belongs to a secret: ``X-Api-Key``, ``access_token``, ``sig``."""
     parts = [part.lower() for part in _PARTS.findall(name)]
     joined = "".join(parts)
     if not SECRET_WORDS.isdisjoint(parts) or any(joined.endswith(word) for word in SECRET_WORDS if len(word) > 4):
@@ -66,5 +39,5 @@ def looks_secret(name: str) -> bool:
 
 
 def looks_like_secret_value(value: str) -> bool:
-    """Whether a value gives itself away: a bearer or basic credential, a JWT, a PEM block, a known prefix."""
+    """Whether a value has the form of a secret: a bearer or basic credential, a JWT, a PEM block, a known prefix."""
     return SECRET_VALUE.match(value.strip()) is not None

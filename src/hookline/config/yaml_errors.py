@@ -1,4 +1,4 @@
-"""The YAML library's words for a syntax error, in words that help the person who made it."""
+"""Explains syntax errors: replaces the YAML library's messages by messages that help the author of the file."""
 
 from __future__ import annotations
 
@@ -7,52 +7,58 @@ from dataclasses import dataclass
 
 _NOT_CLOSED, _NO_COLON, _NO_SPACE = "is not closed", "a key without a colon", "a colon without a space after it"
 _CONFLICT = "a merge conflict that was not resolved"
-# What only shows further down: the place to look at is where it begins.
-SHOWS_LATER = (_NOT_CLOSED, _NO_COLON, _NO_SPACE, _CONFLICT)
+# The library detects these errors later in the file. Their position is the line on which they begin.
+VISIBLE_LATER = (_NOT_CLOSED, _NO_COLON, _NO_SPACE, _CONFLICT)
 
-_QUOTE = 'quote a value that holds ": " or " #", or begins with one of %@`*&!|>{}[]"\''
-_INDENT = "let the keys of one mapping begin in the same column"
+_QUOTE = 'quote a value that contains ": " or " #", or begins with one of %@`*&!|>{}[]"\''
+_INDENT = "begin the keys of one mapping in the same column"
 
-# (part of the problem, part of the context, summary, hint), the first that fits; both parts are the library's.
-_WORDS: tuple[tuple[str, str, str, str], ...] = (
+# (part of the library's problem, part of its context, summary, hint). The first match applies.
+_EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
     ("cannot start any token", "", "a character that cannot begin a value here", _QUOTE),
+    ("block sequence entries are not allowed", "", "a list cannot begin here", "begin the list on its own line"),
     (
-        "block sequence entries are not allowed",
+        "expected ',' or ']'",
         "",
-        "a dash where no list can begin",
-        "begin the list on its own line",
+        f"a list in brackets {_NOT_CLOSED}",
+        "close it with ], and separate its items by commas",
     ),
-    ("expected ',' or ']'", "", f"a list in brackets {_NOT_CLOSED}", "close it with ], commas between its items"),
-    ("expected ',' or '}'", "", f"a mapping in braces {_NOT_CLOSED}", "close it with }, commas between its keys"),
+    (
+        "expected ',' or '}'",
+        "",
+        f"a mapping in braces {_NOT_CLOSED}",
+        "close it with }, and separate its keys by commas",
+    ),
     ("unexpected end of stream", "quoted", f"a quoted text {_NOT_CLOSED}", "close it with the quote that opened it"),
     ("found unexpected document indicator", "", f"a quoted text {_NOT_CLOSED}", "close it before --- or ..."),
     ("expected '-' indicator", "", "a key in the middle of a list", _INDENT),
     ("did not find expected key", "", "text where a key was expected", f"{_INDENT}; {_QUOTE}"),
     ("could not find expected ':'", "", _NO_COLON, "write key: value, with a space after the colon"),
-    ("node content", "", "a value was expected here", f"write one, or close the bracket that is open; {_QUOTE}"),
-    ("escape c", "", "an escape that YAML does not know", r"in double quotes write \\ for a backslash, or use '…'"),
+    ("node content", "", "a value is missing", f"write a value, or close the open bracket; {_QUOTE}"),
+    ("escape c", "", "an unknown escape", r"in double quotes write \\ for a backslash, or use '…'"),
     ("incompatible YAML document", "", "a version of YAML other than 1.1 and 1.2", "remove the line"),
     ("<document start>", "", "text after the end of a document", "begin the next document with ---"),
     ("", "block scalar", "text after | or >", "begin the text on the next line, indented"),
-    ("", "directive", "a directive that YAML does not know", "a line that begins with % needs quotes"),
-    ("", "alias", "a star that names nothing", _QUOTE),
-    ("", "anchor", "an ampersand that names nothing", _QUOTE),
-    ("", "tag", "a tag that is not complete", _QUOTE),
+    ("", "directive", "an unknown directive", "quote a line that begins with %"),
+    ("", "alias", "a star without a name", _QUOTE),
+    ("", "anchor", "an ampersand without a name", _QUOTE),
+    ("", "tag", "an incomplete tag", _QUOTE),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedSoFar:
-    """What stands at the place of an error: the line up to it, its character ("" at the end of the file), and the
-    line on which that began which could not be finished."""
+class ErrorContext:
+    """The text around an error: the line before it, its character ("" at the end of the file), and the line on which
+    the unfinished construct begins.
+    """
 
     before: str
     char: str
     beginning: str
 
     @classmethod
-    def at(cls, text: str, index: int | None, begin: int | None) -> ParsedSoFar:
-        """Indexes into the text; None is its end."""
+    def at(cls, text: str, index: int | None, begin: int | None) -> ErrorContext:
+        """Returns the context of an error. `index` and `begin` are indexes into the text; None is its end."""
         index = len(text) if index is None else index
         begin = index if begin is None else begin
         start = text.rfind("\n", 0, begin) + 1
@@ -63,44 +69,50 @@ class ParsedSoFar:
         )
 
 
-def explain_yaml_error(problem: str, context: str, seen: ParsedSoFar) -> tuple[str, str]:
-    """A summary and a hint for the library's problem and its context, by what stands in the file."""
-    words = _by_the_line(problem, seen)
-    if words is None:
-        fitting = ((summary, hint) for of, within, summary, hint in _WORDS if of in problem and within in context)
-        words = next(fitting, (problem or "the text ends too early", _INDENT))
-    return f"not valid YAML: {words[0]}", words[1]
+def explain_yaml_error(problem: str, context: str, around: ErrorContext) -> tuple[str, str]:
+    """Returns a summary and a hint.
+
+    Args:
+        problem: the library's message.
+        context: the library's description of the construct that it was parsing.
+        around: the text of the file around the error.
+    """
+    explanation = _explain_line(problem, around)
+    if explanation is None:
+        matches = (entry[2:] for entry in _EXPLANATIONS if entry[0] in problem and entry[1] in context)
+        explanation = next(matches, (problem or "the text ends too early", _INDENT))
+    return f"not valid YAML: {explanation[0]}", explanation[1]
 
 
-def _by_the_line(problem: str, seen: ParsedSoFar) -> tuple[str, str] | None:
-    """Where the line itself tells more than the library's problem does."""
+def _explain_line(problem: str, around: ErrorContext) -> tuple[str, str] | None:
+    """An explanation by the line itself, if that is better than the library's problem."""
     if "expected ':'" in problem or "did not find expected key" in problem:
-        if seen.beginning.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+        if around.beginning.startswith(("<<<<<<<", "=======", ">>>>>>>")):
             return _CONFLICT, "keep one of the two sides, and remove the lines of <, = and >"
-        if re.match(r"\s*[A-Za-z]+:[^\s]", seen.beginning) and "':'" in problem:
+        if re.match(r"\s*[A-Za-z]+:[^\s]", around.beginning) and "':'" in problem:
             return _NO_SPACE, "write key: value"
-    if "cannot start any token" in problem and seen.char == "\t":
-        return "a tab", "indent with spaces"
-    if "cannot start any token" in problem and seen.char and seen.char in "%@`":
-        return f"a value cannot begin with {seen.char}", f'put the value in quotes: "{seen.char}…"'
+    if "cannot start any token" in problem and around.char == "\t":
+        return "a tab in the indentation", "indent with spaces"
+    if "cannot start any token" in problem and around.char and around.char in "%@`":
+        return f"a value cannot begin with {around.char}", f'put the value in quotes: "{around.char}…"'
     if "mapping values are not allowed" in problem:
-        if ": " in seen.before:
+        if ": " in around.before:
             return "a second colon in the line", 'put the value in quotes: "…: …"'
-        return "a key that stands deeper than the keys before it", _INDENT
-    return _by_the_place(seen) if "did not find expected" in problem else None
+        return "a key is indented deeper than the keys before it", _INDENT
+    return _explain_character(around) if "did not find expected" in problem else None
 
 
-def _by_the_place(seen: ParsedSoFar) -> tuple[str, str] | None:
-    if seen.char == "":
-        return "the file ends within brackets or braces", "close those that are open"
-    if seen.char == ",":
-        return "a comma with nothing before it", "remove it"
-    if seen.char in "]}":
-        return f"a {seen.char} that closes nothing", "remove it"
-    if seen.char == ":" and not seen.before.strip():
+def _explain_character(around: ErrorContext) -> tuple[str, str] | None:
+    if around.char == "":
+        return "the file ends within brackets or braces", "close the open brackets and braces"
+    if around.char == ",":
+        return "a comma without a value before it", "remove it"
+    if around.char in "]}":
+        return f"an unmatched {around.char}", "remove it"
+    if around.char == ":" and not around.before.strip():
         return "a colon without a key", "write a key before the colon"
-    if seen.before[-1:] in ("'", '"'):
-        return "text after the closing quote", "write '' for a quote within '…', and \\\" for one within \"…\""
-    if seen.before.isspace() and seen.char.isalnum():
-        return "a key that stands in a column of its own", _INDENT
+    if around.before[-1:] in ("'", '"'):
+        return "text after the closing quote", "write '' for a quote in '…', and \\\" for a quote in \"…\""
+    if around.before.isspace() and around.char.isalnum():
+        return "a key begins in another column than the other keys", _INDENT
     return None

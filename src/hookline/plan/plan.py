@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from hookline.canonical import Document, digest
-from hookline.model import Address, Source
+from hookline.model import Address, FileLocation
 
 
 class Action(StrEnum):
@@ -37,7 +37,7 @@ class Change:
 
     address: Address
     action: Action
-    source: Source | None
+    source: FileLocation | None
     before: Document | None
     after: Document | None
     before_hash: str | None

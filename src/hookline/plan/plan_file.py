@@ -19,7 +19,7 @@ from msgspec import Meta
 from hookline.canonical import digest
 from hookline.errors import Stale, WrongUse
 from hookline.escaping import printable
-from hookline.model import Address, Source
+from hookline.model import Address, FileLocation
 from hookline.plan.diff import differences
 from hookline.plan.plan import Action, Change, Plan, fingerprint
 from hookline.plan.planner import possible_renames
@@ -200,7 +200,7 @@ def _change(change: _Change, where: str) -> Change:
     return Change(
         address=address,
         action=action,
-        source=None if change.source is None else Source(change.source.file, change.source.line),
+        source=None if change.source is None else FileLocation(change.source.file, change.source.line),
         before=before,
         after=after,
         before_hash=change.before_hash,

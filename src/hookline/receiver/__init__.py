@@ -1,4 +1,4 @@
-"""A local HTTPS receiver for development: shows, verifies and records what comes in.
+"""A local HTTPS receiver for development: prints, verifies and records requests.
 
-A room of its own: it knows nothing of the reconciler and the relay, as a receiver in another company would not.
+It imports neither the reconciler nor the relay, like a receiver in another company.
 """

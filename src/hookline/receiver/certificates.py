@@ -1,8 +1,8 @@
-"""The receiver's own certificate authority and server certificate, kept in a directory between starts.
+"""The receiver's own certificate authority and server certificate. A directory keeps them between starts.
 
-ca.pem        the authority; what a client trusts (`relay --ca-file`)
-ca-key.pem    its private key, so that a certificate for another name needs no new trust
-server.pem    the server's private key and certificate, in one file so that they are replaced together
+ca.pem        the authority; clients trust it (`relay --ca-file`)
+ca-key.pem    its private key, so that clients trust a certificate for another name as well
+server.pem    the server's private key and certificate, in one file so that both are replaced together
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from hookline.errors import HooklineError, WrongUse
-from hookline.private_files import replace_whole
+from hookline.private_files import replace_file
 
 CERTIFICATE_LIFETIME = timedelta(days=365)
 MIN_REMAINING = timedelta(days=1)
@@ -30,33 +30,34 @@ MIN_REMAINING = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The files of a server that is ready to be trusted."""
+    """The files of the authority and of the server."""
 
     ca_file: Path
     server_file: Path
 
 
 def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime) -> ServerIdentity:
-    """Make what is missing in the directory, and keep what is still good for these names.
+    """Creates the missing files in the directory. Keeps files that are still valid for these names.
 
-    Raises HooklineError when the directory cannot be used or holds an authority that is not ours to replace.
+    Raises HooklineError if the directory cannot be used, or if it contains a foreign authority.
     """
     identity = ServerIdentity(directory / "ca.pem", directory / "server.pem")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _held(directory):
+        with _locked(directory):
             authority = _authority(identity.ca_file, directory / "ca-key.pem")
-            if not _serves(identity.server_file, authority, names, now):
-                replace_whole(identity.server_file, _certificate(authority, names, now), mode=0o600)
+            if not _is_valid(identity.server_file, authority, names, now):
+                replace_file(identity.server_file, _certificate(authority, names, now), mode=0o600)
     except OSError as error:
         raise HooklineError(
-            f"cannot keep certificates in {directory}: {error.strerror}", hint="choose another directory by --tls-dir"
+            f"cannot keep certificates in {directory}: {error.strerror}",
+            hint="choose another directory with --tls-dir",
         ) from error
     return identity
 
 
 def server_context(identity: ServerIdentity) -> ssl.SSLContext:
-    """TLS 1.2 or newer, with the server's certificate."""
+    """Returns a context for TLS 1.2 or newer, with the server's certificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -65,8 +66,8 @@ def server_context(identity: ServerIdentity) -> ssl.SSLContext:
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[None]:
-    # Two receivers that start at once must not each make an authority.
+def _locked(directory: Path) -> Iterator[None]:
+    # Two receivers that start at the same time must not create two authorities.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -78,15 +79,15 @@ def _held(directory: Path) -> Iterator[None]:
 def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
     if not ca_file.exists() and not key_file.exists():
         authority = trustme.CA(organization_name="hookline receive", path_length=0)
-        replace_whole(key_file, authority.private_key_pem.bytes(), mode=0o600)
-        replace_whole(ca_file, authority.cert_pem.bytes(), mode=0o644)
+        replace_file(key_file, authority.private_key_pem.bytes(), mode=0o600)
+        replace_file(ca_file, authority.cert_pem.bytes(), mode=0o644)
         return authority
     try:
         return trustme.CA.from_pem(ca_file.read_bytes(), key_file.read_bytes())
     except (FileNotFoundError, ValueError) as error:
         raise HooklineError(
-            f"{ca_file.parent} does not hold an authority made by `hookline receive`: {error}",
-            hint=f"remove {ca_file.name} and {key_file.name} there, or choose another directory by --tls-dir",
+            f"{ca_file.parent} contains no authority of `hookline receive`: {error}",
+            hint=f"remove {ca_file.name} and {key_file.name} there, or choose another directory with --tls-dir",
         ) from error
 
 
@@ -96,23 +97,32 @@ def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> 
             *names, not_before=now - timedelta(days=1), not_after=now + CERTIFICATE_LIFETIME
         )
     except ValueError as error:
-        raise WrongUse(f"no certificate can be made for {', '.join(names)}: {error}") from error
+        raise WrongUse(f"cannot create a certificate for {', '.join(names)}: {error}") from error
     return issued.private_key_and_cert_chain_pem.bytes()
 
 
-def _serves(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
-    """Whether the certificate is of this authority, for all of the names, and good for another day."""
+def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
+    """Whether a certificate can still be used.
+
+    Args:
+        server_file: the file of the certificate, which may be missing or damaged.
+        authority: the authority that must have issued it.
+        names: the names that it must cover.
+        now: the time after which it must be valid for another day.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(server_file.read_bytes())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.cert_pem.bytes()))
         covered = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return False  # missing, damaged or another authority's: all that is to be done is to issue a new one
+        return False  # missing, damaged or of another authority: a new one is issued
     known = {*covered.get_values_for_type(x509.DNSName), *map(str, covered.get_values_for_type(x509.IPAddress))}
-    return {_spelled(name) for name in names} <= known and certificate.not_valid_after_utc > now + MIN_REMAINING
+    return {
+        _canonical_name(name) for name in names
+    } <= known and certificate.not_valid_after_utc > now + MIN_REMAINING
 
 
-def _spelled(name: str) -> str:
+def _canonical_name(name: str) -> str:
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:

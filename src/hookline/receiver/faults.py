@@ -1,4 +1,4 @@
-"""How a receiver fails on purpose. Pure: time and chance are arguments."""
+"""Faults: how a receiver fails on purpose. Pure: time and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ OUTAGE_STATUS = 503
 
 
 @dataclass(frozen=True, slots=True)
-class FaultPlan:
-    """`share` (0 to 1) of the requests is answered with `status` (300 to 599)."""
+class Fault:
+    """A `share` (0 to 1) of the requests gets the response `status` (300 to 599)."""
 
     status: int
     share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """`outage` is how long after the first request everything is answered with 503; then the shares apply.
+class FaultPlan:
+    """For the time `outage` after the first request, every response is 503. Then `faults` apply.
 
-    Raises ValueError when the shares add up to more than everything.
+    Raises ValueError if the shares add up to more than 1.
     """
 
-    failures: tuple[FaultPlan, ...] = ()
+    faults: tuple[Fault, ...] = ()
     outage: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        total = math.fsum(failing.share for failing in self.failures)
+        total = math.fsum(fault.share for fault in self.faults)
         if total > 1 + 1e-9:
             raise ValueError(f"the shares of the failures add up to {total:g} (at most 1)")
 
@@ -37,25 +37,25 @@ class Fault:
         return since_first < self.outage
 
 
-def parse_fault(text: str) -> FaultPlan:
-    """Read ``STATUS:SHARE``, such as ``503:0.2``. Raises ValueError for anything else."""
+def parse_fault(text: str) -> Fault:
+    """Parses ``STATUS:SHARE``, such as ``503:0.2``. Raises ValueError for other text."""
     status, _, share = text.partition(":")
     try:
-        failing = FaultPlan(int(status), float(share))
+        fault = Fault(int(status), float(share))
     except ValueError:
         raise ValueError(f"not a failure: {text!r} (write STATUS:SHARE, such as 503:0.2)") from None
-    if not 300 <= failing.status <= 599:
-        raise ValueError(f"not a status of a failure: {failing.status} (300 to 599)")
-    if not 0 <= failing.share <= 1:
+    if not 300 <= fault.status <= 599:
+        raise ValueError(f"not a status of a failure: {fault.status} (300 to 599)")
+    if not 0 <= fault.share <= 1:
         raise ValueError(f"not a share: {share} (0 to 1)")
-    return failing
+    return fault
 
 
-def random_status(failures: Iterable[FaultPlan], draw: float) -> int | None:
-    """The status to fail a request with, None to treat it well. `draw` is uniform in [0, 1)."""
+def random_status(faults: Iterable[Fault], draw: float) -> int | None:
+    """Returns the status of a failure, or None if the request does not fail. `draw` is uniform in [0, 1)."""
     reached = 0.0
-    for failing in failures:
-        reached += failing.share
+    for fault in faults:
+        reached += fault.share
         if draw < reached:
-            return failing.status
+            return fault.status
     return None

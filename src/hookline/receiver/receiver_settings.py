@@ -1,4 +1,4 @@
-"""What a receiver is told on start, as frozen values."""
+"""The settings of a receiver, as frozen values."""
 
 from __future__ import annotations
 
@@ -6,21 +6,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from hookline.receiver.faults import Fault
+from hookline.receiver.faults import FaultPlan
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-# Bytes.
-HEAD_LIMIT = 16 * 1024
-BODY_LIMIT = 1024 * 1024
+MAX_RECEIVED_HEAD_BYTES = 16 * 1024
+MAX_RECEIVED_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverSettings:
-    """`names` is what the certificate is for; `jwks` and `hmac_secret_file` None mean that tokens are not checked,
-    `signature_secret_file` None that signatures of bodies are not.
+    """The settings of one run.
 
-    `protected`: the beginnings of the paths that ask for a token; others are open. `retry_after` is in seconds.
-    `stop_after` counts accepted requests; None means to go on until told to stop.
+    `names` are the names in the certificate. If `jwks` and `hmac_secret_file` are None, tokens are not checked; if
+    `signature_secret_file` is None, signatures of bodies are not. `protected` has the prefixes of the paths that
+    require a token. `retry_after` is in seconds. `stop_after` is a number of accepted requests; None means no limit.
     """
 
     host: str = "127.0.0.1"
@@ -36,7 +35,7 @@ class ReceiverSettings:
     protected: tuple[str, ...] = ("/",)
     verify_payload: bool = True
     strict: bool = False
-    misbehaviour: Fault = field(default_factory=Fault)
+    fault_plan: FaultPlan = field(default_factory=FaultPlan)
     seed: int = 0
     delay: timedelta = timedelta(0)
     retry_after: int | None = None

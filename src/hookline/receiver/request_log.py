@@ -1,4 +1,4 @@
-"""One line of JSON for each request, and the journal that takes these lines to a file and to stdout."""
+"""The request log: one line of JSON for each request, for a file and stdout."""
 
 from __future__ import annotations
 
@@ -17,16 +17,22 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once: json.loads and json.dumps make one in each call that has options.
+# Created once, because json.loads and json.dumps create one in each call with options.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 def request_as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
-    """The request as NDJSON. `at` is Unix time in seconds; `status` None: the client left before the answer.
+    """Returns the request as a line of NDJSON.
 
-    The body is ``body`` where it is JSON, else ``bodyText`` where it is UTF-8, else ``bodyBase64``.
+    The body is in ``body`` if it is JSON, otherwise in ``bodyText`` if it is UTF-8, otherwise in ``bodyBase64``.
+
+    Args:
+        request: the request.
+        verified: the results of its verification.
+        at: the time of the request, as Unix time in seconds.
+        status: the status of the response; None if the client left before it.
     """
     fields = {
         "time": utc_text(at, "milliseconds"),
@@ -34,10 +40,10 @@ def request_as_line(request: HttpRequest, verified: Verified, *, at: float, stat
         "path": request.path,
         "headers": dict(request.headers),
     }
-    findings = {"jwt": verified.jwt, "payload": verified.payload}
-    if verified.signature is not None:  # a receiver that checks none says nothing about them
-        findings["signature"] = verified.signature
-    ending = {"status": status, "verified": findings}
+    results = {"jwt": verified.jwt, "payload": verified.payload}
+    if verified.signature is not None:  # only a receiver with signature secrets has this field
+        results["signature"] = verified.signature
+    ending = {"status": status, "verified": results}
     try:
         return _encode({**fields, "body": parse_json(request.body), **ending})
     except ValueError:
@@ -45,7 +51,7 @@ def request_as_line(request: HttpRequest, verified: Verified, *, at: float, stat
 
 
 def parse_json(body: bytes | None) -> Any:
-    """The JSON value of a body, None for None. Raises ValueError where it is not JSON (RFC 8259, so no NaN)."""
+    """Returns the JSON value of a body; None for None. Raises ValueError if it is not JSON (RFC 8259: no NaN)."""
     if body is None:
         return None
     try:
@@ -63,7 +69,7 @@ def _unparsed(body: bytes) -> dict[str, str]:
 
 def _encode(value: dict[str, Any]) -> bytes:
     try:
-        # A lone surrogate (valid as \ud800 in JSON) has no UTF-8: such a line is written in ASCII throughout.
+        # A lone surrogate (valid as \ud800 in JSON) cannot be encoded in UTF-8. Such a line is written in ASCII.
         return _READABLE.encode(value).encode() + b"\n"
     except UnicodeEncodeError:
         return _ASCII.encode(value).encode() + b"\n"
@@ -72,7 +78,7 @@ def _encode(value: dict[str, Any]) -> bytes:
 
 
 class RequestLog:
-    """Lines on their way to the operating system. Nothing is answered before its line has been flushed."""
+    """Buffers lines. The receiver sends no response before its line is flushed."""
 
     def __init__(self, *sinks: BinaryIO) -> None:
         self._sinks = sinks
@@ -83,22 +89,22 @@ class RequestLog:
             self._lines.append(line)
 
     def flush(self) -> None:
-        """Hand all lines to the operating system. Raises OSError when a sink does not take them."""
+        """Writes all lines to the sinks. Raises OSError if a sink fails."""
         data = b"".join(self._lines)
         self._lines.clear()
         for sink in self._sinks:
-            taken = 0
-            while taken < len(data):
-                taken += sink.write(data[taken:])
+            written = 0
+            while written < len(data):
+                written += sink.write(data[written:])
             sink.flush()
 
 
 def open_request_log(path: Path) -> BinaryIO:
-    """The file to append to, readable for its owner only: it holds recipients and credentials."""
+    """Opens the file for appending. Only its owner can read it, because it contains recipients and credentials."""
     try:
         path.touch(mode=0o600, exist_ok=True)
         return path.open("ab", buffering=0)
     except OSError as error:
         raise HooklineError(
-            f"cannot record into {path}: {error.strerror}", hint="name a file in a directory that you can write to"
+            f"cannot record into {path}: {error.strerror}", hint="name a file in a writable directory"
         ) from error

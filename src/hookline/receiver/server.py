@@ -1,4 +1,4 @@
-"""The receiver: listens, and for each request verifies, decides, records and answers, in that order."""
+"""The receiver: for each request it verifies, decides, records and responds, in this order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
-from hookline.receiver.receiver_settings import BODY_LIMIT, HEAD_LIMIT, ReceiverSettings
+from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
 from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
 from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
@@ -23,14 +23,20 @@ from hookline.receiver.verification import TokenVerifier, read_keys
 if TYPE_CHECKING:
     from hookline.receiver.verification import PayloadCheck
 
-# An idle client need not answer the end of TLS (RFC 8446 section 6.1): it is not waited for longer than this.
+# An idle client need not answer the end of TLS (RFC 8446 section 6.1), so the receiver waits at most this long.
 CLOSING_SECONDS = 0.5
 
 
 class Receiver:
-    """One run of a receiver. `output` takes a line for each request; `clock` is Unix time in seconds.
+    """One run of a receiver.
 
-    Raises HooklineError when keys or certificates cannot be used.
+    Args:
+        settings: the settings.
+        output: gets one line for each request.
+        clock: returns Unix time in seconds.
+
+    Raises:
+        HooklineError: keys or certificates cannot be used.
     """
 
     def __init__(
@@ -42,25 +48,25 @@ class Receiver:
         self.identity = certificates.prepare_certificates(
             settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
         )
-        self._house = Rules(strict=settings.strict, retry_after=settings.retry_after)
+        self._rules = Rules(strict=settings.strict, retry_after=settings.retry_after)
         self._tokens = self._token_verifier()
         self._signatures = self._signature_verifier()
         self._payloads = self._payload_check()
-        self._random = random.Random(settings.seed)  # noqa: S311 - chance that a seed repeats, not a secret
-        self._first: float | None = None
-        self._tally = Stats()
+        self._random = random.Random(settings.seed)  # noqa: S311 - the seed repeats the sequence; it is no secret
+        self._first_request_at: float | None = None
+        self._stats = Stats()
         self._connections: set[HttpConnection] = set()
         self._outbox: list[tuple[HttpConnection, ReceiverResponse]] = []
-        self.in_hand = 0  # requests that were taken and not answered yet
+        self.unanswered = 0
         self._stopping = asyncio.Event()
         self._failure: OSError | None = None
 
     def _token_verifier(self) -> TokenVerifier | None:
-        chosen = self._settings
-        if chosen.jwks is None and chosen.hmac_secret_file is None:
+        settings = self._settings
+        if settings.jwks is None and settings.hmac_secret_file is None:
             return None
-        keys = read_keys(chosen.jwks, chosen.hmac_secret_file)
-        return TokenVerifier(keys, audience=chosen.audience, clock=self._clock)
+        keys = read_keys(settings.jwks, settings.hmac_secret_file)
+        return TokenVerifier(keys, audience=settings.audience, clock=self._clock)
 
     def _signature_verifier(self) -> SignatureVerifier | None:
         path = self._settings.signature_secret_file
@@ -74,80 +80,77 @@ class Receiver:
         return PayloadCheck()
 
     def stop(self) -> None:
-        """Take no more requests, answer those in hand, and let `serve` return. To be called in the loop."""
+        """Stops accepting requests and ends `serve` after the pending responses. Call it in the event loop."""
         self._stopping.set()
 
     async def serve(self, ready: Callable[[int], object]) -> Stats:
-        """Serve until stopped; `ready` is called with the port once connections are accepted.
+        """Serves until `stop`. Calls `ready` with the port when it accepts connections.
 
-        Raises HooklineError when the address is not to be had or a request cannot be recorded, and BrokenPipeError
-        when nobody reads `output` any more.
+        Raises:
+            HooklineError: the address is not available, or a request cannot be recorded.
+            BrokenPipeError: the reader of `output` is gone.
         """
         with ExitStack() as stack:
             sinks = [] if self._output is None else [self._output]
             if self._settings.record is not None:
                 sinks.append(stack.enter_context(open_request_log(self._settings.record)))
-            self._journal = RequestLog(*sinks)
+            self._log = RequestLog(*sinks)
             server = await self._listen()
             ready(server.sockets[0].getsockname()[1])
             await self._stopping.wait()
             server.close()
-            await self._wind_up()
+            await self._close_connections()
         if isinstance(self._failure, BrokenPipeError):
             raise self._failure
         if self._failure is not None:
             raise HooklineError(f"requests cannot be recorded: {self._failure.strerror}") from self._failure
-        return self._tally
+        return self._stats
 
     async def _listen(self) -> asyncio.Server:
         host, port = self._settings.host, self._settings.port
+        context = certificates.server_context(self.identity)
         try:
             return await asyncio.get_running_loop().create_server(
-                self._connection,
-                host,
-                port,
-                ssl=certificates.server_context(self.identity),
-                backlog=1024,
+                self._connection, host, port, ssl=context, backlog=1024
             )
         except OSError as error:
-            reason = error.strerror or str(error)
             raise HooklineError(
-                f"cannot listen on {host}:{port}: {reason}",
-                hint="end what listens there, or take any free port: --listen 127.0.0.1:0",
+                f"cannot listen on {host}:{port}: {error.strerror or error}",
+                hint="end the program that listens there, or use any free port: --listen 127.0.0.1:0",
             ) from error
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(
-            RequestLimits(head_bytes=HEAD_LIMIT, body_bytes=BODY_LIMIT),
-            on_request=self._received,
+            RequestLimits(head_bytes=MAX_RECEIVED_HEAD_BYTES, body_bytes=MAX_RECEIVED_BODY_BYTES),
+            on_request=self._on_request,
             on_open=self._connections.add,
             on_close=self._connections.discard,
-            on_malformed=self._malformed,
+            on_malformed=self._on_malformed,
         )
 
-    async def _wind_up(self) -> None:
+    async def _close_connections(self) -> None:
         for connection in tuple(self._connections):
             connection.finish()
-        patience = self._settings.delay.total_seconds() + CLOSING_SECONDS
-        deadline = asyncio.get_running_loop().time() + patience
-        while (self._connections or self.in_hand) and asyncio.get_running_loop().time() < deadline:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.delay.total_seconds() + CLOSING_SECONDS
+        while (self._connections or self.unanswered) and clock() < deadline:
             await asyncio.sleep(0.01)
         for connection in tuple(self._connections):
             connection.abort()
 
-    def _malformed(self) -> None:
-        self._tally.invalid += 1
+    def _on_malformed(self) -> None:
+        self._stats.invalid += 1
 
-    def _received(self, connection: HttpConnection, request: HttpRequest) -> None:
+    def _on_request(self, connection: HttpConnection, request: HttpRequest) -> None:
         arrived = self._clock()
         verified = self._verify(request)
-        answer = respond_to(request, verified, self._failure_for(request, arrived), self._house)
-        self.in_hand += 1
+        response = respond_to(request, verified, self._failure_status(request, arrived), self._rules)
+        self.unanswered += 1
         if delay := self._settings.delay.total_seconds():
             loop = asyncio.get_running_loop()
-            loop.call_later(delay, self._settle, connection, request, verified, answer, arrived)
+            loop.call_later(delay, self._complete, connection, request, verified, response, arrived)
         else:
-            self._settle(connection, request, verified, answer, arrived)
+            self._complete(connection, request, verified, response, arrived)
 
     def _verify(self, request: HttpRequest) -> Verified:
         if request.method != "POST" or request.body is None:
@@ -161,49 +164,56 @@ class Receiver:
             None if signatures is None else signatures.check(request),
         )
 
-    def _failure_for(self, request: HttpRequest, now: float) -> int | None:
+    def _failure_status(self, request: HttpRequest, now: float) -> int | None:
         if request.method != "POST":
             return None
-        if self._first is None:
-            self._first = now
-        misbehaviour = self._settings.misbehaviour
-        if misbehaviour.is_out(timedelta(seconds=now - self._first)):
-            return OUTAGE_STATUS  # and no number is drawn: the seed's sequence begins when the outage is over
-        return random_status(misbehaviour.failures, self._random.random())
+        if self._first_request_at is None:
+            self._first_request_at = now
+        plan = self._settings.fault_plan
+        if plan.is_out(timedelta(seconds=now - self._first_request_at)):
+            return OUTAGE_STATUS  # draws no random number: the sequence of the seed begins after the outage
+        return random_status(plan.faults, self._random.random())
 
-    def _settle(
+    def _complete(
         self,
         connection: HttpConnection,
         request: HttpRequest,
         verified: Verified,
-        answer: ReceiverResponse,
-        on_enqueued: float,
+        response: ReceiverResponse,
+        arrived: float,
     ) -> None:
-        if self._tally.accepted == self._settings.stop_after:
-            answer = ReceiverResponse(
-                503, close=True, on_purpose=True
-            )  # exactly as many are accepted as were asked for
-        given = None if connection.is_closed else answer
-        self._tally.count(request, verified, given)
-        self._journal.add(request_as_line(request, verified, at=on_enqueued, status=given.status if given else None))
+        """Counts and records a request, and schedules its response.
+
+        Args:
+            connection: the connection of the request.
+            request: the request.
+            verified: the results of its verification.
+            response: the response by the rules.
+            arrived: the Unix time of the request in seconds.
+        """
+        if self._stats.accepted == self._settings.stop_after:  # accepts exactly the given number
+            response = ReceiverResponse(503, close=True, on_purpose=True)
+        sent = None if connection.is_closed else response
+        self._stats.count(request, verified, sent)
+        self._log.add(request_as_line(request, verified, at=arrived, status=sent.status if sent else None))
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append((connection, answer))
-        if self._tally.accepted == self._settings.stop_after:
+        self._outbox.append((connection, response))
+        if self._stats.accepted == self._settings.stop_after:
             self.stop()
 
     def _flush(self) -> None:
-        """Write the lines of this turn of the loop out, then send their answers."""
+        """Writes the lines of this iteration of the event loop, then sends their responses."""
         outbox, self._outbox = self._outbox, []
-        self.in_hand -= len(outbox)
+        self.unanswered -= len(outbox)
         try:
-            self._journal.flush()
+            self._log.flush()
         except OSError as error:
-            # Nothing may be answered that is not on record.
+            # A request that is not recorded must not get a response.
             self._failure = error
             for connection, _ in outbox:
                 connection.abort()
             self.stop()
             return
-        for connection, answer in outbox:
-            connection.respond(answer.response())
+        for connection, response in outbox:
+            connection.respond(response.to_http())

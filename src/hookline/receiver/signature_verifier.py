@@ -1,4 +1,4 @@
-"""Checking ``webhook-signature`` (Standard Webhooks) against secrets that were handed over out of band."""
+"""Verifies ``webhook-signature`` (Standard Webhooks) against secrets that were exchanged out of band."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hookline.errors import KeyUnusable
 from hookline.http_connection import HttpRequest
 
-# How far the signed time may be from now, in seconds: what is older may be a recording.
-TOLERANCE = 300
-_MOST_SIGNATURES = 16
+# The maximum difference between the signed time and now. An older request may be a recording.
+SIGNATURE_TOLERANCE_SECONDS = 300
+_MAX_SIGNATURES = 16
 
 ReceiverSignatureKey = bytes | Ed25519PublicKey
 
 
 def read_signature_keys(path: Path) -> list[ReceiverSignatureKey]:
-    """One ``whsec_…`` or ``whpk_…`` a line. Raises KeyUnusable, with the line at fault and never what is in it."""
-    hint = "one whsec_… (shared) or whpk_… (public, from: hookline jwks --signature) a line"
+    """Reads one ``whsec_…`` or ``whpk_…`` per line. Raises KeyUnusable with the line number only."""
+    hint = "write one whsec_… (shared) or whpk_… (public, from: hookline jwks --signature) per line"
     try:
         lines = path.read_text(encoding="ascii").split()
     except (OSError, UnicodeError) as error:
@@ -37,7 +37,7 @@ def read_signature_keys(path: Path) -> list[ReceiverSignatureKey]:
             raise KeyUnusable(f"{path}: secret {number} is neither whsec_… nor whpk_…", hint=hint)
         keys.append(key)
     if not keys:
-        raise KeyUnusable(f"{path} holds no secret", hint=hint)
+        raise KeyUnusable(f"{path} contains no secret", hint=hint)
     return keys
 
 
@@ -56,31 +56,31 @@ def _read_key(text: str) -> ReceiverSignatureKey | None:
 
 
 class SignatureVerifier:
-    """Says of a request whether one of its signatures holds. `clock` gives Unix time in seconds."""
+    """Verifies the signatures of requests. `clock` returns Unix time in seconds."""
 
     def __init__(self, keys: list[ReceiverSignatureKey], *, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._clock = clock
 
     def check(self, request: HttpRequest) -> Literal[True] | str:
-        """True, or why not: one sentence for the person who develops a client."""
+        """Returns True if one signature is valid, otherwise the reason for the developer of the client."""
         names = ("webhook-id", "webhook-timestamp", "webhook-signature")
         identifier, timestamp, signatures = (request.headers.get(name) for name in names)
         if identifier is None or timestamp is None or signatures is None:
             return f"the request lacks one of the headers {', '.join(names)}"
         if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 12):
             return "webhook-timestamp is not a number of seconds"
-        away = int(timestamp) - self._clock()
-        if abs(away) > TOLERANCE:
-            return f"the request was signed {abs(away):.0f} s {'ago' if away < 0 else 'from now'}"
+        offset = int(timestamp) - self._clock()
+        if abs(offset) > SIGNATURE_TOLERANCE_SECONDS:
+            return f"the request was signed {abs(offset):.0f} s {'ago' if offset < 0 else 'from now'}"
         content = b".".join((identifier.encode(), timestamp.encode(), request.body or b""))
-        given = signatures.split(" ")[:_MOST_SIGNATURES]
-        if any(_holds(key, content, one) for one in given for key in self._keys):
+        given = signatures.split(" ")[:_MAX_SIGNATURES]
+        if any(_is_valid(key, content, signature) for signature in given for key in self._keys):
             return True
-        return "no signature fits a key"
+        return "no signature matches a key"
 
 
-def _holds(key: ReceiverSignatureKey, content: bytes, signature: str) -> bool:
+def _is_valid(key: ReceiverSignatureKey, content: bytes, signature: str) -> bool:
     version, _, encoded = signature.partition(",")
     if version != ("v1" if isinstance(key, bytes) else "v1a"):
         return False

@@ -1,7 +1,7 @@
-"""Checking the bearer token of a request (RFC 7519) against keys that were handed over out of band.
+"""Verifies the bearer token of a request (RFC 7519) against keys that were exchanged out of band, and its payload.
 
-Which algorithms a key may be used with follows from the key, never from the token (RFC 8725 section 3.1): a public
-key is never tried as an HMAC secret, and ``none`` is not in any list.
+The key decides which algorithms are allowed, never the token (RFC 8725 section 3.1): a public key is never used as an
+HMAC secret, and ``none`` is in no list.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from hookline.errors import KeyUnusable
 from hookline.receiver.request_log import parse_json
 from hookline.schemas import load_schema
 
-LEEWAY = 60.0
-MAX_REMEMBERED_TOKENS = 1024
+TOKEN_LEEWAY_SECONDS = 60.0
+MAX_CACHED_TOKENS = 1024
+MAX_PROBLEM_CHARACTERS = 300
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "Ed25519": ("EdDSA",)}
-# RFC 7518 section 3.2: a key of at least the size of the hash.
+# RFC 7518 section 3.2: a key has at least the size of the hash.
 _HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKeys:
-    """`public`: by key id and algorithm. `secret`: by HMAC algorithm; a secret has no key id of its own."""
+    """`public`: keys by key id and algorithm. `secret`: secrets by HMAC algorithm; a secret has no key id."""
 
     public: Mapping[str | None, Mapping[str, jwt.PyJWK]]
     secret: Mapping[str, bytes]
 
 
 def read_keys(jwks: Path | None, hmac_secret_file: Path | None) -> VerificationKeys:
-    """Read a JWK Set (RFC 7517) and an HMAC secret. Raises KeyUnusable, with the file and the key at fault."""
+    """Reads a JWK Set (RFC 7517) and an HMAC secret. Raises KeyUnusable with the file and the number of the key."""
     return VerificationKeys(
         {} if jwks is None else _read_jwks(jwks), {} if hmac_secret_file is None else _read_secret(hmac_secret_file)
     )
@@ -53,7 +54,7 @@ def _read_jwks(path: Path) -> dict[str | None, dict[str, jwt.PyJWK]]:
     except (ValueError, TypeError, KeyError) as error:
         raise KeyUnusable(f'{path} is not a JWK Set (a JSON object with "keys")', hint=hint) from error
     if not isinstance(entries, list) or not entries:
-        raise KeyUnusable(f"the JWK Set {path} holds no key", hint=hint)
+        raise KeyUnusable(f"the JWK Set {path} contains no key", hint=hint)
     return {_key_id(entry): _read_key(path, number, entry) for number, entry in enumerate(entries, start=1)}
 
 
@@ -64,13 +65,13 @@ def _key_id(entry: Any) -> str | None:
 def _read_key(path: Path, number: int, entry: Any) -> dict[str, jwt.PyJWK]:
     if not isinstance(entry, dict):
         raise KeyUnusable(f"{path}: key {number} is not a JSON object")
-    fitting = _RSA if entry.get("kty") == "RSA" else _CURVES.get(entry.get("crv", ""), ())
-    allowed = [name for name in fitting if entry.get("alg", name) == name]
+    algorithms = _RSA if entry.get("kty") == "RSA" else _CURVES.get(entry.get("crv", ""), ())
+    allowed = [name for name in algorithms if entry.get("alg", name) == name]
     if not allowed:
         raise KeyUnusable(
             f"{path}: key {number} cannot be used: kty {entry.get('kty')!r}, crv {entry.get('crv')!r}, "
             f"alg {entry.get('alg')!r}",
-            hint="RSA, P-256, P-384 and Ed25519 public keys are; a shared secret goes into --hmac-secret-file",
+            hint="use RSA, P-256, P-384 or Ed25519 public keys; give a shared secret with --hmac-secret-file",
         )
     try:
         return {name: jwt.PyJWK(entry, name) for name in allowed}
@@ -83,55 +84,68 @@ def _read_secret(path: Path) -> dict[str, bytes]:
         secret = path.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
     except OSError as error:
         raise KeyUnusable(f"cannot read the HMAC secret {path}: {error.strerror}") from error
-    usable = {name: secret for name, least in _HMAC_BYTES.items() if len(secret) >= least}
+    usable = {name: secret for name, minimum in _HMAC_BYTES.items() if len(secret) >= minimum}
     if not usable:
         raise KeyUnusable(
-            f"the HMAC secret in {path} has {len(secret)} bytes, fewer than the 32 that HS256 needs",
-            hint="make one with: openssl rand -hex 32",
+            f"the HMAC secret in {path} has {len(secret)} bytes, but HS256 requires 32",
+            hint="create one with: openssl rand -hex 32",
         )
     return usable
 
 
 class TokenVerifier:
-    """Says of a header's value whether it carries a good token. Good tokens are remembered until they expire."""
+    """Verifies tokens. It caches valid tokens until they expire."""
 
     def __init__(self, keys: VerificationKeys, *, audience: str | None, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._audience = audience
         self._clock = clock
-        self._good: dict[str, float] = {}
+        self._valid_until: dict[str, float] = {}
 
     def check(self, value: str | None) -> Literal[True] | str:
-        """True, or why not: one sentence for the person who develops a client."""
+        """Returns True if the header has a valid token, otherwise the reason for the developer of the client."""
         if value is None:
-            return "the request carries no token"
+            return "the request has no token"
         scheme, _, token = value.partition(" ")
         if scheme.lower() != "bearer" or not token:
-            return "the token's header is not of the form: Bearer TOKEN"
+            return "the token's header does not have the form: Bearer TOKEN"
         now = self._clock()
-        if now < self._good.get(token, 0.0):
+        if now < self._valid_until.get(token, 0.0):
             return True
-        self._good.pop(token, None)
+        self._valid_until.pop(token, None)
         try:
             expires = _verify(token, self._keys, self._audience, now)
         except jwt.PyJWTError as error:
-            return _sentence(error)
-        while len(self._good) >= MAX_REMEMBERED_TOKENS:
-            del self._good[next(iter(self._good))]
-        self._good[token] = expires
+            return _reason(error)
+        while len(self._valid_until) >= MAX_CACHED_TOKENS:
+            del self._valid_until[next(iter(self._valid_until))]
+        self._valid_until[token] = expires
         return True
 
 
 def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float) -> float:
-    """The Unix time at which the token stops being good. Raises jwt.PyJWTError."""
+    """Verifies a token.
+
+    Args:
+        token: the token of the request.
+        keys: the keys that may have signed it.
+        audience: the required audience; None accepts any.
+        now: Unix time in seconds.
+
+    Returns:
+        The Unix time until which the token is valid, with the leeway.
+
+    Raises:
+        jwt.PyJWTError: the token is not valid.
+    """
     header = jwt.get_unverified_header(token)
-    key, algorithm = _choose(keys, header)
+    key, algorithm = _choose_key(keys, header)
     claims = jwt.decode(
         token,
         key,
         algorithms=[algorithm],
         audience=audience,
-        # The times are checked here, against the clock that was handed in.
+        # The times are checked below, against the given clock.
         options={
             "require": ["exp"],
             "verify_aud": audience is not None,
@@ -141,14 +155,14 @@ def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float
         },
     )
     expires, begins = _time(claims, "exp", now), _time(claims, "nbf", 0.0)
-    if expires + LEEWAY <= now:
+    if expires + TOKEN_LEEWAY_SECONDS <= now:
         raise jwt.ExpiredSignatureError(f"the token expired {now - expires:.0f} s ago")
-    if begins - LEEWAY > now:
+    if begins - TOKEN_LEEWAY_SECONDS > now:
         raise jwt.ImmatureSignatureError(f"the token is not valid before {begins - now:.0f} s from now")
-    return expires + LEEWAY
+    return expires + TOKEN_LEEWAY_SECONDS
 
 
-def _choose(keys: VerificationKeys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
+def _choose_key(keys: VerificationKeys, header: Mapping[str, Any]) -> tuple[jwt.PyJWK | bytes, str]:
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str):
         raise jwt.InvalidAlgorithmError("the token names no algorithm")
@@ -175,10 +189,10 @@ def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
     return float(value)
 
 
-def _sentence(error: jwt.PyJWTError) -> str:
+def _reason(error: jwt.PyJWTError) -> str:
     match error:
         case jwt.InvalidSignatureError():
-            return "the signature does not fit the key"
+            return "the signature does not match the key"
         case jwt.InvalidAudienceError():
             return "the token is for another audience"
         case jwt.MissingRequiredClaimError():
@@ -187,16 +201,12 @@ def _sentence(error: jwt.PyJWTError) -> str:
             return str(error) or type(error).__name__
 
 
-# Checking a request's body against the structure of the payload that it is in.
-MAX_BODY_BYTES = 300
-
-
 class PayloadCheck:
-    """Holds the compiled schemas: compiling costs as much as checking thousands of bodies."""
+    """Validates bodies. It keeps the compiled schemas: compiling takes as long as thousands of validations."""
 
     def __init__(self) -> None:
         self._first = Draft202012Validator(load_schema("payload.v1"))
-        # One schema for each channel: what is wrong with an email is not told by how an SMS would look.
+        # One schema for each channel, so that errors of an email do not mention the fields of an SMS.
         second = load_schema("payload.v2")
         self._second = {
             channel: Draft202012Validator({"$ref": f"#/$defs/{channel}", "$defs": second["$defs"]})
@@ -204,7 +214,7 @@ class PayloadCheck:
         }
 
     def check(self, body: bytes) -> Literal[True] | str:
-        """True, or what is wrong with the body: the JSON path, and what was expected there."""
+        """Returns True, or the most relevant error of the body with its JSON path."""
         try:
             value = parse_json(body)
         except ValueError as error:
@@ -213,10 +223,10 @@ class PayloadCheck:
         if worst is None:
             return True
         message = f"{worst.json_path}: {worst.message}"
-        return message if len(message) <= MAX_BODY_BYTES else message[: MAX_BODY_BYTES - 1] + "…"
+        return message if len(message) <= MAX_PROBLEM_CHARACTERS else message[: MAX_PROBLEM_CHARACTERS - 1] + "…"
 
     def _validator(self, value: object) -> Draft202012Validator:
-        """Structure 2 is known by its campaignType, and differs by channel; all else is held to structure 1."""
+        """A body with a campaignType has structure 2, which differs by channel. Others must have structure 1."""
         match value:
             case {"messageExecution": {"campaignType": _}, "channel": "email" | "sms" as channel}:
                 return self._second[channel]

@@ -11,7 +11,7 @@ import msgspec
 
 from hookline.model import Address, Channel
 from hookline.relay.event import Event, EventDetails, MessageFailure, Sandbox, Status
-from hookline.units import utc_milliseconds
+from hookline.units import utc_text_of_iso
 
 CAMPAIGN_TYPES = ("Scheduled", "ApiTriggered")
 _CAMPAIGN_TYPE = {name.lower(): name for name in CAMPAIGN_TYPES}
@@ -169,4 +169,4 @@ def _campaign_type(event: Event) -> str | None:
 def _delivered_at(event: Event, further: EventDetails) -> str | None:
     """When the message was delivered, where the event says so or is itself of the delivery."""
     when = further.delivered_at or (event.time if event.status == "delivered" else None)
-    return utc_milliseconds(when) if when else None
+    return utc_text_of_iso(when) if when else None

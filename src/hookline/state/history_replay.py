@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hookline.canonical import Document, canonical_json, read_webhook
-from hookline.model import Address, Declared, Desired, Source
+from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.state.store import Record
 
 
@@ -51,7 +51,7 @@ def _declared(address: Address, applied: AppliedChange) -> Declared:
         raise ValueError(f"the history entry of serial {applied.serial} holds no webhook for {address}") from broken
     if webhook.address != address:
         raise ValueError(f"the history entry of serial {applied.serial} has {webhook.address} for {address}")
-    return Declared(webhook, Source("history", applied.serial))
+    return Declared(webhook, FileLocation("history", applied.serial))
 
 
 def written(record: Record) -> Iterator[tuple[Address, Document | None]]:

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from hookline.errors import StateUnusable
-from hookline.private_files import place
+from hookline.private_files import create_private_file
 
 # "hkst", for file(1) and for hookline: https://www.sqlite.org/pragma.html#pragma_application_id
 STATE_APPLICATION_ID = 0x686B7374
@@ -94,7 +94,7 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
         copy = path.with_name(f"{path.name}.format-{written_in}" + (f".{number}" if number > 1 else ""))
         try:
             if not copy.exists() or copy.read_bytes() != image:
-                place(copy, image)
+                create_private_file(copy, image)
         except FileExistsError:
             continue
         except OSError as failed:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hookline.errors import HooklineError, Stale, StateUnusable
 from hookline.model import Address
-from hookline.private_files import is_there, place
+from hookline.private_files import create_private_file, state_file_exists
 from hookline.state.history_chain import beginning, seal
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
 from hookline.state.sqlite_schema import (
@@ -68,27 +68,27 @@ class SqliteStore:
         self._patience = patience
 
     def read(self) -> Snapshot:
-        if not is_there(self._path):
+        if not state_file_exists(self._path):
             return EMPTY
         with self._reading("webhooks") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
             return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
 
     def version(self) -> tuple[str | None, int]:
-        if not is_there(self._path):
+        if not state_file_exists(self._path):
             return EMPTY.lineage, EMPTY.serial
         with self._translated(), closing(self._open_to_read()) as connection:
             lineage, serial, _ = self._meta(connection)
             return lineage, serial
 
     def history(self) -> tuple[Record, ...]:
-        if not is_there(self._path):
+        if not state_file_exists(self._path):
             return ()
         with self._reading("history") as (connection, _, _):
             return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
     def commit(self, base: Snapshot, written: SqliteWrite, entry: Entry) -> Snapshot:
-        if not is_there(self._path):
+        if not state_file_exists(self._path):
             return self._make(base, written, entry)
         copy = None
         with self._translated(), closing(self._open("rw", self._lock_timeout)) as connection:
@@ -118,7 +118,7 @@ class SqliteStore:
             )
         snapshot = base.after(self._new_lineage(), written)
         try:
-            place(self._path, _first_image(snapshot, written, entry))
+            create_private_file(self._path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
             raise changed_meanwhile(f"the state {self._path} has just been made", self._last_apply()) from lost
         except OSError as failed:

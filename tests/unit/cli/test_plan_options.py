@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hookline.cli.plan_options import load_desired
 from hookline.cli.plan_output import plan_as_json, plan_as_text
-from hookline.config import discovery, inspect
+from hookline.config import discovery
+from hookline.config.loader import inspect
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
@@ -120,9 +121,9 @@ def test_files_are_read_once_for_many_targets(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     every = documents({f"s{number}": {"name": "a", "channels": ["email"], "campaigns": "all"} for number in range(6)})
     write_files({f"{each['sandbox']}.yaml": [each] for each in every})
-    read: list[discovery.Found] = []
+    read: list[discovery.FilePath] = []
 
-    def counting(found: discovery.Found) -> Any:
+    def counting(found: discovery.FilePath) -> Any:
         read.append(found)
         return discovery.read_file(found)
 

@@ -113,7 +113,7 @@ def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
 def test_the_strict_parser_finds_no_ambiguity(document: dict[str, Any]) -> None:
     """Text that YAML 1.1 and 1.2 read differently is quoted: the parser of webhook files refuses nothing."""
     parsed = parse_yaml(as_yaml(document))
-    assert () == parsed.refusals
+    assert () == parsed.findings
     assert [document] == [found.value for found in parsed.documents]
 
 

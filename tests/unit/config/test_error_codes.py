@@ -1,4 +1,4 @@
-"""Every code is explained, and its examples are what they say."""
+"""Every code has an explanation with correct examples."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.config import inspect
 from hookline.config.error_codes import TITLES, explanations, find_code, nearest_codes
+from hookline.config.loader import inspect
 
 BASE = {
     "version": "version: 1",
@@ -59,7 +59,7 @@ def test_the_wrong_example_gives_exactly_its_code(code: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("code", TITLES)
 def test_the_right_example_is_valid(code: str, tmp_path: Path) -> None:
-    """What is shown as the way out is valid as it stands."""
+    """The correction in an explanation is a valid file."""
     assert set() == found_in(explanations()[code].right, tmp_path)
 
 

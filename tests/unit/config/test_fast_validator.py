@@ -1,4 +1,4 @@
-"""The quick yes or no against the schema library's judgement."""
+"""The fast validator compared with the schema library."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _holds(holder: dict[Any, Any] | list[Any], part: Any) -> bool:
 @example({**DOCUMENT, "payload": 1.0})
 @example({**DOCUMENT, "version": True})
 def test_agrees_with_the_library(document: dict[str, Any]) -> None:
-    """Yes exactly where the schema library finds nothing: no invalid webhook gets in, and none is judged twice."""
+    """The result is True exactly if the schema library finds no error, so no valid document is validated twice."""
     assert (not list(schema_validator.validator().iter_errors(document))) == webhook_validator()(document)
 
 
@@ -121,7 +121,7 @@ def test_anything_else_is_refused(value: Any) -> None:
     ({"not": {"type": "string"}}, 1),
 ])  # fmt: skip
 def test_what_it_does_not_know_is_left_to_the_library(made: dict[str, Any], value: Any) -> None:
-    """A keyword, or a use of one, that the compiler cannot judge with certainty makes it say no."""
+    """The result is False for a keyword, or a use of one, that the compiler does not know."""
     assert not compile_validator(made)(value)
 
 

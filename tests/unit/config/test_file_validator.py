@@ -17,7 +17,7 @@ CASES = sorted((Path(__file__).parents[2] / "cases" / "validate").iterdir())
 
 
 def build(case: Path, directory: Path) -> None:
-    """Copy a case, and make what its generate.json lists: what a repository cannot hold, or should not."""
+    """Copy a case, and create the files of its generate.json, which a repository cannot or should not contain."""
     shutil.copytree(case, directory, dirs_exist_ok=True)
     for one in json.loads((case / "generate.json").read_text()):
         path = directory / one["file"]
@@ -39,7 +39,7 @@ def build(case: Path, directory: Path) -> None:
 def test_case(
     case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Validating the case's directory prints what its expected.txt says, and ends with that exit code."""
+    """`hookline validate` in the case's directory prints its expected.txt with the exit code."""
     if (case / "generate.json").exists():
         build(case, tmp_path)
         monkeypatch.chdir(tmp_path)
@@ -71,7 +71,7 @@ def test_every_code_is_met() -> None:
 
 
 def test_no_case_shows_a_secret() -> None:
-    """A secret that stands in a file is not repeated by any finding about it."""
+    """No finding about a secret in a file repeats the secret."""
     written = ["3c469e9d6c5875d37a43f353d4f88e61", "5eb63bbbe01eeed093cb22bb8f5acdc3", "dXNlcjpwYXNz", "user:pass"]
     texts = [(case / "expected.txt").read_text() for case in CASES]
     files = [file.read_bytes() for case in CASES for file in (case / "webhooks").rglob("*.yaml")]

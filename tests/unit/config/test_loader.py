@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook
-from hookline.config import inspect, load, schema_validator
+from hookline.config import schema_validator
+from hookline.config.loader import inspect, load
 from hookline.config.rules import all_rules
 from hookline.config.secret_names import looks_secret
 from hookline.config.source_text import SourceText
 from hookline.errors import InvalidConfiguration, WrongUse
-from hookline.model import Address, Source
+from hookline.model import Address, FileLocation
 
 ORGANIZATION = "1234567890ABCDEF@AdobeOrg"
 EXAMPLES = Path(__file__).parents[3] / "webhooks"
@@ -39,18 +40,21 @@ def test_webhooks_with_their_sources(directory: Path) -> None:
     (directory / "acme" / "two.yaml").write_text(f"# both\n{document('prod')}---\n\n{document('stage')}")
     desired = load(directory)
     sources = {address.sandbox: declared.source for address, declared in desired.webhooks.items()}
-    assert {"prod": Source("webhooks/acme/two.yaml", 2), "stage": Source("webhooks/acme/two.yaml", 11)} == sources
+    assert {
+        "prod": FileLocation("webhooks/acme/two.yaml", 2),
+        "stage": FileLocation("webhooks/acme/two.yaml", 11),
+    } == sources
     assert not desired.narrowed
 
 
 def test_a_directory_that_does_not_exist_says_nothing(tmp_path: Path) -> None:
-    """Planning decides what a missing directory means: it is no webhook here."""
+    """A missing directory has no webhooks; the plan decides the consequence."""
     desired = load(tmp_path / "gone")
     assert (dict(desired.webhooks), desired.narrowed) == ({}, False)
 
 
 def test_paths_narrow(directory: Path) -> None:
-    """A file and a directory can be named; what is named twice counts once; the result is narrowed."""
+    """A file and a directory can be named. A file that is named twice counts once. The result is narrowed."""
     (directory / "acme" / "prod.yaml").write_text(document("prod"))
     (directory / "stage.yaml").write_text(document("stage"))
     desired = load(directory, [directory / "acme", directory / "acme" / "prod.yaml"])
@@ -84,16 +88,16 @@ def test_target_leaves_out_what_concerns_others(directory: Path) -> None:
 def test_a_target_without_a_file_is_wrong_use(directory: Path) -> None:
     """A target without a file is refused, with the nearest address or, if none is near, the first ones."""
     (directory / "prod.yaml").write_text(document("prod"))
-    with pytest.raises(WrongUse, match="no webhook file is for") as caught:
+    with pytest.raises(WrongUse, match="no webhook file declares") as caught:
         load(directory, targets=[Address(ORGANIZATION, "Prod")])
     assert f"did you mean {ORGANIZATION}/prod?" == caught.value.hint
     with pytest.raises(WrongUse) as caught:
         load(directory, targets=[Address("other", "qa")])
-    assert f"there are: {ORGANIZATION}/prod" == caught.value.hint
+    assert f"known webhooks: {ORGANIZATION}/prod" == caught.value.hint
 
 
 def test_a_link_to_a_directory_outside_is_refused(directory: Path, tmp_path: Path) -> None:
-    """A linked directory does not vanish unseen: what its webhooks were would look deleted."""
+    """A linked directory is reported; otherwise its webhooks would look deleted."""
     (tmp_path / "elsewhere").mkdir()
     (directory / "linked").symlink_to(tmp_path / "elsewhere")
     (directory / "within").symlink_to(directory / "acme")
@@ -117,7 +121,7 @@ def test_every_finding_has_its_address_where_that_is_known(directory: Path) -> N
 
 
 def test_the_repository_s_own_examples_are_valid() -> None:
-    """webhooks/ of this repository holds what README and the demonstration use."""
+    """webhooks/ of this repository contains the webhooks of README and demonstration."""
     desired = load(EXAMPLES)
     assert [address.sandbox for address in desired.webhooks] == ["prod", "stage"]
 
@@ -151,7 +155,7 @@ def test_any_shape_of_document_is_judged(value: object) -> None:
     ("design", False), ("X-Monkey", False), ("", False),
 ])  # fmt: skip
 def test_secret_looking_names(name: str, expected: bool) -> None:
-    """Names of secrets are recognized by their words, not by letters that happen to stand in them."""
+    """Names of secrets are recognized by their words, not by letters within other words."""
     assert expected == looks_secret(name)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hookline.config import inspect, loader
+from hookline.config import loader
+from hookline.config.loader import inspect
 from hookline.errors import HooklineError
 
 FORKS = pytest.mark.skipif(
@@ -36,7 +37,7 @@ def write(folder: Path, count: int) -> None:
 
 @FORKS
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Webhooks, findings and their order are the same, however many processes read the files."""
+    """Webhooks, findings and their order do not depend on the number of processes."""
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "webhooks", 230)
     monkeypatch.setattr(loader, "worker_count", lambda files: 1)
@@ -56,7 +57,7 @@ def test_a_pool_only_for_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_fork_beside_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program with threads is never forked: a lock that one of them holds would stay held in the copy."""
+    """A program with threads never forks: a lock of another thread would stay locked in the copy."""
     monkeypatch.setattr(threading, "active_count", lambda: 2)
     assert loader.worker_count(10_000) == 1
 

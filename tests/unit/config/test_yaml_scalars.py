@@ -1,4 +1,4 @@
-"""Plain scalars: what all readers of YAML agree on, and nothing else."""
+"""Plain scalars: only values that all YAML parsers read the same way."""
 
 from __future__ import annotations
 

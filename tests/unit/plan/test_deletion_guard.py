@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookline.canonical import read_webhook
-from hookline.model import Address, Declared, Desired, Source
+from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action
 from hookline.plan.planner import make_plan
@@ -37,7 +37,7 @@ def snapshot(count: int, protected: frozenset[int] = frozenset()) -> Snapshot:
 
 
 def desired(*numbers: int, narrowed: bool = False) -> Desired:
-    source = Source("webhooks/a.yaml", 1)
+    source = FileLocation("webhooks/a.yaml", 1)
     return Desired({address(n): Declared(read_webhook(document(n)), source) for n in numbers}, narrowed)
 
 

@@ -17,8 +17,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hookline.canonical import read_webhook
-from hookline.config import load
-from hookline.model import Address, Declared, Desired, Source
+from hookline.config.loader import load
+from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document, read_plan
@@ -55,7 +55,7 @@ def desired(case: Path, options: dict[str, Any]) -> Desired:
     if (case / "webhooks").is_dir():
         return load(Path("webhooks"), [Path(path) for path in options.get("paths", [])])
     written = read_json(case / "desired.json", [])
-    declared = [Declared(read_webhook(one["document"]), Source(one["file"], one["line"])) for one in written]
+    declared = [Declared(read_webhook(one["document"]), FileLocation(one["file"], one["line"])) for one in written]
     return Desired({one.webhook.address: one for one in declared}, options.get("narrowed", False))
 
 

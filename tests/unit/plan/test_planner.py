@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hookline.canonical import digest, read_webhook
-from hookline.model import Address, Declared, Desired, Source
+from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan, Rename, fingerprint
 from hookline.plan.planner import make_plan
@@ -35,7 +35,7 @@ def snapshot(*documents: dict[str, Any], serial: int = 3) -> Snapshot:
 
 def desired(*documents: dict[str, Any], file: str = "webhooks/a.yaml") -> Desired:
     webhooks = [read_webhook(document) for document in documents]
-    return Desired({webhook.address: Declared(webhook, Source(file, 1)) for webhook in webhooks})
+    return Desired({webhook.address: Declared(webhook, FileLocation(file, 1)) for webhook in webhooks})
 
 
 def test_same_webhook_in_another_spelling() -> None:
@@ -60,7 +60,7 @@ def test_change_says_where_and_from_what() -> None:
     """An update carries both documents, the hash of what is applied, and the place where it is written."""
     stored = snapshot(document("prod"))
     (change,) = make_plan(stored, desired(document("prod", url="https://b.example/")), DeletionLimits()).changes
-    assert Source("webhooks/a.yaml", 1) == change.source
+    assert FileLocation("webhooks/a.yaml", 1) == change.source
     assert change.before is not None
     assert digest(change.before) == change.before_hash
     assert change.after == {**change.before, "url": "https://b.example/"}

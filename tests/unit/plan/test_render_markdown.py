@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook
-from hookline.model import Address, Declared, Desired, Source
+from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
@@ -38,7 +38,7 @@ def document(number: int, **changes: Any) -> dict[str, Any]:
 def plan_of(before: Mapping[int, dict[str, Any]], after: Mapping[int, dict[str, Any]], **options: Any) -> Plan:
     stored = {Address("acme", f"s{n:05}"): Stored(document(n, **changes)) for n, changes in before.items()}
     webhooks = [read_webhook(document(n, **changes)) for n, changes in after.items()]
-    declared = {one.address: Declared(one, Source("webhooks/a.yaml", 1)) for one in webhooks}
+    declared = {one.address: Declared(one, FileLocation("webhooks/a.yaml", 1)) for one in webhooks}
     return make_plan(Snapshot("L", 3, stored), Desired(declared), DeletionLimits(max_deletes=99_999), **options)
 
 
@@ -106,7 +106,7 @@ hostile = st.lists(
 def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> None:
     """Outside of the fences there is not a character from a file, and the marker stands in the comment only once."""
     webhooks = [read_webhook(document(n, name=f"N{name}", owner=name)) for n, name in enumerate(names)]
-    declared = {one.address: Declared(one, Source(f"F{files}", 1)) for one in webhooks}
+    declared = {one.address: Declared(one, FileLocation(f"F{files}", 1)) for one in webhooks}
     plan = make_plan(Snapshot("L", 3, {}), Desired(declared), DeletionLimits())
     outside, fence = [], ""
     for line in render_markdown(plan).split("\n"):

@@ -61,7 +61,7 @@ def test_one_that_holds_is_enough(tmp_path: Path, signature: str) -> None:
 )
 def test_whatever_is_changed_is_found(tmp_path: Path, refused: HttpRequest) -> None:
     """Body, id and time are all bound, and a signature of one kind is never taken for another."""
-    assert "no signature fits a key" == verifier(tmp_path, SECRET, PUBLIC).check(refused)
+    assert "no signature matches a key" == verifier(tmp_path, SECRET, PUBLIC).check(refused)
 
 
 @pytest.mark.parametrize(("after", "words"), [(301, "signed 301 s ago"), (-301, "signed 301 s from now")])

@@ -28,7 +28,7 @@ def test_a_second_start_keeps_authority_and_certificate(tmp_path: Path) -> None:
 def test_a_new_name_or_a_late_day_renews_the_certificate_under_the_same_authority(
     tmp_path: Path, names: tuple[str, ...], later: timedelta
 ) -> None:
-    """Only the certificate is replaced: what trusted the authority still does."""
+    """Only the certificate is replaced. A client that trusted the authority still does."""
     first = prepare_certificates(tmp_path, NAMES, now=NOW)
     before = first.ca_file.read_bytes(), first.server_file.read_bytes()
     second = prepare_certificates(tmp_path, names, now=NOW + later)
@@ -60,7 +60,7 @@ def test_an_authority_that_is_not_ours_is_left_alone(tmp_path: Path, content: st
     else:
         (tmp_path / "ca.pem").write_text(content)
     before = (tmp_path / "ca.pem").read_bytes()
-    with pytest.raises(HooklineError, match="does not hold an authority"):
+    with pytest.raises(HooklineError, match="contains no authority"):
         prepare_certificates(tmp_path, NAMES, now=NOW)
     assert before == (tmp_path / "ca.pem").read_bytes()
 

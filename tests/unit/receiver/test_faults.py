@@ -10,7 +10,7 @@ from hookline.receiver.faults import Fault, FaultPlan, parse_fault, random_statu
 
 def test_a_failure_is_read_from_status_and_share() -> None:
     """``503:0.2`` is a fifth of the requests, answered with 503."""
-    assert FaultPlan(503, 0.2) == parse_fault("503:0.2")
+    assert Fault(503, 0.2) == parse_fault("503:0.2")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_failure_is_read_from_status_and_share() -> None:
     ],
 )
 def test_what_is_not_a_failure_is_refused_with_the_right_form(text: str, complaint: str) -> None:
-    """A message says what may be written instead."""
+    """A message contains a valid example."""
     with pytest.raises(ValueError, match=complaint):
         parse_fault(text)
 
@@ -32,7 +32,7 @@ def test_what_is_not_a_failure_is_refused_with_the_right_form(text: str, complai
 def test_shares_of_more_than_everything_are_refused() -> None:
     """Two failures cannot share out more than all requests."""
     with pytest.raises(ValueError, match=r"add up to 1\.1"):
-        Fault(failures=(FaultPlan(503, 0.6), FaultPlan(500, 0.5)))
+        FaultPlan(faults=(Fault(503, 0.6), Fault(500, 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_shares_of_more_than_everything_are_refused() -> None:
 )
 def test_each_failure_takes_its_own_part_of_chance(draw: float, expected: int | None) -> None:
     """The shares lie beside each other, in the order given, and the rest is treated well."""
-    assert expected == random_status((FaultPlan(503, 0.2), FaultPlan(429, 0.1)), draw)
+    assert expected == random_status((Fault(503, 0.2), Fault(429, 0.1)), draw)
 
 
 def test_over_many_requests_a_share_is_about_what_was_asked_for() -> None:
-    """With a fifth to fail, 10,000 requests see 2,000 failures, give or take what chance allows."""
+    """If a fifth of the requests fails, about 2,000 of 10,000 do."""
     chance = random.Random(1)
-    failed = sum(random_status((FaultPlan(503, 0.2),), chance.random()) == 503 for _ in range(10_000))
+    failed = sum(random_status((Fault(503, 0.2),), chance.random()) == 503 for _ in range(10_000))
     assert 1_800 < failed < 2_200
 
 
 def test_an_outage_ends_when_its_time_is_over() -> None:
     """Everything before the end of the outage is out, nothing from its end on."""
-    misbehaviour = Fault(outage=timedelta(seconds=2))
-    assert [True, True, False] == [misbehaviour.is_out(timedelta(seconds=at)) for at in (0, 1.9, 2)]
+    fault_plan = FaultPlan(outage=timedelta(seconds=2))
+    assert [True, True, False] == [fault_plan.is_out(timedelta(seconds=at)) for at in (0, 1.9, 2)]

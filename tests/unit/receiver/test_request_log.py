@@ -25,7 +25,7 @@ def recorded(body: bytes | None) -> dict[str, Any]:
 
 
 def test_a_request_is_one_line_with_everything_that_was_seen() -> None:
-    """Time, request, answer and findings stand in one JSON object."""
+    """Time, request, response and results are in one JSON object."""
     assert {
         "time": "2025-12-01T00:00:00.250Z",
         "method": "POST",
@@ -62,7 +62,7 @@ def test_a_body_that_is_nested_too_deeply_is_kept_as_text() -> None:
 
 
 def test_a_journal_writes_all_lines_to_all_sinks() -> None:
-    """A flush hands on what was added since the last one, once."""
+    """A flush writes the lines since the last flush, once."""
     one, two = io.BytesIO(), io.BytesIO()
     journal = RequestLog(one, two)
     journal.add(b"a\n")
@@ -73,7 +73,7 @@ def test_a_journal_writes_all_lines_to_all_sinks() -> None:
 
 
 def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
-    """It holds recipients and credentials, so only its owner reads it; earlier runs stay."""
+    """The file contains recipients and credentials, so only its owner can read it. Earlier runs remain in it."""
     path = tmp_path / "received.ndjson"
     for line in (b"1\n", b"2\n"):
         with open_request_log(path) as file:

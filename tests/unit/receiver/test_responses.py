@@ -36,22 +36,22 @@ def test_retry_after_goes_with_failures_on_purpose_only() -> None:
 
 
 def test_a_repeated_id_counts_only_when_it_was_accepted_before() -> None:
-    """A retry after a failure is the first acceptance, what comes after it is a repetition."""
-    tally = Stats()
+    """A retry after a failure is the first acceptance. A later request with its id is a repetition."""
+    stats = Stats()
     request = HttpRequest("POST", "/", {"webhook-id": "msg_1"}, b"{}")
     for answer in (ReceiverResponse(503, on_purpose=True), ReceiverResponse(204), ReceiverResponse(204)):
-        tally.count(request, GOOD, answer)
+        stats.count(request, GOOD, answer)
     assert (3, 2, 1, 1, {"msg_1"}) == (
-        tally.requests,
-        tally.accepted,
-        tally.failed_on_purpose,
-        tally.repeated,
-        tally.ids,
+        stats.requests,
+        stats.accepted,
+        stats.failed_on_purpose,
+        stats.repeated,
+        stats.ids,
     )
 
 
 def test_a_finding_counts_as_invalid_even_where_it_was_accepted() -> None:
     """Without --strict a payload that does not fit is accepted, and still shows in the summary."""
-    tally = Stats()
-    tally.count(POST, Verified(True, "wrong"), ReceiverResponse(204))
-    assert (1, 1) == (tally.accepted, tally.invalid)
+    stats = Stats()
+    stats.count(POST, Verified(True, "wrong"), ReceiverResponse(204))
+    assert (1, 1) == (stats.accepted, stats.invalid)

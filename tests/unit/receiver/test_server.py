@@ -21,7 +21,7 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.receiver.faults import Fault, FaultPlan
-from hookline.receiver.receiver_settings import BODY_LIMIT, ReceiverSettings
+from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, ReceiverSettings
 from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
 
@@ -30,7 +30,7 @@ SECRET = b"0123456789abcdef0123456789abcdef"
 
 @dataclass(slots=True)
 class Running:
-    """A receiver that accepts connections; `finished` has its tally once it has ended."""
+    """A receiver that accepts connections; `finished` has its stats once it has ended."""
 
     receiver: Receiver
     port: int
@@ -74,7 +74,7 @@ class Bench:
         await asyncio.wait((finished,))
 
     def run(self, test: Callable[[Running], Awaitable[object]], **given: Any) -> Stats:
-        """Start a receiver, let the test talk to it, stop it, and hand its tally on."""
+        """Start a receiver, let the test talk to it, stop it, and hand its stats on."""
 
         async def play() -> Stats:
             async with self.start(**given) as running:
@@ -101,14 +101,14 @@ def test_a_request_is_accepted_printed_and_recorded(bench: Bench, tmp_path: Path
         answer = await running.client.post("/feedback?x=1", json={"a": 1}, headers={"Webhook-Id": "msg_1"})
         assert (204, b"") == (answer.status_code, answer.content)
 
-    tally = bench.run(test, output=output, record=record, clock=lambda: 1764547200.0)
+    stats = bench.run(test, output=output, record=record, clock=lambda: 1764547200.0)
     (line,) = lines(output)
     assert ("2025-12-01T00:00:00.000Z", "POST", "/feedback?x=1", {"a": 1}, 204) == tuple(
         line[name] for name in ("time", "method", "path", "body", "status")
     )
     assert "msg_1" == line["headers"]["webhook-id"]
     assert output.getvalue() == record.read_bytes()
-    assert (1, 1, 0) == (tally.requests, tally.accepted, tally.invalid)
+    assert (1, 1, 0) == (stats.requests, stats.accepted, stats.invalid)
 
 
 def test_a_line_is_written_before_its_answer_goes_out(bench: Bench) -> None:
@@ -147,10 +147,10 @@ def failures_in_turn(bench: Bench, seed: int) -> list[int]:
         for _ in range(40):
             statuses.append((await running.client.post("/", json={})).status_code)
 
-    misbehaviour = Fault(failures=(FaultPlan(503, 0.3), FaultPlan(429, 0.2)))
-    tally = bench.run(test, misbehaviour=misbehaviour, seed=seed)
-    assert statuses.count(204) == tally.accepted
-    assert 40 - tally.accepted == tally.failed_on_purpose
+    fault_plan = FaultPlan(faults=(Fault(503, 0.3), Fault(429, 0.2)))
+    stats = bench.run(test, fault_plan=fault_plan, seed=seed)
+    assert statuses.count(204) == stats.accepted
+    assert 40 - stats.accepted == stats.failed_on_purpose
     return statuses
 
 
@@ -177,7 +177,7 @@ def test_an_outage_ends_and_its_failures_say_when_to_come_back(bench: Bench) -> 
         assert [503, 503, 204] == [answer.status_code for answer in (first, second, third)]
         assert ["2", "2", None] == [answer.headers.get("retry-after") for answer in (first, second, third)]
 
-    bench.run(test, clock=lambda: now, misbehaviour=Fault(outage=timedelta(seconds=2)), retry_after=2)
+    bench.run(test, clock=lambda: now, fault_plan=FaultPlan(outage=timedelta(seconds=2)), retry_after=2)
 
 
 def test_a_delay_holds_the_answer_back(bench: Bench) -> None:
@@ -199,9 +199,9 @@ def test_a_client_that_leaves_before_the_answer_is_on_record_without_a_status(be
         with pytest.raises(httpx.ReadTimeout):
             await running.client.post("/", json={}, timeout=0.05)
 
-    tally = bench.run(test, output=output, delay=timedelta(milliseconds=300))
+    stats = bench.run(test, output=output, delay=timedelta(milliseconds=300))
     assert [None] == [line["status"] for line in lines(output)]
-    assert (1, 0, 1) == (tally.requests, tally.accepted, tally.left)
+    assert (1, 0, 1) == (stats.requests, stats.accepted, stats.disconnected)
 
 
 def test_a_token_is_asked_for_where_keys_were_given(bench: Bench, tmp_path: Path) -> None:
@@ -213,13 +213,13 @@ def test_a_token_is_asked_for_where_keys_were_given(bench: Bench, tmp_path: Path
     async def test(running: Running) -> None:
         refused = await running.client.post("/", json={})
         assert (401, 'Bearer error="invalid_token"') == (refused.status_code, refused.headers["www-authenticate"])
-        assert {"error": "the request carries no token"} == refused.json()
+        assert {"error": "the request has no token"} == refused.json()
         accepted = await running.client.post("/", json={}, headers={"X-Token": f"Bearer {good}"})
         assert 204 == accepted.status_code
 
-    tally = bench.run(test, output=output, hmac_secret_file=tmp_path / "secret", token_header="X-Token")
-    assert ["the request carries no token", True] == [line["verified"]["jwt"] for line in lines(output)]
-    assert (1, 1) == (tally.accepted, tally.invalid)
+    stats = bench.run(test, output=output, hmac_secret_file=tmp_path / "secret", token_header="X-Token")
+    assert ["the request has no token", True] == [line["verified"]["jwt"] for line in lines(output)]
+    assert (1, 1) == (stats.accepted, stats.invalid)
 
 
 @pytest.mark.parametrize(("strict", "status"), [(False, 204), (True, 422)])
@@ -230,14 +230,14 @@ def test_a_payload_that_does_not_fit_is_noted_and_refused_if_strict(bench: Bench
     async def test(running: Running) -> None:
         assert status == (await running.client.post("/", json={"channel": "pigeon"})).status_code
 
-    tally = bench.run(test, output=output, verify_payload=True, strict=strict)
+    stats = bench.run(test, output=output, verify_payload=True, strict=strict)
     (line,) = lines(output)
     assert line["verified"]["payload"].startswith("$")
-    assert 1 == tally.invalid
+    assert 1 == stats.invalid
 
 
 def test_only_post_is_answered(bench: Bench) -> None:
-    """Any other method is told which one to use, and a HEAD gets no body."""
+    """Another method gets the allowed method, and a HEAD gets no body."""
 
     async def test(running: Running) -> None:
         for method in ("GET", "PUT", "HEAD", "DELETE"):
@@ -245,8 +245,8 @@ def test_only_post_is_answered(bench: Bench) -> None:
             assert (405, "POST") == (answer.status_code, answer.headers["allow"])
         assert 204 == (await running.client.post("/", json={})).status_code
 
-    tally = bench.run(test)
-    assert (5, 1, 4) == (tally.requests, tally.accepted, tally.invalid)
+    stats = bench.run(test)
+    assert (5, 1, 4) == (stats.requests, stats.accepted, stats.invalid)
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -255,14 +255,14 @@ def test_a_body_over_the_limit_is_refused_before_it_is_kept(bench: Bench, announ
     output = io.BytesIO()
 
     async def grow() -> AsyncIterator[bytes]:
-        for _ in range(3 * BODY_LIMIT // 65536):
+        for _ in range(3 * MAX_RECEIVED_BODY_BYTES // 65536):
             yield b"x" * 65536
 
     async def test(running: Running) -> None:
-        content = b"x" * (BODY_LIMIT + 1) if announced else grow()
+        content = b"x" * (MAX_RECEIVED_BODY_BYTES + 1) if announced else grow()
         answer = await running.client.post("/", content=content)
         assert (413, "close") == (answer.status_code, answer.headers["connection"])
-        assert 204 == (await running.client.post("/", content=b"x" * BODY_LIMIT)).status_code
+        assert 204 == (await running.client.post("/", content=b"x" * MAX_RECEIVED_BODY_BYTES)).status_code
 
     bench.run(test, output=output)
     assert [413, 204] == [line["status"] for line in lines(output)]
@@ -279,7 +279,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_kept(bench: Bench, announ
     ],
 )
 def test_what_is_not_http_ends_the_connection(bench: Bench, sent: bytes, status: bytes) -> None:
-    """The status says what is wrong, the connection is closed, and the receiver goes on."""
+    """The status names the error, the connection is closed, and the receiver continues."""
 
     async def test(running: Running) -> None:
         answer = await asyncio.wait_for(running.talk(sent), 10)
@@ -287,8 +287,8 @@ def test_what_is_not_http_ends_the_connection(bench: Bench, sent: bytes, status:
         assert b"connection: close" in answer.lower()
         assert 204 == (await running.client.post("/", json={})).status_code
 
-    tally = bench.run(test)
-    assert (1, 1) == (tally.accepted, tally.invalid)
+    stats = bench.run(test)
+    assert (1, 1) == (stats.accepted, stats.invalid)
 
 
 def test_an_expectation_is_answered_before_the_body(bench: Bench) -> None:
@@ -318,7 +318,7 @@ def test_requests_that_arrive_together_are_answered_in_turn(bench: Bench) -> Non
 
 
 def test_it_ends_by_itself_after_exactly_so_many_accepted_requests(bench: Bench) -> None:
-    """Failures do not count, and what comes at the same time as the last one is sent away."""
+    """Failures do not count, and requests that arrive together with the last one are refused."""
 
     async def test(running: Running) -> None:
         async def post() -> int:
@@ -331,16 +331,16 @@ def test_it_ends_by_itself_after_exactly_so_many_accepted_requests(bench: Bench)
         assert 5 == statuses.count(204)
         await asyncio.wait_for(asyncio.shield(running.finished), 10)
 
-    tally = bench.run(test, stop_after=5, misbehaviour=Fault(failures=(FaultPlan(500, 0.1),)))
-    assert 5 == tally.accepted
+    stats = bench.run(test, stop_after=5, fault_plan=FaultPlan(faults=(Fault(500, 0.1),)))
+    assert 5 == stats.accepted
 
 
-def test_stopping_answers_what_is_in_hand(bench: Bench) -> None:
+def test_stopping_answers_what_is_unanswered(bench: Bench) -> None:
     """A request that was taken before the stop gets its answer; the port is free afterwards."""
 
     async def test(running: Running) -> None:
         posting = asyncio.create_task(running.client.post("/", json={}))
-        while not running.receiver.in_hand:
+        while not running.receiver.unanswered:
             await asyncio.sleep(0.01)
         running.receiver.stop()
         assert 204 == (await posting).status_code
@@ -352,7 +352,7 @@ def test_stopping_answers_what_is_in_hand(bench: Bench) -> None:
 
 
 def test_a_taken_port_is_named(bench: Bench) -> None:
-    """The message says which address, and how to get another one."""
+    """The message names the address and how to get another one."""
 
     async def test(running: Running) -> None:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{running.port}: ") as caught:
@@ -379,7 +379,7 @@ def test_many_connections_lose_and_mix_up_nothing(bench: Bench, tmp_path: Path) 
 
         assert [50] * 30 == await asyncio.wait_for(asyncio.gather(*map(one, range(30))), 60)
 
-    tally = bench.run(test, record=record)
+    stats = bench.run(test, record=record)
     ids = [json.loads(line)["headers"]["webhook-id"] for line in record.read_bytes().splitlines()]
     assert {f"{lane}-{number}" for lane in range(30) for number in range(50)} == set(ids)
-    assert (1500, 1500, 0) == (len(ids), len(tally.ids), tally.repeated)
+    assert (1500, 1500, 0) == (len(ids), len(stats.ids), stats.repeated)

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from hookline.errors import KeyUnusable
-from hookline.receiver.verification import MAX_REMEMBERED_TOKENS, TokenVerifier, read_keys
+from hookline.receiver.verification import MAX_CACHED_TOKENS, TokenVerifier, read_keys
 
 NOW = 1_780_000_000.0
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -68,11 +68,11 @@ def test_the_key_is_found_by_its_id(tmp_path: Path) -> None:
     old, new = Party("ES256", "old"), Party("ES256", "new")
     check = verifier(tmp_path, old.jwk(), new.jwk()).check
     assert [True, True] == [check(f"Bearer {party.token()}") for party in (old, new)]
-    assert "the signature does not fit the key" == check(f"Bearer {old.token(kid='new')}")
+    assert "the signature does not match the key" == check(f"Bearer {old.token(kid='new')}")
 
 
 def test_an_unknown_key_id_is_named_with_those_that_are_known(tmp_path: Path) -> None:
-    """The usual slip, a rotated key whose public half was not handed over, is told apart."""
+    """A rotated key whose public half was not exchanged, the usual mistake, has its own message."""
     party = Party("ES256")
     found = verifier(tmp_path, party.jwk()).check(f"Bearer {party.token(kid='2027')}")
     assert "the key '2027' is not known (known: k1)" == found
@@ -90,7 +90,7 @@ def test_an_unknown_key_id_is_named_with_those_that_are_known(tmp_path: Path) ->
     ],
 )
 def test_a_token_of_another_time_or_place_is_refused(tmp_path: Path, claims: dict[str, Any], complaint: str) -> None:
-    """Expiry, beginning and audience are checked, and the sentence says which one failed."""
+    """Expiry, begin and audience are checked, and the reason names the failed check."""
     party = Party("ES256")
     check = verifier(tmp_path, party.jwk(), audience="receiver").check
     assert complaint == check(f"Bearer {party.token(**{'aud': 'receiver', **claims})}")
@@ -104,7 +104,7 @@ def test_a_minute_of_clock_difference_is_forgiven(tmp_path: Path, claims: dict[s
 
 
 def test_an_audience_does_not_matter_where_none_was_asked_for(tmp_path: Path) -> None:
-    """Without --audience a token for anybody holds."""
+    """Without --audience a token for any audience is valid."""
     party = Party("ES256")
     assert True is verifier(tmp_path, party.jwk()).check(f"Bearer {party.token(aud='anybody')}")
 
@@ -126,7 +126,7 @@ def test_a_public_key_is_not_an_hmac_secret(tmp_path: Path) -> None:
         f"Bearer {token}"
     )
     both = verifier(tmp_path, party.jwk(), secret=SECRET)
-    assert "the signature does not fit the key" == both.check(f"Bearer {token}")
+    assert "the signature does not match the key" == both.check(f"Bearer {token}")
 
 
 def test_the_algorithm_of_the_jwk_is_the_only_one(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_a_shared_secret_verifies_what_it_is_long_enough_for(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("value", "complaint"),
     [
-        (None, "the request carries no token"),
-        ("Basic eA==", "the token's header is not of the form: Bearer TOKEN"),
-        ("Bearer", "the token's header is not of the form: Bearer TOKEN"),
+        (None, "the request has no token"),
+        ("Basic eA==", "the token's header does not have the form: Bearer TOKEN"),
+        ("Bearer", "the token's header does not have the form: Bearer TOKEN"),
         ("Bearer x", "Not enough segments"),
     ],
 )
@@ -172,12 +172,12 @@ def test_a_remembered_token_expires_all_the_same(tmp_path: Path) -> None:
 
 
 def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
-    """However many tokens hold, only the last of them are remembered."""
+    """The cache of valid tokens is bounded."""
     checks = verifier(tmp_path, secret=SECRET)
-    for number in range(MAX_REMEMBERED_TOKENS + 10):
+    for number in range(MAX_CACHED_TOKENS + 10):
         token = jwt.encode({"exp": NOW + 300, "jti": str(number)}, SECRET, "HS256")
         assert True is checks.check(f"Bearer {token}")
-    assert MAX_REMEMBERED_TOKENS == len(checks._good)
+    assert MAX_CACHED_TOKENS == len(checks._valid_until)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_one_time_tokens_do_not_fill_the_memory(tmp_path: Path) -> None:
     [
         ("nonsense", "is not a JWK Set"),
         ("[]", "is not a JWK Set"),
-        ('{"keys": []}', "holds no key"),
+        ('{"keys": []}', "contains no key"),
         ('{"keys": ["x"]}', "key 1 is not a JSON object"),
         ('{"keys": [{"kty": "oct", "k": "eHh4"}]}', "key 1 cannot be used: kty 'oct'"),
         ('{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}', "key 1 cannot be used"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_named_on_start(tmp_path: Path, text: str, complaint: str) -> None:
-    """A receiver that could refuse every token says so before the first one."""
+    """A receiver that would refuse every token fails at its start."""
     path = tmp_path / "jwks.json"
     path.write_text(text)
     with pytest.raises(KeyUnusable, match=complaint):
@@ -200,7 +200,7 @@ def test_a_key_that_cannot_be_used_is_named_on_start(tmp_path: Path, text: str, 
 
 
 def test_a_missing_file_or_a_short_secret_is_named_on_start(tmp_path: Path) -> None:
-    """The message names the file; never what is in it."""
+    """The message names the file and never its content."""
     with pytest.raises(KeyUnusable, match=r"none\.json: No such file"):
         read_keys(tmp_path / "none.json", None)
     (tmp_path / "short").write_text("hunter2")

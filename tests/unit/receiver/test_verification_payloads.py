@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hookline.receiver.verification import MAX_BODY_BYTES, PayloadCheck
+from hookline.receiver.verification import MAX_PROBLEM_CHARACTERS, PayloadCheck
 
 FACTS = Path(__file__).parents[2] / "facts"
 
@@ -45,7 +45,7 @@ def check() -> PayloadCheck:
 
 
 def test_the_documented_payload_holds(check: PayloadCheck) -> None:
-    """The platform's example is what a receiver may expect."""
+    """The platform's example is valid."""
     assert True is check.check(payload())
 
 
@@ -70,12 +70,12 @@ def test_a_huge_value_does_not_make_a_huge_finding(check: PayloadCheck) -> None:
     """A message quotes the value, but only its beginning."""
     found = check.check(payload(channel="x" * 10_000))
     assert isinstance(found, str)
-    assert MAX_BODY_BYTES == len(found)
+    assert MAX_PROBLEM_CHARACTERS == len(found)
 
 
 @pytest.mark.parametrize("channel", ["email", "sms"])
 def test_a_payload_of_structure_2_is_held_to_that(check: PayloadCheck, channel: str) -> None:
-    """A body that has the newer structure is checked by its schema, and told what is wrong by its own channel's."""
+    """A body with structure 2 is checked against its schema, and the error is about its own channel."""
     example = json.loads((FACTS / f"payload-2-{channel}-example.json").read_text())
     assert True is check.check(json.dumps(example).encode())
     del example["messageDeliveryFeedback"]["encoding"]

@@ -203,7 +203,7 @@ def test_copy_that_cannot_be_made_stops_the_apply(path: Path, monkeypatch: pytes
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hookline.state.sqlite_schema.place", full)
+    monkeypatch.setattr("hookline.state.sqlite_schema.create_private_file", full)
     before = path.read_bytes()
     with pytest.raises(StateUnusable, match="a copy of it cannot be kept beside it: No space left"):
         store_at(path).commit(store_at(path).read(), {}, entry())

@@ -104,7 +104,7 @@ def test_reading_leaves_nothing_behind(path: Path, stored: Snapshot) -> None:
 def test_reading_never_makes_the_file(path: Path, stored: Snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state that vanishes between the look and the opening is not made anew by opening it."""
     path.unlink()
-    monkeypatch.setattr("hookline.state.sqlite_store.is_there", lambda path: True)
+    monkeypatch.setattr("hookline.state.sqlite_store.state_file_exists", lambda path: True)
     with pytest.raises(StateUnusable, match="cannot be opened"):
         store_at(path).read()
     with pytest.raises(StateUnusable, match="cannot be opened"):
@@ -250,7 +250,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "empty file": (_empty_file, "is an empty file"),
     "text file": (_text_file, "is not an SQLite database"),
     "directory": (_directory, "is not a file"),
-    "dangling link": (_dangling_link, "is a link to nowhere"),
+    "dangling link": (_dangling_link, "is a broken symbolic link"),
     "foreign database": (_foreign_database, "not a state of hookline"),
     "earlier build": (_earlier_build, "before its first release"),
     "newer format": (_newer, r"newer hookline \(format 2; this one reads 1\)"),

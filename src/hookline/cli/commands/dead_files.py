@@ -17,7 +17,7 @@ from hookline.cli.dead_letter_options import filter_from, filter_text, filters
 from hookline.cli.options import spool_option
 from hookline.cli.progress import counting
 from hookline.errors import HooklineError
-from hookline.private_files import replacing
+from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, read_exported
 from hookline.relay.spool.admin import NOTHING, Count, DeadLetterImport
@@ -63,7 +63,7 @@ def _output(out: Path | None) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     else:
-        with replacing(out, mode=0o600) as file:
+        with open_replacement(out, mode=0o600) as file:
             yield file
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from hookline.errors import HooklineError, WrongUse
-from hookline.private_files import replace_whole
+from hookline.private_files import replace_file
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
 from hookline.receiver.responses import Stats
@@ -119,7 +119,7 @@ def command(
     port_file: Path | None,
     quiet: bool,
     protect: tuple[str, ...],
-    fail: tuple[FaultPlan, ...],
+    fail: tuple[Fault, ...],
     outage: timedelta,
     requests: int | None,
     **verbatim: Any,
@@ -131,7 +131,7 @@ def command(
     SIGTERM with a summary.
     """
     try:
-        misbehaviour = Fault(failures=fail, outage=outage)
+        fault_plan = FaultPlan(faults=fail, outage=outage)
     except ValueError as error:
         raise WrongUse(str(error), hint="lower the shares given by --fail") from error
     address, port = listen
@@ -141,7 +141,7 @@ def command(
         port=port,
         names=tuple(dict.fromkeys((*LOCAL_NAMES, named, *host))),
         protected=protect or ("/",),
-        misbehaviour=misbehaviour,
+        fault_plan=fault_plan,
         stop_after=requests,
         **verbatim,
     )
@@ -170,7 +170,7 @@ async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Stats
 def _write_port(path: Path, port: int) -> None:
     """Replace the file in one step, because others wait for it."""
     try:
-        replace_whole(path, f"{port}\n".encode(), mode=0o666, synced=False)
+        replace_file(path, f"{port}\n".encode(), mode=0o666, synced=False)
     except OSError as error:
         raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
 
@@ -181,7 +181,7 @@ def _print_summary(tally: Stats) -> None:
         "accepted": tally.accepted,
         "failed on purpose": tally.failed_on_purpose,
         "invalid": tally.invalid,
-        "left before the answer": tally.left,
+        "left before the answer": tally.disconnected,
         "distinct webhook-id": len(tally.ids),
         "repeated webhook-id": tally.repeated,
     }

@@ -14,7 +14,7 @@ from hookline.cli.diagnostic_output import diagnostic_text
 from hookline.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:  # importing it takes longer than `validate --help` may
-    from hookline.config import Inspection
+    from hookline.config.loader import Inspection
 from pathlib import Path
 
 import click
@@ -105,7 +105,7 @@ def _annotation(diagnostic: Diagnostic) -> str:
 
 def _log_line(diagnostic: Diagnostic) -> str:
     """Plain text. The runner obeys ``::`` where a line begins, and its older ``##[`` anywhere in a line."""
-    return f"- {diagnostic.place}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
+    return f"- {diagnostic.location}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
 
 
 def _data(text: str) -> str:
@@ -170,7 +170,7 @@ def command(paths: tuple[Path, ...], config: Path, form: str) -> int:
     Checks all files of the configuration directory, or each PATH (a file or a directory), and reports all errors.
     Exits with 5 if it finds an error.
     """
-    from hookline.config import inspect  # noqa: PLC0415 - the schema library takes longer than `--help` may
+    from hookline.config.loader import inspect  # noqa: PLC0415 - the schema library takes longer than `--help` may
 
     if not paths and not config.is_dir():
         hint = "run this beside the configuration directory, or name it: --config DIR"

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from hookline import __version__
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.key_rotation import Timed, active, next_change
+from hookline.key_rotation import TimedKey, active_keys, next_change
 from hookline.model import JwtAuthentication, SecretRef, SignatureKey, SigningKey, Webhook
 from hookline.relay.auth.body_signature import BodySigner, load_signature_key
 from hookline.relay.auth.jwt_signer import JwtSigner
@@ -116,9 +116,9 @@ class Credentials:
         if self._webhook.signature is not None:
             keys = self._webhook.signature.keys
             until = next_change(keys, now)
-            self._prepare_signature(active_keys(keys, now))
+            self._prepare_signature(usable_keys(keys, now))
         if isinstance(authentication, JwtAuthentication):
-            key = self._load(active_keys(authentication.keys, now)[0], authentication.algorithm)
+            key = self._load(usable_keys(authentication.keys, now)[0], authentication.algorithm)
             until = min(until, next_change(authentication.keys, now))
             if key is not self._key:
                 self._key = key
@@ -157,12 +157,12 @@ class Credentials:
         return [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
 
 
-_Key = TypeVar("_Key", bound=Timed)
+_Key = TypeVar("_Key", bound=TimedKey)
 
 
-def active_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
+def usable_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
     """The keys that are active at `now` (Unix seconds), in their order. Raises KeyUnusable if there is none."""
-    usable = active(keys, now)
+    usable = active_keys(keys, now)
     if not usable:
         raise KeyUnusable(
             f"no key is active now: {_next_activation(keys, now)}",
@@ -171,6 +171,6 @@ def active_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
     return usable
 
 
-def _next_activation(keys: Iterable[Timed], now: float) -> str:
+def _next_activation(keys: Iterable[TimedKey], now: float) -> str:
     coming = [key.activate for key in keys if key.activate is not None and key.activate.timestamp() > now]
     return f"the next key becomes active at {format_moment(min(coming))}" if coming else "all keys are retired"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hookline.errors import HooklineError, KeyUnusable
-from hookline.key_rotation import unretired
+from hookline.key_rotation import unretired_keys
 from hookline.model import JwtAuthentication, Webhook
 from hookline.relay.auth.body_signature import load_signature_key, public_text
 from hookline.relay.auth.keys import load_key, public_jwk
@@ -35,7 +35,7 @@ def jwk_set(
                     passphrase=None if key.passphrase is None else resolver.resolve(key.passphrase, organization),
                 )
             )
-            for key in unretired(authentication.keys, now)
+            for key in unretired_keys(authentication.keys, now)
         ]
     }
 
@@ -54,7 +54,7 @@ def public_signature_keys(webhook: Webhook, resolver: SecretResolver, now: float
     organization = webhook.address.organization
     texts = [
         public_text(load_signature_key(resolver.resolve(key.secret, organization), str(key.secret)))
-        for key in unretired(webhook.signature.keys, now)
+        for key in unretired_keys(webhook.signature.keys, now)
     ]
     found = [text for text in texts if text is not None]
     if not found:

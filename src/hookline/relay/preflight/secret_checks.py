@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import assert_never
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
-from hookline.key_rotation import Timed, unretired
+from hookline.key_rotation import TimedKey, unretired_keys
 from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.auth.body_signature import load_signature_key
 from hookline.relay.auth.client_certificates import public_files, read_certificates
-from hookline.relay.auth.credentials import active_keys, fixed_headers
+from hookline.relay.auth.credentials import fixed_headers, usable_keys
 from hookline.relay.auth.keys import load_key
 from hookline.relay.http.tls import context_for
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
@@ -54,7 +54,7 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
     """
     organization = webhook.address.organization
     if webhook.signature is not None:
-        for signature_key in unretired(webhook.signature.keys, now):
+        for signature_key in unretired_keys(webhook.signature.keys, now):
             name = str(signature_key.secret)
             try:
                 load_signature_key(resolver.resolve(signature_key.secret, organization), name)
@@ -80,7 +80,7 @@ def _jwt_key_findings(
     authentication: JwtAuthentication, resolver: SecretResolver, organization: str, now: float
 ) -> Iterator[CheckFinding]:
     """Args: as for `key_findings`; `organization` is the webhook's."""
-    for key in unretired(authentication.keys, now):
+    for key in unretired_keys(authentication.keys, now):
         try:
             passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
             secret = resolver.resolve(key.secret, organization)
@@ -93,9 +93,9 @@ def _jwt_key_findings(
             yield CheckFinding(CheckStep.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
 
 
-def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
+def _inactive(keys: Sequence[TimedKey], now: float) -> Iterator[CheckFinding]:
     try:
-        active_keys(keys, now)
+        usable_keys(keys, now)
     except KeyUnusable as error:
         yield _failed(CheckStep.KEY, error)
 
@@ -103,9 +103,9 @@ def _inactive(keys: Sequence[Timed], now: float) -> Iterator[CheckFinding]:
 def _without_retired(webhook: Webhook, now: float) -> Webhook:
     authentication, signature = webhook.authentication, webhook.signature
     if isinstance(authentication, JwtAuthentication):
-        authentication = replace(authentication, keys=tuple(unretired(authentication.keys, now)))
+        authentication = replace(authentication, keys=tuple(unretired_keys(authentication.keys, now)))
     if signature is not None:
-        signature = replace(signature, keys=tuple(unretired(signature.keys, now)))
+        signature = replace(signature, keys=tuple(unretired_keys(signature.keys, now)))
     return replace(webhook, authentication=authentication, signature=signature)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hookline.cli.commands.export import render, write_files
 from hookline.cli.main import main
-from hookline.config import load
+from hookline.config.loader import load
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from hookline.cli.commands.init import WORKFLOW, ignores_state, repository_above, scaffold, write_new
-from hookline.config import inspect
+from hookline.config.loader import inspect
 from hookline.errors import HooklineError
 from hookline.schemas import schema_text
 

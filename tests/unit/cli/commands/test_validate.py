@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from hookline.cli.commands.validate import github_report, sarif_report
 from hookline.cli.main import main
-from hookline.config import Inspection
+from hookline.config.loader import Inspection
 from hookline.diagnostics import Diagnostic, Severity
 from hookline.model import Desired
 from hookline.schemas import schema_text

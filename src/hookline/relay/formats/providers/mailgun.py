@@ -35,7 +35,7 @@ from hookline.relay.formats.provider_event import (
     unless_skipped,
 )
 from hookline.relay.formats.typed_fields import shaped
-from hookline.units import unix_time
+from hookline.units import utc_text_of_unix
 
 NAME = "mailgun"
 
@@ -133,7 +133,7 @@ def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
         status=status,
         recipient=read.recipient or _addressee(headers.to),
         variables=read.variables,
-        time=unix_time(read.timestamp),
+        time=utc_text_of_unix(read.timestamp),
         failure=_failure(read, delivery, status, wording),
         detail=wording,
         retry_count=attempt - 1 if attempt else None,

@@ -26,7 +26,7 @@ from hookline.relay.formats.bounce_classes import (
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.typed_fields import shaped
-from hookline.units import unix_time
+from hookline.units import utc_text_of_unix
 
 NAME = "sendgrid"
 
@@ -93,7 +93,7 @@ def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
         status=status,
         recipient=read.email,
         variables=value,  # custom arguments are among the event's own fields
-        time=unix_time(read.timestamp),
+        time=utc_text_of_unix(read.timestamp),
         failure=_failure(read, status),
         detail=read.reason or read.response,
         retry_count=count(read.attempt),

@@ -18,7 +18,7 @@ from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classify, enhance
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
 from hookline.relay.formats.typed_fields import shaped
-from hookline.units import unix_time
+from hookline.units import utc_text_of_unix
 
 NAME = "sparkpost"
 
@@ -100,7 +100,7 @@ def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
         status=status,
         recipient=read.recipient,
         variables=read.variables,
-        time=unix_time(read.timestamp),
+        time=utc_text_of_unix(read.timestamp),
         failure=_failure(read, status),
         detail=read.raw_reason or read.reason,
         retry_count=count(read.retries),

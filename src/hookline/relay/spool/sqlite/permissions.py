@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable
-from hookline.private_files import is_somebody_elses, open_to_all
+from hookline.private_files import is_owned_by_another_user, is_world_writable
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def refusal_named(directory: Path) -> Iterator[None]:
 
 def require_private(directory: Path, database: Path) -> None:
     """Raises SpoolUnusable when everybody can write to it, when it is another user's, or its database a link."""
-    if open_to_all(directory):
+    if is_world_writable(directory):
         raise SpoolUnusable(
             f"anybody can write to the spool {directory}",
             hint=f"chmod 0700 {directory}, or name another with --spool",
@@ -33,10 +33,10 @@ def require_private(directory: Path, database: Path) -> None:
         raise SpoolUnusable(
             f"the spool's database {database} is a link", hint="name the directory that it leads to with --spool"
         )
-    if open_to_all(database):
+    if is_world_writable(database):
         raise SpoolUnusable(f"anybody can write to {database}", hint=f"chmod 0600 {database}")
     for path in (directory, database):
-        if is_somebody_elses(path):
+        if is_owned_by_another_user(path):
             raise SpoolUnusable(
                 f"{path} belongs to another user", hint="run as the user that runs the relay, or as root"
             )

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from hookline.observe.snapshot import RelayStatus
-from hookline.private_files import replace_whole
+from hookline.private_files import replace_file
 from hookline.relay.spool.sqlite.lock import holder_of
 
 STATUS_FILE: Final = "relay.json"
@@ -43,7 +43,7 @@ class StatusFile:
 
     def _replace(self, facts: RelayStatus) -> None:
         try:
-            replace_whole(self._path, msgspec.json.encode(facts), synced=False)
+            replace_file(self._path, msgspec.json.encode(facts), synced=False)
         except OSError:  # rather nothing than what was true some time ago
             self._remove()
 

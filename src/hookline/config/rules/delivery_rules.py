@@ -1,4 +1,4 @@
-"""What a delivery policy may be: durations in range and in order, TLS files in pairs."""
+"""The rules for delivery: durations in range and in order, TLS files in pairs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import Any
 
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath, RuleFinding, mapping_at, path_text, quote, text_at
+from hookline.model import RetryPolicy
 from hookline.units import format_duration, parse_duration
 
 _MILLISECOND, _SECOND, _HOUR = timedelta(milliseconds=1), timedelta(seconds=1), timedelta(hours=1)
-_LONGEST = 20  # more is refused by the schema
+_MAX_CHARACTERS = 20  # the schema refuses longer text
 _RETRY: DocumentPath = ("delivery", "retry")
-_RETRY_DEFAULTS = {"initialDelay": _SECOND, "maxDelay": _HOUR, "maxAge": 72 * _HOUR}
+_DEFAULTS = RetryPolicy()
+_RETRY_DEFAULTS = {
+    "initialDelay": _DEFAULTS.initial_delay,
+    "maxDelay": _DEFAULTS.max_delay,
+    "maxAge": _DEFAULTS.max_age,
+}
 
-# A token outlives the clock's skew and not a working day; an attempt ends within a load balancer's patience; beyond
-# 90 days an event is history. The lower ends keep a relay from spinning.
+# A token must outlive the skew between clocks and expire within an hour. An attempt must end before a load balancer
+# gives up. An event older than 90 days has no use. The lower limits keep a relay from busy loops.
 _RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
     ("authentication", "lifetime"): (30 * _SECOND, _HOUR),
     ("delivery", "timeout"): (100 * _MILLISECOND, 600 * _SECOND),
@@ -27,17 +33,15 @@ _RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
 }
 
 
-def check(document: Any) -> Iterator[RuleFinding]:
-    """Findings about `delivery`, and the range of every duration of a document."""
-    for path, (least, most) in _RANGES.items():
+def check_delivery(document: Any) -> Iterator[RuleFinding]:
+    """Checks `delivery`, and the range of every duration of a document."""
+    for path, (minimum, maximum) in _RANGES.items():
         duration = _duration_at(document, path)
-        if duration is not None and not least <= duration <= most:
-            summary = f"{path_text(path)}: must be from {format_duration(least)} to {format_duration(most)}"
-            found = quote(text_at(document, *path))
+        if duration is not None and not minimum <= duration <= maximum:
+            summary = f"{path_text(path)}: must be from {format_duration(minimum)} to {format_duration(maximum)}"
+            summary += f", found {quote(text_at(document, *path))}"
             hint = "write a duration such as 100ms, 10s, 5m or 24h"
-            yield RuleFinding(
-                code=error_codes.OUT_OF_RANGE, path=path, summary=f"{summary}, found {found}", hint=hint
-            )
+            yield RuleFinding(code=error_codes.OUT_OF_RANGE, path=path, summary=summary, hint=hint)
     yield from _check_order(document)
     yield from _check_pair(document)
 
@@ -51,15 +55,12 @@ def _check_order(document: Any) -> Iterator[RuleFinding]:
     for smaller, larger in (("initialDelay", "maxDelay"), ("maxDelay", "maxAge")):
         low, high = delays[smaller], delays[larger]
         if low is not None and high is not None and high < low <= _RANGES[*_RETRY, smaller][1]:
-            at = smaller if smaller in written else larger
-            summary = f"{path_text((*_RETRY, at))}: {smaller} ({format_duration(low)}) is longer than {larger}"
-            hint = "initialDelay ≤ maxDelay ≤ maxAge; those not written are 1s, 1h and 72h"
-            yield RuleFinding(
-                code=error_codes.RETRY_ORDER,
-                path=(*_RETRY, at),
-                summary=f"{summary} ({format_duration(high)})",
-                hint=hint,
-            )
+            path = (*_RETRY, smaller if smaller in written else larger)
+            summary = f"{path_text(path)}: {smaller} ({format_duration(low)}) is longer than {larger}"
+            summary += f" ({format_duration(high)})"
+            defaults = "{}, {} and {}".format(*map(format_duration, _RETRY_DEFAULTS.values()))
+            hint = f"write initialDelay ≤ maxDelay ≤ maxAge; the defaults are {defaults}"
+            yield RuleFinding(code=error_codes.RETRY_ORDER, path=path, summary=summary, hint=hint)
 
 
 def _check_pair(document: Any) -> Iterator[RuleFinding]:
@@ -68,21 +69,21 @@ def _check_pair(document: Any) -> Iterator[RuleFinding]:
         if name in tls and other not in tls:
             path: DocumentPath = ("delivery", "tls", name)
             hint = f"add {other}: {{file: …}}, or remove {name}"
-            summary = f"{path_text(path)}: stands without {other}"
+            summary = f"{path_text(path)}: requires {other}"
             yield RuleFinding(code=error_codes.TLS_PAIR, path=path, summary=summary, hint=hint, on_key=True)
 
 
 def _duration_at(document: Any, path: DocumentPath) -> timedelta | None:
-    """The duration at a path; None where there is none, or none that can be read (the schema says so)."""
+    """The duration at a path, or None if it is missing or not valid. The schema reports both."""
     text = text_at(document, *path)
-    return None if text is None or len(text) > _LONGEST else _parsed(text)
+    return None if text is None or len(text) > _MAX_CHARACTERS else _parsed(text)
 
 
-@lru_cache(maxsize=256)  # ten thousand files use a handful of durations
+@lru_cache(maxsize=256)  # ten thousand files use few different durations
 def _parsed(text: str) -> timedelta | None:
     try:
         return parse_duration(text)
-    except ValueError:  # the schema says so
+    except ValueError:
         return None
     except OverflowError:
         return timedelta.max
