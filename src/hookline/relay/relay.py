@@ -168,9 +168,9 @@ class Relay:
         return Ending.WAITED_LONG_ENOUGH
 
     async def _still_pending(self) -> bool:
-        if not (await self._thread.call(self._spool.tally))["pending"]:
+        if not (await self._thread.run(self._spool.tally))["pending"]:
             return False
-        return bool(await self._thread.call(self._spool.pending) - self._dispatcher.held())
+        return bool(await self._thread.run(self._spool.pending) - self._dispatcher.held())
 
     # -- being watched, being told
 
@@ -195,7 +195,7 @@ class Relay:
         while self._report is not None:
             source = self._ingester.source
             done, total = source.progress() if source is not None else (0, None)
-            tally = await self._thread.call(self._spool.tally)
+            tally = await self._thread.run(self._spool.tally)
             oldest = await self._status_collector.oldest()
             self._report(Progress(done, total, tally, oldest, self._settling, self._clock.elapsed()))
             await asyncio.sleep(REPORT_SECONDS)

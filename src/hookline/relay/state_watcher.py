@@ -129,7 +129,7 @@ class StateWatcher:
     async def _dead_letter_deleted(self) -> None:
         """What is pending for webhooks that are not applied. Where there is no state, nothing was deleted."""
         if self._lineage is not None:
-            for address in await self._thread.call(self._spool.pending) - self._configurations.keys():
+            for address in await self._thread.run(self._spool.pending) - self._configurations.keys():
                 self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
     async def _retire(self, address: Address) -> None:
@@ -137,14 +137,14 @@ class StateWatcher:
             self._log.info("webhook changed", webhook=str(address))
 
     async def _open(self, changed: Mapping[Address, Stored]) -> None:
-        known = await self._thread.call(self._spool.standing)
+        known = await self._thread.run(self._spool.endpoint_states)
         for address, stored in changed.items():
             disabled = not stored.webhook.enabled
             if known.get(address, EndpointState()).disabled is not disabled:
                 await self._thread.retry_while_stalled(
-                    "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
+                    "configuring", self._spool.set_disabled, address, disabled=disabled, now=self._clock.now()
                 )
-        dues = await self._thread.call(self._spool.next_dues, changed.keys())
+        dues = await self._thread.run(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
             standing = known.get(address, EndpointState())
             self._configurations[address] = stored.hash
@@ -162,8 +162,8 @@ class StateWatcher:
             random=self._random,
         )
         lane.paused = standing.paused is not None
-        if standing.stopped is not None and standing.stopped_as == stored.hash:
-            lane.breaker.stopped(standing.stopped)
+        if standing.gone_reason is not None and standing.gone_configuration == stored.hash:
+            lane.breaker.stopped(standing.gone_reason)
         elif standing.not_before is not None and standing.not_before > self._clock.now():
             lane.breaker.restored(standing.not_before, "asked to wait (Retry-After)")
         return lane

@@ -26,7 +26,7 @@ from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import IngestBatch, NewDelivery
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
-from hookline.relay.spool.sqlite.status_file import STATUS_FILE
+from hookline.relay.spool.sqlite.embedded import STATUS_FILE
 from hookline.relay.status_collector import StatusCollector
 from hookline.state.factory import open_state
 from hookline.wiring import RelayOptions
@@ -89,12 +89,12 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
         with closing(sqlite3.connect(tmp_path / "spool" / database.DATABASE_FILE, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             writing = asyncio.create_task(
-                thread.retry_while_stalled("reading", thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
+                thread.retry_while_stalled("reading", thread.spool.enqueue, intake("a"), now=1.0, dedupe_window=60.0)
             )
             async with asyncio.timeout(30):
                 while (reason := reporter.unready()) is None:
                     await asyncio.sleep(0.01)
-            assert "another process has kept the spool" in reason
+            assert "another process has locked the spool" in reason
             assert reason == reporter.relay().stalled
             other.execute("ROLLBACK")
         await writing
@@ -104,9 +104,9 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
 async def test_the_report_is_of_this_moment_and_the_survey_of_a_little_before(tmp_path: Path) -> None:
     """Counting again at once would cost what it tells: within some seconds the same figures are given."""
     async with reporting(tmp_path) as (reporter, thread):
-        await thread.call(thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
+        await thread.run(thread.spool.enqueue, intake("a"), now=1.0, dedupe_window=60.0)
         first = await reporter.report()
-        await thread.call(thread.spool.append, intake("b"), now=1.0, dedupe_window=60.0)
+        await thread.run(thread.spool.enqueue, intake("b"), now=1.0, dedupe_window=60.0)
         second = await reporter.report()
         assert 1 == first.spool.tally["pending"] == second.spool.tally["pending"]
         assert second.relay.at > first.relay.at

@@ -170,7 +170,7 @@ class Dispatcher:
             for lane in self.lanes.values():
                 lane.clock_set_back(-seconds)
                 self._endpoint_states.changed(lane)
-            self._to_make_due = await self._thread.call(self._spool.pending)
+            self._to_make_due = await self._thread.run(self._spool.pending)
 
     async def _make_retries_due(self) -> None:
         """One chunk of the retries that wait for a time before the clock was set back. Other work goes between."""
@@ -253,13 +253,13 @@ class Dispatcher:
 
     async def _run_housekeeping(self) -> None:
         """Has another process put something back, paused a webhook, asked for haste? Is something too old?"""
-        changed = await self._thread.call(self._spool.changed_elsewhere)
+        changed = await self._thread.run(self._spool.changed_by_others)
         if changed or self._endpoint_states.wants_a_look:
             for lane in await self._endpoint_states.apply_operator_requests():
                 self._prefetcher.request_refill(lane)
         if changed:
             self.has_orphans = True
-            dues = await self._thread.call(self._spool.next_dues, frozenset(self.lanes))
+            dues = await self._thread.run(self._spool.next_dues, frozenset(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))
         if (now := self._clock.now()) >= self._next_cleanup:

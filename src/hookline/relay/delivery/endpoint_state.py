@@ -34,7 +34,7 @@ class SavedState(NamedTuple):
 
     @classmethod
     def of(cls, standing: EndpointState) -> SavedState:
-        return cls(standing.stopped, standing.stopped_as, standing.not_before)
+        return cls(standing.gone_reason, standing.gone_configuration, standing.not_before)
 
 
 class EndpointStateWriter:
@@ -52,7 +52,7 @@ class EndpointStateWriter:
 
     def serve(self, lane: Lane, standing: EndpointState) -> None:
         """A lane begins. What was remembered of its webhook's earlier configuration is over with that."""
-        self._hurried[lane.address] = standing.hurried
+        self._hurried[lane.address] = standing.retry_now_at
         self._endpoint_states[lane.address] = SavedState.of(standing)
         self._changed[lane.address] = lane
         self._look = True  # another process may have written since `standing` was read
@@ -69,17 +69,17 @@ class EndpointStateWriter:
                 self._endpoint_states[address] = said
                 await self._thread.retry_while_stalled(
                     "recording outcomes",
-                    self._spool.remember,
+                    self._spool.save_endpoint_state,
                     address,
-                    stopped=said.stopped,
-                    stopped_as=said.stopped_as,
+                    gone_reason=said.stopped,
+                    gone_configuration=said.stopped_as,
                     not_before=said.not_before,
                 )
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Has another process paused a webhook, or asked for haste? The lanes that were told so."""
         self._look = False
-        standings = await self._thread.call(self._spool.standing)
+        standings = await self._thread.run(self._spool.endpoint_states)
         told = []
         for lane in self._lanes.values():
             standing = standings.get(lane.address, EndpointState())
@@ -88,8 +88,8 @@ class EndpointStateWriter:
                 lane.pause(paused)
                 self._log.info("paused" if paused else "resumed", webhook=str(lane.address))
                 told.append(lane)
-            if standing.hurried != self._hurried.get(lane.address):
-                self._hurried[lane.address] = standing.hurried
+            if standing.retry_now_at != self._hurried.get(lane.address):
+                self._hurried[lane.address] = standing.retry_now_at
                 self._log.info("hurried", webhook=str(lane.address))
                 self._endpoint_states[lane.address] = SavedState.of(standing)
                 lane.hurry()

@@ -70,7 +70,7 @@ class Prefetcher:
     async def reload(self, lanes: Iterable[Lane]) -> None:
         """What lanes have forgotten is asked for again."""
         by_address = {lane.address: lane for lane in lanes}
-        dues = await self._thread.call(self._spool.next_dues, by_address.keys())
+        dues = await self._thread.run(self._spool.next_dues, by_address.keys())
         for lane in by_address.values():
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
@@ -99,7 +99,7 @@ class Prefetcher:
         for lane in lanes:
             questions.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_fresh, lane.ordered))
             lane.unread = False  # before the question: what arrives while it is answered sets it again
-        answers = await self._thread.call(self._spool.fresh, questions)
+        answers = await self._thread.run(self._spool.dequeue_new, questions)
         for lane, question, (items, cursor) in zip(lanes, questions, answers, strict=True):
             if lane.cursor != question.after or self._lanes.get(lane.address) is not lane:
                 continue  # told to read anew meanwhile, or replaced
@@ -114,12 +114,12 @@ class Prefetcher:
     async def _fill_due(self, lane: Lane, now: float) -> None:
         """Retries whose time has come. When there are more than it takes, the lane says when it wants them."""
         limit = lane.room_for_due
-        items = await self._thread.call(
-            self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
+        items = await self._thread.run(
+            self._spool.dequeue_due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
         )
         lane.offer(items)
         lane.loaded(limit, len(items))
         if len(items) < limit:
             lane.next_due = None
-            self.wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
+            self.wake_at(lane, await self._thread.run(self._spool.next_due, lane.address, after=now))
         lane.start_attempts()
