@@ -21,7 +21,7 @@ BODY = bytes(1000)
 
 
 def read_until_stalled(spool: SqliteSpool, first: int) -> int:
-    """Groups of deliveries, until the spool takes no more. The number to go on with."""
+    """Store groups of deliveries until the disk is full. Returns the next number."""
     while True:
         deliveries = [
             Delivery(
@@ -35,14 +35,14 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
             skipped={}, rejected=[],
         )  # fmt: skip
         try:
-            spool.append(intake, now=first, dedupe_window=0.0)
+            spool.enqueue(intake, now=first, dedupe_window=0.0)
         except SpoolStalled:
             return first
         first += GROUP
 
 
 def failed(item: QueuedDelivery) -> Settlement:
-    """An outcome that needs more room than any other: the history of its failures, and the payload is kept."""
+    """An outcome that needs the most space: it adds a history of failures and keeps the payload."""
     return Settlement(
         seq=item.seq, address=item.address, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0,
         posts=1, due=9e9, history="x" * 400,
@@ -50,11 +50,11 @@ def failed(item: QueuedDelivery) -> Settlement:
 
 
 def record(spool: SqliteSpool, most: int) -> int:
-    """An outcome for each of so many deliveries, while a reader beside it never gives up. How many could be recorded:
-    the second try of each group must succeed."""
+    """Record an outcome for each of `count` deliveries, while ingest retries all the time. Returns how many were
+    recorded: the second try of each group must succeed."""
     recorded = after = 0
     while recorded < most:
-        items = spool.fresh([DequeueRequest(ACME, after, GROUP, False)])[0][0]
+        items = spool.dequeue_new([DequeueRequest(ACME, after, GROUP, False)])[0][0]
         for group in ([failed(item) for item in items],) * 2:
             try:
                 spool.settle(group, now=1e6 + recorded)

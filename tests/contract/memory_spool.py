@@ -63,9 +63,9 @@ class Row:
 
 @dataclass
 class Endpoint:
-    """A webhook's state, and its clock, which stands still while it is held."""
+    """A webhook's state, and its clock, which stops while the webhook is disabled or paused."""
 
-    standing: EndpointState = field(default_factory=EndpointState)
+    state: EndpointState = field(default_factory=EndpointState)
     held: float | None = None
     idle: float = 0.0
 
@@ -73,8 +73,8 @@ class Endpoint:
         return (now if self.held is None else min(now, self.held)) - self.idle
 
     def change(self, now: float, **changes: object) -> None:
-        self.standing = msgspec.structs.replace(self.standing, **changes)
-        holding = self.standing.disabled or self.standing.paused is not None
+        self.state = msgspec.structs.replace(self.state, **changes)
+        holding = self.state.disabled or self.state.paused is not None
         if holding and self.held is None:
             self.held = now
         elif not holding and self.held is not None:
@@ -88,11 +88,11 @@ class Endpoints(dict[Address, Endpoint]):
 
 @dataclass
 class Data:
-    """What outlives a relay. `writes` counts the changes by operators."""
+    """The data that outlives a relay. `writes` counts the changes by operators."""
 
     rows: dict[int, Row] = field(default_factory=dict)
     lines: dict[int, DeadLine] = field(default_factory=dict)
-    again: set[int] = field(default_factory=set)
+    replayed: set[int] = field(default_factory=set)
     tally: Counter[str] = field(default_factory=Counter)
     endpoints: Endpoints = field(default_factory=Endpoints)
     positions: dict[str, Position] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Data:
 
 
 class MemorySpool:
-    """Implements port.Spool."""
+    """Implements spool.Spool."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -134,21 +134,21 @@ class MemorySpool:
     def positions(self) -> list[Position]:
         return list(self._data.positions.values())
 
-    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
+    def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         found, room = [], MAX_BYTES_PER_BATCH
-        for n in sorted(self._data.again)[:limit]:
+        for n in sorted(self._data.replayed)[:limit]:
             one = self._data.lines[n]
             found.append(ReplayedLine(n, one.source, Line(one.line, one.data, one.length), one.part))
             if (room := room - len(one.data)) <= 0:
                 break
         return found
 
-    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         data, tally = self._data, self._data.tally
-        for n in intake.again:
+        for n in batch.replaced_lines:
             del data.lines[n]
-            data.again.remove(n)
-        for taken in intake.deliveries:
+            data.replayed.remove(n)
+        for taken in batch.deliveries:
             one = taken.delivery
             if data.is_known(one.id, now - dedupe_window):
                 tally["duplicates"] += 1
@@ -158,25 +158,25 @@ class MemorySpool:
                 tally["records"] -= 1
             self._last += 1
             data.rows[self._last] = Row(
-                seq=self._last, delivery=one, source=intake.source, line=taken.line, order_key=one.order_key,
+                seq=self._last, delivery=one, source=batch.source, line=taken.line, order_key=one.order_key,
                 since=data.endpoints[one.address].clock(now), body=one.body,
             )  # fmt: skip
-        for refused in intake.rejected:
+        for refused in batch.rejected:
             line = refused.line
             new = data.add_line(DeadLine(
-                n=0, at=now, reason=refused.reason, source=intake.source, line=line.number, part=refused.part,
+                n=0, at=now, reason=refused.reason, source=batch.source, line=line.number, part=refused.part,
                 data=line.data, length=line.length, sha256=line.sha256 or hashlib.sha256(line.data).digest(),
             ))  # fmt: skip
             tally["rejected" if new else "duplicates"] += 1
-        tally.update({"read": intake.read, "replayed": len(intake.again)})
-        tally.update({f"skipped:{reason}": n for reason, n in intake.skipped.items()})
-        if (position := intake.position) is not None:
+        tally.update({"read": batch.read, "replayed": len(batch.replaced_lines)})
+        tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
+        if (position := batch.position) is not None:
             data.positions[position.name] = msgspec.structs.replace(position, at=now)
         return len(data.pending())
 
     # -- DequeueSpool
 
-    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+    def dequeue_new(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
         return [self._new(one) for one in wanted]
 
     def _new(self, wanted: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
@@ -192,7 +192,9 @@ class MemorySpool:
         ][: wanted.limit]
         return self._waiting(rows), rows[-1].seq if len(rows) == wanted.limit else self._last
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
+    def dequeue_due(
+        self, address: Address, *, now: float, limit: int, without: Collection[int]
+    ) -> list[QueuedDelivery]:
         rows = [row for row in self._retries(address) if (row.due or 0.0) <= now and row.seq not in without]
         return self._waiting(rows[:limit])
 
@@ -260,23 +262,23 @@ class MemorySpool:
 
     # -- EndpointStates
 
-    def standing(self) -> dict[Address, EndpointState]:
-        return {address: one.standing for address, one in self._data.endpoints.items()}
+    def endpoint_states(self) -> dict[Address, EndpointState]:
+        return {address: one.state for address, one in self._data.endpoints.items()}
 
-    def hold(self, address: Address, *, disabled: bool, now: float) -> None:
+    def set_disabled(self, address: Address, *, disabled: bool, now: float) -> None:
         self._data.endpoints[address].change(now, disabled=disabled)
 
-    def remember(
-        self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
+    def save_endpoint_state(
+        self, address: Address, *, gone_reason: str | None, gone_configuration: str | None, not_before: float | None
     ) -> None:
         one = self._data.endpoints[address]
-        one.standing = msgspec.structs.replace(
-            one.standing, stopped=stopped, stopped_as=stopped_as, not_before=not_before
+        one.state = msgspec.structs.replace(
+            one.state, gone_reason=gone_reason, gone_configuration=gone_configuration, not_before=not_before
         )
 
     # -- MaintenanceSpool
 
-    def changed_elsewhere(self) -> bool:
+    def changed_by_others(self) -> bool:
         seen, self._seen = self._seen, self._data.writes
         return seen != self._seen
 
@@ -287,7 +289,9 @@ class MemorySpool:
         over = self._remove(lambda row: row.state in RECORDS, min(limit, max(0, surplus)))
         self._data.tally["records"] -= old + over
         dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
-        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.again][:limit]
+        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed][
+            :limit
+        ]
         for n in lines:
             del self._data.lines[n]
         return limit in (old, over, dead, len(lines))

@@ -26,7 +26,7 @@ class MemoryStore:
 
     def _data(self) -> Data:
         if self.name not in SPOOLS:
-            raise SpoolUnusable(f"there is no spool at {self.name}", hint="start a relay")
+            raise SpoolUnusable(f"spool not found: {self.name}", hint="start a relay")
         return SPOOLS[self.name]
 
     def create_if_missing(self, *, since: str) -> None:
@@ -77,8 +77,8 @@ class MemoryStore:
             return None
         return {address: Backlog(len(data.pending(address)), len(_dead(data, address))) for address in data.endpoints}
 
-    def webhook_states(self) -> Mapping[Address, EndpointState]:
-        return {address: one.standing for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
+    def endpoint_states(self) -> Mapping[Address, EndpointState]:
+        return {address: one.state for address, one in SPOOLS.get(self.name, Data()).endpoints.items()}
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         data = SPOOLS.get(self.name, Data())
@@ -93,7 +93,7 @@ class MemoryStore:
             webhooks=[self._facts(address, now) for address in sorted(data.endpoints, key=str)],
             checkpoints=[Checkpoint(name=one.name, line=one.line, offset=one.offset, at=one.at)
                          for one in data.positions.values()],
-            lines=len(data.lines) - len(data.again),
+            lines=len(data.lines) - len(data.replayed),
             records=len(records),
             oldest_record=now - min(records) if records else None,
         )  # fmt: skip
@@ -104,8 +104,8 @@ class MemoryStore:
         ages = [one.clock(now) - row.since for row in pending]
         return WebhookStatus(
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
-            dead=len(_dead(data, address)), disabled=one.standing.disabled, paused=one.standing.paused,
-            stopped=one.standing.stopped, not_before=one.standing.not_before,
+            dead=len(_dead(data, address)), disabled=one.state.disabled, paused=one.state.paused,
+            gone_reason=one.state.gone_reason, not_before=one.state.not_before,
         )  # fmt: skip
 
     # -- TraceSearch
@@ -119,7 +119,7 @@ class MemoryStore:
         text = what.encode("utf-8", "replace")
         escaped = what.encode("ascii", "backslashreplace")
         lines = [
-            TracedLine(f"line-{n}", one.at, one.source, one.line, one.reason, one.data, n in data.again)
+            TracedLine(f"line-{n}", one.at, one.source, one.line, one.reason, one.data, n in data.replayed)
             for n, one in data.lines.items()
             if text in one.data or escaped.replace(b"\\x", b"\\u00") in one.data
         ]
@@ -136,8 +136,8 @@ class MemoryStore:
             exact=not endpoint.idle and endpoint.held is None, event_time=one.time, state=row.state,
             attempts=row.attempts, due=row.due, settled=None if row.state is State.PENDING else row.settled,
             reason=row.reason, http=row.http, history=parse_history(row.history), body=row.body,
-            disabled=endpoint.standing.disabled, paused=endpoint.standing.paused, stopped=endpoint.standing.stopped,
-            not_before=endpoint.standing.not_before, predecessor=earlier[0].delivery.id.hex() if blocked else None,
+            disabled=endpoint.state.disabled, paused=endpoint.state.paused,
+            not_before=endpoint.state.not_before, predecessor=earlier[0].delivery.id.hex() if blocked else None,
         )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ class MemoryControl:
     def _set_paused(self, address: Address, paused: float | None, now: float) -> bool:
         self._data.writes += 1
         one = self._data.endpoints[address]
-        if (one.standing.paused is None) is (paused is None):
+        if (one.state.paused is None) is (paused is None):
             return False
         one.change(now, paused=paused)
         return True
@@ -175,7 +175,7 @@ class MemoryControl:
     def retry_now(self, address: Address, *, now: float) -> int:
         self._data.writes += 1
         one = self._data.endpoints[address]
-        one.change(now, hurried=now, stopped=None, stopped_as=None, not_before=None)
+        one.change(now, retry_now_at=now, gone_reason=None, gone_configuration=None, not_before=None)
         rows = [row for row in self._data.pending(address) if row.due is not None and row.due > now]
         for row in rows:
             row.due = now
@@ -186,12 +186,12 @@ class MemoryDeadLetters:
     def __init__(self, data: Data) -> None:
         self._data = data
 
-    def letters(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
+    def newest(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
         deliveries, lines = self._chosen(chosen)
         letters: list[DeadLetter] = [*(_letter(row) for row in deliveries), *lines]
         return iter(sorted(letters, key=lambda one: one.at, reverse=True)[:limit])
 
-    def every(self, chosen: Filter) -> Iterator[DeadLetter]:
+    def all_in_order(self, chosen: Filter) -> Iterator[DeadLetter]:
         deliveries, lines = self._chosen(chosen)
         return iter([*(_letter(row) for row in deliveries), *lines])
 
@@ -199,7 +199,7 @@ class MemoryDeadLetters:
         deliveries, lines = self._chosen(chosen)
         return Count(len(deliveries), len(lines))
 
-    def cut_lines(self, chosen: Filter) -> int:
+    def count_truncated(self, chosen: Filter) -> int:
         return sum(1 for line in self._chosen(chosen)[1] if line.length > len(line.data))
 
     def replay(
@@ -214,7 +214,7 @@ class MemoryDeadLetters:
             row.state, row.tries, row.refusals, row.order_key = State.PENDING, 0, 0, None
             row.history = with_replay(row.history, now)
         again = {line.n for line in lines if line.length == len(line.data)}
-        self._data.again |= again
+        self._data.replayed |= again
         self._data.tally["replayed"] += len(deliveries)
         return self._done(Count(len(deliveries), len(again)), on_progress)
 
@@ -253,7 +253,7 @@ class MemoryDeadLetters:
     def _chosen(self, chosen: Filter) -> tuple[list[Row], list[DeadLine]]:
         ids = [self._named(one) for one in chosen.ids]
         rows = sorted(_dead(self._data, chosen.webhook), key=lambda row: (str(row.address), row.settled, row.seq))
-        lines = [line for n, line in sorted(self._data.lines.items()) if n not in self._data.again]
+        lines = [line for n, line in sorted(self._data.lines.items()) if n not in self._data.replayed]
         return (
             [row for row in rows if _fits(_letter(row), chosen) and (not ids or row.delivery.id in ids)],
             [line for line in lines if _fits(line, chosen) and (not ids or f"line-{line.n}" in ids)],

@@ -63,12 +63,12 @@ def intake(*deliveries: Delivery, rejected: int = 0, line: int = 1, **skipped: i
 
 
 def put(spool: Spool, *deliveries: Delivery, now: float = 0.0, window: float = DAY) -> None:
-    spool.append(intake(*deliveries), now=now, dedupe_window=window)
+    spool.enqueue(intake(*deliveries), now=now, dedupe_window=window)
 
 
 def put_rejected(spool: Spool, *lines: bytes, now: float = 0.0) -> None:
     refused = [RejectedLine(Line(n, line, len(line)), 0, "not JSON") for n, line in enumerate(lines, 1)]
-    spool.append(
+    spool.enqueue(
         IngestBatch(source="events", position=None, read=len(lines), deliveries=[], skipped={}, rejected=refused),
         now=now, dedupe_window=DAY,
     )  # fmt: skip
@@ -77,7 +77,7 @@ def put_rejected(spool: Spool, *lines: bytes, now: float = 0.0) -> None:
 def fresh(
     spool: Spool, address: Address = ACME, *, after: int = 0, limit: int = 100, ordered: bool = True
 ) -> list[QueuedDelivery]:
-    return spool.fresh([DequeueRequest(address, after, limit, ordered)])[0][0]
+    return spool.dequeue_new([DequeueRequest(address, after, limit, ordered)])[0][0]
 
 
 def end(

@@ -1,4 +1,4 @@
-"""The suites of admin.DeadLetterStore (queries and actions) and admin.DeadLetterImport."""
+"""The conformance suites of admin.DeadLetterStore (queries and actions) and admin.DeadLetterImport."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ FILTERS: dict[str, tuple[Filter, list[str]]] = {
 def test_letters_are_found_by_a_filter(
     store: SpoolStore, three_and_two: Spool, chosen: Filter, expected: list[str]
 ) -> None:
-    """The newest first; the same filter counts them, and an export has all of them."""
+    """The list begins with the newest. The same filter counts the letters, and an export has all of them."""
     with store.dead_letters() as dead:
-        assert expected == names(sorted(dead.letters(chosen, limit=9), key=_newest_first))
-        assert sorted(expected) == sorted(names(list(dead.every(chosen))))
+        assert expected == names(sorted(dead.newest(chosen, limit=9), key=_newest_first))
+        assert sorted(expected) == sorted(names(list(dead.all_in_order(chosen))))
         lines = sum(1 for name in expected if name.startswith("line-"))
         assert Count(len(expected) - lines, lines) == dead.count(chosen)
-        assert len(expected[:2]) == len(list(dead.letters(chosen, limit=2)))
+        assert len(expected[:2]) == len(list(dead.newest(chosen, limit=2)))
 
 
 def _newest_first(letter: DeadLetter) -> tuple[float, int]:
@@ -67,17 +67,17 @@ def _newest_first(letter: DeadLetter) -> tuple[float, int]:
 
 @pytest.mark.parametrize("identity", ["000000", "line-9", "no id", "abc"])
 def test_an_id_that_no_letter_has_is_refused(store: SpoolStore, three_and_two: Spool, identity: str) -> None:
-    """A typing error changes and shows nothing."""
+    """An id without a dead letter is refused, and nothing changes."""
     with store.dead_letters() as dead, pytest.raises(WrongUse):
         dead.count(Filter(ids=(identity,)))
 
 
 def test_a_letter_is_kept_whole(store: SpoolStore, spool: Spool) -> None:
-    """With its payload, its reason, and everything that a replay or an export needs."""
+    """A dead letter has its payload, its reason, and all data that a replay or an export needs."""
     put(spool, delivery("a", detail="mailbox full"))
     spool.settle([end(fresh(spool)[0], State.DEAD, reason="http 422", http=422)], now=5.0)
     with store.dead_letters() as dead:
-        (letter,) = dead.letters(Filter(), limit=1)
+        (letter,) = dead.newest(Filter(), limit=1)
     assert DeadDelivery(
         id=delivery("a").id, at=5.0, reason="http 422", http=422, attempts=1, history=None, webhook=ACME,
         request_id="request-a", channel="email", status="sent", event_time=None, detail="mailbox full",
@@ -90,25 +90,25 @@ def test_a_replayed_delivery_is_pending_again_under_its_id(store: SpoolStore, sp
     put(spool, delivery("a1", key=1), delivery("a2", key=1))
     (a1,) = fresh(spool)
     spool.settle([end(a1, State.DEAD, reason="http 422")], now=5.0)
-    assert not spool.changed_elsewhere()
+    assert not spool.changed_by_others()
     with store.dead_letters() as dead:
         assert 1 == dead.replay(Filter(webhook=ACME), now=99.0).deliveries
-    assert spool.changed_elsewhere()
-    (again,) = spool.due(ACME, now=99.0, limit=10, without=())
+    assert spool.changed_by_others()
+    (again,) = spool.dequeue_due(ACME, now=99.0, limit=10, without=())
     assert (a1.id, 1, 0, 99.0, None) == (again.id, again.attempts, again.tries, again.since, again.order_key)
     assert balanced(spool.tally())
 
 
 def test_a_replay_can_be_spaced_out(store: SpoolStore, three_and_two: Spool) -> None:
-    """With a rate the first is due at once, the others one after another, for each webhook by itself."""
+    """With a rate, the first delivery of each webhook is due at once, and the others one after another."""
     with store.dead_letters() as dead:
         dead.replay(Filter(), now=100.0, rate=0.5)
-    assert [100.0, 102.0] == [one.due for one in three_and_two.due(ACME, now=200.0, limit=9, without=())]
-    assert [100.0] == [one.due for one in three_and_two.due(OTHER, now=200.0, limit=9, without=())]
+    assert [100.0, 102.0] == [one.due for one in three_and_two.dequeue_due(ACME, now=200.0, limit=9, without=())]
+    assert [100.0] == [one.due for one in three_and_two.dequeue_due(OTHER, now=200.0, limit=9, without=())]
 
 
 def test_progress_counts_up_to_the_result(store: SpoolStore, three_and_two: Spool) -> None:
-    """The last count that is reported is the count that is returned."""
+    """The last reported count is the returned count."""
     seen: list[Count] = []
     with store.dead_letters() as dead:
         assert Count(3, 2) == dead.replay(Filter(), now=100.0, on_progress=seen.append)
@@ -117,24 +117,24 @@ def test_progress_counts_up_to_the_result(store: SpoolStore, three_and_two: Spoo
 
 
 def test_a_cut_line_stays(store: SpoolStore, spool: Spool) -> None:
-    """A line that is not kept whole is counted as such, and cannot be replayed."""
+    """A line that is not kept whole is counted as truncated, and cannot be replayed."""
     refused = RejectedLine(Line(1, b"beginning", 9_000_000, b"h" * 32), WHOLE, "too long")
     put_rejected(spool, b"broken")
     given = msgspec.structs.replace(intake(), position=None, read=1, rejected=[refused])
-    spool.append(given, now=0.0, dedupe_window=DAY)
+    spool.enqueue(given, now=0.0, dedupe_window=DAY)
     with store.dead_letters() as dead:
-        assert (2, 1) == (dead.count(Filter()).lines, dead.cut_lines(Filter()))
+        assert (2, 1) == (dead.count(Filter()).lines, dead.count_truncated(Filter()))
         assert Count(0, 1) == dead.replay(Filter(), now=1.0)
-        assert ["line-2"] == names(list(dead.every(Filter())))
+        assert ["line-2"] == names(list(dead.all_in_order(Filter())))
 
 
 def test_a_discarded_letter_is_gone_and_stays_a_duplicate(store: SpoolStore, spool: Spool) -> None:
-    """A discarded letter has no payload any more; if its event is read again soon, it is not sent after all."""
+    """A discarded letter has no payload. If its event is read again within the window, it is not sent."""
     put(spool, delivery("a"))
     spool.settle([end(fresh(spool)[0], State.DEAD, reason="http 422")], now=5.0)
     with store.dead_letters() as dead:
         assert 1 == dead.discard(Filter(reason="422"), now=6.0).deliveries
-        assert [] == list(dead.letters(Filter(), limit=10))
+        assert [] == list(dead.newest(Filter(), limit=10))
     put(spool, delivery("a"), now=7.0)
     assert 1 == spool.tally()["duplicates"]
     assert balanced(spool.tally())
@@ -143,16 +143,16 @@ def test_a_discarded_letter_is_gone_and_stays_a_duplicate(store: SpoolStore, spo
 def test_imported_letters_are_the_exported_ones(
     store: SpoolStore, three_and_two: Spool, new_store: Callable[[], SpoolStore]
 ) -> None:
-    """Under the same ids, once each, and not in the tally of a spool in which they did not die."""
+    """Imported letters keep their ids and exist once. The tally of the other spool does not count them."""
     with store.dead_letters() as dead:
-        exported = list(dead.every(Filter()))
+        exported = list(dead.all_in_order(Filter()))
     other = new_store()
     other.create_if_missing(since="now")
     with other.dead_letter_import() as imported:
         assert Count(3, 2) == imported.add(exported)
         assert Count(0, 0) == imported.add(exported)
     with other.dead_letters() as dead:
-        assert exported == list(dead.every(Filter()))
+        assert exported == list(dead.all_in_order(Filter()))
     spool = other.open(since="now")
     assert (0, 0) == (spool.tally().get("dead", 0), spool.tally()["pending"])
     put(spool, delivery("new"))
@@ -165,7 +165,7 @@ def test_an_import_beside_a_running_relay(
 ) -> None:
     """The relay numbers its next deliveries as before, and neither side loses one."""
     with store.dead_letters() as dead:
-        exported = list(dead.every(Filter()))
+        exported = list(dead.all_in_order(Filter()))
     other = new_store()
     spool = other.open(since="now")
     put(spool, delivery("before"))
@@ -178,7 +178,7 @@ def test_an_import_beside_a_running_relay(
 
 
 def test_a_known_delivery_is_not_imported(store: SpoolStore, spool: Spool) -> None:
-    """A pending delivery stays pending, whatever became of it in another spool."""
+    """An import does not change a pending delivery with the same id."""
     put(spool, delivery("a"))
     letter = DeadDelivery(
         id=delivery("a").id, at=1.0, reason="x", http=None, attempts=3, history=None, webhook=ACME,
@@ -190,6 +190,6 @@ def test_a_known_delivery_is_not_imported(store: SpoolStore, spool: Spool) -> No
 
 
 def test_without_a_spool(store: SpoolStore) -> None:
-    """No spool is created by a question."""
-    with pytest.raises(SpoolUnusable, match="there is no spool"), store.dead_letters():
+    """A query does not create a spool."""
+    with pytest.raises(SpoolUnusable, match="spool not found"), store.dead_letters():
         pass

@@ -1,4 +1,4 @@
-"""The suite of port.DequeueSpool."""
+"""The conformance suite of spool.DequeueSpool."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hookline.relay.spool.spool import DequeueRequest, Spool, State
 
 
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:
-    """Fresh deliveries come out oldest first, page by page, each once."""
+    """New deliveries are returned in the order of reading, page by page, each once."""
     put(spool, *(delivery(f"e{n}") for n in range(5)))
-    [(first, cursor)] = spool.fresh([DequeueRequest(ACME, 0, 3, True)])
-    [(rest, _)] = spool.fresh([DequeueRequest(ACME, cursor, 3, True)])
+    [(first, cursor)] = spool.dequeue_new([DequeueRequest(ACME, 0, 3, True)])
+    [(rest, _)] = spool.dequeue_new([DequeueRequest(ACME, cursor, 3, True)])
     assert [b"e0", b"e1", b"e2", b"e3", b"e4"] == bodies(first) + bodies(rest)
 
 
@@ -30,27 +30,27 @@ def test_without_ordering_nothing_waits(spool: Spool) -> None:
 
 
 def test_retries_come_when_due_longest_due_first(spool: Spool) -> None:
-    """A retry is not handed out before its time, nor twice while it is held in memory."""
+    """A retry is not returned before its time, and not again while the caller excludes it."""
     put(spool, delivery("a"), delivery("b"), delivery("c"))
     a, b, c = fresh(spool)
     spool.settle(
         [end(a, State.PENDING, due=30.0), end(b, State.PENDING, due=20.0), end(c, State.PENDING, due=40.0)], now=1.0
     )
-    assert [] == spool.due(ACME, now=19.9, limit=10, without=())
-    assert [b"b", b"a"] == bodies(spool.due(ACME, now=30.0, limit=10, without=()))
-    assert [b"a"] == bodies(spool.due(ACME, now=30.0, limit=1, without={b.seq}))
+    assert [] == spool.dequeue_due(ACME, now=19.9, limit=10, without=())
+    assert [b"b", b"a"] == bodies(spool.dequeue_due(ACME, now=30.0, limit=10, without=()))
+    assert [b"a"] == bodies(spool.dequeue_due(ACME, now=30.0, limit=1, without={b.seq}))
     assert (20.0, 40.0, None) == tuple(spool.next_due(ACME, after=after) for after in (0.0, 30.0, 40.0))
 
 
 def test_webhooks_do_not_see_each_other(spool: Spool) -> None:
-    """Each lane is handed its own deliveries only."""
+    """Each lane receives only its own deliveries."""
     put(spool, delivery("a"), delivery("o", address=OTHER))
     assert ([b"a"], [b"o"], {ACME, OTHER}) == (bodies(fresh(spool)), bodies(fresh(spool, OTHER)), spool.pending())
     assert ([], None) == (fresh(spool, Address("no", "body")), spool.next_due(Address("no", "body"), after=0.0))
 
 
 def test_the_first_retries_of_the_named_webhooks(spool: Spool) -> None:
-    """Only webhooks that are asked for are answered, and only those that have a retry."""
+    """The answer contains only requested webhooks that have a retry."""
     put(spool, delivery("a"), delivery("b"), delivery("o", address=OTHER))
     a, b = fresh(spool)
     (o,) = fresh(spool, OTHER)

@@ -1,4 +1,4 @@
-"""The suite of admin.DryRunSpool."""
+"""The conformance suite of admin.DryRunSpool."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def test_without_a_spool_nothing_is_known(store: SpoolStore) -> None:
 
 
 def test_the_checkpoints_are_those_of_the_relay(store: SpoolStore, spool: Spool) -> None:
-    """A dry run begins where the relay would."""
+    """A dry run begins at the positions of the relay."""
     put(spool, delivery("a"), now=3.0)
     assert spool.positions() == store.dry_run().positions() != []
 
 
 def test_which_ids_would_be_duplicates(store: SpoolStore, spool: Spool) -> None:
-    """Pending, dead, or delivered after the given time: as ingest would count them."""
+    """The known ids are those that ingest would count as duplicates: pending, dead, or delivered after the time."""
     put(spool, *(delivery(name) for name in ("pending", "dead", "old", "new")))
     _, dead, old, new = fresh(spool)
     spool.settle([end(dead, State.DEAD, reason="x"), end(old)], now=10.0)

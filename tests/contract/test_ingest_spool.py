@@ -1,4 +1,4 @@
-"""The suite of port.IngestSpool."""
+"""The conformance suite of spool.IngestSpool."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hookline.relay.spool.spool import RejectedLine, Spool, State
 
 
 def test_position_and_rows_survive_together(store: SpoolStore) -> None:
-    """After a restart the source's position and the deliveries that it covers are both there."""
+    """After a restart the spool has the source's position and the deliveries that it covers."""
     one = store.open(since="now")
-    one.append(intake(delivery("a"), line=7), now=0.0, dedupe_window=DAY)
+    one.enqueue(intake(delivery("a"), line=7), now=0.0, dedupe_window=DAY)
     one.close()
     two = store.open(since="now")
     assert [7] == [position.line for position in two.positions()]
@@ -32,7 +32,7 @@ def test_position_and_rows_survive_together(store: SpoolStore) -> None:
 
 
 def test_a_known_id_is_a_duplicate_while_pending_dead_or_lately_delivered(spool: Spool) -> None:
-    """The same event read again is counted and not sent again, whatever became of it the first time."""
+    """An event that is read again is counted as a duplicate and not sent again, in any state."""
     put(spool, delivery("a"), delivery("b"), delivery("c"))
     pending, dead, done = fresh(spool)
     spool.settle([end(dead, State.DEAD, reason="http 422"), end(done)], now=10.0)
@@ -52,7 +52,7 @@ def test_a_delivered_id_counts_again_when_the_window_is_over(spool: Spool) -> No
 
 
 def test_a_revived_record_counts_as_one_less(spool: Spool) -> None:
-    """An id that is sent again after the window is no record while it is pending."""
+    """A delivery that is sent again after the window is not counted as a record while it is pending."""
     put(spool, delivery("a"), now=0.0)
     spool.settle([end(fresh(spool)[0])], now=1.0)
     put(spool, delivery("a"), delivery("a"), now=3 * DAY)
@@ -61,39 +61,39 @@ def test_a_revived_record_counts_as_one_less(spool: Spool) -> None:
 
 
 def test_a_rejected_line_is_kept_once(spool: Spool) -> None:
-    """The same bad line read again from the same place is a duplicate, another one is not."""
-    spool.append(intake(rejected=2), now=0.0, dedupe_window=DAY)
-    spool.append(intake(rejected=3), now=0.0, dedupe_window=DAY)
+    """A rejected line that is read again from the same place is a duplicate; another line is not."""
+    spool.enqueue(intake(rejected=2), now=0.0, dedupe_window=DAY)
+    spool.enqueue(intake(rejected=3), now=0.0, dedupe_window=DAY)
     assert (5, 3, 2) == tuple(spool.tally()[what] for what in ("read", "rejected", "duplicates"))
 
 
 def test_a_replayed_line_is_read_again(store: SpoolStore, spool: Spool) -> None:
-    """A rejected line that was put back is handed out until an intake replaces it, and is accounted for."""
-    spool.append(intake(rejected=2), now=0.0, dedupe_window=DAY)
+    """A replayed line is returned until a batch replaces it, and the tally counts it."""
+    spool.enqueue(intake(rejected=2), now=0.0, dedupe_window=DAY)
     with store.dead_letters() as dead:
         assert 1 == dead.replay(Filter(ids=("line-1",)), now=1.0).lines
-    (line,) = spool.to_read_again(limit=10)
+    (line,) = spool.replayed_lines(limit=10)
     assert (1, "events", b"broken 0") == (line.n, line.source, line.line.data)
-    replacing = msgspec.structs.replace(intake(delivery("a")), position=None, read=0, again=[1])
-    spool.append(replacing, now=2.0, dedupe_window=DAY)
-    assert ([], 1) == (spool.to_read_again(limit=10), spool.tally()["replayed"])
+    replacing = msgspec.structs.replace(intake(delivery("a")), position=None, read=0, replaced_lines=[1])
+    spool.enqueue(replacing, now=2.0, dedupe_window=DAY)
+    assert ([], 1) == (spool.replayed_lines(limit=10), spool.tally()["replayed"])
     assert balanced(spool.tally())
 
 
 def test_long_lines_are_read_again_in_small_groups(store: SpoolStore, spool: Spool) -> None:
-    """What is handed out at a time is bounded in bytes as well, and in the end all of it was."""
+    """Each call returns a bounded number of bytes, and the calls together return all lines."""
     lines = [Line(n, b"%02d" % n * 2**19, 2**20) for n in range(10)]
     refused = [RejectedLine(line, WHOLE, "not JSON") for line in lines]
     given = msgspec.structs.replace(intake(), read=len(lines), rejected=refused)
-    spool.append(given, now=0.0, dedupe_window=DAY)
+    spool.enqueue(given, now=0.0, dedupe_window=DAY)
     with store.dead_letters() as dead:
         dead.replay(Filter(), now=1.0)
     groups = []
-    while group := spool.to_read_again(limit=500):
+    while group := spool.replayed_lines(limit=500):
         groups.append(len(group))
         again = msgspec.structs.replace(
-            intake(), position=None, again=[one.n for one in group], skipped={"x": len(group)}
+            intake(), position=None, replaced_lines=[one.n for one in group], skipped={"x": len(group)}
         )
-        spool.append(again, now=2.0, dedupe_window=DAY)
+        spool.enqueue(again, now=2.0, dedupe_window=DAY)
     assert [4, 4, 2] == groups
     assert balanced(spool.tally())

@@ -1,4 +1,4 @@
-"""The suite of port.MaintenanceSpool."""
+"""The conformance suite of spool.MaintenanceSpool."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from hookline.relay.spool.spool import Retention, Spool, State
 
 
 def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Spool) -> None:
-    """Records, dead letters and rejected lines go after the retention, a few at a time; pending deliveries never."""
+    """Records, dead letters and rejected lines are removed in chunks after the retention; the backlog is not."""
     put(spool, *(delivery(f"e{n}") for n in range(6)), now=0.0)
-    spool.append(intake(rejected=3), now=10.0, dedupe_window=DAY)
+    spool.enqueue(intake(rejected=3), now=10.0, dedupe_window=DAY)
     items = fresh(spool)
     spool.settle([end(item) for item in items[:3]], now=10.0)
     spool.settle([end(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
@@ -30,13 +30,13 @@ def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Sp
     while spool.clean_up(now=111.0, keep=keep, limit=2):
         pass
     with store.dead_letters() as dead:
-        assert [] == list(dead.letters(Filter(), limit=10))
+        assert [] == list(dead.newest(Filter(), limit=10))
     assert (0, 1) == (spool.tally()["records"], spool.tally()["pending"])
     assert balanced(spool.tally())
 
 
 def test_the_number_of_records_is_bounded(spool: Spool) -> None:
-    """Beyond the largest number the oldest go first; an event that nothing is known of any more is sent again."""
+    """Above the maximum number, the oldest records are removed first. An event without a record is sent again."""
     for number in range(4):
         put(spool, delivery(f"e{number}"), now=float(number))
         spool.settle([end(fresh(spool)[0])], now=float(number))
@@ -50,14 +50,14 @@ def test_the_number_of_records_is_bounded(spool: Spool) -> None:
 def test_a_write_by_an_operator_is_noticed_once(store: SpoolStore, spool: Spool) -> None:
     """The relay's own writes do not count."""
     put(spool, delivery("a"))
-    assert not spool.changed_elsewhere()
+    assert not spool.changed_by_others()
     with store.webhook_control() as control:
         control.pause(ACME, now=1.0)
-    assert (True, False) == (spool.changed_elsewhere(), spool.changed_elsewhere())
+    assert (True, False) == (spool.changed_by_others(), spool.changed_by_others())
 
 
 def everything_kept(spool: Spool, store: SpoolStore) -> tuple[int, int, int]:
-    """How many records, dead deliveries and rejected lines there are."""
+    """The numbers of records, dead deliveries and rejected lines."""
     with store.dead_letters() as dead:
         kept = dead.count(Filter())
     return spool.tally()["records"], kept.deliveries, kept.lines
@@ -67,14 +67,14 @@ def settle_one_of_each(spool: Spool, *, now: float) -> None:
     put(spool, delivery(f"done-{now}"), delivery(f"dead-{now}"), now=now)
     done, dead = fresh(spool)
     spool.settle([end(done), end(dead, State.DEAD, reason="http 422")], now=now)
-    spool.append(intake(rejected=1, line=int(now)), now=now, dedupe_window=DAY)
+    spool.enqueue(intake(rejected=1, line=int(now)), now=now, dedupe_window=DAY)
 
 
 KEEP = Retention(30 * DAY, 1000)
 
 
 def test_everything_is_kept_for_as_long_as_the_retention(store: SpoolStore, spool: Spool) -> None:
-    """Records, dead deliveries and rejected lines go when they are older, and not before."""
+    """Records, dead deliveries and rejected lines are removed after the retention, and not before."""
     settle_one_of_each(spool, now=100.0)
     settle_one_of_each(spool, now=100.0 + DAY)
     assert not spool.clean_up(now=100.0 + 30 * DAY, keep=KEEP, limit=10)

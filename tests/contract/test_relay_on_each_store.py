@@ -1,4 +1,4 @@
-"""A whole relay on each store: the ports are all that it needs."""
+"""A whole relay runs on each store through the ports alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lab import ORGANIZATION, SANDBOX, Lab, xdm_event
 
 
 def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path) -> None:
-    """Through an outage, in order, with a line that is rejected; a second run sends nothing twice."""
+    """A run delivers in order through an outage and rejects a bad line; a second run sends nothing twice."""
     with lab.receiver("--outage", "1s") as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback", delivery={"retry": {"initialDelay": "200ms"}})
         events = lab.write_events("events", (xdm_event(n, n // 2) for n in range(20)))

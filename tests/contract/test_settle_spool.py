@@ -1,4 +1,4 @@
-"""The suite of port.SettleSpool."""
+"""The conformance suite of spool.SettleSpool."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hookline.relay.spool.spool import Spool, State
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message(spool: Spool) -> None:
-    """Of one order key only the first is handed out; settling it hands over the next."""
+    """Only the first delivery of an order key is returned. Its settlement returns the next one."""
     put(spool, delivery("a1", key=1), delivery("a2", key=1), delivery("b1", key=2), delivery("a3", key=1))
     a1, b1 = fresh(spool)
     assert [b"a1", b"b1"] == bodies([a1, b1])
@@ -33,13 +33,13 @@ def test_an_event_waits_for_the_earlier_one_of_its_message(spool: Spool) -> None
 
 
 def test_a_retry_keeps_its_successors_waiting(spool: Spool) -> None:
-    """While the first event of a message waits for its next attempt, the later ones stay behind it."""
+    """While the first event of a message waits for its next attempt, the later ones wait too."""
     put(spool, delivery("a1", key=1), delivery("a2", key=1))
     (a1,) = fresh(spool)
     assert [] == spool.settle([end(a1, State.PENDING, due=50.0)], now=1.0)
     put(spool, delivery("a3", key=1))
     assert [] == fresh(spool)
-    (again,) = spool.due(ACME, now=50.0, limit=10, without=())
+    (again,) = spool.dequeue_due(ACME, now=50.0, limit=10, without=())
     assert (b"a1", 1, 1) == (again.body, again.attempts, again.tries)
     assert [b"a2"] == bodies(spool.settle([end(again)], now=51.0))
 
@@ -64,7 +64,7 @@ def test_dead_lettering_spares_what_is_in_flight(spool: Spool) -> None:
 
 
 def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:
-    """What is older than `maxAge` becomes a dead letter, oldest first and a bounded number at a time."""
+    """Deliveries older than `maxAge` become dead letters, the oldest first, a bounded number per call."""
     put(spool, delivery("a", key=1), delivery("b", key=1), now=10.0)
     put(spool, delivery("c"), now=20.0)
     a = fresh(spool)[0]
@@ -89,7 +89,7 @@ def test_everything_is_accounted_for_at_every_moment(
     order: dict[int, list[int]] = {}
     for now, (name, key, then) in enumerate(steps):
         put(spool, delivery(f"{name}-{key}", key=key), now=float(now))
-        for item in [*fresh(spool, limit=1), *spool.due(ACME, now=float(now), limit=1, without=())][:1]:
+        for item in [*fresh(spool, limit=1), *spool.dequeue_due(ACME, now=float(now), limit=1, without=())][:1]:
             match then:
                 case "deliver" | "die":
                     spool.settle(
@@ -113,13 +113,13 @@ def test_one_call_settles_deliveries_of_several_webhooks(spool: Spool) -> None:
 
 
 def test_waiting_retries_can_be_made_due(spool: Spool) -> None:
-    """Chunk by chunk, the nearest first, of one webhook only; those that are due already stay as they are."""
+    """Retries of one webhook become due in chunks, the earliest first. Those that are due already do not change."""
     put(spool, *(delivery(f"e{n}") for n in range(4)), delivery("other", address=OTHER), now=0.0)
     for item, due in zip(fresh(spool), (5.0, 5000.0, 4000.0, 3000.0), strict=True):
         spool.settle([end(item, State.PENDING, due=due)], now=1.0)
     spool.settle([end(fresh(spool, OTHER)[0], State.PENDING, due=2000.0)], now=1.0)
     assert 2 == spool.make_due(ACME, now=10.0, limit=2)
-    assert [b"e0", b"e2", b"e3"] == sorted(bodies(spool.due(ACME, now=10.0, limit=10, without=())))
+    assert [b"e0", b"e2", b"e3"] == sorted(bodies(spool.dequeue_due(ACME, now=10.0, limit=10, without=())))
     assert 1 == spool.make_due(ACME, now=11.0, limit=2)
     assert spool.next_due(ACME, after=11.0) is None
     assert 2000.0 == spool.next_due(OTHER, after=11.0)

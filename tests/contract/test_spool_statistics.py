@@ -1,4 +1,4 @@
-"""The suite of admin.SpoolStatistics."""
+"""The conformance suite of admin.SpoolStatistics."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def of(facts: SpoolStatus, address: Address = ACME) -> WebhookStatus:
 
 
 def test_each_webhook_by_itself(store: SpoolStore, spool: Spool) -> None:
-    """Pending, the age of the oldest, and dead letters are those of one webhook; the tally is of all."""
+    """The backlog, the age of the oldest and the dead letters are per webhook; the tally is for the whole spool."""
     put(spool, delivery("a"), delivery("b"), now=100.0)
     put(spool, delivery("c", address=OTHER), now=130.0)
     spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=131.0)
@@ -37,18 +37,18 @@ def test_each_webhook_by_itself(store: SpoolStore, spool: Spool) -> None:
 
 
 def test_the_checkpoints(store: SpoolStore, spool: Spool) -> None:
-    """How far each source is acknowledged, and since when."""
-    spool.append(intake(line=7), now=130.0, dedupe_window=1.0)
+    """The acknowledged position of each source, and its time."""
+    spool.enqueue(intake(line=7), now=130.0, dedupe_window=1.0)
     assert [("events", 7, 70, 130.0)] == [
         (one.name, one.line, one.offset, one.at) for one in status(store, 160.0).checkpoints
     ]
 
 
 def test_an_empty_spool(store: SpoolStore, spool: Spool) -> None:
-    """Nothing is pending, and nothing is old."""
+    """A new webhook has no backlog and no oldest delivery."""
     facts = status(store, 1.0)
     assert (0, None, None, []) == (facts.tally["pending"], facts.oldest, facts.oldest_record, list(facts.webhooks))
-    assert ({}, {}) == (store.statistics().backlogs(), store.statistics().webhook_states())
+    assert ({}, {}) == (store.statistics().backlogs(), store.statistics().endpoint_states())
 
 
 def test_age_stands_still_while_held(store: SpoolStore, spool: Spool) -> None:
@@ -57,13 +57,13 @@ def test_age_stands_still_while_held(store: SpoolStore, spool: Spool) -> None:
     with store.webhook_control() as control:
         control.pause(ACME, now=110.0)
         assert (10.0, 110.0) == (of(status(store, 500.0)).oldest, of(status(store, 500.0)).paused)
-        assert {ACME: EndpointState(paused=110.0)} == store.statistics().webhook_states()
+        assert {ACME: EndpointState(paused=110.0)} == store.statistics().endpoint_states()
         control.resume(ACME, now=600.0)
     assert 15.0 == of(status(store, 605.0)).oldest
 
 
 def test_a_replay_does_not_hide_an_older_one(store: SpoolStore, spool: Spool) -> None:
-    """A replayed delivery keeps its place in the order and is young again: the oldest is behind it."""
+    """A replayed delivery keeps its place in the order, and its age starts again: the oldest comes after it."""
     put(spool, delivery("dead"), now=100.0)
     spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=101.0)
     put(spool, delivery("old"), now=200.0)
@@ -73,7 +73,7 @@ def test_a_replay_does_not_hide_an_older_one(store: SpoolStore, spool: Spool) ->
 
 
 def test_many_replays_do_not_hide_a_never_attempted_one(store: SpoolStore, spool: Spool) -> None:
-    """However many replayed deliveries come first, the oldest one that was never attempted is found."""
+    """The oldest delivery that was never attempted is found behind any number of replayed ones."""
     put(spool, *(delivery(f"d{n}") for n in range(300)), now=100.0)
     spool.dead_letter(ACME, reason="test", now=101.0, without=(), limit=1000)
     put(spool, delivery("old"), now=200.0)
@@ -83,7 +83,7 @@ def test_many_replays_do_not_hide_a_never_attempted_one(store: SpoolStore, spool
 
 
 def test_records_and_their_age(store: SpoolStore, spool: Spool) -> None:
-    """How many small records of settled deliveries the spool keeps, and how old the first is."""
+    """The number of records of settled deliveries, and the age of the oldest."""
     put(spool, delivery("a"), delivery("b"), now=100.0)
     a, b = fresh(spool)
     spool.settle([end(a)], now=110.0)
@@ -94,7 +94,7 @@ def test_records_and_their_age(store: SpoolStore, spool: Spool) -> None:
 
 
 def test_rejected_lines_that_are_kept(store: SpoolStore, spool: Spool) -> None:
-    """As `dead list` has them: without those that were discarded, or that a relay reads once more."""
+    """Rejected lines are counted as in `dead list`: without discarded and replayed ones."""
     put_rejected(spool, *(b"{%d" % n for n in range(5)), now=1.0)
     with store.dead_letters() as dead:
         dead.discard(Filter(ids=("line-1",)), now=2.0)
@@ -104,11 +104,15 @@ def test_rejected_lines_that_are_kept(store: SpoolStore, spool: Spool) -> None:
 
 
 def test_without_a_spool(store: SpoolStore) -> None:
-    """A missing spool is an error where its status is asked for; other questions have an answer."""
-    with pytest.raises(SpoolUnusable, match="there is no spool"):
+    """A missing spool is an error for its status; the other calls return a default."""
+    with pytest.raises(SpoolUnusable, match="spool not found"):
         status(store, 0.0)
     statistics = store.statistics()
-    assert (None, {}, (None, None)) == (statistics.backlogs(), statistics.webhook_states(), statistics.relay_status())
+    assert (None, {}, (None, None)) == (
+        statistics.backlogs(),
+        statistics.endpoint_states(),
+        statistics.relay_status(),
+    )
 
 
 # -- the relay that holds the spool
@@ -119,7 +123,7 @@ def relay_facts(at: float) -> RelayStatus:
 
 
 def test_the_relay_that_holds_the_spool(store: SpoolStore) -> None:
-    """A held spool names its holder and shows the status that was published last; a released one shows neither."""
+    """A spool that a relay holds shows its holder and the latest status; a released one shows neither."""
     spool = store.open(since="2026-05-18T17:01:25+00:00")
     holder = f"process {os.getpid()} since 2026-05-18T17:01:25+00:00"
     assert (holder, None) == store.statistics().relay_status()

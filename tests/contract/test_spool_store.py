@@ -1,4 +1,4 @@
-"""The suite of factory.SpoolStore, and the registration of stores."""
+"""The conformance suite of factory.SpoolStore, and the registration of stores."""
 
 from __future__ import annotations
 
@@ -59,6 +59,6 @@ def test_every_registered_store_has_its_suites() -> None:
 
 @pytest.mark.parametrize("location", ["kafka://host/spool", "POSTGRESQL+tls://host/spool"])
 def test_an_unknown_kind_of_spool_is_refused(location: str) -> None:
-    """It is not taken for a directory."""
+    """A location with an unknown scheme is refused, not used as a directory."""
     with pytest.raises(WrongUse, match="unknown kind of spool"):
         spool_store(location)

@@ -1,4 +1,4 @@
-"""The suite of admin.TraceSearch."""
+"""The conformance suite of admin.TraceSearch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hookline.relay.spool.spool import Spool, State
 
 
 def of_request(request: str, content: bytes = b"1", *, key: int | None = None) -> Delivery:
-    """A delivery whose id begins with the prefix of its request, as all ids do that routing makes."""
+    """A delivery whose id begins with the prefix of its request, as routing creates it."""
     one = delivery(f"{request} {content!r}", key=key, request_id=request)
     return msgspec.structs.replace(one, id=delivery_id(b"seed", content, request))
 
@@ -34,7 +34,7 @@ def test_all_events_of_a_request(store: SpoolStore, spool: Spool) -> None:
 
 
 def test_requests_that_share_a_prefix(store: SpoolStore, spool: Spool) -> None:
-    """Ids begin with 4 bytes of a hash; the name of the request decides between two with the same ones."""
+    """Two requests can have the same 4-byte prefix. The request id distinguishes them."""
     foreign = msgspec.structs.replace(of_request("R-2"), id=request_prefix("R-1") + b"x" * 12)
     put(spool, of_request("R-1"), foreign)
     assert "R-1" == one(store, "R-1").request_id
@@ -51,7 +51,7 @@ def test_by_delivery_id(store: SpoolStore, spool: Spool) -> None:
 
 
 def test_rejected_lines_that_hold_the_request(store: SpoolStore, spool: Spool) -> None:
-    """A line that could not be read is found by the request id in it, also if JSON writes the id with an escape."""
+    """A rejected line is found by the request id in it, also if JSON escapes the id."""
     put_rejected(spool, b'{"requestId":"R-1", broken', b'{"requestId":"R-\\u00e9", broken')
     assert ["line-1"] == [line.id for line in store.trace_search().trace("R-1").lines]
     assert ["line-2"] == [line.id for line in store.trace_search().trace("R-é").lines]
@@ -64,7 +64,7 @@ def test_bytes_that_are_no_text_find_nothing(store: SpoolStore, spool: Spool) ->
 
 
 def test_history_and_end(store: SpoolStore, spool: Spool) -> None:
-    """Failed attempts are shown with time and status, and so is the end; a delivered one has no payload any more."""
+    """A trace shows the failed attempts and the result, with time and status. A delivered one has no payload."""
     put(spool, of_request("R-1"))
     history = with_failure(None, FailedAttempt(101.0, 1, "http 503", 503))
     settled = msgspec.structs.replace(end(fresh(spool)[0]), attempts=2, http=204, history=history)
@@ -84,7 +84,7 @@ def test_the_earlier_event_of_the_message_is_named(store: SpoolStore, spool: Spo
 
 
 def test_when_it_was_read_is_not_exact_after_a_pause(store: SpoolStore, spool: Spool) -> None:
-    """An age that did not grow for a time does not show any more when exactly that was."""
+    """After a pause the time of reading is not exact, because the age did not grow during it."""
     put(spool, of_request("R-1"))
     with store.webhook_control() as control:
         control.pause(ACME, now=110.0)
@@ -94,5 +94,5 @@ def test_when_it_was_read_is_not_exact_after_a_pause(store: SpoolStore, spool: S
 
 def test_without_a_spool(store: SpoolStore) -> None:
     """The message names the missing spool."""
-    with pytest.raises(SpoolUnusable, match="there is no spool"):
+    with pytest.raises(SpoolUnusable, match="spool not found"):
         store.trace_search().trace("R-1")

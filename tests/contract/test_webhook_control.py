@@ -1,4 +1,4 @@
-"""The suite of admin.WebhookControl."""
+"""The conformance suite of admin.WebhookControl."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from hookline.relay.spool.spool import EndpointState, Spool, State
 
 
 def test_a_paused_webhooks_events_do_not_age_either(store: SpoolStore, spool: Spool) -> None:
-    """Pausing and disabling overlap: the clock stands still from the first of them to the end of the last."""
+    """Pausing and disabling overlap: the webhook's clock stops from the first of them to the end of the last."""
     put(spool, delivery("a"), now=100.0)
     with store.webhook_control() as control:
         assert control.pause(ACME, now=110.0)
         assert not control.pause(ACME, now=111.0)
-        spool.hold(ACME, disabled=True, now=120.0)
+        spool.set_disabled(ACME, disabled=True, now=120.0)
         assert control.resume(ACME, now=130.0)
         assert not control.resume(ACME, now=131.0)
-    spool.hold(ACME, disabled=False, now=210.0)
+    spool.set_disabled(ACME, disabled=False, now=210.0)
     assert [200.0] == [item.since for item in fresh(spool)]
 
 
 def test_retry_now_makes_every_waiting_retry_due(store: SpoolStore, spool: Spool) -> None:
-    """However many there are, and no retry of another webhook."""
+    """All retries of the webhook become due, and none of another webhook."""
     put(spool, *(delivery(f"e{n}") for n in range(5)), delivery("o", address=OTHER))
     items = fresh(spool) + fresh(spool, OTHER)
     spool.settle([end(item, State.PENDING, due=1000.0) for item in items], now=1.0)
@@ -38,11 +38,11 @@ def test_retry_now_makes_every_waiting_retry_due(store: SpoolStore, spool: Spool
 
 
 def test_a_webhook_that_the_spool_never_heard_of(store: SpoolStore) -> None:
-    """A pause before the first relay is kept for it."""
+    """The first relay finds a pause from before its start."""
     store.create_if_missing(since="now")
     with store.webhook_control() as control:
         assert control.pause(ACME, now=5.0)
         assert 0 == control.retry_now(OTHER, now=6.0)
     spool = store.open(since="now")
-    assert {ACME: EndpointState(paused=5.0), OTHER: EndpointState(hurried=6.0)} == spool.standing()
+    assert {ACME: EndpointState(paused=5.0), OTHER: EndpointState(retry_now_at=6.0)} == spool.endpoint_states()
     spool.close()

@@ -1,4 +1,4 @@
-"""The spool's disk is full: reading stops, delivering goes on, it is said, and it passes by itself."""
+"""While the spool's disk is full, the relay reports it, delivers, and pauses ingest until the disk has room."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from lab import HOOKLINE, Lab, as_lines, xdm_event
 
-# A disk of its own, which only this process and its children see and which goes with them.
+# A private disk: only this process and its children see it, and it disappears with them.
 ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
 ON_A_SMALL_DISK = (
     "unshare", *ROOT, "--mount", "sh", "-c",
@@ -28,8 +28,7 @@ FIRST, MORE = 1_500, 4_000
 
 @pytest.mark.parametrize("size", ["48m", "64m"])
 def test_what_is_read_takes_no_room_from_outcomes(tmp_path: Path, size: str) -> None:
-    """A reader that tries again and again on a full disk never gets the room that was given up for outcomes: every
-    one of them is recorded."""
+    """Ingest that retries all the time on a full disk never uses the released reserve. All outcomes are recorded."""
     (tmp_path / "spool").mkdir()
     script = Path(__file__).parents[1] / "full_disk.py"
     ran = subprocess.run(
@@ -47,7 +46,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def fill(disk: Path) -> Path:
-    """Take all the room that is left on the disk."""
+    """Fill the disk."""
     ballast = disk / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
@@ -56,7 +55,7 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
-    """What is in the spool is delivered while the disk is full; what is not waits in its file. Nothing is lost."""
+    """A full disk does not stop deliveries from the spool. Other events wait in their file, and none is lost."""
     assert shutil.which("unshare") is not None
     spool = lab.directory / ".hookline" / "spool"
     with lab.receiver() as receiver:
@@ -78,7 +77,7 @@ def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
             wait_until(lambda: len(receiver.accepted()) >= FIRST)
             assert relay.poll() is None
             ballast.unlink()
-            wait_until(lambda: "reading goes on" in (lab.directory / "relay.log").read_text())
+            wait_until(lambda: "reading continues" in (lab.directory / "relay.log").read_text())
             wait_until(lambda: len(receiver.accepted()) >= FIRST + MORE)
             relay.send_signal(signal.SIGTERM)
             assert 0 == relay.wait(timeout=60)

@@ -1,7 +1,6 @@
-"""A spool whose database is damaged in many ways: what can be read is saved, and the report is true.
+"""A spool whose database is damaged in many ways: recovery saves the readable rows, and its report is true.
 
-The damage is done to real spools; each recovered one must balance and be usable, and nothing may be claimed that is
-not so.
+The tests damage real spools. The tally of each recovered spool must balance, and a relay must be able to use it.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from hookline.relay.spool.spool import (
     State,
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
-from hookline.relay.spool.sqlite.recovery.recover import Recovered, recover
-from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_SIZE, SPOOL_FORMAT
+from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
+from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_FORMAT
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
-from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
+from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 from lab import ADDRESS, Lab, xdm_event
 
 ACME = Address("acme", "prod")
@@ -56,7 +55,7 @@ Damage = Callable[[Path], None]
 
 
 def delivery(number: int) -> Delivery:
-    """One in twenty has a payload that goes on in pages of its own."""
+    """One in twenty has a payload with overflow pages."""
     address = OTHER if number % 3 == 0 else ACME
     offers = "x" * 30_000 if number % 20 == 0 else "y" * 500
     event = Event(channel="email", status="sent", offers=offers, execution_id=f"m{number}")
@@ -69,7 +68,7 @@ def delivery(number: int) -> Delivery:
 
 
 def make(directory: Path) -> None:
-    """Of each kind something: fresh, retrying, delivered and dead deliveries, rejected lines, a pause, a position."""
+    """Create a spool with new, retrying, delivered and dead deliveries, rejected lines, a pause and a position."""
     spool = SqliteSpool(directory, since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
@@ -81,8 +80,10 @@ def make(directory: Path) -> None:
         intake = IngestBatch(
             source="events", position=position, read=42, deliveries=taken, skipped={}, rejected=lines
         )
-        spool.append(intake, now=float(first), dedupe_window=86_400.0)
-    items = [item for address in (ACME, OTHER) for item in spool.fresh([DequeueRequest(address, 0, 200, True)])[0][0]]
+        spool.enqueue(intake, now=float(first), dedupe_window=86_400.0)
+    items = [
+        item for address in (ACME, OTHER) for item in spool.dequeue_new([DequeueRequest(address, 0, 200, True)])[0][0]
+    ]
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
     history = with_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
     spool.settle(
@@ -114,8 +115,8 @@ def rows(directory: Path) -> dict[bytes, tuple[Any, ...]]:
         return {row[0]: row for row in found}
 
 
-def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] = WHOLE) -> Recovered:
-    """What comes of it. `tmp_path` has the damaged spool as `old`, and the recovered one, checked, as `new`."""
+def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] = WHOLE) -> RecoveryResult:
+    """Damage a copy of `sound` as `old`, recover it as `new`, both in `tmp_path`, and check the result."""
     old, new = tmp_path / "old", tmp_path / "new"
     for directory in (old, new):
         shutil.rmtree(directory, ignore_errors=True)
@@ -123,13 +124,13 @@ def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] =
     damage(old / "spool.db")
     before = {path.name: path.read_bytes() for path in old.iterdir()}
     recovered = recover(old, new)
-    assert before == {path.name: path.read_bytes() for path in old.iterdir()}, "the old one is only read"
+    assert before == {path.name: path.read_bytes() for path in old.iterdir()}, "recovery only reads the old spool"
     check(new, recovered, whole)
     return recovered
 
 
-def check(new: Path, recovered: Recovered, whole: dict[str, int]) -> None:
-    """The new spool is sound and balanced, and the report is what it holds."""
+def check(new: Path, recovered: RecoveryResult, whole: dict[str, int]) -> None:
+    """Check that the new spool is sound and balanced, and that the report matches it."""
     spool = SqliteSpool(new, since="now")
     try:
         tally, positions, pending = spool.tally(), spool.positions(), spool.pending()
@@ -145,60 +146,60 @@ def check(new: Path, recovered: Recovered, whole: dict[str, int]) -> None:
     assert all(n >= 0 for n in tally.values())
     assert bool(saved["pending"]) == bool(pending)
     assert recovered.positions == len(positions)
-    assert recovered.complete or not positions, "an incomplete spool has everything read again"
+    assert recovered.complete or not positions, "an incomplete spool has no positions"
     if recovered.complete:
         assert saved == whole
         assert 0 == sum(lost or 0 for lost in recovered.lost.values())
 
 
 def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
-    """Rows, positions, pauses and the tally: all that there is, and it is said."""
+    """Recovery keeps rows, positions, pauses and the tally of a sound spool, and reports it as complete."""
     recovered = damaged(sound, tmp_path, lambda path: None)
     assert (True, WHOLE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
     assert rows(sound) == rows(tmp_path / "new")
     spool = SqliteSpool(tmp_path / "new", since="now")
-    assert {ACME: EndpointState(), OTHER: EndpointState(paused=600.0)} == spool.standing()
+    assert {ACME: EndpointState(), OTHER: EndpointState(paused=600.0)} == spool.endpoint_states()
     assert {"read": 252, "delivered": 60, "dead": 40, "rejected": 12}.items() <= spool.tally().items()
     spool.close()
 
 
 def test_progress_is_reported(sound: Path, tmp_path: Path) -> None:
-    """By rows, of those that the indexes know, also when the table itself cannot be read."""
+    """Progress counts rows; the total comes from the indexes, also when the table cannot be read."""
     reported: list[tuple[int, int | None]] = []
     recover(sound, tmp_path / "whole", lambda done, total: reported.append((done, total)))
     assert [(EVENTS, EVENTS + 12), (EVENTS + 12, EVENTS + 12)] == reported
     reported.clear()
     shutil.copytree(sound, tmp_path / "old")
     for name in ("delivery", "sqlite_autoindex_rejected_1"):
-        page(root(sound, name), tmp_path / "old" / "spool.db", b"\0" * PAGE_SIZE)
+        page(root(sound, name), tmp_path / "old" / "spool.db", b"\0" * PAGE_BYTES)
     recover(tmp_path / "old", tmp_path / "rest", lambda done, total: reported.append((done, total)))
     assert [(0, None), (12, None)] == reported
 
 
 def page(number: int, path: Path, content: bytes) -> None:
     with path.open("r+b") as file:
-        file.seek((number - 1) * PAGE_SIZE)
+        file.seek((number - 1) * PAGE_BYTES)
         file.write(content)
 
 
 def root(directory: Path, name: str) -> int:
-    """The page that leads to all others of a table or index."""
+    """The root page of a table or index."""
     with closing(sqlite3.connect(directory / "spool.db")) as connection:
         found = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()
     return int(found[0])
 
 
 def leaves(directory: Path, table: str) -> list[int]:
-    """The pages that hold a table's rows, found by their effect: without one of them, a scan of the table fails."""
+    """The pages with a table's rows: a scan of the table fails without any one of them."""
     found = []
     with closing(sqlite3.connect(directory / "spool.db")) as connection:
         image = connection.serialize()
     image = image[:18] + b"\1\1" + image[20:]  # no write-ahead log in memory
-    for number in range(2, len(image) // PAGE_SIZE + 1):
+    for number in range(2, len(image) // PAGE_BYTES + 1):
         if number != root(directory, table):
-            start = (number - 1) * PAGE_SIZE
+            start = (number - 1) * PAGE_BYTES
             with closing(sqlite3.connect(":memory:")) as connection:
-                connection.deserialize(image[:start] + b"\0" * PAGE_SIZE + image[start + PAGE_SIZE :])
+                connection.deserialize(image[:start] + b"\0" * PAGE_BYTES + image[start + PAGE_BYTES :])
                 try:
                     connection.execute(f"SELECT seq FROM {table} NOT INDEXED ORDER BY seq").fetchall()
                 except sqlite3.DatabaseError:
@@ -207,16 +208,16 @@ def leaves(directory: Path, table: str) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("content", "step"), [(b"\0" * PAGE_SIZE, 1), (b"\x0d" + b"\xff" * (PAGE_SIZE - 1), 6)], ids=["zeros", "noise"]
+    ("content", "step"), [(b"\0" * PAGE_BYTES, 1), (b"\x0d" + b"\xff" * (PAGE_BYTES - 1), 6)], ids=["zeros", "noise"]
 )
 def test_any_page_lost(sound: Path, tmp_path: Path, content: bytes, step: int) -> None:
-    """Saved rows are as they were, and the missing ones are counted or not known, for every page of the file.
+    """For every lost page of the file, saved rows are unchanged, and missing ones are counted or not known.
 
     A page of rows costs its own rows. The root page of the deliveries costs all of them, but nothing else.
     """
     original = rows(sound)
     the_root = root(sound, "delivery")
-    pages = (sound / "spool.db").stat().st_size // PAGE_SIZE
+    pages = (sound / "spool.db").stat().st_size // PAGE_BYTES
     assert pages > 40
     for number in {*range(1, pages + 1, step), the_root}:
         recovered = damaged(sound, tmp_path, lambda path, number=number: page(number, path, content))  # type: ignore[misc]
@@ -233,13 +234,13 @@ def test_any_page_lost(sound: Path, tmp_path: Path, content: bytes, step: int) -
 
 
 def test_the_lost_rows_are_named(sound: Path, tmp_path: Path) -> None:
-    """Two pages of deliveries that are not neighbours: the note names both ranges, and all rows outside are saved."""
+    """If two separate pages of deliveries are lost, the note names both ranges, and all other rows are saved."""
     original = {row[1] for row in rows(sound).values()}
     all_leaves = leaves(sound, "delivery")
 
     def damage(path: Path) -> None:
         for number in (all_leaves[3], all_leaves[12]):
-            page(number, path, b"\0" * PAGE_SIZE)
+            page(number, path, b"\0" * PAGE_BYTES)
 
     recovered = damaged(sound, tmp_path, damage)
     (note,) = [note for note in recovered.notes if note.startswith("table delivery")]
@@ -251,8 +252,8 @@ def test_the_lost_rows_are_named(sound: Path, tmp_path: Path) -> None:
 
 
 def test_a_damaged_schema_is_replaced(sound: Path, tmp_path: Path) -> None:
-    """The first page is the same in every spool, so that nothing is lost with it."""
-    recovered = damaged(sound, tmp_path, lambda path: page(1, path, b"\0" * PAGE_SIZE))
+    """The first page is the same in every spool, so its damage loses nothing."""
+    recovered = damaged(sound, tmp_path, lambda path: page(1, path, b"\0" * PAGE_BYTES))
     assert (True, WHOLE) == (recovered.complete, recovered.saved)
     assert ["the header of the database was damaged", "the schema of the database was damaged"] == recovered.notes
 
@@ -265,7 +266,7 @@ def test_a_damaged_schema_is_replaced(sound: Path, tmp_path: Path) -> None:
     ],
 )
 def test_another_format_is_refused(sound: Path, tmp_path: Path, pragma: str, message: str) -> None:
-    """Its rows may mean something else, so nothing is recovered from it."""
+    """A spool of another format is refused, because its rows may have another meaning."""
     shutil.copytree(sound, tmp_path / "old")
     with closing(sqlite3.connect(tmp_path / "old" / "spool.db")) as connection:
         connection.execute(f"PRAGMA {pragma}")
@@ -276,7 +277,7 @@ def test_another_format_is_refused(sound: Path, tmp_path: Path, pragma: str, mes
 
 @pytest.mark.parametrize("seed", range(25))
 def test_flipped_bytes_anywhere(sound: Path, tmp_path: Path, seed: int) -> None:
-    """A few bytes of a few pages: never a traceback, most is saved, and what is claimed holds."""
+    """Changed bytes in any place cause no traceback, and the report is true."""
     generator = random.Random(seed)
     size = (sound / "spool.db").stat().st_size
 
@@ -294,18 +295,18 @@ def test_flipped_bytes_anywhere(sound: Path, tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_commands_say_that_it_is_damaged(sound: Path, tmp_path: Path, seed: int) -> None:
-    """What meets damage in its way raises SpoolUnusable, with the way out; nothing else."""
+    """A command that reads damage raises SpoolUnusable with a hint, and no other exception."""
     generator = random.Random(seed)
     old = tmp_path / "old"
     shutil.copytree(sound, old)
     with (old / "spool.db").open("r+b") as file:
-        pages = file.seek(0, os.SEEK_END) // PAGE_SIZE
+        pages = file.seek(0, os.SEEK_END) // PAGE_BYTES
         for number in {0, *generator.sample(range(pages), pages // 2)}:
-            file.seek(number * PAGE_SIZE + generator.choice([100, 4000, 7000]))
+            file.seek(number * PAGE_BYTES + generator.choice([100, 4000, 7000]))
             file.write(generator.randbytes(1000))
     lookup = SpoolLookup(old)
     refusals = []
-    for ask in (lookup.positions, lookup.backlogs, lookup.standing, lambda: _all_of(old), lambda: _open(old)):
+    for ask in (lookup.positions, lookup.backlogs, lookup.endpoint_states, lambda: _all_of(old), lambda: _open(old)):
         try:
             ask()
         except SpoolUnusable as refused:
@@ -316,7 +317,7 @@ def test_commands_say_that_it_is_damaged(sound: Path, tmp_path: Path, seed: int)
 
 def _all_of(directory: Path) -> None:
     with SqliteDeadLetters(directory) as dead:
-        for letter in dead.every(Filter()):
+        for letter in dead.all_in_order(Filter()):
             dead_letter_line(letter)
         dead.count(Filter(http=503))
         dead.replay(Filter(), now=1000.0)
@@ -327,7 +328,7 @@ def _open(directory: Path) -> None:
     try:
         spool.tally()
         spool.next_dues([ACME])
-        spool.fresh([DequeueRequest(ACME, 0, 500, True)])
+        spool.dequeue_new([DequeueRequest(ACME, 0, 500, True)])
         spool.clean_up(now=1000.0, keep=Retention(10.0, 5), limit=1000)
     finally:
         spool.close()
@@ -335,7 +336,7 @@ def _open(directory: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_flipped_bytes_of_the_header(sound: Path, tmp_path: Path, seed: int) -> None:
-    """The first hundred bytes are known, so nothing is lost with them."""
+    """The header is known, so its damage loses nothing."""
     generator = random.Random(seed)
 
     def damage(path: Path) -> None:
@@ -349,7 +350,7 @@ def test_flipped_bytes_of_the_header(sound: Path, tmp_path: Path, seed: int) -> 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
-    """What stands before the cut is saved; an emptied file ends in an empty spool and a report that says so."""
+    """Rows before the cut are saved. An empty file gives an empty spool, and the report names the cause."""
     recovered = damaged(sound, tmp_path, lambda path: os.truncate(path, int(path.stat().st_size * share)))
     assert not recovered.complete
     if share == 0.0:
@@ -360,7 +361,7 @@ def test_a_truncated_file(sound: Path, tmp_path: Path, share: float) -> None:
 
 
 def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
-    """A file that was never a spool holds nothing of one, and the report is about nothing."""
+    """A file that is not a spool gives an empty spool and an empty report."""
 
     def damage(path: Path) -> None:
         path.write_bytes(random.Random(7).randbytes(100_000))
@@ -370,7 +371,7 @@ def test_something_else_entirely(sound: Path, tmp_path: Path) -> None:
 
 
 def unfinished(directory: Path) -> None:
-    """A spool whose last commits stand in its write-ahead log only, as a killed relay leaves it."""
+    """Create a spool whose last commits are only in its write-ahead log, as a killed relay leaves it."""
     script = (
         "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from faults.test_spool_damaged import make\n"
@@ -381,7 +382,7 @@ def unfinished(directory: Path) -> None:
     )
     tests = str(Path(__file__).parents[1])
     subprocess.run((sys.executable, "-c", script, str(directory), tests), check=False, timeout=60)
-    assert (directory / "spool.db-wal").stat().st_size > 20 * PAGE_SIZE
+    assert (directory / "spool.db-wal").stat().st_size > 20 * PAGE_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -392,13 +393,13 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_log_of_a_killed_relay_is_read(killed: Path, tmp_path: Path) -> None:
-    """What was committed and never moved into the database is part of the spool."""
+    """Commits that were never moved into the database are part of the spool."""
     recovered = damaged(killed, tmp_path, lambda path: None)
     assert (True, WHOLE | {"webhooks": 2}) == (recovered.complete, recovered.saved)
 
 
 def test_a_lost_log(killed: Path, tmp_path: Path) -> None:
-    """Without its log a spool is an older one, or an empty one; it is usable all the same."""
+    """Without its log, the spool is older or empty, but usable."""
     nothing = dict.fromkeys(WHOLE, 0)  # none of it was moved into the database yet
     recovered = damaged(killed, tmp_path, lambda path: path.with_name("spool.db-wal").unlink(), nothing)
     assert nothing == recovered.saved
@@ -406,7 +407,7 @@ def test_a_lost_log(killed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_damaged_log(killed: Path, tmp_path: Path, seed: int) -> None:
-    """What comes after the damage in the log is gone, and the report says how much of the log could be read."""
+    """The log is lost from the damage on, and the report names the number of readable pages."""
 
     def damage(path: Path) -> None:
         log = path.with_name("spool.db-wal")
@@ -420,24 +421,24 @@ def test_a_damaged_log(killed: Path, tmp_path: Path, seed: int) -> None:
 
 
 def test_a_spool_that_is_held_is_left_alone(sound: Path, tmp_path: Path) -> None:
-    """While a relay works on it, and when there is none, or something else stands where the new one shall be."""
+    """Recovery refuses a spool that a relay holds, a missing spool, and a target that exists."""
     old = tmp_path / "old"
     shutil.copytree(sound, old)
     spool = SqliteSpool(old, since="now")
     with pytest.raises(SpoolUnusable, match=r"held by process \d+ since now"):
         recover(old, tmp_path / "new")
     spool.close()
-    with pytest.raises(SpoolUnusable, match="there is no spool"):
+    with pytest.raises(SpoolUnusable, match="spool not found"):
         recover(tmp_path / "nothing", tmp_path / "new")
-    with pytest.raises(WrongUse, match="is there already"):
+    with pytest.raises(WrongUse, match="already exists"):
         recover(old, old)
     assert ["old"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_relay_goes_on_with_the_recovered_spool(lab: Lab, seed: int) -> None:
-    """Half of a file is delivered, then pages are lost. After `spool recover` each event is accepted at least once:
-    what was saved is sent from the spool, what was lost is read again."""
+    """Half of a file is delivered, then pages are lost. After `spool recover` the endpoint accepts each event at
+    least once: the relay sends saved events from the spool, and reads lost ones again."""
     events = 400
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
@@ -449,9 +450,9 @@ def test_a_relay_goes_on_with_the_recovered_spool(lab: Lab, seed: int) -> None:
         assert events // 2 == lab.relay(receiver, "events", code=4)["pending"]
         spool = lab.directory / ".hookline" / "spool"
         generator = random.Random(seed)
-        pages = (spool / "spool.db").stat().st_size // PAGE_SIZE
+        pages = (spool / "spool.db").stat().st_size // PAGE_BYTES
         for number in generator.sample(range(6, pages + 1), 3):
-            page(number, spool / "spool.db", generator.randbytes(PAGE_SIZE))
+            page(number, spool / "spool.db", generator.randbytes(PAGE_BYTES))
         done = lab.hookline("spool", "recover", str(spool), "recovered", "--format", "json", code=1)
         report = json.loads(done.stdout)
         assert (False, 0) == (report["complete"], report["positions"]["kept"])
@@ -464,7 +465,7 @@ def test_a_relay_goes_on_with_the_recovered_spool(lab: Lab, seed: int) -> None:
 
 
 def test_the_report_is_read_by_people(lab: Lab) -> None:
-    """A table on stdout, what was found on stderr, and what to do next; 0 when nothing was lost."""
+    """Stdout has a table, stderr the findings and the next step; the exit code is 0 when nothing was lost."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback", enabled=False)
         lab.write_events("events", [xdm_event(n, n) for n in range(3)])
@@ -472,5 +473,5 @@ def test_the_report_is_read_by_people(lab: Lab) -> None:
     done = lab.hookline("spool", "recover", ".hookline/spool", "recovered")
     assert "pending deliveries           3      0\n" in done.stdout.decode()
     assert b"Everything that the old spool held is in the new one." in done.stderr
-    assert b"is there already" in lab.hookline("spool", "recover", ".hookline/spool", "recovered", code=64).stderr
-    assert b"there is no spool at nowhere" in lab.hookline("spool", "recover", "nowhere", "other", code=8).stderr
+    assert b"already exists" in lab.hookline("spool", "recover", ".hookline/spool", "recovered", code=64).stderr
+    assert b"spool not found: nowhere" in lab.hookline("spool", "recover", "nowhere", "other", code=8).stderr

@@ -10,7 +10,7 @@ import msgspec
 
 class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook in the spool. `oldest` is the age of its oldest pending delivery, by the webhook's own clock, which
-    stands still while it is held; None when nothing is pending. The rest is port.Standing."""
+    stands still while it is held; None when nothing is pending. The rest is EndpointState."""
 
     webhook: str
     pending: int = 0
@@ -18,7 +18,7 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     dead: int = 0
     disabled: bool = False
     paused: float | None = None
-    stopped: str | None = None
+    gone_reason: str | None = None
     not_before: float | None = None
 
 

@@ -51,7 +51,7 @@ def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
         "deadLetters": one.dead,
         "disabled": one.disabled if lane is None else lane.disabled,
         "pausedSince": moment(one.paused),
-        "stopped": one.stopped,
+        "stopped": one.gone_reason,
         "waitsUntil": moment(one.not_before),
         "lane": None if lane is None else {
             "phase": lane.phase,

@@ -179,9 +179,9 @@ class Relay:
         return Ending.TIMED_OUT
 
     async def _still_pending(self) -> bool:
-        if not (await self._thread.call(self._spool.tally))["pending"]:
+        if not (await self._thread.run(self._spool.tally))["pending"]:
             return False
-        return bool(await self._thread.call(self._spool.pending) - self._dispatcher.suspended_addresses())
+        return bool(await self._thread.run(self._spool.pending) - self._dispatcher.suspended_addresses())
 
     async def _watch(self) -> None:
         """Check the clock and the state each second, and at once after SIGHUP."""
@@ -204,7 +204,7 @@ class Relay:
         while self._on_progress is not None:
             source = self._ingester.source
             done, total = source.progress() if source is not None else (0, None)
-            tally = await self._thread.call(self._spool.tally)
+            tally = await self._thread.run(self._spool.tally)
             oldest = await self._status_collector.oldest()
             self._on_progress(Progress(done, total, tally, oldest, self._draining, self._clock.elapsed()))
             await asyncio.sleep(PROGRESS_SECONDS)

@@ -136,7 +136,7 @@ class StateWatcher:
     async def _dead_letter_deleted(self) -> None:
         """Dead-letter the pending deliveries of webhooks that are not applied. Without a state none was deleted."""
         if self._lineage is not None:
-            pending = await self._thread.call(self._spool.pending)
+            pending = await self._thread.run(self._spool.pending)
             for address in sorted(pending - self._configurations.keys(), key=str):
                 self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
@@ -145,14 +145,14 @@ class StateWatcher:
             self._log.info("webhook changed", webhook=str(address))
 
     async def _add_lanes(self, changed: Mapping[Address, Stored]) -> None:
-        states = await self._thread.call(self._spool.standing)
+        states = await self._thread.run(self._spool.endpoint_states)
         for address, stored in changed.items():
             disabled = not stored.webhook.enabled
             if states.get(address, EndpointState()).disabled is not disabled:
                 await self._thread.retry_while_stalled(
-                    "configuring", self._spool.hold, address, disabled=disabled, now=self._clock.now()
+                    "configuring", self._spool.set_disabled, address, disabled=disabled, now=self._clock.now()
                 )
-        dues = await self._thread.call(self._spool.next_dues, changed.keys())
+        dues = await self._thread.run(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
             state = states.get(address, EndpointState())
             self._configurations[address] = stored.hash

@@ -113,7 +113,7 @@ class StatusCollector:
         next_status = 0.0
         while True:
             started = time.monotonic()
-            tally = await self._thread.call(self._thread.spool.tally)
+            tally = await self._thread.run(self._thread.spool.tally)
             self._samples.append((started, tally.get("read", 0), tally.get("delivered", 0)))
             await asyncio.to_thread(self._publisher.publish, self.relay())
             if started >= next_status:
@@ -134,7 +134,7 @@ class StatusCollector:
     async def answers(self) -> None:
         """Return once the spool's thread has responded. Simultaneous callers wait for the same response."""
         if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._thread.call(lambda: None))
+            self._probe = asyncio.create_task(self._thread.run(lambda: None))
         await asyncio.shield(self._probe)
 
     async def oldest(self) -> float | None:

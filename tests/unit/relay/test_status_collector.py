@@ -26,7 +26,7 @@ from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import IngestBatch, NewDelivery
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
-from hookline.relay.spool.sqlite.status_file import STATUS_FILE
+from hookline.relay.spool.sqlite.embedded import STATUS_FILE
 from hookline.relay.status_collector import StatusCollector
 from hookline.state.factory import open_state
 from hookline.wiring import RelayOptions
@@ -87,7 +87,7 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
         with closing(sqlite3.connect(tmp_path / "spool" / database.DATABASE_FILE, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             writing = asyncio.create_task(
-                thread.retry_while_stalled("reading", thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
+                thread.retry_while_stalled("reading", thread.spool.enqueue, intake("a"), now=1.0, dedupe_window=60.0)
             )
             async with asyncio.timeout(30):
                 while (reason := collector.unready()) is None:
@@ -102,9 +102,9 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
 async def test_the_spool_is_counted_less_often_than_the_status_is_read(tmp_path: Path) -> None:
     """Counting the spool is costly, so its figures remain the same for some seconds."""
     async with reporting(tmp_path) as (collector, thread):
-        await thread.call(thread.spool.append, intake("a"), now=1.0, dedupe_window=60.0)
+        await thread.run(thread.spool.enqueue, intake("a"), now=1.0, dedupe_window=60.0)
         first = await collector.report()
-        await thread.call(thread.spool.append, intake("b"), now=1.0, dedupe_window=60.0)
+        await thread.run(thread.spool.enqueue, intake("b"), now=1.0, dedupe_window=60.0)
         second = await collector.report()
         assert 1 == first.spool.tally["pending"] == second.spool.tally["pending"]
         assert second.relay.at > first.relay.at

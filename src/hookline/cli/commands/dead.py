@@ -44,7 +44,7 @@ def replay_command(
     narrowed = target_text(filter_from(ids, chosen), everything)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(narrowed)
-        cut = dead.cut_lines(narrowed) if count.lines else 0
+        cut = dead.count_truncated(narrowed) if count.lines else 0
         count = Count(count.deliveries, count.lines - cut)
         if dry_run:
             click.echo(f"Would replay {filter_text(count)}.")
@@ -126,7 +126,7 @@ def list_command(*, spool: str, limit: int, form: str, **chosen: Any) -> None:
             _print_json(dead, narrowed, limit)
             return
         shown = 0
-        for letter in dead.letters(narrowed, limit=limit):
+        for letter in dead.newest(narrowed, limit=limit):
             click.echo(printable(_line(letter)))
             shown += 1
         count = dead.count(narrowed)
@@ -137,7 +137,7 @@ def list_command(*, spool: str, limit: int, form: str, **chosen: Any) -> None:
 def _print_json(dead: DeadLetterStore, chosen: Filter, limit: int) -> None:
     """An array on one line, written as it is read."""
     before = "["
-    for letter in dead.letters(chosen, limit=limit):
+    for letter in dead.newest(chosen, limit=limit):
         click.echo(before + json.dumps(_as_json(letter)), nl=False)
         before = ", "
     click.echo("[]" if before == "[" else "]")
@@ -152,7 +152,7 @@ def show_command(*, spool: str, identity: str) -> None:
     Attempt number 0 marks a replay by an operator.
     """
     with spool_store(spool).dead_letters() as dead:
-        letters = list(dead.letters(Filter(ids=(identity,)), limit=1))
+        letters = list(dead.newest(Filter(ids=(identity,)), limit=1))
     if not letters:  # put back a moment ago, or waiting to be read again
         raise WrongUse(f"no dead letter has the id {identity!r} any more", hint="`hookline dead list` shows them")
     click.echo(json.dumps(_whole(letters[0]), indent=2))

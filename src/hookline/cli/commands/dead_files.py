@@ -20,7 +20,7 @@ from hookline.errors import HooklineError
 from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, read_exported
-from hookline.relay.spool.admin import NOTHING, Count, DeadLetterImport
+from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
 
@@ -47,11 +47,11 @@ def export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **chos
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
     narrowed = filter_from(ids, chosen)
-    count = NOTHING
+    count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(narrowed).total
         with counting("exporting", total) as told, _output(out) as file:
-            for letter in dead.every(narrowed):
+            for letter in dead.all_in_order(narrowed):
                 file.write(dead_letter_line(letter))
                 count = _told(count, letter, told)
     click.echo(f"Exported {filter_text(count)}.", err=True)
@@ -80,7 +80,7 @@ def import_command(*, spool: str, file: Path) -> int:
     Counts the ids that the spool already knows and does not change them. Names and refuses invalid lines. If the
     command is interrupted, run it again to import the rest.
     """
-    new, seen, old = NOTHING, NOTHING, 0
+    new, seen, old = NO_LETTERS, NO_LETTERS, 0
     refusals = _Refusals(str(file))
     with _input(file) as lines, _spool(spool) as spooled, counting("importing", None) as told:
         letters = _letters(lines, refusals)

@@ -33,7 +33,7 @@ def require_known(address: Address, state: str, spool: str) -> None:
     webhook that the spool has never heard of, so that holding one works while the state cannot be reached.
     """
     store = spool_store(spool)
-    known = store.statistics().webhook_states()
+    known = store.statistics().endpoint_states()
     if address not in known:
         applied = open_state(state).read().webhooks
         if address not in applied:
@@ -49,7 +49,7 @@ def backlog_of(address: Address, spool: str) -> Backlog:
 
 
 def standing_of(address: Address, spool: str) -> EndpointState:
-    return spool_store(spool).statistics().webhook_states().get(address, EndpointState())
+    return spool_store(spool).statistics().endpoint_states().get(address, EndpointState())
 
 
 def count_text(number: int, one: str, many: str) -> str:

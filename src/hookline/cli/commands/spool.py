@@ -11,7 +11,7 @@ import click
 from hookline.cli.options import format_option
 from hookline.cli.progress import progress_bar
 from hookline.cli.tables import columns
-from hookline.relay.spool.sqlite.recovery.recover import Recovered, recover
+from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
 
 SOME_LOST: Final = 1
 _NAMES: Final = {
@@ -52,7 +52,7 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
     return 0 if recovered.complete else SOME_LOST
 
 
-def _print(new: Path, recovered: Recovered) -> None:
+def _print(new: Path, recovered: RecoveryResult) -> None:
     rows = [("", "SAVED", "LOST")]
     for kind, name in _NAMES.items():
         lost = recovered.lost[kind]
@@ -73,7 +73,7 @@ def _print(new: Path, recovered: Recovered) -> None:
     click.echo(f"  next: hookline relay --spool {new}", err=True)
 
 
-def _as_json(old: Path, new: Path, recovered: Recovered) -> dict[str, Any]:
+def _as_json(old: Path, new: Path, recovered: RecoveryResult) -> dict[str, Any]:
     return {
         "from": str(old),
         "to": str(new),

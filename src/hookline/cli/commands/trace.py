@@ -15,7 +15,7 @@ from hookline.escaping import printable
 from hookline.observe.snapshot import LaneStatus, RelayStatus
 from hookline.observe.status import moment
 from hookline.relay.delivery_record import FailedAttempt
-from hookline.relay.spool.admin import SHORTEST_TRACE_ID, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import State
 
@@ -49,7 +49,7 @@ def trace_text(
     for line in found.lines:
         yield f"{line.id}  rejected  {printable(line.source)}:{line.line}  {moment(line.at)}"
         yield f"  {'reason':<12}{printable(line.reason)}"
-        if line.again:
+        if line.replayed:
             yield f"  {'replayed':<12}a relay reads it once more"
         if payload:
             yield f"  {'line':<12}{printable(line.data.decode('utf-8', 'backslashreplace'))}"
@@ -137,7 +137,7 @@ def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[
 def _line(one: TracedLine, *, payload: bool) -> dict[str, Any]:
     document = {
         "id": one.id, "time": moment(one.at), "source": one.source, "line": one.line, "reason": one.reason,
-        "replayed": one.again,
+        "replayed": one.replayed,
     }  # fmt: skip
     return {**document, "text": one.data.decode("utf-8", "backslashreplace")} if payload else document
 
@@ -181,7 +181,7 @@ def _say_not_found(identity: str) -> None:
         "  - its events were skipped: those are counted by reason (`hookline status`), not kept;\n"
         "  - it was not read yet, or by a relay with another spool (--spool);\n"
         "  - it was settled longer ago than records are kept (`hookline relay --retain`, --records-max);\n"
-        f"  - it is the beginning of a delivery id with fewer than {SHORTEST_TRACE_ID} digits.",
+        f"  - it is the beginning of a delivery id with fewer than {MIN_TRACE_ID_DIGITS} digits.",
         err=True,
     )
 

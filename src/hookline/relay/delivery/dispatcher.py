@@ -241,13 +241,13 @@ class Dispatcher:
 
     async def _run_housekeeping(self) -> None:
         """Apply changes that another process made to the spool, expire deliveries, and clean up."""
-        changed = await self._thread.call(self._spool.changed_elsewhere)
+        changed = await self._thread.run(self._spool.changed_by_others)
         if changed or self._endpoint_states.must_read:
             for lane in await self._endpoint_states.apply_operator_requests():
                 self._prefetcher.request_refill(lane)
         if changed:
             self.has_orphans = True
-            dues = await self._thread.call(self._spool.next_dues, frozenset(self.lanes))
+            dues = await self._thread.run(self._spool.next_dues, frozenset(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))
         if (now := self._clock.now()) >= self._next_cleanup:

@@ -16,8 +16,8 @@ from hookline.relay.spool.spool_thread import SpoolThread
 class SavedState(NamedTuple):
     """The part of spool.EndpointState that the relay itself writes."""
 
-    stopped: str | None
-    stopped_as: str | None
+    gone_reason: str | None
+    gone_configuration: str | None
     not_before: float | None
 
     @classmethod
@@ -33,14 +33,14 @@ class SavedState(NamedTuple):
 
     @classmethod
     def of_state(cls, state: EndpointState) -> SavedState:
-        return cls(state.stopped, state.stopped_as, state.not_before)
+        return cls(state.gone_reason, state.gone_configuration, state.not_before)
 
 
 def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
     """Put a new lane into the state that the spool has for its endpoint. `now` is in Unix seconds."""
     lane.paused = state.paused is not None
-    if state.stopped is not None and state.stopped_as == lane.configuration_hash:
-        lane.breaker.gone(state.stopped)
+    if state.gone_reason is not None and state.gone_configuration == lane.configuration_hash:
+        lane.breaker.gone(state.gone_reason)
     elif state.not_before is not None and state.not_before > now:
         lane.breaker.restore(state.not_before, "asked to wait (Retry-After)")
 
@@ -60,7 +60,7 @@ class EndpointStateWriter:
 
     def add_lane(self, lane: Lane, state: EndpointState) -> None:
         """A lane begins. The next write replaces the state of the webhook's earlier configuration."""
-        self._retry_requests[lane.address] = state.hurried
+        self._retry_requests[lane.address] = state.retry_now_at
         self._saved[lane.address] = SavedState.of_state(state)
         self._changed[lane.address] = lane
         self._must_read = True  # another process may have written since `state` was read
@@ -78,17 +78,17 @@ class EndpointStateWriter:
                 self._saved[address] = state
                 await self._thread.retry_while_stalled(
                     "recording outcomes",
-                    self._spool.remember,
+                    self._spool.save_endpoint_state,
                     address,
-                    stopped=state.stopped,
-                    stopped_as=state.stopped_as,
+                    gone_reason=state.gone_reason,
+                    gone_configuration=state.gone_configuration,
                     not_before=state.not_before,
                 )
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""
         self._must_read = False
-        states = await self._thread.call(self._spool.standing)
+        states = await self._thread.run(self._spool.endpoint_states)
         affected = []
         for lane in self._lanes.values():
             state = states.get(lane.address, EndpointState())
@@ -97,8 +97,8 @@ class EndpointStateWriter:
                 lane.pause(paused)
                 self._log.info("paused" if paused else "resumed", webhook=str(lane.address))
                 affected.append(lane)
-            if state.hurried != self._retry_requests.get(lane.address):
-                self._retry_requests[lane.address] = state.hurried
+            if state.retry_now_at != self._retry_requests.get(lane.address):
+                self._retry_requests[lane.address] = state.retry_now_at
                 self._log.info("retry-now", webhook=str(lane.address))
                 self._saved[lane.address] = SavedState.of_state(state)
                 lane.retry_now()

@@ -79,14 +79,14 @@ class Prefetcher:
     async def reload(self, lanes: Iterable[Lane]) -> None:
         """Request the deliveries that lanes have dropped."""
         by_address = {lane.address: lane for lane in lanes}
-        dues = await self._thread.call(self._spool.next_dues, by_address.keys())
+        dues = await self._thread.run(self._spool.next_dues, by_address.keys())
         for lane in by_address.values():
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
 
     async def make_all_due(self) -> None:
         """Make all retries in the spool due, because the clock was set back. `make_retries_due` does the work."""
-        self._to_make_due = dict.fromkeys(sorted(await self._thread.call(self._spool.pending), key=str))
+        self._to_make_due = dict.fromkeys(sorted(await self._thread.run(self._spool.pending), key=str))
 
     async def make_retries_due(self) -> None:
         """Make one chunk of these retries due. Other work runs between chunks."""
@@ -127,7 +127,7 @@ class Prefetcher:
         for lane in lanes:
             requests.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_new, lane.ordered))
             lane.unread = False  # before the query: deliveries that are enqueued during it set the flag again
-        answers = await self._thread.call(self._spool.fresh, requests)
+        answers = await self._thread.run(self._spool.dequeue_new, requests)
         for lane, request, (items, cursor) in zip(lanes, requests, answers, strict=True):
             if lane.cursor != request.after or self._lanes.get(lane.address) is not lane:
                 continue  # the lane was reloaded or replaced during the query
@@ -142,12 +142,12 @@ class Prefetcher:
     async def _load_retries(self, lane: Lane, now: float) -> None:
         """Load the retries that are due. If there are more than the lane has room for, it requests the rest later."""
         limit = lane.room_for_retries
-        items = await self._thread.call(
-            self._spool.due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
+        items = await self._thread.run(
+            self._spool.dequeue_due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
         )
         lane.offer(items)
         lane.adapt_window(limit, len(items))
         if len(items) < limit:
             lane.next_due = None
-            self.wake_at(lane, await self._thread.call(self._spool.next_due, lane.address, after=now))
+            self.wake_at(lane, await self._thread.run(self._spool.next_due, lane.address, after=now))
         lane.start_attempts()

@@ -174,7 +174,7 @@ def _intake(
         source=source,
         position=position,
         read=read,
-        again=again,
+        replaced_lines=again,
         deliveries=deliveries,
         skipped=skipped,
         rejected=rejected,

@@ -107,7 +107,7 @@ class Ingester:
         await self.read_again()
         if self.source is None:
             return IngestResult.WHOLE
-        pending = (await self._thread.call(self._spool.tally))["pending"]
+        pending = (await self._thread.run(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
         try:
             while True:
@@ -139,7 +139,7 @@ class Ingester:
     async def read_again(self) -> None:
         """Rejected lines that `dead replay` put back: their cause may be gone."""
         async with self._retries:
-            while lines := await self._thread.call(self._spool.to_read_again, limit=REPLAYED_LINES_PER_BATCH):
+            while lines := await self._thread.run(self._spool.replayed_lines, limit=REPLAYED_LINES_PER_BATCH):
                 for source, group in groupby(lines, key=lambda one: one.source):
                     await self._take_again(list(group), source)
 
@@ -161,7 +161,7 @@ class Ingester:
         forward does not end it."""
         now = self._clock.now()
         window = self._limits.dedupe_window + now - self._clock.cautious_now()
-        return self._spool.append(intake, now=now, dedupe_window=window)
+        return self._spool.enqueue(intake, now=now, dedupe_window=window)
 
     def _looks_wrong(self, intake: IngestBatch) -> bool:
         self._lines += intake.read
@@ -179,7 +179,7 @@ class Ingester:
                 self._log.warning("spool full, reading pauses", pending=pending, most=self._limits.max_pending)
             before = pending
             await asyncio.sleep(INPUT_CHECK_SECONDS)
-            pending = (await self._thread.call(self._spool.tally))["pending"]
+            pending = (await self._thread.run(self._spool.tally))["pending"]
             if pending < before:
                 moved = even()
             elif self._limits.max_wait is not None and even() - looked >= FULL_SPOOL_CHECK_SECONDS:
@@ -196,7 +196,7 @@ class Ingester:
 
     async def _moves(self) -> bool:
         """Whether anything pending is for a webhook that is not held."""
-        return bool(await self._thread.call(self._spool.pending) - self._held())
+        return bool(await self._thread.run(self._spool.pending) - self._held())
 
     def _tell_unfinished(self, source: LineSource) -> None:
         for name, length in source.unfinished():

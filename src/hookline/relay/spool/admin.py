@@ -1,9 +1,9 @@
 """The ports of operator commands: they work on a spool beside a running relay, or without one.
 
-Times are Unix seconds. Each call is one short transaction, or a row of them for a long list, so that a running relay
-is not delayed. Each call raises SpoolUnusable when there is no spool or it cannot be read, except where its docstring
-states a default; a call that writes raises SpoolStalled when the disk is full. A running relay sees a change within a
-second.
+Times are Unix seconds. Each call is one short transaction, or several for a long list, so that it does not delay a
+running relay. Each call raises SpoolUnusable when the spool does not exist or cannot be read, except where its
+docstring states a default. A call that writes raises SpoolStalled when the disk is full. A running relay sees a
+change within a second.
 
 Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
@@ -21,11 +21,11 @@ from hookline.relay.delivery_record import DeadLetter, FailedAttempt
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import EndpointState, State
 
-SHORTEST_TRACE_ID: Final = 8  # hexadecimal digits of a delivery id that `trace` looks for
+MIN_TRACE_ID_DIGITS: Final = 8  # hexadecimal digits of a delivery id that `trace` accepts
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How many deliveries and how many rejected lines."""
+    """A number of deliveries and a number of rejected lines."""
 
     deliveries: int
     lines: int
@@ -38,12 +38,12 @@ class Count(msgspec.Struct, frozen=True):
         return Count(self.deliveries + more.deliveries, self.lines + more.lines)
 
 
-NOTHING: Final = Count(0, 0)
+NO_LETTERS: Final = Count(0, 0)
 OnProgress = Callable[[Count], None]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters; all parts must hold. `reason` is found anywhere in a letter's reason."""
+    """Selects dead letters; all parts must match. `reason` matches a part of a letter's reason."""
 
     ids: tuple[str, ...] = ()
     webhook: Address | None = None
@@ -56,17 +56,17 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def everything(self) -> bool:
-        """Whether nothing narrows it."""
+        """Whether it selects all dead letters."""
         return self == Filter()
 
     @property
     def deliveries_only(self) -> bool:
-        """Whether it names a property that rejected lines do not have."""
+        """Whether it names a property that rejected lines lack."""
         return (self.webhook, self.channel, self.status, self.http) != (None, None, None, None)
 
 
 class Backlog(NamedTuple):
-    """Of one webhook: how many deliveries are pending, and how many are dead letters."""
+    """The numbers of pending deliveries and dead letters of one webhook."""
 
     pending: int = 0
     dead: int = 0
@@ -75,9 +75,10 @@ class Backlog(NamedTuple):
 class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """One delivery, with everything that the spool keeps of it.
 
-    `read` is when it was read, or replayed; if it is not `exact`, it was computed from an age that did not grow while
-    the webhook was held. `settled` is when it was delivered, died or was discarded. `body` is None once it is
-    delivered. `predecessor` is the id of the earlier event of its message that is still pending.
+    `read` is the time at which it was read or replayed. If it is not `exact`, it is computed from an age that did not
+    grow while the webhook was disabled or paused. `settled` is the time at which it was delivered, dead-lettered or
+    discarded. `body` is None after the delivery. `predecessor` is the id of the earlier event of its message that is
+    still pending.
     """
 
     id: str
@@ -101,13 +102,12 @@ class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | None
     disabled: bool
     paused: float | None
-    stopped: str | None
     not_before: float | None
     predecessor: str | None
 
 
 class TracedLine(msgspec.Struct, frozen=True):
-    """A rejected line that contains the text. `again`: a relay reads it once more."""
+    """A rejected line that contains the text. `replayed`: an operator replays it, and a relay will read it."""
 
     id: str
     at: float
@@ -115,7 +115,7 @@ class TracedLine(msgspec.Struct, frozen=True):
     line: int
     reason: str
     data: bytes
-    again: bool
+    replayed: bool
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -131,100 +131,110 @@ class Trace(msgspec.Struct, frozen=True):
 
 class DeadLetterQueries(Protocol):
     """Used by `dead list`, `show` and `export`, and before a change. Each call raises WrongUse for an id that no dead
-    letter has, or that several begin with."""
+    letter has, or that is the beginning of several."""
 
-    def letters(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
-        """The newest first, at most `limit`. The iterator reads their contents one by one."""
+    def newest(self, chosen: Filter, *, limit: int) -> Iterator[DeadLetter]:
+        """At most `limit`, the newest first. The iterator reads their contents one by one."""
 
-    def every(self, chosen: Filter) -> Iterator[DeadLetter]:
+    def all_in_order(self, chosen: Filter) -> Iterator[DeadLetter]:
         """All that exist now: deliveries by webhook and time of death, then lines in the order of reading."""
 
     def count(self, chosen: Filter) -> Count: ...
 
-    def cut_lines(self, chosen: Filter) -> int:
-        """How many of the lines were too long to be kept whole: they cannot be replayed."""
+    def count_truncated(self, chosen: Filter) -> int:
+        """The number of lines that were too long to be kept whole. They cannot be replayed."""
 
 
 class DeadLetterActions(Protocol):
-    """Used once by `dead replay` or `dead discard`. Large numbers are changed in chunks, and `on_progress` receives
-    the count so far. If a call is cut off, some letters are changed, and the same call changes the rest."""
+    """Used once by `dead replay` or `dead discard`. A call changes large numbers in chunks, and `on_progress` gets
+    the count so far. After an interrupted call, some letters are changed. The same call changes the rest."""
 
     def replay(
         self, chosen: Filter, *, now: float, rate: float | None = None, on_progress: OnProgress | None = None
     ) -> Count:
-        """Make them pending once more, under the same id and exempt from order; a relay reads lines again.
+        """Make dead deliveries pending again, under the same id and exempt from order; a relay reads lines again.
 
-        `rate`: so many a second for each webhook, from `now` on, instead of all at once. A line that was too long to
-        be kept whole stays a dead letter.
+        A line that was too long to be kept whole remains a dead letter.
+
+        Args:
+            chosen: Which dead letters.
+            now: The time of the replay, also of the first attempt.
+            rate: Deliveries per second for each webhook, from `now` on. None: all at once.
+            on_progress: Receives the count so far after each chunk.
+
+        Returns:
+            The numbers of replayed deliveries and lines.
         """
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
-        """Remove them. The small record of a delivery remains, so that it stays a duplicate if it is read again."""
+        """Remove them. The record of a delivery remains, so that the delivery is a duplicate if it is read again."""
 
 
 class DeadLetterStore(DeadLetterQueries, DeadLetterActions, Protocol):
-    """All about the dead letters that a spool holds."""
+    """The dead letters of a spool."""
 
 
 class DeadLetterImport(Protocol):
-    """Used by `dead import`. The tally does not count a letter that died in another spool, until its replay."""
+    """Used by `dead import`. The tally counts a letter of another spool only after its replay."""
 
     def add(self, letters: Sequence[DeadLetter]) -> Count:
-        """Store a group, in one transaction, under its ids. Called for every some hundred letters of a file.
+        """Store a group in one transaction, under its own ids. Called for every some hundred letters of a file.
 
-        Returns how many are new: the spool keeps everything that it knows already as it is.
+        Returns the number of new ones. The spool does not change a letter that it knows.
         """
 
 
 class WebhookControl(Protocol):
-    """Used once by `pause`, `resume` or `retry-now`. A spool that never heard of the webhook knows it afterwards."""
+    """Used once by `pause`, `resume` or `retry-now`. A spool that does not know the webhook adds it."""
 
     def pause(self, address: Address, *, now: float) -> bool:
-        """Stop deliveries to a webhook; they do not age. False: it was paused already."""
+        """Stop deliveries to a webhook. They do not age. False: it was already paused."""
 
     def resume(self, address: Address, *, now: float) -> bool:
         """Continue deliveries to a paused webhook. False: it was not paused."""
 
     def retry_now(self, address: Address, *, now: float) -> int:
-        """Make every retry of a webhook due, and forget what its endpoint asked for, also a 410. Returns how many.
+        """Make every retry of a webhook due. Forget a 410 of its endpoint, and until when it asked for no requests.
 
-        If it is cut off, it has made some of them due, and the same call does the rest.
+        Returns the number of retries. After an interrupted call, some are due. The same call does the rest.
         """
 
 
 class TraceSearch(Protocol):
     """Used once by `trace`."""
 
-    def trace(self, what: str) -> Trace:
-        """All that is known of a request id; or of a delivery id, whole or at least its first SHORTEST_TRACE_ID
-        digits. At most 1,000 deliveries and 20 rejected lines."""
+    def trace(self, wanted: str) -> Trace:
+        """Find a request id, or a delivery id by at least its first MIN_TRACE_ID_DIGITS digits.
+
+        At most 1,000 deliveries and 20 rejected lines.
+        """
 
 
 class SpoolStatistics(Protocol):
     """Used by `status`, `list`, `plan` and others once, and by a relay for its metrics every few seconds, from any
-    thread. Nothing changes."""
+    thread. The calls only read."""
 
     def spool_status(self, *, now: float) -> SpoolStatus:
-        """Everything, at one moment. Takes some 0.2 s when a million deliveries are pending."""
+        """The whole status, at one moment. Takes some 0.2 s when a million deliveries are pending."""
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
-        """The process that holds the spool (None: no relay runs), and the status that it published last.
+        """The process that owns the spool (None: no relay runs), and the status that it published last.
 
-        The second is None while the relay starts or cannot write, and if it is of another version. Never raises.
+        The status is None while the relay starts or cannot write, and if it is of another version. Never raises.
         """
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
-        """Of every webhook that the spool knows. None when there is no spool."""
+        """By webhook, for all that the spool knows. None when the spool does not exist."""
 
-    def webhook_states(self) -> Mapping[Address, EndpointState]:
-        """Of every webhook that the spool knows. Empty when there is no spool."""
+    def endpoint_states(self) -> Mapping[Address, EndpointState]:
+        """By webhook, for all that the spool knows. Empty when the spool does not exist."""
 
 
 class DryRunSpool(Protocol):
-    """Used by `relay --dry-run`, which reads beside a relay and changes nothing. Without a spool nothing is known."""
+    """Used by `relay --dry-run`, beside a relay. It changes nothing. If no spool exists, the results are empty."""
 
     def positions(self) -> list[Position]:
         """The checkpoints of all sources. Called once, before the first read."""
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
-        """Which of these ids are pending, dead, or were delivered after that time. Called for each group of lines."""
+        """The ids that are pending, dead, or were delivered after that time. Called for each group of lines."""

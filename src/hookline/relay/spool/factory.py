@@ -1,4 +1,4 @@
-"""Which store a `--spool` means. A store is a folder of its own and one entry in STORES; nothing else knows it."""
+"""Finds the store of a `--spool` location. A store is one folder and one entry in STORES. No other code knows it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from hookline.relay.spool.spool import Spool, StatusPublisher
 
 
 class SpoolStore(Protocol):
-    """The spool at one location. Nothing is opened yet: a command asks for the one port that it needs.
+    """The spool at one location. It opens nothing itself: a command asks for the port that it needs.
 
-    `name` is the location as a message may print it: without any password.
+    `name` is the location for messages, without a password.
     """
 
     @property
@@ -32,9 +32,9 @@ class SpoolStore(Protocol):
     # -- for a relay
 
     def open(self, *, since: str) -> Spool:
-        """Open or create the spool and hold it. `since` is the time now as text, for the message to a second relay.
+        """Open or create the spool and own it. `since` is the time now as text, for the message to a second relay.
 
-        Raises SpoolUnusable when another process holds it, or it is damaged or of a newer format.
+        Raises SpoolUnusable when another process owns it, or when it is damaged or of a newer format.
         """
 
     def status_publisher(self) -> StatusPublisher: ...
@@ -42,7 +42,7 @@ class SpoolStore(Protocol):
     # -- for operators
 
     def create_if_missing(self, *, since: str) -> None:
-        """Create an empty spool if there is none. `since` as in `open`. Raises SpoolUnusable."""
+        """Create an empty spool if none exists. `since` as in `open`. Raises SpoolUnusable."""
 
     def dead_letters(self) -> AbstractContextManager[DeadLetterStore]: ...
 
@@ -63,13 +63,13 @@ def _embedded(location: str) -> SpoolStore:
     return EmbeddedStore(Path(location))
 
 
-# By the scheme of the location, as in `scheme://…`; a location without one is a directory.
+# By the scheme of the location (`scheme://…`). A location without a scheme is a directory.
 DIRECTORY_SCHEME: Final = ""
 STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY_SCHEME: _embedded}
 
 
 def spool_store(location: str | Path) -> SpoolStore:
-    """The store at a `--spool` location. Raises WrongUse for a scheme that no store is registered for."""
+    """The store at a `--spool` location. Raises WrongUse for a scheme without a registered store."""
     text = str(location)
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     scheme = found[1].lower() if found else DIRECTORY_SCHEME

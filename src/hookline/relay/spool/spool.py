@@ -1,10 +1,10 @@
 """The ports of the relay: the durable queue between ingest and delivery. The ports of operators are in admin.py.
 
-Every call is one transaction. It is durable when the call returns, except for the results that `settle` records: they
-may reach the disk later, at the latest half a second after the last results that were synced, with the next
-`changed_elsewhere`, or with `close`. The relay makes all calls from one thread. A call that writes raises
-SpoolStalled, and has then changed nothing, when the disk is full or another process keeps the spool locked: the relay
-repeats the same call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds.
+Every call is one transaction. It is durable when the call returns. The results that `settle` records are an
+exception: the disk has them half a second after the latest synced results at the latest, with the next
+`changed_by_others`, or with `close`. The relay makes all calls from one thread. When the disk is full or another
+process keeps the spool locked, a call that writes changes nothing and raises SpoolStalled; the relay repeats the
+call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds.
 
 Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
@@ -33,14 +33,14 @@ class State(IntEnum):
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
-    """A delivery, and the line that it came from."""
+    """A delivery, and the number of the line that it comes from."""
 
     line: int
     delivery: Delivery
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
-    """A line (`part` is WHOLE), or the event number `part` (from 0) of it, that is rejected."""
+    """A rejected line (`part` is WHOLE), or a rejected event of a line (`part` is its index, from 0)."""
 
     line: Line
     part: int
@@ -48,7 +48,7 @@ class RejectedLine(msgspec.Struct, frozen=True):
 
 
 class ReplayedLine(msgspec.Struct, frozen=True):
-    """A rejected line or event that the relay reads once more; `n` is its number among the rejected."""
+    """A rejected line or event that an operator replays; `n` is its number among the rejected ones."""
 
     n: int
     source: str
@@ -59,24 +59,25 @@ class ReplayedLine(msgspec.Struct, frozen=True):
 class IngestBatch(msgspec.Struct, frozen=True, kw_only=True):
     """A group of lines with their routing results, and the position that covers them.
 
-    `read` counts the events that are new; `again` are the numbers of rejected ones that these results replace. If a
-    batch holds too much for one transaction, only the last of its groups has the position.
+    `read` counts the new events. `replaced_lines` are the numbers of replayed lines that these results replace. If a
+    batch is too large for one transaction, only the last of its groups has the position.
     """
 
     source: str
     position: Position | None
     read: int
-    again: Sequence[int] = ()
+    replaced_lines: Sequence[int] = ()
     deliveries: Sequence[NewDelivery]
     skipped: Mapping[str, int]
     rejected: Sequence[RejectedLine]
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True):
-    """A pending delivery, with all that an attempt and its response policy need.
+    """A pending delivery, with the values that an attempt and its response policy need.
 
-    `since` is when it was read, later by the time for which its webhook was held. `history` are its latest failed
-    attempts (history.py). `request_id` is for the log.
+    `since` is the time of reading plus the time for which its webhook was disabled or paused. `attempts` counts all
+    attempts, `tries` those of the retry schedule, `refusals` the refused probes. `history` holds its latest failed
+    attempts, in JSON. `request_id` is for the log.
     """
 
     seq: int
@@ -97,9 +98,8 @@ class QueuedDelivery(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one delivery's latest attempts: delivered, dead, or pending again at `due`.
 
-    `address` is the webhook of the delivery: a store whose endpoints have several owners checks the owner by it.
-    `attempts`, `tries`, `refusals` and `history` are the new totals; `posts` is how many requests this adds to the
-    tally.
+    A store whose endpoints have several owners checks the owner by `address`. `attempts`, `tries`, `refusals` and
+    `history` are the new totals. `posts` is the number of requests that this result adds to the tally.
     """
 
     seq: int
@@ -117,10 +117,10 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DequeueRequest(msgspec.Struct, frozen=True):
-    """A lane's request for never attempted deliveries of its webhook: at most `limit`, with a `seq` above `after`.
+    """A lane's request for new deliveries of its webhook: at most `limit`, with a `seq` above `after`.
 
-    If `ordered`, deliveries that wait for an earlier event of their message are left out: `settle` returns them when
-    that event is settled.
+    If `ordered`, the answer omits deliveries that wait for an earlier event of their message. `settle` returns them
+    when that event is settled.
     """
 
     address: Address
@@ -132,77 +132,79 @@ class DequeueRequest(msgspec.Struct, frozen=True):
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one webhook that outlives a relay and is not configuration.
 
-    `paused`: since when an operator has paused it. `stopped`: why the endpoint is gone, found for the configuration
-    with the hash `stopped_as`. `not_before`: the endpoint asked for no requests until then. `hurried`: the time of
-    the last `retry-now`.
+    `paused` is the time at which an operator paused it. `gone_reason` is the reason why the endpoint is gone, and
+    `gone_configuration` the hash of the configuration that it was found with. The endpoint asked for no requests
+    until `not_before`. `retry_now_at` is the time of the latest `retry-now`.
     """
 
     disabled: bool = False
     paused: float | None = None
-    stopped: str | None = None
-    stopped_as: str | None = None
+    gone_reason: str | None = None
+    gone_configuration: str | None = None
     not_before: float | None = None
-    hurried: float | None = None
+    retry_now_at: float | None = None
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long records, dead letters and rejected lines are kept, in seconds, and how many records at most."""
+    """`seconds`: how long the spool keeps records, dead letters and rejected lines. `records`: at most this many."""
 
     seconds: float
     records: int
 
 
 class IngestSpool(Protocol):
-    """Used by the ingester. After a crash, `positions` and the stored deliveries fit each other exactly."""
+    """Used by the ingester. After a crash, `positions` and the stored deliveries match exactly."""
 
     def positions(self) -> list[Position]:
         """The checkpoints of all sources. Called once, before the first read."""
 
-    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
-        """Rejected lines that `dead replay` put back. Called at the start, and each second while some are left.
+    def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
+        """Rejected lines that an operator replays. Called at the start, and each second while any remain.
 
-        At most `limit`, and at most about as many bytes as one batch of a source. A line is returned by each call
-        until an intake's `again` names it.
+        Returns at most `limit`, and at most about as many bytes as one batch of a source. Each call returns a line
+        until `replaced_lines` of a batch names it.
         """
 
-    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
-        """Store a group of lines together with their position. Called for every group; returns how many are pending.
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        """Store a group of lines together with their position. Called for every group.
 
-        Afterwards the source may forget the lines. A delivery whose id is pending, dead, or was delivered in the last
-        `dedupe_window` seconds is counted as a duplicate and not stored.
+        Returns the number of pending deliveries. Afterwards the source may forget the lines. A delivery whose id is
+        pending, dead, or was delivered in the last `dedupe_window` seconds counts as a duplicate and is not stored.
         """
 
 
 class DequeueSpool(Protocol):
-    """Used by the dispatcher, which names the webhooks whose lanes it runs: no other process delivers to these.
+    """Used by the dispatcher for the webhooks whose lanes it runs. No other process delivers to them.
 
-    These calls only read. A delivery is returned again by a later call until it is settled.
+    These calls only read. Later calls return a delivery again until it is settled.
     """
 
-    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
-        """Never attempted deliveries in the order of reading. Called when lanes have room; one answer per request.
+    def dequeue_new(self, requests: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        """New deliveries, which were never attempted, in the order of reading. Called when lanes have room.
 
-        The number beside the deliveries is the `after` of the lane's next request. No delivery that is committed
-        later has a `seq` below it.
+        Returns one answer per request: the deliveries, and the `after` of the lane's next request. No delivery that
+        is committed later has a `seq` below that number.
         """
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
-        """Deliveries whose retry is due, the longest due first, except for the `seq`s in `without`.
+    def dequeue_due(
+        self, address: Address, *, now: float, limit: int, without: Collection[int]
+    ) -> list[QueuedDelivery]:
+        """Up to `limit` deliveries whose retry is due, the longest due first, except the `seq`s in `without`.
 
-        Called when the time of a lane's next retry has come.
+        Called at the time of a lane's next retry.
         """
 
     def next_due(self, address: Address, *, after: float) -> float | None:
-        """When the webhook's first retry after the time `after` is due. Called after `due` has returned all."""
+        """The time of the webhook's first retry after `after`. Called after `dequeue_due` has returned all."""
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        """When the first retry of each of these webhooks is due; without those that have none.
+        """The time of the first retry of each of these webhooks, without those that have none.
 
         Called when lanes start, when another process has written, and after `dead_letter` or `expire`.
         """
 
     def pending(self) -> set[Address]:
-        """The webhooks that have pending deliveries, with a lane or without. Takes no longer if there are many.
+        """The webhooks that have pending deliveries, with or without a lane. A long backlog costs no more time.
 
         Called when the state has changed, when the input has ended, and while a full spool stops ingest.
         """
@@ -211,89 +213,116 @@ class DequeueSpool(Protocol):
 class SettleSpool(Protocol):
     """Used by the dispatcher, for the webhooks whose lanes it runs, or that have no lane because they were deleted.
 
-    A delivery that is not pending any more stays as it is, and is not counted again.
+    A delivery that is no longer pending is neither changed nor counted again.
     """
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        """Record results, of any number of webhooks. Called for every group of some hundred, or a few milliseconds.
+        """Record results of any number of webhooks. Called for every some hundred results, or every few milliseconds.
 
         Returns the deliveries that waited for one of these and may be sent now.
         """
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        """Make up to `limit` pending deliveries of a webhook dead letters, except for the `seq`s in `without`.
+        """Make up to `limit` pending deliveries of a webhook dead letters, except the `seq`s in `without`.
 
-        Called while an endpoint is gone or its webhook is deleted, until fewer than `limit` are returned: then none
-        are left.
+        Called while an endpoint is gone or its webhook is deleted, until it returns less than `limit`: then none
+        remain.
+
+        Args:
+            address: The webhook.
+            reason: The reason of the dead letters.
+            now: The time of death.
+            without: The `seq`s of deliveries to leave pending.
+            limit: At most this many.
+
+        Returns:
+            The number of new dead letters.
         """
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         """Make dead letters of the oldest pending deliveries that were read or replayed before `before`.
 
-        Called every ten seconds for each webhook whose circuit breaker is not closed. Returns how many; fewer than
-        `limit`: none are left for now. The webhook's own clock counts, which stands still while it is held.
+        Called every ten seconds for each webhook whose circuit breaker is not closed. The age of a delivery is
+        counted by the clock of its webhook, which stops while the webhook is disabled or paused.
+
+        Args:
+            address: The webhook.
+            before: The latest time of reading or replay.
+            now: The time of death.
+            without: The `seq`s of deliveries to leave pending.
+            limit: At most this many.
+
+        Returns:
+            The number of new dead letters. Less than `limit`: none remain for now.
         """
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
         """Make up to `limit` pending retries of a webhook due at `now`. Called when the clock was set back.
 
-        Returns how many; fewer than `limit`: no retry waits for a time after `now`.
+        Returns their number. Less than `limit`: no retry waits for a time after `now`.
         """
 
 
 class EndpointStates(Protocol):
-    """Used by the state watcher and the dispatcher: state of webhooks that outlives the relay (Standing)."""
+    """Used by the state watcher and the dispatcher, for the state of webhooks that outlives the relay."""
 
-    def standing(self) -> dict[Address, EndpointState]:
-        """Of every webhook that the spool knows. Called when webhooks change or another process has written."""
+    def endpoint_states(self) -> dict[Address, EndpointState]:
+        """By webhook, for all that the spool knows. Called when webhooks change or another process has written."""
 
-    def hold(self, address: Address, *, disabled: bool, now: float) -> None:
-        """Record that the applied webhook is disabled, or is not. Called when that changes.
+    def set_disabled(self, address: Address, *, disabled: bool, now: float) -> None:
+        """Record whether the applied webhook is disabled. Called when that changes.
 
-        The deliveries of a held (disabled or paused) webhook do not age.
+        The deliveries of a disabled or paused webhook do not age.
         """
 
-    def remember(
-        self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
+    def save_endpoint_state(
+        self, address: Address, *, gone_reason: str | None, gone_configuration: str | None, not_before: float | None
     ) -> None:
-        """Replace the endpoint's part of the state (Standing). Called when its circuit breaker changes phase."""
+        """Replace the part of EndpointState that the endpoint decides. Called when its circuit breaker changes phase.
+
+        Args:
+            address: The webhook.
+            gone_reason: Why the endpoint is gone. None: it is not gone.
+            gone_configuration: The hash of the configuration that it was found with.
+            not_before: The endpoint asked for no requests until then.
+        """
 
 
 class MaintenanceSpool(Protocol):
-    """Used by the dispatcher and for reports."""
+    """Used by the dispatcher and the status collector."""
 
-    def changed_elsewhere(self) -> bool:
+    def changed_by_others(self) -> bool:
         """Whether another process (`dead replay`, `pause`) has written since the last call. Called each second.
 
         Afterwards the results of all earlier calls of `settle` are on the disk.
         """
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        """Remove up to `limit` of each kind that was kept for long enough. True: more is left.
+        """Remove up to `limit` of each kind whose retention is over. True: more remain.
 
-        Called every ten seconds, and at once again while more is left.
+        Called every ten seconds, and again at once while more remain.
         """
 
     def tally(self) -> dict[str, int]:
-        """How often each thing has happened: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
-        ``rejected``, ``dead``, ``duplicates``, ``attempts``; and how many are ``pending``. Called each second."""
+        """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
+        ``rejected``, ``dead``, ``duplicates``, ``attempts``; and the number of ``pending``. Called each second."""
 
     def close(self) -> None:
-        """Called once, last. Everything is on the disk afterwards, and another relay may open the spool."""
+        """Called once, last. Afterwards everything is on the disk, and another relay may open the spool."""
 
 
 class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, MaintenanceSpool, Protocol):
-    """All that a relay needs. One process holds it, or its share of the endpoints, from opening to `close`."""
+    """All ports of a relay. One process owns the spool, or its share of the endpoints, from opening to `close`."""
 
 
 class StatusPublisher(Protocol):
-    """Shows other commands the status of a running relay. A failure to write is no error: the status is then missing.
+    """Shows other commands the status of a running relay. If it cannot be written, the status is missing.
 
     Called from any thread, beside the calls of the spool's own thread.
     """
 
-    def publish(self, facts: RelayStatus) -> None:
-        """Replace the status. Called each second by the relay that holds the spool; not durable."""
+    def publish(self, status: RelayStatus) -> None:
+        """Replace the status. Called each second by the relay that owns the spool. Not durable."""
 
     def withdraw(self) -> None:
         """Remove the status. Called once, when the relay ends; a later `publish` has no effect."""

@@ -1,4 +1,4 @@
-"""The one thread that the spool is called from, so that waiting for the disk does not hold up the sockets."""
+"""The one thread that calls the spool, so that a slow disk does not delay the sockets."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hookline.errors import SpoolStalled
 from hookline.observe.log import Log
 from hookline.relay.spool.spool import Spool
 
-PATIENCE_SECONDS: Final = 0.5
+STALLED_RETRY_SECONDS: Final = 0.5
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 class SpoolThread:
-    """`stalled`: why the spool cannot be written at the moment, None while it can."""
+    """Runs calls of the spool. `stalled` is the reason why the spool cannot be written now; None: it can."""
 
     def __init__(self, spool: Spool, log: Log) -> None:
         self.spool = spool
@@ -27,35 +27,41 @@ class SpoolThread:
         self._log = log
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
 
-    async def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Whoever is cancelled while waiting, the transaction is finished all the same."""
+    async def run(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run a call in the thread. If the caller is cancelled, the call still runs to its end."""
         work = asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *args, **kwargs))
         return await asyncio.shield(work)
 
     async def retry_while_stalled(
-        self, what: str, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+        self, activity: str, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Make a call again and again while the disk is full, or the spool is kept by another process.
+        """Repeat a call while the disk is full or another process keeps the spool locked.
 
-        `what` stands still meanwhile (``reading``); that is said once, and once more when it goes on.
+        Logs once when the call waits, and once when it succeeds.
+
+        Args:
+            activity: The activity that waits, for the log (``reading``).
+            function: The call.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
         """
-        said = False
+        waiting = False
         try:
             while True:
                 try:
-                    result = await self.call(function, *args, **kwargs)
+                    result = await self.run(function, *args, **kwargs)
                 except SpoolStalled as stalled:
                     self.stalled = stalled.message
-                    if not said:
-                        self._log.warning(f"{what} waits for the spool", reason=stalled.message)
-                    said = True
-                    await asyncio.sleep(PATIENCE_SECONDS)
+                    if not waiting:
+                        self._log.warning(f"{activity} waits for the spool", reason=stalled.message)
+                    waiting = True
+                    await asyncio.sleep(STALLED_RETRY_SECONDS)
                 else:
-                    if said:
-                        self._log.warning(f"{what} goes on")
+                    if waiting:
+                        self._log.warning(f"{activity} continues")
                     return result
         finally:
-            if said:  # also when nobody waits for it any more: who finds it stalled says so again
+            if waiting:  # also when the caller was cancelled; the next stalled call sets it again
                 self.stalled = None
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def test_what_needs_attention_comes_first() -> None:
         WebhookStatus(webhook="old/x", pending=1, oldest=900.0),
         WebhookStatus(webhook="paused/x", pending=1, oldest=2.0, paused=50.0),
         WebhookStatus(webhook="waits/x", pending=1, oldest=3.0),
-        WebhookStatus(webhook="stopped/x", pending=1, oldest=8.0, stopped="http 410"),
+        WebhookStatus(webhook="stopped/x", pending=1, oldest=8.0, gone_reason="http 410"),
     ]
     lane = LaneStatus(webhook="waits/x", phase="open", reason="http 503", until=160.0)
     lines = text(spool(*webhooks), relay(lane), "process 7")

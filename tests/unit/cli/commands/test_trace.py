@@ -16,7 +16,7 @@ ACME = Address("acme", "prod")
 WAITING = TracedDelivery(
     id="a1", webhook=str(ACME), channel="email", status="sent", detail=None, request_id="R-1", source="a.ndjson",
     line=1, read=100.0, exact=True, event_time=None, state=State.PENDING, attempts=0, due=None, settled=None,
-    reason=None, http=None, history=[], body=b"{}", disabled=False, paused=None, stopped=None,
+    reason=None, http=None, history=[], body=b"{}", disabled=False, paused=None,
     not_before=None, predecessor=None,
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.spool.spool import EndpointState, IngestBatch, NewDelivery, Retention
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
+from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 from hookline.units import parse_duration
 
 pytestmark = pytest.mark.anyio
@@ -105,13 +105,13 @@ class Desk:
 
     def add_lane(self, endpoint: Scripted, configuration: str = "first") -> Lane:
         lane = self.lane(endpoint, configuration)
-        self.dispatcher.add_lane(lane, self.spool.standing().get(ADDRESS, EndpointState()), None)
+        self.dispatcher.add_lane(lane, self.spool.endpoint_states().get(ADDRESS, EndpointState()), None)
         return lane
 
     async def put(self, number: int) -> None:
         taken = [NewDelivery(n, delivery(n)) for n in range(number)]
         intake = IngestBatch(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
-        await self.thread.call(self.spool.append, intake, now=time.time(), dedupe_window=DAY)
+        await self.thread.run(self.spool.enqueue, intake, now=time.time(), dedupe_window=DAY)
         self.dispatcher.on_enqueued({ADDRESS})
 
     def set_clock(self, seconds: float) -> None:
@@ -121,7 +121,7 @@ class Desk:
     async def until(self, condition: Callable[[dict[str, int]], object]) -> dict[str, int]:
         async with asyncio.timeout(30):
             while True:
-                tally = await self.thread.call(self.spool.tally)
+                tally = await self.thread.run(self.spool.tally)
                 if condition(tally):
                     return tally
                 await asyncio.sleep(0.005)
@@ -175,7 +175,7 @@ async def test_a_corrected_configuration_ends_the_dead_lettering(desk: Desk) -> 
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(successor.accepted) > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
-    assert desk.spool.standing()[ADDRESS].stopped is None
+    assert desk.spool.endpoint_states()[ADDRESS].gone_reason is None
 
 
 async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
@@ -228,10 +228,12 @@ async def test_a_new_configuration_ends_the_phase_gone(desk: Desk) -> None:
     """The spool drops the state of an earlier configuration when a new one begins."""
     lane = desk.add_lane(Scripted(is_gone))
     await desk.put(1)
-    await desk.until(lambda tally: lane.breaker.phase is BreakerPhase.GONE and desk.spool.standing()[ADDRESS].stopped)
+    await desk.until(
+        lambda tally: lane.breaker.phase is BreakerPhase.GONE and desk.spool.endpoint_states()[ADDRESS].gone_reason
+    )
     await desk.dispatcher.remove_lane(ADDRESS)
     desk.add_lane(Scripted(accepts), "second")
-    await desk.until(lambda tally: desk.spool.standing()[ADDRESS].stopped is None)
+    await desk.until(lambda tally: desk.spool.endpoint_states()[ADDRESS].gone_reason is None)
 
 
 @pytest.mark.parametrize("by", [-DAY, 30 * DAY], ids=["back", "forward"])

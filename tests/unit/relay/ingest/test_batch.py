@@ -54,7 +54,7 @@ def again(refused: RejectedLine, defaults: Defaults = PLACED) -> IngestBatch:
     """A rejected line or event, read once more."""
     rereading = ReplayedLine(n=7, source="log", line=refused.line, part=refused.part)
     intake, lines = build_replay_batch([rereading], "log", IngestContext(routes=ROUTES, defaults=defaults))
-    assert (1, [7]) == (lines, intake.again)
+    assert (1, [7]) == (lines, intake.replaced_lines)
     return intake
 
 
@@ -114,7 +114,9 @@ def test_a_line_is_not_kept_with_each_of_thousands_of_rejected_events() -> None:
     assert refused.reason.startswith("no organization: ")
     assert "(5,000 of the line's 5,000 events are rejected, too many to be kept one by one, so all" in refused.reason
     replayed = again(refused)
-    assert 5_000 == len({one.delivery.id for one in replayed.deliveries}) == replayed.read + len(replayed.again)
+    assert (
+        5_000 == len({one.delivery.id for one in replayed.deliveries}) == replayed.read + len(replayed.replaced_lines)
+    )
 
 
 def test_a_few_rejected_events_do_not_hold_back_their_line() -> None:

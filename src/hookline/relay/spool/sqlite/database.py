@@ -1,4 +1,4 @@
-"""Opening the spool's database: made once, checked every time, refused rather than repaired."""
+"""Creates, opens and checks the spool's database. A damaged database is refused, never repaired."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from types import TracebackType
+from typing import Final, Literal, Self
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.private_files import sync_directory
 from hookline.relay.spool.sqlite.lock import SpoolLock
-from hookline.relay.spool.sqlite.permissions import refusal_named, require_private
+from hookline.relay.spool.sqlite.permissions import map_os_errors, require_private
 from hookline.relay.spool.sqlite.schema import (
     EARLIER_SPOOL_APPLICATION_ID,
-    PAGE_SIZE,
+    PAGE_BYTES,
     SPOOL_APPLICATION_ID,
     SPOOL_FORMAT,
     SPOOL_TABLES,
@@ -27,38 +28,39 @@ from hookline.relay.spool.sqlite.schema import (
 
 DATABASE_FILE = "spool.db"
 BUSY_SECONDS = 30.0
-# Pages in the write-ahead log before they are moved into the database: 16 MiB. A page that many groups of rows have
-# changed is moved once.
+# The number of pages in the write-ahead log at which SQLite moves them into the database: 16 MiB. A page that many
+# transactions have changed is moved once.
 _CHECKPOINT_PAGES = 2000
 
-
-# The second is what becomes of a message about a name in the schema that is no text any more.
+# How long a command waits for a starting relay that creates the spool at the same moment.
+_PATIENCE_SECONDS: Final = 5.0
+# UnicodeDecodeError: SQLite reports a damaged name of the schema that is not UTF-8.
 _FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
-def make_directory(directory: Path) -> None:
-    """The spool's directory, private to its owner. Raises SpoolUnusable, also for one that is not private."""
+def create_directory(directory: Path) -> None:
+    """Create the spool's private directory, unless it exists. Raises SpoolUnusable, also when it is not private."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SpoolUnusable(f"cannot make the spool {directory}: {error.strerror}") from error
+        raise SpoolUnusable(f"cannot create the spool {directory}: {error.strerror}") from error
     require_private(directory, directory / DATABASE_FILE)
 
 
 def create_or_open(directory: Path) -> sqlite3.Connection:
-    """The database of a spool whose lock is held, made when there is none. Raises SpoolUnusable.
+    """Open the database of a spool whose lock is held; create or migrate it if necessary. Raises SpoolUnusable.
 
-    A new one is finished under another name first: a crash never leaves a half-made or empty one behind, so an
-    empty one was cut off by somebody and is refused.
+    A new database gets its name when it is complete, so a crash never leaves a partial or empty one. An empty
+    database was therefore truncated later, and is refused.
     """
     path = directory / DATABASE_FILE
-    with refusal_named(directory):
+    with map_os_errors(directory):
         if not path.exists():
             unfinished = path.with_suffix(".new")
             for leftover in directory.glob(f"{unfinished.name}*"):
                 leftover.unlink()
             unfinished.touch(mode=0o600)
-            _make(unfinished)
+            _create(unfinished)
             unfinished.rename(path)
             sync_directory(directory)
     _migrate_if_older(path)
@@ -66,8 +68,8 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
 
 
 def _migrate_if_older(path: Path) -> None:
-    with damage_named(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
-        written_in = format_of(connection, path)
+    with map_damage(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
+        written_in = read_format(connection, path)
         if written_in < SPOOL_FORMAT:
             require_migrations(path, written_in, SPOOL_FORMAT)
             keep_spool_copy(connection, path, written_in)
@@ -75,33 +77,33 @@ def _migrate_if_older(path: Path) -> None:
                 migrate_spool(connection, written_in, SPOOL_FORMAT)
 
 
-def _make(path: Path) -> None:
+def _create(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
                 f"BEGIN; {SPOOL_TABLES} PRAGMA application_id = {SPOOL_APPLICATION_ID}; "
                 f"PRAGMA user_version = {SPOOL_FORMAT}; COMMIT;"
             )
     except sqlite3.DatabaseError as error:
-        raise SpoolUnusable(f"cannot make the spool's database {path}: {error}") from error
+        raise SpoolUnusable(f"cannot create the spool's database {path}: {error}") from error
 
 
 def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
-    """The database of a spool that must be there, to read or also to write. Raises SpoolUnusable."""
+    """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
     path = directory / DATABASE_FILE
     if not path.exists():
         raise SpoolUnusable(
-            f"there is no spool at {directory}",
-            hint="a relay makes it; name another with --spool or HOOKLINE_SPOOL",
+            f"spool not found: {directory}",
+            hint="start a relay, which creates it, or name another with --spool or HOOKLINE_SPOOL",
         )
     require_private(directory, path)
     return _connect(path, mode)
 
 
 def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
-    with damage_named(path):
+    with map_damage(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -117,11 +119,8 @@ def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection
     return connection
 
 
-def format_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The format that a spool's database was written in.
-
-    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
-    """
+def read_format(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a spool's database. Raises SpoolUnusable as check_format does."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     check_format(application, version, path)
@@ -129,19 +128,22 @@ def format_of(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_format(application: int, version: int, path: Path) -> None:
-    """Raises SpoolUnusable unless the ids in a database's header are those of a spool that this hookline reads."""
+    """Check the two ids in a database's header.
+
+    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
+    """
     if application == EARLIER_SPOOL_APPLICATION_ID:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
             hint="deliver its backlog with that build (`hookline relay --drain`), then name a new spool with --spool",
         )
     if application != SPOOL_APPLICATION_ID:
-        what = "is empty: its contents were cut off" if path.stat().st_size == 0 else "is not a spool of hookline"
-        raise SpoolUnusable(f"{path} {what}", hint="restore it from a backup, or name another with --spool")
+        fault = "is empty: its contents were truncated" if path.stat().st_size == 0 else "is not a spool of hookline"
+        raise SpoolUnusable(f"{path} {fault}", hint="restore the spool from a backup, or name another with --spool")
     if version > SPOOL_FORMAT:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by a newer hookline "
-            f"(format {version}, this one knows {SPOOL_FORMAT})",
+            f"(format {version}; this version reads {SPOOL_FORMAT})",
             hint="install that version, or give this one a spool of its own",
         )
 
@@ -149,18 +151,18 @@ def check_format(application: int, version: int, path: Path) -> None:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    version = format_of(connection, path)
+    version = read_format(connection, path)
     if version < SPOOL_FORMAT:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an older hookline "
-            f"(format {version}, this one knows {SPOOL_FORMAT})",
-            hint="`hookline relay --drain`, or any other relay, migrates it first, after a copy",
+            f"(format {version}; this version reads {SPOOL_FORMAT})",
+            hint="start a relay (`hookline relay --drain`): it keeps a copy and migrates the spool",
         )
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Whatever SQLite finds wrong with the database becomes SpoolUnusable, with the way out."""
+def map_damage(path: Path) -> Iterator[None]:
+    """Raises SpoolUnusable, with the next step, for an error of SQLite."""
     try:
         yield
     except _FAULTS as error:
@@ -168,11 +170,34 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Iterator[None]:
-    """All of the block or nothing of it. Raises SpoolFull for a full disk, SpoolUnusable for damage.
+def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection to the database of an existing spool. Raises SpoolUnusable."""
+    with closing(open_existing(directory, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
+        yield connection
 
-    When `synced`, it is on the disk afterwards, with all that was written before. Otherwise a process that is killed
-    loses nothing of it, but a machine that loses power may (https://www.sqlite.org/pragma.html#pragma_synchronous).
+
+class OpenSpool:
+    """The open database of an existing spool, until the end of the block. Raises SpoolUnusable."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / DATABASE_FILE
+        self._connection = open_existing(directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Iterator[None]:
+    """Commit the whole block or nothing of it. Raises SpoolFull for a full disk, SpoolUnusable for damage.
+
+    If `synced`, this transaction and all earlier ones are on the disk afterwards. Otherwise the transaction survives
+    a kill of the process, but not always a power cut (https://www.sqlite.org/pragma.html#pragma_synchronous).
     """
     try:
         connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
@@ -191,9 +216,9 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
 
 
 def sync_log(path: Path) -> None:
-    """Put on the disk what transactions have written that were not synced: all of it is in the write-ahead log.
+    """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable.
 
-    Without a transaction of its own, which would need room and a turn at the database. Raises SpoolUnusable.
+    It needs no transaction, which would need disk space and the database lock.
     """
     try:
         descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -204,7 +229,7 @@ def sync_log(path: Path) -> None:
     except OSError as error:
         raise SpoolUnusable(
             f"the spool's database {path} cannot be synced: {error.strerror}",
-            hint="look at its disk; outcomes of the last second may be sent again",
+            hint="check its disk; deliveries of the last second may be sent again",
         ) from error
 
 
@@ -214,41 +239,41 @@ def _path(connection: sqlite3.Connection) -> Path:
 
 def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> SpoolUnusable:
     if isinstance(error, UnicodeDecodeError):
-        return _damaged(path, "what should be text is none")
-    # The low byte of the code is the kind of fault, the rest of it the place.
+        return _damaged(path, "a text is not UTF-8")
+    # The low byte of the code is the kind of fault; the other bytes are details.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return SpoolFull(f"the disk of the spool {path.parent} is full", hint="make room; nothing was changed")
+            return SpoolFull(
+                f"the disk of the spool {path.parent} is full", hint="free disk space; nothing was changed"
+            )
         case sqlite3.SQLITE_BUSY:
             return SpoolStalled(
-                f"another process has kept the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
+                f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(path, str(error))
         case _:
             return SpoolUnusable(
                 f"the spool's database {path} cannot be used: {error}",
-                hint="nothing was changed; look at its disk and its permissions",
+                hint="nothing was changed; check its disk and its permissions",
             )
 
 
-def _damaged(path: Path, how: str) -> SpoolUnusable:
+def _damaged(path: Path, detail: str) -> SpoolUnusable:
     return SpoolUnusable(
-        f"the spool's database {path} is damaged: {how}",
-        hint=f"`hookline spool recover {path.parent} NEW` saves what can be read into a new spool",
+        f"the spool's database {path} is damaged: {detail}",
+        hint=f"`hookline spool recover {path.parent} NEW` saves the readable rows in a new spool",
     )
 
 
-# A spool that is made before any relay has run: `pause` and `dead import` have something to keep in it.
-# A relay that starts at the same moment has made it by then.
-_PATIENCE_SECONDS: Final = 5.0
+def create_if_missing(directory: Path, *, since: str) -> None:
+    """Create an empty spool if none exists. `since` as in SqliteSpool. Raises SpoolUnusable.
 
-
-def make_if_missing(directory: Path, *, since: str) -> None:
-    """Make an empty spool where there is none. `since` as for SqliteSpool. Raises SpoolUnusable."""
+    `pause` and `dead import` use it, because they can run before the first relay.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not (directory / DATABASE_FILE).exists():
-        make_directory(directory)
+        create_directory(directory)
         try:
             lock = SpoolLock(directory, since=since)
         except SpoolUnusable:

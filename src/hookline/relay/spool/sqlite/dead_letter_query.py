@@ -1,4 +1,4 @@
-"""Which dead letters are meant: filters, and the SQL that finds them without looking at what an index leaves out."""
+"""Finds the dead letters of a filter by indexes alone: the SQL reads no column that its index lacks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Final, NamedTuple
 from hookline.errors import WrongUse
 from hookline.relay.spool.admin import Filter
 
-SHORTEST_ID: Final = 6
+MIN_ID_DIGITS: Final = 6
 LINE_PREFIX: Final = "line-"
 
-# How many rejected lines are dead letters. Each count is answered from an index, the lines themselves stay unread.
-KEPT_LINES: Final = "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE again = 1)"
+# The number of rejected lines that are dead letters. An index answers each count, so that the lines are not read.
+COUNT_DEAD_LINES: Final = (
+    "SELECT (SELECT count(*) FROM rejected) - (SELECT count(*) FROM rejected WHERE replayed = 1)"
+)
 
 
 class PageKey(NamedTuple):
-    """Of a dead delivery: when it died, and its `seq`. The two are the order of the index."""
+    """The time of death of a dead delivery, and its `seq`: the order of the index."""
 
     settled: float
     seq: int
@@ -26,10 +28,10 @@ class PageKey(NamedTuple):
 _BEGINNING: Final = PageKey(float("-inf"), -(2**63))
 
 
-class LetterQuery:
-    """A filter, with its ids looked up. Each question is asked of one webhook, as the index of the dead is.
+class DeadLetterQuery:
+    """A filter whose ids are looked up. Queries of deliveries name one webhook, because their index begins with it.
 
-    Raises WrongUse for an id that no dead letter has, or that several begin with.
+    Raises WrongUse for an id that no dead letter has, or that is the beginning of several.
     """
 
     def __init__(self, connection: sqlite3.Connection, chosen: Filter) -> None:
@@ -39,12 +41,12 @@ class LetterQuery:
         deliveries = [one for one in chosen.ids if not one.startswith(LINE_PREFIX)]
         self._seqs = sorted({_seq(connection, identity) for identity in deliveries})
         self._ns = sorted({_number(connection, identity) for identity in lines})
-        self._conditions, self._parameters = _narrow(
+        self._conditions, self._parameters = _conditions_of(
             [("d.channel = ?", chosen.channel), ("d.status = ?", chosen.status), ("d.http = ?", chosen.http),
              ("instr(d.reason, ?) > 0", chosen.reason), ("d.settled >= ?", chosen.since),
              ("d.settled < ?", chosen.until)]
         )  # fmt: skip
-        self._line_conditions, self._line_parameters = _narrow(
+        self._line_conditions, self._line_parameters = _conditions_of(
             [("instr(r.reason, ?) > 0", chosen.reason), ("r.at >= ?", chosen.since), ("r.at < ?", chosen.until)]
         )
         if chosen.ids:
@@ -54,7 +56,7 @@ class LetterQuery:
     # -- deliveries
 
     def webhooks(self) -> list[int]:
-        """The webhooks that may have such letters, by number, in the order of their addresses."""
+        """The numbers of the webhooks that can have such letters, in the order of their addresses."""
         if self._filter.ids and not self._seqs:
             return []
         one = self._filter.webhook
@@ -82,7 +84,7 @@ class LetterQuery:
         return [PageKey(*row) for row in rows]
 
     def delivery_pages(self, webhook: int, size: int) -> Iterator[list[PageKey]]:
-        """What is dead at this moment, the oldest first, in groups; what dies meanwhile comes after the end."""
+        """The deliveries that are dead now, without later ones: the oldest first, in pages of at most `size`."""
         row = self._connection.execute(
             "SELECT settled, seq FROM delivery WHERE state = 2 AND webhook = ? "
             "ORDER BY settled DESC, seq DESC LIMIT 1",
@@ -105,32 +107,32 @@ class LetterQuery:
     # -- lines
 
     def count_lines(self, *, whole: bool | None = None) -> int:
-        """`whole`: only of those that are kept whole, or only of those that were too long for it."""
+        """`whole`: count only lines that are kept whole (True), or only those that were too long (False)."""
         if self._filter.deliveries_only:
             return 0
         if not self._line_conditions and whole is None:
-            return int(self._connection.execute(KEPT_LINES).fetchone()[0])
+            return int(self._connection.execute(COUNT_DEAD_LINES).fetchone()[0])
         kept = "" if whole is None else f" AND {'' if whole else 'NOT '}r.length = length(r.data)"
-        statement = f"SELECT count(*) FROM rejected r WHERE r.again = 0{self._line_conditions}{kept}"
+        statement = f"SELECT count(*) FROM rejected r WHERE r.replayed = 0{self._line_conditions}{kept}"
         return int(self._connection.execute(statement, self._line_parameters).fetchone()[0])
 
     def newest_lines(self, limit: int) -> list[tuple[float, int]]:
-        """When each was rejected, and its number."""
+        """The time of rejection and the number of each."""
         if self._filter.deliveries_only:
             return []
         return self._connection.execute(
-            f"SELECT r.at, r.n FROM rejected r WHERE r.again = 0{self._line_conditions} ORDER BY r.n DESC LIMIT ?",
+            f"SELECT r.at, r.n FROM rejected r WHERE r.replayed = 0{self._line_conditions} ORDER BY r.n DESC LIMIT ?",
             (*self._line_parameters, limit),
         ).fetchall()
 
     def line_pages(self, size: int) -> Iterator[list[int]]:
-        """The numbers of what is rejected at this moment, the oldest first, in groups."""
+        """The numbers of the lines that are rejected now, the oldest first, in pages of at most `size`."""
         if self._filter.deliveries_only:
             return
         after, end = 0, self._connection.execute("SELECT coalesce(max(n), 0) FROM rejected").fetchone()[0]
         while after < end:
             page = self._connection.execute(
-                f"SELECT r.n FROM rejected r WHERE r.again = 0 AND r.n > ? AND r.n <= ?{self._line_conditions} "
+                f"SELECT r.n FROM rejected r WHERE r.replayed = 0 AND r.n > ? AND r.n <= ?{self._line_conditions} "
                 "ORDER BY r.n LIMIT ?",
                 (after, end, *self._line_parameters, size),
             ).fetchall()
@@ -140,8 +142,8 @@ class LetterQuery:
             yield [n for (n,) in page]
 
 
-def _narrow(parts: Sequence[tuple[str, object]]) -> tuple[str, list[object]]:
-    """Only what is asked for stands in the statement: a condition too many would make an index insufficient."""
+def _conditions_of(parts: Sequence[tuple[str, object]]) -> tuple[str, list[object]]:
+    """The SQL conditions of the given values. A condition without a value would make the index insufficient."""
     given = [(condition, value) for condition, value in parts if value is not None]
     return "".join(f" AND {condition}" for condition, _ in given), [value for _, value in given]
 
@@ -157,10 +159,10 @@ def _number(connection: sqlite3.Connection, identity: str) -> int:
 
 
 def _seq(connection: sqlite3.Connection, identity: str) -> int:
-    """By the beginning of an id: a range of the index of ids."""
+    """The delivery whose id begins with `identity`, by a range of the index of ids."""
     digits = identity.lower()
-    if not SHORTEST_ID <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
-        raise WrongUse(f"not a dead letter's id: {identity!r}", hint="`hookline dead list` shows them")
+    if not MIN_ID_DIGITS <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        raise WrongUse(f"not the id of a dead letter: {identity!r}", hint="`hookline dead list` shows the ids")
     first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
     found = connection.execute("SELECT seq FROM delivery WHERE id BETWEEN ? AND ? AND state = 2", (first, last))
     return _only(identity, [seq for (seq,) in found])
@@ -169,5 +171,5 @@ def _seq(connection: sqlite3.Connection, identity: str) -> int:
 def _only(identity: str, found: Sequence[int]) -> int:
     if len(found) == 1:
         return found[0]
-    what = "no dead letter has the id" if not found else f"{len(found)} dead letters have an id that begins with"
-    raise WrongUse(f"{what} {identity!r}", hint="`hookline dead list` shows them")
+    finding = "no dead letter has the id" if not found else f"{len(found)} dead letters have an id that begins with"
+    raise WrongUse(f"{finding} {identity!r}", hint="`hookline dead list` shows the ids")

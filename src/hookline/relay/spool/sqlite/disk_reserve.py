@@ -1,10 +1,9 @@
-"""Room that is kept for the outcomes of deliveries: a full disk must not keep a relay from delivering.
+"""Disk space that is reserved for outcomes: a relay continues to deliver while the disk is full.
 
-Reading into the spool needs new room, settling hardly any. So some megabytes are set aside in a file: as many as the
-write-ahead log may have to move into the database, and a good number of outcomes. When the disk
-is full the file is given up, and what an endpoint has accepted can still be recorded. Reading waits until there is
-room again and the file is made anew: it would eat up the room that was given up, and outcomes could not be recorded
-any more.
+Ingest needs much new space, a settlement hardly any. A file reserves some megabytes: enough for the pages that the
+write-ahead log moves into the database, and for many outcomes. When the disk is full, the relay deletes the file, so
+that it can record accepted deliveries. Ingest waits until the disk has room for the file again: otherwise
+it would use up the released space, and outcomes could no longer be recorded.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskReserve:
-    """Of one spool's directory. A file system that can set no room aside goes without."""
+    """The reserve in a spool's directory. On a file system that cannot reserve space there is none."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / RESERVE_FILE
-        self._lent = True
-        self.restore()
+        self._released = True
+        self.acquire()
 
-    def lend(self) -> None:
-        """Give the room up."""
+    def release(self) -> None:
+        """Give the space back to the disk."""
         with suppress(FileNotFoundError):
             self._path.unlink()
-        self._lent = True
+        self._released = True
 
-    def restore(self) -> bool:
-        """Set the room aside, if it is not. Cheap when it is. False: there is not so much room."""
-        if not self._lent:
+    def acquire(self) -> bool:
+        """Reserve the space, unless it is reserved already. False: the disk lacks the space."""
+        if not self._released:
             return True
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,8 +43,8 @@ class DiskReserve:
                 os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
             finally:
                 os.close(descriptor)
-        except OSError as failed:  # half a reserve would only be in the way
-            self.lend()
-            return failed.errno not in _NO_ROOM
-        self._lent = False
+        except OSError as error:  # a partial reserve only takes space
+            self.release()
+            return error.errno not in _NO_ROOM
+        self._released = False
         return True

@@ -1,25 +1,78 @@
-"""The embedded store: a directory with an SQLite database. Only the modules of this store open its files."""
+"""The embedded store: a directory with an SQLite database. Only the modules of this store open its files.
+
+A running relay shows its status to other commands in a file of the directory. Only the relay that holds the lock
+writes the file, and it removes the file at its end. After a kill the file remains, but the lock is free.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus, SpoolStatus
+from hookline.private_files import replace_file
 from hookline.relay.spool.admin import Backlog, Trace
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite.database import make_if_missing
+from hookline.relay.spool.sqlite.database import create_if_missing
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
+from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from hookline.relay.spool.sqlite.stats import SpoolLookup, survey
-from hookline.relay.spool.sqlite.status_file import StatusFile, read_status_file
+from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
 from hookline.relay.spool.sqlite.trace import trace
-from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
+from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
+
+STATUS_FILE: Final = "relay.json"
+_decoder = msgspec.json.Decoder(RelayStatus)
+
+
+class StatusFile:
+    """Implements spool.StatusPublisher."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / STATUS_FILE
+        self._writing = threading.Lock()
+        self._withdrawn = False
+
+    def publish(self, status: RelayStatus) -> None:
+        """Replace the whole file. It is not synced, because it has no meaning after a crash."""
+        with self._writing:
+            if self._withdrawn:
+                return
+            try:
+                replace_file(self._path, msgspec.json.encode(status), synced=False)
+            except OSError:  # no status is better than an old one
+                self._remove()
+
+    def withdraw(self) -> None:
+        with self._writing:
+            self._withdrawn = True
+            self._remove()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+
+
+def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
+    """As admin.SpoolStatistics.relay_status."""
+    holder = holder_of(directory)
+    if holder is None:
+        return None, None
+    try:
+        status = _decoder.decode((directory / STATUS_FILE).read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return holder, None
+    return holder, status if holder.startswith(f"process {status.process} ") else None
 
 
 class EmbeddedStore:
-    """Implements factory.SpoolStore, and the ports that need no open database between two calls."""
+    """Implements factory.SpoolStore, and the ports that keep no open database between two calls."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -35,7 +88,7 @@ class EmbeddedStore:
         return StatusFile(self._directory)
 
     def create_if_missing(self, *, since: str) -> None:
-        make_if_missing(self._directory, since=since)
+        create_if_missing(self._directory, since=since)
 
     def dead_letters(self) -> SqliteDeadLetters:
         return SqliteDeadLetters(self._directory)
@@ -57,13 +110,13 @@ class EmbeddedStore:
 
     # -- admin.TraceSearch
 
-    def trace(self, what: str) -> Trace:
-        return trace(self._directory, what)
+    def trace(self, wanted: str) -> Trace:
+        return trace(self._directory, wanted)
 
     # -- admin.SpoolStatistics
 
     def spool_status(self, *, now: float) -> SpoolStatus:
-        return survey(self._directory, now=now)
+        return read_spool_status(self._directory, now=now)
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         return read_status_file(self._directory)
@@ -71,5 +124,5 @@ class EmbeddedStore:
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         return SpoolLookup(self._directory).backlogs()
 
-    def webhook_states(self) -> Mapping[Address, EndpointState]:
-        return SpoolLookup(self._directory).standing()
+    def endpoint_states(self) -> Mapping[Address, EndpointState]:
+        return SpoolLookup(self._directory).endpoint_states()

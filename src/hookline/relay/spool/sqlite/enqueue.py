@@ -1,6 +1,6 @@
-"""Putting a group of lines into the spool: deliveries, rejected lines, counts and the position, in one transaction.
+"""Stores a group of lines in the spool: deliveries, rejected lines, counts and the position.
 
-Functions on a connection, called inside of a transaction.
+Functions on a connection, called inside one transaction.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Final
 
 from hookline.relay.spool.spool import RejectedLine
 
-# A row for each delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
+# The row of a delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
 # detail, body.
 DeliveryRow = tuple[int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes]
+# The row of a rejected line: at, source, line, part, reason, length, sha256, data.
+LineRow = tuple[float, str, int, int, str, int, bytes, bytes]
 
 _INSERT: Final = """
 INSERT INTO delivery
@@ -22,22 +24,24 @@ INSERT INTO delivery
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
-# A known id that may be sent again: what it was before is kept in its history alone.
+# A known id that may be sent again. Only its history keeps the earlier attempts.
 _REVIVE: Final = """
 UPDATE delivery SET seq = ?, webhook = ?, state = 0, due = NULL, order_key = ?, tries = 0, refusals = 0, since = ?,
   settled = NULL, source = ?, line = ?, reason = NULL, http = NULL, detail = ?, body = ?
 WHERE id = ? AND state IN (1, 3) AND settled <= ?
 """
-_REJECT: Final = """
+_INSERT_LINE: Final = """
 INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, line, part, sha256) DO NOTHING
 """
-_COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (what) DO UPDATE SET n = n + excluded.n"
+_COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
 
 
 def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
-    """Insert what is new, and what was settled up to `horizon` (Unix seconds). Returns how many: the others are
-    duplicates."""
+    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds).
+
+    Returns their number. The other rows are duplicates.
+    """
     if not rows:
         return 0
     stored = connection.executemany(_INSERT, rows).rowcount
@@ -53,28 +57,34 @@ def _revival(row: DeliveryRow, horizon: float) -> tuple[object, ...]:
     return seq, webhook, order_key, since, source, line, detail, body, identity, horizon
 
 
-def reject(connection: sqlite3.Connection, source: str, rejected: Iterable[RejectedLine], now: float) -> int:
-    """Keep rejected lines whole. Returns how many are new."""
-    rows = [
+def line_rows(source: str, rejected: Iterable[RejectedLine], now: float) -> list[LineRow]:
+    """The rows of lines of `source` that are rejected at `now`."""
+    return [
         (now, source, one.line.number, one.part, one.reason, one.line.length,
          one.line.sha256 or hashlib.sha256(one.line.data).digest(), one.line.data)
         for one in rejected
     ]  # fmt: skip
-    return connection.executemany(_REJECT, rows).rowcount if rows else 0
+
+
+def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
+    """Insert rejected lines. Returns the number of new ones."""
+    return connection.executemany(_INSERT_LINE, rows).rowcount if rows else 0
 
 
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:
-    """Add to the tally, in the transaction that makes it so."""
-    connection.executemany(_COUNT, [(what, n) for what, n in amounts if n])
+    """Add to counts of the tally, in the transaction of the counted change."""
+    connection.executemany(_COUNT, [(name, amount) for name, amount in amounts if amount])
 
 
 def with_pending(tally: dict[str, int]) -> dict[str, int]:
-    """The tally, with what is still pending worked out from it: read + replayed less everything that is settled."""
+    """The tally and the count of pending deliveries: read + replayed - settled."""
     settled = sum(
-        n for what, n in tally.items() if what.startswith(("delivered", "skipped:", "rejected", "dead", "dup"))
+        count
+        for name, count in tally.items()
+        if name.startswith(("delivered", "skipped:", "rejected", "dead", "dup"))
     )
     return {**tally, "pending": tally.get("read", 0) + tally.get("replayed", 0) - settled}
 
 
 def read_tally(connection: sqlite3.Connection) -> dict[str, int]:
-    return with_pending(dict(connection.execute("SELECT what, n FROM tally").fetchall()))
+    return with_pending(dict(connection.execute("SELECT name, count FROM tally").fetchall()))

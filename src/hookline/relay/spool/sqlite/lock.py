@@ -1,4 +1,4 @@
-"""One relay to a spool: an advisory lock on an open file, which the operating system drops when the process dies."""
+"""Locks a spool for one relay: an advisory lock on an open file, which ends with the process."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.spool.sqlite.permissions import refusal_named
+from hookline.relay.spool.sqlite.permissions import map_os_errors
 
 LOCK_FILE: Final = "lock"
-# Who only asks whether it is held has it for a moment; a relay that starts just then tries again.
+# A command that asks for the owner holds the lock for a moment, so a starting relay tries again.
 _TRIES: Final = 5
-_BETWEEN_SECONDS: Final = 0.02
+_BETWEEN_TRIES_SECONDS: Final = 0.02
 
 
 class SpoolLock:
-    """Held from construction to `release`. Raises SpoolUnusable when its file cannot be written, or another process
-    has it: that one is named."""
+    """Held from construction to `release`. Raises SpoolUnusable when its file cannot be written, or when another
+    process holds it; the message names that process."""
 
     def __init__(self, directory: Path, *, since: str) -> None:
-        with refusal_named(directory):
+        with map_os_errors(directory):
             self._descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._take(directory, f"process {os.getpid()} since {since}\n".encode())
+            self._acquire(directory, f"process {os.getpid()} since {since}\n".encode())
         except BaseException:
             os.close(self._descriptor)
             raise
 
-    def _take(self, directory: Path, name: bytes) -> None:
+    def _acquire(self, directory: Path, name: bytes) -> None:
         for _ in range(_TRIES):
-            if _taken(self._descriptor, fcntl.LOCK_EX):
+            if try_lock(self._descriptor, fcntl.LOCK_EX):
                 break
-            time.sleep(_BETWEEN_SECONDS)
+            time.sleep(_BETWEEN_TRIES_SECONDS)
         else:
             raise SpoolUnusable(
-                f"the spool {directory} is held by {_named(self._descriptor)}",
+                f"the spool {directory} is held by {read_holder(self._descriptor)}",
                 hint="stop that relay first, or give this one a spool of its own with --spool",
             )
-        with refusal_named(directory):
-            os.pwrite(self._descriptor, name, 0)  # over the last one: a full disk has room for that
+        with map_os_errors(directory):
+            os.pwrite(self._descriptor, name, 0)  # overwrite, then truncate: this needs no room on a full disk
             os.ftruncate(self._descriptor, len(name))
 
     def release(self) -> None:
@@ -49,24 +49,29 @@ class SpoolLock:
 
 
 def holder_of(directory: Path) -> str | None:
-    """Who holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``). None: nobody."""
+    """The process that holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``).
+
+    None: no process holds it.
+    """
     try:
         descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return None if _taken(descriptor, fcntl.LOCK_SH) else _named(descriptor)
+        return None if try_lock(descriptor, fcntl.LOCK_SH) else read_holder(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _taken(descriptor: int, how: int) -> bool:
+def try_lock(descriptor: int, operation: int) -> bool:
+    """Lock an open file (LOCK_SH or LOCK_EX) without waiting. False: another process holds it."""
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _named(descriptor: int) -> str:
+def read_holder(descriptor: int) -> str:
+    """The content of an open lock file: the process that wrote it last."""
     return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"

@@ -1,4 +1,4 @@
-"""A spool holds recipients' addresses and decides what is sent: it is its relay's alone."""
+"""Checks the owner and the permissions of a spool, which contains recipients' addresses and requests to send."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from hookline.private_files import is_owned_by_another_user, is_world_writable
 
 
 @contextmanager
-def refusal_named(directory: Path) -> Iterator[None]:
-    """What the operating system refuses in a spool's directory becomes SpoolUnusable."""
+def map_os_errors(directory: Path) -> Iterator[None]:
+    """Raises SpoolUnusable for an OSError in a spool's directory."""
     try:
         yield
     except OSError as error:
         raise SpoolUnusable(
             f"the spool {directory} cannot be written: {error.strerror}",
-            hint="look at its disk and its permissions, or name another with --spool",
+            hint="check its disk and its permissions, or name another with --spool",
         ) from error
 
 
 def require_private(directory: Path, database: Path) -> None:
-    """Raises SpoolUnusable when everybody can write to it, when it is another user's, or its database a link."""
+    """Raises SpoolUnusable when everybody can write to the spool, it belongs to another user, or its database is a
+    link."""
     if is_world_writable(directory):
         raise SpoolUnusable(
             f"anybody can write to the spool {directory}",
@@ -31,7 +32,7 @@ def require_private(directory: Path, database: Path) -> None:
         )
     if database.is_symlink():
         raise SpoolUnusable(
-            f"the spool's database {database} is a link", hint="name the directory that it leads to with --spool"
+            f"the spool's database {database} is a link", hint="name the directory of the linked file with --spool"
         )
     if is_world_writable(database):
         raise SpoolUnusable(f"anybody can write to {database}", hint=f"chmod 0600 {database}")

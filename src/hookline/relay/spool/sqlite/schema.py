@@ -1,4 +1,7 @@
-"""The spool's tables. One database file; DESIGN's "The spool" is the reason for each of them."""
+"""The tables of the spool's database, the checkpoints in it, and the migrations of older formats.
+
+DESIGN, section "The spool", gives the reason for each table.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from hookline.errors import SpoolUnusable
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
 
-# The table of checkpoints: how far each source is acknowledged.
-# A content has one row, also after its file was renamed or copied. `key` identifies it and is empty while nothing was
-# read of the file. `at` is the time of the latest move, in Unix seconds. A pipe has device and inode 0.
+# The checkpoints: the acknowledged position of each source.
+# A content has one row, also after its file was renamed or copied. `key` identifies the content and is empty while
+# nothing was read of the file. `at` is the Unix time of the latest change. A pipe has device and inode 0.
 POSITION_TABLE = """
 CREATE TABLE position (
   key BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
@@ -30,53 +33,54 @@ _COLUMNS = ", ".join(_FIELDS)
 _READ = f"SELECT {_COLUMNS} FROM position ORDER BY at, name"
 _WRITE = f"INSERT INTO position ({_COLUMNS}) VALUES ({', '.join(f':{field}' for field in _FIELDS)})"
 # The same content, or the row of the same file from before anything was read of it.
-_FORGET_SUPERSEDED = """
+_REMOVE_SUPERSEDED = """
 DELETE FROM position WHERE (key = :key AND key != x'') OR (key = x'' AND device = :device AND inode = :inode)
 """
-_FORGET_OLDEST = "DELETE FROM position WHERE at <= (SELECT at FROM position ORDER BY at DESC LIMIT 1 OFFSET ?)"
+_REMOVE_OLDEST = "DELETE FROM position WHERE at <= (SELECT at FROM position ORDER BY at DESC LIMIT 1 OFFSET ?)"
 
 
 def read_positions(connection: sqlite3.Connection) -> list[Position]:
-    """Those of all sources, the one moved last at the end."""
+    """The checkpoints of all sources, the latest change last."""
     return [Position(**dict(zip(_FIELDS, row, strict=True))) for row in connection.execute(_READ)]
 
 
 def write_position(connection: sqlite3.Connection, position: Position, *, now: float) -> None:
-    """Within the transaction that makes the lines before it durable. What it supersedes is forgotten."""
+    """Write a checkpoint and remove the superseded one, in the transaction that makes the lines before it durable."""
     values = {**msgspec.structs.asdict(position), "at": now}
-    connection.execute(_FORGET_SUPERSEDED, values)
+    connection.execute(_REMOVE_SUPERSEDED, values)
     connection.execute(_WRITE, values)
 
 
-def forget_oldest(connection: sqlite3.Connection, *, most: int = MAX_CHECKPOINTS) -> None:
-    """Of more than `most` checkpoints, let go of those that did not move for the longest time.
+def remove_oldest_positions(connection: sqlite3.Connection, *, keep: int = MAX_CHECKPOINTS) -> None:
+    """Remove all checkpoints but the `keep` latest ones.
 
-    A file whose checkpoint is gone would be read again from its start, so there is room for very many.
+    A relay reads a file without a checkpoint from its start, so the default is large.
     """
-    connection.execute(_FORGET_OLDEST, (most,))
+    connection.execute(_REMOVE_OLDEST, (keep,))
 
 
 SPOOL_APPLICATION_ID = 0x686B7370  # "hksp"
 EARLIER_SPOOL_APPLICATION_ID = 0x686B6C70  # "hklp": builds before the first release; their formats are not read
 SPOOL_FORMAT = 1
-PAGE_SIZE = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
+PAGE_BYTES = 8192  # a row with its payload is some 900 bytes: fewer, larger pages are written faster
 
-# `disabled`: the applied webhook says so. `paused`: since when somebody has paused it by hand. `held`: since when it
-# is either of them: age stands still meanwhile, and `idle` is how many seconds it stood still before.
-# `stopped`: why the endpoint is gone (410), and `stopped_as` the hash of the configuration that it was found with.
-# `not_before`: the endpoint asked to be left alone until then. `hurried`: when `retry-now` was last said.
+# `disabled` is a property of the applied webhook. `paused` is the time at which an operator paused it. Since
+# `held_since` it is disabled or paused, and its deliveries do not age; before, it was so for `held_seconds` in all.
+# `gone_reason` is why the endpoint is gone (410), and `gone_configuration` the hash of the configuration that it was
+# found with. The endpoint asked for no requests until `not_before`. `retry_now_at` is the time of the latest
+# `retry-now`.
 WEBHOOK = """
 CREATE TABLE webhook (
   n INTEGER PRIMARY KEY, organization TEXT NOT NULL, sandbox TEXT NOT NULL,
-  disabled INTEGER NOT NULL DEFAULT 0, paused REAL, held REAL, idle REAL NOT NULL DEFAULT 0,
-  stopped TEXT, stopped_as TEXT, not_before REAL, hurried REAL,
+  disabled INTEGER NOT NULL DEFAULT 0, paused REAL, held_since REAL, held_seconds REAL NOT NULL DEFAULT 0,
+  gone_reason TEXT, gone_configuration TEXT, not_before REAL, retry_now_at REAL,
   UNIQUE (organization, sandbox)
 ) STRICT;
 """
 
-# One index answers three questions: what comes next for a webhook (`due` NULL, in the order of `seq`), how much is
-# pending, and what is the oldest. The other three are smaller, or empty while all goes well. That of the dead holds
-# whatever they are chosen by, so that no filter reads the letters themselves; `seq` is in it for its order.
+# `delivery_pending` answers three questions: the next new deliveries of a webhook (`due` NULL, by `seq`), the size of
+# its backlog, and its oldest delivery. The others are smaller, or empty in normal operation. `delivery_dead` holds
+# all columns of the filters, so that no filter reads the letters; `seq` is in it for the order.
 INDEXES = """
 CREATE INDEX delivery_pending ON delivery (webhook, seq, due) WHERE state = 0;
 CREATE INDEX delivery_due ON delivery (webhook, due) WHERE state = 0 AND due IS NOT NULL;
@@ -86,18 +90,17 @@ CREATE INDEX delivery_done ON delivery (settled) WHERE state IN (1, 3);
 """
 
 SPOOL_TABLES = f"""
--- How often each thing has happened in the whole life of this spool. Written in the transaction that makes it
--- happen, so that read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
--- `records` is no such count: it is how many delivered or discarded rows are kept at the moment.
-CREATE TABLE tally (what TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+-- The counts of the spool's whole life. The transaction of the counted change writes them, so that
+-- read + replayed = delivered + skipped + rejected + dead + duplicates + pending at every commit.
+-- The exception is `records`: the number of delivered or discarded rows that are kept now.
+CREATE TABLE tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 {POSITION_TABLE}{WEBHOOK}
--- `state` is a port.State.
--- `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time of the next one.
--- `since` is when it was read or replayed, by the webhook's own clock (standing.Clock). `attempts` are all that were
--- made, `tries` those that count for the retry schedule, `refusals` how often it was refused as a probe while
--- others passed. `history` are its latest failed attempts, in JSON.
--- A delivered or discarded row has no body any more; it stays for duplicates and for tracing.
+-- `state` is a spool.State. `seq` is the order of reading. `due` is NULL until the first attempt, then the Unix time
+-- of the next one. `since` is the time of reading or replay, by the webhook's clock (webhook_status.WebhookClock).
+-- `attempts` counts all attempts, `tries` those of the retry schedule, `refusals` the refusals as a probe while other
+-- deliveries were accepted. `history` holds its latest failed attempts, in JSON.
+-- A delivered or discarded row has no body. It is the record for duplicate detection and for `trace`.
 CREATE TABLE delivery (
   seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, webhook INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   due REAL, order_key INTEGER, attempts INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
@@ -106,22 +109,22 @@ CREATE TABLE delivery (
   reason TEXT, http INTEGER, detail TEXT, history TEXT, body BLOB
 ) STRICT;
 {INDEXES}
--- Lines (`part` is -1), or events of a line, that could not be read. `data` is the line, or the beginning of an
--- endless one; `again` is 1 when a relay shall read it once more.
+-- Rejected lines (`part` is -1), and rejected events of a line (`part` is their index). `data` is the line, or the
+-- beginning of one that is too long. `replayed` is 1 when an operator replays it, until a relay has read it.
 CREATE TABLE rejected (
   n INTEGER PRIMARY KEY, at REAL NOT NULL, source TEXT NOT NULL, line INTEGER NOT NULL, part INTEGER NOT NULL,
   reason TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL, data BLOB NOT NULL,
-  again INTEGER NOT NULL DEFAULT 0, UNIQUE (source, line, part, sha256)
+  replayed INTEGER NOT NULL DEFAULT 0, UNIQUE (source, line, part, sha256)
 ) STRICT;
-CREATE INDEX rejected_again ON rejected (n) WHERE again = 1;
+CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
 """
 
 
-# Migrations of a spool's database: when a relay opens an older format, it keeps a copy and then applies them.
+# A relay that opens an older format keeps a copy of the database, and then applies the migrations.
 SpoolMigration = Callable[[sqlite3.Connection], None]
 
 SPOOL_MIGRATIONS: Final[dict[int, SpoolMigration]] = {}
-"""By format: the function that brings a database of this format to the next one, inside a transaction."""
+"""By format: the function that migrates a database of this format to the next one, inside a transaction."""
 
 
 def require_migrations(path: Path, written_in: int, target: int) -> None:
@@ -130,14 +133,14 @@ def require_migrations(path: Path, written_in: int, target: int) -> None:
     if missing:
         raise SpoolUnusable(
             f"the spool {path.parent} cannot be migrated: no migration from format {missing[0]} exists",
-            hint="restore it from a backup, or name another with --spool",
+            hint="restore the spool from a backup, or name another with --spool",
         )
 
 
 def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
-    """Copy the whole database into a file beside it, for its owner only, and return the path of the copy.
+    """Copy the database into a private file beside it. Returns the path of the copy.
 
-    A copy from an interrupted migration is replaced. Raises SpoolUnusable when the copy cannot be written.
+    Replaces the copy of an interrupted migration. Raises SpoolUnusable when the copy cannot be written.
     """
     copy = path.with_name(f"{path.name}.format-{written_in}")
     unfinished = copy.with_name(f"{copy.name}.new")
@@ -149,14 +152,14 @@ def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int)
     except (OSError, sqlite3.DatabaseError) as failed:
         unfinished.unlink(missing_ok=True)
         raise SpoolUnusable(
-            f"the spool {path} is of an older format, and a copy of it cannot be kept beside it: {failed}",
+            f"the spool {path} has an older format, and a copy cannot be written beside it: {failed}",
             hint="nothing was changed; make its directory writable, with room for a second file of its size",
         ) from failed
     return copy
 
 
 def migrate_spool(connection: sqlite3.Connection, written_in: int, target: int) -> None:
-    """Bring the database from the format `written_in` to `target`. To be called inside a transaction."""
+    """Migrate the database from the format `written_in` to `target`. Called inside a transaction."""
     for number in range(written_in, target):
         SPOOL_MIGRATIONS[number](connection)
     connection.execute(f"PRAGMA user_version = {target}")

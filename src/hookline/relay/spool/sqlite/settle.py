@@ -1,4 +1,7 @@
-"""Recording what became of deliveries, and who may go after them. Functions on a connection, inside a transaction."""
+"""Records the results of deliveries, and removes records, dead letters and lines whose retention is over.
+
+Functions on a connection, called inside a transaction. They name a webhook by its number.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from hookline.relay.spool.spool import Settlement, State
+from hookline.relay.spool.spool import Retention, Settlement, State
 from hookline.relay.spool.sqlite.dequeue import COLUMNS
 from hookline.relay.spool.sqlite.enqueue import add_to_tally
 
-# Most deliveries are accepted, and their rows change in the same few columns.
+# Most deliveries are accepted, and this statement changes only the columns that differ then.
 _DELIVERED: Final = """
 UPDATE delivery SET state = 1, due = NULL, attempts = ?, settled = ?, http = ?, history = ?, reason = NULL,
   body = NULL
@@ -22,7 +25,7 @@ UPDATE delivery SET state = ?, due = ?, attempts = ?, tries = ?, refusals = ?, r
   settled = ?
 WHERE seq = ? AND state = 0
 """
-# The next of each message: the first pending one, unless it is waiting for a retry of its own.
+# The first pending delivery of each message, unless it waits for a retry of its own.
 _SUCCESSORS: Final = f"""
 SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
@@ -33,20 +36,35 @@ _OLDEST: Final = """
 SELECT seq FROM (SELECT seq, since FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?)
 WHERE since < ?
 """
-_BURY: Final = "UPDATE delivery SET state = 2, due = NULL, reason = ?, settled = ? WHERE seq = ? AND state = 0"
+_DEAD_LETTER: Final = "UPDATE delivery SET state = 2, due = NULL, reason = ?, settled = ? WHERE seq = ? AND state = 0"
+_REMOVE_OLD_RECORDS: Final = """
+DELETE FROM delivery WHERE seq IN
+  (SELECT seq FROM delivery WHERE state IN (1, 3) AND settled < ? ORDER BY settled LIMIT ?)
+"""
+_REMOVE_SURPLUS_RECORDS: Final = """
+DELETE FROM delivery WHERE seq IN (SELECT seq FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT ?)
+"""
+_REMOVE_OLD_LETTERS: Final = """
+DELETE FROM delivery WHERE seq IN
+  (SELECT seq FROM delivery WHERE state = 2 AND webhook = ? AND settled < ? ORDER BY settled LIMIT ?)
+"""
+_REMOVE_OLD_LINES: Final = """
+DELETE FROM rejected WHERE n IN
+  (SELECT n FROM (SELECT n, at, replayed FROM rejected ORDER BY n LIMIT ?) WHERE at < ? AND replayed = 0)
+"""
 
 
 def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], now: float) -> list[tuple[Any, ...]]:
-    """Write outcomes and count them. Returns the rows (loading.COLUMNS) that may go now."""
+    """Write and count results. Returns the rows (dequeue.COLUMNS) of the successors that may be sent now."""
     delivered = [
         (one.attempts, now, one.http, one.history, one.seq) for one in settlements if one.state is State.DELIVERED
     ]
     dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
-    again = [_other(one, None) for one in settlements if one.state is State.PENDING]
+    retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
     accepted = connection.executemany(_DELIVERED, delivered).rowcount if delivered else 0
     died = connection.executemany(_OTHER, dead).rowcount if dead else 0
-    if again:
-        connection.executemany(_OTHER, again)
+    if retries:
+        connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
     keys = {one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None}
@@ -63,20 +81,34 @@ def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
 def dead_letter(
     connection: sqlite3.Connection, webhook: int, *, reason: str, now: float, without: Collection[int], limit: int
 ) -> int:
-    """Make the first pending deliveries of a webhook dead letters, at most `limit`. Returns how many."""
+    """As SettleSpool.dead_letter."""
     rows = connection.execute(_FIRST, (webhook, limit + len(without)))
-    return _bury_these(connection, [seq for (seq,) in rows if seq not in without][:limit], reason, now)
+    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without][:limit], reason, now)
 
 
 def expire(
     connection: sqlite3.Connection, webhook: int, *, before: float, now: float, without: Collection[int], limit: int
 ) -> int:
-    """The same for those of the first `limit` that were read before `before`, by the webhook's own clock."""
+    """As SettleSpool.expire, among the first `limit` deliveries. `before` is a time of the webhook's own clock."""
     rows = connection.execute(_OLDEST, (webhook, limit, before))
-    return _bury_these(connection, [seq for (seq,) in rows if seq not in without], "expired", now)
+    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without], "expired", now)
 
 
-def _bury_these(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
-    buried = connection.executemany(_BURY, [(reason, now, seq) for seq in seqs]).rowcount if seqs else 0
-    add_to_tally(connection, [("dead", buried)])
-    return buried
+def _dead_letter_all(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
+    dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount if seqs else 0
+    add_to_tally(connection, [("dead", dead)])
+    return dead
+
+
+def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retention, limit: int) -> bool:
+    """As MaintenanceSpool.clean_up."""
+    horizon = now - keep.seconds
+    old = connection.execute(_REMOVE_OLD_RECORDS, (horizon, limit)).rowcount
+    records = connection.execute("SELECT coalesce(sum(count), 0) FROM tally WHERE name = 'records'").fetchone()[0]
+    surplus = max(0, min(limit, records - old - keep.records))
+    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount if surplus else 0
+    add_to_tally(connection, [("records", -old - removed)])
+    webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
+    letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]
+    lines = connection.execute(_REMOVE_OLD_LINES, (limit, horizon)).rowcount
+    return limit in (old, removed, lines, *letters)

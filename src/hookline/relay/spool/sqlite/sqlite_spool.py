@@ -1,4 +1,4 @@
-"""The embedded spool: one SQLite database, groups of events in one synced transaction."""
+"""The embedded spool: one SQLite database. One synced transaction stores a group of events."""
 
 from __future__ import annotations
 
@@ -21,41 +21,40 @@ from hookline.relay.spool.spool import (
     Retention,
     Settlement,
 )
-from hookline.relay.spool.sqlite import cleanup, dequeue, enqueue, settle, webhook_status
+from hookline.relay.spool.sqlite import dequeue, enqueue, settle, webhook_status
 from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,
+    create_directory,
     create_or_open,
-    damage_named,
-    make_directory,
+    map_damage,
     sync_log,
     transaction,
 )
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_BYTES, DiskReserve
+from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
-from hookline.relay.spool.sqlite.schema import forget_oldest, read_positions, write_position
+from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
 
 _SYNC_SECONDS: Final = 0.5
-_NEW: Final = webhook_status.WebhookClock()
-_TO_READ_AGAIN: Final = """
-SELECT n, source, line, part, length, sha256, data FROM rejected WHERE again = 1 ORDER BY n LIMIT ?
+_SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
+_NEW_CLOCK: Final = webhook_status.WebhookClock()
+_REPLAYED_LINES: Final = """
+SELECT n, source, line, part, length, sha256, data FROM rejected WHERE replayed = 1 ORDER BY n LIMIT ?
 """
 
 
 class SqliteSpool:
-    """Implements port.Spool. Held by one process at a time (`lock`); other commands work beside it."""
+    """Implements spool.Spool. One process at a time holds it (lock.py). Other commands work beside it."""
 
     def __init__(self, directory: Path, *, since: str) -> None:
-        """Open or make the spool and lock it. `since` is this moment as text, for the message to a second relay.
-
-        Raises SpoolUnusable when it is held, damaged, or newer than this program.
-        """
-        make_directory(directory)
+        """Open or create the spool and lock it. Arguments and errors as in factory.SpoolStore.open."""
+        create_directory(directory)
         self._lock = SpoolLock(directory, since=since)
         try:
             self._path = directory / DATABASE_FILE
             self._connection = create_or_open(directory)
             self._reserve = DiskReserve(directory)
-            with damage_named(self._path):
+            with map_damage(self._path):
                 self._load()
         except BaseException:
             self._lock.release()
@@ -66,66 +65,65 @@ class SqliteSpool:
         self._unsynced = False
         self._read_webhooks()
         self._data_version: int = self._query("PRAGMA data_version")[0][0]
-        # Imported dead letters have numbers below 0, and lanes load from 0 on.
+        # Imported dead letters have a seq below 0. Lanes load from 0 on.
         self._seq: int = self._query("SELECT max(0, coalesce(max(seq), 0)) FROM delivery")[0][0]
 
     def _read_webhooks(self) -> None:
-        """Other commands give webhooks their numbers too (`pause`, `dead import`)."""
+        """Called again when another process has written: `pause` and `dead import` add webhooks."""
         self._addresses = webhook_status.read_addresses(self._connection)
         self._webhooks = {address: n for n, address in self._addresses.items()}
         self._clocks = webhook_status.read_clocks(self._connection)
 
     def _query(self, statement: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
-        with damage_named(self._path):
+        with map_damage(self._path):
             return self._connection.execute(statement, parameters).fetchall()
 
     @contextmanager
-    def _writing(self, *, synced: bool = True) -> Iterator[None]:
-        """A transaction. When the disk is full it fails, and finds room the next time: delivering can go on."""
+    def _transaction(self, *, synced: bool = True) -> Iterator[None]:
+        """A transaction. If the disk is full it fails and releases the reserve, so that the next one finds space."""
         try:
             with transaction(self._connection, synced=synced):
                 yield
             self._unsynced = not synced
         except SpoolFull:
-            self._reserve.lend()
-            self._empty_log()
+            self._reserve.release()
+            self._truncate_log()
             raise
 
-    def _empty_log(self) -> None:
-        """The log's pages move into the database, and the log gives its own room back."""
+    def _truncate_log(self) -> None:
+        """Move the pages of the write-ahead log into the database, and give the space of the log back."""
         with suppress(sqlite3.DatabaseError):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _require_reserve(self) -> None:
-        """Raises SpoolFull while the room for outcomes is lent: nothing is to be read into it."""
-        if not self._reserve.restore():
-            self._empty_log()
-            if not self._reserve.restore():
+        """Raises SpoolFull while the reserve is released, because ingest must not use its space."""
+        if not self._reserve.acquire():
+            self._truncate_log()
+            if not self._reserve.acquire():
                 raise SpoolFull(
                     f"the disk of the spool {self._path.parent} has less room than the {RESERVE_BYTES >> 20} MiB "
-                    "that are "
-                    "kept for outcomes",
-                    hint="make room; nothing was changed",
+                    "that are kept for outcomes",
+                    hint="free disk space; nothing was changed",
                 )
 
     def _number(self, address: Address) -> int:
         if (number := self._webhooks.get(address)) is None:
-            with self._writing():
+            with self._transaction():
                 number = webhook_status.number_of(self._connection, address)
             self._webhooks[address] = number
             self._addresses[number] = address
         return number
 
-    # -- reading
+    # -- IngestSpool
 
     def positions(self) -> list[Position]:
-        with damage_named(self._path):
+        with map_damage(self._path):
             return read_positions(self._connection)
 
-    def to_read_again(self, *, limit: int) -> list[ReplayedLine]:
+    def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         found: list[ReplayedLine] = []
         room = MAX_BYTES_PER_BATCH
-        with damage_named(self._path), closing(self._connection.execute(_TO_READ_AGAIN, (limit,))) as rows:
+        with map_damage(self._path), closing(self._connection.execute(_REPLAYED_LINES, (limit,))) as rows:
             for n, source, line, part, length, sha256, data in rows:
                 found.append(
                     ReplayedLine(n, source, Line(line, data, length, sha256 if length > len(data) else None), part)
@@ -135,78 +133,79 @@ class SqliteSpool:
                     break
         return found
 
-    def append(self, intake: IngestBatch, *, now: float, dedupe_window: float) -> int:
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         self._require_reserve()
-        numbers = {address: self._number(address) for address in {one.delivery.address for one in intake.deliveries}}
-        rows = self._rows(intake, numbers, now)
-        # No room is lent for this: what is left on the disk is for the outcomes of what is here already.
+        numbers = {address: self._number(address) for address in {one.delivery.address for one in batch.deliveries}}
+        rows = self._rows(batch, numbers, now)
+        # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
-            self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in intake.again])
+            self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
             stored = enqueue.store(self._connection, rows, now - dedupe_window)
-            refused = enqueue.reject(self._connection, intake.source, intake.rejected, now)
-            duplicates = len(rows) - stored + len(intake.rejected) - refused
+            rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
+            duplicates = len(rows) - stored + len(batch.rejected) - rejected
             amounts = {
-                "read": intake.read, "replayed": len(intake.again), "rejected": refused, "duplicates": duplicates,
-            } | {f"skipped:{reason}": n for reason, n in intake.skipped.items()}  # fmt: skip
+                "read": batch.read, "replayed": len(batch.replaced_lines), "rejected": rejected,
+                "duplicates": duplicates,
+            } | {f"skipped:{reason}": n for reason, n in batch.skipped.items()}  # fmt: skip
             enqueue.add_to_tally(self._connection, amounts.items())
-            if intake.position is not None:
-                write_position(self._connection, intake.position, now=now)
+            if batch.position is not None:
+                write_position(self._connection, batch.position, now=now)
             pending = enqueue.read_tally(self._connection)["pending"]
         self._synced_at, self._unsynced = now, False
         return pending
 
-    def _rows(self, intake: IngestBatch, numbers: dict[Address, int], now: float) -> list[enqueue.DeliveryRow]:
-        rows: list[enqueue.DeliveryRow] = []
-        since = {address: self._clocks.get(n, _NEW).at(now) for address, n in numbers.items()}
-        for taken in intake.deliveries:
+    def _rows(self, batch: IngestBatch, numbers: dict[Address, int], now: float) -> list[DeliveryRow]:
+        rows: list[DeliveryRow] = []
+        since = {address: self._clocks.get(n, _NEW_CLOCK).at(now) for address, n in numbers.items()}
+        for new in batch.deliveries:
             self._seq += 1
-            one = taken.delivery
+            one = new.delivery
             rows.append(
                 (self._seq, one.id, numbers[one.address], one.order_key, since[one.address], one.request_id,
-                 one.channel, one.status, one.time, intake.source, taken.line, one.detail, one.body)
+                 one.channel, one.status, one.time, batch.source, new.line, one.detail, one.body)
             )  # fmt: skip
         return rows
 
-    # -- delivering
+    # -- DequeueSpool, SettleSpool
 
-    def fresh(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
-        return [self._new(one) for one in wanted]
+    def dequeue_new(self, requests: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        return [self._dequeue_new(one) for one in requests]
 
-    def _new(self, one: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
+    def _dequeue_new(self, one: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
         if (webhook := self._webhooks.get(one.address)) is None:
             return [], self._seq
-        with damage_named(self._path):
+        with map_damage(self._path):
             rows = dequeue.dequeue_new(
                 self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered
             )
-        return self._waiting(rows), rows[-1][0] if len(rows) == one.limit else self._seq
+        return self._queued(rows), rows[-1][0] if len(rows) == one.limit else self._seq
 
-    def due(self, address: Address, *, now: float, limit: int, without: Collection[int]) -> list[QueuedDelivery]:
+    def dequeue_due(
+        self, address: Address, *, now: float, limit: int, without: Collection[int]
+    ) -> list[QueuedDelivery]:
         if (webhook := self._webhooks.get(address)) is None:
             return []
-        with damage_named(self._path):
-            return self._waiting(
-                dequeue.dequeue_due(self._connection, webhook, now=now, limit=limit, without=without)
-            )
+        with map_damage(self._path):
+            return self._queued(dequeue.dequeue_due(self._connection, webhook, now=now, limit=limit, without=without))
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         if (webhook := self._webhooks.get(address)) is None:
             return None
-        with damage_named(self._path):
+        with map_damage(self._path):
             return dequeue.next_due(self._connection, webhook, after=after)
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        with damage_named(self._path):
+        with map_damage(self._path):
             dues = dict(dequeue.next_dues(self._connection))
             if not dues.keys() <= self._addresses.keys():
                 self._read_webhooks()
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        # An outcome that a power cut takes is an event delivered twice, not a lost one: most groups are not synced.
+        # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost.
         synced = not 0.0 <= now - self._synced_at < _SYNC_SECONDS
-        with self._writing(synced=synced):
-            freed = self._waiting(settle.record(self._connection, settlements, now))
+        with self._transaction(synced=synced):
+            freed = self._queued(settle.record(self._connection, settlements, now))
         if synced:
             self._synced_at = now
         return freed
@@ -214,34 +213,34 @@ class SqliteSpool:
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
-        with self._writing():
+        with self._transaction():
             return settle.dead_letter(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
-        own = before - self._clocks.get(webhook, _NEW).idle
-        with self._writing():
+        own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
+        with self._transaction():
             return settle.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
-        with self._writing():
+        with self._transaction():
             return webhook_status.make_due(self._connection, webhook, now, limit)
 
-    def _waiting(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
+    def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
         return [
             QueuedDelivery(
                 seq, identity, addresses[webhook], due, order_key, attempts, tries, refusals,
-                since + clocks.get(webhook, _NEW).idle, event_time, history, body, request_id,
+                since + clocks.get(webhook, _NEW_CLOCK).held_seconds, event_time, history, body, request_id,
             )
             for (seq, identity, webhook, due, order_key, attempts, tries, refusals, since, event_time, history, body,
                  request_id) in rows
         ]  # fmt: skip
 
-    # -- how webhooks stand
+    # -- EndpointStates
 
     def pending(self) -> set[Address]:
         return {
@@ -250,47 +249,47 @@ class SqliteSpool:
             if self._query("SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? LIMIT 1", n)
         }
 
-    def standing(self) -> dict[Address, EndpointState]:
-        with damage_named(self._path):
+    def endpoint_states(self) -> dict[Address, EndpointState]:
+        with map_damage(self._path):
             return webhook_status.read_states(self._connection)
 
-    def hold(self, address: Address, *, disabled: bool, now: float) -> None:
+    def set_disabled(self, address: Address, *, disabled: bool, now: float) -> None:
         number = self._number(address)
-        with self._writing():
-            webhook_status.set_disabled(self._connection, number, disabled, now)
+        with self._transaction():
+            webhook_status.save_disabled(self._connection, number, disabled, now)
         self._clocks = webhook_status.read_clocks(self._connection)
 
-    def remember(
-        self, address: Address, *, stopped: str | None, stopped_as: str | None, not_before: float | None
+    def save_endpoint_state(
+        self, address: Address, *, gone_reason: str | None, gone_configuration: str | None, not_before: float | None
     ) -> None:
         number = self._number(address)
-        with self._writing():
-            webhook_status.save_state(self._connection, number, stopped, stopped_as, not_before)
+        with self._transaction():
+            self._connection.execute(_SAVE_STATE, (gone_reason, gone_configuration, not_before, number))
 
-    # -- upkeep
+    # -- MaintenanceSpool
 
     def _sync(self) -> None:
-        """Have on the disk what the last transactions left to the operating system."""
+        """Sync the transactions that were not synced."""
         if self._unsynced:
             sync_log(self._path)
             self._unsynced = False
 
-    def changed_elsewhere(self) -> bool:
+    def changed_by_others(self) -> bool:
         self._sync()
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
-        with damage_named(self._path):
+        with map_damage(self._path):
             self._read_webhooks()
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        with self._writing():
-            forget_oldest(self._connection)
-            return cleanup.cleanup(self._connection, now=now, keep=keep, limit=limit)
+        with self._transaction():
+            remove_oldest_positions(self._connection)
+            return settle.remove_expired(self._connection, now=now, keep=keep, limit=limit)
 
     def tally(self) -> dict[str, int]:
-        with damage_named(self._path):
+        with map_damage(self._path):
             return enqueue.read_tally(self._connection)
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
-"""A spool at one moment, for `status` and for metrics: read beside whatever works on it, in one transaction."""
+"""The status of a spool at one moment, and lookups of other commands. Reads beside a running relay."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,26 +12,29 @@ from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite import disk_reserve
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, damage_named, open_existing
-from hookline.relay.spool.sqlite.dead_letter_query import KEPT_LINES
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, reading
+from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
+from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
 from hookline.relay.spool.sqlite.schema import read_positions
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
 MAX_CHECKPOINT_ROWS: Final = 1000
-# How many rows are looked at, in all and for one webhook, to find what is oldest.
-_ROWS_LOOKED_AT: Final = 20_000
-_ROWS_OF_ONE: Final = 200
-# Both counts are answered from a partial index alone; a GROUP BY over all webhooks would read the rows.
-_WEBHOOKS: Final = """
-SELECT n, organization || '/' || sandbox, idle, held, disabled, paused, stopped, not_before,
+# The search for the oldest delivery reads at most this many rows, in all and per webhook.
+_MAX_ROWS_SEARCHED: Final = 20_000
+_MAX_ROWS_PER_WEBHOOK: Final = 200
+# A partial index answers each count, so a long backlog costs no more than its index. GROUP BY would read the rows.
+_COUNTS: Final = """
   (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n),
   (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
-FROM webhook w ORDER BY 2
+FROM webhook w"""
+_BACKLOGS: Final = f"SELECT organization, sandbox, {_COUNTS}"
+_WEBHOOKS: Final = f"""
+SELECT n, organization || '/' || sandbox, held_seconds, held_since, disabled, paused, gone_reason, not_before,
+{_COUNTS} ORDER BY 2
 """
-# In the order of `seq` the first one is the oldest, but for what was replayed: that keeps its place, and is as old as
-# its replay. So some of the first are looked at, and the first of those that were never attempted.
+# In the order of `seq` the first delivery is the oldest, except for replayed ones: a replayed delivery keeps its
+# `seq` and is as old as its replay. So the search reads some of the first, and the first that was never attempted.
 _OLDEST: Final = """
 SELECT min(
   (SELECT min(since) FROM (SELECT since FROM delivery WHERE state = 0 AND webhook = :n ORDER BY seq LIMIT :limit)),
@@ -40,26 +42,23 @@ SELECT min(
 """
 _CHECKPOINTS: Final = "SELECT name, line, offset, at FROM position ORDER BY at DESC, name LIMIT ?"
 _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT 1"
+_KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)"
 
 
-def survey(directory: Path, *, now: float) -> SpoolStatus:
-    """Everything at the moment `now` (Unix seconds). Takes some 0.2 s when a million deliveries are pending.
-
-    Raises SpoolUnusable when there is no spool, or one that cannot be read.
-    """
-    path = directory / DATABASE_FILE
-    with closing(open_existing(directory, mode="ro")) as connection, damage_named(path):
-        connection.execute("PRAGMA cache_size = -4096")  # what is counted is read once
+def read_spool_status(directory: Path, *, now: float) -> SpoolStatus:
+    """As admin.SpoolStatistics.spool_status, in one transaction."""
+    with reading(directory) as connection:
+        connection.execute("PRAGMA cache_size = -4096")  # 4 MiB, because it reads each page once
         connection.execute("BEGIN")
         tally = read_tally(connection)
         settled = connection.execute(_OLDEST_RECORD).fetchone()
         return SpoolStatus(
             at=now,
-            tally={what: n for what, n in tally.items() if what != "records"},
+            tally={name: count for name, count in tally.items() if name != "records"},
             webhooks=list(_webhooks(connection, now)),
             checkpoints=[Checkpoint(name=name, line=line, offset=offset, at=at)
                          for name, line, offset, at in connection.execute(_CHECKPOINTS, (MAX_CHECKPOINT_ROWS,))],
-            lines=connection.execute(KEPT_LINES).fetchone()[0],
+            lines=connection.execute(COUNT_DEAD_LINES).fetchone()[0],
             records=tally.get("records", 0),
             oldest_record=None if settled is None else max(0.0, now - settled[0]),
             sizes=_sizes(directory),
@@ -68,92 +67,63 @@ def survey(directory: Path, *, now: float) -> SpoolStatus:
 
 def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
     rows = connection.execute(_WEBHOOKS).fetchall()
-    waiting = sum(1 for row in rows if row[8])
-    limit = max(1, min(_ROWS_OF_ONE, _ROWS_LOOKED_AT // max(1, waiting)))
-    for n, webhook, idle, held, disabled, paused, stopped, not_before, pending, dead in rows:
+    with_backlog = sum(1 for row in rows if row[8])
+    limit = max(1, min(_MAX_ROWS_PER_WEBHOOK, _MAX_ROWS_SEARCHED // max(1, with_backlog)))
+    for n, webhook, held_seconds, held_since, disabled, paused, gone_reason, not_before, pending, dead in rows:
         oldest = None
         if pending:
             (since,) = connection.execute(_OLDEST, {"n": n, "limit": limit}).fetchone()
-            oldest = max(0.0, WebhookClock(idle, held).at(now) - since)
+            oldest = max(0.0, WebhookClock(held_seconds, held_since).at(now) - since)
         yield WebhookStatus(
             webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=bool(disabled), paused=paused,
-            stopped=stopped, not_before=not_before,
+            gone_reason=gone_reason, not_before=not_before,
         )  # fmt: skip
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    files = {"database": DATABASE_FILE, "log": f"{DATABASE_FILE}-wal", "reserve": disk_reserve.RESERVE_FILE}
+    files = {"database": DATABASE_FILE, "log": f"{DATABASE_FILE}-wal", "reserve": RESERVE_FILE}
     return {part: _size(directory / name) for part, name in files.items()}
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # it comes and goes beside us
+    except OSError:  # a running relay creates and deletes these files
         return 0
 
 
-# What other commands ask of a spool without holding it: positions, known deliveries, and what waits for whom.
-# Each count is answered from a partial index alone, so that a long backlog takes no longer than its index.
-_BACKLOGS = """
-SELECT organization, sandbox,
-  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n),
-  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
-FROM webhook w
-"""
-
-
 class SpoolLookup:
-    """A spool that may not be there yet: then nothing is known."""
+    """Implements admin.DryRunSpool and the lookups of admin.SpoolStatistics, also for a spool that does not exist."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def positions(self) -> list[Position]:
-        """The checkpoints of all sources. Raises SpoolUnusable when there is a spool that cannot be read."""
         if not self._exists():
             return []
-        with self._opened() as connection:
+        with reading(self._directory) as connection:
             return read_positions(connection)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
-        """The webhooks that have something in the spool. None when there is no spool."""
         if not self._exists():
             return None
-        with self._opened() as connection:
+        with reading(self._directory) as connection:
             return {
                 Address(organization, sandbox): Backlog(pending, dead)
                 for organization, sandbox, pending, dead in connection.execute(_BACKLOGS)
             }
 
-    def standing(self) -> Mapping[Address, EndpointState]:
-        """How each webhook stands that the spool has heard of. Raises like `positions`."""
+    def endpoint_states(self) -> Mapping[Address, EndpointState]:
         if not self._exists():
             return {}
-        with self._opened() as connection:
+        with reading(self._directory) as connection:
             return read_states(connection)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
-        """Those of the ids that are pending, dead, or were delivered after that Unix time."""
         if not ids or not self._exists():
             return set()
-        with self._opened() as connection:
-            return {
-                identity
-                for identity in ids
-                if connection.execute(
-                    "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)",
-                    (identity, delivered_after),
-                ).fetchone()
-            }
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        with (
-            closing(open_existing(self._directory, mode="ro")) as connection,
-            damage_named(self._directory / DATABASE_FILE),
-        ):
-            yield connection
+        with reading(self._directory) as connection:
+            return {one for one in ids if connection.execute(_KNOWN, (one, delivered_after)).fetchone()}
 
     def _exists(self) -> bool:
         return (self._directory / DATABASE_FILE).exists()

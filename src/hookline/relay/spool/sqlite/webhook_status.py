@@ -1,123 +1,131 @@
-"""How webhooks stand in the spool: disabled, paused, stopped, asked to wait. Used by the relay and, beside it, by
-`pause`, `resume` and `retry-now`. Functions on a connection; those that write are called inside of a transaction."""
+"""The state of webhooks in the spool: disabled, paused, gone, asked to wait.
+
+The relay uses these functions, and beside it `pause`, `resume` and `retry-now`. They work on a connection and name a
+webhook by its number. Those that write are called inside a transaction.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from hookline.model import Address
 from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.sqlite.database import OpenSpool, transaction
 
-_STANDING: Final = """
-SELECT organization, sandbox, disabled, paused, stopped, stopped_as, not_before, hurried FROM webhook
-"""
+RETRIES_PER_CHUNK = 5000
 
 
 def number_of(connection: sqlite3.Connection, address: Address) -> int:
-    """The webhook's number, given to it when it is new."""
-    connection.execute(
-        "INSERT OR IGNORE INTO webhook (organization, sandbox) VALUES (?, ?)", (address.organization, address.sandbox)
-    )
-    found = connection.execute(
-        "SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", (address.organization, address.sandbox)
-    ).fetchone()
+    """The webhook's number. A new webhook receives one."""
+    key = (address.organization, address.sandbox)
+    connection.execute("INSERT OR IGNORE INTO webhook (organization, sandbox) VALUES (?, ?)", key)
+    found = connection.execute("SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", key).fetchone()
     return int(found[0])
 
 
 def read_addresses(connection: sqlite3.Connection) -> dict[int, Address]:
-    """By a webhook's number."""
-    return {
-        n: Address(organization, sandbox)
-        for n, organization, sandbox in connection.execute("SELECT n, organization, sandbox FROM webhook")
-    }
+    rows = connection.execute("SELECT n, organization, sandbox FROM webhook")
+    return {n: Address(organization, sandbox) for n, organization, sandbox in rows}
 
 
 def read_states(connection: sqlite3.Connection) -> dict[Address, EndpointState]:
+    rows = connection.execute(
+        "SELECT organization, sandbox, disabled, paused, gone_reason, gone_configuration, not_before, retry_now_at "
+        "FROM webhook"
+    )
     return {
         Address(organization, sandbox): EndpointState(
-            disabled=bool(disabled),
-            paused=paused,
-            stopped=stopped,
-            stopped_as=stopped_as,
-            not_before=not_before,
-            hurried=hurried,
+            disabled=bool(disabled), paused=paused, gone_reason=reason, gone_configuration=configuration,
+            not_before=not_before, retry_now_at=retry_now_at,
         )
-        for organization, sandbox, disabled, paused, stopped, stopped_as, not_before, hurried in connection.execute(
-            _STANDING
-        )
-    }
+        for organization, sandbox, disabled, paused, reason, configuration, not_before, retry_now_at in rows
+    }  # fmt: skip
 
 
 class WebhookClock(NamedTuple):
-    """A webhook's own clock. It stands still while the webhook is held: `idle` seconds so far, and since `held`."""
+    """A webhook's own clock, which stops while the webhook is held (disabled or paused): for `held_seconds` until
+    now, and since `held_since`."""
 
-    idle: float = 0.0
-    held: float | None = None
+    held_seconds: float = 0.0
+    held_since: float | None = None
 
     def at(self, now: float) -> float:
-        """What it shows at a moment of Unix time."""
-        return (now if self.held is None else min(now, self.held)) - self.idle
+        """Its time at the Unix time `now`."""
+        return (now if self.held_since is None else min(now, self.held_since)) - self.held_seconds
 
 
 def read_clocks(connection: sqlite3.Connection) -> dict[int, WebhookClock]:
-    """By a webhook's number."""
-    return {n: WebhookClock(idle, held) for n, idle, held in connection.execute("SELECT n, idle, held FROM webhook")}
+    rows = connection.execute("SELECT n, held_seconds, held_since FROM webhook")
+    return {n: WebhookClock(seconds, since) for n, seconds, since in rows}
 
 
-def set_disabled(connection: sqlite3.Connection, webhook: int, disabled: bool, now: float) -> None:
+def save_disabled(connection: sqlite3.Connection, webhook: int, disabled: bool, now: float) -> None:
     connection.execute("UPDATE webhook SET disabled = ? WHERE n = ?", (int(disabled), webhook))
     _stop_or_start_clock(connection, webhook, now)
 
 
-def set_paused(connection: sqlite3.Connection, webhook: int, paused: bool, now: float) -> bool:
-    """Whether that changes anything."""
-    changed = connection.execute(
-        "UPDATE webhook SET paused = CASE WHEN :paused THEN :now END WHERE n = :n AND (paused IS NULL) = :paused",
-        {"paused": int(paused), "now": now, "n": webhook},
-    ).rowcount
-    _stop_or_start_clock(connection, webhook, now)
-    return bool(changed)
-
-
 def _stop_or_start_clock(connection: sqlite3.Connection, webhook: int, now: float) -> None:
-    """Age stands still from the first reason to hold a webhook to the end of the last one."""
+    """Deliveries do not age from the first reason to hold a webhook until the last one ends."""
     connection.execute(
-        "UPDATE webhook SET held = ? WHERE n = ? AND held IS NULL AND (disabled OR paused IS NOT NULL)",
+        "UPDATE webhook SET held_since = ? WHERE n = ? AND held_since IS NULL AND (disabled OR paused IS NOT NULL)",
         (now, webhook),
     )
     connection.execute(
-        "UPDATE webhook SET idle = idle + max(0.0, ? - held), held = NULL "
-        "WHERE n = ? AND held IS NOT NULL AND NOT disabled AND paused IS NULL",
-        (now, webhook),
-    )
-
-
-def save_state(
-    connection: sqlite3.Connection,
-    webhook: int,
-    stopped: str | None,
-    stopped_as: str | None,
-    not_before: float | None,
-) -> None:
-    connection.execute(
-        "UPDATE webhook SET stopped = ?, stopped_as = ?, not_before = ? WHERE n = ?",
-        (stopped, stopped_as, not_before, webhook),
-    )
-
-
-def note_retry_now(connection: sqlite3.Connection, webhook: int, now: float) -> None:
-    """What `retry-now` says: whatever the endpoint was found to be is forgotten."""
-    connection.execute(
-        "UPDATE webhook SET hurried = ?, stopped = NULL, stopped_as = NULL, not_before = NULL WHERE n = ?",
+        "UPDATE webhook SET held_seconds = held_seconds + max(0.0, ? - held_since), held_since = NULL "
+        "WHERE n = ? AND held_since IS NOT NULL AND NOT disabled AND paused IS NULL",
         (now, webhook),
     )
 
 
 def make_due(connection: sqlite3.Connection, webhook: int, now: float, limit: int) -> int:
-    """Up to `limit` of the webhook's waiting retries are due now. Returns how many."""
+    """As SettleSpool.make_due."""
     return connection.execute(
         "UPDATE delivery SET due = ? WHERE seq IN "
         "(SELECT seq FROM delivery WHERE state = 0 AND webhook = ? AND due > ? ORDER BY due LIMIT ?)",
         (now, webhook, now, limit),
     ).rowcount
+
+
+class SqliteWebhookControl(OpenSpool):
+    """Implements admin.WebhookControl. `chunk`: how many retries one transaction of `retry_now` makes due."""
+
+    def __init__(self, directory: Path, *, chunk: int = RETRIES_PER_CHUNK) -> None:
+        super().__init__(directory)
+        self._chunk = chunk
+
+    def pause(self, address: Address, *, now: float) -> bool:
+        return self._set_paused(address, True, now)
+
+    def resume(self, address: Address, *, now: float) -> bool:
+        return self._set_paused(address, False, now)
+
+    def _set_paused(self, address: Address, paused: bool, now: float) -> bool:
+        with transaction(self._connection):
+            webhook = number_of(self._connection, address)
+            changed = self._connection.execute(
+                "UPDATE webhook SET paused = CASE WHEN :paused THEN :now END "
+                "WHERE n = :n AND (paused IS NULL) = :paused",
+                {"paused": int(paused), "now": now, "n": webhook},
+            ).rowcount
+            _stop_or_start_clock(self._connection, webhook, now)
+        return bool(changed)
+
+    def retry_now(self, address: Address, *, now: float) -> int:
+        with transaction(self._connection):
+            webhook = number_of(self._connection, address)
+        total = 0
+        while made := self._make_due(webhook, now):
+            total += made
+        with transaction(self._connection):
+            self._connection.execute(
+                "UPDATE webhook SET retry_now_at = ?, gone_reason = NULL, gone_configuration = NULL, "
+                "not_before = NULL WHERE n = ?",
+                (now, webhook),
+            )
+        return total
+
+    def _make_due(self, webhook: int, now: float) -> int:
+        with transaction(self._connection):
+            return make_due(self._connection, webhook, now, self._chunk)

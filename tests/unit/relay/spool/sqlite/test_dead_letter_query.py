@@ -1,4 +1,4 @@
-"""Dead letters are chosen without reading them: there may be a million, and a filter may fit none."""
+"""A query finds dead letters without reading them: a spool can hold a million, and a filter can match none."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from hookline.model import Address
 from hookline.relay.spool.admin import Filter
-from hookline.relay.spool.sqlite.database import make_if_missing, open_existing
-from hookline.relay.spool.sqlite.dead_letter_query import LetterQuery
+from hookline.relay.spool.sqlite.database import create_if_missing, open_existing
+from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery
 from hookline.relay.spool.sqlite.webhook_status import number_of
 
 FILTERS = {
@@ -26,8 +26,8 @@ FILTERS = {
 
 
 def columns_read(connection: sqlite3.Connection, statement: str) -> int:
-    """How many columns of the table itself SQLite looks at for a statement, by its program
-    (https://www.sqlite.org/opcode.html); what an index holds is read from there."""
+    """The number of columns that SQLite reads from the table instead of an index, by the statement's program
+    (https://www.sqlite.org/opcode.html)."""
     (table,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'delivery'").fetchone()
     steps = connection.execute(f"EXPLAIN {statement.replace('-Inf', '-9e999')}").fetchall()
     cursors = {step[2] for step in steps if step[1] == "OpenRead" and step[3] == table}
@@ -36,8 +36,8 @@ def columns_read(connection: sqlite3.Connection, statement: str) -> int:
 
 @pytest.mark.parametrize("chosen", FILTERS.values(), ids=FILTERS)
 def test_no_letter_is_read_to_choose_others(tmp_path: Path, chosen: Filter) -> None:
-    """Counting, the newest and every page are answered from the index of the dead."""
-    make_if_missing(tmp_path / "spool", since="now")
+    """The index of dead letters answers counts, the newest letters and every page."""
+    create_if_missing(tmp_path / "spool", since="now")
     with closing(open_existing(tmp_path / "spool")) as connection:
         webhook = number_of(connection, Address("acme", "prod"))
         connection.execute(
@@ -47,7 +47,7 @@ def test_no_letter_is_read_to_choose_others(tmp_path: Path, chosen: Filter) -> N
         )
         statements: list[str] = []
         connection.set_trace_callback(statements.append)
-        which = LetterQuery(connection, chosen)
+        which = DeadLetterQuery(connection, chosen)
         which.count_deliveries()
         which.newest_deliveries(webhook, 20)
         list(which.delivery_pages(webhook, 1000))

@@ -1,4 +1,4 @@
-"""The room that is kept for outcomes: who may use it, and when."""
+"""The disk space that is reserved for outcomes: which writes may use it, and when."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ def refuse(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
 
 def test_nothing_is_read_while_it_is_lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the room for outcomes cannot be set aside, reading waits and outcomes do not."""
+    """If the disk has no room for the reserve, ingest waits and outcomes are recorded."""
     with monkeypatch.context() as full:
         refuse(full, errno.ENOSPC)
         spool = SqliteSpool(tmp_path / "spool", since="now")
         with pytest.raises(SpoolFull, match="less room than the 40 MiB that are kept for outcomes"):
-            spool.append(NOTHING, now=0.0, dedupe_window=0.0)
+            spool.enqueue(NOTHING, now=0.0, dedupe_window=0.0)
         spool.settle([], now=1.0)
-    spool.append(NOTHING, now=2.0, dedupe_window=0.0)
+    spool.enqueue(NOTHING, now=2.0, dedupe_window=0.0)
     assert {"skipped:journey": 1, "pending": -1} == spool.tally()
     spool.close()
 
 
 def test_a_file_system_without_reservations_goes_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system that cannot set room aside is none that is full: reading goes on."""
+    """A file system that cannot reserve space is not full: ingest continues."""
     refuse(monkeypatch, errno.EOPNOTSUPP)
-    assert DiskReserve(tmp_path).restore()
+    assert DiskReserve(tmp_path).acquire()
 
 
 def test_a_busy_spool_is_not_a_full_one(spool: SqliteSpool, tmp_path: Path) -> None:
-    """Another process that keeps the spool for long needs no room: none is given up."""
+    """When another process locks the spool for long, the reserve remains."""
     with closing(sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SpoolStalled, match="another process"):
-            spool.hold(Address("acme", "prod"), disabled=True, now=1.0)
+            spool.set_disabled(Address("acme", "prod"), disabled=True, now=1.0)
     assert (tmp_path / "spool" / "reserve").exists()

@@ -71,7 +71,7 @@ def test_no_migration_without_its_copy(directory: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(database, "SPOOL_FORMAT", 2)
     monkeypatch.setitem(SPOOL_MIGRATIONS, 1, fail_after_a_change)
     (directory / "spool.db.format-1").mkdir()
-    assert "a copy of it cannot be kept" in refused(directory).message
+    assert "a copy cannot be written beside it" in refused(directory).message
     assert [(1,)] == execute(directory / "spool.db", "PRAGMA user_version")
 
 
@@ -85,7 +85,7 @@ def test_a_format_that_no_migration_leaves_is_refused(directory: Path, monkeypat
 def test_a_newer_format_is_refused(directory: Path) -> None:
     """The message names both formats."""
     execute(directory / "spool.db", f"PRAGMA user_version = {SPOOL_FORMAT + 1}")
-    assert "written by a newer hookline (format 2, this one knows 1)" in refused(directory).message
+    assert "written by a newer hookline (format 2; this version reads 1)" in refused(directory).message
 
 
 def test_the_spool_of_an_earlier_build_is_refused(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the operating system refuses in a spool's directory: an error of ours, with its exit code, not a traceback."""
+"""An OSError in a spool's directory becomes SpoolUnusable, with its exit code and without a traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.spool.sqlite.database import make_if_missing
+from hookline.relay.spool.sqlite.database import create_if_missing
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.recovery.recover import recover
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
@@ -18,7 +18,7 @@ from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 Open = Callable[[Path], object]
 OPENING: dict[str, Open] = {
     "relay": lambda directory: SqliteSpool(directory, since="now"),
-    "import": lambda directory: make_if_missing(directory, since="now"),
+    "import": lambda directory: create_if_missing(directory, since="now"),
 }
 
 
@@ -32,7 +32,7 @@ def full_disk(*_: object) -> int:
 
 
 def test_a_lock_that_cannot_be_opened(tmp_path: Path, opening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a directory that is read-only, a spool cannot be used, and that is said."""
+    """A spool in a read-only directory is refused with a message."""
     monkeypatch.setattr("hookline.relay.spool.sqlite.database._PATIENCE_SECONDS", 0.0)
     (tmp_path / "lock").mkdir()
     tmp_path.chmod(0o700)
@@ -45,7 +45,7 @@ def test_a_lock_that_cannot_be_opened(tmp_path: Path, opening: Open, monkeypatch
 def test_a_disk_without_room_for_a_new_spool(
     tmp_path: Path, opening: Open, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where neither its lock nor its database can be written, that is said, and nobody holds it afterwards."""
+    """If the lock or the database cannot be written, the message names it, and no process holds the spool."""
     monkeypatch.setattr("hookline.relay.spool.sqlite.database._PATIENCE_SECONDS", 0.0)
     with monkeypatch.context() as full:
         full.setattr(os, call, full_disk)
@@ -56,8 +56,8 @@ def test_a_disk_without_room_for_a_new_spool(
 
 
 def test_recovered_into_this_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new spool may be the directory that one is in, as long as it is empty."""
-    make_if_missing(tmp_path / "old", since="now")
+    """The new spool may be the current directory, if it is empty."""
+    create_if_missing(tmp_path / "old", since="now")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert recover(tmp_path / "old", Path()).complete
@@ -65,8 +65,8 @@ def test_recovered_into_this_directory(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_recovered_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the new spool cannot be put in its place, that is said, and nothing is left of it."""
-    make_if_missing(tmp_path / "old", since="now")
+    """If the new spool cannot be moved to its place, the command fails and removes it."""
+    create_if_missing(tmp_path / "old", since="now")
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(SpoolUnusable, match="cannot be written: No space left on device"):
         recover(tmp_path / "old", tmp_path / "new")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from hookline.relay.sources.checkpoints import pipe_position
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.sqlite.schema import POSITION_TABLE, forget_oldest, read_positions, write_position
+from hookline.relay.spool.sqlite.schema import POSITION_TABLE, read_positions, remove_oldest_positions, write_position
 
 POSITION = Position(
     name="/logs/app.log", line=30, offset=3000, device=1, inode=2, head_length=1024, head_hash=b"\xaa",
@@ -27,13 +27,13 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def test_read_as_written(connection: sqlite3.Connection) -> None:
-    """Every field comes back, and so does the time."""
+    """Every field is read as it was written, and the time too."""
     write_position(connection, POSITION, now=5.0)
     assert [replace(POSITION, at=5.0)] == read_positions(connection)
 
 
 def test_one_row_for_a_content(connection: sqlite3.Connection) -> None:
-    """A later position replaces the earlier one, also when the content is in another file by now."""
+    """A later position replaces the earlier one, also when the content has moved to another file."""
     write_position(connection, POSITION, now=5.0)
     moved = replace(POSITION, inode=9, name="/logs/app.log.1.gz", offset=4000)
     write_position(connection, moved, now=6.0)
@@ -41,7 +41,7 @@ def test_one_row_for_a_content(connection: sqlite3.Connection) -> None:
 
 
 def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
-    """The content that was in the inode before may still be in some other file."""
+    """The content that the inode had before can still exist in another file."""
     other = replace(POSITION, key=b"other")
     write_position(connection, POSITION, now=5.0)
     write_position(connection, other, now=6.0)
@@ -49,7 +49,7 @@ def test_inode_used_again_has_two_rows(connection: sqlite3.Connection) -> None:
 
 
 def test_row_of_an_empty_file_is_superseded(connection: sqlite3.Connection) -> None:
-    """It says that nothing was read of the file; the first position that was reached in it replaces it."""
+    """An empty key means that nothing was read of the file. The first position in the file replaces it."""
     empty = Position(name=POSITION.name, device=POSITION.device, inode=POSITION.inode)
     write_position(connection, empty, now=5.0)
     assert [replace(empty, at=5.0)] == read_positions(connection)
@@ -58,17 +58,17 @@ def test_row_of_an_empty_file_is_superseded(connection: sqlite3.Connection) -> N
 
 
 def test_each_pipe_has_its_row(connection: sqlite3.Connection) -> None:
-    """Pipes have no inode to be told apart by; their names do."""
+    """Pipes have no inode, so their names distinguish them."""
     for position in (pipe_position("-", 1), pipe_position("/run/fifo", 2), pipe_position("-", 3)):
         write_position(connection, position, now=1.0)
     assert [("-", 3), ("/run/fifo", 2)] == [(one.name, one.line) for one in read_positions(connection)]
 
 
 def test_the_oldest_are_forgotten(connection: sqlite3.Connection) -> None:
-    """Of more rows than there is room for, those that were moved last stay."""
+    """If there are too many rows, the latest ones remain."""
     for number in range(10):
         write_position(connection, replace(POSITION, key=b"%d" % number, line=number), now=float(number))
-    forget_oldest(connection, most=3)
+    remove_oldest_positions(connection, keep=3)
     assert [7, 8, 9] == [one.line for one in read_positions(connection)]
-    forget_oldest(connection, most=3)
+    remove_oldest_positions(connection, keep=3)
     assert 3 == len(read_positions(connection))

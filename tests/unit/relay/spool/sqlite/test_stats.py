@@ -14,9 +14,9 @@ import pytest
 
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
+from hookline.relay.spool.sqlite.embedded import STATUS_FILE, StatusFile, read_status_file
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from hookline.relay.spool.sqlite.status_file import STATUS_FILE, StatusFile, read_status_file
 
 ACME, OTHER = Address("acme", "prod"), Address("other", "prod")
 DAY = 86_400.0
@@ -30,7 +30,7 @@ def spool(tmp_path: Path) -> Iterator[SqliteSpool]:
 
 
 def test_counts_come_from_indexes_alone(spool: SqliteSpool, tmp_path: Path) -> None:
-    """With a million rows a count that reads rows takes seconds: SQLite says that it does not."""
+    """SQLite answers the counts from an index: with a million rows, a count that reads rows takes seconds."""
     with closing(sqlite3.connect(tmp_path / "spool.db")) as connection:
         for state in (0, 2):
             statement = f"SELECT count(*) FROM delivery d WHERE d.state = {state} AND d.webhook = 1"
@@ -40,7 +40,7 @@ def test_counts_come_from_indexes_alone(spool: SqliteSpool, tmp_path: Path) -> N
             assert "Column" not in steps  # by which a value of a row is read
 
 
-# -- the lock, and what its holder says
+# -- the lock and the status of its holder
 
 
 def relay_facts(process: int) -> RelayStatus:
@@ -48,7 +48,7 @@ def relay_facts(process: int) -> RelayStatus:
 
 
 def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: Path) -> None:
-    """A file that a killed relay has left says nothing about the one that holds the spool now; nor does nonsense."""
+    """The file of a killed relay, or an unreadable one, is not the status of the relay that holds the spool now."""
     StatusFile(tmp_path).publish(relay_facts(os.getpid() + 1))
     assert read_status_file(tmp_path)[1] is None
     (tmp_path / STATUS_FILE).write_bytes(b'{"half')
@@ -56,7 +56,7 @@ def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: 
 
 
 def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
-    """Only its owner can read it; after the end it is not written any more, by whoever was about to."""
+    """Only its owner can read the file. After the end of the relay, a late `publish` does not write it."""
     beacon = StatusFile(tmp_path)
     beacon.publish(relay_facts(1))
     assert 0o600 == (tmp_path / STATUS_FILE).stat().st_mode & 0o777
@@ -66,7 +66,7 @@ def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_asking_does_not_keep_a_relay_from_starting(tmp_path: Path) -> None:
-    """While others ask all the time who holds the spool, each of many starts succeeds."""
+    """While other processes ask for the holder all the time, each of many starts succeeds."""
     SqliteSpool(tmp_path, since="now").close()
     asking = "import sys; from pathlib import Path; from hookline.relay.spool.sqlite.lock import holder_of\n"
     asking += "while True: holder_of(Path(sys.argv[1]))"

@@ -28,7 +28,7 @@ def spool(opened: Open, tmp_path: Path) -> Iterator[Spool]:
 
 
 def test_outcomes_are_synced_also_when_nothing_follows(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not each group of outcomes is synced; those that were not are when the relay looks around, once."""
+    """Not every group of outcomes is synced. The next `changed_by_others` syncs the rest, once."""
     synced: list[str] = []
     sync = os.fsync
 
@@ -40,5 +40,5 @@ def test_outcomes_are_synced_also_when_nothing_follows(spool: Spool, monkeypatch
     put(spool, delivery("a"), now=100.0)
     spool.settle([end(fresh(spool)[0])], now=100.1)
     for _ in range(2):
-        spool.changed_elsewhere()
+        spool.changed_by_others()
     assert ["spool.db-wal"] == synced

@@ -1,4 +1,4 @@
-"""The database of a damaged spool, read through SQLite from a copy. The spool itself is only read."""
+"""Reads the database of a damaged spool through SQLite, from a copy. The spool itself is never written."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from hookline.errors import SpoolUnusable
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, check_format
 from hookline.relay.spool.sqlite.recovery.row_validation import Row
-from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_SIZE, SPOOL_APPLICATION_ID
+from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_APPLICATION_ID
 
 _COPY_BYTES: Final = 1 << 20
 _LOG_HEADER_BYTES: Final = 32
-_FRAME_BYTES: Final = 24 + PAGE_SIZE
+_FRAME_BYTES: Final = 24 + PAGE_BYTES
 _MAX_FORMAT: Final = 1000  # a larger number is damage, not a format
-_MAX_PROBES: Final = 200_000  # queries for the gap of one table, some seconds
-_MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when no index knows the largest
+_MAX_PROBES: Final = 200_000  # queries for the ranges of one table, some seconds
+_MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when the largest is not known
 _MAX_RANGES_NAMED: Final = 5
-# Of the header: all but the counters, the list of free pages, the number of pages and the version of SQLite.
+# By table: its integer primary key, and the index that covers the whole table.
+KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
+UNIQUE_INDEXES: Final = {table: f"sqlite_autoindex_{table}_1" for table in KEYS}
+# The bytes of the header without the counters, the list of free pages, the number of pages and the SQLite version.
 _FIXED_BYTES: Final = (*range(24), *range(44, 48), *range(52, 92))
-_FAULTS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second: of a message about a damaged name
+_FAULTS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second: SQLite reports a damaged name
 
 
 class Unreadable(Exception):
-    """SQLite cannot read on in a table."""
+    """SQLite cannot read the rest of a table."""
 
 
 class DamagedDatabase:
     """A copy of one spool's database in `place`, an empty directory.
 
-    `model` is a new spool: all spools of a format have the same first page, apart from counters. `notes` lists the
-    damage. `uncertain`: rows may be missing without a trace in any table. Raises SpoolUnusable when
-    the spool cannot be copied or has another format.
+    `model` is the database of a new spool: all spools of a format have the same first page, apart from counters.
+    `notes` lists the damage. `uncertain`: rows may be missing, and no table shows it. Raises SpoolUnusable when the
+    spool cannot be copied or has another format.
     """
 
     def __init__(self, directory: Path, place: Path, model: sqlite3.Connection) -> None:
@@ -51,21 +53,16 @@ class DamagedDatabase:
                     self._copy_file(directory / path.name, path)
         except OSError as error:
             raise SpoolUnusable(f"the spool {directory} cannot be copied: {error.strerror}") from error
-        self._mend_first_page(directory / DATABASE_FILE, model)
-        self._fold_log_in(log)
+        self._repair_first_page(directory / DATABASE_FILE, model)
+        self._apply_log(log)
         self._connection = self._open()
         self._connection.text_factory = bytes
 
-    def __enter__(self) -> DamagedDatabase:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def rows(self, query: str, parameters: tuple[int, ...] = ()) -> Iterator[Row]:
-        """The rows of a query, each by the names of its columns; texts are bytes. Raises Unreadable at damage."""
+        """The rows of a query, each by column name; texts are bytes. Raises Unreadable at damage."""
         try:
             cursor = self._connection.execute(query, parameters)
             names = [name for name, *_ in cursor.description]
@@ -74,33 +71,26 @@ class DamagedDatabase:
         except _FAULTS as error:
             raise Unreadable(str(error)) from error
 
-    def readable(self, table: str, key: str, index: str) -> Iterator[Row]:
+    def readable(self, table: str) -> Iterator[Row]:
         """All rows of a table that can be read, by ranges of its integer primary key.
 
-        Reads from both ends up to the damage, then halves the gap until the damaged keys are isolated. `index` covers
-        the whole table and bounds the gap. Finally raises Unreadable, which names the ranges, unless the table is
-        whole.
+        Reads from the start up to the damage, then halves the rest until the damaged keys are isolated. Raises
+        Unreadable at the end, with the lost ranges, unless the table is whole.
         """
-        low = high = None
+        key, select = KEYS[table], f"SELECT * FROM {table} NOT INDEXED"
+        last_read = None
         try:
-            for row in self.rows(f"SELECT * FROM {table} NOT INDEXED ORDER BY {key}"):
-                low = row[key]
+            for row in self.rows(f"{select} ORDER BY {key}"):
+                last_read = row[key]
                 yield row
         except Unreadable as error:
             damage = str(error)
         else:
             return
-        with suppress(Unreadable):
-            for row in self.rows(f"SELECT * FROM {table} NOT INDEXED ORDER BY {key} DESC"):
-                if isinstance(low, int) and int(str(row[key])) <= low:
-                    break
-                high = row[key]
-                yield row
-        smallest, largest = self._bounds(table, key, index)
-        first = low + 1 if isinstance(low, int) else smallest or 0
-        last = high - 1 if isinstance(high, int) else largest or first + _MAX_KEYS
-        lost = yield from self._halve(f"SELECT * FROM {table} NOT INDEXED", key, first, last)
-        raise Unreadable(f"{damage}; {_named(lost)}")
+        first = last_read + 1 if isinstance(last_read, int) else min(self._bounds("min", table), default=0)
+        last = max(self._bounds("max", table), default=first + _MAX_KEYS)
+        lost = yield from self._halve(select, key, first, last)
+        raise Unreadable(f"{damage}; {_describe(lost)}")
 
     def count(self, table: str, index: str, where: str = "") -> int | None:
         """The number of rows in an index; None when the index is damaged."""
@@ -110,17 +100,17 @@ class DamagedDatabase:
             return None
         return int(found[0])
 
-    def _bounds(self, table: str, key: str, index: str) -> tuple[int | None, int | None]:
-        try:
-            found = self._connection.execute(
-                f"SELECT min({key}), max({key}) FROM {table} INDEXED BY {index}"
-            ).fetchone()
-        except _FAULTS:
-            return None, None
-        return found[0], found[1]
+    def _bounds(self, aggregate: str, table: str) -> list[int]:
+        """The smallest or largest key: by the index and by the table, if each can be read."""
+        found = []
+        for source in (f"INDEXED BY {UNIQUE_INDEXES[table]}", "NOT INDEXED"):
+            query = f"SELECT {aggregate}({KEYS[table]}) FROM {table} {source}"
+            with suppress(*_FAULTS):
+                found += self._connection.execute(query).fetchone()
+        return [bound for bound in found if isinstance(bound, int)]
 
     def _halve(self, select: str, key: str, first: int, last: int) -> Generator[Row, None, list[tuple[int, int]]]:
-        """The readable rows from key `first` to `last`. Returns the ranges that are lost, in order."""
+        """Yield the readable rows with the keys `first` to `last`. Returns the lost ranges, in order."""
         lost: list[tuple[int, int]] = []
         open_ranges = deque([(first, last)] if first <= last else [])
         for _ in range(_MAX_PROBES):
@@ -140,27 +130,27 @@ class DamagedDatabase:
         return sorted([*lost, *open_ranges])
 
     def _copy_file(self, source: Path, target: Path) -> None:
-        """Copy a file; bytes that the disk cannot read become zeros. Raises OSError."""
+        """Copy a file. Bytes that the disk cannot read become zeros. Raises OSError."""
         target.touch(mode=0o600)
         with source.open("rb", buffering=0) as old, target.open("wb") as new:
             size = old.seek(0, 2)
-            for place in range(0, size, _COPY_BYTES):
-                length = min(_COPY_BYTES, size - place)
-                old.seek(place)
+            for offset in range(0, size, _COPY_BYTES):
+                length = min(_COPY_BYTES, size - offset)
+                old.seek(offset)
                 try:
                     part = old.read(length)
                 except OSError as error:
                     part = b""
                     self.uncertain = True
-                    self.notes.append(f"{source.name}: {length} bytes from {place} cannot be read: {error.strerror}")
+                    self.notes.append(f"{source.name}: {length} bytes at {offset} cannot be read: {error.strerror}")
                 new.write(part.ljust(length, b"\0"))
 
-    def _mend_first_page(self, path: Path, model: sqlite3.Connection) -> None:
-        """Replace the header, and also the schema if it is damaged, because SQLite reads nothing without them."""
-        sound = model.serialize()[:PAGE_SIZE]
+    def _repair_first_page(self, path: Path, model: sqlite3.Connection) -> None:
+        """Replace the header, and the schema if it is damaged: SQLite needs both to read anything."""
+        sound = model.serialize()[:PAGE_BYTES]
         with self._copy.open("rb") as file:
-            found = file.read(PAGE_SIZE)
-            pages = file.seek(0, 2) // PAGE_SIZE
+            found = file.read(PAGE_BYTES)
+            pages = file.seek(0, 2) // PAGE_BYTES
         if not pages:
             self.uncertain = True
             self.notes.append(f"{DATABASE_FILE} is shorter than one page" if found else f"{DATABASE_FILE} is empty")
@@ -170,7 +160,7 @@ class DamagedDatabase:
         header = bytearray(sound[:100])
         header[28:32] = max(1, pages).to_bytes(4, "big")
         header[92:96] = header[24:28]  # then SQLite trusts the number of pages
-        if any(found[place : place + 1] != header[place : place + 1] for place in _FIXED_BYTES):
+        if any(found[at : at + 1] != header[at : at + 1] for at in _FIXED_BYTES):
             self.notes.append("the header of the database was damaged")
         for rest in (found[100:], sound[100:]):
             with self._copy.open("r+b") as file:
@@ -180,7 +170,7 @@ class DamagedDatabase:
                     return
             self.notes.append("the schema of the database was damaged")
 
-    def _fold_log_in(self, log: Path) -> None:
+    def _apply_log(self, log: Path) -> None:
         """Move the commits of the write-ahead log into the copy of the database."""
         size = log.stat().st_size if log.exists() else 0
         if size <= _LOG_HEADER_BYTES:
@@ -194,8 +184,8 @@ class DamagedDatabase:
         if frames != read:
             self.uncertain = True
             self.notes.append(
-                f"of the write-ahead log's {frames:,} pages, {read:,} can be read: "
-                "the last write was not finished, or is damaged"
+                f"{read:,} of {frames:,} pages of the write-ahead log can be read: "
+                "the last write is incomplete or damaged"
             )
 
     def _open(self) -> sqlite3.Connection:
@@ -207,11 +197,11 @@ def _schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
 
 
 def _frames(log: Path) -> int:
-    """The number of pages in the log: the frames with the salt of its header; frames of an earlier round have another
+    """The number of pages in the log: the frames with the salt of its header. Older frames have another salt
     (https://www.sqlite.org/fileformat2.html, "WAL File Format")."""
     with log.open("rb") as file:
         header = file.read(_LOG_HEADER_BYTES)
-        if struct.unpack_from(">I", header, 8)[0] != PAGE_SIZE:
+        if struct.unpack_from(">I", header, 8)[0] != PAGE_BYTES:
             return (log.stat().st_size - _LOG_HEADER_BYTES) // _FRAME_BYTES
         count = 0
         while len(frame := file.read(_FRAME_BYTES)) == _FRAME_BYTES:
@@ -219,8 +209,8 @@ def _frames(log: Path) -> int:
         return count
 
 
-def _named(ranges: list[tuple[int, int]]) -> str:
-    """The ranges of keys that are lost, for a note. Adjacent ones become one."""
+def _describe(ranges: list[tuple[int, int]]) -> str:
+    """The lost ranges of keys, for a note. Adjacent ranges are merged."""
     merged: list[tuple[int, int]] = []
     for first, last in ranges:
         if merged and merged[-1][1] + 1 == first:
@@ -228,7 +218,7 @@ def _named(ranges: list[tuple[int, int]]) -> str:
         else:
             merged.append((first, last))
     if not merged:
-        return "no row is lost between the rows that were read"
-    named = [str(first) if first == last else f"{first} to {last}" for first, last in merged[:_MAX_RANGES_NAMED]]
-    more = len(merged) - len(named)
-    return f"rows {', '.join(named)}{f' and {more:,} more ranges' if more else ''} are lost"
+        return "no range of rows is lost"
+    texts = [str(first) if first == last else f"{first} to {last}" for first, last in merged[:_MAX_RANGES_NAMED]]
+    more = len(merged) - len(texts)
+    return f"rows {', '.join(texts)}{f' and {more:,} more ranges' if more else ''} are lost"

@@ -1,4 +1,4 @@
-"""`hookline spool recover`: the readable rows of a damaged spool are saved in a new one, and the loss is reported."""
+"""`hookline spool recover`: saves the readable rows of a damaged spool in a new one, and reports the loss."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.private_files import sync_directory
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, create_or_open, make_directory, transaction
-from hookline.relay.spool.sqlite.permissions import refusal_named
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, create_directory, create_or_open, transaction
+from hookline.relay.spool.sqlite.lock import LOCK_FILE, read_holder, try_lock
+from hookline.relay.spool.sqlite.permissions import map_os_errors
 from hookline.relay.spool.sqlite.recovery.damaged_database import DamagedDatabase
 from hookline.relay.spool.sqlite.recovery.salvage import OnSalvageProgress, Salvage
 
 
-class Recovered(msgspec.Struct, frozen=True, kw_only=True):
-    """The result. By kind (pending, dead, records, lines, webhooks): how many rows are in the new spool, and how many
-    are known to be missing (None: not known).
+class RecoveryResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result. `saved` and `lost` count the rows in the new spool and the missing rows (None: not known), by kind:
+    pending, dead, records, lines, webhooks.
 
-    `complete`: the new spool holds everything that the old one held, as the tables, the indexes and the tally agree.
-    Only then the positions of the sources are kept. Otherwise `dropped` positions are left out, and the relay reads
-    sources from their start: saved events are duplicates by their ids, and lost ones are ingested again.
+    `complete`: the tables, the indexes and the tally agree that nothing is missing. Only then the new spool has the
+    `positions` of the sources. Otherwise `dropped` positions are left out, and the relay reads sources from their
+    start: saved events are duplicates by their ids, and lost ones are ingested again.
     """
 
     complete: bool
@@ -37,42 +38,43 @@ class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
 
-def recover(old: Path, new: Path, on_progress: OnSalvageProgress | None = None) -> Recovered:
+def recover(old: Path, new: Path, on_progress: OnSalvageProgress | None = None) -> RecoveryResult:
     """Save the readable rows of the spool `old` in `new`, a directory that does not exist or is empty.
 
-    Nothing is written to `old`. `new` appears when it is complete. `on_progress` gets the number of rows read so far
-    and of all rows (None: not known). Raises WrongUse when `new` holds something; SpoolUnusable when `old` does not
-    exist, has another format or is held by a relay, or when the disk has no room.
+    Writes nothing to `old`. `new` appears when it is complete. `on_progress` gets the numbers of rows read so far and
+    of all rows (None: not known). Raises WrongUse when `new` is not empty; SpoolUnusable when `old` does not exist,
+    has another format or is held by a relay, or when the disk has no room.
     """
-    with refusal_named(new):
+    with map_os_errors(new):
         return _recover(old, new, on_progress)
 
 
-def _recover(old: Path, new: Path, on_progress: OnSalvageProgress | None) -> Recovered:
+def _recover(old: Path, new: Path, on_progress: OnSalvageProgress | None) -> RecoveryResult:
     if not (old / DATABASE_FILE).exists():
-        raise SpoolUnusable(f"there is no spool at {old}", hint="name the directory that holds its spool.db")
+        raise SpoolUnusable(f"spool not found: {old}", hint="name the directory that contains its spool.db")
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
-        raise WrongUse(
-            f"{new} is there already", hint="name a directory that is not there yet: nothing is overwritten"
-        )
+        raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
     target = new.resolve()  # `.` has no name
     work = target.with_name(f".{target.name}.recovering")
-    with _not_held(old), _empty(work):
-        copy, made = work / "old", work / "new"
-        make_directory(copy)
-        make_directory(made)
-        with closing(create_or_open(made)) as connection, DamagedDatabase(old, copy, connection) as damaged:
+    with _locked(old), _empty(work):
+        copy, created = work / "old", work / "new"
+        create_directory(copy)
+        create_directory(created)
+        with (
+            closing(create_or_open(created)) as connection,
+            closing(DamagedDatabase(old, copy, connection)) as damaged,
+        ):
             recovered = _save(Salvage(damaged, connection, on_progress), damaged, connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        made.rename(target)
+        created.rename(target)
         sync_directory(target.parent)
     return recovered
 
 
-def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connection) -> Recovered:
+def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connection) -> RecoveryResult:
     whole = salvage.save_tables()
     tally = salvage.read_tally()
-    saved = salvage.counts()
+    saved = salvage.saved_counts()
     lost = {
         kind: None if former is None else max(0, former - saved[kind])
         for kind, former in salvage.former_counts(tally).items()
@@ -81,28 +83,26 @@ def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connec
     kept, dropped = salvage.save_positions(keep=complete)
     with transaction(connection):
         salvage.write_tally(tally, saved)
-    return Recovered(
+    return RecoveryResult(
         complete=complete, saved=saved, lost=lost, positions=kept, dropped=dropped,
         notes=[*damaged.notes, *salvage.notes],
     )  # fmt: skip
 
 
 @contextmanager
-def _not_held(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     """Keep relays away from the spool. The lock is shared, so that its file is not written to."""
     try:
-        descriptor = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield
         return
     except OSError as error:
         raise SpoolUnusable(f"the spool {directory} cannot be read: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError as held:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            raise SpoolUnusable(f"the spool {directory} is held by {holder}", hint="stop that relay first") from held
+        if not try_lock(descriptor, fcntl.LOCK_SH):
+            holder = read_holder(descriptor)
+            raise SpoolUnusable(f"the spool {directory} is held by {holder}", hint="stop that relay first")
         yield
     finally:
         os.close(descriptor)
@@ -110,9 +110,9 @@ def _not_held(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _empty(directory: Path) -> Iterator[None]:
-    """A directory for this one run; the leftovers of an interrupted run are removed first."""
+    """A directory for this run. Removes the rest of an interrupted run first."""
     shutil.rmtree(directory, ignore_errors=True)
-    make_directory(directory)
+    create_directory(directory)
     try:
         yield
     finally:

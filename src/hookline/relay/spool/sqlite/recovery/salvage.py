@@ -1,4 +1,4 @@
-"""Salvage of a damaged spool: its rows are validated one by one and written into a new spool."""
+"""Salvages a damaged spool: validates its rows one by one and writes them into a new spool."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from typing import Final
 from hookline.model import Address
 from hookline.relay.spool.sqlite.database import transaction
 from hookline.relay.spool.sqlite.enqueue import with_pending
-from hookline.relay.spool.sqlite.recovery.damaged_database import DamagedDatabase, Unreadable
+from hookline.relay.spool.sqlite.recovery.damaged_database import UNIQUE_INDEXES, DamagedDatabase, Unreadable
 from hookline.relay.spool.sqlite.recovery.row_validation import (
+    Column,
     InvalidRow,
     Row,
+    ValidRow,
     valid_delivery,
     valid_line,
-    valid_position,
+    valid_values,
     valid_webhook,
 )
 from hookline.relay.spool.sqlite.webhook_status import number_of
 
 _CHUNK_ROWS: Final = 1000
-_KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
-_UNIQUE: Final = {table: f"sqlite_autoindex_{table}_1" for table in _KEYS}
-_COUNTED: Final = ("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records")
-_COUNTS: Final = """
-SELECT (SELECT count(*) FROM delivery WHERE state = 0) AS pending,
-  (SELECT count(*) FROM delivery WHERE state = 2) AS dead,
-  (SELECT count(*) FROM delivery WHERE state IN (1, 3)) AS records,
-  (SELECT count(*) FROM rejected) AS lines, (SELECT count(*) FROM webhook) AS webhooks
-"""
+_TALLY_NAMES: Final = ("read", "replayed", "delivered", "rejected", "dead", "duplicates", "attempts", "records")
+# By kind: the table, an index that holds each of its rows, and the condition of the kind.
+_KINDS: Final = {
+    "pending": ("delivery", "delivery_pending", "WHERE state = 0"),
+    "dead": ("delivery", "delivery_dead", "WHERE state = 2"),
+    "records": ("delivery", "delivery_done", "WHERE state IN (1, 3)"),
+    "lines": ("rejected", UNIQUE_INDEXES["rejected"], ""),
+    "webhooks": ("webhook", UNIQUE_INDEXES["webhook"], ""),
+}
 
 OnSalvageProgress = Callable[[int, int | None], None]
 
@@ -38,7 +40,7 @@ OnSalvageProgress = Callable[[int, int | None], None]
 class Salvage:
     """Saves the rows of `damaged` through `connection`, table by table.
 
-    `notes` lists the damage of the tables. `on_progress` gets the number of rows read so far and of all rows (None:
+    `notes` lists the damage of the tables. `on_progress` gets the numbers of rows read so far and of all rows (None:
     not known), once per 1,000 rows.
     """
 
@@ -48,48 +50,56 @@ class Salvage:
         self.notes: list[str] = []
         self._damaged = damaged
         self._connection = connection
-        self._numbers: dict[object, int] = {}  # of webhooks: in the new spool, by the number in the old one
+        self._numbers: dict[object, int] = {}  # the numbers of webhooks in the new spool, by those in the old one
         self._addresses: dict[Address, int] = {}
-        self._read = dict.fromkeys(_KEYS, 0)
+        self._rows_read = 0
         self._on_progress = on_progress or (lambda _done, _total: None)
-        totals = [damaged.count(table, _UNIQUE[table]) for table in ("delivery", "rejected")] if on_progress else []
+        totals = (
+            [damaged.count(table, UNIQUE_INDEXES[table]) for table in ("delivery", "rejected")] if on_progress else []
+        )
         self._total = None if None in totals else sum(filter(None, totals))
 
     def save_tables(self) -> bool:
-        """Save webhooks, deliveries and rejected lines. True: each table was read whole, and every row was valid."""
+        """Save webhooks, deliveries and rejected lines. True: each table was read whole, and every row was saved."""
         whole = self._save("webhook", self._save_webhook)
         if not whole:
             self._save_webhooks_of_index()
         return whole & self._save("delivery", self._save_delivery) & self._save("rejected", self._save_line)
 
     def save_positions(self, *, keep: bool) -> tuple[int, int]:
-        """The number of positions that were kept, and of those that were left out."""
-        valid: list[Row] = []
-        invalid = 0
+        """Returns the number of positions that were kept, and of those that were left out."""
+        columns, found, valid = self._columns("position"), 0, []
         try:
             for row in self._damaged.rows("SELECT * FROM position"):
-                try:
-                    valid.append(valid_position(row))
-                except (InvalidRow, KeyError):
-                    invalid += 1
+                found += 1
+                with suppress(InvalidRow):
+                    valid.append(valid_values(row, columns))
         except Unreadable:
             self.notes.append("not every position can be read")
         if not keep:
-            return 0, len(valid) + invalid
+            return 0, found
         with transaction(self._connection):
-            for one in valid:
-                self._insert("position", one)
-        return len(valid), invalid
+            for position in valid:
+                self._insert("position", position)
+        return len(valid), found - len(valid)
 
-    def _save(self, table: str, save: Callable[[Row], None]) -> bool:
-        invalid = 0
+    def _columns(self, table: str) -> list[Column]:
+        declared = self._connection.execute(f"PRAGMA table_info({table})")
+        return [Column(name, kind, bool(required or key)) for _, name, kind, required, _, key in declared]
+
+    def _save(self, table: str, save: Callable[[ValidRow], None]) -> bool:
+        columns, invalid = self._columns(table), 0
         try:
-            for chunk in _chunks(self._damaged.readable(table, _KEYS[table], _UNIQUE[table])):
+            for chunk in _chunks(self._damaged.readable(table)):
                 with transaction(self._connection, synced=False):
-                    invalid += sum(not _is_saved(save, row) for row in chunk)
-                self._read[table] += len(chunk)
+                    for row in chunk:
+                        try:
+                            save(valid_values(row, columns))
+                        except InvalidRow:
+                            invalid += 1
                 if table != "webhook":
-                    self._on_progress(self._read["delivery"] + self._read["rejected"], self._total)
+                    self._rows_read += len(chunk)
+                    self._on_progress(self._rows_read, self._total)
         except Unreadable as damage:
             self.notes.append(f"table {table}: {damage}")
             return False
@@ -98,116 +108,100 @@ class Salvage:
         return not invalid
 
     def _save_webhooks_of_index(self) -> None:
-        """Their names at least; the pauses of these are lost."""
-        query = f"SELECT n, organization, sandbox FROM webhook INDEXED BY {_UNIQUE['webhook']}"
+        """Save at least the addresses of webhooks; the pauses of these are lost."""
+        query = f"SELECT n, organization, sandbox FROM webhook INDEXED BY {UNIQUE_INDEXES['webhook']}"
+        columns = self._columns("webhook")
         with transaction(self._connection, synced=False), suppress(Unreadable):
             for row in self._damaged.rows(query):
-                _is_saved(self._save_webhook, {**_NEW_WEBHOOK, **row})
+                with suppress(InvalidRow):
+                    self._save_webhook(valid_values(row, columns))
 
-    def _save_webhook(self, row: Row) -> None:
+    def _save_webhook(self, row: ValidRow) -> None:
         webhook = valid_webhook(row)
-        self._insert("webhook", webhook)
-        address = Address(str(webhook["organization"]), str(webhook["sandbox"]))
-        self._numbers[webhook["n"]] = self._number_of(address)
+        is_new = self._insert("webhook", webhook)
+        self._numbers[webhook["n"]] = self._number_of(Address(webhook["organization"], webhook["sandbox"]))
+        _require(is_new)
 
-    def _save_delivery(self, row: Row) -> None:
-        """A payload names its webhook; a record has only the number of its webhook."""
+    def _save_delivery(self, row: ValidRow) -> None:
+        """A payload names its webhook. A record has only the number of its webhook."""
         delivery, address = valid_delivery(row)
         if address is not None:
             number = self._number_of(address)
             self._numbers.setdefault(delivery["webhook"], number)
         elif (number := self._numbers.get(delivery["webhook"], 0)) == 0:
             raise InvalidRow("webhook")
-        self._insert("delivery", {**delivery, "webhook": number})
+        _require(self._insert("delivery", {**delivery, "webhook": number}))
+
+    def _save_line(self, row: ValidRow) -> None:
+        _require(self._insert("rejected", valid_line(row)))
 
     def _number_of(self, address: Address) -> int:
         if address not in self._addresses:
             self._addresses[address] = number_of(self._connection, address)
         return self._addresses[address]
 
-    def _save_line(self, row: Row) -> None:
-        self._insert("rejected", valid_line(row))
+    def _insert(self, table: str, row: Row) -> bool:
+        """False: a row with this key or id is saved already."""
+        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
+        return self._connection.execute(statement, tuple(row.values())).rowcount == 1
 
-    def _insert(self, table: str, row: Row) -> None:
-        """A row with a key or id that is saved already is ignored."""
-        names = ", ".join(row)
-        self._connection.execute(
-            f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
-        )
-
-    def counts(self) -> dict[str, int]:
-        """The rows in the new spool, by kind."""
-        cursor = self._connection.execute(_COUNTS)
-        return dict(zip([name for name, *_ in cursor.description], cursor.fetchone(), strict=True))
+    def saved_counts(self) -> dict[str, int]:
+        """The number of rows in the new spool, by kind."""
+        return {
+            kind: self._connection.execute(f"SELECT count(*) FROM {table} {where}").fetchone()[0]
+            for kind, (table, _, where) in _KINDS.items()
+        }
 
     def read_tally(self) -> dict[str, int] | None:
-        """The tally of the old spool; None when it is damaged."""
+        """The tally of the old spool. None: it is damaged."""
         tally: dict[str, int] = {}
         try:
-            for row in self._damaged.rows("SELECT what, n FROM tally"):
-                name, n = str(row["what"], "ascii") if isinstance(row["what"], bytes) else "", row["n"]
-                if not isinstance(n, int) or n < 0 or not (name in _COUNTED or name.startswith("skipped:")):
+            for row in self._damaged.rows("SELECT name, count FROM tally"):
+                name, count = str(row["name"], "ascii") if isinstance(row["name"], bytes) else "", row["count"]
+                if (
+                    not isinstance(count, int)
+                    or count < 0
+                    or not (name in _TALLY_NAMES or name.startswith("skipped:"))
+                ):
                     return None
-                tally[name] = n
+                tally[name] = count
         except (Unreadable, UnicodeDecodeError):
             self.notes.append("table tally: SQLite cannot read all of it")
             return None
         return tally
 
     def former_counts(self, tally: Mapping[str, int] | None) -> dict[str, int | None]:
-        """The rows of the old spool, by kind: by an index, otherwise by the tally. None: neither can be read."""
-        count = self._damaged.count
-        known = dict(tally) if tally is not None and "read" in tally else None
-        found = {
-            "pending": count("delivery", "delivery_pending", "WHERE state = 0"),
-            "dead": count("delivery", "delivery_dead", "WHERE state = 2"),
-            "records": count("delivery", "delivery_done", "WHERE state IN (1, 3)"),
-            "lines": count("rejected", _UNIQUE["rejected"]),
-            "webhooks": count("webhook", _UNIQUE["webhook"]),
-        }
-        if known is not None and found["pending"] is None:
-            found["pending"] = with_pending(known)["pending"]
-        if known is not None and found["records"] is None:
-            found["records"] = known.get("records")
-        return found
+        """The number of rows of the old spool, by kind: by an index, otherwise by the tally. None: not known."""
+        found = {kind: self._damaged.count(*index) for kind, index in _KINDS.items()}
+        known = with_pending(dict(tally)) if tally and "read" in tally else {}
+        return {kind: known.get(kind) if n is None and kind != "dead" else n for kind, n in found.items()}
 
     def agrees(self, saved: Mapping[str, int], tally: dict[str, int] | None) -> bool:
-        """Whether the indexes know as many rows as were read and saved, and the tally as many pending deliveries."""
+        """Whether the unique indexes have as many rows as were saved, and the tally as many pending deliveries."""
         deliveries = saved["pending"] + saved["dead"] + saved["records"]
         return (
-            self._damaged.count("delivery", _UNIQUE["delivery"]) == deliveries == self._read["delivery"]
-            and self._damaged.count("rejected", _UNIQUE["rejected"]) == saved["lines"] == self._read["rejected"]
+            self._damaged.count("delivery", UNIQUE_INDEXES["delivery"]) == deliveries
+            and self._damaged.count("rejected", UNIQUE_INDEXES["rejected"]) == saved["lines"]
             and (tally is None or with_pending(tally)["pending"] == saved["pending"])
         )
 
     def write_tally(self, tally: dict[str, int] | None, saved: Mapping[str, int]) -> None:
-        """The old counts. `read` is corrected: lost events count as never read, because they are read again."""
+        """Write the old counts. Lost events count as never read, because they are read again."""
         counts = {**(tally or {}), "records": saved["records"]}
         read = counts.get("read", 0) + saved["pending"] - with_pending(counts)["pending"]
         counts["read"] = max(0, read)
         counts["replayed"] = counts.get("replayed", 0) + min(0, read)
         self._connection.execute("DELETE FROM tally")
-        self._connection.executemany(
-            "INSERT INTO tally VALUES (?, ?)", [(what, n) for what, n in counts.items() if n]
-        )
+        self._connection.executemany("INSERT INTO tally VALUES (?, ?)", [pair for pair in counts.items() if pair[1]])
 
 
-_NEW_WEBHOOK: Final[dict[str, object]] = {
-    "disabled": 0, "paused": None, "held": None, "idle": 0.0, "stopped": None, "stopped_as": None,
-    "not_before": None, "hurried": None,
-}  # fmt: skip
-
-
-def _is_saved(save: Callable[[Row], None], row: Row) -> bool:
-    try:
-        save(row)
-    except (InvalidRow, KeyError):
-        return False
-    return True
+def _require(is_new: bool) -> None:
+    if not is_new:
+        raise InvalidRow("saved already")
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """In groups; the last one comes also before an error."""
+    """Groups of rows. Before an error it yields the last group too."""
     group: list[Row] = []
     try:
         for row in rows:
