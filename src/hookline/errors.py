@@ -1,20 +1,20 @@
-"""Every failure that a caller may meet, and the exit code that each one becomes.
+"""The exceptions that callers can expect, and the exit code of each.
 
-    HooklineError                 1   failed: I/O, network, an error of ours
-     ├─ WrongUse                 64   the command line asks for something that makes no sense
-     ├─ InvalidConfiguration      5   the webhook files do not hold (carries every diagnostic)
-     ├─ Blocked                   6   a safety rule, or approval missing
-     ├─ Stale                     7   the state has moved, or a concurrent apply won
+    HooklineError                 1   failed: I/O, network, an internal error
+     ├─ WrongUse                 64   the command line makes no sense
+     ├─ InvalidConfiguration      5   the webhook files are invalid (carries all diagnostics)
+     ├─ Blocked                   6   a safety rule, or approval is missing
+     ├─ Stale                     7   the state has changed, or a concurrent apply won
      ├─ Unusable                  8   locked, missing, empty, newer, damaged
      │   ├─ StateUnusable
      │   └─ SpoolUnusable
-     │       └─ SpoolStalled       at this moment only: another process keeps the spool for long, or …
+     │       └─ SpoolStalled       temporary: another process has locked the spool for long, or …
      │           └─ SpoolFull      … its disk is full
      ├─ SecretUnavailable         1   a reference that cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material that does not fit its algorithm
-     └─ relay.network.AddressRefused  a private or special address that no --allow-network admits
+     └─ relay.http.address_policy.AddressRefused  a special address that no --allow-network admits
 
-A message says what was found and where; `hint` says what to do next. Neither ever holds a secret's value.
+A message gives the finding and its location; `hint` gives the next step. Neither contains a secret's value.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hookline.diagnostics import Diagnostic
+from hookline.exit_codes import ExitCode
 
 
 class HooklineError(Exception):
-    """The root of the tree. Library exceptions are turned into one of these where they are raised."""
+    """The root of the tree. Code that calls a library maps the library's exceptions to one of these."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -36,11 +37,11 @@ class HooklineError(Exception):
 
 
 class WrongUse(HooklineError):
-    exit_code = 64
+    exit_code = ExitCode.WRONG_USE
 
 
 class InvalidConfiguration(HooklineError):
-    exit_code = 5
+    exit_code = ExitCode.INVALID_CONFIGURATION
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(f"{len(diagnostics)} finding(s) in the webhook files")
@@ -48,15 +49,15 @@ class InvalidConfiguration(HooklineError):
 
 
 class Blocked(HooklineError):
-    exit_code = 6
+    exit_code = ExitCode.BLOCKED
 
 
 class Stale(HooklineError):
-    exit_code = 7
+    exit_code = ExitCode.STALE
 
 
 class Unusable(HooklineError):
-    exit_code = 8
+    exit_code = ExitCode.UNUSABLE
 
 
 class StateUnusable(Unusable):

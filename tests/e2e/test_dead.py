@@ -93,7 +93,7 @@ def test_a_running_relay_reads_rejected_lines_again(lab: Lab) -> None:
                 time.sleep(0.05)
             lab.apply(url(receiver), campaigns="all")
             done = lab.hookline("dead", "replay", "line-1")
-            assert b"a running relay has them within a second" in done.stderr
+            assert b"a running relay delivers them within a second" in done.stderr
             while not receiver.accepted():
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
@@ -274,7 +274,7 @@ def test_a_damaged_spool_is_refused_by_every_command(lab: Lab) -> None:
         assert b"hookline spool recover" in lab.hookline(command, ADDRESS, code=8).stderr, command
     assert b"hookline spool recover" in lab.hookline("relay", "--drain", code=8).stderr
     for command in ("list", "plan"):
-        assert b"warning: what is pending is not known" in lab.hookline(command).stderr
+        assert b"warning: the number of pending deliveries is unknown" in lab.hookline(command).stderr
 
 
 def test_many_letters_take_bounded_transactions(lab: Lab) -> None:

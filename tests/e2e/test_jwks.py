@@ -93,7 +93,7 @@ def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixt
         ("acmeOPENrg/prd", 1, "did you mean acmeOPENrg/prod"),
         ("nobody/nowhere", 1, "`hookline list`"),
         ("acme", 64, "ORGANIZATION/SANDBOX"),
-        ("acmeOPENrg/plain", 1, "authentication is of type none"),
+        ("acmeOPENrg/plain", 1, "authentication has the type none"),
         ("acmeOPENrg/shared", 1, "HS256 is symmetric"),
     ],
 )

@@ -238,7 +238,7 @@ def test_plan_file_is_applied_alone(options: tuple[str, ...], capsys: pytest.Cap
     write("prod")
     main(["plan", "--out", "plan.json"])
     assert 64 == apply("plan.json", *options)
-    assert "is a saved plan, and is applied alone" in capsys.readouterr().err
+    assert "is a saved plan, which can only be applied alone" in capsys.readouterr().err
 
 
 def test_webhook_file_in_json_is_no_plan() -> None:
@@ -282,7 +282,7 @@ def test_unexpected_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert 7 == apply("--expect", expected)
     found = capsys.readouterr()
-    assert f"expected {expected}, and the plan now is {now}; the last apply was by ada on" in found.err
+    assert f"expected {expected}, but the plan is {now}; the last apply was by ada on" in found.err
     assert "and changed acme/prod" in found.err
     assert "+ acme/stage" in found.out
     assert (1, {"prod": "Feedback"}) == state()

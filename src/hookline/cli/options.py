@@ -6,29 +6,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from hookline.model import Address
-from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE, secret_environment
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.http.transport_factory import TRANSPORTS
+from hookline.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_SECRETS_DIR,
+    DEFAULT_SPOOL,
+    DEFAULT_STATE,
+    proxy_variables,
+    secret_environment,
+)
 from hookline.units import parse_duration, parse_listen, parse_rate
 
 if TYPE_CHECKING:
     from hookline.relay.secrets import SecretResolver
-from ipaddress import IPv4Network, IPv6Network, ip_network
-
-from click.core import ParameterSource
-
-from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport_factory import TRANSPORTS
-from hookline.settings import proxy_variables
 
 
 class DurationParameter(click.ParamType[float]):
-    """A duration, in seconds as a float. ``0`` needs no unit; ``30d`` are days, which webhook files do not know."""
+    """A duration in seconds. ``0`` needs no unit. Also accepts days (``30d``), which webhook files do not."""
 
     name = "duration"
 
@@ -43,11 +47,11 @@ class DurationParameter(click.ParamType[float]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         except OverflowError:
-            self.fail(f"longer than any clock runs: {value!r}", param, ctx)
+            self.fail(f"duration too long: {value!r}", param, ctx)
 
 
 class TextParameter(click.ParamType[str]):
-    """Text that has a UTF-8 form: a stray byte in an argument has none, and nothing that is stored can hold it."""
+    """Text that can be stored as UTF-8. An argument may contain bytes that cannot."""
 
     name = "text"
 
@@ -75,7 +79,7 @@ class AddressParameter(click.ParamType[Address]):
 
 
 class ListenParameter(click.ParamType[tuple[str, int]]):
-    """HOST:PORT, with an IPv6 address in brackets. Port 0 stands for any that is free."""
+    """HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port."""
 
     name = "host:port"
 
@@ -89,7 +93,7 @@ class ListenParameter(click.ParamType[tuple[str, int]]):
 
 
 class RateParameter(click.ParamType[float]):
-    """``50/s``, ``1000/m``; as a number for each second."""
+    """``50/s``, ``1000/m``, as a number per second."""
 
     name = "rate"
 
@@ -115,7 +119,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def bundle(
     name: str, make: Callable[..., object], *options: Callable[[Any], Any]
 ) -> Callable[[Decorated], Decorated]:
-    """Declare options that belong together. The command gets them as one argument `name`, built by `make`.
+    """Declare options that belong together. The command receives the result of `make` as its argument `name`.
 
     The parameters of `make` have the names of the options.
     """
@@ -168,15 +172,15 @@ def spool_option(function: Decorated) -> Decorated:
 
 @dataclass(frozen=True, slots=True)
 class SecretOptions:
-    """The options that set which secrets a webhook may name."""
+    """Which secrets a webhook may use."""
 
     secrets_dir: Path
     secrets_by_organization: bool
     insecure_secret_files: bool
 
     def resolver(self) -> SecretResolver:
-        """A resolver over this process's environment, not yet bound to the organizations of a state."""
-        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands need none
+        """A resolver for the environment of this process. The caller sets the organizations of the state."""
+        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
 
         return SecretResolver(
             environment=secret_environment(),
@@ -213,13 +217,13 @@ secrets_options = bundle(
 
 
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
-    """`--format`, handed to the command as `form`; the first of the forms is the default."""
+    """`--format`, with the parameter name `form`. The first form is the default."""
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """The options of every command that writes the state; `lock_timeout` is in seconds."""
+    """Options of commands that write the state. `lock_timeout` is in seconds."""
 
     auto_approve: bool
     lock_timeout: float
@@ -239,34 +243,31 @@ apply_options = bundle(
 )
 
 
-# What `--proxy` says: the one way to go through a proxy.
 def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
-    """A callback of click's. A mistake is told without the value: that may hold a password."""
+    """click's callback for `--proxy`. No error message contains the value, because it may contain a password."""
     if value is None:
         return None
     source = context.get_parameter_source(parameter.name or "")
-    typed = value != "environment" and source is ParameterSource.COMMANDLINE
+    on_command_line = value != "environment" and source is ParameterSource.COMMANDLINE
     bypass = ""
     if value == "environment":
-        named, bypass = proxy_variables()
-        if not named:
+        variable, bypass = proxy_variables()
+        if not variable:
             raise click.BadParameter("HTTPS_PROXY is not set", context, parameter)
-        value = named if "://" in named else f"http://{named}"
+        value = variable if "://" in variable else f"http://{variable}"
     try:
         proxy = parse_proxy(value, bypass)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
-    if typed and proxy.authorization is not None:
+    if on_command_line and proxy.authorization is not None:
         raise click.BadParameter(
-            "credentials on the command line are seen by every user of this machine; "
-            "put the URL into HOOKLINE_RELAY_PROXY instead",
+            "every user of this machine can see credentials on the command line; set HOOKLINE_RELAY_PROXY instead",
             context,
             parameter,
         )
     return proxy
 
 
-# The options that say how endpoints are reached: of `relay`, and of `check`, which goes the relay's way.
 class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
     name = "cidr"
 
@@ -281,7 +282,7 @@ class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """How endpoints are reached. `ca_file` holds further authorities in PEM; `transport` is one of TRANSPORTS."""
+    """How `relay` and `check` reach endpoints. `ca_file` is in PEM, `transport` one of TRANSPORTS."""
 
     rules: NetworkRules
     ca_file: Path | None
@@ -295,7 +296,7 @@ def _network(
     return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
 
 
-# `check` reads the relay's variables, so that a result of `check` holds for the relay.
+# `check` reads the relay's variables, so that its result applies to the relay.
 network_options = bundle(
     "network",
     _network,

@@ -142,4 +142,4 @@ def test_empty_directory_is_said(
     assert "warning: the configuration directory webhooks does not exist\n" == capsys.readouterr().err
     Path("webhooks").mkdir()
     load_desired(Path("webhooks"), (), ())
-    assert "warning: the configuration directory webhooks holds no webhook\n" == capsys.readouterr().err
+    assert "warning: the configuration directory webhooks contains no webhook\n" == capsys.readouterr().err

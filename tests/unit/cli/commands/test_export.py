@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.cli.commands.export import render, write_files
+from hookline.cli.commands.export import file_names, render
 from hookline.cli.main import main
 from hookline.config import load
 from hookline.model import Address, Desired
@@ -48,7 +48,7 @@ def test_exported_state_plans_nothing(found: Desired) -> None:
 @example([Address("é", "x"), Address("e\u0301", "x")])
 def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
     """Two levels below the directory, never hidden, never above it, never two in one place, also without case."""
-    places = write_files(given_addresses)
+    places = file_names(given_addresses)
     assert set(given_addresses) == set(places)
     assert len(places) == len({str(place).casefold() for place in places.values()})
     for place in places.values():
@@ -61,7 +61,7 @@ def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
 def test_usual_names_are_written_as_they_are() -> None:
     """An organization and a sandbox of the platform give the path that the documentation shows."""
     address = Address("1234567890ABCDEF@AdobeOrg", "prod")
-    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == write_files([address])
+    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == file_names([address])
 
 
 def test_new_directory(lab: Lab) -> None:
@@ -87,9 +87,9 @@ def test_same_files_are_left_alone(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("out/notes.txt", "mine", b"notes.txt is there with other content"),
-        ("out/acme@AdobeOrg/prod.yaml", "version: 1", b"prod.yaml is there with other content"),
-        ("out/acme@AdobeOrg/.keep", "", b".keep is there with other content"),
+        ("out/notes.txt", "mine", b"notes.txt has other content"),
+        ("out/acme@AdobeOrg/prod.yaml", "version: 1", b"prod.yaml has other content"),
+        ("out/acme@AdobeOrg/.keep", "", b".keep has other content"),
     ],
 )
 def test_other_files_are_never_touched(name: str, content: str, reason: bytes, lab: Lab) -> None:
@@ -124,7 +124,7 @@ def test_written_whole_or_not_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
 
 def test_nothing_applied_yet(lab: Lab) -> None:
     """Without a state there is nothing to export, and nothing is made."""
-    assert b"there is no state" in lab.hookline("export", "out", code=8).stderr
+    assert b"no state exists" in lab.hookline("export", "out", code=8).stderr
     assert not (lab.directory / "out").exists()
 
 

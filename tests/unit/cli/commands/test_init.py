@@ -35,7 +35,7 @@ def test_a_new_directory_gets_every_file(tmp_path: Path) -> None:
     """Into a directory that is not there yet, every file is written as it is meant to be."""
     written = write_new(tmp_path / "new" / "repository", scaffold())
     assert scaffold() == _tree(tmp_path / "new" / "repository")
-    assert (tuple(sorted(scaffold())), ()) == (written.created, written.left)
+    assert (tuple(sorted(scaffold())), ()) == (written.created, written.existing)
 
 
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").mkdir()
     (tmp_path / ".pre-commit-config.yaml").symlink_to("nowhere")
     written = write_new(tmp_path, scaffold())
-    assert (".gitignore", ".pre-commit-config.yaml", "README.md") == written.left
+    assert (".gitignore", ".pre-commit-config.yaml", "README.md") == written.existing
     assert "Ours" == (tmp_path / "README.md").read_text()
     assert not (tmp_path / "nowhere").exists()
     assert "webhooks/example/prod.yaml" in written.created

@@ -45,7 +45,7 @@ def test_what_needs_attention_comes_first() -> None:
     lane = LaneStatus(webhook="waits/x", phase="open", reason="http 503", until=160.0)
     lines = text(spool(*webhooks), relay(lane), "process 7")
     assert ["stopped/x", "waits/x", "paused/x", "old/x", "young/x", "dead/x", "fine/x"] == names(lines)
-    assert any("waits until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
+    assert any("open until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
     assert any("paused since 1970-01-01T00:00:50Z" in line for line in lines)
     assert any("15 min" in line for line in lines)
 
@@ -69,11 +69,11 @@ def test_hundreds_of_webhooks_are_a_bounded_table() -> None:
 
 def test_the_relay_in_one_line() -> None:
     """None, one that says nothing yet, one that works, one that is not ready, one that has fallen silent."""
-    assert "none is running" in text(spool())[0]
-    assert "process 7 since then; it says nothing" in text(spool(), None, "process 7 since then")[0]
+    assert "not running" in text(spool())[0]
+    assert "process 7 since then; it has not reported" in text(spool(), None, "process 7 since then")[0]
     assert "ready, reads 0.0/s" in text(spool(), relay(), "process 7")[0]
-    assert "reading pauses: the spool is full" in text(spool(), relay(full=True), "process 7")[0]
-    assert "silent for 100 s" in text(spool(), relay(at=0.0), "process 7")[0]
+    assert "reading paused: the spool is full" in text(spool(), relay(full=True), "process 7")[0]
+    assert "no report for 100 s" in text(spool(), relay(at=0.0), "process 7")[0]
 
 
 def test_skip_reasons_are_few() -> None:
@@ -87,7 +87,9 @@ def test_skip_reasons_are_few() -> None:
 def test_a_shorter_duplicate_window_is_said() -> None:
     """When there are more records than may be kept, duplicates are known for as long as those reach back."""
     full = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=300.0)
-    assert any("known for 5 min (not 24.0 h: --records-max)" in line for line in text(full, relay(), "process 7"))
+    assert any(
+        "for 5 min (not 24.0 h: --records-max)" in line for line in text(full, relay(), "process 7")
+    )
 
 
 def test_sources_with_what_is_not_read_yet() -> None:

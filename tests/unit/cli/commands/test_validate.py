@@ -147,7 +147,7 @@ def test_github_never_drops_an_annotation(count: int, commands: int) -> None:
     assert count == len([line for line in lines if "number " in line])
     if count > 9:
         more = count - 9
-        words = f"{more} more error{'' if more == 1 else 's'}; the log of this step has them"
+        words = f"{more} more error{'' if more == 1 else 's'}; see the log of this step"
         assert f"::error title=hookline::{words}" == lines[9]
 
 
@@ -216,7 +216,7 @@ def test_without_a_directory(
     """In the wrong directory nothing is valid: a CI job there must not pass."""
     monkeypatch.chdir(tmp_path)
     assert main(["validate"]) == 64
-    assert "there is no configuration directory webhooks" in capsys.readouterr().err
+    assert "the configuration directory webhooks does not exist" in capsys.readouterr().err
 
 
 def test_schema_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
