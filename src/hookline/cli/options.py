@@ -31,87 +31,63 @@ if TYPE_CHECKING:
     from hookline.relay.secrets import SecretResolver
 
 
-class DurationParameter(click.ParamType[float]):
+Parsed = TypeVar("Parsed")
+
+
+class ParsedParameter(click.ParamType[Parsed]):
+    """The type of an option whose text `parse` converts. `parse` raises ValueError with a message for users."""
+
+    def __init__(self, name: str, parse: Callable[[str], Parsed]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Parsed:
+        if not isinstance(value, str):
+            return cast("Parsed", value)  # click converts a value more than once
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _duration_seconds(text: str) -> float:
     """A duration in seconds. ``0`` needs no unit. Also accepts days (``30d``), which webhook files do not."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        text = str(value)
-        if text.endswith("d") and text[:-1].isdecimal():
-            text = f"{int(text[:-1]) * 24}h"
-        try:
-            return 0.0 if text == "0" else parse_duration(text).total_seconds()
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        except OverflowError:
-            self.fail(f"duration too long: {value!r}", param, ctx)
+    if text.endswith("d") and text[:-1].isdecimal():
+        text = f"{int(text[:-1]) * 24}h"
+    try:
+        return 0.0 if text == "0" else parse_duration(text).total_seconds()
+    except OverflowError:
+        raise ValueError(f"duration too long: {text!r}") from None
 
 
-class TextParameter(click.ParamType[str]):
-    """Text that can be stored as UTF-8. An argument may contain bytes that cannot."""
-
-    name = "text"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.fail("not valid UTF-8: check the terminal's encoding", param, ctx)
-        return text
+def _utf8_text(text: str) -> str:
+    """The text, if it can be stored as UTF-8. An argument may contain bytes that cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not valid UTF-8: check the terminal's encoding") from None
+    return text
 
 
-class AddressParameter(click.ParamType[Address]):
-    """ORGANIZATION/SANDBOX."""
-
-    name = "address"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
-        try:
-            return Address.parse(TEXT.convert(value, param, ctx))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class ListenParameter(click.ParamType[tuple[str, int]]):
-    """HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port."""
-
-    name = "host:port"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return parse_listen(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class RateParameter(click.ParamType[float]):
+def _rate_per_second(text: str) -> float:
     """``50/s``, ``1000/m``, as a number per second."""
-
-    name = "rate"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            rate = parse_rate(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return rate.count / rate.per_seconds
+    rate = parse_rate(text)
+    return rate.count / rate.per_seconds
 
 
-DURATION = DurationParameter()
-RATE = RateParameter()
-LISTEN = ListenParameter()
-ADDRESS = AddressParameter()
-TEXT = TextParameter()
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error} (write 10.1.0.0/16 or fd00::/8)") from None
+
+
+DURATION = ParsedParameter("duration", _duration_seconds)
+RATE = ParsedParameter("rate", _rate_per_second)
+# HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port.
+LISTEN = ParsedParameter("host:port", parse_listen)
+ADDRESS = ParsedParameter("address", lambda text: Address.parse(_utf8_text(text)))
+TEXT = ParsedParameter("text", _utf8_text)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -268,18 +244,6 @@ def read_proxy(context: click.Context, parameter: click.Parameter, value: str | 
     return proxy
 
 
-class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
-    name = "cidr"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> IPv4Network | IPv6Network:
-        try:
-            return ip_network(str(value))
-        except ValueError as error:
-            self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
-
-
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
     """How `relay` and `check` reach endpoints. `ca_file` is in PEM, `transport` one of TRANSPORTS."""
@@ -290,7 +254,7 @@ class NetworkOptions:
     proxy: Proxy | None
 
 
-def _network(
+def _network_options(
     allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
 ) -> NetworkOptions:
     return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
@@ -299,10 +263,10 @@ def _network(
 # `check` reads the relay's variables, so that its result applies to the relay.
 network_options = bundle(
     "network",
-    _network,
+    _network_options,
     click.option(
         "--allow-network",
-        type=NetworkParameter(),
+        type=ParsedParameter("cidr", _network),
         multiple=True,
         envvar="HOOKLINE_RELAY_ALLOW_NETWORK",
         help="Permit requests to this private network (CIDR).",

@@ -50,20 +50,14 @@ def plan_as_json(plan: Plan) -> str:
 FORMS: Mapping[str, Callable[[Plan], str]] = {"text": plan_as_text, "json": plan_as_json, "markdown": render_markdown}
 
 
-class OutputParameter(click.ParamType[Output]):
-    """FORM or FORM=FILE."""
-
-    name = "output"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Output:
-        if isinstance(value, Output):
-            return value
-        form, equals, file = str(value).partition("=")
-        if form not in FORMS:
-            self.fail(f"{form!r} is not one of {', '.join(FORMS)}", param, ctx)
-        if equals and not file:
-            self.fail(f"{value!r} names no file: write {form}=FILE, or {form} alone", param, ctx)
-        return Output(form, Path(file) if equals else None)
+def parse_output(text: str) -> Output:
+    """Parse FORM or FORM=FILE. Raises ValueError for any other text."""
+    form, equals, file = text.partition("=")
+    if form not in FORMS:
+        raise ValueError(f"{form!r} is not one of {', '.join(FORMS)}")
+    if equals and not file:
+        raise ValueError(f"{text!r} names no file: write {form}=FILE, or {form} alone")
+    return Output(form, Path(file) if equals else None)
 
 
 def refuse_outputs(outputs: Sequence[Output], saved: Path | None) -> None:

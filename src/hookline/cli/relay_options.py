@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from hookline.cli.options import DURATION, LISTEN, bundle
+from hookline.cli.options import DURATION, LISTEN, ParsedParameter, bundle
 from hookline.observe.log import Level, Log
 from hookline.relay.field_mapping import FIELDS, FieldMapping, FieldPath, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
@@ -19,34 +19,14 @@ from hookline.relay.formats.registry import FORMATS
 from hookline.relay.routing import Defaults
 
 
-class MappingParameter(click.ParamType[tuple[str, FieldPath]]):
-    """FIELD=PATH."""
-
-    name = "field=path"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, FieldPath]:
-        try:
-            return parse_mapping(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class TimeZoneParameter(click.ParamType[tzinfo]):
+def _time_zone(text: str) -> tzinfo:
     """A name of the IANA time zone database, or an offset from UTC."""
-
-    name = "zone"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
-        if isinstance(value, tzinfo):
-            return value
-        try:
-            if str(value)[:1] in ("+", "-"):
-                return datetime.strptime(str(value), "%z").tzinfo or UTC
-            return ZoneInfo(str(value))
-        except (ValueError, ZoneInfoNotFoundError, OSError):
-            self.fail(f"{value!r} is not a time zone (write Europe/Paris, UTC or +02:00)", param, ctx)
+    try:
+        if text[:1] in ("+", "-"):
+            return datetime.strptime(text, "%z").tzinfo or UTC
+        return ZoneInfo(text)
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        raise ValueError(f"{text!r} is not a time zone (write Europe/Paris, UTC or +02:00)") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +71,13 @@ ingest_options = bundle(
     click.option(
         "--map",
         "mappings",
-        type=MappingParameter(),
+        type=ParsedParameter("field=path", parse_mapping),
         multiple=True,
         help=f"The path of a field that events carry under another name. Fields: {', '.join(FIELDS)}.",
     ),
     click.option(
         "--timezone",
-        type=TimeZoneParameter(),
+        type=ParsedParameter("zone", _time_zone),
         default="UTC",
         show_default=True,
         help="The time zone of syslog times that have none (classic syslog).",

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked, refuse_older_commit
-from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
+from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, config_option, state_option
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
@@ -82,10 +82,10 @@ def ask_for_approval() -> None:
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def _fingerprint(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not _FINGERPRINT.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is not a fingerprint: sha256: and 64 digits", ctx=ctx, param=param)
-    return value
+def _fingerprint(text: str) -> str:
+    if not _FINGERPRINT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a fingerprint: sha256: and 64 digits")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +116,7 @@ class _Request:
 )
 @click.option(
     "--expect",
-    metavar="FINGERPRINT",
-    callback=_fingerprint,
+    type=ParsedParameter("fingerprint", _fingerprint),
     help="Apply only the plan with this fingerprint; refuse any other.",
 )
 @verbose_option

@@ -18,13 +18,13 @@ from hookline.state.factory import open_state
 from hookline.units import utc_text
 
 
-def webhook_argument(function: Decorated) -> Decorated:
+def _webhook_argument(function: Decorated) -> Decorated:
     """Declare the parameters `address`, `state` and `spool`."""
     argument = click.argument("address", type=ADDRESS, metavar="ORG/SANDBOX")
     return argument(state_option(spool_option(function)))
 
 
-def require_known(address: Address, state: str, spool: str) -> None:
+def _require_known(address: Address, state: str, spool: str) -> None:
     """Raise HooklineError with the nearest addresses if neither the spool nor the state contains the webhook.
 
     Creates the spool if it is missing, so that a request made before the first relay is kept. Reads the state only
@@ -42,19 +42,22 @@ def require_known(address: Address, state: str, spool: str) -> None:
     store.create_if_missing(since=utc_text(datetime.now(UTC)))
 
 
-def backlog_of(address: Address, spool: str) -> Backlog:
-    return (spool_store(spool).statistics().backlogs() or {}).get(address, Backlog())
+def _current(address: Address, spool: str) -> tuple[EndpointState, Backlog]:
+    """The stored state and the backlog of a webhook."""
+    statistics = spool_store(spool).statistics()
+    backlogs = statistics.backlogs() or {}
+    return statistics.webhook_states().get(address, EndpointState()), backlogs.get(address, Backlog())
 
 
-def webhook_state_of(address: Address, spool: str) -> EndpointState:
-    return spool_store(spool).statistics().webhook_states().get(address, EndpointState())
-
-
-def count_text(number: int, one: str, many: str) -> str:
+def _count_text(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def print_hint(text: str) -> None:
+def _pending_text(backlog: Backlog) -> str:
+    return _count_text(backlog.pending, "pending delivery", "pending deliveries")
+
+
+def _print_hint(text: str) -> None:
     """Write the next step to stderr."""
     click.echo(f"  {text}", err=True)
 
@@ -63,39 +66,40 @@ def print_hint(text: str) -> None:
     epilog="Example: hookline pause ACME@AdobeOrg/prod, and later: hookline resume ACME@AdobeOrg/prod. Exit codes: "
     "0 paused, 1 no such webhook, 8 the spool cannot be used."
 )
-@webhook_argument
+@_webhook_argument
 def pause_command(*, address: Address, state: str, spool: str) -> None:
     """Pause a webhook: the relay sends nothing to its endpoint. Its deliveries remain pending and do not age.
 
     The pause is stored in the spool until `hookline resume`. It survives restarts and applies. It also works while
     no relay runs.
     """
-    require_known(address, state, spool)
+    _require_known(address, state, spool)
     with spool_store(spool).webhook_control() as control:
         new = control.pause(address, now=time.time())
-    pending = count_text(backlog_of(address, spool).pending, "pending delivery", "pending deliveries")
+    pending = _pending_text(_current(address, spool)[1])
     result = "is paused" if new else "was already paused"
     click.echo(f"{address} {result}: {pending}; a running relay stops sending within a second.")
-    print_hint(f"next: hookline resume {address}")
+    _print_hint(f"next: hookline resume {address}")
 
 
 @click.command(
     epilog="Example: hookline resume ACME@AdobeOrg/prod. Exit codes: 0 resumed, 1 no such webhook, 8 the spool "
     "cannot be used."
 )
-@webhook_argument
+@_webhook_argument
 def resume_command(*, address: Address, state: str, spool: str) -> None:
     """Resume a paused webhook. The duration of the pause does not count towards the age of its deliveries."""
-    require_known(address, state, spool)
+    _require_known(address, state, spool)
     with spool_store(spool).webhook_control() as control:
         was_paused = control.resume(address, now=time.time())
-    pending = count_text(backlog_of(address, spool).pending, "pending delivery", "pending deliveries")
+    webhook_state, backlog = _current(address, spool)
+    pending = _pending_text(backlog)
     if not was_paused:
         click.echo(f"{address} was not paused: {pending}; nothing changed.")
     else:
         click.echo(f"{address} is resumed: {pending}; a running relay starts sending within a second.")
-    if webhook_state_of(address, spool).disabled:
-        print_hint("it is also disabled: the relay sends nothing until `enabled: true` is applied")
+    if webhook_state.disabled:
+        _print_hint("it is also disabled: the relay sends nothing until `enabled: true` is applied")
 
 
 @click.command(
@@ -103,7 +107,7 @@ def resume_command(*, address: Address, state: str, spool: str) -> None:
     epilog="Example: hookline retry-now ACME@AdobeOrg/prod. Exit codes: 0 requested, 1 no such webhook, 8 the spool "
     "cannot be used.",
 )
-@webhook_argument
+@_webhook_argument
 def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     """Try a webhook's endpoint at once: all its pending deliveries become due, and its circuit breaker admits a
     probe.
@@ -111,16 +115,16 @@ def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     This also applies after a Retry-After, a refused token, or a 410. If no relay runs, the next one does it.
     Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
-    require_known(address, state, spool)
+    _require_known(address, state, spool)
     with spool_store(spool).webhook_control() as control:
         due = control.retry_now(address, now=time.time())
-    retries = count_text(due, "retry is", "retries are")
+    retries = _count_text(due, "retry is", "retries are")
     click.echo(f"{address}: {retries} due now; a running relay starts sending within a second.")
-    webhook_state, dead = webhook_state_of(address, spool), backlog_of(address, spool).dead
+    webhook_state, backlog = _current(address, spool)
     if webhook_state.paused is not None:
-        print_hint(f"it is paused, so the relay sends nothing yet: hookline resume {address}")
+        _print_hint(f"it is paused, so the relay sends nothing yet: hookline resume {address}")
     if webhook_state.disabled:
-        print_hint("it is disabled: the relay sends nothing until `enabled: true` is applied")
-    if dead:
-        remaining = count_text(dead, "dead letter remains", "dead letters remain")
-        print_hint(f"{remaining}: hookline dead replay --webhook {address}")
+        _print_hint("it is disabled: the relay sends nothing until `enabled: true` is applied")
+    if backlog.dead:
+        remaining = _count_text(backlog.dead, "dead letter remains", "dead letters remain")
+        _print_hint(f"{remaining}: hookline dead replay --webhook {address}")

@@ -8,9 +8,9 @@ import click
 
 from hookline.apply import refuse_blocked
 from hookline.cli.applied_state import read_backlogs
-from hookline.cli.options import config_option, spool_option, state_option
+from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
-from hookline.cli.plan_output import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
+from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
@@ -38,7 +38,7 @@ from hookline.state.factory import open_state
 @click.option(
     "--format",
     multiple=True,
-    type=OutputParameter(),
+    type=ParsedParameter("output", parse_output),
     metavar=f"{'|'.join(FORMS)}[=FILE]",
     help="How to show the plan, and in which file (repeatable; one can go to standard output).  [default: text]",
 )

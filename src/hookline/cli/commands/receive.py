@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hookline.cli.options import DURATION, LISTEN
+from hookline.cli.options import DURATION, LISTEN, ParsedParameter
 from hookline.errors import HooklineError, WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.private_files import replace_whole
@@ -22,18 +22,6 @@ from hookline.receiver.server import Receiver
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
-
-
-class FaultParameter(click.ParamType[FaultPlan]):
-    """STATUS:SHARE."""
-
-    name = "status:share"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> FaultPlan:
-        try:
-            return parse_fault(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
@@ -78,7 +66,7 @@ class FaultParameter(click.ParamType[FaultPlan]):
 @click.option(
     "--fail",
     multiple=True,
-    type=FaultParameter(),
+    type=ParsedParameter("status:share", parse_fault),
     help="Fail a share of the requests, such as 503:0.2 (repeatable).",
 )
 @click.option(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
@@ -29,31 +29,23 @@ _RESULTS: Final = {
 }  # fmt: skip
 
 
-def trace_document(
-    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
-) -> dict[str, Any]:
-    """The JSON object with `deliveries` and `rejected`, in the order in which they were read.
+# Why a delivery waits; None if it is settled.
+_Waits = Callable[[TracedDelivery], str | None]
 
-    Args:
-        found: the deliveries and rejected lines of the request.
-        relay: the status of the spool's relay; None if it reports none.
-        holder: the process that has locked the spool; None if no relay runs.
-        now: Unix seconds.
-        payload: include payloads and rejected lines.
-    """
+
+def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
+    """The JSON object with `deliveries` and `rejected`, in the order in which they were read."""
     return {
-        "deliveries": [_delivery(one, _waits(one, relay, holder, now), payload=payload) for one in found.deliveries],
+        "deliveries": [_delivery(one, waits(one), payload=payload) for one in found.deliveries],
         "rejected": [_line(one, payload=payload) for one in found.lines],
     }
 
 
-def trace_text(
-    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
-) -> Iterator[str]:
-    """The lines of the trace for people. The parameters are those of `trace_document`."""
+def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
+    """The lines of the trace for people."""
     for one in found.deliveries:
         yield f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {printable(one.request_id)}"
-        for label, text in _steps(one, _waits(one, relay, holder, now)):
+        for label, text in _steps(one, waits(one)):
             yield f"  {label:<12}{printable(text)}"
         if payload and one.body is not None:
             yield f"  {'payload':<12}{printable(one.body.decode('utf-8', 'backslashreplace'))}"
@@ -107,10 +99,6 @@ def _reason(failed: FailedAttempt) -> str:
 def _masked(text: str) -> str:
     """The text without recipients, which a provider's wording may contain."""
     return _RECIPIENT.sub("[recipient]", text)
-
-
-def _waits(one: TracedDelivery, relay: RelayStatus | None, holder: str | None, now: float) -> str | None:
-    return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
 
 
 def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str:
@@ -206,10 +194,14 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
     found = store.trace_search().trace(identity)
     holder, relay = store.statistics().relay_status()
     now = time.time()
+
+    def waits(one: TracedDelivery) -> str | None:
+        return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
+
     if form == "json":
-        click.echo(json.dumps(trace_document(found, relay, holder, now=now, payload=payload), indent=2))
+        click.echo(json.dumps(_document(found, waits, payload=payload), indent=2))
     else:
-        for line in trace_text(found, relay, holder, now=now, payload=payload):
+        for line in _lines(found, waits, payload=payload):
             click.echo(line)
     if found.found:
         return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""Why a pending delivery waits."""
+"""The reason why a pending delivery is not sent now."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def why(one: TracedDelivery, relay: RelayStatus | None, *, held: bool = True, **
 
 
 def test_why_it_waits() -> None:
-    """The strongest reason is named: by hand, by configuration, no relay, the gate, order, time, or its turn."""
+    """The strongest reason wins: pause, configuration, no relay, circuit breaker, order, time, earlier deliveries."""
     waiting = WAITING
     shut = lane("open", reason="http 503", until=1060.0)
     assert "paused its webhook at 1970-01-01T00:00:05Z" in why(waiting, shut, paused=5.0)
