@@ -160,9 +160,9 @@ def test_imported_letters_are_dead_letters_under_the_same_ids(lab: Lab) -> None:
         before = exported(lab)
         lab.environment["HOOKLINE_SPOOL"] = "second"
         said = lab.hookline("dead", "import", "letters").stdout
-        assert b"Imported 3 deliveries and 2 rejected lines; 0 known already, 0 refused." in said
+        assert b"Imported 3 deliveries and 2 rejected lines; 0 already known, 0 refused." in said
         assert (
-            b"Imported 0 deliveries and 0 rejected lines; 5 known already"
+            b"Imported 0 deliveries and 0 rejected lines; 5 already known"
             in lab.hookline("dead", "import", "-", stdin=(lab.directory / "letters").read_bytes()).stdout
         )
         assert before == exported(lab)
@@ -245,7 +245,7 @@ def test_what_does_not_hold_is_named_and_refused(lab: Lab) -> None:
     (lab.directory / "letters").write_bytes(text)
     lab.environment["HOOKLINE_SPOOL"] = "second"
     done = lab.hookline("dead", "import", "letters", code=3)
-    assert b"Imported 1 delivery and 0 rejected lines; 0 known already, 8 refused." in done.stdout
+    assert b"Imported 1 delivery and 0 rejected lines; 0 already known, 8 refused." in done.stdout
     assert [2, 3, 4, 5, 6, 7, 8, 10] == [int(line.split(b":")[1]) for line in done.stderr.splitlines()]
     assert b"letters:2: payload.imsOrg: not what the letter says beside its payload" in done.stderr
     (lab.directory / "letters").write_bytes(as_lines([xdm_event(1, 1)]))

@@ -456,7 +456,7 @@ def test_uncommitted_changes(capsys: pytest.CaptureFixture[str]) -> None:
     write("prod", name="Uncommitted")
     capsys.readouterr()
     assert 0 == apply()
-    assert f"warning: webhooks/prod.yaml not as in commit {first[:12]}" in capsys.readouterr().err
+    assert f"warning: webhooks/prod.yaml differs from commit {first[:12]}" in capsys.readouterr().err
     assert f"{first}-dirty" == last("git_commit")
     second = commit()
     write("stage")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import COMMANDS, main, program
+from hookline.exit_codes import ExitCode
+
+ERRORS = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
@@ -67,6 +72,14 @@ def test_wrong_use_is_64(arguments: list[str], capsys: pytest.CaptureFixture[str
     """click's own 2 would be mistaken for "there are changes"."""
     assert 64 == main(arguments)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_exit_code_is_documented() -> None:
+    """The table of exit codes in the reference has a row for each code, and no other row."""
+    table = ERRORS.read_text().partition("## Exit codes")[2].partition("## ")[0]
+    assert [int(code) for code in ExitCode] == [
+        int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+    ]
 
 
 def test_help_imports_no_command() -> None:

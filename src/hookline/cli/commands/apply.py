@@ -34,9 +34,9 @@ def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     names = uncommitted(config)
     if not names:
         return provenance
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
     click.echo(
-        f"warning: {printable(str(config / names[0]))}{more} differ from commit {provenance.commit[:12]}: "
+        f"warning: {printable(str(config / names[0]))} {verb} from commit {provenance.commit[:12]}: "
         f"the history will record {provenance.commit[:12]}{DIRTY}",
         err=True,
     )
@@ -73,7 +73,7 @@ def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None
 def ask_for_approval() -> None:
     """Ask on the terminal. Raises Blocked for an answer other than yes, and without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Blocked("approval is missing, and no terminal exists to ask on", hint="give --auto-approve")
+        raise Blocked("approval is missing: no terminal to ask on", hint="give --auto-approve")
     answer = click.prompt("Apply these changes? Only 'yes' is accepted", default="", show_default=False)
     if answer != "yes":
         raise Blocked("cancelled; nothing was changed")

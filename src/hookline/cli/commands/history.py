@@ -72,7 +72,7 @@ def _lines(record: Record) -> Iterator[str]:
         yield f"    {_SYMBOLS.get(change['action'], '?')} {change['address']}{': ' if fields else ''}{fields}"
     if len(entry.changes) > _MAX_CHANGES_SHOWN:
         yield f"    … and {len(entry.changes) - _MAX_CHANGES_SHOWN} more (--format json shows all)"
-    yield from (f"    allowed: {lifted}" for lifted in entry.lifted)
+    yield from (f"    lifted: {lifted}" for lifted in entry.lifted)
 
 
 def _revision(entry: Entry) -> str | None:
