@@ -34,7 +34,7 @@ from hookline.state.store import Entry
 
 pytestmark = pytest.mark.usefixtures("private_files")
 
-ADDRESS = Address("acmeOPENrg", "prod")
+ADDRESS = Address("acme@Org", "prod")
 JWT = JwtAuthentication(
     algorithm="ES256", keys=(SigningKey("new", FileRef("new.pem")), SigningKey("old", FileRef("old.pem")))
 )
@@ -51,8 +51,8 @@ def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         made = ec.generate_private_key(ec.SECP256R1())
         (secrets / name).write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     apply(ADDRESS, JWT)
-    apply(Address("acmeOPENrg", "plain"), NoAuthentication())
-    apply(Address("acmeOPENrg", "shared"), replace(JWT, algorithm="HS256", keys=(SigningKey("k", FileRef("hmac")),)))
+    apply(Address("acme@Org", "plain"), NoAuthentication())
+    apply(Address("acme@Org", "shared"), replace(JWT, algorithm="HS256", keys=(SigningKey("k", FileRef("hmac")),)))
     (secrets / "hmac").write_text("k" * 32)
     return secrets
 
@@ -73,7 +73,7 @@ def apply(address: Address, authentication: Authentication) -> None:
 
 def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The printed set verifies a token of the webhook, holds both keys in their order, and nothing private."""
-    assert main(["jwks", "acmeOPENrg/prod"]) == 0
+    assert main(["jwks", "acme@Org/prod"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     printed = json.loads(out)
@@ -90,11 +90,11 @@ def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("address", "code", "words"),
     [
-        ("acmeOPENrg/prd", 1, "did you mean acmeOPENrg/prod"),
+        ("acme@Org/prd", 1, "did you mean acme@Org/prod"),
         ("nobody/nowhere", 1, "`hookline list`"),
         ("acme", 64, "ORGANIZATION/SANDBOX"),
-        ("acmeOPENrg/plain", 1, "authentication has the type none"),
-        ("acmeOPENrg/shared", 1, "HS256 is symmetric"),
+        ("acme@Org/plain", 1, "authentication has the type none"),
+        ("acme@Org/shared", 1, "HS256 is symmetric"),
     ],
 )
 def test_refused(applied: Path, capsys: pytest.CaptureFixture[str], address: str, code: int, words: str) -> None:
@@ -110,7 +110,7 @@ def test_wrong_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One key that does not fit fails the command: half a set would break the receiver at the next rotation."""
     made = ed25519.Ed25519PrivateKey.generate()
     (applied / "old.pem").write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    assert main(["jwks", "acmeOPENrg/prod"]) == 1
+    assert main(["jwks", "acme@Org/prod"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "key 'old': ES256 needs an EC key, found a key of type Ed25519" in err
@@ -119,17 +119,17 @@ def test_wrong_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that is not there is named by its reference and its place."""
     (applied / "old.pem").unlink()
-    assert main(["jwks", "acmeOPENrg/prod"]) == 1
+    assert main(["jwks", "acme@Org/prod"]) == 1
     assert "{file: old.pem}: cannot read" in capsys.readouterr().err
 
 
 def test_by_organization(applied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With --secrets-by-organization a key elsewhere is refused, and one that belongs to the organization is read."""
-    assert main(["jwks", "acmeOPENrg/prod", "--secrets-by-organization"]) == 1
+    assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 1
     assert "leads out of" in capsys.readouterr().err
     monkeypatch.setenv("HOOKLINE_SECRET_ACME_ORG__KEY", (applied / "new.pem").read_text())
     apply(ADDRESS, replace(JWT, keys=(SigningKey("env", EnvRef("HOOKLINE_SECRET_ACME_ORG__KEY")),)))
-    assert main(["jwks", "acmeOPENrg/prod", "--secrets-by-organization"]) == 0
+    assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 0
     assert [key["kid"] for key in json.loads(capsys.readouterr().out)["keys"]] == ["env"]
 
 

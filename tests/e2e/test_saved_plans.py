@@ -267,7 +267,7 @@ def test_expected_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
     assert (1, {"prod": "Feedback"}) == state()
     capsys.readouterr()
     assert 0 == apply("--expect", expected)
-    assert "The expected plan was applied already, by ada on" in capsys.readouterr().out
+    assert "The expected plan was already applied, by ada on" in capsys.readouterr().out
     assert 1 == state()[0]
 
 

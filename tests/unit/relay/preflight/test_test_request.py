@@ -20,7 +20,7 @@ from hookline.schemas import load_schema
 def test_valid(payload: int, channel: Channel, status: FeedbackStatus, campaigns: frozenset[str] | None) -> None:
     """It is valid by its structure's schema, for every channel and status that a webhook may have asked for alone."""
     webhook = Webhook(
-        address=Address("acmeOPENrg", "prod"),
+        address=Address("acme@Org", "prod"),
         name="n",
         channels=frozenset({channel}),
         url="https://hooks.acme.example/",
@@ -30,4 +30,4 @@ def test_valid(payload: int, channel: Channel, status: FeedbackStatus, campaigns
     )
     body = json.loads(body_of(webhook, "hookline-test-1", "2026-11-22T15:23:26.000+00:00"))
     Draft202012Validator(load_schema(f"payload.v{payload}")).validate(body)
-    assert (str(channel), "acmeOPENrg") == (body["channel"], body["imsOrg"])
+    assert (str(channel), "acme@Org") == (body["channel"], body["imsOrg"])
