@@ -15,7 +15,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "hookline"
 # Layer → the layers that it may import. A layer is a module or package directly below hookline.
 LAYERS: dict[str, set[str]] = {
     "diagnostics": set(),
-    "errors": {"diagnostics"},
+    "exit_codes": set(),
+    "errors": {"diagnostics", "exit_codes"},
     "units": set(),
     "escaping": set(),
     "private_files": {"errors"},
@@ -114,7 +115,6 @@ SHARED_MODULE_NAMES = {
 }
 # Public names that two modules define, each with its reason.
 SHARED_NAMES = {
-    "command": "each module of cli/commands has its click command under this name; main.py loads it by name",
     **dict.fromkeys(
         ("NAME", "STATUSES", "OTHERS", "events", "quick", "recognizes"),
         "the interface of a format (relay/formats/format.py); a format is a module",

@@ -23,12 +23,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hookline.diagnostics import Diagnostic
+from hookline.exit_codes import ExitCode
 
 
 class HooklineError(Exception):
     """The root of the tree. The module that calls a library converts its exceptions to one of these."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -37,11 +38,11 @@ class HooklineError(Exception):
 
 
 class WrongUse(HooklineError):
-    exit_code = 64
+    exit_code = ExitCode.WRONG_USE
 
 
 class InvalidConfiguration(HooklineError):
-    exit_code = 5
+    exit_code = ExitCode.INVALID_CONFIGURATION
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(f"{len(diagnostics)} finding(s) in the webhook files")
@@ -49,15 +50,15 @@ class InvalidConfiguration(HooklineError):
 
 
 class Blocked(HooklineError):
-    exit_code = 6
+    exit_code = ExitCode.BLOCKED
 
 
 class Stale(HooklineError):
-    exit_code = 7
+    exit_code = ExitCode.STALE
 
 
 class Unusable(HooklineError):
-    exit_code = 8
+    exit_code = ExitCode.UNUSABLE
 
 
 class StateUnusable(Unusable):

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from contract.spool_stores import ACME, LOCATIONS, REGISTERED, delivery, put
 from hookline.cli.applied_state import read_backlogs
-from hookline.cli.commands.dead import command as dead_command
-from hookline.cli.commands.status import command as status_command
+from hookline.cli.commands.dead import dead_command
+from hookline.cli.commands.status import status_command
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import STORES, SpoolStore, spool_store

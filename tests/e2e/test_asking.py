@@ -222,7 +222,7 @@ def test_trace_says_what_a_pending_event_waits_for(lab: Lab) -> None:
                 found = json.loads(done.stdout)["deliveries"] if done.returncode == 0 else []
                 return found[0]["waits"] or "" if found else ""
 
-            wait_until(lambda: re.search("next attempt is at|left alone|one event at a time", waits("request-1")))
+            wait_until(lambda: re.search("next attempt is at|is open until|one event at a time", waits("request-1")))
             first = json.loads(lab.hookline("trace", "request-1", "--format", "json").stdout)["deliveries"][0]["id"]
             assert f"it waits for the earlier event {first} of its message" == waits("request-2")
         assert "no relay is running on this spool" == waits("request-1")

@@ -243,5 +243,5 @@ def test_text(lab: Lab) -> None:
     assert "  ok      secrets  none are needed" == lines[1]
     assert lines[2].startswith("  failed  dns      the name does not resolve")
     assert lines[3].startswith("    hint: correct the host in url")
-    assert "1 checked: 0 good, 0 with warnings, 1 failed." in done.stderr.decode()
+    assert "1 checked: 0 passed, 0 with warnings, 1 failed." in done.stderr.decode()
     assert "did you mean acme@AdobeOrg/prod?" in lab.hookline("check", "acme@AdobeOrg/prd", code=1).stderr.decode()

@@ -166,7 +166,7 @@ def test_no_drift(capsys: pytest.CaptureFixture[str]) -> None:
     """A state that only applies have written is told to be that (0), with the head of its history."""
     assert 0 == main(["drift"])
     out, err = capsys.readouterr()
-    assert "No drift: 2 webhook(s) are as serial 3 left them." in out
+    assert "No drift: 2 webhook(s) match serial 3." in out
     assert as_json(capsys, "history")[0]["hash"] in out
     assert "" == err
 
@@ -183,7 +183,7 @@ EDITS = {
     "document added": (
         "INSERT INTO webhooks SELECT organization, 'x', replace(document, 'prod', 'x'), 1 FROM webhooks "
         "WHERE sandbox = 'prod'",
-        "acme/x: added to the state by hand: no apply wrote it",
+        "acme/x: added to the state by hand: no apply created it",
     ),
     "who of an apply": ("UPDATE history SET who = 'eve' WHERE serial = 2", "history, serial 2: changed after"),
     "hash of an apply": (
@@ -293,7 +293,7 @@ def test_rollback_to_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["rollback", "--to", "3"])
     assert "Nothing to do" in capsys.readouterr().out
     assert 1 == main(["rollback", "--to", "4"])
-    assert "there is no serial 4: the state is at serial 3" in capsys.readouterr().err
+    assert "serial 4 does not exist: the state is at serial 3" in capsys.readouterr().err
     assert 64 == main(["rollback", "--to", "0"])
 
 
@@ -303,7 +303,7 @@ def test_rollback_trusts_no_broken_history(capsys: pytest.CaptureFixture[str]) -
     change("UPDATE history SET changes = replace(changes, 'Second', 'Never') WHERE serial = 2")
     for serial in ("2", "3"):
         assert 6 == main(["rollback", "--to", serial, "--auto-approve"])
-        assert "does not hold at serial 2" in capsys.readouterr().err
+        assert "is broken at serial 2" in capsys.readouterr().err
     assert 0 == main(["rollback", "--to", "1", "--auto-approve", "--max-deletes", "1"])
 
 
@@ -329,7 +329,7 @@ def test_rollback_loses_against_an_apply(capsys: pytest.CaptureFixture[str], mon
 def test_no_state_yet(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Where nothing was applied yet, that is said (8), and nothing is made."""
     assert 8 == main(command)
-    assert "there is no state at .hookline/state.db" in capsys.readouterr().err
+    assert "no state exists at .hookline/state.db" in capsys.readouterr().err
     assert not STATE.parent.exists()
 
 
@@ -397,7 +397,7 @@ def test_list_and_show_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", "acme/dev", "--format", "yaml"])
     assert capsys.readouterr().out.startswith("version: 1\norganization: acme\nsandbox: dev\n")
     main(["list", "--sandbox", "none"])
-    assert ("", "No applied webhook is like that.\n") == tuple(capsys.readouterr())
+    assert ("", "No applied webhook matches the filters.\n") == tuple(capsys.readouterr())
 
 
 @pytest.mark.usefixtures("three_applies")

@@ -49,14 +49,14 @@ def test_a_paused_webhook_gets_nothing_until_it_is_resumed(lab: Lab) -> None:
             feed(1)
             wait_until(lambda: len(receiver.accepted()) == 1)
             said = lab.hookline("pause", ADDRESS).stdout.decode()
-            assert f"{ADDRESS} is paused: 0 pending deliveries wait" in said
+            assert f"{ADDRESS} is paused: 0 pending deliveries" in said
             wait_until(lambda: logged(lab, "paused"))
             feed(2)
-            wait_until(lambda: b"1 pending delivery waits" in lab.hookline("pause", ADDRESS).stdout)
+            wait_until(lambda: b"1 pending delivery" in lab.hookline("pause", ADDRESS).stdout)
             assert 1 == len(receiver.records())
-            assert f"{ADDRESS} goes on: 1 pending delivery;" in lab.hookline("resume", ADDRESS).stdout.decode()
+            assert f"{ADDRESS} is resumed: 1 pending delivery;" in lab.hookline("resume", ADDRESS).stdout.decode()
             wait_until(lambda: len(receiver.accepted()) == 2)
-    assert b"was not paused: nothing changed" in lab.hookline("resume", ADDRESS).stdout
+    assert b"was not paused: 0 pending deliveries; nothing changed" in lab.hookline("resume", ADDRESS).stdout
 
 
 def test_a_pause_is_kept_for_the_next_relay(lab: Lab) -> None:
@@ -68,7 +68,7 @@ def test_a_pause_is_kept_for_the_next_relay(lab: Lab) -> None:
         assert 1 == lab.relay(receiver, "-", stdin=as_lines([xdm_event(1, 1)]), code=4)["pending"]
         assert 1 == lab.relay(receiver, "--drain", code=4)["pending"]
         assert [] == receiver.records()
-        assert b"was paused already" in lab.hookline("pause", ADDRESS).stdout
+        assert b"was already paused" in lab.hookline("pause", ADDRESS).stdout
         lab.hookline("resume", ADDRESS)
         assert 1 == lab.relay(receiver, "--drain")["delivered"]
 
@@ -87,7 +87,7 @@ def test_retry_now_does_not_wait_for_the_schedule(lab: Lab) -> None:
             receiver.end()
             with lab.receiver(port=receiver.port) as healed:
                 said = lab.hookline("retry-now", ADDRESS).stdout.decode()
-                assert f"{ADDRESS} is tried at once: 3 waiting retries are due now" in said
+                assert f"{ADDRESS}: 3 retries are due now" in said
                 wait_until(lambda: len(set(healed.accepted())) == 3)
                 relay.communicate(timeout=30)
     assert 0 == relay.returncode
@@ -103,7 +103,7 @@ def test_retry_now_tries_again_after_a_410(lab: Lab) -> None:
         assert 1 == lab.relay(healed, "-", stdin=as_lines([xdm_event(2, 2)]), code=3)["dead"]
         assert tried == len(healed.records())
         done = lab.hookline("retry-now", ADDRESS)
-        assert b"2 dead letters stay: hookline dead replay --webhook " in done.stderr
+        assert b"2 dead letters remain: hookline dead replay --webhook " in done.stderr
         lab.hookline("dead", "replay", "--webhook", ADDRESS)
         assert 3 == lab.relay(healed, "-", stdin=as_lines([xdm_event(3, 3)]))["delivered"]
 
@@ -125,6 +125,6 @@ def test_a_webhook_of_the_spool_needs_no_state(lab: Lab) -> None:
         lab.apply(url(receiver), enabled=False)
         lab.relay(receiver, "-", stdin=as_lines([xdm_event(1, 1)]), code=4)
     lab.environment["HOOKLINE_STATE"] = "nowhere.db"
-    assert b"1 pending delivery waits" in lab.hookline("pause", ADDRESS).stdout
-    assert b"it is paused, so nothing is sent yet" in lab.hookline("retry-now", ADDRESS).stderr
-    assert b"it is disabled as well" in lab.hookline("resume", ADDRESS).stderr
+    assert b"1 pending delivery" in lab.hookline("pause", ADDRESS).stdout
+    assert b"it is paused, so the relay sends nothing yet" in lab.hookline("retry-now", ADDRESS).stderr
+    assert b"it is also disabled" in lab.hookline("resume", ADDRESS).stderr

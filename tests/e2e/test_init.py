@@ -38,7 +38,7 @@ def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     again = _run("init", at=tmp_path)
     assert 0 == again.returncode
     assert "Created" not in again.stdout
-    assert "Left as it is, for it exists:\n  .github/CODEOWNERS\n" in again.stdout
+    assert "Not changed, because it exists:\n  .github/CODEOWNERS\n" in again.stdout
     assert "Ours" == (tmp_path / "README.md").read_text()
 
 

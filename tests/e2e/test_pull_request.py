@@ -167,7 +167,7 @@ def test_only_the_touched_webhook_makes_a_plan_stale(team: Team) -> None:
     assert 0 == team.push(team.site.merge(other)).code
     refused = team.push(team.site.merge(same))
     assert STALE == refused.code
-    assert "::error title=Not what was reviewed::" in refused.log
+    assert "::error title=Not the reviewed plan::" in refused.log
     assert "Run workflow on main" in refused.log
     assert 3 == team.serial()
     assert "https://hooks.acme.example/feedback" == team.applied("alpha")["url"]

@@ -100,7 +100,7 @@ def test_a_signal_ends_it_cleanly_with_a_summary(tmp_path: Path, number: signal.
         "accepted": "2",
         "failed on purpose": "0",
         "invalid": "1",
-        "left before the answer": "0",
+        "client closed early": "0",
         "distinct webhook-id": "1",
         "repeated webhook-id": "1",
     } == summary

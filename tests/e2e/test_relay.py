@@ -207,7 +207,7 @@ def test_the_inventory_and_the_plan_say_what_waits(lab: Lab) -> None:
     (lab.directory / ".hookline" / "spool" / "spool.db").write_bytes(b"damaged")
     done = lab.hookline("plan", "--format", "json")
     assert json.loads(done.stdout)["changes"][0]["pending"] is None
-    assert b"warning: what is pending is not known" in done.stderr
+    assert b"warning: the number of pending deliveries is unknown" in done.stderr
 
 
 def test_a_deleted_webhooks_pending_events_become_dead_letters(lab: Lab) -> None:

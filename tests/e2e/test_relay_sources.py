@@ -159,4 +159,4 @@ def test_following_a_pipe_ends_with_it(lab: Lab) -> None:
 def test_following_has_no_end(lab: Lab, other: str) -> None:
     """What comes to an end cannot be combined with what does not."""
     done = lab.hookline("relay", "--follow", other, code=64)
-    assert b"--follow goes on reading" in done.stderr
+    assert b"--follow reads without an end" in done.stderr

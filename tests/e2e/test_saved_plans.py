@@ -238,7 +238,7 @@ def test_plan_file_is_applied_alone(options: tuple[str, ...], capsys: pytest.Cap
     write("prod")
     main(["plan", "--out", "plan.json"])
     assert 64 == apply("plan.json", *options)
-    assert "is a saved plan, and is applied alone" in capsys.readouterr().err
+    assert "is a saved plan, which can only be applied alone" in capsys.readouterr().err
 
 
 def test_webhook_file_in_json_is_no_plan() -> None:
@@ -267,7 +267,7 @@ def test_expected_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
     assert (1, {"prod": "Feedback"}) == state()
     capsys.readouterr()
     assert 0 == apply("--expect", expected)
-    assert "The expected plan was applied already, by ada on" in capsys.readouterr().out
+    assert "The expected plan was already applied, by ada on" in capsys.readouterr().out
     assert 1 == state()[0]
 
 
@@ -282,7 +282,7 @@ def test_unexpected_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert 7 == apply("--expect", expected)
     found = capsys.readouterr()
-    assert f"expected {expected}, and the plan now is {now}; the last apply was by ada on" in found.err
+    assert f"expected {expected}, but the plan is {now}; the last apply was by ada on" in found.err
     assert "and changed acme/prod" in found.err
     assert "+ acme/stage" in found.out
     assert (1, {"prod": "Feedback"}) == state()
@@ -456,7 +456,7 @@ def test_uncommitted_changes(capsys: pytest.CaptureFixture[str]) -> None:
     write("prod", name="Uncommitted")
     capsys.readouterr()
     assert 0 == apply()
-    assert f"warning: webhooks/prod.yaml not as in commit {first[:12]}" in capsys.readouterr().err
+    assert f"warning: webhooks/prod.yaml differs from commit {first[:12]}" in capsys.readouterr().err
     assert f"{first}-dirty" == last("git_commit")
     second = commit()
     write("stage")

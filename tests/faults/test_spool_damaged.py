@@ -472,6 +472,6 @@ def test_the_report_is_read_by_people(lab: Lab) -> None:
         lab.relay(receiver, "events", code=4)
     done = lab.hookline("spool", "recover", ".hookline/spool", "recovered")
     assert "pending deliveries           3      0\n" in done.stdout.decode()
-    assert b"Everything that the old spool held is in the new one." in done.stderr
+    assert b"The new spool contains everything that the old spool contained." in done.stderr
     assert b"already exists" in lab.hookline("spool", "recover", ".hookline/spool", "recovered", code=64).stderr
     assert b"spool not found: nowhere" in lab.hookline("spool", "recover", "nowhere", "other", code=8).stderr

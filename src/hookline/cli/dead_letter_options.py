@@ -1,4 +1,4 @@
-"""Which dead letters a command is about, and how they are counted in words."""
+"""Options that select dead letters, and their count in words."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _FILTERS = (
 )
 
 
-def filters(function: Decorated) -> Decorated:
-    """The options by which dead letters are chosen."""
+def filter_options(function: Decorated) -> Decorated:
+    """Declare the options that select dead letters."""
     for option in reversed(_FILTERS):
         function = option(function)
     return function
 
 
 def filter_from(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
-    """From the options that `filters` declares."""
+    """The filter from the values of `filter_options`."""
     return Filter(
         ids=ids,
         webhook=options["webhook"],
@@ -57,14 +57,15 @@ def filter_from(ids: tuple[str, ...], options: Mapping[str, Any]) -> Filter:
     )
 
 
-def target_text(chosen: Filter, everything: bool) -> Filter:
-    """The filter, when it or `--all` says which letters are meant. Raises WrongUse when nothing does."""
-    if chosen.everything and not everything:
-        raise WrongUse("nothing says which dead letters", hint="give IDs or filters, or --all for every one")
-    return chosen
+def require_selection(selection: Filter, everything: bool) -> Filter:
+    """Return the filter. Raises WrongUse if it selects all dead letters without `--all`."""
+    if selection.everything and not everything:
+        raise WrongUse("no dead letters are selected", hint="give IDs or filters, or --all for all of them")
+    return selection
 
 
-def filter_text(count: Count) -> str:
+def letter_count_text(count: Count) -> str:
+    """``2 deliveries and 1 rejected line``."""
     deliveries = f"{count.deliveries:,} {'delivery' if count.deliveries == 1 else 'deliveries'}"
     return f"{deliveries} and {count.lines:,} rejected {'line' if count.lines == 1 else 'lines'}"
 

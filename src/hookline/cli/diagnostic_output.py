@@ -1,4 +1,4 @@
-"""Diagnostics for people: the place, what was found, the line with a caret, and what to do next."""
+"""Diagnostics as text: location, finding, the line with a caret, and the next step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 from hookline.diagnostics import Diagnostic, Severity
 
 
-def print_findings(diagnostics: Iterable[Diagnostic]) -> None:
-    """Write every finding to stderr, in the order given."""
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
+    """Write diagnostics to stderr, in the given order."""
     for diagnostic in diagnostics:
         click.echo(diagnostic_text(diagnostic), err=True)
 

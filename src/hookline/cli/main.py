@@ -1,9 +1,8 @@
-"""The `hookline` program: finds the command, runs it, and turns what went wrong into a message and an exit code."""
+"""The `hookline` program: finds a command, runs it, and maps its errors to messages and exit codes."""
 
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 from typing import Any
 
@@ -12,9 +11,11 @@ from click.shell_completion import CompletionItem
 
 from hookline import __version__
 from hookline.errors import HooklineError, InvalidConfiguration
+from hookline.exit_codes import ExitCode
 from hookline.settings import ENVIRONMENT_PREFIX
 
-# A command's module is imported only when it is asked for: `--help` stays under 150 ms.
+# Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
+# command is used, so `--help` takes less than 150 ms.
 COMMANDS = {
     "init": ("hookline.cli.commands.init", "Create a repository of webhook files, with its CI."),
     "validate": ("hookline.cli.commands.validate", "Validate webhook files; needs no state."),
@@ -25,16 +26,16 @@ COMMANDS = {
     "list": ("hookline.cli.commands.list", "List the applied webhooks."),
     "show": ("hookline.cli.commands.show", "Show one applied webhook, or a saved plan."),
     "history": ("hookline.cli.commands.history", "Show every apply."),
-    "blame": ("hookline.cli.commands.history:blame_command", "Show which apply set which field of a webhook."),
+    "blame": ("hookline.cli.commands.history", "Show which apply set which field of a webhook."),
     "drift": ("hookline.cli.commands.drift", "Check whether the state is still the one that was applied."),
     "export": ("hookline.cli.commands.export", "Write webhook files from the stored state."),
     "relay": ("hookline.cli.commands.relay", "Read events and deliver their feedback."),
     "formats": ("hookline.cli.commands.formats", "List the formats of event logs, or try them on a file."),
     "status": ("hookline.cli.commands.status", "Show the spool and the relay that uses it."),
     "trace": ("hookline.cli.commands.trace", "Show the events of one API request and their results."),
-    "pause": ("hookline.cli.commands.endpoint_control:pause", "Pause the deliveries to a webhook."),
-    "resume": ("hookline.cli.commands.endpoint_control:resume", "Resume a paused webhook."),
-    "retry-now": ("hookline.cli.commands.endpoint_control:retry_now", "Try a webhook's endpoint at once."),
+    "pause": ("hookline.cli.commands.endpoint_control", "Pause the deliveries to a webhook."),
+    "resume": ("hookline.cli.commands.endpoint_control", "Resume a paused webhook."),
+    "retry-now": ("hookline.cli.commands.endpoint_control", "Try a webhook's endpoint at once."),
     "dead": ("hookline.cli.commands.dead", "List, show, replay, discard, export and import dead letters."),
     "spool": ("hookline.cli.commands.spool", "Save the readable part of a damaged spool."),
     "check": ("hookline.cli.commands.check", "Check whether deliveries to endpoints can succeed."),
@@ -44,12 +45,9 @@ COMMANDS = {
     "completion": ("hookline.cli.commands.completion", "Print a completion script for a shell."),
 }
 
-WRONG_USE = 64
-INTERRUPTED = 128 + signal.SIGINT
-
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and summary; imports one only to run it or to show its own help."""
+    """Lists the commands by name and summary. Imports a command only to run it or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -57,8 +55,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         name_variables(command, (ENVIRONMENT_PREFIX, cmd_name))
         return command
 
@@ -67,22 +65,22 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands by name and summary, like `format_commands`: pressing Tab must not import all of them."""
-        named = [
+        """Complete from names and summaries, because Tab must not import every command."""
+        items = [
             CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)
         ]
-        return named + click.Command.shell_complete(self, ctx, incomplete)
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
 
 def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
-    """Give every option without one its environment variable: `relay --max-wait` has HOOKLINE_RELAY_MAX_WAIT.
+    """Give every option an environment variable: `relay --max-wait` gets HOOKLINE_RELAY_MAX_WAIT.
 
-    By the option as it is typed; click's own rule goes by the Python parameter, which nobody sees.
+    The name comes from the option as it is typed. click's own rule uses the Python parameter, which users do not see.
     """
     for option in command.params:
         if isinstance(option, click.Option) and option.envvar is None:
-            typed = max(option.opts, key=len).lstrip("-")
-            option.envvar = "_".join((*path, typed)).upper().replace("-", "_")
+            long_name = max(option.opts, key=len).lstrip("-")
+            option.envvar = "_".join((*path, long_name)).upper().replace("-", "_")
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             name_variables(inner, (*path, name))
@@ -93,45 +91,45 @@ def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
 )
-@click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # HOOKLINE_VERSION is a pipeline's
+@click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # CI may set HOOKLINE_VERSION
 def program() -> None:
     """Keep feedback webhooks as code, and deliver the feedback."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code. No exception leaves here but an error of ours."""
+    """Run one command and return its exit code. Only an internal error raises an exception."""
     try:
         code: Any = program.main(args=arguments, prog_name="hookline", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        return INTERRUPTED
+        return ExitCode.INTERRUPTED
     except click.UsageError as wrong:
         wrong.show()
-        return WRONG_USE
+        return ExitCode.WRONG_USE
     except click.ClickException as failed:
         failed.show()
-        return 1
+        return ExitCode.FAILED
     except InvalidConfiguration as invalid:
-        from hookline.cli.diagnostic_output import print_findings  # noqa: PLC0415 - only when there is something to print
+        from hookline.cli.diagnostic_output import print_diagnostics  # noqa: PLC0415 - loaded only for output
 
-        print_findings(invalid.diagnostics)
+        print_diagnostics(invalid.diagnostics)
         return invalid.exit_code
     except HooklineError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {_printable(error.message)}", err=True)
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {_printable_lines(error.message)}", err=True)
         if error.hint:
-            click.echo(f"  hint: {_printable(error.hint)}", err=True)
+            click.echo(f"  hint: {_printable_lines(error.hint)}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
-        return 1
+        return ExitCode.FAILED
     return code if isinstance(code, int) else 0
 
 
-def _printable(message: str) -> str:
-    """Line by line: a message may have several, and what it quotes is somebody else's."""
-    from hookline.escaping import printable  # noqa: PLC0415 - only when there is something to print
+def _printable_lines(message: str) -> str:
+    """The message with its line breaks, safe for a terminal. It may quote untrusted text."""
+    from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
 
     return "\n".join(map(printable, message.split("\n")))
 

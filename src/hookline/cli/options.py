@@ -6,108 +6,88 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from hookline.model import Address
-from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE, secret_environment
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.http.transport_factory import TRANSPORTS
+from hookline.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_SECRETS_DIR,
+    DEFAULT_SPOOL,
+    DEFAULT_STATE,
+    proxy_variables,
+    secret_environment,
+)
 from hookline.units import parse_duration, parse_listen, parse_rate
 
 if TYPE_CHECKING:
     from hookline.relay.secrets import SecretResolver
-from ipaddress import IPv4Network, IPv6Network, ip_network
-
-from click.core import ParameterSource
-
-from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport_factory import TRANSPORTS
-from hookline.settings import proxy_variables
 
 
-class DurationParameter(click.ParamType[float]):
-    """A duration, in seconds as a float. ``0`` needs no unit; ``30d`` are days, which webhook files do not know."""
+Parsed = TypeVar("Parsed")
 
-    name = "duration"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        text = str(value)
-        if text.endswith("d") and text[:-1].isdecimal():
-            text = f"{int(text[:-1]) * 24}h"
+class ParsedParameter(click.ParamType[Parsed]):
+    """The type of an option whose text `parse` converts. `parse` raises ValueError with a message for users."""
+
+    def __init__(self, name: str, parse: Callable[[str], Parsed]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Parsed:
+        if not isinstance(value, str):
+            return cast("Parsed", value)  # click converts a value more than once
         try:
-            return 0.0 if text == "0" else parse_duration(text).total_seconds()
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        except OverflowError:
-            self.fail(f"longer than any clock runs: {value!r}", param, ctx)
-
-
-class TextParameter(click.ParamType[str]):
-    """Text that has a UTF-8 form: a stray byte in an argument has none, and nothing that is stored can hold it."""
-
-    name = "text"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            self.fail("not valid UTF-8: check the terminal's encoding", param, ctx)
-        return text
-
-
-class AddressParameter(click.ParamType[Address]):
-    """ORGANIZATION/SANDBOX."""
-
-    name = "address"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
-        try:
-            return Address.parse(TEXT.convert(value, param, ctx))
+            return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class ListenParameter(click.ParamType[tuple[str, int]]):
-    """HOST:PORT, with an IPv6 address in brackets. Port 0 stands for any that is free."""
-
-    name = "host:port"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return parse_listen(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def _duration_seconds(text: str) -> float:
+    """A duration in seconds. ``0`` needs no unit. Also accepts days (``30d``), which webhook files do not."""
+    if text.endswith("d") and text[:-1].isdecimal():
+        text = f"{int(text[:-1]) * 24}h"
+    try:
+        return 0.0 if text == "0" else parse_duration(text).total_seconds()
+    except OverflowError:
+        raise ValueError(f"duration too long: {text!r}") from None
 
 
-class RateParameter(click.ParamType[float]):
-    """``50/s``, ``1000/m``; as a number for each second."""
-
-    name = "rate"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            rate = parse_rate(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return rate.count / rate.per_seconds
+def _utf8_text(text: str) -> str:
+    """The text, if it can be stored as UTF-8. An argument may contain bytes that cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not valid UTF-8: check the terminal's encoding") from None
+    return text
 
 
-DURATION = DurationParameter()
-RATE = RateParameter()
-LISTEN = ListenParameter()
-ADDRESS = AddressParameter()
-TEXT = TextParameter()
+def _rate_per_second(text: str) -> float:
+    """``50/s``, ``1000/m``, as a number per second."""
+    rate = parse_rate(text)
+    return rate.count / rate.per_seconds
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error} (write 10.1.0.0/16 or fd00::/8)") from None
+
+
+DURATION = ParsedParameter("duration", _duration_seconds)
+RATE = ParsedParameter("rate", _rate_per_second)
+# HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port.
+LISTEN = ParsedParameter("host:port", parse_listen)
+ADDRESS = ParsedParameter("address", lambda text: Address.parse(_utf8_text(text)))
+TEXT = ParsedParameter("text", _utf8_text)
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -115,7 +95,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def bundle(
     name: str, make: Callable[..., object], *options: Callable[[Any], Any]
 ) -> Callable[[Decorated], Decorated]:
-    """Declare options that belong together. The command gets them as one argument `name`, built by `make`.
+    """Declare options that belong together. The command receives the result of `make` as its argument `name`.
 
     The parameters of `make` have the names of the options.
     """
@@ -168,15 +148,15 @@ def spool_option(function: Decorated) -> Decorated:
 
 @dataclass(frozen=True, slots=True)
 class SecretOptions:
-    """The options that set which secrets a webhook may name."""
+    """Which secrets a webhook may use."""
 
     secrets_dir: Path
     secrets_by_organization: bool
     insecure_secret_files: bool
 
     def resolver(self) -> SecretResolver:
-        """A resolver over this process's environment, not yet bound to the organizations of a state."""
-        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands need none
+        """A resolver for the environment of this process. The caller sets the organizations of the state."""
+        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
 
         return SecretResolver(
             environment=secret_environment(),
@@ -213,13 +193,13 @@ secrets_options = bundle(
 
 
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
-    """`--format`, handed to the command as `form`; the first of the forms is the default."""
+    """`--format`, with the parameter name `form`. The first form is the default."""
     return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """The options of every command that writes the state; `lock_timeout` is in seconds."""
+    """Options of commands that write the state. `lock_timeout` is in seconds."""
 
     auto_approve: bool
     lock_timeout: float
@@ -239,49 +219,34 @@ apply_options = bundle(
 )
 
 
-# What `--proxy` says: the one way to go through a proxy.
 def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
-    """A callback of click's. A mistake is told without the value: that may hold a password."""
+    """click's callback for `--proxy`. No error message contains the value, because it may contain a password."""
     if value is None:
         return None
     source = context.get_parameter_source(parameter.name or "")
-    typed = value != "environment" and source is ParameterSource.COMMANDLINE
+    on_command_line = value != "environment" and source is ParameterSource.COMMANDLINE
     bypass = ""
     if value == "environment":
-        named, bypass = proxy_variables()
-        if not named:
+        variable, bypass = proxy_variables()
+        if not variable:
             raise click.BadParameter("HTTPS_PROXY is not set", context, parameter)
-        value = named if "://" in named else f"http://{named}"
+        value = variable if "://" in variable else f"http://{variable}"
     try:
         proxy = parse_proxy(value, bypass)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
-    if typed and proxy.authorization is not None:
+    if on_command_line and proxy.authorization is not None:
         raise click.BadParameter(
-            "credentials on the command line are seen by every user of this machine; "
-            "put the URL into HOOKLINE_RELAY_PROXY instead",
+            "every user of this machine can see credentials on the command line; set HOOKLINE_RELAY_PROXY instead",
             context,
             parameter,
         )
     return proxy
 
 
-# The options that say how endpoints are reached: of `relay`, and of `check`, which goes the relay's way.
-class NetworkParameter(click.ParamType[IPv4Network | IPv6Network]):
-    name = "cidr"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> IPv4Network | IPv6Network:
-        try:
-            return ip_network(str(value))
-        except ValueError as error:
-            self.fail(f"{error} (write 10.1.0.0/16 or fd00::/8)", param, ctx)
-
-
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """How endpoints are reached. `ca_file` holds further authorities in PEM; `transport` is one of TRANSPORTS."""
+    """How `relay` and `check` reach endpoints. `ca_file` is in PEM, `transport` one of TRANSPORTS."""
 
     rules: NetworkRules
     ca_file: Path | None
@@ -289,19 +254,19 @@ class NetworkOptions:
     proxy: Proxy | None
 
 
-def _network(
+def _network_options(
     allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
 ) -> NetworkOptions:
     return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
 
 
-# `check` reads the relay's variables, so that a result of `check` holds for the relay.
+# `check` reads the relay's variables, so that its result applies to the relay.
 network_options = bundle(
     "network",
-    _network,
+    _network_options,
     click.option(
         "--allow-network",
-        type=NetworkParameter(),
+        type=ParsedParameter("cidr", _network),
         multiple=True,
         envvar="HOOKLINE_RELAY_ALLOW_NETWORK",
         help="Permit requests to this private network (CIDR).",

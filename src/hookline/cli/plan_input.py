@@ -1,4 +1,7 @@
-"""Saved plans as files: told from webhook files, read within bounds, and shown."""
+"""Reads and shows saved plans, and checks their documents.
+
+A plan file is as untrusted as a webhook file, so the same rules apply to its documents.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from hookline.escaping import printable
 from hookline.plan.plan import Change, Plan
 from hookline.plan.plan_file import read_plan
 
-# Ten thousand webhooks that all change are some 50 MB.
-MAX_BYTES = 256 << 20
+# A plan that changes ten thousand webhooks has about 50 MB.
+MAX_PLAN_BYTES = 256 << 20
 
 
 def is_plan_file(path: Path) -> bool:
-    """Whether apply takes a PATH for a saved plan: by what is in it, for the name may be any.
+    """Whether apply treats a PATH as a saved plan. The content decides, because a plan can have any name.
 
-    A plan is a JSON object with a formatVersion. What is called .json is meant to be one, even when it is broken;
-    what is called .yaml or .yml never is (a webhook file may well be written as JSON).
+    A plan is a JSON object with a formatVersion. A file named .json always counts as a plan, even if it is broken.
+    A file named .yaml or .yml never does, because a webhook file may contain JSON.
     """
     if path.is_dir() or path.suffix in {".yaml", ".yml"}:
         return False
@@ -39,58 +42,55 @@ def is_plan_file(path: Path) -> bool:
 
 
 def read_plan_file(path: Path) -> Plan:
-    """The plan in a file. Raises WrongUse when there is none, Stale when it was changed after it was made."""
+    """The plan in a file. Raises WrongUse if the file contains none, Stale if somebody edited it."""
     data = _read(path)
-    if len(data) > MAX_BYTES:
+    if len(data) > MAX_PLAN_BYTES:
         raise WrongUse(
-            f"{path} is larger than {MAX_BYTES >> 20} MiB, and no plan is",
+            f"{path} is larger than {MAX_PLAN_BYTES >> 20} MiB, the maximum for a plan",
             hint="name a file that `hookline plan --out FILE` wrote",
         )
     return read_plan(data, str(path))
 
 
 def show_plan_file(path: Path, form: str) -> None:
-    """Write the plan in a file to stdout, in one of `FORMS`. Raises like `read_plan_file`, and WrongUse for the form.
+    """Write the plan in a file to stdout, in one of `FORMS`. Does not compare it with a state.
 
-    Nothing is compared with a state: whether the plan still fits is for apply to find out.
+    Raises like `read_plan_file`, and WrongUse for an unknown form.
     """
     if form not in FORMS:
-        raise WrongUse(f"a plan is not shown as {form}", hint=f"give --format {', '.join(FORMS)}")
+        raise WrongUse(f"a plan cannot be shown as {form}", hint=f"use --format {', '.join(FORMS)}")
     print_plan(read_plan_file(path), form)
 
 
 def _read(path: Path) -> bytes:
-    """At most one byte more than a plan may have."""
+    """The content, at most one byte more than a plan may have."""
     try:
         # O_NONBLOCK: opening a named pipe must not wait for a writer.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise WrongUse(f"{path} is not a file", hint="write the plan into a file first")
-            return file.read(MAX_BYTES + 1)
+                raise WrongUse(f"{path} is not a file", hint="write the plan to a file first")
+            return file.read(MAX_PLAN_BYTES + 1)
     except OSError as failed:
         raise WrongUse(
             f"{path} cannot be read: {failed.strerror}", hint="name a file that `hookline plan --out FILE` wrote"
         ) from failed
 
 
-# The documents of a saved plan, judged by the rules for webhook files.
-#
-# A plan file is as much untrusted input as a webhook file is, and gets around none of its rules.
 def refuse_documents(plan: Plan, file: str) -> None:
-    """Raise InvalidConfiguration unless every webhook that `plan` writes is one that a file could declare.
+    """Raise InvalidConfiguration unless a webhook file could declare every webhook that `plan` writes.
 
-    Raises WrongUse when one is not in the canonical form, by which two are compared.
+    Raises WrongUse for a webhook that is not in canonical form.
     """
     written = [change for change in plan.changes if change.after is not None]
-    found = [_placed(finding, file, change) for change in written for finding in _findings(change)]
-    found += [
-        _placed(finding, file, written[index])
-        for index, finding in file_validator.check_across_documents(map(_judged, written))
+    diagnostics = [_diagnostic(finding, file, change) for change in written for finding in _findings(change)]
+    diagnostics += [
+        _diagnostic(finding, file, written[index])
+        for index, finding in file_validator.check_across_documents(map(_validated, written))
     ]
-    if found:
-        raise InvalidConfiguration(sorted_diagnostics(found))
+    if diagnostics:
+        raise InvalidConfiguration(sorted_diagnostics(diagnostics))
     for change in written:
-        _refuse_other_form(change, file)
+        _require_canonical(change, file)
 
 
 def _findings(change: Change) -> Iterator[RuleFinding]:
@@ -100,7 +100,7 @@ def _findings(change: Change) -> Iterator[RuleFinding]:
     yield from all_rules.check_rules(document)
 
 
-def _judged(change: Change) -> ValidatedDocument:
+def _validated(change: Change) -> ValidatedDocument:
     source = change.source
     return ValidatedDocument(
         file=printable(source.file) if source else "",
@@ -112,17 +112,17 @@ def _judged(change: Change) -> ValidatedDocument:
     )
 
 
-def _placed(finding: RuleFinding, file: str, change: Change) -> Diagnostic:
-    """A plan is not written by hand: its file and the address are place enough."""
+def _diagnostic(finding: RuleFinding, file: str, change: Change) -> Diagnostic:
+    """A diagnostic with the file and the address, without a line: nobody writes a plan by hand."""
     address = printable(str(change.address))
     return Diagnostic(
         code=finding.code, file=file, address=address, summary=f"{address}: {finding.summary}", hint=finding.hint
     )
 
 
-def _refuse_other_form(change: Change, file: str) -> None:
+def _require_canonical(change: Change, file: str) -> None:
     if change.after is not None and write_webhook(read_webhook(change.after)) != change.after:
         raise WrongUse(
-            f"{file} is not a plan that can be applied: {printable(str(change.address))} is not in canonical form",
-            hint="make the plan again: hookline plan --out FILE",
+            f"{file} cannot be applied: {printable(str(change.address))} is not in canonical form",
+            hint="create the plan again: hookline plan --out FILE",
         )

@@ -1,4 +1,4 @@
-"""What plan and apply share: their options, and how what is desired is read and what is planned is checked."""
+"""Options of plan, apply and rollback, and the loading of webhook files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def target_option(function: Decorated) -> Decorated:
     )(function)
 
 
-def _brakes(allow_delete: tuple[Address, ...], max_deletes: int | None) -> DeletionLimits:
+def _deletion_limits(allow_delete: tuple[Address, ...], max_deletes: int | None) -> DeletionLimits:
     return DeletionLimits(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
 
 
-brake_options = bundle(
-    "brakes",
-    _brakes,
+deletion_options = bundle(
+    "deletion_limits",
+    _deletion_limits,
     click.option(
         "--allow-delete",
         multiple=True,
@@ -64,12 +64,12 @@ def verbose_option(function: Decorated) -> Decorated:
 
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
-    """The webhooks of the files, narrowed to the targets if there are any; warns about an empty configuration.
+    """The webhooks of the files, or only the targets if any are given. Warns about an empty configuration.
 
-    Raises InvalidConfiguration, and WrongUse for a path or a target that does not exist.
+    Raises InvalidConfiguration, and WrongUse for a path or target that does not exist.
     """
     desired = load(config, paths, targets=targets)
     if not desired.webhooks and not desired.narrowed:
-        found = "holds no webhook" if config.is_dir() else "does not exist"
-        click.echo(f"warning: the configuration directory {config} {found}", err=True)
+        problem = "contains no webhook" if config.is_dir() else "does not exist"
+        click.echo(f"warning: the configuration directory {config} {problem}", err=True)
     return desired

@@ -1,6 +1,6 @@
-"""Where plans are written to: standard output and files, in one form or several.
+"""Writes plans to standard output and to files, in one form or several.
 
-A file is replaced whole or not at all, so that whoever reads it never meets half a plan.
+A file is replaced as a whole or not at all, so no reader sees half a plan.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COLOURS = {
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A form, and the file that it goes to; None is standard output."""
+    """A form and its file. None is standard output."""
 
     form: str
     file: Path | None
@@ -50,50 +50,51 @@ def plan_as_json(plan: Plan) -> str:
 FORMS: Mapping[str, Callable[[Plan], str]] = {"text": plan_as_text, "json": plan_as_json, "markdown": render_markdown}
 
 
-class OutputParameter(click.ParamType[Output]):
-    """FORM or FORM=FILE."""
-
-    name = "output"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Output:
-        if isinstance(value, Output):
-            return value
-        form, equals, file = str(value).partition("=")
-        if form not in FORMS:
-            self.fail(f"{form!r} is none of {', '.join(FORMS)}", param, ctx)
-        if equals and not file:
-            self.fail(f"{value!r} names no file: write {form}=FILE, or {form} alone", param, ctx)
-        return Output(form, Path(file) if equals else None)
+def parse_output(text: str) -> Output:
+    """Parse FORM or FORM=FILE. Raises ValueError for any other text."""
+    form, equals, file = text.partition("=")
+    if form not in FORMS:
+        raise ValueError(f"{form!r} is not one of {', '.join(FORMS)}")
+    if equals and not file:
+        raise ValueError(f"{text!r} names no file: write {form}=FILE, or {form} alone")
+    return Output(form, Path(file) if equals else None)
 
 
 def refuse_outputs(outputs: Sequence[Output], saved: Path | None) -> None:
-    """Raise WrongUse for outputs that would overwrite each other, or something that is no file."""
+    """Raise WrongUse for outputs that would overwrite each other, or that are not files."""
     if sum(output.file is None for output in outputs) > 1:
         raise WrongUse(
-            "two forms would go to standard output", hint="send all but one to a file: --format json=plan.json"
+            "two outputs go to standard output", hint="write all but one to a file: --format json=plan.json"
         )
     files = [output.file for output in outputs if output.file is not None] + ([saved] if saved else [])
-    places = [file.absolute() for file in files]
-    for file, place in zip(files, places, strict=True):
-        if places.count(place) > 1:
-            raise WrongUse(f"two outputs would go to {file}", hint="name a file of its own for each")
-        _refuse_place(file)
+    paths = [file.absolute() for file in files]
+    for file, path in zip(files, paths, strict=True):
+        if paths.count(path) > 1:
+            raise WrongUse(f"two outputs go to {file}", hint="name a different file for each")
+        _require_replaceable(file)
     if saved is not None and saved.suffix in {".yaml", ".yml"}:
         raise WrongUse(
-            f"--out {saved} has the name of a webhook file, and apply would read it as one", hint="call it plan.json"
+            f"--out {saved} has the name of a webhook file, so apply would read it as one", hint="name it plan.json"
         )
 
 
-def _refuse_place(file: Path) -> None:
+def _require_replaceable(file: Path) -> None:
     with suppress(OSError):
         mode = file.lstat().st_mode
-        # A link is replaced, never followed: in a checkout it may lead anywhere.
+        # A link is replaced and never followed, because in a checkout it may lead anywhere.
         if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-            raise WrongUse(f"{file} is there, and is not a file", hint="name a file that may be replaced")
+            raise WrongUse(f"{file} exists and is not a file", hint="name a file that may be replaced")
 
 
 def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, verbose: bool) -> None:
-    """Write the files first, then what goes to standard output. Raises HooklineError."""
+    """Write the files first, then to standard output. Raises HooklineError.
+
+    Args:
+        plan: the plan to write.
+        outputs: the forms and their files.
+        saved: the file for `hookline apply FILE`, readable by its owner only.
+        verbose: show every field of each created webhook.
+    """
     if saved is not None:
         write_whole(saved, plan_as_json(plan), mode=0o600)
     for output in outputs:
@@ -106,7 +107,7 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, 
 
 
 def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
-    """Write a plan to stdout, as text in colour on a terminal."""
+    """Write a plan to stdout. Text is coloured on a terminal."""
     if form == "text":
         print_rows(render_text(plan, verbose=verbose))
     else:
@@ -114,7 +115,7 @@ def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
 
 
 def print_rows(rows: Sequence[PlanRow]) -> None:
-    """Write a rendered plan to stdout, in colour on a terminal."""
+    """Write a rendered plan to stdout, coloured on a terminal."""
     plain = no_colour()
     for row in rows:
         colour = None if plain else _COLOURS.get(row.tone)
@@ -122,6 +123,6 @@ def print_rows(rows: Sequence[PlanRow]) -> None:
 
 
 def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a file in one step; `mode` is further narrowed by the umask. Raises HooklineError."""
+    """Replace a file in one step. The umask restricts `mode` further. Raises HooklineError."""
     with open_replacement(file, mode=mode) as draft:
         draft.write(text.encode())

@@ -1,4 +1,4 @@
-"""A progress bar for a relay on a terminal."""
+"""Progress bars on a terminal: of a relay, and of work on many dead letters or rows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ from types import TracebackType
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from hookline.cli.tables import duration_text
 from hookline.relay import relay
 from hookline.relay.spool.admin import Count
 
-_RATE_OVER_SECONDS = 5.0
+_RATE_WINDOW_SECONDS: Final = 5.0
+# Smaller amounts are done before a bar can be read.
+_MIN_LETTERS_FOR_BAR: Final = 5000
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """Shown on stderr while entered. It measures the input, and after its end (`--drain`: from the start) what was
-    pending then; where the input has no end in sight (a pipe, `--follow`) it only shows that something goes on."""
+    """A relay's progress on stderr, visible inside the context.
+
+    The bar shows the input that was read. After the end of the input (with `--drain`: from the start) it shows the
+    deliveries that were pending then. Input without a known end (a pipe, `--follow`) has no percentage.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -39,11 +52,11 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         )
         self._task = self._progress.add_task("read", total=None, counts="")
         self._carried: int | None = None
-        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> ProgressBar:
         self._progress.start()
-        self._console.show_cursor(True)  # a process that is killed would leave the terminal without one
+        self._console.show_cursor(True)  # a killed process would leave the cursor hidden
         return self
 
     def __exit__(
@@ -52,31 +65,31 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._progress.stop()
 
     def write(self, line: str) -> None:
-        """A line above the bar, as it is: the terminal wraps a long one, nothing breaks or colours it."""
+        """Write a line above the bar, unchanged: the terminal wraps it, and rich neither breaks nor colours it."""
         self._console.out(line, highlight=False, end="")
 
     def show(self, now: relay.Progress) -> None:
-        """Called some times a second."""
+        """Update the bar. The relay calls this several times per second."""
         if now.draining:
             self._carried = max(self._carried or 0, now.tally["pending"])
-            done, total, what = self._carried - now.tally["pending"], self._carried or None, "settled"
+            done, total, label = self._carried - now.tally["pending"], self._carried or None, "settled"
         else:
-            done, total, what = now.bytes_read, now.bytes_total, "read"
+            done, total, label = now.bytes_read, now.bytes_total, "read"
         self._progress.update(
-            self._task, description=what, completed=done, total=total, counts=progress_counter(now, self._rate(now))
+            self._task, description=label, completed=done, total=total, counts=progress_counter(now, self._rate(now))
         )
 
     def _rate(self, now: relay.Progress) -> float | None:
-        """Events delivered by second, over the last seconds."""
-        self._seen.append((now.at, now.tally.get("delivered", 0)))
-        while now.at - self._seen[0][0] > _RATE_OVER_SECONDS and len(self._seen) > 2:
-            self._seen.popleft()
-        (then, before), (at, delivered) = self._seen[0], self._seen[-1]
+        """Deliveries per second over the last `_RATE_WINDOW_SECONDS`; None before the second sample."""
+        self._samples.append((now.at, now.tally.get("delivered", 0)))
+        while now.at - self._samples[0][0] > _RATE_WINDOW_SECONDS and len(self._samples) > 2:
+            self._samples.popleft()
+        (then, before), (at, delivered) = self._samples[0], self._samples[-1]
         return (delivered - before) / (at - then) if at > then else None
 
 
 def progress_counter(now: relay.Progress, rate: float | None) -> str:
-    """What stands beside the bar."""
+    """The counts beside the bar. `rate` is in deliveries per second."""
     tally = now.tally
     parts = [] if now.draining else [f"{tally.get('read', 0):,} read"]
     speed = "" if rate is None else f" ({rate:,.0f}/s)"
@@ -86,37 +99,28 @@ def progress_counter(now: relay.Progress, rate: float | None) -> str:
     return ", ".join(parts)
 
 
-# A progress bar for what is done to many dead letters or rows, on a terminal.
-# Fewer are done before anybody has read a bar.
-_MANY: Final = 5000
-
-
 @contextmanager
-def counting(what: str, total: int | None) -> Iterator[Callable[[Count], None] | None]:
-    """What is to be told the count so far, None where nobody would see it. `total` None: nobody knows it."""
-    if total is not None and total < _MANY:
+def count_progress(label: str, total: int | None) -> Iterator[Callable[[Count], None] | None]:
+    """Yield a function that takes the count so far; None if no bar is shown. `total` is None if it is unknown."""
+    if total is not None and total < _MIN_LETTERS_FOR_BAR:
         yield None
         return
-    with progress_bar(what) as told:
-        yield None if told is None else lambda count: told(count.total, total)
+    with progress_bar(label) as update:
+        yield None if update is None else lambda count: update(count.total, total)
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
-    """The bar itself: what is to be told how many are done, and of how many where that is known. None: nobody would
-    see it."""
+def progress_bar(label: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Yield a function that takes the number done and the total, if known; None if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.console import Console  # noqa: PLC0415 - only when there is something to show
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    columns = (TextColumn(what), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(label), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(label, total=None)
 
-        def tell(done: int, total: int | None) -> None:
-            progress.tasks[task].total = total  # `update` would keep one that is not known any more
+        def update(done: int, total: int | None) -> None:
+            progress.tasks[task].total = total  # Progress.update would keep the previous total
             progress.update(task, completed=done)
 
-        yield tell
+        yield update

@@ -1,4 +1,4 @@
-"""A canonical document as YAML: PyYAML's dumper, made to write what the strict parser accepts."""
+"""A canonical document as YAML, written with PyYAML so that the strict parser accepts it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import yaml
 from hookline.escaping import printable
 from hookline.schemas import load_schema
 
-# YAML 1.1 and 1.2 both read these as text. All other text is quoted.
+# Text that YAML 1.1 and 1.2 both read as text. All other text is quoted.
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_./@-])|[ ](?=[A-Za-z0-9]))*", re.ASCII)
 _NOT_TEXT = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
-# Several lines without escapes: the first one is not indented, and none ends with a space.
+# Several lines that need no escapes: the first is not indented, and none ends with a space.
 _BLOCK = re.compile(r"\S(?:[^\n]*\S)?(?:\n(?:[^\n]*\S)?)*\n[^\n]*\S\n?")
 _BREAK = "\n"
 # References to secrets, and sandboxes with their id, are written on one line.
@@ -24,14 +24,14 @@ _ONE_LINE = ({"env"}, {"file"}, {"name", "id"})
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:
-    """A webhook file, in the order of the schema. The parser reads it back as the same document."""
+    """A webhook file with its keys in the schema's order. The parser reads it back as the same document."""
     order = _order()
     fields = sorted(document, key=lambda key: (order.get(key, len(order)), key))
     return _dump({key: document[key] for key in fields})
 
 
 def as_yaml_list(documents: Iterable[Mapping[str, Any]]) -> str:
-    """A list with each document on its own line, its keys in their order."""
+    """A list with each document on its own line. The keys keep their order."""
     return _dump(list(documents))
 
 
@@ -42,7 +42,7 @@ def _order() -> Mapping[str, int]:
 
 def _dump(value: object) -> str:
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=sys.maxsize)
-    # Only quoted text holds characters that a terminal does not show; there an escape means the same.
+    # Only quoted text contains characters that a terminal does not show. There, an escape has the same meaning.
     return _BREAK.join(printable(line) for line in text.removesuffix(_BREAK).split(_BREAK))
 
 
@@ -56,7 +56,7 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, indentless=False)
 
     def choose_scalar_style(self) -> str:
-        """Plain or in double quotes, as the representer decided: inside brackets PyYAML would quote every URL."""
+        """Keep the representer's choice, plain or double quotes. Inside brackets, PyYAML would quote every URL."""
         if isinstance(self.event, yaml.ScalarEvent) and self.event.style is None:
             return ""
         return super().choose_scalar_style().replace("'", '"')
@@ -78,7 +78,7 @@ def _represent_mapping(dumper: _Dumper, mapping: Mapping[str, Any]) -> yaml.Node
 
 
 def _represent_list(dumper: _Dumper, items: list[Any]) -> yaml.Node:
-    """On one line. If mappings are in it, each item has a line."""
+    """On one line, but each item on its own line if the list contains mappings."""
     node = dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
     node.flow_style = not any(isinstance(item, Mapping) for item in items)
     for item in node.value:

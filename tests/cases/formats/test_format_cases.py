@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.cli.ingest_options import IngestOptions, reading_options
+from hookline.cli.relay_options import IngestOptions, ingest_options
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
 from hookline.relay.formats.json_decoding import decoded
@@ -55,7 +55,7 @@ def reading(case: Path) -> IngestContext:
     """How the case's options say that its lines are read."""
 
     @click.command
-    @reading_options
+    @ingest_options
     def relay(ingest: IngestOptions) -> IngestOptions:
         """Only parses."""
         return ingest

@@ -1,20 +1,25 @@
-"""The program itself: finding commands, naming variables, turning errors into messages and exit codes."""
+"""The program: it finds commands, names variables, and maps errors to messages and exit codes."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import COMMANDS, main, program
+from hookline.exit_codes import ExitCode
+
+ERRORS = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 
 
 def every_command() -> Iterator[tuple[str, click.Command]]:
-    """Each command by its whole name, groups and what is in them."""
+    """Each command by its full name, including groups and their commands."""
     context = click.Context(program)
     for name in COMMANDS:
         command = program.get_command(context, name)
@@ -36,7 +41,7 @@ def test_every_command_explains_itself(name: str, command: click.Command) -> Non
 
 @pytest.mark.parametrize(("name", "command"), list(every_command()), ids=str)
 def test_every_option_has_its_variable(name: str, command: click.Command) -> None:
-    """Options are taken from the environment too, by the name that is typed; `check` goes by the relay's."""
+    """Every option has an environment variable with its typed name; `check` also uses the relay's variables."""
     for option in command.params:
         if isinstance(option, click.Option):
             typed = max(option.opts, key=len).lstrip("-").upper().replace("-", "_")
@@ -46,7 +51,7 @@ def test_every_option_has_its_variable(name: str, command: click.Command) -> Non
 
 
 def test_a_variable_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HOOKLINE_DEAD_LIST_FORMAT is what --format would be: a wrong value is wrong use."""
+    """HOOKLINE_DEAD_LIST_FORMAT replaces --format: a wrong value is wrong use."""
     monkeypatch.setenv("HOOKLINE_DEAD_LIST_FORMAT", "xml")
     assert 64 == main(["dead", "list"])
 
@@ -69,6 +74,14 @@ def test_wrong_use_is_64(arguments: list[str], capsys: pytest.CaptureFixture[str
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_every_exit_code_is_documented() -> None:
+    """The table of exit codes in the reference has a row for each code, and no other row."""
+    table = ERRORS.read_text().partition("## Exit codes")[2].partition("## ")[0]
+    assert [int(code) for code in ExitCode] == [
+        int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+    ]
+
+
 def test_help_imports_no_command() -> None:
     """`hookline --help` is fast because no command's module, and none of the large libraries, is loaded for it."""
     code = (
@@ -82,7 +95,7 @@ def test_help_imports_no_command() -> None:
 
 
 def test_dead_letters_are_filtered_by_the_words_of_the_contract() -> None:
-    """--channel takes email and sms, --status the four feedback statuses, as they are written everywhere else."""
-    shown = CliRunner().invoke(program, ["dead", "list", "--help"]).output
-    assert "[email|sms]" in shown
-    assert "[sent|delivered|bounce|error]" in shown
+    """--channel accepts email and sms; --status accepts the four feedback statuses."""
+    output = CliRunner().invoke(program, ["dead", "list", "--help"]).output
+    assert "[email|sms]" in output
+    assert "[sent|delivered|bounce|error]" in output

@@ -1,4 +1,4 @@
-"""How plan reads the files: each once, and in an order that leaves no trace in the plan."""
+"""Loading for plan: it reads each file once, and their order does not affect the plan."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def shuffled(document: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
 
 
 def write_files(texts: dict[str, list[dict[str, Any]]]) -> None:
-    """Files of one document a line, made in the order given."""
+    """Create files with one document per line, in the given order."""
     shutil.rmtree("webhooks", ignore_errors=True)
     for name, held in texts.items():
         path = Path("webhooks", name)
@@ -75,7 +75,7 @@ def applied(plan: Plan) -> Snapshot:
 def test_shuffled_files_and_keys(
     prior: dict[str, Any], wanted: dict[str, Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Files made in another order, with their keys in another order, change no byte of the plan in any form."""
+    """The order of creation and the order of keys change no byte of the plan in any form."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("order"))
         write_files({f"{each['sandbox']}.yaml": [each] for each in documents(prior)})
@@ -95,7 +95,7 @@ def test_shuffled_files_and_keys(
 def test_documents_moved_between_files(
     wanted: dict[str, Any], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Documents in another order and in other files change nothing of the plan but where they are written."""
+    """Documents in another order and in other files change only the locations in the plan."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("moved"))
         write_files({"all.yaml": documents(wanted)})
@@ -117,7 +117,7 @@ def without_places(plan: Plan) -> str:
 
 
 def test_files_are_read_once_for_many_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many targets there are, every file is read once."""
+    """Every file is read once, for any number of targets."""
     monkeypatch.chdir(tmp_path)
     every = documents({f"s{number}": {"name": "a", "channels": ["email"], "campaigns": "all"} for number in range(6)})
     write_files({f"{each['sandbox']}.yaml": [each] for each in every})
@@ -137,10 +137,10 @@ def test_files_are_read_once_for_many_targets(tmp_path: Path, monkeypatch: pytes
 def test_empty_directory_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A configuration directory that is missing, or empty, is named on stderr: the plan alone would not say why."""
+    """A missing or empty configuration directory causes a warning on stderr, which the plan does not contain."""
     monkeypatch.chdir(tmp_path)
     load_desired(Path("webhooks"), (), ())
     assert "warning: the configuration directory webhooks does not exist\n" == capsys.readouterr().err
     Path("webhooks").mkdir()
     load_desired(Path("webhooks"), (), ())
-    assert "warning: the configuration directory webhooks holds no webhook\n" == capsys.readouterr().err
+    assert "warning: the configuration directory webhooks contains no webhook\n" == capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What stands beside the progress bar."""
+"""The counts beside the progress bar."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def progress(*, draining: bool = False, pending: int = 214, oldest: float | None
 
 
 def test_what_is_counted() -> None:
-    """Read, delivered with its rate, pending, and how old the oldest of that is."""
+    """Shows read, delivered with its rate, pending, and the age of the oldest pending delivery."""
     assert "1,500 read, 1,286 delivered (430/s), 214 pending, oldest 3 s" == progress_counter(progress(), 430.2)
     assert "1,500 read, 1,286 delivered, 0 pending" == progress_counter(progress(pending=0, oldest=None), None)
     assert "1,286 delivered, 214 pending, oldest 3 s" == progress_counter(progress(draining=True), None)
@@ -25,7 +25,7 @@ def test_what_is_counted() -> None:
     [(0.4, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h"), (400_000, "4.6 d")],
 )
 def test_spans(seconds: float, text: str) -> None:
-    """A span has one unit, small numbers, and no false exactness."""
+    """A duration has one unit, small numbers, and no false precision."""
     assert text == duration_text(seconds)
 
 

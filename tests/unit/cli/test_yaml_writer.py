@@ -72,7 +72,7 @@ campaigns: ["no", c-1]"""
     ],
 )
 def test_several_lines_read_as_lines(text: str, expected: str) -> None:
-    """Text of several lines stands as it is; where that would hide a space or a character, it is quoted."""
+    """Text of several lines is a block; if a block would hide a space or a character, the text is quoted."""
     assert expected == as_yaml({"name": text})
 
 
@@ -82,13 +82,13 @@ def test_numbers_are_numbers_to_every_reader() -> None:
 
 
 def test_list_has_an_entry_a_line() -> None:
-    """A list of documents is one line each, and one line when it is empty."""
+    """A list has one line for each document, and one line if it is empty."""
     assert "- {a: 1}\n- {a: two}" == as_yaml_list([{"a": 1}, {"a": "two"}])
     assert "[]" == as_yaml_list([])
 
 
 def test_an_object_that_occurs_twice_is_written_twice() -> None:
-    """Webhook files refuse anchors and aliases, so none is written."""
+    """Webhook files refuse anchors and aliases, so the writer writes none."""
     secret = {"env": "HOOKLINE_SECRET_KEY"}
     text = as_yaml({"headers": {"x-a": secret, "x-b": secret}})
     assert "headers:\n  x-a: {env: HOOKLINE_SECRET_KEY}\n  x-b: {env: HOOKLINE_SECRET_KEY}" == text
@@ -104,7 +104,7 @@ def test_long_text_stays_on_its_line() -> None:
 @example({"k" * 2000: {"j" * 2000: [{"i" * 2000: "v"}]}})
 @given(st.dictionaries(texts.filter(bool), values, min_size=1, max_size=4))
 def test_reads_back_as_the_same_document(document: dict[str, Any]) -> None:
-    """YAML reads the text back as the same document, whatever it holds."""
+    """The parser reads any written document back as the same document."""
     assert document == yaml.safe_load(as_yaml(document))
 
 

@@ -1,10 +1,9 @@
-"""`hookline apply`: make the stored state what the files, or a saved plan, say."""
+"""`hookline apply`: apply the changes in the webhook files, or in a saved plan, to the stored state."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,8 +12,8 @@ from pathlib import Path
 import click
 
 from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked, refuse_older_commit
-from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
-from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, config_option, state_option
+from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
@@ -28,53 +27,34 @@ from hookline.state.factory import open_state
 from hookline.state.store import Snapshot, StateStore
 
 
-# What must hold before a plan is applied: the fingerprint that is expected, and the commit's descent.
-def commit_guard(
-    store: StateStore, provenance: Provenance, config: Path, *, allow_older: bool
-) -> Callable[[], tuple[str, ...]]:
-    """What tells, whenever it is called, whether the commit follows the one that was applied last by then.
-
-    It returns what is to be recorded as lifted, and raises Blocked.
-    """
-
-    def judge() -> tuple[str, ...]:
-        if provenance.commit is None:
-            return ()
-        return refuse_older_commit(
-            store.history(), provenance.commit, partial(is_ancestor, config), allow_older=allow_older
-        )
-
-    return judge
-
-
 def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
-    """The provenance, its commit marked where the files are not that commit's, which is said on stderr too."""
+    """The provenance. If files differ from the commit, the commit gets a mark, and stderr a warning."""
     if provenance.commit is None:
         return provenance
     names = uncommitted(config)
     if not names:
         return provenance
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
     click.echo(
-        f"warning: {printable(str(config / names[0]))}{more} not as in commit {provenance.commit[:12]}: "
-        f"the history will say {provenance.commit[:12]}{DIRTY}",
+        f"warning: {printable(str(config / names[0]))} {verb} from commit {provenance.commit[:12]}: "
+        f"the history will record {provenance.commit[:12]}{DIRTY}",
         err=True,
     )
     return replace(provenance, commit=provenance.commit + DIRTY)
 
 
 def was_applied(store: StateStore, expect: str | None) -> bool:
-    """Whether what is expected was applied already. With nothing left to do, a job that runs again has succeeded."""
+    """Whether the expected plan was already applied. A repeated job with nothing to do then succeeds."""
     if expect is None:
         return False
     found = [record for record in store.history() if record.entry.fingerprint == expect]
     if found:
-        click.echo(f"The expected plan was applied already, by {attribution(found[-1])}.")
+        click.echo(f"The expected plan was already applied, by {attribution(found[-1])}.")
     return bool(found)
 
 
 def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None:
-    """Raise Stale when the plan is not the expected one, with what is known of why."""
+    """Raise Stale if the plan is not the expected one. The message names the last apply."""
     if expect in (None, plan.fingerprint):
         return
     records = store.history()
@@ -83,18 +63,17 @@ def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None
         addresses = [printable(str(change.get("address"))) for change in records[-1].entry.changes]
         since += f", and changed {', '.join(addresses[:3])}{' and more' if len(addresses) > 3 else ''}"
     raise Stale(
-        f"nothing is applied, for the plan is not what is expected: expected {expect}, "
-        f"and the plan now is {plan.fingerprint}{since}",
-        hint="the files or the state have changed since it was reviewed: have the plan shown here reviewed, "
-        "and expect its fingerprint",
+        f"nothing was applied, because the plan is not the expected one: expected {expect}, "
+        f"but the plan is {plan.fingerprint}{since}",
+        hint="the files or the state have changed since the review: review the plan above, and pass its fingerprint "
+        "with --expect",
     )
 
 
-# A person's yes, before anything is applied.
 def ask_for_approval() -> None:
-    """Return when a person says yes; raise Blocked for any other answer, and where nobody can be asked."""
+    """Ask on the terminal. Raises Blocked for an answer other than yes, and without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Blocked("approval is missing, and there is no terminal to ask on", hint="give --auto-approve")
+        raise Blocked("approval is missing: no terminal to ask on", hint="give --auto-approve")
     answer = click.prompt("Apply these changes? Only 'yes' is accepted", default="", show_default=False)
     if answer != "yes":
         raise Blocked("cancelled; nothing was changed")
@@ -103,19 +82,19 @@ def ask_for_approval() -> None:
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def _fingerprint(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not _FINGERPRINT.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is not sha256: and 64 digits, as a plan names it", ctx=ctx, param=param)
-    return value
+def _fingerprint(text: str) -> str:
+    if not _FINGERPRINT.fullmatch(text):
+        raise ValueError(f"{text!r} is not a fingerprint: sha256: and 64 digits")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What the command line asks for, beside what is to be planned."""
+    """The options of a run, without the selection of webhooks."""
 
     config: Path
     store: StateStore
-    brakes: DeletionLimits
+    deletion_limits: DeletionLimits
     expect: str | None
     allow_older: bool
     auto_approve: bool
@@ -131,25 +110,24 @@ class _Request:
 @config_option
 @state_option
 @target_option
-@brake_options
+@deletion_options
 @click.option(
     "--allow-older", is_flag=True, help="Apply a commit even if it is not a descendant of the one applied last."
 )
 @click.option(
     "--expect",
-    metavar="FINGERPRINT",
-    callback=_fingerprint,
+    type=ParsedParameter("fingerprint", _fingerprint),
     help="Apply only the plan with this fingerprint; refuse any other.",
 )
 @verbose_option
 @apply_options
-def command(
+def apply_command(
     *,
     paths: tuple[Path, ...],
     config: Path,
     state: str,
     target: tuple[Address, ...],
-    brakes: DeletionLimits,
+    deletion_limits: DeletionLimits,
     allow_older: bool,
     expect: str | None,
     verbose: bool,
@@ -170,7 +148,7 @@ def command(
     request = _Request(
         config=config,
         store=open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)),
-        brakes=brakes,
+        deletion_limits=deletion_limits,
         expect=expect,
         allow_older=allow_older,
         auto_approve=applying.auto_approve,
@@ -183,24 +161,24 @@ def command(
 
 
 def _plan_file(paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Path | None:
-    """The saved plan among the paths, which must be all that is given. Loads what reads plans only for a path."""
+    """The saved plan among the paths. Raises WrongUse if other paths or targets are given too."""
     if not paths:
         return None
-    from hookline.cli.plan_input import is_plan_file  # noqa: PLC0415
+    from hookline.cli.plan_input import is_plan_file  # noqa: PLC0415 - only needed for a PATH
 
-    found = [path for path in paths if is_plan_file(path)]
-    if found and (len(paths) > 1 or targets):
+    plan_files = [path for path in paths if is_plan_file(path)]
+    if plan_files and (len(paths) > 1 or targets):
         raise WrongUse(
-            f"{found[0]} is a saved plan, and is applied alone",
+            f"{plan_files[0]} is a saved plan, which can only be applied alone",
             hint="leave out --target and every other PATH, or name webhook files only",
         )
-    return found[0] if found else None
+    return plan_files[0] if plan_files else None
 
 
 def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Snapshot | None:
     desired = load_desired(request.config, paths, targets)
     stored = request.store.read()
-    plan = make_plan(stored, desired, request.brakes)
+    plan = make_plan(stored, desired, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(request.store, request.expect):
         return None
@@ -209,33 +187,43 @@ def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Addr
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
-    lifted = _commit_judge(request, provenance)()
+    lifted = _check_commit(request, provenance)
     if not request.auto_approve:
         ask_for_approval()
     return apply_plan(request.store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
 
 
 def _apply_file(request: _Request, file: Path) -> Snapshot | None:
-    from hookline.cli.plan_input import (  # noqa: PLC0415
-        read_plan_file,
-        refuse_documents,
-    )
+    from hookline.cli.plan_input import read_plan_file, refuse_documents  # noqa: PLC0415 - only for a PLANFILE
 
     saved = read_plan_file(file)
     refuse_documents(saved, str(file))
     refuse_unexpected(request.store, request.expect, saved)
-    _, plan = fit_saved(request.store, saved, request.brakes)
+    _, plan = fit_saved(request.store, saved, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
     refuse_blocked(plan)
     if not plan.changes:
         return None
     provenance = provenance_of(request.config)
-    judge_commit = _commit_judge(request, provenance)
-    judge_commit()
+    check_commit = partial(_check_commit, request, provenance)
+    check_commit()
     if not request.auto_approve:
         ask_for_approval()
-    return apply_saved(request.store, saved, request.brakes, provenance, datetime.now(UTC), judge_commit=judge_commit)
+    return apply_saved(
+        request.store, saved, request.deletion_limits, provenance, datetime.now(UTC), judge_commit=check_commit
+    )
 
 
-def _commit_judge(request: _Request, provenance: Provenance) -> Callable[[], tuple[str, ...]]:
-    return commit_guard(request.store, provenance, request.config, allow_older=request.allow_older)
+def _check_commit(request: _Request, provenance: Provenance) -> tuple[str, ...]:
+    """Raise Blocked unless the commit is a descendant of the commit applied last.
+
+    Returns the lifted rules for the history.
+    """
+    if provenance.commit is None:
+        return ()
+    return refuse_older_commit(
+        request.store.history(),
+        provenance.commit,
+        partial(is_ancestor, request.config),
+        allow_older=request.allow_older,
+    )

@@ -1,4 +1,4 @@
-"""`hookline check`: go the relay's way to each endpoint, and say where it ends."""
+"""`hookline check`: connect to endpoints as the relay does, and report problems."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from hookline.cli.options import (
 )
 from hookline.cli.tables import columns
 from hookline.escaping import printable
+from hookline.exit_codes import ExitCode
 from hookline.model import Webhook
 from hookline.relay.http.certificate_info import Certificate
 from hookline.relay.preflight.checks import CheckContext, check_all
@@ -42,7 +43,7 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 @secrets_options
 @network_options
 @format_option("text", "json", help="For people or for programs.")
-def command(
+def check_command(
     *,
     addresses: tuple[str, ...],
     send: bool,
@@ -60,10 +61,10 @@ def command(
     event.
     """
     snapshot = read_applied(state)
-    chosen = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
-    webhooks = list({stored.webhook.address: stored.webhook for stored in chosen}.values())
-    organizations = {one.organization for one in snapshot.webhooks}
-    means = CheckContext(
+    selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
+    webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
+    organizations = {address.organization for address in snapshot.webhooks}
+    context = CheckContext(
         resolver=replace(secrets.resolver(), organizations=lambda: organizations),
         rules=network.rules,
         clock=time.time,
@@ -72,40 +73,47 @@ def command(
         transport=network.transport,
         proxy=network.proxy,
     )
-    reports = asyncio.run(_examined(webhooks, means, send=send, tell=form == "text"))
+    reports = asyncio.run(_check(webhooks, context, send=send, show=form == "text"))
     if form == "json":
         now = datetime.now(UTC)
         click.echo(json.dumps([_document(report, now) for report in reports], indent=2, ensure_ascii=False))
     else:
-        _print_sum(reports)
-    return 1 if any(report.failed_at for report in reports) else 0
+        _print_totals(reports)
+    return ExitCode.FAILED if any(report.failed_at for report in reports) else ExitCode.DONE
 
 
-async def _examined(webhooks: Sequence[Webhook], means: CheckContext, *, send: bool, tell: bool) -> list[CheckReport]:
-    """All reports; with `tell` each is printed as soon as those before it are."""
+async def _check(webhooks: Sequence[Webhook], context: CheckContext, *, send: bool, show: bool) -> list[CheckReport]:
+    """All reports, in order.
+
+    Args:
+        webhooks: the webhooks to check.
+        context: the way to secrets and endpoints, as in the relay.
+        send: send a test event to each endpoint.
+        show: print each report as soon as it and all earlier ones are complete.
+    """
     reports = []
-    async for report in check_all(webhooks, means, send=send):
+    async for report in check_all(webhooks, context, send=send):
         reports.append(report)
-        if tell:
-            _print(report)
+        if show:
+            _print_report(report)
     return reports
 
 
-def _print(report: CheckReport) -> None:
+def _print_report(report: CheckReport) -> None:
     click.echo(f"{printable(report.address)}  {printable(report.url)}")
     rows = [("  " + finding.grade, finding.step, printable(finding.detail)) for finding in report.findings]
     for finding, line in zip(report.findings, columns(rows), strict=True):
-        word = str(finding.grade)
-        click.echo(line.replace(word, click.style(word, fg=_COLOURS[finding.grade]), 1))
+        grade = str(finding.grade)
+        click.echo(line.replace(grade, click.style(grade, fg=_COLOURS[finding.grade]), 1))
         if finding.hint and finding.grade is not Grade.OK:
             click.echo(f"    hint: {printable(finding.hint)}")
 
 
-def _print_sum(reports: Sequence[CheckReport]) -> None:
+def _print_totals(reports: Sequence[CheckReport]) -> None:
     failed = sum(1 for report in reports if report.failed_at)
     warned = sum(1 for report in reports if report.has_warning and not report.failed_at)
-    good = len(reports) - failed - warned
-    click.echo(f"{len(reports)} checked: {good} good, {warned} with warnings, {failed} failed.", err=True)
+    passed = len(reports) - failed - warned
+    click.echo(f"{len(reports)} checked: {passed} passed, {warned} with warnings, {failed} failed.", err=True)
 
 
 def _document(report: CheckReport, now: datetime) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def _document(report: CheckReport, now: datetime) -> dict[str, Any]:
         "failedAt": report.failed_at,
         "findings": list(_findings(report.findings)),
         "addresses": list(report.addresses),
-        "certificates": [_certificate(shown, now) for shown in report.certificates],
+        "certificates": [_certificate(certificate, now) for certificate in report.certificates],
     }
 
 
@@ -125,12 +133,12 @@ def _findings(findings: Sequence[CheckFinding]) -> Iterator[dict[str, Any]]:
         yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
 
 
-def _certificate(shown: Certificate, now: datetime) -> dict[str, Any]:
+def _certificate(certificate: Certificate, now: datetime) -> dict[str, Any]:
     return {
-        "subject": shown.subject,
-        "issuer": shown.issuer,
-        "names": list(shown.names),
-        "notBefore": shown.not_before.isoformat(),
-        "notAfter": shown.not_after.isoformat(),
-        "daysLeft": shown.days_left(now),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "names": list(certificate.names),
+        "notBefore": certificate.not_before.isoformat(),
+        "notAfter": certificate.not_after.isoformat(),
+        "daysLeft": certificate.days_left(now),
     }

@@ -1,4 +1,4 @@
-"""`hookline dead export` and `hookline dead import`: dead letters outside of a spool."""
+"""`hookline dead export` and `hookline dead import`: dead letters as NDJSON files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import IO, Any, Final
 
 import click
 
-from hookline.cli.dead_letter_options import filter_from, filter_text, filters
+from hookline.cli.dead_letter_options import filter_from, filter_options, letter_count_text
 from hookline.cli.options import spool_option
-from hookline.cli.progress import counting
+from hookline.cli.progress import count_progress
 from hookline.errors import HooklineError
+from hookline.exit_codes import ExitCode
 from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, read_exported
@@ -24,37 +25,35 @@ from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
 
-SOME_REFUSED: Final = 3
-ALL_REFUSED: Final = 1
-_GROUP: Final = 500
-_NAMED: Final = 50  # more complaints than that tell nobody more
-# A line of 1 MiB in which every byte had to be escaped, and what stands around it.
-_LONGEST: Final = 8 << 20
+_GROUP_LETTERS: Final = 500
+_MAX_REPORTED: Final = 50
+# The JSON of a line of 1 MiB in which every byte is escaped, with room for its envelope.
+_MAX_LINE_BYTES: Final = 8 << 20
 _OLD_SECONDS: Final = 30 * 86_400.0
 
 
 @click.command("export", epilog="Example: hookline dead export --http-status 422 --out letters.ndjson")
 @spool_option
-@filters
+@filter_options
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of standard output."
 )
 @click.argument("ids", nargs=-1, metavar="[ID]…")
-def export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **chosen: Any) -> None:
+def dead_export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **filters: Any) -> None:
     """Write dead letters as NDJSON, one per line, with their ids (`hookline schema dead-letter`).
 
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
-    narrowed = filter_from(ids, chosen)
+    selection = filter_from(ids, filters)
     count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
-        total = dead.count(narrowed).total
-        with counting("exporting", total) as told, _output(out) as file:
-            for letter in dead.all_in_order(narrowed):
+        total = dead.count(selection).total
+        with count_progress("exporting", total) as on_progress, _output(out) as file:
+            for letter in dead.all_in_order(selection):
                 file.write(dead_letter_line(letter))
-                count = _told(count, letter, told)
-    click.echo(f"Exported {filter_text(count)}.", err=True)
+                count = _add_one(count, letter, on_progress)
+    click.echo(f"Exported {letter_count_text(count)}.", err=True)
 
 
 @contextmanager
@@ -74,7 +73,7 @@ def _output(out: Path | None) -> Iterator[IO[bytes]]:
 )
 @spool_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE|-")
-def import_command(*, spool: str, file: Path) -> int:
+def dead_import_command(*, spool: str, file: Path) -> int:
     """Add exported dead letters to a spool, under their own ids.
 
     Counts the ids that the spool already knows and does not change them. Names and refuses invalid lines. If the
@@ -82,23 +81,26 @@ def import_command(*, spool: str, file: Path) -> int:
     """
     new, seen, old = NO_LETTERS, NO_LETTERS, 0
     refusals = _Refusals(str(file))
-    with _input(file) as lines, _spool(spool) as spooled, counting("importing", None) as told:
+    with _input(file) as lines, _spool(spool) as spooled, count_progress("importing", None) as on_progress:
         letters = _letters(lines, refusals)
-        while group := list(islice(letters, _GROUP)):
+        while group := list(islice(letters, _GROUP_LETTERS)):
             new += spooled.add(group)
             for letter in group:
-                seen = _told(seen, letter, None)
+                seen = _add_one(seen, letter, None)
                 old += letter.at < time.time() - _OLD_SECONDS
-            if told is not None:
-                told(seen)
-    click.echo(f"Imported {filter_text(new)}; {seen.total - new.total:,} known already, {refusals.total:,} refused.")
+            if on_progress is not None:
+                on_progress(seen)
+    click.echo(
+        f"Imported {letter_count_text(new)}; {seen.total - new.total:,} already known, {refusals.total:,} refused."
+    )
     if old:
         click.echo(
-            f"  {old:,} died more than 30 days ago: a relay with that --retain forgets what is not replayed", err=True
+            f"  {old:,} are more than 30 days old: replay them, or a relay with that --retain deletes them",
+            err=True,
         )
     if refusals.total:
-        return SOME_REFUSED if seen.total else ALL_REFUSED
-    return 0
+        return ExitCode.INCOMPLETE if seen.total else ExitCode.FAILED
+    return ExitCode.DONE
 
 
 def _spool(location: str) -> AbstractContextManager[DeadLetterImport]:
@@ -108,7 +110,7 @@ def _spool(location: str) -> AbstractContextManager[DeadLetterImport]:
 
 
 class _Refusals:
-    """What does not hold, said on stderr with its place."""
+    """Writes each refused line to stderr, with its number and the reason, and counts them."""
 
     def __init__(self, name: str) -> None:
         self.total = 0
@@ -116,16 +118,16 @@ class _Refusals:
 
     def add(self, number: int, reason: str) -> None:
         self.total += 1
-        if self.total <= _NAMED:
+        if self.total <= _MAX_REPORTED:
             click.echo(f"{self._name}:{number}: {reason}", err=True)
-        elif self.total == _NAMED + 1:
-            click.echo(f"{self._name}:{number}: and more, which are only counted", err=True)
+        elif self.total == _MAX_REPORTED + 1:
+            click.echo(f"{self._name}:{number}: more lines are refused; they are only counted", err=True)
 
 
 def _letters(lines: Iterator[bytes | None], refusals: _Refusals) -> Iterator[DeadLetter]:
     for number, line in enumerate(lines, 1):
         if line is None:
-            refusals.add(number, f"too long: over {_LONGEST} bytes")
+            refusals.add(number, f"too long: more than {_MAX_LINE_BYTES} bytes")
         elif line.strip():
             letter = read_exported(line)
             if isinstance(letter, Rejected):
@@ -136,26 +138,26 @@ def _letters(lines: Iterator[bytes | None], refusals: _Refusals) -> Iterator[Dea
 
 @contextmanager
 def _input(file: Path) -> Iterator[Iterator[bytes | None]]:
-    """The lines of a file or of standard input, None for one that is too long."""
+    """The lines of a file or of standard input; None for a line that is too long."""
     try:
         with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as opened:
-            yield _bounded(opened)
+            yield _bounded_lines(opened)
     except OSError as failed:
         raise HooklineError(f"{file} cannot be read: {failed.strerror}", hint="check the path") from failed
 
 
-def _bounded(file: IO[bytes]) -> Iterator[bytes | None]:
-    while line := file.readline(_LONGEST + 1):
-        if len(line) <= _LONGEST or line.endswith(b"\n"):
+def _bounded_lines(file: IO[bytes]) -> Iterator[bytes | None]:
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        if len(line) <= _MAX_LINE_BYTES or line.endswith(b"\n"):
             yield line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(_LONGEST + 1)
+            line = file.readline(_MAX_LINE_BYTES + 1)
         yield None
 
 
-def _told(count: Count, letter: DeadLetter, told: Callable[[Count], None] | None) -> Count:
+def _add_one(count: Count, letter: DeadLetter, on_progress: Callable[[Count], None] | None) -> Count:
     count += Count(1, 0) if isinstance(letter, DeadDelivery) else Count(0, 1)
-    if told is not None and count.total % _GROUP == 0:
-        told(count)
+    if on_progress is not None and count.total % _GROUP_LETTERS == 0:
+        on_progress(count)
     return count

@@ -1,4 +1,4 @@
-"""`hookline drift`: whether the state is still what was applied."""
+"""`hookline drift`: compare the state with the applied changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import click
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.options import format_option, state_option
 from hookline.escaping import printable
+from hookline.exit_codes import ExitCode
 from hookline.state.drift import Drift, Drifted, DriftKind, find_drift
 from hookline.state.factory import open_state
 from hookline.state.store import Record, Snapshot
 from hookline.state.store_errors import unreplayable
-
-DRIFTED = 9
 
 
 @click.command(
@@ -24,7 +23,7 @@ DRIFTED = 9
 )
 @state_option
 @format_option("text", "json", help="Text for people, or JSON.")
-def command(state: str, form: str) -> int:
+def drift_command(state: str, form: str) -> int:
     """Check whether the stored state is still the one that was applied. Writes nothing.
 
     Verifies the history's chain of hashes, replays the applied changes, and compares the result with the state.
@@ -42,7 +41,7 @@ def command(state: str, form: str) -> int:
             click.echo(printable(line))
     for hint in _hints(drift):
         click.echo(f"  hint: {hint}", err=True)
-    return DRIFTED if drift else 0
+    return ExitCode.DRIFTED if drift else ExitCode.DONE
 
 
 def _document(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> dict[str, Any]:
@@ -68,21 +67,21 @@ def _document(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> 
 def _lines(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> Iterator[str]:
     yield from (f"history, serial {broken.serial}: {broken.reason}" for broken in drift.breaks)
     for drifted in drift.webhooks:
-        yield f"{drifted.address}: {_what(drifted)}"
+        yield f"{drifted.address}: {_kind_text(drifted)}"
         for field in drifted.fields:
-            yield f"    {field.path}: {_side(field.applied)} -> {_side(field.stored)}"
+            yield f"    {field.path}: {_value_text(field.applied)} -> {_value_text(field.stored)}"
     if drift:
         yield f"Drift: {len(drift.breaks)} break(s) in the history, {len(drift.webhooks)} webhook(s) differ."
     else:
-        yield f"No drift: {len(snapshot.webhooks)} webhook(s) are as serial {snapshot.serial} left them."
+        yield f"No drift: {len(snapshot.webhooks)} webhook(s) match serial {snapshot.serial}."
     if records:
         yield f"Head of the history: {records[-1].hash}"
 
 
-def _what(drifted: Drifted) -> str:
+def _kind_text(drifted: Drifted) -> str:
     match drifted.kind:
         case DriftKind.ADDED:
-            return "added to the state by hand: no apply wrote it"
+            return "added to the state by hand: no apply created it"
         case DriftKind.REMOVED:
             return f"removed from the state by hand: serial {drifted.serial} applied it"
         case DriftKind.CHANGED:
@@ -91,12 +90,12 @@ def _what(drifted: Drifted) -> str:
             assert_never(drifted.kind)
 
 
-def _side(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _hints(drift: Drift) -> Iterator[str]:
     if drift.webhooks:
-        yield "`hookline plan` shows what the webhook files would put back; apply it, and the drift is gone"
+        yield "`hookline plan` shows how the webhook files differ from the state; apply that to remove the drift"
     if drift.breaks:
-        yield "a broken history is not mended: compare with a backup, and find out who writes to the state"
+        yield "hookline does not repair a broken history: compare it with a backup, and find who writes to the state"

@@ -1,4 +1,4 @@
-"""`hookline explain`: what a code means, why it is refused, and the way out."""
+"""`hookline explain`: the meaning of an error code, the reason for the rule, and an example."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hookline.config.error_codes import TITLES, Explanation, explanations, find_
 from hookline.diagnostics import did_you_mean
 from hookline.errors import WrongUse
 
-_WIDTH = 100
+_LINE_WIDTH = 100
 
 
 @click.command(epilog="Example: hookline explain HL012")
 @click.argument("code", required=False)
-def command(code: str | None) -> None:
+def explain_command(code: str | None) -> None:
     """Explain an error code that validate or plan printed.
 
     Shows the meaning of CODE, the reason for the rule, and an example of the mistake and of its correction. Without
@@ -27,8 +27,8 @@ def command(code: str | None) -> None:
     found = find_code(code)
     if found is None:
         near = [f"{known} ({TITLES[known]})" for known in nearest_codes(code)]
-        hint = did_you_mean(near, "`hookline explain` without a code lists all of them")
-        raise WrongUse(f"there is no code {code}", hint=hint)
+        hint = did_you_mean(near, "`hookline explain` without a code lists all codes")
+        raise WrongUse(f"unknown code: {code}", hint=hint)
     click.echo(_as_text(explanations()[found]))
 
 
@@ -37,7 +37,7 @@ def _as_text(explanation: Explanation) -> str:
         [
             f"{click.style(explanation.code, bold=True)}: {explanation.title}",
             "",
-            fill(explanation.why, _WIDTH),
+            fill(explanation.why, _LINE_WIDTH),
             "",
             click.style("Wrong:", fg="red"),
             indent(explanation.wrong, "    "),

@@ -1,4 +1,4 @@
-"""`hookline export`: webhook files from the stored state."""
+"""`hookline export`: write webhook files from the stored state."""
 
 from __future__ import annotations
 
@@ -19,38 +19,37 @@ from hookline.errors import Blocked, HooklineError
 from hookline.model import Address
 from hookline.state.store import Snapshot
 
-# Where an exported webhook goes: a relative path for each address, whatever the platform calls its tenants.
-# A file name has at most 255 bytes on most file systems; ".yaml" and a mark of its own must fit as well.
-_LONGEST = 200
+# Most file systems allow 255 bytes in a file name. ".yaml" and a distinguishing suffix must fit as well.
+_MAX_NAME_BYTES = 200
 _PLAIN = frozenset("@_-.+=,")
 
 
-def write_files(addresses: Iterable[Address]) -> dict[Address, PurePosixPath]:
-    """``organization/sandbox.yaml`` for each address, no two alike, also where upper and lower case are one.
+def file_names(addresses: Iterable[Address]) -> dict[Address, PurePosixPath]:
+    """``organization/sandbox.yaml`` for each address. The paths also differ on file systems that ignore case.
 
-    A name is percent-encoded but for letters, digits and a few marks; so none of them leaves its directory, is
-    hidden, or means something to a shell. One that is too long, or taken, gets a mark made from the address.
+    All characters except letters, digits and a few others are percent-encoded. So a name cannot leave its directory,
+    be hidden, or have a meaning in a shell. A name that is too long or taken gets a hash as its suffix.
     """
     sandboxes: dict[str, set[str]] = {}
     for address in addresses:
         sandboxes.setdefault(address.organization, set()).add(address.sandbox)
     folders = _distinct(sandboxes.keys())
-    placed: dict[Address, PurePosixPath] = {}
-    for organization, own in sandboxes.items():
-        for sandbox, name in _distinct(own).items():
-            placed[Address(organization, sandbox)] = PurePosixPath(folders[organization], f"{name}.yaml")
-    return placed
+    files: dict[Address, PurePosixPath] = {}
+    for organization, names in sandboxes.items():
+        for sandbox, name in _distinct(names).items():
+            files[Address(organization, sandbox)] = PurePosixPath(folders[organization], f"{name}.yaml")
+    return files
 
 
 def _distinct(names: Iterable[str]) -> dict[str, str]:
-    """An encoding for each name, in their order: the first of two that a file system may take for one stays plain."""
+    """A distinct encoding for each name. If two are equal without case, the first in sorted order gets no suffix."""
     taken: set[str] = set()
     encodings: dict[str, str] = {}
     for name in sorted(names):
         encoding = _encoded(name)
-        if len(encoding.encode()) > _LONGEST or _folded(encoding) in taken:
-            mark = hashlib.sha256(name.encode()).hexdigest()[:16]
-            encoding = f"{encoding.encode()[:_LONGEST].decode(errors='ignore')}~{mark}"
+        if len(encoding.encode()) > _MAX_NAME_BYTES or _folded(encoding) in taken:
+            suffix = hashlib.sha256(name.encode()).hexdigest()[:16]
+            encoding = f"{encoding.encode()[:_MAX_NAME_BYTES].decode(errors='ignore')}~{suffix}"
         taken.add(_folded(encoding))
         encodings[name] = encoding
     return encodings
@@ -78,7 +77,7 @@ _SCHEMA = "# yaml-language-server: $schema=../../schemas/webhook.v1.schema.json\
 )
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @state_option
-def command(directory: Path, state: str) -> None:
+def export_command(directory: Path, state: str) -> None:
     """Write a webhook file for every applied webhook: DIR/ORGANIZATION/SANDBOX.yaml.
 
     DIR is then a configuration directory, and a plan of it is empty. The command writes all files or none. DIR must
@@ -87,48 +86,48 @@ def command(directory: Path, state: str) -> None:
     files = render(read_applied(state))
     target = directory.resolve()
     if not _is_free(target):
-        _refuse_other(directory, target, files)
-        click.echo(f"{directory} holds these {len(files)} webhook file(s) already.")
+        _require_same(directory, target, files)
+        click.echo(f"{directory} already contains these {len(files)} webhook file(s).")
         return
     try:
         _write(target, files)
     except OSError as failed:
         raise HooklineError(
-            f"{directory} cannot be written: {failed.strerror}", hint="nothing is left there; name another directory"
+            f"{directory} cannot be written: {failed.strerror}", hint="nothing was written; name another directory"
         ) from failed
     click.echo(f"Wrote {len(files)} webhook file(s) to {directory}.")
 
 
 def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
-    """The files by their path in the configuration directory."""
-    places = write_files(snapshot.webhooks)
+    """The content of each file, by its path in the configuration directory."""
+    paths = file_names(snapshot.webhooks)
     return {
-        places[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
+        paths[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
         for address, stored in snapshot.webhooks.items()
     }
 
 
 def _is_free(target: Path) -> bool:
     if target.exists() and not target.is_dir():
-        raise Blocked(f"{target} is not a directory", hint="name one that does not exist yet")
+        raise Blocked(f"{target} is not a directory", hint="name a directory that does not exist yet")
     return not target.exists() or not any(target.iterdir())
 
 
-def _refuse_other(directory: Path, target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
-    """Raise Blocked unless exactly `files` are there, with the same content."""
+def _require_same(directory: Path, target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """Raise Blocked unless the directory contains exactly `files`, with the same content."""
     found = {PurePosixPath(path.relative_to(target)): path for path in target.rglob("*") if not path.is_dir()}
     different = sorted(name for name in found if name not in files or found[name].read_bytes() != files[name])
     missing = sorted(files.keys() - found.keys())
     if different or missing:
-        what = f"{different[0]} is there with other content" if different else f"{missing[0]} is not there"
+        difference = f"{different[0]} has other content" if different else f"{missing[0]} is missing"
         raise Blocked(
-            f"{directory} is not empty and does not hold what is applied: {what}; nothing was written",
+            f"{directory} is not empty and differs from the state: {difference}; nothing was written",
             hint="export to a new directory, and compare the two: diff -r",
         )
 
 
 def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
-    """All files under another name first, and that directory then put in place of the empty one. Raises OSError."""
+    """Write all files to a new directory, then rename it to the empty target. Raises OSError."""
     if target.exists() and target.samefile(Path.cwd()):
         raise Blocked("the current directory cannot be replaced", hint="name a directory below it")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +138,7 @@ def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
             (draft / name).parent.mkdir(mode=0o700, exist_ok=True)
             (draft / name).touch(mode=0o600)
             (draft / name).write_bytes(content)
-        os.replace(draft, target)  # noqa: PTH105 - rename(2): it takes the place of an empty directory, and of no other
+        os.replace(draft, target)  # noqa: PTH105 - rename(2) replaces only an empty directory
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -1,4 +1,4 @@
-"""`hookline formats`: which forms of lines the relay understands, and how it would read a file of them."""
+"""`hookline formats`: list the line formats, and show how the relay would read a file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any, assert_never
 
 import click
 
-from hookline.cli.ingest_options import IngestOptions, reading_options
+from hookline.cli.relay_options import IngestOptions, ingest_options
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
+from hookline.exit_codes import ExitCode
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
@@ -24,14 +25,13 @@ from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_d
 from hookline.relay.routing import SkipNames
 from hookline.relay.sources.open import open_sources
 
-SOME_REJECTED = 3
-_WIDEST = 60
-_AT_ONCE = 200
+_MAX_CELL_CHARS = 60
+_ROWS_PER_TABLE = 200
 
 
 @click.group(invoke_without_command=True, epilog="Example: hookline formats test events.ndjson")
 @click.pass_context
-def command(context: click.Context) -> None:
+def formats_command(context: click.Context) -> None:
     """List the formats that `relay` reads, or try them on a file."""
     if context.invoked_subcommand is None:
         rows = [("FORMAT", "CHANNELS", "A LINE IS")]
@@ -39,33 +39,28 @@ def command(context: click.Context) -> None:
         click.echo("\n".join(columns(rows)))
 
 
-@command.command(
+@formats_command.command(
     "test", epilog="Example: hookline formats test --format sendgrid --map campaign=category events.ndjson"
 )
 @click.argument("file", metavar="FILE|-")
-@reading_options
+@ingest_options
 @click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table or JSON."
 )
-def test_command(
-    *,
-    file: str,
-    ingest: IngestOptions,
-    output: str,
-) -> int:
+def formats_test_command(*, file: str, ingest: IngestOptions, output: str) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
     Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
     """
     counts = _Counts()
     events = (
-        one for line in _lines(file) for one in counts.all_of(preview_line(line, ingest.format, ingest.defaults))
+        event for line in _lines(file) for event in counts.add(preview_line(line, ingest.format, ingest.defaults))
     )
     if output == "json":
         _print_json(events, counts)
     else:
         _print_table(events, counts)
-    return SOME_REJECTED if counts.refused else 0
+    return ExitCode.INCOMPLETE if counts.refused else ExitCode.DONE
 
 
 def _lines(file: str) -> Iterator[Any]:
@@ -78,13 +73,13 @@ def _lines(file: str) -> Iterator[Any]:
             end = batch.end
             yield from batch.lines
         if source.unfinished():
-            click.echo("The last line has no line end, so it is not read: it may not be whole.", err=True)
+            click.echo("The last line was not read: it has no line end, so it may be incomplete.", err=True)
     finally:
         source.close()
 
 
 class _Counts:
-    """What came by, by kind; the number of kinds is bounded."""
+    """Counts events by kind. The number of kinds is bounded."""
 
     def __init__(self) -> None:
         self.formats: Counter[str] = Counter()
@@ -96,8 +91,8 @@ class _Counts:
         self.refused = 0
         self._names = SkipNames()
 
-    def all_of(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:
-        """Hand each on, and count it."""
+    def add(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:
+        """Count each event and yield it."""
         for one in events:
             self.formats[one.format or "none"] += 1
             self.missing.update(one.missing)
@@ -128,7 +123,7 @@ class _Counts:
 
 
 def _print_json(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
-    """One object, written as it is read: a log may be larger than memory."""
+    """Write one object event by event, because a log may be larger than memory."""
     click.echo('{"events": [', nl=False)
     for number, one in enumerate(events):
         click.echo((",\n" if number else "\n") + json.dumps(preview_document(one), ensure_ascii=False), nl=False)
@@ -136,30 +131,30 @@ def _print_json(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
 
 
 def _print_table(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
-    """In pieces, whose columns are each as wide as they need to be."""
+    """Write tables of limited length, because the column widths depend on the rows."""
     remaining = iter(events)
-    while rows := [_row(one) for one in islice(remaining, _AT_ONCE)]:
+    while rows := [_row(one) for one in islice(remaining, _ROWS_PER_TABLE)]:
         click.echo(
             "\n".join(columns([("LINE", "FORMAT", "READ AS", "RECIPIENT", "MESSAGE", "CAMPAIGN", "MISSING"), *rows]))
         )
     click.echo()
-    for name, counted in (("recognized", counts.formats), ("relayed", counts.relayed), ("skipped", counts.skipped)):
-        click.echo(f"{name:<10}  {_told(counted) or '0'}")
+    for name, counter in (("recognized", counts.formats), ("relayed", counts.relayed), ("skipped", counts.skipped)):
+        click.echo(f"{name:<10}  {_counter_text(counter) or '0'}")
     if counts.unknown:
-        click.echo(f"{'unknown':<10}  {_told(counts.unknown)}: words that the sender's documentation did not have")
+        click.echo(f"{'unknown':<10}  {_counter_text(counts.unknown)}: not in the provider's documentation")
     click.echo(f"{'rejected':<10}  {counts.rejected}")
-    for what, n in sorted(counts.missing.items()):
-        click.echo(f"{'missing':<10}  {what} in {n}: {SUPPLIED_BY[what]}")
+    for field, n in sorted(counts.missing.items()):
+        click.echo(f"{'missing':<10}  {field} in {n}: {SUPPLIED_BY[field]}")
 
 
-def _told(counted: Counter[str]) -> str:
-    return ", ".join(f"{what} {n}" for what, n in sorted(counted.items()))
+def _counter_text(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in sorted(counter.items()))
 
 
 def _row(one: PreviewedEvent) -> tuple[str, ...]:
-    what, recipient, message, campaign = _cells(one)
-    cells = (what, recipient, message, campaign, ", ".join(one.missing))
-    return (str(one.line), one.format or "-", *(shortened(printable(cell), _WIDEST) for cell in cells))
+    read_as, recipient, message, campaign = _cells(one)
+    cells = (read_as, recipient, message, campaign, ", ".join(one.missing))
+    return (str(one.line), one.format or "-", *(shortened(printable(cell), _MAX_CELL_CHARS) for cell in cells))
 
 
 def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
@@ -168,8 +163,8 @@ def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
             return f"rejected: {reason}", "", "", ""
         case Skipped(reason, name):
             return f"skipped: {reason}{f' {name}' if name else ''}", "", "", ""
-        case Delivery() as letter:
-            return f"{letter.channel} {letter.status}, under the id {letter.id.hex()}", "", "", ""
+        case Delivery() as delivery:
+            return f"{delivery.channel} {delivery.status}, with the id {delivery.id.hex()}", "", "", ""
         case Event() as event:
             read_as = f"{event.channel} {event.status}"
             if event.failure is not None:

@@ -1,4 +1,4 @@
-"""`hookline history`: every apply."""
+"""`hookline history` and `hookline blame`: the applies, and the apply that set each field."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from hookline.state.store import Entry, Record
 from hookline.state.store_errors import unreplayable
 
 _SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
-# An apply of thousands is told by its counts; --format json names them all.
-_NAMED = 20
+# Only JSON lists all changes of a larger apply.
+_MAX_CHANGES_SHOWN = 20
+_HEADINGS = ("FIELD", "VALUE", "SERIAL", "TIME", "WHO", "COMMIT")
+_MAX_VALUE_CHARS = 48
 
 
-@click.command(
-    epilog="Example: hookline history --limit 5. Exit codes: 0 done, 8 the state cannot be used.",
-)
+@click.command(epilog="Example: hookline history --limit 5. Exit codes: 0 done, 8 the state cannot be used.")
 @state_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the last N applies.")
 @format_option("text", "json", help="Text for people, or a JSON array.")
-def command(state: str, limit: int | None, form: str) -> None:
+def history_command(state: str, limit: int | None, form: str) -> None:
     """Show every apply, the latest first: serial, time, who, commit, changes, and options that allowed deletions."""
     _, records = read_with_history(open_state(state), state)
-    shown = records[::-1][:limit]
+    latest = records[::-1][:limit]
     if form == "json":
-        click.echo(json.dumps([_document(record) for record in shown], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([_document(record) for record in latest], indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join("\n".join(map(printable, _lines(record))) for record in shown))
+        click.echo("\n\n".join("\n".join(map(printable, _lines(record))) for record in latest))
 
 
 def _document(record: Record) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _document(record: Record) -> dict[str, Any]:
         "branch": entry.branch,
         "note": entry.note,
         "fingerprint": entry.fingerprint,
-        "summary": counts(entry),
+        "summary": _counts(entry),
         "changes": [
             {"address": change["address"], "action": change["action"], "fields": _paths(change)}
             for change in entry.changes
@@ -63,36 +63,31 @@ def _document(record: Record) -> dict[str, Any]:
 def _lines(record: Record) -> Iterator[str]:
     entry = record.entry
     yield "  ".join(
-        filter(None, (f"serial {record.serial}", time_text(entry.at), entry.who, revision(entry), entry.note))
+        filter(None, (f"serial {record.serial}", time_text(entry.at), entry.who, _revision(entry), entry.note))
     )
-    summary = counts(entry)
+    summary = _counts(entry)
     yield f"    {summary['create']} created, {summary['update']} updated, {summary['delete']} deleted"
-    for change in entry.changes[:_NAMED]:
+    for change in entry.changes[:_MAX_CHANGES_SHOWN]:
         fields = ", ".join(_paths(change))
         yield f"    {_SYMBOLS.get(change['action'], '?')} {change['address']}{': ' if fields else ''}{fields}"
-    if len(entry.changes) > _NAMED:
-        yield f"    … and {len(entry.changes) - _NAMED} more (--format json shows them all)"
+    if len(entry.changes) > _MAX_CHANGES_SHOWN:
+        yield f"    … and {len(entry.changes) - _MAX_CHANGES_SHOWN} more (--format json shows all)"
     yield from (f"    lifted: {lifted}" for lifted in entry.lifted)
 
 
-def revision(entry: Entry) -> str | None:
-    """``main@c0ffee123456``, as far as it is known."""
+def _revision(entry: Entry) -> str | None:
+    """``main@c0ffee123456``, without the parts that are unknown."""
     commit = short_commit(entry.commit) if entry.commit else None
     return f"{entry.branch}@{commit}" if entry.branch and commit else commit
 
 
-def counts(entry: Entry) -> dict[str, int]:
+def _counts(entry: Entry) -> dict[str, int]:
     actions = [change["action"] for change in entry.changes]
     return {action: actions.count(action) for action in _SYMBOLS}
 
 
 def _paths(change: Mapping[str, Any]) -> Sequence[str]:
     return [str(field["path"]) or "/" for field in change.get("fields", ())]
-
-
-# `hookline blame`: which apply set which field.
-_HEADINGS = ("FIELD", "VALUE", "SERIAL", "TIME", "WHO", "COMMIT")
-_LONGEST_VALUE = 48
 
 
 @click.command(
@@ -136,11 +131,11 @@ def _blame_document(blamed: Blamed) -> dict[str, Any]:
 
 
 def _row(blamed: Blamed) -> tuple[str, ...]:
-    value = shortened(json.dumps(blamed.value, ensure_ascii=False), _LONGEST_VALUE)
+    value = shortened(json.dumps(blamed.value, ensure_ascii=False), _MAX_VALUE_CHARS)
     if blamed.record is None:
-        cells = (blamed.path, value, "-", "-", "not by any apply", "-")
+        cells = (blamed.path, value, "-", "-", "no apply", "-")
     else:
         entry = blamed.record.entry
-        serial, commit = str(blamed.record.serial), revision(entry) or entry.note or "-"
+        serial, commit = str(blamed.record.serial), _revision(entry) or entry.note or "-"
         cells = (blamed.path, value, serial, time_text(entry.at), entry.who, commit)
     return tuple(map(printable, cells))

@@ -1,4 +1,4 @@
-"""`hookline init`: a repository of webhook files, with what pull requests need."""
+"""`hookline init`: create a repository of webhook files, with its CI for pull requests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from hookline import __version__
 from hookline.errors import HooklineError
 from hookline.schemas import schema_text
 
-# The files that `init` writes, and how they are written: each one whole and new, or none of them.
 GITIGNORE = ".hookline/"
 WORKFLOW = ".github/workflows/hookline.yml"
 
-# Where it goes → the template. Templates have no dot in front, so that no packager takes them for its own.
+# Path → template. The names of templates do not begin with a dot, because packaging tools interpret dot files.
 _TEMPLATES = {
     "webhooks/example/prod.yaml": "webhook.yaml",
     WORKFLOW: "workflow.yml",
@@ -35,14 +34,14 @@ _VERSION_MARK = "@VERSION@"
 
 @dataclass(frozen=True, slots=True)
 class ScaffoldResult:
-    """What was created and what was left as it was, as paths relative to the directory, sorted."""
+    """The created and the existing files: sorted paths relative to the directory."""
 
     created: tuple[str, ...]
-    left: tuple[str, ...]
+    existing: tuple[str, ...]
 
 
 def scaffold() -> Mapping[str, str]:
-    """Every file of a new repository: its path relative to the directory, and its text."""
+    """The files of a new repository: path relative to its root → text."""
     templates = files("hookline") / "templates"
     texts = {
         path: (templates / name).read_text(encoding="utf-8").replace(_VERSION_MARK, __version__)
@@ -53,30 +52,30 @@ def scaffold() -> Mapping[str, str]:
 
 
 def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
-    """Write each text whose path is free below `directory`, which is made when it is missing.
+    """Write each text whose path does not exist yet below `directory`. Creates the directory if it is missing.
 
-    What exists is left alone, be it a file, a directory or a dangling link. When one file cannot be written, those
-    written before it are taken away again. Raises HooklineError.
+    An existing file, directory or dangling link is not changed. If one file cannot be written, the function removes
+    those that it has written. Raises HooklineError.
     """
     created: list[str] = []
-    left: list[str] = []
-    with _undone_on_failure(directory) as made:
+    existing: list[str] = []
+    with _removed_on_failure(directory) as made:
         for path, text in sorted(texts.items()):
             target = directory / path
             if target.exists() or target.is_symlink():
-                left.append(path)
+                existing.append(path)
                 continue
             _make_parents(target, made)
-            # "x" never follows a link and never opens what appeared meanwhile.
+            # "x" follows no link and refuses a file that another process has just created.
             with target.open("x", encoding="utf-8") as file:
                 made.append(target)
                 file.write(text)
             created.append(path)
-    return ScaffoldResult(tuple(created), tuple(left))
+    return ScaffoldResult(tuple(created), tuple(existing))
 
 
 def ignores_state(directory: Path) -> bool:
-    """Whether the directory's .gitignore names hookline's own directory."""
+    """Whether the directory's .gitignore contains hookline's own directory."""
     try:
         lines = (directory / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -85,7 +84,7 @@ def ignores_state(directory: Path) -> bool:
 
 
 def repository_above(directory: Path) -> Path | None:
-    """The root of the git repository that `directory` is inside of, None when it is a root itself or in none."""
+    """The root of the git repository above `directory`; None if it is a root itself or in no repository."""
     here = directory.absolute()
     if (here / ".git").exists():
         return None
@@ -100,8 +99,8 @@ def _make_parents(target: Path, made: list[Path]) -> None:
 
 
 @contextmanager
-def _undone_on_failure(directory: Path) -> Iterator[list[Path]]:
-    """Collects what is made; takes it away, the newest first, when the block fails."""
+def _removed_on_failure(directory: Path) -> Iterator[list[Path]]:
+    """Yield a list for created paths. If the block fails, remove these paths, the newest first."""
     made: list[Path] = []
     try:
         yield made
@@ -116,13 +115,13 @@ def _undone_on_failure(directory: Path) -> Iterator[list[Path]]:
         place = error.filename if error.filename is not None else directory
         raise HooklineError(
             f"{place}: {error.strerror or error}; nothing was created",
-            hint="init needs a directory in which it may create files: hookline init DIR",
+            hint="name a directory in which you may create files: hookline init DIR",
         ) from error
 
 
 @click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
-def command(directory: Path) -> None:
+def init_command(directory: Path) -> None:
     """Create a repository of webhook files.
 
     Writes an example webhook (not enabled), the schema and editor settings for completion and checks, a pre-commit
@@ -134,19 +133,19 @@ def command(directory: Path) -> None:
     if written.created:
         click.echo(f"Created in {directory}:")
         click.echo("\n".join(f"  {path}" for path in written.created))
-    if written.left:
-        click.echo("Left as it is, for it exists:")
-        click.echo("\n".join(f"  {path}" for path in written.left))
+    if written.existing:
+        click.echo("Not changed, because it exists:")
+        click.echo("\n".join(f"  {path}" for path in written.existing))
     for note in _notes(directory, written):
         click.echo(f"note: {note}", err=True)
     click.echo(_next_steps(directory))
 
 
 def _notes(directory: Path, written: ScaffoldResult) -> list[str]:
-    """What would not work as things are, and what to do about it."""
+    """Conditions that need a change by the user."""
     notes = []
-    if ".gitignore" in written.left and not ignores_state(directory):
-        notes.append(f"add the line {GITIGNORE} to .gitignore, so that no local state is committed")
+    if ".gitignore" in written.existing and not ignores_state(directory):
+        notes.append(f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state")
     root = repository_above(directory)
     if root is not None and WORKFLOW in written.created:
         notes.append(f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}")
@@ -157,8 +156,8 @@ def _next_steps(directory: Path) -> str:
     enter = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
     return f"""\
 Next:
-  1. Make webhooks/example/prod.yaml yours, then: {enter}hookline validate && hookline plan
+  1. Edit webhooks/example/prod.yaml, then: {enter}hookline validate && hookline plan
   2. Give the workflow its state, a PostgreSQL database: the repository's secret HOOKLINE_STATE_READONLY (a role that
      may read), and HOOKLINE_STATE (one that may write) in an environment named hookline, for the branch main only
   3. Protect the branch main: pull requests only, with the check "Validate and plan"; owners in .github/CODEOWNERS
-  4. Push, and open a pull request: its plan comes as a comment, and the merge applies it"""
+  4. Push, and open a pull request: a comment shows its plan, and the merge applies it"""

@@ -1,4 +1,4 @@
-"""`hookline jwks`: a webhook's public keys, for the receiver that verifies its tokens."""
+"""`hookline jwks`: print a webhook's public keys for receivers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,7 @@ from hookline.relay.auth.jwks import jwk_set, public_signature_keys
 )
 @state_option
 @secrets_options
-def command(
-    *,
-    address: str,
-    signature: bool,
-    state: str,
-    secrets: SecretOptions,
-) -> None:
+def jwks_command(*, address: str, signature: bool, state: str, secrets: SecretOptions) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
     The receiver verifies tokens with it. It contains all keys that are not retired, in the order of the file, so
@@ -40,7 +34,7 @@ def command(
     """
     snapshot = read_applied(state)
     webhook = find(snapshot, address).webhook
-    organizations = {one.organization for one in snapshot.webhooks}
+    organizations = {known.organization for known in snapshot.webhooks}
     resolver = replace(secrets.resolver(), organizations=lambda: organizations)
     if signature:
         for line in public_signature_keys(webhook, resolver, time.time()):
@@ -56,8 +50,8 @@ def _jwt(webhook: Webhook) -> JwtAuthentication:
             return authentication
         case NoAuthentication():
             raise HooklineError(
-                f"{webhook.address} sends no tokens: its authentication is of type none",
-                hint="give it authentication of type jwt, and apply that",
+                f"{webhook.address} sends no tokens: its authentication has the type none",
+                hint="set authentication.type to jwt, and apply the change",
             )
         case _:
             assert_never(webhook.authentication)

@@ -1,4 +1,4 @@
-"""`hookline list`: the webhooks that are applied."""
+"""`hookline list`: list the applied webhooks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Backlogs = Mapping[Address, Backlog] | None
 @click.option("--enabled/--disabled", default=None, help="Only enabled webhooks, or only disabled ones.")
 @click.option("--url", metavar="TEXT", help="Only webhooks with this text in the URL. Case does not matter.")
 @format_option("text", "json", "yaml", help="A table, a JSON array, or a YAML list.")
-def command(
+def list_command(
     *,
     state: str,
     spool: str,
@@ -64,7 +64,9 @@ def command(
     backlogs = read_backlogs(spool)
     match form:
         case "json":
-            click.echo(json.dumps([_document(one, backlogs) for one in webhooks], indent=2, ensure_ascii=False))
+            click.echo(
+                json.dumps([_document(webhook, backlogs) for webhook in webhooks], indent=2, ensure_ascii=False)
+            )
         case "yaml":
             click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks))
         case _:
@@ -92,7 +94,7 @@ def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
         str(webhook.address),
         printable(webhook.name),
         ",".join(sorted(webhook.channels)),
-        _proofs(webhook),
+        _authentication_cell(webhook),
         "yes" if webhook.enabled else "no",
         webhook.url,
         *counts,
@@ -100,7 +102,7 @@ def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
 
 
 def _authentication(webhook: Webhook) -> str:
-    """The type, as a webhook file spells it."""
+    """The type as in webhook files."""
     match webhook.authentication:
         case NoAuthentication():
             return "none"
@@ -120,8 +122,8 @@ def _signature(webhook: Webhook) -> str | None:
             assert_never(webhook.signature)
 
 
-def _proofs(webhook: Webhook) -> str:
-    """How a receiver recognizes requests of this webhook: by a token, a signature, both or neither."""
+def _authentication_cell(webhook: Webhook) -> str:
+    """Token, signature, both or neither."""
     authentication, signature = _authentication(webhook), _signature(webhook)
     if signature is None:
         return authentication
@@ -130,7 +132,7 @@ def _proofs(webhook: Webhook) -> str:
 
 def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:
     if not webhooks:
-        click.echo("No applied webhook is like that." if narrowed else "No webhook is applied.", err=True)
+        click.echo("No applied webhook matches the filters." if narrowed else "No webhook is applied.", err=True)
         return
     headings = _HEADINGS if backlogs is None else (*_HEADINGS, *_SPOOL_HEADINGS)
     for line in columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)]):

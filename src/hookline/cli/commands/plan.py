@@ -1,4 +1,4 @@
-"""`hookline plan`: show what apply would do."""
+"""`hookline plan`: show the changes that apply would make."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import click
 
 from hookline.apply import refuse_blocked
 from hookline.cli.applied_state import read_backlogs
-from hookline.cli.options import config_option, spool_option, state_option
-from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
-from hookline.cli.plan_output import FORMS, Output, OutputParameter, refuse_outputs, write_outputs
+from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
+from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
+from hookline.exit_codes import ExitCode
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
 from hookline.state.factory import open_state
-
-CHANGES = 2
 
 
 @click.command(
@@ -29,7 +28,7 @@ CHANGES = 2
 @state_option
 @spool_option
 @target_option
-@brake_options
+@deletion_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -39,20 +38,20 @@ CHANGES = 2
 @click.option(
     "--format",
     multiple=True,
-    type=OutputParameter(),
+    type=ParsedParameter("output", parse_output),
     metavar=f"{'|'.join(FORMS)}[=FILE]",
     help="How to show the plan, and in which file (repeatable; one can go to standard output).  [default: text]",
 )
 @verbose_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if the plan has changes.")
-def command(
+def plan_command(
     *,
     paths: tuple[Path, ...],
     config: Path,
     state: str,
     spool: str,
     target: tuple[Address, ...],
-    brakes: DeletionLimits,
+    deletion_limits: DeletionLimits,
     out: Path | None,
     format: tuple[Output, ...],
     verbose: bool,
@@ -70,7 +69,7 @@ def command(
     stored = open_state(state).read()
     backlogs = read_backlogs(spool)
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
-    plan = make_plan(stored, desired, brakes, pending)
+    plan = make_plan(stored, desired, deletion_limits, pending)
     write_outputs(plan, outputs, out, verbose=verbose)
     refuse_blocked(plan)
-    return CHANGES if detailed_exitcode and plan.changes else 0
+    return ExitCode.CHANGES if detailed_exitcode and plan.changes else ExitCode.DONE

@@ -5,40 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hookline.cli.options import DURATION, LISTEN, ParsedParameter
 from hookline.errors import HooklineError, WrongUse
+from hookline.exit_codes import ExitCode
 from hookline.private_files import replace_file
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
 from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
-from hookline.units import parse_duration, parse_listen
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
-
-
-def _read_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """An option's callback; `parse` raises ValueError with a message for people."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        try:
-            return tuple(map(parse, value)) if parameter.multiple else parse(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error), context, parameter) from error
-
-    return callback
-
-
-_LISTEN = _read_by(parse_listen)
-_DURATION = _read_by(parse_duration)
-FAILURES = _read_by(parse_fault)
 
 
 @click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
@@ -46,8 +29,7 @@ FAILURES = _read_by(parse_fault)
     "--listen",
     default="127.0.0.1:8443",
     show_default=True,
-    metavar="HOST:PORT",
-    callback=_LISTEN,
+    type=LISTEN,
     help="The address to listen on. Port 0: any free port.",
 )
 @click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
@@ -84,8 +66,7 @@ FAILURES = _read_by(parse_fault)
 @click.option(
     "--fail",
     multiple=True,
-    metavar="STATUS:SHARE",
-    callback=FAILURES,
+    type=ParsedParameter("status:share", parse_fault),
     help="Fail a share of the requests, such as 503:0.2 (repeatable).",
 )
 @click.option(
@@ -97,14 +78,11 @@ FAILURES = _read_by(parse_fault)
 )
 @click.option(
     "--outage",
+    type=DURATION,
     default="0s",
-    metavar="_DURATION",
-    callback=_DURATION,
     help="Answer 503 for this long, starting with the first request.",
 )
-@click.option(
-    "--delay", default="0s", metavar="_DURATION", callback=_DURATION, help="Wait this long before each response."
-)
+@click.option("--delay", type=DURATION, default="0s", help="Wait this long before each response.")
 @click.option(
     "--retry-after",
     type=click.IntRange(min=0),
@@ -112,7 +90,7 @@ FAILURES = _read_by(parse_fault)
     help="Send Retry-After with each response of --fail and --outage.",
 )
 @click.option("--requests", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests.")
-def command(
+def receive_command(
     *,
     listen: tuple[str, int],
     host: tuple[str, ...],
@@ -120,9 +98,10 @@ def command(
     quiet: bool,
     protect: tuple[str, ...],
     fail: tuple[Fault, ...],
-    outage: timedelta,
+    outage: float,
+    delay: float,
     requests: int | None,
-    **verbatim: Any,
+    **settings_by_name: Any,
 ) -> int:
     """Run a local HTTPS receiver for development.
 
@@ -131,35 +110,36 @@ def command(
     SIGTERM with a summary.
     """
     try:
-        fault_plan = FaultPlan(faults=fail, outage=outage)
+        fault_plan = FaultPlan(faults=fail, outage=timedelta(seconds=outage))
     except ValueError as error:
-        raise WrongUse(str(error), hint="lower the shares given by --fail") from error
+        raise WrongUse(str(error), hint="lower the shares of --fail") from error
     address, port = listen
-    named = address if address not in ("0.0.0.0", "::") else "localhost"  # noqa: S104 - recognized, not listened on
+    own_name = address if address not in ("0.0.0.0", "::") else "localhost"  # noqa: S104 - compared, not listened on
     settings = ReceiverSettings(
         host=address,
         port=port,
-        names=tuple(dict.fromkeys((*LOCAL_NAMES, named, *host))),
+        names=tuple(dict.fromkeys((*LOCAL_NAMES, own_name, *host))),
         protected=protect or ("/",),
         fault_plan=fault_plan,
+        delay=timedelta(seconds=delay),
         stop_after=requests,
-        **verbatim,
+        **settings_by_name,
     )
-    shown = next(iter(host), "localhost" if named in LOCAL_NAMES else named)
+    url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
     receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
-    tally = asyncio.run(_serve(receiver, shown, port_file))
-    _print_summary(tally)
-    return 0
+    stats = asyncio.run(_serve(receiver, url_host, port_file))
+    _print_stats(stats)
+    return ExitCode.DONE
 
 
-async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Stats:
+async def _serve(receiver: Receiver, url_host: str, port_file: Path | None) -> Stats:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, receiver.stop)
 
     def ready(port: int) -> None:
-        shown = f"[{name}]" if ":" in name else name
-        click.echo(f"listening on https://{shown}:{port}", err=True)
+        host = f"[{url_host}]" if ":" in url_host else url_host
+        click.echo(f"listening on https://{host}:{port}", err=True)
         click.echo(f"clients trust it with --ca-file {receiver.identity.ca_file}", err=True)
         if port_file is not None:
             _write_port(port_file, port)
@@ -168,22 +148,22 @@ async def _serve(receiver: Receiver, name: str, port_file: Path | None) -> Stats
 
 
 def _write_port(path: Path, port: int) -> None:
-    """Replace the file in one step, because others wait for it."""
+    """Replace the file in one step, because other programs wait for it."""
     try:
         replace_file(path, f"{port}\n".encode(), mode=0o666, synced=False)
     except OSError as error:
         raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
 
 
-def _print_summary(tally: Stats) -> None:
+def _print_stats(stats: Stats) -> None:
     rows = {
-        "requests": tally.requests,
-        "accepted": tally.accepted,
-        "failed on purpose": tally.failed_on_purpose,
-        "invalid": tally.invalid,
-        "left before the answer": tally.disconnected,
-        "distinct webhook-id": len(tally.ids),
-        "repeated webhook-id": tally.repeated,
+        "requests": stats.requests,
+        "accepted": stats.accepted,
+        "failed on purpose": stats.failed_on_purpose,
+        "invalid": stats.invalid,
+        "client closed early": stats.disconnected,
+        "distinct webhook-id": len(stats.ids),
+        "repeated webhook-id": stats.repeated,
     }
     for label, count in rows.items():
         click.echo(f"{label:<24}{count:>9,}", err=True)

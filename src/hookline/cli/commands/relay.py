@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import click
 
-from hookline.cli.ingest_options import IngestOptions, reading_options
 from hookline.cli.options import (
-    DURATION,
-    LISTEN,
     NetworkOptions,
     SecretOptions,
     network_options,
@@ -25,19 +21,140 @@ from hookline.cli.options import (
     state_option,
 )
 from hookline.cli.progress import ProgressBar
+from hookline.cli.relay_options import (
+    IngestOptions,
+    LimitOptions,
+    ModeOptions,
+    OutputOptions,
+    ingest_options,
+    limit_options,
+    mode_options,
+    output_options,
+)
 from hookline.errors import WrongUse
 from hookline.escaping import printable
-from hookline.observe.log import Level, Log
+from hookline.exit_codes import ExitCode
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, dry_run_relay, run_relay
+from hookline.wiring import RelayOptions, run_relay
 
 
-# The end of a relay run for people: a table, and what to do about what is left. To stderr.
-def print_summary(summary: Summary) -> None:
-    """The fates in a column, and why events were skipped."""
+@click.command(
+    epilog="Example: hookline relay --organization ACME@AdobeOrg --sandbox prod events.ndjson. "
+    "Exit codes: 0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are still pending, "
+    "8 the state or the spool cannot be used."
+)
+@click.argument("files", nargs=-1, metavar="[FILE…|-]")
+@state_option
+@spool_option
+@secrets_options
+@ingest_options
+@mode_options
+@limit_options
+@click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
+@network_options
+@output_options
+def relay_command(
+    *,
+    files: tuple[str, ...],
+    state: str,
+    spool: str,
+    secrets: SecretOptions,
+    ingest: IngestOptions,
+    mode: ModeOptions,
+    limits: LimitOptions,
+    allow_empty: bool,
+    network: NetworkOptions,
+    output: OutputOptions,
+) -> int:
+    """Read events, one per line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
+
+    A FILE is a file (gzip and zstd are decompressed), a named pipe, a directory, or a quoted pattern such as
+    '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
+    on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
+    """
+    _refuse_contradictions(files, mode, limits)
+    options = RelayOptions(
+        state=state,
+        spool=spool,
+        sources=() if mode.drain else (files or ("-",)),
+        settings=RelaySettings(format=ingest.format, defaults=ingest.defaults, **asdict(limits)),
+        resolver=secrets.resolver(),
+        rules=network.rules,
+        ca_file=network.ca_file,
+        proxy=network.proxy,
+        follow=mode.follow,
+        from_start=mode.from_start,
+        allow_empty=allow_empty,
+        transport=network.transport,
+        listen=output.listen,
+        metrics_webhooks=output.metrics_webhooks,
+    )
+    if "-" in options.sources and sys.stdin.isatty():
+        click.echo("Reading events from the terminal, one per line; end with Ctrl-D.", err=True)
+    return _dry_run(options, output) if mode.dry_run else _run(options, output)
+
+
+def _refuse_contradictions(files: tuple[str, ...], mode: ModeOptions, limits: LimitOptions) -> None:
+    """Raise WrongUse for options that exclude each other."""
+    if mode.drain and files:
+        raise WrongUse("--drain reads no input, so it takes no FILE", hint="leave out one of them")
+    if limits.dedupe_window > limits.retain:
+        raise WrongUse(
+            f"--dedupe-window is longer than --retain ({limits.retain:g} s): the relay would forget delivered ids "
+            "too early",
+            hint="make --retain longer, or the window shorter",
+        )
+    if mode.follow and (mode.drain or mode.dry_run):
+        raise WrongUse(
+            "--follow reads without an end, but --drain and --dry-run end", hint="leave out one of the options"
+        )
+
+
+def _run(options: RelayOptions, output: OutputOptions) -> int:
+    with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
+        write, on_progress = (_write_line, None) if bar is None else (bar.write, bar.show)
+        ending, summary = asyncio.run(run_relay(options, output.log(write), on_progress))
+    _print_summary(summary, output.summary)
+    print_advice(ending, summary, options.settings, sources=options.sources, followed=options.follow)
+    return _exit_code(ending, summary, followed=options.follow)
+
+
+def _dry_run(options: RelayOptions, output: OutputOptions) -> int:
+    summary = dry_run_relay(options, output.log(_write_line), _print_result)
+    _print_summary(summary, output.summary)
+    click.echo(
+        "Dry run: nothing was sent or stored; deliveries that would be sent count as pending.",
+        err=True,
+    )
+    return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(line)
+
+
+def _print_result(event: DryRunEvent) -> None:
+    place = f"{printable(event.source)}:{event.line}:"
+    match event.fate:
+        case Delivery() as delivery:
+            action = "duplicate" if event.duplicate else "deliver"
+            click.echo(
+                f"{place} {action} {delivery.address} {delivery.channel} {delivery.status} {delivery.id.hex()}"
+            )
+        case Skipped(reason, name):
+            click.echo(f"{place} skip {reason}{f' {printable(name)}' if name else ''}")
+        case Rejected(reason):
+            click.echo(f"{place} reject {reason}")
+
+
+def _print_summary(summary: Summary, form: str) -> None:
+    """JSON to stdout, or a table to stderr."""
+    if form == "json":
+        click.echo(json.dumps(summary.as_json()))
+        return
     reasons = ", ".join(f"{reason} {n}" for reason, n in summary.skipped.items())
     rows = [
         ("read", summary.read, ""),
@@ -53,272 +170,70 @@ def print_summary(summary: Summary) -> None:
         click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
 
 
-def print_ending(
+def print_advice(
     ending: Ending, summary: Summary, settings: RelaySettings, *, sources: Sequence[str], followed: bool
 ) -> None:
-    """One line for each thing that wants to be looked at."""
+    """Write to stderr, for each condition that needs attention, a line with the next step.
+
+    Args:
+        ending: why the run ended.
+        summary: the accounting of the run.
+        settings: the limits that the lines quote.
+        sources: the inputs; none if the relay only drained its spool.
+        followed: whether the relay ran with --follow.
+    """
+    lines = [_ending_text(ending, summary, settings, sources, followed=followed)]
+    if summary.pending:
+        lines.append(f"{summary.pending:,} still pending: `hookline relay --drain` delivers them.")
+    if summary.dead or summary.rejected:
+        lines.append("Dead letters are kept: `hookline dead list` shows them.")
+    if summary.without_webhooks:
+        lines.append(
+            "No webhook is applied for any of these events.\n"
+            "  hint: compare their organization and sandbox with `hookline list`"
+        )
+    for line in filter(None, lines):
+        click.echo(line, err=True)
+
+
+def _ending_text(
+    ending: Ending, summary: Summary, settings: RelaySettings, sources: Sequence[str], *, followed: bool
+) -> str | None:
+    """Why the run ended early; None if it did not. The parameters are those of `print_advice`."""
     if ending is Ending.WRONG_FORMAT:
         known = f", {summary.duplicates:,} of them by an earlier run" if summary.duplicates else ""
-        click.echo(
+        return (
             f"Stopped: the first {summary.read:,} events were all rejected{known}, which looks like the wrong "
-            f"--format ({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` says why; "
-            "with the right --format, `hookline dead replay --all` and the same command go on from here",
-            err=True,
+            f"--format ({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` shows the "
+            "reasons; with the right --format, run `hookline dead replay --all` and the same command to continue"
         )
-    elif ending is Ending.STOPPED and not followed:
-        click.echo(_stopped(sources), err=True)
-    elif ending is Ending.SPOOL_FULL:
-        click.echo(
-            "Stopped before the end of the input: nothing that is pending can be sent now, and the spool is full "
+    if ending is Ending.SPOOL_FULL:
+        return (
+            "Stopped before the end of the input: no pending delivery can be sent now, and the spool is full "
             f"(--spool-max {settings.max_pending:,}).\n"
-            "  hint: `hookline status` says why; then the same command goes on from here",
-            err=True,
+            "  hint: `hookline status` shows the reasons; then run the same command to continue"
         )
-    elif ending is Ending.TIMED_OUT:
-        click.echo(f"Not everything was accepted within --max-wait ({settings.max_wait_seconds:g} s).", err=True)
-    if summary.pending:
-        click.echo(f"{summary.pending:,} still pending: `hookline relay --drain` goes on with them.", err=True)
-    if summary.dead or summary.rejected:
-        click.echo("Dead letters are kept: `hookline dead list` shows them.", err=True)
-    if summary.without_webhooks:
-        click.echo(
-            "No webhook is applied for any of these events.\n"
-            "  hint: compare their organization and sandbox with `hookline list`",
-            err=True,
-        )
+    if ending is Ending.TIMED_OUT:
+        return f"Not all deliveries were accepted within --max-wait ({settings.max_wait_seconds:g} s)."
+    return _stopped_text(sources) if ending is Ending.STOPPED and not followed else None
 
 
-def _stopped(sources: Sequence[str]) -> str:
-    """What a stop leaves behind: of files, and of a spool that is drained (no sources), nothing that is lost."""
-    pipes = [source for source in sources if source == "-" or Path(source).is_fifo()]
-    if not pipes:
-        return "Stopped: the same command goes on from here."
+def _stopped_text(sources: Sequence[str]) -> str:
+    """A stop loses nothing of a file or of a spool that is drained, but the unread lines of a pipe."""
+    if not any(source == "-" or Path(source).is_fifo() for source in sources):
+        return "Stopped: run the same command to continue."
     return (
-        "Stopped: what was taken out of the pipe is in the spool, what was still in it is not.\n"
-        "  hint: run what writes into it again; an event that was delivered already is not sent twice within "
-        "--dedupe-window"
+        "Stopped: the lines that were read from the pipe are in the spool, its unread lines are lost.\n"
+        "  hint: run the producer again; within --dedupe-window, the relay does not send a delivered event twice"
     )
 
 
-SOME_DEAD = 3
-STILL_PENDING = 4
-_INTERRUPTED = 130
-
-
-@click.command(
-    epilog="Example: hookline relay --organization ACME@AdobeOrg --sandbox prod events.ndjson. "
-    "Exit codes: 0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are still pending, "
-    "8 the state or the spool cannot be used."
-)
-@click.argument("files", nargs=-1, metavar="[FILE…|-]")
-@state_option
-@spool_option
-@secrets_options
-@reading_options
-@click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped.")
-@click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints.")
-@click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool.")
-@click.option(
-    "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
-)
-@click.option(
-    "--dedupe-window",
-    type=DURATION,
-    default="24h",
-    show_default=True,
-    help="How long the id of a delivered event identifies duplicates.",
-)
-@click.option(
-    "--retain",
-    type=DURATION,
-    default="30d",
-    show_default=True,
-    help="How long to keep dead letters and records of deliveries.",
-)
-@click.option(
-    "--records-max",
-    type=click.IntRange(min=0),
-    default=5_000_000,
-    show_default=True,
-    help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
-)
-@click.option(
-    "--max-wait",
-    type=DURATION,
-    default="10m",
-    show_default=True,
-    help="How long to wait for retries after the end of the input.",
-)
-@click.option(
-    "--grace",
-    type=DURATION,
-    default="20s",
-    show_default=True,
-    help="How long to wait for attempts in flight when stopped.",
-)
-@click.option(
-    "--spool-max",
-    type=click.IntRange(min=1),
-    default=1_000_000,
-    show_default=True,
-    help="Pause reading while this many deliveries are pending.",
-)
-@click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
-@network_options
-@click.option(
-    "--listen",
-    type=LISTEN,
-    help="Serve /metrics, /healthz, /readyz and /status on this address, such as 127.0.0.1:9469. Port 0: any free "
-    "port.",
-)
-@click.option(
-    "--metrics-webhooks",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="The number of webhooks with their own metrics; the others are summed.",
-)
-@click.option(
-    "--summary",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A table on stderr, or JSON on stdout.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="The format of log lines, on stderr.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning"]),
-    default="info",
-    show_default=True,
-    help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need attention.",
-)
-def command(
-    *,
-    files: tuple[str, ...],
-    state: str,
-    spool: str,
-    secrets: SecretOptions,
-    ingest: IngestOptions,
-    follow: bool,
-    from_start: bool,
-    drain: bool,
-    dry_run: bool,
-    dedupe_window: float,
-    retain: float,
-    records_max: int,
-    max_wait: float,
-    grace: float,
-    spool_max: int,
-    allow_empty: bool,
-    network: NetworkOptions,
-    listen: tuple[str, int] | None,
-    metrics_webhooks: int,
-    summary: Literal["text", "json"],
-    log_format: Literal["text", "json"],
-    log_level: Level,
-) -> int:
-    """Read events, one per line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
-
-    A FILE is a file (gzip and zstd are decompressed), a named pipe, a directory, or a quoted pattern such as
-    '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
-    on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
-    """
-    if drain and files:
-        raise WrongUse("--drain reads nothing, so it takes no FILE", hint="leave out either of them")
-    if dedupe_window > retain:
-        raise WrongUse(
-            f"--dedupe-window is longer than --retain ({retain:g} s): duplicates would not be known",
-            hint="make --retain longer, or the window shorter",
-        )
-    if follow and (drain or dry_run):
-        raise WrongUse(
-            "--follow goes on reading, --drain and --dry-run come to an end", hint="leave out either of them"
-        )
-    options = RelayOptions(
-        state=state,
-        spool=spool,
-        sources=() if drain else (files or ("-",)),
-        settings=RelaySettings(
-            format=ingest.format,
-            defaults=ingest.defaults,
-            dedupe_window_seconds=dedupe_window,
-            retain_seconds=retain,
-            max_records=records_max,
-            max_wait_seconds=max_wait,
-            grace_seconds=grace,
-            max_pending=spool_max,
-        ),
-        resolver=secrets.resolver(),
-        rules=network.rules,
-        ca_file=network.ca_file,
-        proxy=network.proxy,
-        follow=follow,
-        from_start=from_start,
-        allow_empty=allow_empty,
-        transport=network.transport,
-        listen=listen,
-        metrics_webhooks=metrics_webhooks,
-    )
-    if "-" in options.sources and sys.stdin.isatty():
-        click.echo("Reading events from the terminal, one a line; end with Ctrl-D.", err=True)
-    if dry_run:
-        return _dry_run(options, summary, Log(_write_line, level=log_level, format=log_format, clock=time.time))
-    return _run(options, summary, log_format, log_level)
-
-
-def _run(options: RelayOptions, form: str, log_format: Literal["text", "json"], log_level: Level) -> int:
-    with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
-        write, show = (_write_line, None) if bar is None else (bar.write, bar.show)
-        log = Log(write, level=log_level, format=log_format, clock=time.time)
-        ending, summary = asyncio.run(run_relay(options, log, show))
-    _print(summary, form)
-    print_ending(ending, summary, options.settings, sources=options.sources, followed=options.follow)
-    return exit_code(ending, summary, followed=options.follow)
-
-
-def _write_line(line: str) -> None:
-    sys.stderr.write(line)
-
-
-def _dry_run(options: RelayOptions, form: str, log: Log) -> int:
-    summary = dry_run_relay(options, log, _print_fate)
-    _print(summary, form)
-    click.echo("Dry run: nothing was sent and nothing was moved; what would be sent counts as pending.", err=True)
-    return SOME_DEAD if summary.rejected or summary.without_webhooks else 0
-
-
-def _print(summary: Summary, form: str) -> None:
-    if form == "json":
-        click.echo(json.dumps(summary.as_json()))
-    else:
-        print_summary(summary)
-
-
-def _print_fate(one: DryRunEvent) -> None:
-    place = f"{printable(one.source)}:{one.line}:"
-    match one.fate:
-        case Delivery() as fate:
-            what = "duplicate" if one.duplicate else "deliver"
-            click.echo(f"{place} {what} {fate.address} {fate.channel} {fate.status} {fate.id.hex()}")
-        case Skipped(reason, name):
-            click.echo(f"{place} skip {reason}{f' {printable(name)}' if name else ''}")
-        case Rejected(reason):
-            click.echo(f"{place} reject {reason}")
-
-
-def exit_code(ending: Ending, summary: Summary, *, followed: bool = False) -> int:
-    """CONTRACT, "exit code": 4 before 3. What was followed has no end that a stop could come before: 4 or 0."""
+def _exit_code(ending: Ending, summary: Summary, *, followed: bool) -> ExitCode:
+    """4 before 3. A run with --follow has no end of input that a stop could precede: 4 or 0."""
     if ending is Ending.WRONG_FORMAT:
-        return 1
+        return ExitCode.FAILED
     if summary.pending:
-        return STILL_PENDING
+        return ExitCode.STILL_PENDING
     if ending is Ending.STOPPED:
-        return 0 if followed else _INTERRUPTED
-    return SOME_DEAD if summary.dead or summary.rejected or summary.without_webhooks else 0
+        return ExitCode.DONE if followed else ExitCode.INTERRUPTED
+    return ExitCode.INCOMPLETE if summary.dead or summary.rejected or summary.without_webhooks else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`hookline rollback`: a plan back to an earlier serial, applied as the next one."""
+"""`hookline rollback`: plan the way back to an earlier serial, and apply it as the next serial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hookline.apply import apply_plan, refuse_blocked
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import ApplyOptions, apply_options, state_option
-from hookline.cli.plan_options import brake_options
+from hookline.cli.plan_options import deletion_options
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
@@ -41,15 +41,9 @@ from hookline.state.store_errors import unreplayable
     help="The serial to return to; `hookline history` lists them.",
 )
 @state_option
-@brake_options
+@deletion_options
 @apply_options
-def command(
-    *,
-    serial: int,
-    state: str,
-    brakes: DeletionLimits,
-    applying: ApplyOptions,
-) -> None:
+def rollback_command(*, serial: int, state: str, deletion_limits: DeletionLimits, applying: ApplyOptions) -> None:
     """Return the stored state to an earlier serial.
 
     Shows the plan, asks for approval on a terminal, and applies the plan as the next serial. The history keeps the
@@ -60,9 +54,9 @@ def command(
         open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
     )
     stored, records = read_with_history(store, state)
-    plan = make_plan(stored, _desired(state, stored, records, serial), brakes)
+    plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits)
     if not plan.changes:
-        click.echo(f"Nothing to do: the state is as serial {serial} left it.")
+        click.echo(f"Nothing to do: the state matches serial {serial}.")
         return
     print_plan(plan, "text")
     _refuse_blocked(plan)
@@ -73,17 +67,21 @@ def command(
 
 
 def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: int) -> Desired:
-    """The webhooks as serial `serial` left them. Raises Blocked where the history of that time does not hold."""
+    """The webhooks at serial `serial`.
+
+    Raises HooklineError for a serial that does not exist yet, Blocked if the history up to it is broken, and
+    StateUnusable if the history cannot be replayed.
+    """
     if serial > stored.serial:
         raise HooklineError(
-            f"there is no serial {serial}: the state is at serial {stored.serial}",
-            hint="`hookline history` shows all",
+            f"serial {serial} does not exist: the state is at serial {stored.serial}",
+            hint="`hookline history` shows all serials",
         )
     for broken in breaks(str(stored.lineage), stored.serial, records):
         if broken.serial <= serial:
             raise Blocked(
-                f"the history does not hold at serial {broken.serial}: {broken.reason}",
-                hint="what it says of that time is not to be trusted; `hookline drift` tells more",
+                f"the history is broken at serial {broken.serial}: {broken.reason}",
+                hint="its entries up to there cannot be trusted; `hookline drift` shows details",
             )
     try:
         return desired_at(records, serial)
@@ -95,5 +93,5 @@ def _refuse_blocked(plan: Plan) -> None:
     try:
         refuse_blocked(plan)
     except Blocked as blocked:
-        hint = f"if this is meant, aim at it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
+        hint = f"if you intend this, allow it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
         raise Blocked(blocked.message, hint=hint) from blocked

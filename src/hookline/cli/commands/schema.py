@@ -1,4 +1,4 @@
-"""`hookline schema`: the JSON Schemas of hookline's documents."""
+"""`hookline schema`: print the JSON Schemas of hookline's documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hookline.schemas import schema_names, schema_text
 
 @click.command(epilog="Example: hookline schema webhook > webhook.v1.schema.json")
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+def schema_command(name: str | None) -> None:
     """Print a JSON Schema (2020-12).
 
     NAME is webhook, event, payload, plan, status or dead-letter for the newest version, or one version
@@ -22,5 +22,5 @@ def command(name: str | None) -> None:
     try:
         click.echo(schema_text(name), nl=False)
     except KeyError as error:
-        hint = f"there are: {', '.join(schema_names())}"
-        raise WrongUse(f"there is no schema of the name {name!r}", hint=hint) from error
+        hint = f"known schemas: {', '.join(schema_names())}"
+        raise WrongUse(f"unknown schema: {name!r}", hint=hint) from error

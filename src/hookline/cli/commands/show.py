@@ -1,4 +1,4 @@
-"""`hookline show`: one applied webhook, or a saved plan."""
+"""`hookline show`: show one applied webhook, or a saved plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hookline.errors import WrongUse
     epilog="Example: hookline show acme/prod, or: hookline show plan.json. Exit codes: 0 done, 1 no such webhook, 7 "
     "the plan was edited, 8 the state cannot be used, 64 not a plan."
 )
-@click.argument("what", metavar="ORG/SANDBOX|PLANFILE")
+@click.argument("subject", metavar="ORG/SANDBOX|PLANFILE")
 @state_option
 @spool_option
 @format_option(
@@ -27,20 +27,20 @@ from hookline.errors import WrongUse
     "markdown",
     help="For a webhook, text and yaml print a webhook file. For a plan: text, json or markdown, as in `plan`.",
 )
-def command(what: str, state: str, spool: str, form: str) -> None:
+def show_command(subject: str, state: str, spool: str, form: str) -> None:
     """Show one applied webhook in canonical form: a webhook file without fields that have their default value.
 
     If the argument is an existing file, shows the changes of that saved plan. A comment below the webhook gives its
     pending deliveries and dead letters.
     """
-    if Path(what).is_file():
-        from hookline.cli.plan_input import show_plan_file  # noqa: PLC0415 - a webhook is shown without planning
+    if Path(subject).is_file():
+        from hookline.cli.plan_input import show_plan_file  # noqa: PLC0415 - only needed for plans
 
-        show_plan_file(Path(what), form)
+        show_plan_file(Path(subject), form)
         return
     if form == "markdown":
-        raise WrongUse("a webhook is not shown as markdown", hint="give --format text, json or yaml")
-    stored = find(read_applied(state), what)
+        raise WrongUse("a webhook cannot be shown as markdown", hint="use --format text, json or yaml")
+    stored = find(read_applied(state), subject)
     if form == "json":
         click.echo(json.dumps(stored.document, indent=2, ensure_ascii=False))
     else:

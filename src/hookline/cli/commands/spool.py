@@ -1,4 +1,4 @@
-"""`hookline spool recover`: save what can be read of a damaged spool."""
+"""`hookline spool recover`: save the readable part of a damaged spool."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import click
 from hookline.cli.options import format_option
 from hookline.cli.progress import progress_bar
 from hookline.cli.tables import columns
+from hookline.exit_codes import ExitCode
 from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
 
-SOME_LOST: Final = 1
 _NAMES: Final = {
     "pending": "pending deliveries",
     "dead": "dead letters",
-    "records": "records of delivered ones",
+    "records": "records of deliveries",
     "lines": "rejected lines",
     "webhooks": "webhooks, with their pauses",
 }
 
 
 @click.group(epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered")
-def command() -> None:
+def spool_command() -> None:
     """Recover a spool that a relay refuses."""
 
 
-@command.command(
+@spool_command.command(
     "recover",
     epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered. Exit codes: 0 everything was "
     "saved, 1 some data was lost, 8 no such spool, a relay has locked it, or too little disk space.",
@@ -36,7 +36,7 @@ def command() -> None:
 @click.argument("old", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.argument("new", type=click.Path(path_type=Path), metavar="NEW_DIR")
 @format_option("text", "json", help="A table or a JSON object.")
-def recover_command(*, old: Path, new: Path, form: str) -> int:
+def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
     """Save the readable part of the damaged spool DIR to a new spool, NEW_DIR, and report the losses.
 
     Does not change DIR. It works on a copy beside NEW_DIR, which temporarily needs as much disk space again. If
@@ -49,25 +49,25 @@ def recover_command(*, old: Path, new: Path, form: str) -> int:
         click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
     else:
         _print(new, recovered)
-    return 0 if recovered.complete else SOME_LOST
+    return ExitCode.DONE if recovered.complete else ExitCode.FAILED
 
 
 def _print(new: Path, recovered: RecoveryResult) -> None:
     rows = [("", "SAVED", "LOST")]
     for kind, name in _NAMES.items():
         lost = recovered.lost[kind]
-        rows.append((name, f"{recovered.saved[kind]:,}", "not known" if lost is None else f"{lost:,}"))
-    rows.append(("positions of sources", f"{recovered.positions:,}", f"{recovered.dropped:,} left out"))
+        rows.append((name, f"{recovered.saved[kind]:,}", "unknown" if lost is None else f"{lost:,}"))
+    rows.append(("positions of sources", f"{recovered.positions:,}", f"{recovered.dropped:,} dropped"))
     for line in columns(rows):
         click.echo(line)
     for note in recovered.notes:
         click.echo(f"  found: {note}", err=True)
     if recovered.complete:
-        click.echo("Everything that the old spool held is in the new one.", err=True)
+        click.echo("The new spool contains everything that the old spool contained.", err=True)
     else:
         click.echo(
-            "Something is lost, or may be: the new spool has no positions, so files are read from their start.\n"
-            "  Ids that it knows are duplicates within --dedupe-window; make that as long as the old --retain.",
+            "Data was lost, or may be: the new spool has no positions, so a relay reads files from their start.\n"
+            "  Saved ids are duplicates within --dedupe-window; make it as long as the old --retain.",
             err=True,
         )
     click.echo(f"  next: hookline relay --spool {new}", err=True)

@@ -1,4 +1,4 @@
-"""`hookline status`: the spool and its relay, at rest or at work."""
+"""`hookline status`: show the spool, and the relay that uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from hookline.cli.dead_letter_options import filter_text
+from hookline.cli.dead_letter_options import letter_count_text
 from hookline.cli.options import format_option, spool_option
 from hookline.cli.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
@@ -18,18 +18,24 @@ from hookline.observe.status import moment, status_document, window_that_holds
 from hookline.relay.spool.admin import Count
 from hookline.relay.spool.factory import spool_store
 
-# The status for people: a few lines, then the webhooks that need attention before all others.
 MAX_WEBHOOK_ROWS: Final = 40
 MAX_SOURCE_ROWS: Final = 10
 MAX_REASON_ROWS: Final = 6
-_LONGEST_REASON: Final = 60
-_UNWELL: Final = ("gone", "open", "half_open")
+_MAX_REASON_CHARS: Final = 60
+_UNHEALTHY: Final = ("gone", "open", "half_open")
 
 
 def status_text(
     spool: SpoolStatus, relay: RelayStatus | None, holder: str | None, *, everything: bool
 ) -> Iterator[str]:
-    """Line by line. Without `everything`, long tables are cut."""
+    """The lines of the status for people: totals, then webhooks, then sources.
+
+    Args:
+        spool: the status of the spool.
+        relay: the status of its relay; None if it reports none.
+        holder: the process that has locked the spool; None if no relay runs.
+        everything: show all rows of long tables.
+    """
     yield from columns(list(_head(spool, relay, holder)))
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
     known = {one.webhook: one for one in spool.webhooks}
@@ -47,11 +53,11 @@ def status_text(
 
 
 def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStatus]) -> list[WebhookStatus]:
-    """First what does not take anything, then what is held, then what is oldest, then what has dead letters."""
+    """Sort webhooks: unhealthy, paused or disabled, then by oldest pending delivery, then by dead letters."""
 
     def rank(one: WebhookStatus) -> tuple[int, float, int, str]:
         lane = lanes.get(one.webhook)
-        if one.gone_reason is not None or (lane is not None and lane.phase in _UNWELL):
+        if one.gone_reason is not None or (lane is not None and lane.phase in _UNHEALTHY):
             group = 0
         elif one.pending and (one.paused is not None or one.disabled):
             group = 1
@@ -64,53 +70,53 @@ def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStat
 
 def _head(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> Iterator[tuple[str, str]]:
     tally = spool.tally
-    yield "relay", _of_relay(spool, relay, holder)
+    yield "relay", _relay_text(spool, relay, holder)
     oldest = "" if spool.oldest is None else f", the oldest {duration_text(spool.oldest)} old"
     yield "pending", f"{tally.get('pending', 0):,}{oldest}"
-    yield "dead letters", filter_text(Count(spool.dead, spool.lines))
-    yield "in all", ", ".join(f"{what} {n:,}" for what, n in _in_all(tally))
+    yield "dead letters", letter_count_text(Count(spool.dead, spool.lines))
+    yield "totals", ", ".join(f"{name} {n:,}" for name, n in _totals(tally))
     if skipped := _skipped(tally):
-        shown = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
+        reasons = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
         yield (
             "skipped for",
-            shown + (f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""),
+            reasons + (f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""),
         )
-    yield "records", _of_records(spool, relay)
+    yield "records", _records_text(spool, relay)
     yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
 
 
-def _in_all(tally: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    for what in ("read", "replayed", "delivered"):
-        yield what, tally.get(what, 0)
+def _totals(tally: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    for name in ("read", "replayed", "delivered"):
+        yield name, tally.get(name, 0)
     yield "skipped", sum(n for _, n in _skipped(tally))
-    for what in ("rejected", "dead", "duplicates"):
-        yield what, tally.get(what, 0)
+    for name in ("rejected", "dead", "duplicates"):
+        yield name, tally.get(name, 0)
 
 
 def _skipped(tally: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The most frequent reasons first."""
-    found = [(what.partition(":")[2], n) for what, n in tally.items() if what.startswith("skipped:")]
-    return sorted(found, key=lambda one: (-one[1], one[0]))
+    """Reasons and their counts, the most frequent first."""
+    found = [(name.partition(":")[2], n) for name, n in tally.items() if name.startswith("skipped:")]
+    return sorted(found, key=lambda reason: (-reason[1], reason[0]))
 
 
-def _of_relay(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> str:
+def _relay_text(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> str:
     if holder is None:
-        return "none is running"
+        return "not running"
     if relay is None:
-        return f"{holder}; it says nothing of itself (yet)"
+        return f"{holder}; it has not reported its status yet"
     parts = [
         f"process {relay.process} since {moment(relay.started)}",
         "ready" if relay.unready is None else f"not ready: {relay.unready}",
-        f"reads {relay.read_rate:,.1f}/s" if not relay.full else "reading pauses: the spool is full (--spool-max)",
+        f"reads {relay.read_rate:,.1f}/s" if not relay.full else "reading paused: the spool is full (--spool-max)",
         f"delivers {relay.delivered_rate:,.1f}/s",
         f"state serial {relay.serial}",
     ]
-    if (silent := spool.at - relay.at) > 30:  # it speaks every second
-        parts.insert(1, f"silent for {duration_text(silent)}")
+    if (silent := spool.at - relay.at) > 30:  # a relay reports every second
+        parts.insert(1, f"no report for {duration_text(silent)}")
     return ", ".join(parts)
 
 
-def _of_records(spool: SpoolStatus, relay: RelayStatus | None) -> str:
+def _records_text(spool: SpoolStatus, relay: RelayStatus | None) -> str:
     text = f"{spool.records:,}"
     if spool.oldest_record is not None:
         text += f", the oldest {duration_text(spool.oldest_record)} old"
@@ -118,7 +124,7 @@ def _of_records(spool: SpoolStatus, relay: RelayStatus | None) -> str:
         return text
     window = window_that_holds(spool, relay)
     short = "" if window >= relay.dedupe_window else f" (not {duration_text(relay.dedupe_window)}: --records-max)"
-    return f"{text}; duplicates are known for {duration_text(window)}{short}"
+    return f"{text}; duplicates are recognized for {duration_text(window)}{short}"
 
 
 def _row(one: WebhookStatus, lane: LaneStatus | None) -> tuple[str, ...]:
@@ -127,26 +133,26 @@ def _row(one: WebhookStatus, lane: LaneStatus | None) -> tuple[str, ...]:
 
 
 def _state(one: WebhookStatus, lane: LaneStatus | None) -> str:
-    """What is known of it; the strongest reason only."""
+    """The strongest reason why the webhook receives nothing, or the phase of its circuit breaker."""
     if one.paused is not None:
         return f"paused since {moment(one.paused)}"
     if one.disabled or (lane is not None and lane.disabled):
         return "disabled"
     if lane is None:
         if one.gone_reason is not None:
-            return f"stopped: {_reason(one.gone_reason)}"
-        return "" if one.not_before is None else f"asked to wait until {moment(one.not_before)}"
+            return f"gone: {_reason(one.gone_reason)}"
+        return "" if one.not_before is None else f"Retry-After until {moment(one.not_before)}"
     match lane.phase:
         case "open":
-            return f"waits until {moment(lane.until)}: {_reason(lane.reason)}"
+            return f"open until {moment(lane.until)}: {_reason(lane.reason)}"
         case "half_open" | "gone":
             return f"{lane.phase}: {_reason(lane.reason)}"
         case _:
-            return f"open, {lane.in_flight} in flight" if lane.in_flight else "open"
+            return f"closed, {lane.in_flight} in flight" if lane.in_flight else "closed"
 
 
 def _reason(reason: str | None) -> str:
-    return printable(shortened(reason or "", _LONGEST_REASON))
+    return printable(shortened(reason or "", _MAX_REASON_CHARS))
 
 
 def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> Iterator[tuple[str, ...]]:
@@ -159,14 +165,14 @@ def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> Iterator[tuple[st
         yield printable(one.name), f"{one.line:,}", f"{one.offset:,}", moment(one.at) or "", behind
 
 
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int | None) -> Iterator[str]:
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], max_rows: int | None) -> Iterator[str]:
     if not rows:
         return
-    shown = rows if most is None else rows[:most]
+    visible = rows if max_rows is None else rows[:max_rows]
     yield ""
-    yield from columns([headings, *shown])
-    if len(shown) < len(rows):
-        yield f"... and {len(rows) - len(shown):,} more; --all shows them"
+    yield from columns([headings, *visible])
+    if len(visible) < len(rows):
+        yield f"... and {len(rows) - len(visible):,} more; --all shows them"
 
 
 @click.command(
@@ -176,16 +182,16 @@ def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], most: int
 @spool_option
 @click.option("--all", "everything", is_flag=True, help="Show every webhook and every source.")
 @format_option("text", "json", help="Text for people, or the document of `hookline schema status`.")
-def command(*, spool: str, everything: bool, form: str) -> None:
+def status_command(*, spool: str, everything: bool, form: str) -> None:
     """Show the spool, its webhooks and checkpoints, and the relay that uses it.
 
     Reads the spool beside a running relay and changes nothing. Webhooks that need attention come first.
     """
     statistics = spool_store(spool).statistics()
-    facts = statistics.spool_status(now=time.time())
+    spool_status = statistics.spool_status(now=time.time())
     holder, relay = statistics.relay_status()
     if form == "json":
-        click.echo(json.dumps(status_document(facts, relay, holder), indent=2))
+        click.echo(json.dumps(status_document(spool_status, relay, holder), indent=2))
         return
-    for line in status_text(facts, relay, holder, everything=everything):
+    for line in status_text(spool_status, relay, holder, everything=everything):
         click.echo(line)

@@ -1,64 +1,67 @@
-"""`hookline trace`: what became of one API request's events."""
+"""`hookline trace`: show the events of one API request, their attempts and their results.
+
+Text and JSON contain no recipient unless --payload is given.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import click
 
 from hookline.cli.options import format_option, spool_option
 from hookline.escaping import printable
-from hookline.observe.snapshot import LaneStatus, RelayStatus
+from hookline.exit_codes import ExitCode
+from hookline.observe.snapshot import RelayStatus
 from hookline.observe.status import moment
 from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import State
 
-# A trace as text and as JSON. Without `payload` neither names a recipient.
-_ADDRESS: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")
-_WORDS: Final = {
+_RECIPIENT: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")
+_RESULTS: Final = {
     State.PENDING: "pending", State.DELIVERED: "delivered", State.DEAD: "dead letter", State.DISCARDED: "discarded",
 }  # fmt: skip
 
 
-def trace_document(
-    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
-) -> dict[str, Any]:
-    """The JSON object: `deliveries` and `rejected`, in the order of reading."""
+# Why a delivery waits; None if it is settled.
+_Waits = Callable[[TracedDelivery], str | None]
+
+
+def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
+    """The JSON object with `deliveries` and `rejected`, in the order in which they were read."""
     return {
-        "deliveries": [_delivery(one, _waits(one, relay, holder, now), payload=payload) for one in found.deliveries],
+        "deliveries": [_delivery(one, waits(one), payload=payload) for one in found.deliveries],
         "rejected": [_line(one, payload=payload) for one in found.lines],
     }
 
 
-def trace_text(
-    found: Trace, relay: RelayStatus | None, holder: str | None, *, now: float, payload: bool
-) -> Iterator[str]:
-    """Some lines for each delivery and each rejected line."""
+def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
+    """The lines of the trace for people."""
     for one in found.deliveries:
         yield f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {printable(one.request_id)}"
-        for what, text in _story(one, _waits(one, relay, holder, now)):
-            yield f"  {what:<12}{printable(text)}"
+        for label, text in _steps(one, waits(one)):
+            yield f"  {label:<12}{printable(text)}"
         if payload and one.body is not None:
             yield f"  {'payload':<12}{printable(one.body.decode('utf-8', 'backslashreplace'))}"
     for line in found.lines:
         yield f"{line.id}  rejected  {printable(line.source)}:{line.line}  {moment(line.at)}"
         yield f"  {'reason':<12}{printable(line.reason)}"
         if line.replayed:
-            yield f"  {'replayed':<12}a relay reads it once more"
+            yield f"  {'replayed':<12}a relay reads it again"
         if payload:
             yield f"  {'line':<12}{printable(line.data.decode('utf-8', 'backslashreplace'))}"
 
 
-def _story(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
-    """What happened, in order."""
-    about = "" if one.exact else "about "
-    yield "read", f"{one.source}:{one.line}, {about}{moment(one.read)}"
+def _steps(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
+    """The steps of a delivery in order, each with its label."""
+    approximately = "" if one.exact else "about "
+    yield "read", f"{one.source}:{one.line}, {approximately}{moment(one.read)}"
     if one.event_time is not None:
         yield "happened", one.event_time
     if one.detail is not None:
@@ -69,13 +72,13 @@ def _story(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
             yield "replayed", moment(failed.at) or ""
             continue
         if failed.number > last + 1:
-            yield "...", f"{failed.number - last - 1} more attempts, which are not kept one by one"
+            yield "...", f"{failed.number - last - 1} more attempts, not recorded individually"
         last = failed.number
         yield f"attempt {failed.number}", f"{moment(failed.at)}, {_reason(failed)}"
-    yield _WORDS[one.state], _end(one, waits)
+    yield _RESULTS[one.state], _result_text(one, waits)
 
 
-def _end(one: TracedDelivery, waits: str | None) -> str:
+def _result_text(one: TracedDelivery, waits: str | None) -> str:
     match one.state:
         case State.DELIVERED:
             status = "" if one.http is None else f", http {one.http}"
@@ -89,17 +92,46 @@ def _end(one: TracedDelivery, waits: str | None) -> str:
 
 
 def _reason(failed: FailedAttempt) -> str:
-    plain = failed.http is None or failed.reason == f"http {failed.http}"
-    return failed.reason if plain else f"http {failed.http}: {failed.reason}"
+    is_complete = failed.http is None or failed.reason == f"http {failed.http}"
+    return failed.reason if is_complete else f"http {failed.http}: {failed.reason}"
 
 
 def _masked(text: str) -> str:
-    """A provider's wording may name the recipient."""
-    return _ADDRESS.sub("[recipient]", text)
+    """The text without recipients, which a provider's wording may contain."""
+    return _RECIPIENT.sub("[recipient]", text)
 
 
-def _waits(one: TracedDelivery, relay: RelayStatus | None, holder: str | None, now: float) -> str | None:
-    return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
+def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str:
+    """The strongest reason why a pending delivery is not sent now, for people.
+
+    Args:
+        one: the delivery.
+        relay: the status of the spool's relay; None if it reports none.
+        held: a relay has locked the spool.
+        now: Unix seconds.
+    """
+    lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
+    if one.paused is not None:
+        return f"an operator paused its webhook at {moment(one.paused)}"
+    if one.disabled or (lane is not None and lane.disabled):
+        return "its webhook is disabled in the applied configuration"
+    if not held:
+        return "no relay is running on this spool"
+    if relay is not None and lane is None and relay.unready is None:
+        return "its webhook is not applied"
+    if lane is not None and lane.phase == "gone":
+        return f"its endpoint is gone: {lane.reason}"
+    if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
+        return f"it waits for the earlier event {one.predecessor} of its message"
+    if lane is not None and lane.phase == "open":
+        return f"the circuit breaker of its endpoint is open until {moment(lane.until)}: {lane.reason}"
+    if lane is not None and lane.phase == "half_open":
+        return f"the relay probes its endpoint with one event at a time: {lane.reason}"
+    if one.not_before is not None and one.not_before > now:
+        return f"its endpoint requested a pause until {moment(one.not_before)}"
+    if one.due is not None and one.due > now:
+        return f"its next attempt is at {moment(one.due)}"
+    return "earlier deliveries are sent first"
 
 
 def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[str, Any]:
@@ -115,7 +147,7 @@ def _delivery(one: TracedDelivery, waits: str | None, *, payload: bool) -> dict[
         "read": moment(one.read),
         "readIsExact": one.exact,
         "eventTime": one.event_time,
-        "fate": _WORDS[one.state],
+        "fate": _RESULTS[one.state],
         "attempts": one.attempts,
         "failures": [
             {"attempt": failed.number, "time": moment(failed.at), "reason": failed.reason,
@@ -142,9 +174,6 @@ def _line(one: TracedLine, *, payload: bool) -> dict[str, Any]:
     return {**document, "text": one.data.decode("utf-8", "backslashreplace")} if payload else document
 
 
-NOT_FOUND = 1
-
-
 @click.command(
     epilog="Example: hookline trace REQ-80940504. Exit codes: 0 found, 1 not found, 8 no such spool, or it cannot "
     "be read."
@@ -155,7 +184,7 @@ NOT_FOUND = 1
 )
 @format_option("text", "json", help="Text for people, or one JSON object.")
 @click.argument("identity", metavar="REQUEST_ID")
-def command(*, spool: str, payload: bool, form: str, identity: str) -> int:
+def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int:
     """Show the events of one API request: where each was read, its webhook, its attempts and its result.
 
     For pending events it shows the time of the next attempt, or the reason for waiting. It also accepts a delivery
@@ -165,52 +194,23 @@ def command(*, spool: str, payload: bool, form: str, identity: str) -> int:
     found = store.trace_search().trace(identity)
     holder, relay = store.statistics().relay_status()
     now = time.time()
+
+    def waits(one: TracedDelivery) -> str | None:
+        return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
+
     if form == "json":
-        click.echo(json.dumps(trace_document(found, relay, holder, now=now, payload=payload), indent=2))
+        click.echo(json.dumps(_document(found, waits, payload=payload), indent=2))
     else:
-        for line in trace_text(found, relay, holder, now=now, payload=payload):
+        for line in _lines(found, waits, payload=payload):
             click.echo(line)
-    if not found.found:
-        _say_not_found(identity)
-    return 0 if found.found else NOT_FOUND
-
-
-def _say_not_found(identity: str) -> None:
+    if found.found:
+        return ExitCode.DONE
     click.echo(
-        f"Nothing is known of {identity!r} in this spool. That can mean:\n"
-        "  - its events were skipped: those are counted by reason (`hookline status`), not kept;\n"
+        f"{identity!r} was not found in this spool. Possible reasons:\n"
+        "  - its events were skipped: the spool counts them by reason (`hookline status`) and does not keep them;\n"
         "  - it was not read yet, or by a relay with another spool (--spool);\n"
-        "  - it was settled longer ago than records are kept (`hookline relay --retain`, --records-max);\n"
+        "  - its record is older than `hookline relay --retain`, or was removed by --records-max;\n"
         f"  - it is the beginning of a delivery id with fewer than {MIN_TRACE_ID_DIGITS} digits.",
         err=True,
     )
-
-
-def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str:
-    """The strongest reason, for people. `held`: a relay has the spool; `relay` is what it says, where it does."""
-    lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
-    if one.paused is not None:
-        return f"its webhook is paused by hand, since {moment(one.paused)}"
-    if one.disabled or (lane is not None and lane.disabled):
-        return "its webhook is disabled by what is applied"
-    if not held:
-        return "no relay is running on this spool"
-    if relay is not None and lane is None and relay.unready is None:
-        return "its webhook is not applied"
-    if lane is not None and lane.phase == "gone":
-        return f"its endpoint is stopped: {lane.reason}"
-    if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
-        return f"it waits for the earlier event {one.predecessor} of its message"
-    if lane is not None and lane.phase in ("open", "half_open"):
-        return _breaker_reason(lane)
-    if one.not_before is not None and one.not_before > now:
-        return f"its endpoint has asked to be left alone until {moment(one.not_before)}"
-    if one.due is not None and one.due > now:
-        return f"its next attempt is at {moment(one.due)}"
-    return "its turn comes after what is before it"
-
-
-def _breaker_reason(lane: LaneStatus) -> str:
-    if lane.phase == "open":
-        return f"its endpoint is left alone until {moment(lane.until)}: {lane.reason}"
-    return f"its endpoint is tried with one event at a time: {lane.reason}"
+    return ExitCode.FAILED

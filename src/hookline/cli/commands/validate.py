@@ -1,4 +1,4 @@
-"""`hookline validate`: everything that is wrong with the webhook files, without any state."""
+"""`hookline validate`: report all errors in webhook files, without a state."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from hookline import __version__
 from hookline.cli.diagnostic_output import diagnostic_text
 from hookline.diagnostics import Diagnostic, Severity
 
-if TYPE_CHECKING:  # importing it takes longer than `validate --help` may
+if TYPE_CHECKING:  # the import takes longer than `validate --help` may take
     from hookline.config.loader import Inspection
 from pathlib import Path
 
 import click
 
 from hookline.cli.options import config_option, format_option
-from hookline.errors import InvalidConfiguration, WrongUse
+from hookline.errors import WrongUse
+from hookline.exit_codes import ExitCode
 
-# What `validate` found, in each of its formats. Pure: an inspection becomes text.
 _FIELDS = ("code", "severity", "file", "line", "column", "address", "summary", "hint")
-_SHOWN_OF_A_KIND = 9
+# GitHub shows ten annotations of a severity per step.
+_MAX_ANNOTATIONS = 9
 
 
 def text_report(inspection: Inspection) -> str:
-    """Every finding with its line, or one sentence when there is none."""
+    """Every diagnostic with its line, or one sentence if there is none."""
     if inspection.diagnostics:
         return "\n".join(diagnostic_text(diagnostic) for diagnostic in inspection.diagnostics)
-    return f"{_counted(inspection)} valid"
+    return f"{_count_text(inspection)} valid"
 
 
 def json_report(inspection: Inspection) -> str:
-    """``{"valid", "webhooks", "files", "diagnostics": […]}``; the counts are of what was looked at."""
+    """``{"valid", "webhooks", "files", "diagnostics": […]}``; the counts include all files read."""
     report = {
         "valid": not inspection.diagnostics,
         "webhooks": inspection.documents,
@@ -48,25 +49,25 @@ def json_report(inspection: Inspection) -> str:
 def github_report(inspection: Inspection) -> str:
     """Workflow commands (docs.github.com, "Workflow commands for GitHub Actions"), which become annotations.
 
-    GitHub shows ten annotations of a kind for a step and drops the rest without a word. So of each kind nine are
-    handed to it, one that counts the others, and those stand in the step's log.
+    GitHub shows ten annotations of a severity for each step and drops the others silently. So the report contains
+    nine annotations of a severity and one that counts the others, which follow as plain log lines.
     """
     if not inspection.diagnostics:
-        return f"{_counted(inspection)} valid"
+        return f"{_count_text(inspection)} valid"
     lines: list[str] = []
     for severity in Severity:
-        of_kind = [diagnostic for diagnostic in inspection.diagnostics if diagnostic.severity is severity]
-        shown, others = of_kind[:_SHOWN_OF_A_KIND], of_kind[_SHOWN_OF_A_KIND:]
-        lines += [_annotation(diagnostic) for diagnostic in shown]
+        matching = [diagnostic for diagnostic in inspection.diagnostics if diagnostic.severity is severity]
+        annotated, others = matching[:_MAX_ANNOTATIONS], matching[_MAX_ANNOTATIONS:]
+        lines += [_annotation(diagnostic) for diagnostic in annotated]
         if others:
-            message = f"{len(others)} more {severity}{'' if len(others) == 1 else 's'}; the log of this step has them"
+            message = f"{len(others)} more {severity}{'' if len(others) == 1 else 's'}; see the log of this step"
             lines.append(f"::{severity} title=hookline::{message}")
             lines += [_log_line(diagnostic) for diagnostic in others]
     return "\n".join(lines)
 
 
 def sarif_report(inspection: Inspection) -> str:
-    """SARIF 2.1.0 (OASIS), for code scanning; each rule brings what `explain` tells."""
+    """SARIF 2.1.0 (OASIS) for code scanning. Each rule contains the text of `explain`."""
     used = sorted({diagnostic.code for diagnostic in inspection.diagnostics})
     driver = {"name": "hookline", "version": __version__, "rules": [_rule(code) for code in used]}
     results = [_result(diagnostic, used.index(diagnostic.code)) for diagnostic in inspection.diagnostics]
@@ -78,7 +79,7 @@ def sarif_report(inspection: Inspection) -> str:
     return json.dumps(log, indent=2, ensure_ascii=False)
 
 
-def _counted(inspection: Inspection) -> str:
+def _count_text(inspection: Inspection) -> str:
     webhooks, files = inspection.documents, inspection.files
     return (
         f"{webhooks} webhook{'' if webhooks == 1 else 's'} in {files} file{'' if files == 1 else 's'}"
@@ -104,7 +105,7 @@ def _annotation(diagnostic: Diagnostic) -> str:
 
 
 def _log_line(diagnostic: Diagnostic) -> str:
-    """Plain text. The runner obeys ``::`` where a line begins, and its older ``##[`` anywhere in a line."""
+    """Plain text. The runner executes ``::`` at the start of a line, and the older ``##[`` anywhere in a line."""
     return f"- {diagnostic.location}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
 
 
@@ -117,7 +118,7 @@ def _property(text: str) -> str:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    from hookline.config.error_codes import explanations  # noqa: PLC0415 - only when there is something to tell
+    from hookline.config.error_codes import explanations  # noqa: PLC0415 - loaded only for errors
 
     explanation = explanations()[code]
     examples = f"Wrong:\n\n{indent(explanation.wrong, '    ')}\n\nRight:\n\n{indent(explanation.right, '    ')}\n"
@@ -164,17 +165,17 @@ REPORTS: Mapping[str, Callable[[Inspection], str]] = {
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @config_option
 @format_option(*REPORTS, help="Output for people, programs, GitHub annotations or code scanning.")
-def command(paths: tuple[Path, ...], config: Path, form: str) -> int:
+def validate_command(paths: tuple[Path, ...], config: Path, form: str) -> int:
     """Validate webhook files; needs no state.
 
     Checks all files of the configuration directory, or each PATH (a file or a directory), and reports all errors.
     Exits with 5 if it finds an error.
     """
-    from hookline.config.loader import inspect  # noqa: PLC0415 - the schema library takes longer than `--help` may
+    from hookline.config.loader import inspect  # noqa: PLC0415 - the schema library loads too slowly for `--help`
 
     if not paths and not config.is_dir():
-        hint = "run this beside the configuration directory, or name it: --config DIR"
-        raise WrongUse(f"there is no configuration directory {config}", hint=hint)
+        hint = "change to its parent directory, or name it: --config DIR"
+        raise WrongUse(f"the configuration directory {config} does not exist", hint=hint)
     inspection = inspect(config, paths)
     click.echo(REPORTS[form](inspection))
-    return InvalidConfiguration.exit_code if inspection.diagnostics else 0
+    return ExitCode.INVALID_CONFIGURATION if inspection.diagnostics else ExitCode.DONE

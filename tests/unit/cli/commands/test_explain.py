@@ -1,4 +1,4 @@
-"""`hookline explain` as it is called."""
+"""`hookline explain` from the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Right:
 
 
 def test_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a code: all of them, a line each, in order."""
+    """Without a code, lists all codes in order, one per line."""
     assert main(["explain"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TITLES)
 
@@ -35,11 +35,11 @@ def test_lists_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("text", "hint"), [
     ("HL0122", "HL012 (the URL is not an https URL)"),
     ("alias", "did you mean HL010 (YAML aliases are not allowed in webhook files)?"),
-    ("zzzzz", "`hookline explain` without a code lists all of them"),
+    ("zzzzz", "`hookline explain` without a code lists all codes"),
 ])  # fmt: skip
 def test_an_unknown_code_is_wrong_use(text: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is no code is told, with what may have been meant."""
+    """An unknown code is an error with the nearest known codes."""
     assert main(["explain", text]) == 64
     printed = capsys.readouterr().err
-    assert f"there is no code {text}" in printed
+    assert f"unknown code: {text}" in printed
     assert hint in printed

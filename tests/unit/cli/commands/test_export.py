@@ -1,4 +1,4 @@
-"""`export`: the files that it writes are the state that it was given."""
+"""`export`: its files correspond to the state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.cli.commands.export import render, write_files
+from hookline.cli.commands.export import file_names, render
 from hookline.cli.main import main
 from hookline.config.loader import load
 from hookline.model import Address, Desired
@@ -28,7 +28,7 @@ def applied(found: Desired) -> Snapshot:
 @settings(deadline=None, max_examples=150)
 @given(desired())
 def test_exported_state_plans_nothing(found: Desired) -> None:
-    """Whatever is applied, its exported files read back as it, byte for byte: the plan is empty."""
+    """Exported files of any applied webhooks read back as these webhooks, byte for byte: the plan is empty."""
     stored = applied(found)
     with tempfile.TemporaryDirectory() as directory:
         for name, content in render(stored).items():
@@ -47,8 +47,8 @@ def test_exported_state_plans_nothing(found: Desired) -> None:
 @example([Address("x" * 256, "反" * 256), Address("x" * 255 + "y", "反" * 255)])
 @example([Address("é", "x"), Address("e\u0301", "x")])
 def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
-    """Two levels below the directory, never hidden, never above it, never two in one place, also without case."""
-    places = write_files(given_addresses)
+    """Paths have two levels, are not hidden, stay below the directory, and differ also without case."""
+    places = file_names(given_addresses)
     assert set(given_addresses) == set(places)
     assert len(places) == len({str(place).casefold() for place in places.values()})
     for place in places.values():
@@ -61,7 +61,7 @@ def test_every_address_has_a_safe_place(given_addresses: list[Address]) -> None:
 def test_usual_names_are_written_as_they_are() -> None:
     """An organization and a sandbox of the platform give the path that the documentation shows."""
     address = Address("1234567890ABCDEF@AdobeOrg", "prod")
-    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == write_files([address])
+    assert {address: PurePosixPath("1234567890ABCDEF@AdobeOrg/prod.yaml")} == file_names([address])
 
 
 def test_new_directory(lab: Lab) -> None:
@@ -87,13 +87,13 @@ def test_same_files_are_left_alone(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("out/notes.txt", "mine", b"notes.txt is there with other content"),
-        ("out/acme@AdobeOrg/prod.yaml", "version: 1", b"prod.yaml is there with other content"),
-        ("out/acme@AdobeOrg/.keep", "", b".keep is there with other content"),
+        ("out/notes.txt", "mine", b"notes.txt has other content"),
+        ("out/acme@AdobeOrg/prod.yaml", "version: 1", b"prod.yaml has other content"),
+        ("out/acme@AdobeOrg/.keep", "", b".keep has other content"),
     ],
 )
 def test_other_files_are_never_touched(name: str, content: str, reason: bytes, lab: Lab) -> None:
-    """A directory with anything else in it is refused, named, and left as it is."""
+    """A directory with other content is refused and not changed; the message names the content."""
     lab.apply("https://hooks.acme.example/a")
     path = lab.directory / name
     path.parent.mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_other_files_are_never_touched(name: str, content: str, reason: bytes, l
 
 
 def test_written_whole_or_not_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a file cannot be written, neither the directory nor a draft of it stays behind."""
+    """If a file cannot be written, neither the directory nor a draft of it remains."""
     lab.apply("https://hooks.acme.example/a")
     lab.apply("https://hooks.acme.example/b", sandbox="stage")
     monkeypatch.chdir(lab.directory)
@@ -123,13 +123,13 @@ def test_written_whole_or_not_at_all(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_nothing_applied_yet(lab: Lab) -> None:
-    """Without a state there is nothing to export, and nothing is made."""
-    assert b"there is no state" in lab.hookline("export", "out", code=8).stderr
+    """Without a state the command fails and creates nothing."""
+    assert b"no state exists" in lab.hookline("export", "out", code=8).stderr
     assert not (lab.directory / "out").exists()
 
 
 def test_current_directory_is_not_replaced(lab: Lab) -> None:
-    """An empty directory that somebody stands in is refused: it would vanish under them."""
+    """The current directory is refused, because replacing it would remove it from under the shell."""
     lab.apply("https://hooks.acme.example/a")
     here = lab.directory / "empty"
     here.mkdir()
@@ -139,7 +139,7 @@ def test_current_directory_is_not_replaced(lab: Lab) -> None:
 
 
 def test_file_in_the_place(lab: Lab) -> None:
-    """A file that stands where the directory should be is refused."""
+    """A file in the place of the directory is refused."""
     lab.apply("https://hooks.acme.example/a")
     (lab.directory / "out").write_text("mine")
     assert b"is not a directory" in lab.hookline("export", "out", code=6).stderr

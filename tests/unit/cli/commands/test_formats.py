@@ -1,4 +1,4 @@
-"""`formats`: the list, and the trial of a file."""
+"""`formats`: the list, and the test of a file."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ def trial(capsys: Output, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_every_format_is_listed_and_described(capsys: Output) -> None:
-    """The list has a row for each format, and says what a line of it is."""
+    """The list has a row for each format, with a description of its lines."""
     assert set(FORMATS) == set(DESCRIPTIONS)
     assert 0 == main(["formats"])
-    shown = capsys.readouterr().out.splitlines()
-    assert list(FORMATS) == [row.split()[0] for row in shown[1:]]
+    output = capsys.readouterr().out.splitlines()
+    assert list(FORMATS) == [row.split()[0] for row in output[1:]]
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_statuses_of_a_format_are_the_platforms(name: str) -> None:
-    """A sender's word stands for one of the four statuses that are relayed, or for none of them."""
+    """Each of a provider's statuses maps to one of the four relayed statuses, or to none."""
     assert {"sent", "delivered", "bounce", "error"} >= set(FORMATS[name].STATUSES.values())
     assert set() == set(FORMATS[name].STATUSES) & set(FORMATS[name].OTHERS)
 
 
 def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
-    """Each event of a line as it would be read, those that are not relayed by name, and how many of each."""
-    code, told = trial(capsys, *PLACED, SENDGRID)
+    """Shows each event as the relay would read it, skipped statuses by name, and the counts."""
+    code, report = trial(capsys, *PLACED, SENDGRID)
     assert 0 == code
-    first = told["events"][0]
+    first = report["events"][0]
     expected = {
         "line": 1,
         "format": "sendgrid",
@@ -60,7 +60,7 @@ def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
         "skipped": "status_not_relayed",
         "name": "deferred",
         "unknown": False,
-    } in told["events"]
+    } in report["events"]
     assert {
         "formats": {"sendgrid": 6},
         "relayed": {"sent": 2, "delivered": 1},
@@ -68,31 +68,31 @@ def test_events_and_unknown_statuses_are_shown(capsys: Output) -> None:
         "unknown": {},
         "rejected": 0,
         "missing": {"campaign": 3},
-    } == told["summary"]
+    } == report["summary"]
 
 
 def test_novelties_are_told_from_what_is_known_and_not_relayed(capsys: Output) -> None:
-    """A word that the sender documents is only skipped; one that nobody has heard of is shown as unknown."""
+    """A documented status is only skipped; an undocumented one is also output as unknown."""
     log = str(CASES / "sendgrid" / "unknown-event-is-counted-by-name" / "input.ndjson")
-    _, told = trial(capsys, *PLACED, log)
-    assert {"machine_opened": 2} == told["summary"]["unknown"]
-    assert [True, True, False, False] == [event["unknown"] for event in told["events"]]
+    _, report = trial(capsys, *PLACED, log)
+    assert {"machine_opened": 2} == report["summary"]["unknown"]
+    assert [True, True, False, False] == [event["unknown"] for event in report["events"]]
     main(["formats", "test", *PLACED, log])
-    assert "unknown     machine_opened 2: words" in capsys.readouterr().out
+    assert "unknown     machine_opened 2: not in" in capsys.readouterr().out
 
 
 def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> None:
-    """The table says which events lack what, and which option or path would tell it; such a trial ends with 3."""
+    """The table lists missing fields and the option that supplies each; the command then exits with 3."""
     assert 3 == main(["formats", "test", SENDGRID])
-    shown = capsys.readouterr().out
-    assert "organization in 3: --organization, or --map organization=PATH" in shown
-    assert "sandbox in 3: --sandbox, or --map sandbox=PATH" in shown
+    output = capsys.readouterr().out
+    assert "organization in 3: --organization, or --map organization=PATH" in output
+    assert "sandbox in 3: --sandbox, or --map sandbox=PATH" in output
     assert 0 == main(["formats", "test", *PLACED, "--campaign", "C-1", SENDGRID])
     assert "missing " not in capsys.readouterr().out.partition("recognized")[2]
 
 
 def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[RoutingResult]:
-    """What a relay without an applied webhook makes of each event, but for that there is no webhook."""
+    """The routing result of each event, apart from the missing webhook."""
     reading = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
     lines = log.read_bytes().splitlines()
     return [
@@ -118,20 +118,20 @@ ODD: dict[str, dict[str, Any]] = {
 def test_what_the_relay_rejects_counts_as_refused(
     capsys: Output, tmp_path: Path, odd: str, organization: str | None, sandbox: str | None
 ) -> None:
-    """An event that the relay would reject without any webhook ends the trial with 3, and no other does."""
+    """Only an event that the relay would reject for any webhook causes exit code 3."""
     log = tmp_path / "log"
     log.write_text(json.dumps(SENT | {"campaignID": "C-1"} | ODD[odd]) + "\n")
     (fate,) = relayed(log, organization=organization, sandbox=sandbox)
-    told = [f"--{name}={value}" for name, value in (("organization", organization), ("sandbox", sandbox)) if value]
-    code, shown = trial(capsys, *told, str(log))
-    rejected = isinstance(fate, Rejected) or "rejected" in shown["events"][0]
+    options = [f"--{name}={value}" for name, value in (("organization", organization), ("sandbox", sandbox)) if value]
+    code, output = trial(capsys, *options, str(log))
+    rejected = isinstance(fate, Rejected) or "rejected" in output["events"][0]
     assert 3 * rejected == code
     if isinstance(fate, Rejected) and fate.reason.startswith(("no organization", "no sandbox")):
-        assert fate.reason.split()[1].rstrip(":") == shown["events"][0]["missing"][0]
+        assert fate.reason.split()[1].rstrip(":") == output["events"][0]["missing"][0]
 
 
 def test_an_id_that_nobody_claims_goes_by_the_command_line(capsys: Output, tmp_path: Path) -> None:
-    """Beside a sandbox's id, the trial shows the sandbox that the relay takes where no webhook has that id."""
+    """Beside a sandbox's id, the output shows the sandbox that the relay uses if no webhook has that id."""
     log = tmp_path / "log"
     log.write_text(json.dumps(SENT | {"sandbox": {"id": "068abf40", "name": None}}) + "\n")
     assert "068abf40" == trial(capsys, "--organization", "A", str(log))[1]["events"][0]["sandbox"]
@@ -139,20 +139,20 @@ def test_an_id_that_nobody_claims_goes_by_the_command_line(capsys: Output, tmp_p
 
 
 def test_paths_and_named_formats_are_tried_as_the_relay_would(capsys: Output, tmp_path: Path) -> None:
-    """What --map finds is there, and a line that the named format cannot read is refused with the reason."""
+    """--map supplies the field; a line that the named format cannot read is rejected with the reason."""
     log = tmp_path / "log"
     event = {"event": "delivered", "email": "a@example.com", "sg_event_id": "1", "shop": {"campaign": 77}}
     log.write_text(f'{json.dumps(event)}\n{{"hello": 1}}\n')
-    code, told = trial(capsys, *PLACED, "--format", "sendgrid", "--map", "campaign=shop.campaign", str(log))
+    code, report = trial(capsys, *PLACED, "--format", "sendgrid", "--map", "campaign=shop.campaign", str(log))
     assert 3 == code
-    assert "77" == told["events"][0]["campaign"]
-    assert {"line": 2, "format": "sendgrid", "rejected": "event: missing"} == told["events"][1]
+    assert "77" == report["events"][0]["campaign"]
+    assert {"line": 2, "format": "sendgrid", "rejected": "event: missing"} == report["events"][1]
 
 
 def test_sms_failure_keeps_the_senders_wording(capsys: Output) -> None:
-    """The trial shows the failure as it would be sent, and the detail that only `trace` shows."""
-    _, told = trial(capsys, *PLACED, str(CASES / "twilio" / "json-callbacks" / "input.ndjson"))
-    failed = told["events"][2]
+    """The output shows the failure as it would be sent, and the detail that only `trace` shows."""
+    _, report = trial(capsys, *PLACED, str(CASES / "twilio" / "json-callbacks" / "input.ndjson"))
+    failed = report["events"][2]
     expected = {"category": "async", "type": None, "code": "30003", "reason": "Unreachable destination handset"}
     assert expected == failed["failure"]
     assert "Unreachable destination handset" == failed["detail"]
@@ -163,13 +163,13 @@ def test_sms_failure_keeps_the_senders_wording(capsys: Output) -> None:
     [
         (("--map", "color=x"), "is not a field; there are: organization"),
         (("--map", "campaign"), "is not of the form FIELD=PATH"),
-        (("--timezone", "Mars/Olympus"), "is no time zone (write Europe/Paris, UTC or +02:00)"),
-        (("--timezone", "+99:99"), "is no time zone"),
-        (("--timezone", "../etc"), "is no time zone"),
+        (("--timezone", "Mars/Olympus"), "is not a time zone (write Europe/Paris, UTC or +02:00)"),
+        (("--timezone", "+99:99"), "is not a time zone"),
+        (("--timezone", "../etc"), "is not a time zone"),
     ],
 )
 def test_wrong_option_is_told_with_the_right_form(capsys: Output, option: tuple[str, str], complaint: str) -> None:
-    """A misspelt field, form or zone is wrong use, and the message says how it is written."""
+    """A misspelt field, form or zone is wrong use; the message gives the correct form."""
     assert 64 == main(["formats", "test", *option, SENDGRID])
     assert complaint in " ".join(capsys.readouterr().err.split())
 
@@ -177,18 +177,21 @@ def test_wrong_option_is_told_with_the_right_form(capsys: Output, option: tuple[
 def test_hostile_text_does_not_reach_the_terminal(capsys: Output, tmp_path: Path) -> None:
     """A recipient or a status with control characters is shown escaped."""
     log = tmp_path / "log"
-    told = [{"event": "a\x1b[31m", "email": "a", "timestamp": 1}, {"event": "sent?", "email": "\x07", "timestamp": 1}]
-    log.write_text("\n".join(json.dumps(one | {"event": one["event"]}) for one in told) + "\n")
+    events = [
+        {"event": "a\x1b[31m", "email": "a", "timestamp": 1},
+        {"event": "sent?", "email": "\x07", "timestamp": 1},
+    ]
+    log.write_text("\n".join(json.dumps(one | {"event": one["event"]}) for one in events) + "\n")
     main(["formats", "test", str(log)])
     assert "\x1b" not in capsys.readouterr().out
 
 
 def test_line_that_is_not_whole_is_left_as_the_relay_leaves_it(capsys: Output, tmp_path: Path) -> None:
-    """A last line without a line end is not read, and that is said."""
+    """A last line without a line end is not read; stderr reports it."""
     log = tmp_path / "mail.log"
     sent = "to=<a@example.com>, relay=m, dsn=2.0.0, status=sent (250 OK)"
     log.write_text("".join(f"2026-10-10T01:23:4{n}Z mx1 postfix/smtp[1]: A{n}: {sent}\n" for n in range(2))[:-1])
     assert 0 == main(["formats", "test", *PLACED, str(log)])
-    shown = capsys.readouterr()
-    assert "recognized  postfix 1\n" in shown.out
-    assert "has no line end" in shown.err
+    output = capsys.readouterr()
+    assert "recognized  postfix 1\n" in output.out
+    assert "has no line end" in output.err

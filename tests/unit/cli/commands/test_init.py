@@ -1,4 +1,4 @@
-"""What `init` writes, and how: never over a file, and nothing at all when something cannot be written."""
+"""The files that `init` writes: it replaces none, and writes all or nothing."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def _tree(directory: Path) -> dict[str, str]:
 
 
 def test_a_new_directory_gets_every_file(tmp_path: Path) -> None:
-    """Into a directory that is not there yet, every file is written as it is meant to be."""
+    """In a new directory, every file is written with its text."""
     written = write_new(tmp_path / "new" / "repository", scaffold())
     assert scaffold() == _tree(tmp_path / "new" / "repository")
-    assert (tuple(sorted(scaffold())), ()) == (written.created, written.left)
+    assert (tuple(sorted(scaffold())), ()) == (written.created, written.existing)
 
 
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
-    """A file, a directory and a dangling link in the place of a file are left as they are, and named."""
+    """An existing file, directory or dangling link is not changed, and is reported."""
     (tmp_path / "README.md").write_text("Ours")
     (tmp_path / ".gitignore").mkdir()
     (tmp_path / ".pre-commit-config.yaml").symlink_to("nowhere")
     written = write_new(tmp_path, scaffold())
-    assert (".gitignore", ".pre-commit-config.yaml", "README.md") == written.left
+    assert (".gitignore", ".pre-commit-config.yaml", "README.md") == written.existing
     assert "Ours" == (tmp_path / "README.md").read_text()
     assert not (tmp_path / "nowhere").exists()
     assert "webhooks/example/prod.yaml" in written.created
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    """When one file cannot be written, those before it and their directories are taken away again."""
+    """If one file cannot be written, earlier files and their directories are removed."""
     (tmp_path / "ours").write_text("Ours")
     (tmp_path / "webhooks").write_text("a file where a directory has to be")
     before = _tree(tmp_path)
@@ -62,7 +62,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_the_example_is_valid_and_delivers_nothing(tmp_path: Path) -> None:
-    """The example webhook has no finding, and is not enabled."""
+    """The example webhook is valid and not enabled."""
     write_new(tmp_path, scaffold())
     assert () == inspect(tmp_path / "webhooks").diagnostics
     assert yaml.safe_load((tmp_path / "webhooks/example/prod.yaml").read_text())["enabled"] is False
@@ -93,7 +93,7 @@ def test_the_release_that_wrote_it_is_pinned() -> None:
     [("vendor.github-workflows", WORKFLOW)],
 )
 def test_the_workflow_fits_the_published_schema(schema: str, path: str, tmp_path: Path) -> None:
-    """The workflow's syntax is what GitHub's published JSON Schema asks for."""
+    """The workflow is valid for GitHub's published JSON Schema."""
     write_new(tmp_path, scaffold())
     tool = Path(sys.executable).with_name("check-jsonschema")
     done = subprocess.run(
@@ -117,7 +117,7 @@ def test_each_job_has_only_the_permissions_it_needs() -> None:
 
 
 def test_the_commenting_job_runs_nothing_of_the_pull_request() -> None:
-    """It checks nothing out and installs nothing: it downloads the plan and calls the API."""
+    """The job checks out and installs nothing: it downloads the plan and calls the API."""
     jobs = _workflow()["jobs"]
     assert isinstance(jobs, dict)
     steps = jobs["comment"]["steps"]
@@ -137,14 +137,14 @@ def test_only_the_applying_job_can_write_the_state() -> None:
 
 
 def test_applies_queue_and_are_never_cancelled() -> None:
-    """Applies share a group in which each waits for the one before it and none is dropped."""
+    """Applies share a group in which they run one after the other, and none is dropped."""
     jobs = _workflow()["jobs"]
     assert isinstance(jobs, dict)
     assert {"group": "hookline-apply", "cancel-in-progress": False, "queue": "max"} == jobs["apply"]["concurrency"]
 
 
 def test_nothing_is_put_into_a_script_by_an_expression() -> None:
-    """A script gets what comes from outside through its environment, where it cannot become a command."""
+    """A script receives external values through its environment, where they cannot become commands."""
     jobs = _workflow()["jobs"]
     assert isinstance(jobs, dict)
     scripts = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
@@ -152,7 +152,7 @@ def test_nothing_is_put_into_a_script_by_an_expression() -> None:
 
 
 def test_every_action_is_pinned_by_its_commit() -> None:
-    """A tag can be moved by whoever takes over the action's repository; a commit cannot."""
+    """Actions are pinned to commits, because an attacker with access to the repository could move a tag."""
     used = re.findall(r"uses: (\S+)(.*)", scaffold()[WORKFLOW])
     assert used
     assert [] == [one for one, _ in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", one)]
@@ -160,7 +160,7 @@ def test_every_action_is_pinned_by_its_commit() -> None:
 
 
 def test_the_two_pre_commit_hooks_are_the_same() -> None:
-    """The hook that `init` writes does what the one that this repository offers does."""
+    """The hook that `init` writes does the same as the hook of this repository."""
     (offered,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     (repository,) = yaml.safe_load(scaffold()[".pre-commit-config.yaml"])["repos"]
     (written,) = repository["hooks"]
@@ -169,13 +169,13 @@ def test_the_two_pre_commit_hooks_are_the_same() -> None:
 
 @pytest.mark.parametrize(("text", "ignored"), [(".hookline\n", True), ("/.hookline/\n", True), ("dist/\n", False)])
 def test_it_is_known_whether_the_state_is_ignored(text: str, ignored: bool, tmp_path: Path) -> None:
-    """A .gitignore that was there already is looked at for the local state."""
+    """An existing .gitignore is checked for the entry of the local state."""
     (tmp_path / ".gitignore").write_text(text)
     assert ignored is ignores_state(tmp_path)
 
 
 def test_a_repository_above_is_found(tmp_path: Path) -> None:
-    """A directory inside of a repository is told from the root of one, and from one that is in none."""
+    """A directory inside a repository differs from its root, and from a directory in no repository."""
     inside = tmp_path / "outer" / "inner"
     inside.mkdir(parents=True)
     assert repository_above(inside) is None

@@ -1,4 +1,4 @@
-"""What a relay says at its end."""
+"""The advice that `relay` prints at the end of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.cli.commands.relay import print_ending
+from hookline.cli.commands.relay import print_advice
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.summary import Summary, summarize
@@ -26,7 +26,7 @@ def pipe(tmp_path: Path) -> str:
     return str(tmp_path / "pipe")
 
 
-def said(
+def advice(
     capsys: pytest.CaptureFixture[str],
     ending: Ending,
     summary: Summary,
@@ -34,7 +34,7 @@ def said(
     *,
     followed: bool = False,
 ) -> str:
-    print_ending(ending, summary, SETTINGS, sources=sources, followed=followed)
+    print_advice(ending, summary, SETTINGS, sources=sources, followed=followed)
     return capsys.readouterr().err
 
 
@@ -51,24 +51,24 @@ def said(
     ids=["first run", "second run", "grown"],
 )
 def test_how_many_were_rejected(capsys: pytest.CaptureFixture[str], tally: dict[str, int], expected: str) -> None:
-    """All that were read, also those that an earlier run had rejected and kept."""
-    assert expected in said(capsys, Ending.WRONG_FORMAT, summed(**tally))
+    """The message counts all lines read, also those that an earlier run rejected and kept."""
+    assert expected in advice(capsys, Ending.WRONG_FORMAT, summed(**tally))
 
 
 @pytest.mark.parametrize("sources", [(), ("events",), ("/var/log/*.log", "events")], ids=["drained", "file", "files"])
 def test_stopped_where_nothing_is_lost(capsys: pytest.CaptureFixture[str], sources: Sequence[str]) -> None:
-    """Of files, and of a spool that is only drained, the same command goes on, wherever it was stopped."""
-    assert said(capsys, Ending.STOPPED, summed(), sources) == "Stopped: the same command goes on from here.\n"
+    """With files, and with a spool that is only drained, the same command continues after a stop."""
+    assert advice(capsys, Ending.STOPPED, summed(), sources) == "Stopped: run the same command to continue.\n"
 
 
 def test_stopped_at_a_pipe(capsys: pytest.CaptureFixture[str], pipe: str) -> None:
-    """What is still in a pipe goes with its reader: the same command would not go on."""
+    """The unread lines of a pipe are lost, so the same command would not continue."""
     for sources in (("-",), ("events", pipe)):
-        told = said(capsys, Ending.STOPPED, summed(), sources)
-        assert "what was taken out of the pipe is in the spool, what was still in it is not" in told
-        assert "goes on from here" not in told
+        text = advice(capsys, Ending.STOPPED, summed(), sources)
+        assert "the lines that were read from the pipe are in the spool, its unread lines are lost" in text
+        assert "run the same command" not in text
 
 
 def test_stopped_while_following(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is followed has no end that a stop could come before: there is nothing to say."""
-    assert not said(capsys, Ending.STOPPED, summed(), ["events"], followed=True)
+    """A followed file has no end that a stop could precede, so there is no advice."""
+    assert not advice(capsys, Ending.STOPPED, summed(), ["events"], followed=True)

@@ -32,7 +32,7 @@ def names(lines: list[str]) -> list[str]:
 
 
 def test_what_needs_attention_comes_first() -> None:
-    """Endpoints that take nothing, then what is held, then the oldest, then dead letters, then the rest."""
+    """Unhealthy endpoints come first, then paused ones, then the oldest backlog, then dead letters, then the rest."""
     webhooks = [
         WebhookStatus(webhook="fine/x"),
         WebhookStatus(webhook="dead/x", dead=3),
@@ -45,13 +45,13 @@ def test_what_needs_attention_comes_first() -> None:
     lane = LaneStatus(webhook="waits/x", phase="open", reason="http 503", until=160.0)
     lines = text(spool(*webhooks), relay(lane), "process 7")
     assert ["stopped/x", "waits/x", "paused/x", "old/x", "young/x", "dead/x", "fine/x"] == names(lines)
-    assert any("waits until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
+    assert any("open until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
     assert any("paused since 1970-01-01T00:00:50Z" in line for line in lines)
     assert any("15 min" in line for line in lines)
 
 
 def test_both_kinds_of_dead_letters_are_counted() -> None:
-    """As `dead` counts them: deliveries, and lines that could not be read."""
+    """Dead letters are counted as in `dead`: deliveries, and rejected lines."""
     one = msgspec.structs.replace(spool(WebhookStatus(webhook="a/x", dead=3)), lines=12)
     assert "dead letters  3 deliveries and 12 rejected lines" in text(one)
     document = status_document(one, None)
@@ -59,7 +59,7 @@ def test_both_kinds_of_dead_letters_are_counted() -> None:
 
 
 def test_hundreds_of_webhooks_are_a_bounded_table() -> None:
-    """The rest is counted, and --all shows it."""
+    """The other rows are counted, and --all shows them."""
     many = spool(*(WebhookStatus(webhook=f"w{n}/x", pending=1, oldest=1.0) for n in range(500)))
     lines = text(many)
     assert MAX_WEBHOOK_ROWS == len(names(lines))
@@ -68,30 +68,30 @@ def test_hundreds_of_webhooks_are_a_bounded_table() -> None:
 
 
 def test_the_relay_in_one_line() -> None:
-    """None, one that says nothing yet, one that works, one that is not ready, one that has fallen silent."""
-    assert "none is running" in text(spool())[0]
-    assert "process 7 since then; it says nothing" in text(spool(), None, "process 7 since then")[0]
+    """Shows no relay, or one that works, is not ready, has not reported yet, or reports no more."""
+    assert "not running" in text(spool())[0]
+    assert "process 7 since then; it has not reported" in text(spool(), None, "process 7 since then")[0]
     assert "ready, reads 0.0/s" in text(spool(), relay(), "process 7")[0]
-    assert "reading pauses: the spool is full" in text(spool(), relay(full=True), "process 7")[0]
-    assert "silent for 100 s" in text(spool(), relay(at=0.0), "process 7")[0]
+    assert "reading paused: the spool is full" in text(spool(), relay(full=True), "process 7")[0]
+    assert "no report for 100 s" in text(spool(), relay(at=0.0), "process 7")[0]
 
 
 def test_skip_reasons_are_few() -> None:
-    """The most frequent ones are named, the others are counted."""
+    """The most frequent reasons are listed, the others are counted."""
     tally = {f"skipped:r{n}": n for n in range(1, 11)}
     (line,) = [line for line in text(SpoolStatus(at=0.0, tally=tally)) if line.startswith("skipped for")]
     assert "r10 10, r9 9" in line
     assert line.endswith(f"and {10 - MAX_REASON_ROWS} more")
 
 
-def test_a_shorter_duplicate_window_is_said() -> None:
-    """When there are more records than may be kept, duplicates are known for as long as those reach back."""
+def test_a_shorter_duplicate_window_is_shown() -> None:
+    """If --records-max removes records, the duplicate window is the age of the oldest record."""
     full = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=300.0)
-    assert any("known for 5 min (not 24.0 h: --records-max)" in line for line in text(full, relay(), "process 7"))
+    assert any("for 5 min (not 24.0 h: --records-max)" in line for line in text(full, relay(), "process 7"))
 
 
 def test_sources_with_what_is_not_read_yet() -> None:
-    """A checkpoint, and what its relay says about what is behind it; names cannot move the cursor."""
+    """Shows a checkpoint and the unread amount behind it; names cannot move the cursor."""
     facts = SpoolStatus(at=0.0, tally={}, checkpoints=[Checkpoint(name="a\x1b[2J", line=1234, offset=99, at=0.0)])
     lag = LagStatus(name="a\x1b[2J", line=1300, offset=999, behind=2048, seconds=65.0)
     busy = RelayStatus(version="1", process=7, started=0.0, at=0.0, lags=[lag])

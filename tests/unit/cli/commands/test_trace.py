@@ -1,4 +1,4 @@
-"""Why a pending delivery waits."""
+"""The reason why a pending delivery is not sent now."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def why(one: TracedDelivery, relay: RelayStatus | None, *, held: bool = True, **
 
 
 def test_why_it_waits() -> None:
-    """The strongest reason is named: by hand, by configuration, no relay, the gate, order, time, or its turn."""
+    """The strongest reason wins: pause, configuration, no relay, circuit breaker, order, time, earlier deliveries."""
     waiting = WAITING
     shut = lane("open", reason="http 503", until=1060.0)
-    assert "paused by hand, since 1970-01-01T00:00:05Z" in why(waiting, shut, paused=5.0)
+    assert "paused its webhook at 1970-01-01T00:00:05Z" in why(waiting, shut, paused=5.0)
     assert "disabled" in why(waiting, lane(disabled=True))
     assert "disabled" in why(waiting, None, held=False, disabled=True)
     assert "no relay is running" in why(waiting, None, held=False)
     assert "earlier event abc of its message" in why(waiting, shut, predecessor="abc")
-    assert "alone until 1970-01-01T00:17:40Z: http 503" in why(waiting, shut)
+    assert "circuit breaker of its endpoint is open until 1970-01-01T00:17:40Z: http 503" in why(waiting, shut)
     assert "one event at a time: http 503" in why(waiting, lane("half_open", reason="http 503"))
-    assert "stopped: http 410" in why(waiting, lane("gone", reason="http 410"))
-    assert "alone until 1970-01-01T00:17:40Z" in why(waiting, None, not_before=1060.0)
+    assert "gone: http 410" in why(waiting, lane("gone", reason="http 410"))
+    assert "requested a pause until 1970-01-01T00:17:40Z" in why(waiting, None, not_before=1060.0)
     assert "next attempt is at 1970-01-01T00:17:40Z" in why(waiting, lane(), due=1060.0)
-    assert "its turn" in why(waiting, lane())
-    assert "its turn" in why(waiting, lane(ordered=False), predecessor="abc")
+    assert "earlier deliveries" in why(waiting, lane())
+    assert "earlier deliveries" in why(waiting, lane(ordered=False), predecessor="abc")
     assert "not applied" in why(waiting, RelayStatus(version="1", process=1, started=0.0, at=0.0))

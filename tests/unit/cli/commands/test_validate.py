@@ -1,4 +1,4 @@
-"""`hookline validate` and `hookline schema` as they are called."""
+"""`hookline validate` and `hookline schema` from the command line."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ INSPECTION = Inspection(Desired({}), (DIAGNOSTIC,), files=1, documents=1)
 
 
 def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """As JSON: whether it is valid, what was looked at, and every finding with its place, and no more."""
+    """JSON contains the result, the counts, and every diagnostic with its location, and nothing else."""
     monkeypatch.chdir(CASES / "crossing")
     assert main(["validate", "--format", "json"]) == 5
     report = json.loads(capsys.readouterr().out)
@@ -121,7 +121,7 @@ def test_github_annotations_are_escaped() -> None:
 
 
 def test_sarif_names_rule_and_region() -> None:
-    """As SARIF: the rule of each finding is described, and its place is a region of the file."""
+    """SARIF describes the rule of each diagnostic, and gives its location as a region of the file."""
     run = json.loads(sarif_report(INSPECTION))["runs"][0]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["HL012"]
     place = run["results"][0]["locations"][0]["physicalLocation"]
@@ -129,7 +129,7 @@ def test_sarif_names_rule_and_region() -> None:
 
 
 def many(count: int, severity: Severity = Severity.ERROR) -> Inspection:
-    """An inspection with `count` findings of a kind, in one file, from top to bottom."""
+    """An inspection with `count` diagnostics of a severity, in one file, from top to bottom."""
     findings = (
         Diagnostic(
             code="HL012", file="webhooks/a b.yaml", line=line, column=6, summary=f"number {line}", severity=severity
@@ -141,18 +141,18 @@ def many(count: int, severity: Severity = Severity.ERROR) -> Inspection:
 
 @pytest.mark.parametrize(("count", "commands"), [(9, 9), (10, 10), (200, 10)])
 def test_github_never_drops_an_annotation(count: int, commands: int) -> None:
-    """GitHub shows ten annotations of a kind: nine, and one that says how many more there are in the log."""
+    """GitHub shows ten annotations of a severity: nine diagnostics, and the number of others in the log."""
     lines = github_report(many(count)).splitlines()
     assert commands == len([line for line in lines if line.startswith("::error ")])
     assert count == len([line for line in lines if "number " in line])
     if count > 9:
         more = count - 9
-        words = f"{more} more error{'' if more == 1 else 's'}; the log of this step has them"
+        words = f"{more} more error{'' if more == 1 else 's'}; see the log of this step"
         assert f"::error title=hookline::{words}" == lines[9]
 
 
 def test_github_counts_each_kind_for_itself() -> None:
-    """Ten warnings take no place from ten errors."""
+    """Warnings and errors have separate limits."""
     both = many(12).diagnostics + many(12, Severity.WARNING).diagnostics
     lines = github_report(Inspection(Desired({}), both, files=1, documents=1)).splitlines()
     counts = [len([line for line in lines if line.startswith(f"::{kind} ")]) for kind in ("error", "warning")]
@@ -160,7 +160,7 @@ def test_github_counts_each_kind_for_itself() -> None:
 
 
 def test_nothing_in_the_log_is_taken_for_a_command() -> None:
-    """What a file says cannot speak to GitHub's runner, in either of the two ways in which it takes commands."""
+    """The content of a file cannot become a command of GitHub's runner, in either syntax."""
     hostile = Diagnostic(code="HL020", file="::error::a.yaml", line=1, column=1, summary="##[add-mask]x")
     report = github_report(Inspection(Desired({}), (hostile,) * 10, files=1, documents=1))
     assert [] == [line for line in report.splitlines()[10:] if line.lstrip().startswith("::") or "##[" in line]
@@ -168,7 +168,7 @@ def test_nothing_in_the_log_is_taken_for_a_command() -> None:
 
 @pytest.mark.parametrize("inspection", [INSPECTION, many(0), many(30), many(3, Severity.WARNING)])
 def test_sarif_keeps_to_its_schema(inspection: Inspection) -> None:
-    """The log has the shape that OASIS's SARIF 2.1.0 prescribes for what it holds."""
+    """The log is valid for OASIS's SARIF 2.1.0 schema."""
     log = json.loads(sarif_report(inspection))
     assert [] == [error.message for error in Draft202012Validator(SARIF).iter_errors(log)]
 
@@ -196,7 +196,7 @@ def test_sarif_locations_are_uris(file: str, uri: str) -> None:
 def test_valid_in_every_format(
     form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing wrong is exit code 0 in every format, with nothing on stderr."""
+    """Valid files give exit code 0 in every format, and no output on stderr."""
     monkeypatch.chdir(CASES / "valid")
     assert main(["validate", "--format", form]) == 0
     printed = capsys.readouterr()
@@ -204,7 +204,7 @@ def test_valid_in_every_format(
 
 
 def test_a_path_narrows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only the named files are looked at, and the count says so."""
+    """Only the named files are validated and counted."""
     monkeypatch.chdir(CASES / "everything-at-once")
     assert main(["validate", "webhooks/acme/a-first.yaml"]) == 0
     assert capsys.readouterr().out == "1 webhook in 1 file is valid\n"
@@ -213,14 +213,14 @@ def test_a_path_narrows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_without_a_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the wrong directory nothing is valid: a CI job there must not pass."""
+    """A run in the wrong directory fails, because a CI job there must not pass."""
     monkeypatch.chdir(tmp_path)
     assert main(["validate"]) == 64
-    assert "there is no configuration directory webhooks" in capsys.readouterr().err
+    assert "the configuration directory webhooks does not exist" in capsys.readouterr().err
 
 
 def test_schema_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """The schema is printed byte for byte, and the names of all without one."""
+    """The schema is printed byte for byte; without a name, the names of all schemas."""
     assert main(["schema", "webhook"]) == 0
     assert schema_text("webhook.v1") == capsys.readouterr().out
     assert main(["schema"]) == 0
@@ -228,6 +228,6 @@ def test_schema_prints_the_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_schema_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
-    """An unknown name is wrong use, with those that there are."""
+    """An unknown name is wrong use; the message lists the known names."""
     assert main(["schema", "webhok"]) == 64
     assert "webhook.v1" in capsys.readouterr().err
