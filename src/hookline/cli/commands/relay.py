@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -38,7 +37,7 @@ from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, run_relay
+from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 
 
 @click.command(
@@ -80,7 +79,16 @@ def relay_command(
         state=state,
         spool=spool,
         sources=() if mode.drain else (files or ("-",)),
-        settings=RelaySettings(format=ingest.format, defaults=ingest.defaults, **asdict(limits)),
+        settings=RelaySettings(
+            format=ingest.format,
+            defaults=ingest.defaults,
+            dedupe_window_seconds=limits.dedupe_window,
+            retain_seconds=limits.retain,
+            max_records=limits.records_max,
+            max_wait_seconds=limits.max_wait,
+            grace_seconds=limits.grace,
+            max_pending=limits.spool_max,
+        ),
         resolver=secrets.resolver(),
         rules=network.rules,
         ca_file=network.ca_file,
