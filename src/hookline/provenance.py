@@ -63,7 +63,7 @@ def is_ancestor(directory: Path, commit: str) -> bool | None:
     return None if shallow is None or shallow.stdout.strip() != b"false" else False
 
 
-def uncommitted(directory: Path) -> tuple[str, ...]:
+def uncommitted_files(directory: Path) -> tuple[str, ...]:
     """The webhook files below `directory` that are not as in the commit that is checked out, sorted by name.
 
     Changed, new, or gone; names are relative to `directory`. Empty outside of a repository.

@@ -86,7 +86,7 @@ def test_history_tells_every_apply(capsys: pytest.CaptureFixture[str]) -> None:
         "Z  ada\n    1 created, 0 updated, 1 deleted\n    + acme/dev\n    - acme/stage\n    lifted: acme/stage: "
         in last
     )
-    assert "(lifted by --allow-delete acme/stage)" in last
+    assert "(allowed by --allow-delete acme/stage)" in last
     assert second.endswith("ada\n    0 created, 1 updated, 0 deleted\n    ~ acme/prod: /name")
     assert first.endswith("ada\n    2 created, 0 updated, 0 deleted\n    + acme/prod\n    + acme/stage\n")
 
@@ -273,7 +273,7 @@ def test_rollback_obeys_the_brakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["rollback", "--to", "3", "--auto-approve", "--allow-delete", "acme/stage"])
     capsys.readouterr()
     (lifted,) = as_json(capsys, "history", "--limit", "1")[0]["lifted"]
-    assert "(lifted by --allow-delete acme/stage)" in lifted
+    assert "(allowed by --allow-delete acme/stage)" in lifted
 
 
 @pytest.mark.usefixtures("three_applies")

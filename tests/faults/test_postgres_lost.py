@@ -16,14 +16,14 @@ import pytest
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.state.factory import open_state
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
-from hookline.state.store import EMPTY, Entry, Snapshot, StateStore
+from hookline.state.store import EMPTY, HistoryEntry, Snapshot, StateStore
 from postgres import Server, running_server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
-ENTRY = Entry(
+ENTRY = HistoryEntry(
     at=datetime(2026, 11, 3, tzinfo=UTC), who="ada", commit=None, branch=None, fingerprint="sha256:f", changes=()
 )
 
@@ -126,7 +126,7 @@ def holds(database: str) -> bool:
     found = store.read()
     store.commit(found, {PROD: None}, ENTRY)
     after = store.read()
-    return not list(breaks(str(after.lineage), after.serial, store.history()))
+    return not list(find_breaks(str(after.lineage), after.serial, store.history()))
 
 
 def test_answer_to_commit_lost(stored: tuple[str, Snapshot]) -> None:

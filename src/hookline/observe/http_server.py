@@ -14,15 +14,15 @@ from hookline.http_connection import HttpConnection, HttpRequest, HttpResponse, 
 
 MAX_CONNECTIONS: Final = 16
 MAX_REQUEST_HEAD_BYTES: Final = 8192
-HEAD_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 30.0
+REQUEST_HEAD_SECONDS: Final = 5.0
+RESPONSE_SECONDS: Final = 30.0
 _HINTS: Final = {
     errno.EADDRINUSE: "another process has that port; name another with --listen, or 0 as the port for any",
     errno.EACCES: "ports below 1024 are for privileged processes; name a higher one with --listen",
 }
 
 
-class Page(NamedTuple):
+class PageResponse(NamedTuple):
     """What is answered."""
 
     status: HTTPStatus
@@ -30,12 +30,12 @@ class Page(NamedTuple):
     body: bytes
 
 
-def text_page(status: HTTPStatus, text: str) -> Page:
+def text_page(status: HTTPStatus, text: str) -> PageResponse:
     """A line of text."""
-    return Page(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+    return PageResponse(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 
-PageHandler = Callable[[str, str], Awaitable[Page]]
+PageHandler = Callable[[str, str], Awaitable[PageResponse]]
 """The page for a path, given the Accept header (empty where there is none)."""
 
 
@@ -78,7 +78,7 @@ class HttpServer:
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(
-            RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=HEAD_SECONDS),
+            RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=REQUEST_HEAD_SECONDS),
             received=self._received,
             opened=self._opened,
             closed=self._connections.discard,
@@ -98,13 +98,13 @@ class HttpServer:
 
     async def _respond(self, connection: HttpConnection, request: HttpRequest) -> None:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(RESPONSE_SECONDS):
                 connection.respond(_response(await self._page(request)))
                 await connection.closed.wait()
         except TimeoutError:
             connection.abort()
 
-    async def _page(self, request: HttpRequest) -> Page:
+    async def _page(self, request: HttpRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
             return text_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
         if self.answer is None:
@@ -115,7 +115,7 @@ class HttpServer:
             return text_page(HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error: {type(bug).__name__}: {bug}")
 
 
-def _response(page: Page) -> HttpResponse:
+def _response(page: PageResponse) -> HttpResponse:
     """The only response on its connection."""
     headers = [
         ("content-type", page.content_type),

@@ -17,7 +17,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from hookline.observe.snapshot import LatencyStatus, StatusSnapshot, WebhookStatus
-from hookline.observe.status import parked
+from hookline.observe.status import waiting_by_reason
 
 # Helpers for the library's metric families, and the families without a webhook label.
 Samples = Iterable[tuple[tuple[str, ...], float]]
@@ -109,8 +109,8 @@ PHASES: Final = ("closed", "open", "half_open", "gone")
 class Metrics:
     """The metrics of one relay. The set of webhooks with their own label stays the same from page to page."""
 
-    def __init__(self, *, most_webhooks: int) -> None:
-        self._webhooks = Labels(most_webhooks)
+    def __init__(self, *, max_webhooks: int) -> None:
+        self._webhooks = Labels(max_webhooks)
         self._skips = Labels(MAX_REASON_LABELS)
         self._deaths = Labels(MAX_REASON_LABELS)
         self._parked = Labels(MAX_REASON_LABELS)
@@ -124,7 +124,7 @@ class Metrics:
         )
         self._skips.admit(_skipped(report))
         self._deaths.admit(report.counts.dead)
-        self._parked.admit(parked(report))
+        self._parked.admit(waiting_by_reason(report))
         self._sources.admit(lag.name for lag in report.relay.lags)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Page(self._families(report)))
@@ -170,7 +170,7 @@ class Metrics:
         yield self._summed("in_flight", "Attempts in flight.", ((lane.webhook, lane.in_flight) for lane in lanes))
         yield self._phases(report)
         yield gauge("parked", "Pending deliveries of webhooks that currently admit no attempt, by reason.",
-                    by_name(self._folded(self._parked, parked(report))), "reason")  # fmt: skip
+                    by_name(self._folded(self._parked, waiting_by_reason(report))), "reason")  # fmt: skip
         yield self._summed("paused", "1 while an operator has paused the webhook.",
                            ((lane.webhook, int(lane.paused)) for lane in lanes))  # fmt: skip
         yield self._summed("disabled", "1 while the applied webhook is disabled.",

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from hookline.errors import HooklineError
-from hookline.observe.http_server import Page, text_page
+from hookline.observe.http_server import PageResponse, text_page
 from hookline.observe.metrics import Metrics
 from hookline.observe.snapshot import StatusSnapshot
 from hookline.observe.status import status_document
@@ -18,7 +18,7 @@ HEALTH_SECONDS: Final = 10.0
 _INDEX: Final = "/metrics\n/healthz\n/readyz\n/status"
 
 
-class Asked(Protocol):
+class MonitoredRelay(Protocol):
     """The relay, asked at any time, from the event loop."""
 
     def answers(self) -> Awaitable[None]:
@@ -34,15 +34,15 @@ class Asked(Protocol):
         ...
 
 
-class Pages:
+class MonitoringPages:
     """Implements listener.Answer. A page is made in a thread: it may have many thousands of lines."""
 
-    def __init__(self, relay: Asked, metrics: Metrics) -> None:
+    def __init__(self, relay: MonitoredRelay, metrics: Metrics) -> None:
         self._relay = relay
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
 
-    async def __call__(self, path: str, accept: str) -> Page:
+    async def __call__(self, path: str, accept: str) -> PageResponse:
         match path:
             case "/metrics" | "/status":
                 return await self._told(path, accept)
@@ -60,17 +60,17 @@ class Pages:
             case _:
                 return text_page(HTTPStatus.NOT_FOUND, f"there is no such page; there are\n{_INDEX}")
 
-    async def _told(self, path: str, accept: str) -> Page:
+    async def _told(self, path: str, accept: str) -> PageResponse:
         async with self._one_at_a_time:
             try:
                 report = await self._relay.report()
             except HooklineError as error:
                 return text_page(HTTPStatus.SERVICE_UNAVAILABLE, error.message)
             if path == "/metrics":
-                return Page(HTTPStatus.OK, *await asyncio.to_thread(self._metrics.page, report, accept))
-            return Page(HTTPStatus.OK, "application/json", await asyncio.to_thread(_status, report))
+                return PageResponse(HTTPStatus.OK, *await asyncio.to_thread(self._metrics.page, report, accept))
+            return PageResponse(HTTPStatus.OK, "application/json", await asyncio.to_thread(_status, report))
 
-    async def _health(self) -> Page:
+    async def _health(self) -> PageResponse:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
                 await self._relay.answers()

@@ -27,7 +27,7 @@ def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str |
             "bytes": dict(spool.sizes),
             "records": spool.records,
             "oldestRecordSeconds": _seconds(spool.oldest_record),
-            "duplicatesKnownSeconds": None if relay is None else _seconds(window_that_holds(spool, relay)),
+            "duplicatesKnownSeconds": None if relay is None else _seconds(effective_dedupe_window(spool, relay)),
         },
         "webhooks": [_webhook(one, lanes.get(one.webhook)) for one in webhooks],
         "sources": _sources(spool, relay),
@@ -35,7 +35,7 @@ def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str |
     }
 
 
-def window_that_holds(spool: SpoolStatus, relay: RelayStatus) -> float:
+def effective_dedupe_window(spool: SpoolStatus, relay: RelayStatus) -> float:
     """For how many seconds a delivered id is known: the window that was asked for, or less where the number of
     records does not suffice for it."""
     if spool.records < relay.records_max:
@@ -122,27 +122,27 @@ def _seconds(seconds: float | None) -> float | None:
 
 # Why deliveries stand still: one of a few words, whatever an endpoint has said.
 _STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
-ALWAYS: Final = ("paused", "disabled", "gone", "not_applied", "retry_later")
+ALWAYS_PRESENT_REASONS: Final = ("paused", "disabled", "gone", "not_applied", "retry_later")
 _KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
-def parked(report: StatusSnapshot) -> Counter[str]:
+def waiting_by_reason(report: StatusSnapshot) -> Counter[str]:
     """Pending deliveries that are not sent, by the reason; ``not_applied`` where their webhook is not there.
 
     The first few reasons are always there: what is added up must not be missing where nothing is parked.
     """
     lanes = {lane.webhook: lane for lane in report.relay.lanes}
-    found: Counter[str] = Counter(dict.fromkeys(ALWAYS, 0))
+    found: Counter[str] = Counter(dict.fromkeys(ALWAYS_PRESENT_REASONS, 0))
     for one in report.spool.webhooks:
         if one.pending:
             lane = lanes.get(one.webhook)
-            why = "not_applied" if lane is None else why_parked(lane, report.relay.at)
+            why = "not_applied" if lane is None else waiting_reason(lane, report.relay.at)
             if why is not None:
                 found[why] += one.pending
     return found
 
 
-def why_parked(lane: LaneStatus, now: float) -> str | None:
+def waiting_reason(lane: LaneStatus, now: float) -> str | None:
     """None: its deliveries are sent."""
     if lane.paused:
         return "paused"

@@ -13,7 +13,7 @@ from hookline.relay.status_collector import StatusCollector
 
 @asynccontextmanager
 async def serving_monitoring(
-    listen: tuple[str, int] | None, most_webhooks: int, log: Log
+    listen: tuple[str, int] | None, max_webhooks: int, log: Log
 ) -> AsyncIterator[Callable[[StatusCollector], None]]:
     """Metrics, health and status at a host and port, None: nowhere.
 
@@ -26,7 +26,7 @@ async def serving_monitoring(
     # The library of metrics is loaded by those who want metrics.
     from hookline.observe.http_server import HttpServer, is_loopback  # noqa: PLC0415
     from hookline.observe.metrics import Metrics  # noqa: PLC0415
-    from hookline.observe.pages import Pages  # noqa: PLC0415
+    from hookline.observe.pages import MonitoringPages  # noqa: PLC0415
 
     host, port = listen
     async with HttpServer(host, port) as listener:
@@ -36,7 +36,7 @@ async def serving_monitoring(
             log.warning("whoever can reach this address can read metrics and status", url=listener.url)
 
         def serve(status_collector: StatusCollector) -> None:
-            listener.answer = Pages(status_collector, Metrics(most_webhooks=most_webhooks))
+            listener.answer = MonitoringPages(status_collector, Metrics(max_webhooks=max_webhooks))
 
         yield serve
 

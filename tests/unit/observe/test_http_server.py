@@ -11,12 +11,12 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.observe import http_server as module
-from hookline.observe.http_server import HttpServer, Page, is_loopback, text_page
+from hookline.observe.http_server import HttpServer, PageResponse, is_loopback, text_page
 
 pytestmark = pytest.mark.anyio
 
 
-async def echo(path: str, accept: str) -> Page:
+async def echo(path: str, accept: str) -> PageResponse:
     """Answers with what it was asked."""
     return text_page(HTTPStatus.OK, f"{path} {accept}")
 
@@ -91,7 +91,7 @@ async def test_before_there_is_anything_to_tell() -> None:
 
 async def test_a_slow_head_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends a byte now and then is told so after some seconds, and let go."""
-    monkeypatch.setattr(module, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(module, "REQUEST_HEAD_SECONDS", 0.1)
     async with listening() as listener:
         assert (await ask(listener, b"GET / HT")).startswith(b"HTTP/1.1 408")
 
@@ -129,7 +129,7 @@ async def ask_until(listener: HttpServer, beginning: bytes) -> None:
 async def test_a_page_that_fails_is_told() -> None:
     """A bug in a page is a 500 with its name, and the next page is served."""
 
-    async def broken(path: str, accept: str) -> Page:
+    async def broken(path: str, accept: str) -> PageResponse:
         raise KeyError(path)
 
     async with listening() as listener:

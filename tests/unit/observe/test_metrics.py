@@ -64,7 +64,7 @@ def samples(text: str, read: Any = read_text) -> Samples:
 
 
 def page(report: StatusSnapshot, metrics: Metrics | None = None, accept: str = "") -> Samples:
-    content_type, body = (metrics or Metrics(most_webhooks=1000)).page(report, accept)
+    content_type, body = (metrics or Metrics(max_webhooks=1000)).page(report, accept)
     return samples(body.decode(), read_openmetrics if "openmetrics" in content_type else read_text)
 
 
@@ -122,7 +122,7 @@ def test_the_histogram_is_cumulative() -> None:
 
 def test_labels_of_webhooks_are_bounded() -> None:
     """Beyond the limit webhooks are summed, and nothing is lost in the sums."""
-    found = page(a_report(5), Metrics(most_webhooks=2))
+    found = page(a_report(5), Metrics(max_webhooks=2))
     assert {"acme/w0", "acme/w1", "other"} == {dict(labels).get("webhook") for _, labels in found} - {None}
     assert 3 + 4 + 5 == one(found, "pending", webhook="other")
     assert 40.0 == one(found, "oldest_undelivered_age_seconds", webhook="other")
@@ -157,7 +157,7 @@ def test_skip_reasons_are_bounded() -> None:
 
 def test_both_forms_say_the_same() -> None:
     """OpenMetrics where it is asked for, the older text elsewhere."""
-    metrics, report = Metrics(most_webhooks=10), a_report()
+    metrics, report = Metrics(max_webhooks=10), a_report()
     old, new = page(report, metrics), page(report, metrics, OPENMETRICS)
     assert metrics.page(report, OPENMETRICS)[1].endswith(b"# EOF\n")
     ours = {key: value for key, value in old.items() if key[0].startswith("hookline_")}

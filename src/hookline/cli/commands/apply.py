@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked, refuse_older_commit
+from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
 from hookline.cli.options import ApplyOptions, apply_options, config_option, state_option
 from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
@@ -22,8 +22,8 @@ from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
-from hookline.plan.stale_plan import DIRTY, attribution
-from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted
+from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution
+from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
 from hookline.state.factory import open_state
 from hookline.state.store import Snapshot, StateStore
 
@@ -40,7 +40,7 @@ def commit_guard(
     def judge() -> tuple[str, ...]:
         if provenance.commit is None:
             return ()
-        return refuse_older_commit(
+        return check_commit_order(
             store.history(), provenance.commit, partial(is_ancestor, config), allow_older=allow_older
         )
 
@@ -51,16 +51,16 @@ def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     """The provenance, its commit marked where the files are not that commit's, which is said on stderr too."""
     if provenance.commit is None:
         return provenance
-    names = uncommitted(config)
+    names = uncommitted_files(config)
     if not names:
         return provenance
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     click.echo(
         f"warning: {printable(str(config / names[0]))}{more} not as in commit {provenance.commit[:12]}: "
-        f"the history will say {provenance.commit[:12]}{DIRTY}",
+        f"the history will say {provenance.commit[:12]}{DIRTY_SUFFIX}",
         err=True,
     )
-    return replace(provenance, commit=provenance.commit + DIRTY)
+    return replace(provenance, commit=provenance.commit + DIRTY_SUFFIX)
 
 
 def was_applied(store: StateStore, expect: str | None) -> bool:
@@ -205,7 +205,7 @@ def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Addr
     if not plan.changes and was_applied(request.store, request.expect):
         return None
     refuse_unexpected(request.store, request.expect, plan)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
@@ -224,9 +224,9 @@ def _apply_file(request: _Request, file: Path) -> Snapshot | None:
     saved = read_plan_file(file)
     refuse_documents(saved, str(file))
     refuse_unexpected(request.store, request.expect, saved)
-    _, plan = fit_saved(request.store, saved, request.brakes)
+    _, plan = rebase_saved_plan(request.store, saved, request.brakes)
     print_plan(plan, "text", verbose=request.verbose)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = provenance_of(request.config)
@@ -234,7 +234,9 @@ def _apply_file(request: _Request, file: Path) -> Snapshot | None:
     judge_commit()
     if not request.auto_approve:
         ask_for_approval()
-    return apply_saved(request.store, saved, request.brakes, provenance, datetime.now(UTC), judge_commit=judge_commit)
+    return apply_saved_plan(
+        request.store, saved, request.brakes, provenance, datetime.now(UTC), check_commit=judge_commit
+    )
 
 
 def _commit_judge(request: _Request, provenance: Provenance) -> Callable[[], tuple[str, ...]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hookline.apply import refuse_blocked
+from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_backlogs
 from hookline.cli.options import config_option, spool_option, state_option
 from hookline.cli.plan_options import brake_options, load_desired, paths_argument, target_option, verbose_option
@@ -72,5 +72,5 @@ def command(
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
     plan = make_plan(stored, desired, brakes, pending)
     write_outputs(plan, outputs, out, verbose=verbose)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     return CHANGES if detailed_exitcode and plan.changes else 0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from hookline.apply import apply_plan, refuse_blocked
+from hookline.apply import apply_plan, raise_if_blocked
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import ApplyOptions, apply_options, state_option
@@ -21,11 +21,10 @@ from hookline.plan.planner import make_plan
 from hookline.provenance import Provenance
 from hookline.settings import user_name
 from hookline.state.factory import open_state
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.history_replay import desired_at
-from hookline.state.noted import NotedStore
-from hookline.state.store import Record, Snapshot
-from hookline.state.store_errors import unreplayable
+from hookline.state.store import HistoryRecord, Snapshot
+from hookline.state.store_errors import damaged_state_error
 
 
 @click.command(
@@ -56,9 +55,7 @@ def command(
     serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
     well, or the next apply undoes the rollback.
     """
-    store = NotedStore(
-        open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
-    )
+    store = open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout))
     stored, records = read_with_history(store, state)
     plan = make_plan(stored, _desired(state, stored, records, serial), brakes)
     if not plan.changes:
@@ -68,18 +65,19 @@ def command(
     _refuse_blocked(plan)
     if not applying.auto_approve:
         ask_for_approval()
-    applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
+    provenance = Provenance(user_name(), None, None)
+    applied = apply_plan(store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}")
     click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
 
 
-def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: int) -> Desired:
+def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], serial: int) -> Desired:
     """The webhooks as serial `serial` left them. Raises Blocked where the history of that time does not hold."""
     if serial > stored.serial:
         raise HooklineError(
             f"there is no serial {serial}: the state is at serial {stored.serial}",
             hint="`hookline history` shows all",
         )
-    for broken in breaks(str(stored.lineage), stored.serial, records):
+    for broken in find_breaks(str(stored.lineage), stored.serial, records):
         if broken.serial <= serial:
             raise Blocked(
                 f"the history does not hold at serial {broken.serial}: {broken.reason}",
@@ -88,12 +86,12 @@ def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: in
     try:
         return desired_at(records, serial)
     except ValueError as broken:
-        raise unreplayable(state, str(broken)) from broken
+        raise damaged_state_error(state, str(broken)) from broken
 
 
 def _refuse_blocked(plan: Plan) -> None:
     try:
-        refuse_blocked(plan)
+        raise_if_blocked(plan)
     except Blocked as blocked:
         hint = f"if this is meant, aim at it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
         raise Blocked(blocked.message, hint=hint) from blocked
