@@ -105,7 +105,7 @@ class MemoryStore:
         return WebhookStatus(
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
             dead=len(_dead(data, address)), disabled=one.standing.disabled, paused=one.standing.paused,
-            stopped=one.standing.stopped, not_before=one.standing.not_before,
+            gone=one.standing.stopped, not_before=one.standing.not_before,
         )  # fmt: skip
 
     # -- TraceSearch

@@ -405,7 +405,7 @@ def test_saved_plan_of_another_state() -> None:
         apply_saved_plan(other, plan, DeletionLimits(), ADA, NOW)
     with pytest.raises(Stale, match="it was made for the state L, but no state exists here"):
         apply_saved_plan(MemoryStore(), plan, DeletionLimits(), ADA, NOW)
-    with pytest.raises(Stale, match="before there was a state, and now there is one, at serial 1"):
+    with pytest.raises(Stale, match="before the state was created, which is now at serial 1"):
         apply_saved_plan(other, save(MemoryStore(), desired(webhook("prod"))), DeletionLimits(), ADA, NOW)
 
 

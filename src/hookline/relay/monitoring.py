@@ -36,7 +36,7 @@ async def serving_monitoring(
             log.warning("whoever can reach this address can read metrics and status", url=listener.url)
 
         def serve(status_collector: StatusCollector) -> None:
-            listener.answer = MonitoringPages(status_collector, Metrics(max_webhooks=max_webhooks))
+            listener.handler = MonitoringPages(status_collector, Metrics(max_webhooks=max_webhooks))
 
         yield serve
 
@@ -49,7 +49,7 @@ async def watchdog(
     if every is None:
         yield
         return
-    alive = asyncio.create_task(keep_alive(tell, status_collector.answers, every / 2))
+    alive = asyncio.create_task(keep_alive(tell, status_collector.ping, every / 2))
     try:
         yield
     finally:

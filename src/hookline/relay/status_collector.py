@@ -116,7 +116,7 @@ class StatusCollector:
         unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Return once the spool's thread does. Whoever asks meanwhile waits for the same answer."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._thread.call(lambda: None))

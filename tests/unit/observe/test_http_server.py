@@ -24,7 +24,7 @@ async def echo(path: str, accept: str) -> PageResponse:
 @asynccontextmanager
 async def listening() -> AsyncIterator[HttpServer]:
     async with HttpServer("127.0.0.1", 0) as listener:
-        listener.answer = echo
+        listener.handler = echo
         yield listener
 
 
@@ -85,7 +85,7 @@ async def test_what_is_refused(sent: bytes, status: bytes) -> None:
 async def test_before_there_is_anything_to_tell() -> None:
     """While the relay starts, everything is 503."""
     async with listening() as listener:
-        listener.answer = None
+        listener.handler = None
         assert b"503" in (await ask(listener, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))[:20]
 
 
@@ -133,9 +133,9 @@ async def test_a_page_that_fails_is_told() -> None:
         raise KeyError(path)
 
     async with listening() as listener:
-        listener.answer = broken
+        listener.handler = broken
         assert b"KeyError" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-        listener.answer = echo
+        listener.handler = echo
         assert b"200 OK" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
 
 
@@ -145,7 +145,7 @@ async def test_a_port_in_use() -> None:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{port_of(listener)}") as refused:
             async with HttpServer("127.0.0.1", port_of(listener)):
                 pass
-    assert "another process has that port" in (refused.value.hint or "")
+    assert "another process uses this port" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])

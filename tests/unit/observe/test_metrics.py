@@ -91,23 +91,23 @@ def test_the_account_adds_up() -> None:
 
 
 @pytest.mark.parametrize(("queued", "due", "later"), [(0, 200.0, 2), (0, 100.0, 0), (1, 200.0, 0), (0, None, 0)])
-def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int) -> None:
+def test_deliveries_due_later_wait(queued: int, due: float | None, later: int) -> None:
     """An open webhook of which nothing is due yet has nothing to send: it is not stuck."""
     report = a_report()
     lane = LaneStatus(webhook="acme/w1", phase="closed", queued=queued, next_due=due)
     relay = msgspec.structs.replace(report.relay, lanes=[report.relay.lanes[0], lane])
-    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "parked", reason="retry_later")
+    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "waiting_by_reason", reason="retry_later")
 
 
 def test_one_phase_at_a_time() -> None:
-    """Of the four phases of a gate exactly one is 1, and what waits behind it is parked with its reason."""
+    """Exactly one phase of a circuit breaker is 1, and the deliveries that wait for it are counted by its reason."""
     found = page(a_report())
     phases = {labels: value for (name, labels), value in found.items() if name == "hookline_circuit_breaker_state"}
     assert 8 == len(phases)
     assert 1 == one(found, "circuit_breaker_state", webhook="acme/w0", phase="open")
     assert 1 == one(found, "circuit_breaker_state", webhook="acme/w1", phase="closed")
     assert 2 == sum(phases.values())
-    assert 1 == one(found, "parked", reason="http_503")
+    assert 1 == one(found, "waiting_by_reason", reason="http_503")
 
 
 def test_the_histogram_is_cumulative() -> None:

@@ -51,7 +51,7 @@ class Said:
         self.reason: str | None = None
         self.damaged = False
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         if self.hangs:
             await asyncio.Event().wait()
 
@@ -87,7 +87,7 @@ async def test_healthy_while_its_parts_answer(monkeypatch: pytest.MonkeyPatch) -
     relay.hangs = True
     page = await ask(relay, "/healthz")
     assert HTTPStatus.SERVICE_UNAVAILABLE is page.status
-    assert b"does not answer" in page.body
+    assert b"does not respond" in page.body
 
 
 async def test_a_spool_that_cannot_be_counted() -> None:

@@ -51,7 +51,7 @@ def by_attention(webhooks: Sequence[WebhookStatus], lanes: Mapping[str, LaneStat
 
     def rank(one: WebhookStatus) -> tuple[int, float, int, str]:
         lane = lanes.get(one.webhook)
-        if one.stopped is not None or (lane is not None and lane.phase in _UNWELL):
+        if one.gone is not None or (lane is not None and lane.phase in _UNWELL):
             group = 0
         elif one.pending and (one.paused is not None or one.disabled):
             group = 1
@@ -133,8 +133,8 @@ def _state(one: WebhookStatus, lane: LaneStatus | None) -> str:
     if one.disabled or (lane is not None and lane.disabled):
         return "disabled"
     if lane is None:
-        if one.stopped is not None:
-            return f"stopped: {_reason(one.stopped)}"
+        if one.gone is not None:
+            return f"gone: {_reason(one.gone)}"
         return "" if one.not_before is None else f"asked to wait until {moment(one.not_before)}"
     match lane.phase:
         case "open":

@@ -77,7 +77,7 @@ def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookSta
             oldest = max(0.0, WebhookClock(idle, held).at(now) - since)
         yield WebhookStatus(
             webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=bool(disabled), paused=paused,
-            stopped=stopped, not_before=not_before,
+            gone=stopped, not_before=not_before,
         )  # fmt: skip
 
 
