@@ -195,7 +195,7 @@ EDITS = {
         "DELETE FROM history WHERE serial = 1",
         "history, serial 1: missing: the next entry is of",
     ),
-    "serial lowered": ("UPDATE meta SET serial = 2", "history, serial 3: beyond the state"),
+    "serial lowered": ("UPDATE meta SET serial = 2", "history, serial 3: later than the state"),
     "serial raised": ("UPDATE meta SET serial = 9", "history, serial 4: missing: the state is at serial 9"),
     "lineage": ("UPDATE meta SET lineage = 'other'", "history, serial 1: changed after"),
     "document of an apply": (
@@ -316,7 +316,7 @@ def test_rollback_loses_against_an_apply(capsys: pytest.CaptureFixture[str], mon
         monkeypatch.setenv("GITHUB_ACTOR", "bob")
         apply()
 
-    monkeypatch.setattr("hookline.cli.commands.rollback.ask", meanwhile)
+    monkeypatch.setattr("hookline.cli.commands.rollback.ask_for_approval", meanwhile)
     assert 7 == main(["rollback", "--to", "2"])
     assert "applied by bob on 20" in capsys.readouterr().err
     assert 4 == as_json(capsys, "history")[0]["serial"]

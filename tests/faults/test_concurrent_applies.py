@@ -34,7 +34,7 @@ def waiting(*arguments):
 store.commit = waiting
 sys.exit(main(sys.argv[1:]))
 """
-STORES = {"sqlite": ("sqlite", "SqliteStore"), "postgresql": ("postgres", "PostgresStore")}
+STORES = {"sqlite": ("sqlite_store", "SqliteStore"), "postgresql": ("postgres_store", "PostgresStore")}
 Start = Callable[[int, list[str]], "subprocess.Popen[str]"]
 
 
