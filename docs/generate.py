@@ -296,7 +296,7 @@ def mapped() -> str:
 
 def metrics() -> str:
     """Every metric of the page: its kind, its labels and its help text."""
-    _, body = Metrics(most_webhooks=1).page(_REPORT, "")
+    _, body = Metrics(max_webhooks=1).page(_REPORT, "")
     kinds, texts, labels = dict[str, str](), dict[str, str](), dict[str, list[str]]()
     for line in body.decode().splitlines():
         if (comment := re.match(r"# (HELP|TYPE) (\S+) (.*)", line)) is not None:

@@ -1,4 +1,4 @@
-"""A plan becomes the next state: the only caller of `StateStore.commit`."""
+"""Applies a plan: the only caller of `StateStore.commit`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from datetime import datetime
 
 from hookline.errors import Blocked, Stale
 from hookline.plan.deletion_guard import DeletionLimits
-from hookline.plan.plan import Plan
+from hookline.plan.plan import Action, Plan
 from hookline.plan.plan_file import change_document
 from hookline.plan.stale_plan import (
-    DIRTY,
+    DIRTY_SUFFIX,
     attribution,
     changed_since,
-    rebase,
-    refuse_applied,
-    refuse_moved,
-    refuse_other_lineage,
+    raise_if_applied,
+    raise_if_changed,
+    raise_if_other_lineage,
+    rebase_plan,
     short_commit,
 )
 from hookline.provenance import Provenance
-from hookline.state.store import Entry, Record, Snapshot, StateStore
+from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot, StateStore
 
-ATTEMPTS = 64
-"""How often a saved plan is judged again because another apply was quicker. Each time that other one did get through,
-so this many in a row are a crowd, not a standstill."""
+MAX_COMMIT_ATTEMPTS = 64
+"""How often a saved plan is rebased because another apply was committed first. Each time another apply succeeds."""
 
-Contains = Callable[[str], bool | None]
-"""Whether the commit that is applied now is, or comes after, the given one; None when that cannot be told."""
+CommitFollows = Callable[[str], bool | None]
+"""Whether the commit to apply is the given commit or a descendant of it; None if the clone does not show it."""
 
 
 def apply_plan(
@@ -38,109 +37,153 @@ def apply_plan(
     now: datetime,
     *,
     lifted: tuple[str, ...] = (),
+    note: str | None = None,
 ) -> Snapshot:
-    """Apply every change of `plan`, which was made on `stored`, or none.
+    """Apply every change of `plan`, or none. Writes nothing if the plan has no changes.
 
-    The brakes were judged on `stored`, and the store commits only onto exactly that state: so they hold for the
-    state of the moment. `lifted` names what was lifted beside the brakes on deletions. Writes nothing when the plan
-    holds no change. Returns the state after the apply.
-    Raises Blocked when a change is blocked, Stale when the state has moved, Unusable when it is locked.
+    The deletion guard checked the plan against `stored`, and the store commits onto exactly that state only. The
+    result of the guard is therefore still valid at the commit.
+
+    Args:
+        store: The store to commit to.
+        stored: The state that the plan was made on.
+        plan: The changes.
+        provenance: The person, and the commit of the webhook files.
+        now: The time of the apply, with a time zone.
+        lifted: Lifted limits to record besides those of the deletion guard, one sentence each.
+        note: The origin of an apply that does not come from webhook files.
+
+    Returns:
+        The state after the apply.
+
+    Raises:
+        Blocked: A change is blocked.
+        Stale: The state has changed since `stored` was read.
+        StateUnusable: The state is locked or cannot be used.
     """
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     if not plan.changes:
         return stored
-    entry = Entry(
+    entry = HistoryEntry(
         at=now,
         who=provenance.who,
         commit=provenance.commit,
         branch=provenance.branch,
         fingerprint=plan.fingerprint,
         changes=tuple(change_document(change) for change in plan.changes),
-        lifted=(*(f"{change.address}: {change.lifted}" for change in plan.changes if change.lifted), *lifted),
+        lifted=(*(f"{change.address}: {change.allowed}" for change in plan.changes if change.allowed), *lifted),
+        note=note,
     )
     return store.commit(stored, {change.address: change.after for change in plan.changes}, entry)
 
 
-def fit_saved(store: StateStore, saved: Plan, brakes: DeletionLimits) -> tuple[Snapshot, Plan]:
-    """The state of this moment, and the saved plan's changes judged for it.
+def rebase_saved_plan(store: StateStore, saved: Plan, limits: DeletionLimits) -> tuple[Snapshot, Plan]:
+    """Read the current state and rebase the changes of the saved plan on it.
 
-    Raises Stale when the plan is of another state, or when one of its own webhooks has changed since it was made.
+    Raises Stale if the plan belongs to another state, or if a webhook of the plan has changed since it was made.
     """
     stored = store.read()
     changed = changed_since(saved, stored)
     if changed or saved.lineage != stored.lineage:
         records = store.history()
-        refuse_applied(saved, records)
-        refuse_other_lineage(saved, stored)
-        refuse_moved(saved, changed, records)
-    return stored, rebase(saved, stored, brakes)
+        raise_if_applied(saved, records)
+        raise_if_other_lineage(saved, stored)
+        raise_if_changed(saved, changed, records)
+    return stored, rebase_plan(saved, stored, limits)
 
 
-def apply_saved(
+def apply_saved_plan(
     store: StateStore,
     saved: Plan,
-    brakes: DeletionLimits,
+    limits: DeletionLimits,
     provenance: Provenance,
     now: datetime,
     *,
-    judge_commit: Callable[[], tuple[str, ...]] = tuple,
+    check_commit: Callable[[], tuple[str, ...]] = tuple,
 ) -> Snapshot:
-    """Apply a saved plan onto the state of this moment, or nothing of it.
+    """Apply every change of a saved plan to the current state, or none.
 
-    What happened to other webhooks since it was made, or happens meanwhile, does not matter. `judge_commit` is asked
-    before each commit what is to be recorded as lifted, and raises Blocked. Raises like `fit_saved` and `apply_plan`.
+    Changes to other webhooks since the plan was made, or during the apply, do not matter.
+
+    Args:
+        store: The store to commit to.
+        saved: The plan, from a file.
+        limits: The deletion limits of this command; a saved plan has none.
+        provenance: The person, and the commit of the webhook files.
+        now: The time of the apply, with a time zone.
+        check_commit: Called before each attempt. Returns the lifted limits to record, or raises Blocked.
+
+    Returns:
+        The state after the apply.
+
+    Raises:
+        Blocked, Stale, StateUnusable: As in `rebase_saved_plan` and `apply_plan`.
     """
     attempt = 1
     while True:
-        stored, plan = fit_saved(store, saved, brakes)
-        refuse_blocked(plan)
-        lifted = judge_commit()
+        stored, plan = rebase_saved_plan(store, saved, limits)
+        raise_if_blocked(plan)
+        lifted = check_commit()
         try:
             return apply_plan(store, stored, plan, provenance, now, lifted=lifted)
-        except Stale:  # another apply was committed between our reading and our commit
-            if attempt == ATTEMPTS:
+        except Stale:  # another apply was committed after the read
+            if attempt == MAX_COMMIT_ATTEMPTS:
                 raise
         attempt += 1
 
 
-def refuse_blocked(plan: Plan) -> None:
-    """Raise Blocked, naming how to go on, when any change of `plan` is blocked."""
+def raise_if_blocked(plan: Plan) -> None:
+    """Raise Blocked, with the options that allow the deletions, if the deletion guard blocks a change of `plan`."""
     if not plan.blocked:
         return
     first, count = plan.blocked[0], len(plan.blocked)
-    what, more = ("a deletion is", "") if count == 1 else (f"{count} deletions are", f" (and {count - 1} more)")
-    hint = f"put the file back; or, if this is meant, aim at it: --allow-delete {first.address}"
+    what, more = ("a deletion", "") if count == 1 else (f"{count} deletions", f" (and {count - 1} more)")
+    hint = f"restore the file; or allow this deletion with --allow-delete {first.address}"
     if count > 1:
         hint = (
-            f"put the files back; or, if this is meant, aim: --allow-delete {first.address} and so on, "
-            f"or --max-deletes {len([c for c in plan.changes if c.after is None])} (which deletes no protected one)"
+            f"restore the files; or allow the deletions with --allow-delete {first.address} and so on, "
+            f"or with --max-deletes {plan.count(Action.DELETE)} (which does not allow protected webhooks)"
         )
-    raise Blocked(f"nothing is applied, for {what} blocked: {first.address}: {first.blocked}{more}", hint=hint)
+    raise Blocked(
+        f"nothing was applied: the deletion guard blocks {what}: {first.address}: {first.blocked}{more}", hint=hint
+    )
 
 
-def refuse_older_commit(
-    records: Sequence[Record], commit: str | None, contains: Contains, *, allow_older: bool
+def check_commit_order(
+    records: Sequence[HistoryRecord], commit: str | None, follows: CommitFollows, *, allow_older: bool
 ) -> tuple[str, ...]:
-    """What to record as lifted: that a commit is applied which does not follow the one applied last.
+    """Check that the commit to apply is a descendant of the commit that was applied last.
 
-    Merge jobs that overtake each other would undo each other's changes. Without a commit, now or ever, there is
-    nothing to compare. Raises Blocked unless `allow_older`.
+    Without this check, an older merge job that runs late would undo the changes of a newer one. If there is no
+    commit, now or in the history, there is nothing to check.
+
+    Args:
+        records: The history.
+        commit: The commit to apply; None outside a repository.
+        follows: Compares the commit to apply with an earlier one.
+        allow_older: Lift this limit.
+
+    Returns:
+        The lifted limit to record, as a sentence; empty if the commit follows.
+
+    Raises:
+        Blocked: The commit does not follow, or the clone does not show it, and `allow_older` is false.
     """
     last = next((record for record in reversed(records) if record.entry.commit is not None), None)
     if commit is None or last is None or last.entry.commit is None:
         return ()
-    follows = contains(last.entry.commit.removesuffix(DIRTY))
-    if follows:
+    result = follows(last.entry.commit.removesuffix(DIRTY_SUFFIX))
+    if result:
         return ()
     here = f"commit {short_commit(commit)}"
-    found = f"{here} does not follow the one applied last, by {attribution(last)}"
-    hint = "apply what is merged by now; or, if going back is meant, say so: --allow-older"
-    if follows is None:
-        found = f"this clone cannot tell whether {here} follows the one applied last, by {attribution(last)}"
+    finding = f"{here} does not follow the commit applied last, by {attribution(last)}"
+    hint = "apply the latest merged commit; or allow an older one with --allow-older"
+    if result is None:
+        finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
         hint = (
             "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: 0); "
-            "or, if that commit is gone for good, say so: --allow-older"
+            "or, if that commit no longer exists, use --allow-older"
         )
     if not allow_older:
-        raise Blocked(f"nothing is applied, for {found}", hint=hint)
-    return (f"{found} (lifted by --allow-older)",)
+        raise Blocked(f"nothing was applied: {finding}", hint=hint)
+    return (f"{finding} (allowed by --allow-older)",)

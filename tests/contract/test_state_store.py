@@ -12,11 +12,11 @@ import pytest
 
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
-from hookline.state.history_chain import beginning, breaks, seal
+from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, Entry, StateStore
+from hookline.state.store import EMPTY, HistoryEntry, StateStore
 from postgres import new_state
 
 PROD = Address("acme", "prod")
@@ -49,7 +49,7 @@ def document(address: Address, url: str = "https://hooks.acme.example/a") -> Doc
     }
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> HistoryEntry:
     given: dict[str, Any] = {
         "at": datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
         "who": "ada",
@@ -58,7 +58,7 @@ def entry(**changes: Any) -> Entry:
         "fingerprint": "sha256:0",
         "changes": (),
     }
-    return Entry(**{**given, **changes})
+    return HistoryEntry(**{**given, **changes})
 
 
 def test_nothing_is_stored_at_first(open_store: Callable[[str], StateStore]) -> None:
@@ -135,7 +135,7 @@ def test_history_keeps_every_apply(open_store: Callable[[str], StateStore]) -> N
     store.commit(store.commit(EMPTY, {PROD: document(PROD)}, first), {PROD: None}, second)
     records = open_store("other").history()
     assert [(1, first), (2, second)] == [(record.serial, record.entry) for record in records]
-    assert [] == list(breaks("L", 2, records))
+    assert [] == list(find_breaks("L", 2, records))
 
 
 def test_history_is_sealed_one_on_the_other(open_store: Callable[[str], StateStore]) -> None:
@@ -143,8 +143,8 @@ def test_history_is_sealed_one_on_the_other(open_store: Callable[[str], StateSto
     store = open_store("L")
     store.commit(store.commit(EMPTY, {}, entry()), {}, entry(who="bob"))
     first, second = store.history()
-    assert seal(beginning("L"), 1, entry()) == first.hash
-    assert seal(first.hash, 2, entry(who="bob")) == second.hash
+    assert entry_hash(genesis_hash("L"), 1, entry()) == first.hash
+    assert entry_hash(first.hash, 2, entry(who="bob")) == second.hash
 
 
 def test_refused_commit_leaves_no_history(open_store: Callable[[str], StateStore]) -> None:
@@ -210,5 +210,5 @@ def test_one_of_eight_wins(open_store: Callable[[str], StateStore], stored: bool
     assert (len(winners), len(results)) == (1, 8)
     found = open_store("x").read()
     assert found.serial == base.serial + 1
-    assert [] == list(breaks(str(found.lineage), found.serial, open_store("x").history()))
+    assert [] == list(find_breaks(str(found.lineage), found.serial, open_store("x").history()))
     assert found.webhooks[PROD].webhook.url == f"https://hooks.acme.example/{winners[0]}"

@@ -128,7 +128,7 @@ def test_alerts_are_about_metrics_that_exist() -> None:
 def _metrics() -> dict[str, set[str]]:
     """Every family that the relay serves under its own name, with its labels."""
     generated = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-    _, page = Metrics(most_webhooks=1).page(generated["_REPORT"], "")
+    _, page = Metrics(max_webhooks=1).page(generated["_REPORT"], "")
     kinds = set(re.findall(r"^# TYPE (hookline_\w+) ", page.decode(), re.MULTILINE))
     found: dict[str, set[str]] = {name: set() for name in kinds}
     for sample, labels in re.findall(r"^(hookline_\w+)(?:{(.*)})? ", page.decode(), re.MULTILINE):

@@ -86,7 +86,7 @@ def test_history_tells_every_apply(capsys: pytest.CaptureFixture[str]) -> None:
         "Z  ada\n    1 created, 0 updated, 1 deleted\n    + acme/dev\n    - acme/stage\n    lifted: acme/stage: "
         in last
     )
-    assert "(lifted by --allow-delete acme/stage)" in last
+    assert "(allowed by --allow-delete acme/stage)" in last
     assert second.endswith("ada\n    0 created, 1 updated, 0 deleted\n    ~ acme/prod: /name")
     assert first.endswith("ada\n    2 created, 0 updated, 0 deleted\n    + acme/prod\n    + acme/stage\n")
 
@@ -195,7 +195,7 @@ EDITS = {
         "DELETE FROM history WHERE serial = 1",
         "history, serial 1: missing: the next entry is of",
     ),
-    "serial lowered": ("UPDATE meta SET serial = 2", "history, serial 3: beyond the state"),
+    "serial lowered": ("UPDATE meta SET serial = 2", "history, serial 3: later than the state"),
     "serial raised": ("UPDATE meta SET serial = 9", "history, serial 4: missing: the state is at serial 9"),
     "lineage": ("UPDATE meta SET lineage = 'other'", "history, serial 1: changed after"),
     "document of an apply": (
@@ -273,7 +273,7 @@ def test_rollback_obeys_the_brakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["rollback", "--to", "3", "--auto-approve", "--allow-delete", "acme/stage"])
     capsys.readouterr()
     (lifted,) = as_json(capsys, "history", "--limit", "1")[0]["lifted"]
-    assert "(lifted by --allow-delete acme/stage)" in lifted
+    assert "(allowed by --allow-delete acme/stage)" in lifted
 
 
 @pytest.mark.usefixtures("three_applies")

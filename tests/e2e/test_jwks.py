@@ -30,7 +30,7 @@ from hookline.relay.auth.jwt_signer import JwtSigner
 from hookline.relay.auth.keys import load_key
 from hookline.relay.secrets import Secret
 from hookline.state.factory import open_state
-from hookline.state.store import Entry
+from hookline.state.store import HistoryEntry
 
 pytestmark = pytest.mark.usefixtures("private_files")
 
@@ -66,7 +66,8 @@ def apply(address: Address, authentication: Authentication) -> None:
         campaigns=None,
         authentication=authentication,
     )
-    entry = Entry(at=datetime.now(UTC), who="test", commit=None, branch=None, fingerprint="sha256:0", changes=())
+    at = datetime.now(UTC)
+    entry = HistoryEntry(at=at, who="test", commit=None, branch=None, fingerprint="sha256:0", changes=())
     store = open_state(".hookline/state.db")
     store.commit(store.read(), {address: write_webhook(webhook)}, entry)
 

@@ -123,7 +123,7 @@ def test_vanished_directory_is_blocked(capsys: pytest.CaptureFixture[str]) -> No
     assert 6 == main(["apply", "--auto-approve"])
     assert "no webhook would be left" in capsys.readouterr().out
     assert 0 == main(["apply", "--auto-approve", "--max-deletes", "1"])
-    assert 'lifted by --max-deletes 1)"]' in history()[-1][2]
+    assert 'allowed by --max-deletes 1)"]' in history()[-1][2]
 
 
 def test_allowed_deletion_is_recorded() -> None:
@@ -133,7 +133,7 @@ def test_allowed_deletion_is_recorded() -> None:
     main(["apply", "--auto-approve"])
     gone.unlink()
     assert 0 == main(["apply", "--auto-approve", "--allow-delete", "acme/prod"])
-    assert '["acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)"]' == history()[-1][2]
+    assert '["acme/prod: the applied webhook is protected (allowed by --allow-delete acme/prod)"]' == history()[-1][2]
 
 
 def test_narrowed_by_path_and_target(capsys: pytest.CaptureFixture[str]) -> None:

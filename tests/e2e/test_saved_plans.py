@@ -142,7 +142,7 @@ def test_brakes_are_not_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     assert 6 == apply("plan.json")
     assert "--allow-delete acme/prod" in capsys.readouterr().err
     assert 0 == apply("plan.json", "--allow-delete", "acme/prod")
-    assert '["acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)"]' == last("lifted")
+    assert '["acme/prod: the applied webhook is protected (allowed by --allow-delete acme/prod)"]' == last("lifted")
 
 
 def forge(change: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def test_edited_plan(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path("plan.json")
     path.write_text(path.read_text().replace("hooks.acme.example", "evil.example"))
     assert 7 == apply("plan.json")
-    assert "plan.json was changed after it was made" in capsys.readouterr().err
+    assert "plan.json was edited after it was made" in capsys.readouterr().err
     assert 7 == main(["show", "plan.json"])
     assert not Path(".hookline").exists()
 
@@ -202,17 +202,17 @@ def test_other_state(capsys: pytest.CaptureFixture[str]) -> None:
     write("prod", name="New")
     main(["plan", "--out", "plan.json"])
     assert 7 == apply("plan.json", "--state", "other.db")
-    assert "the plan does not fit this state" in capsys.readouterr().err
+    assert "the plan does not match this state" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("plan.json", "", "no JSON"),
-        ("plan.json", "version: 1", "no JSON"),
-        ("half", '{\n "formatVersion": 1, "changes": [', "no JSON"),
+        ("plan.json", "", "not JSON"),
+        ("plan.json", "version: 1", "not JSON"),
+        ("half", '{\n "formatVersion": 1, "changes": [', "not JSON"),
         ("next", '{"formatVersion": 2}', "made by a newer hookline"),
-        ("deep.json", "[" * 50_000, "nested without end"),
+        ("deep.json", "[" * 50_000, "nested too deeply"),
     ],
 )
 def test_no_plan(name: str, content: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -417,12 +417,12 @@ def test_overtaken_merge(capsys: pytest.CaptureFixture[str]) -> None:
     git("checkout", "-q", older)
     capsys.readouterr()
     assert 6 == apply()
-    assert f"commit {older[:12]} does not follow the one applied last, by ada" in capsys.readouterr().err
+    assert f"commit {older[:12]} does not follow the commit applied last, by ada" in capsys.readouterr().err
     assert (2, {"prod": "Newer"}) == state()
     assert 0 == apply("--allow-older")
     assert (3, {"prod": "Feedback"}) == state()
     (lifted,) = json.loads(last("lifted"))
-    assert lifted.endswith("(lifted by --allow-older)")
+    assert lifted.endswith("(allowed by --allow-older)")
     git("checkout", "-q", newer)
     assert 0 == apply()
 

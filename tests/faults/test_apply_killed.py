@@ -19,7 +19,7 @@ KILLER = """
 import json, os, shutil, signal, sys
 from hookline.cli.main import main
 import hookline.cli.commands.apply
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.factory import open_state
 
 left = 0
@@ -51,7 +51,7 @@ def apply(steps, state):
 def holds(state):
     store = open_state(state)
     found = store.read()
-    return found.lineage is None or not list(breaks(found.lineage, found.serial, store.history()))
+    return found.lineage is None or not list(find_breaks(found.lineage, found.serial, store.history()))
 
 outcomes = []
 for steps in range(1000):

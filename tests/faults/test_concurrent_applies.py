@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hookline.state.factory import open_state
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from lab import clean_environment
 from postgres import new_state
 
@@ -34,7 +34,7 @@ def waiting(*arguments):
 store.commit = waiting
 sys.exit(main(sys.argv[1:]))
 """
-STORES = {"sqlite": ("sqlite", "SqliteStore"), "postgresql": ("postgres", "PostgresStore")}
+STORES = {"sqlite": ("sqlite_store", "SqliteStore"), "postgresql": ("postgres_store", "PostgresStore")}
 Start = Callable[[int, list[str]], "subprocess.Popen[str]"]
 
 
@@ -110,7 +110,7 @@ def test_twenty_at_once(state: str, start: Start, tmp_path: Path, *, stored: boo
     assert 1 == len(winners), ended
     assert {f"by user{winners[0]}"} == {one.webhook.name for one in found.webhooks.values()}
     assert (serial + 1, f"user{winners[0]}") == (found.serial, history[-1].entry.who)
-    assert [] == list(breaks(str(found.lineage), found.serial, history))
+    assert [] == list(find_breaks(str(found.lineage), found.serial, history))
     for code, messages in ended:
         assert code in ((0, 7) if wait == "60s" else (0, 7, 8)), messages
         if code == 7:

@@ -16,14 +16,14 @@ import pytest
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.state.factory import open_state
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
-from hookline.state.store import EMPTY, Entry, Snapshot, StateStore
+from hookline.state.store import EMPTY, HistoryEntry, Snapshot, StateStore
 from postgres import Server, running_server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
-ENTRY = Entry(
+ENTRY = HistoryEntry(
     at=datetime(2026, 11, 3, tzinfo=UTC), who="ada", commit=None, branch=None, fingerprint="sha256:f", changes=()
 )
 
@@ -126,7 +126,7 @@ def holds(database: str) -> bool:
     found = store.read()
     store.commit(found, {PROD: None}, ENTRY)
     after = store.read()
-    return not list(breaks(str(after.lineage), after.serial, store.history()))
+    return not list(find_breaks(str(after.lineage), after.serial, store.history()))
 
 
 def test_answer_to_commit_lost(stored: tuple[str, Snapshot]) -> None:
@@ -157,7 +157,7 @@ def test_nobody_answers_any_more(stored: tuple[str, Snapshot], how: str) -> None
     database, base = stored
     with wire(shared_server(), database, how, patience=0.5) as store, pytest.raises(HooklineError) as told:
         store.commit(base, {STAGE: document(STAGE)}, ENTRY)
-    assert "could not be found out" in told.value.message
+    assert "whether it was applied is unknown" in told.value.message
     assert "nothing was applied" not in told.value.message
     assert "hookline history" in str(told.value.hint)
     assert f"serial {base.serial + 1}" in str(told.value.hint)

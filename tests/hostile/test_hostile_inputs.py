@@ -293,17 +293,17 @@ ROWS: dict[str, Row] = {
         proxy_answer, b"HTTP/1.1 200 OK\r\n\r\n" + OK, "network the proxy sent more than its response"
     ),
     # -- plan files
-    "plan: nothing": Row(plan_file, b"", "64 error: p.json is not a plan that can be read: no JSON"),
-    "plan: 50,000 brackets": Row(plan_file, b"[" * 50_000, "it is nested without end"),
+    "plan: nothing": Row(plan_file, b"", "64 error: the plan p.json cannot be read: not JSON"),
+    "plan: 50,000 brackets": Row(plan_file, b"[" * 50_000, "it is nested too deeply"),
     "plan: a key twice": Row(plan_file, b'{"serial": 1, "serial": 2}', 'the key "serial" occurs twice'),
     "plan: 10,000 digits": Row(plan_file, b'{"serial": ' + b"9" * 10_000 + b"}", "a number that is too long"),
     "plan: made by tomorrow's hookline": Row(
-        plan_file, b'{"formatVersion": 2}', "64 error: p.json was made by a newer hookline"
+        plan_file, b'{"formatVersion": 2}', "64 error: the plan p.json was made by a newer hookline"
     ),
     "plan: another fingerprint": Row(
         plan_file,
         creation(DOCUMENT, fingerprint="sha256:" + "0" * 64),
-        "7 error: nothing is applied, for p.json was changed after it was made",
+        "7 error: nothing was applied: p.json was edited after it was made",
     ),
     "plan: forged, to another team's key": Row(
         plan_file,

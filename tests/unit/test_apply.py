@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from hookline import canonical
-from hookline.apply import ATTEMPTS, apply_plan, apply_saved, refuse_blocked, refuse_older_commit
+from hookline.apply import MAX_COMMIT_ATTEMPTS, apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked
 from hookline.canonical import read_webhook
 from hookline.errors import Blocked, Stale
 from hookline.model import (
@@ -39,7 +39,7 @@ from hookline.plan.planner import make_plan
 from hookline.plan.render_text import render_text
 from hookline.provenance import Provenance
 from hookline.schemas import load_schema
-from hookline.state.store import EMPTY, Entry, Record, Snapshot
+from hookline.state.store import EMPTY, HistoryEntry, HistoryRecord, Snapshot
 from hookline.units import Rate
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
@@ -60,12 +60,12 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.snapshot = EMPTY
-        self.entries: list[Entry] = []
+        self.entries: list[HistoryEntry] = []
         self.overtake: Callable[[], object] | None = None
         self.commits = 0
 
-    def history(self) -> tuple[Record, ...]:
-        return tuple(Record(serial, entry, "sha256:") for serial, entry in enumerate(self.entries, 1))
+    def history(self) -> tuple[HistoryRecord, ...]:
+        return tuple(HistoryRecord(serial, entry, "sha256:") for serial, entry in enumerate(self.entries, 1))
 
     def read(self) -> Snapshot:
         return self.snapshot
@@ -73,7 +73,9 @@ class MemoryStore:
     def version(self) -> tuple[str | None, int]:
         return self.snapshot.lineage, self.snapshot.serial
 
-    def commit(self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: Entry) -> Snapshot:
+    def commit(
+        self, base: Snapshot, written: Mapping[Address, Mapping[str, Any] | None], entry: HistoryEntry
+    ) -> Snapshot:
         self.commits += 1
         overtake, self.overtake = self.overtake, None
         if overtake is not None:
@@ -220,7 +222,7 @@ def test_history_entry() -> None:
     (entry,) = store.entries
     changes = tuple(plan_document(plan)["changes"])
     assert (
-        Entry(at=NOW, who="ada", commit="c0ffee", branch="main", fingerprint=plan.fingerprint, changes=changes)
+        HistoryEntry(at=NOW, who="ada", commit="c0ffee", branch="main", fingerprint=plan.fingerprint, changes=changes)
         == entry
     )
 
@@ -234,7 +236,7 @@ def test_lifted_brakes_are_recorded() -> None:
     )
     apply_plan(store, stored, plan, ADA, NOW)
     assert store.entries[-1].lifted == (
-        "acme/prod: the applied webhook is protected (lifted by --allow-delete acme/prod)",
+        "acme/prod: the applied webhook is protected (allowed by --allow-delete acme/prod)",
     )
 
 
@@ -298,7 +300,7 @@ def test_saved_plan_reaches_what_was_planned(
     touched = {change.address for change in plan.changes}
     reach(store, Desired({address: one for address, one in others.items() if address not in touched}, narrowed=True))
     between = store.read()
-    after = apply_saved(store, plan, anything_goes(between), ADA, NOW)
+    after = apply_saved_plan(store, plan, anything_goes(between), ADA, NOW)
     assert {change.address: change.after for change in plan.changes} == {
         address: after.webhooks[address].document if address in after.webhooks else None for address in touched
     }
@@ -313,7 +315,7 @@ def test_saved_plan_is_overtaken() -> None:
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
     store.overtake = lambda: by_bob(store, desired(webhook("prod"), webhook("stage")))
-    after = apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+    after = apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
     assert (3, ["acme/prod", "acme/stage"]) == (after.serial, [str(address) for address in after.webhooks])
     assert ["ada", "bob", "ada"] == [entry.who for entry in store.entries]
 
@@ -325,10 +327,10 @@ def test_saved_plan_is_overtaken_by_its_own_webhook() -> None:
     plan = save(store, desired(webhook("prod", name="New"), webhook("stage")))
     store.overtake = lambda: by_bob(store, desired(webhook("prod", name="Bob's")))
     with pytest.raises(Stale) as refused:
-        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+        apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
     assert (
-        "nothing is applied, for what the plan was made on (serial 1) has changed: acme/prod was updated by bob on "
-        "2026-11-03 09:30:00 UTC in serial 2 (commit b0b000000000 on fix)"
+        "nothing was applied: the state has changed since the plan was made (serial 1): acme/prod was updated by "
+        "bob on 2026-11-03 09:30:00 UTC in serial 2 (commit b0b000000000 on fix)"
     ) == refused.value.message
     assert 2 == store.read().serial
 
@@ -347,8 +349,8 @@ def test_overtaken_without_end() -> None:
 
     store.overtake = overtake
     with pytest.raises(Stale):
-        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
-    assert ATTEMPTS == store.commits
+        apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
+    assert MAX_COMMIT_ATTEMPTS == store.commits
 
 
 @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ def test_saved_plan_whose_webhook_has_changed(wanted: tuple[str, ...], meanwhile
     plan = save(store, desired(*(webhook(sandbox, name="New") for sandbox in wanted)))
     before = by_bob(store, desired(*(webhook(sandbox, name="Bob's") for sandbox in meanwhile)))
     with pytest.raises(Stale, match=told):
-        apply_saved(store, plan, anything_goes(before), ADA, NOW)
+        apply_saved_plan(store, plan, anything_goes(before), ADA, NOW)
     assert before == store.read()
 
 
@@ -376,10 +378,10 @@ def test_saved_plan_applied_twice() -> None:
     store = MemoryStore()
     for serial, name in enumerate(("First", "New"), 1):
         plan = save(store, desired(webhook("prod", name=name)))
-        apply_saved(store, plan, DeletionLimits(), BOB, NOW)
+        apply_saved_plan(store, plan, DeletionLimits(), BOB, NOW)
         told = f"this plan was applied already, by bob on 2026-11-03 09:30:00 UTC in serial {serial}"
         with pytest.raises(Stale, match=told):
-            apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+            apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
         assert serial == store.read().serial
 
 
@@ -389,8 +391,8 @@ def test_saved_plan_moved_by_hand() -> None:
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
     store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): {**DOCUMENT, "name": "By hand"}})
-    with pytest.raises(Stale, match="no apply changed it: `hookline drift` tells more"):
-        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+    with pytest.raises(Stale, match="has changed without an apply: run `hookline drift` for details"):
+        apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
 
 
 def test_saved_plan_of_another_state() -> None:
@@ -399,12 +401,12 @@ def test_saved_plan_of_another_state() -> None:
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
     other.snapshot = Snapshot("M", 1, store.snapshot.webhooks)
-    with pytest.raises(Stale, match="it was made for the state L, and this is M"):
-        apply_saved(other, plan, DeletionLimits(), ADA, NOW)
-    with pytest.raises(Stale, match="it was made for the state L, and here there is none"):
-        apply_saved(MemoryStore(), plan, DeletionLimits(), ADA, NOW)
-    with pytest.raises(Stale, match="before there was a state, and now there is one, at serial 1"):
-        apply_saved(other, save(MemoryStore(), desired(webhook("prod"))), DeletionLimits(), ADA, NOW)
+    with pytest.raises(Stale, match="it was made for the state L, but this is M"):
+        apply_saved_plan(other, plan, DeletionLimits(), ADA, NOW)
+    with pytest.raises(Stale, match="it was made for the state L, but no state exists here"):
+        apply_saved_plan(MemoryStore(), plan, DeletionLimits(), ADA, NOW)
+    with pytest.raises(Stale, match="before the state was created, which is now at serial 1"):
+        apply_saved_plan(other, save(MemoryStore(), desired(webhook("prod"))), DeletionLimits(), ADA, NOW)
 
 
 def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
@@ -416,10 +418,10 @@ def test_brakes_are_judged_on_the_state_of_the_moment() -> None:
     assert () == make_plan(store.read(), desired(*every[5:]), DeletionLimits()).blocked
     reach(store, desired(*every[:12]))
     with pytest.raises(Blocked, match="5 of 12 webhooks would be deleted") as refused:
-        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+        apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
     assert "--max-deletes 5" in str(refused.value.hint)
-    assert 7 == len(apply_saved(store, plan, DeletionLimits(max_deletes=5), ADA, NOW).webhooks)
-    assert all("lifted by --max-deletes 5" in text for text in store.entries[-1].lifted)
+    assert 7 == len(apply_saved_plan(store, plan, DeletionLimits(max_deletes=5), ADA, NOW).webhooks)
+    assert all("allowed by --max-deletes 5" in text for text in store.entries[-1].lifted)
 
 
 def test_protection_comes_from_the_state_of_the_moment() -> None:
@@ -429,7 +431,7 @@ def test_protection_comes_from_the_state_of_the_moment() -> None:
     plan = save(store, desired(webhook("stage")))
     assert () == plan.blocked
     with pytest.raises(Blocked, match="acme/prod: the applied webhook is protected"):
-        apply_saved(store, plan, DeletionLimits(max_deletes=9), ADA, NOW)
+        apply_saved_plan(store, plan, DeletionLimits(max_deletes=9), ADA, NOW)
 
 
 def test_saved_plan_that_would_leave_nothing() -> None:
@@ -439,7 +441,7 @@ def test_saved_plan_that_would_leave_nothing() -> None:
     plan = save(store, desired(webhook("prod")))
     reach(store, desired(webhook("stage")))
     with pytest.raises(Blocked, match="no webhook would be left"):
-        apply_saved(store, plan, DeletionLimits(), ADA, NOW)
+        apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
 
 
 def test_hint_of_one_deletion() -> None:
@@ -447,29 +449,31 @@ def test_hint_of_one_deletion() -> None:
     store = MemoryStore()
     stored = reach(store, desired(webhook("prod", protected=True)))
     with pytest.raises(Blocked) as refused:
-        refuse_blocked(make_plan(stored, desired(webhook("stage")), DeletionLimits()))
-    assert "put the file back; or, if this is meant, aim at it: --allow-delete acme/prod" == refused.value.hint
+        raise_if_blocked(make_plan(stored, desired(webhook("stage")), DeletionLimits()))
+    assert "restore the file; or allow this deletion with --allow-delete acme/prod" == refused.value.hint
 
 
 A, B = "a" * 40, "b" * 40
 
 
-def applied_at(*commits: str | None) -> tuple[Record, ...]:
+def applied_at(*commits: str | None) -> tuple[HistoryRecord, ...]:
     return tuple(
-        Record(serial, Entry(at=NOW, who="bob", commit=commit, branch="main", fingerprint="", changes=()), "")
+        HistoryRecord(
+            serial, HistoryEntry(at=NOW, who="bob", commit=commit, branch="main", fingerprint="", changes=()), ""
+        )
         for serial, commit in enumerate(commits, 1)
     )
 
 
 @pytest.mark.parametrize("records", [(), applied_at(None, None)], ids=["no history", "no commit in it"])
-def test_nothing_to_descend_from(records: tuple[Record, ...]) -> None:
+def test_nothing_to_descend_from(records: tuple[HistoryRecord, ...]) -> None:
     """Where no commit was ever applied, git is not even asked."""
-    assert () == refuse_older_commit(records, A, lambda _: pytest.fail("asked"), allow_older=False)
+    assert () == check_commit_order(records, A, lambda _: pytest.fail("asked"), allow_older=False)
 
 
 def test_outside_of_a_repository() -> None:
     """Without a commit there is nothing to compare."""
-    assert () == refuse_older_commit(applied_at(A), None, lambda _: pytest.fail("asked"), allow_older=False)
+    assert () == check_commit_order(applied_at(A), None, lambda _: pytest.fail("asked"), allow_older=False)
 
 
 def test_the_last_commit_counts() -> None:
@@ -480,25 +484,25 @@ def test_the_last_commit_counts() -> None:
         asked.append(commit)
         return True
 
-    refuse_older_commit(applied_at(A, f"{B}-dirty", None), A, contains, allow_older=False)
+    check_commit_order(applied_at(A, f"{B}-dirty", None), A, contains, allow_older=False)
     assert [B] == asked
 
 
 @pytest.mark.parametrize(
     ("answer", "message", "hint"),
     [
-        (False, "commit aaaaaaaaaaaa does not follow the one applied last, by bob", "--allow-older"),
-        (None, "this clone cannot tell whether commit aaaaaaaaaaaa follows the one", "fetch-depth: 0"),
+        (False, "commit aaaaaaaaaaaa does not follow the commit applied last, by bob", "--allow-older"),
+        (None, "this clone does not show whether commit aaaaaaaaaaaa follows the commit", "fetch-depth: 0"),
     ],
 )
 def test_overtaken_merge_is_blocked(answer: bool | None, message: str, hint: str) -> None:
     """A commit that does not follow, or may not, is blocked; --allow-older lifts that, and it is recorded."""
     with pytest.raises(Blocked, match=message) as refused:
-        refuse_older_commit(applied_at(B), A, lambda _: answer, allow_older=False)
+        check_commit_order(applied_at(B), A, lambda _: answer, allow_older=False)
     assert hint in str(refused.value.hint)
-    (lifted,) = refuse_older_commit(applied_at(B), A, lambda _: answer, allow_older=True)
+    (lifted,) = check_commit_order(applied_at(B), A, lambda _: answer, allow_older=True)
     assert lifted.startswith(message)
-    assert lifted.endswith("(lifted by --allow-older)")
+    assert lifted.endswith("(allowed by --allow-older)")
 
 
 def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:

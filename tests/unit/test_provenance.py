@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.provenance import is_ancestor, provenance_of, uncommitted
+from hookline.provenance import is_ancestor, provenance_of, uncommitted_files
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ def test_shallow_clone(repository: Path, tmp_path_factory: pytest.TempPathFactor
 def test_no_repository_contains_nothing(tmp_path: Path) -> None:
     """Outside of a repository nothing is known, and nothing is uncommitted."""
     assert is_ancestor(tmp_path, "0" * 40) is None
-    assert () == uncommitted(tmp_path)
+    assert () == uncommitted_files(tmp_path)
 
 
 def test_uncommitted(repository: Path) -> None:
@@ -130,7 +130,7 @@ def test_uncommitted(repository: Path) -> None:
         (webhooks / name).write_text(f"name: {name}\n")
     (repository / "beside.yaml").write_text("a: 1\n")
     commit(repository)
-    assert () == uncommitted(webhooks)
+    assert () == uncommitted_files(webhooks)
     (webhooks / "acme/changed.yml").write_text("name: other\n")
     (webhooks / "gone.yaml").unlink()
     (webhooks / "new.yaml").write_text("name: new\n")
@@ -138,8 +138,8 @@ def test_uncommitted(repository: Path) -> None:
     (webhooks / "README.md").write_text("read me\n")
     (webhooks / "windows.yaml").write_bytes(b"name: windows.yaml\r\n")
     (repository / "beside.yaml").write_text("a: 2\n")
-    assert ("acme/changed.yml", "gone.yaml", "new.yaml") == uncommitted(webhooks)
-    assert ("beside.yaml", "webhooks/acme/changed.yml") == uncommitted(repository)[:2]
+    assert ("acme/changed.yml", "gone.yaml", "new.yaml") == uncommitted_files(webhooks)
+    assert ("beside.yaml", "webhooks/acme/changed.yml") == uncommitted_files(repository)[:2]
 
 
 def test_vanished_directory_is_uncommitted(repository: Path) -> None:
@@ -148,7 +148,7 @@ def test_vanished_directory_is_uncommitted(repository: Path) -> None:
     commit(repository)
     (repository / "webhooks/a.yaml").unlink()
     (repository / "webhooks").rmdir()
-    assert ("a.yaml",) == uncommitted(repository / "webhooks")
+    assert ("a.yaml",) == uncommitted_files(repository / "webhooks")
 
 
 def test_filters_are_not_run(repository: Path) -> None:
@@ -162,7 +162,7 @@ def test_filters_are_not_run(repository: Path) -> None:
     for setting in ("filter.trap.clean", "filter.trap.smudge", "filter.trap.process", "diff.trap.textconv"):
         git(repository, "config", setting, str(trap))
     (repository / "webhooks/a.yaml").write_text("name: b\n")
-    assert ("a.yaml",) == uncommitted(repository / "webhooks")
+    assert ("a.yaml",) == uncommitted_files(repository / "webhooks")
     assert is_ancestor(repository, git(repository, "rev-parse", "HEAD")) is True
     assert not (repository / "sprung").exists()
 
@@ -178,5 +178,5 @@ def test_nothing_is_fetched(repository: Path, tmp_path_factory: pytest.TempPathF
     git(clone / "here", "config", "remote.origin.uploadpack", str(trap))
     git(clone / "here", "config", "remote.origin.url", f"ext::{trap}")
     assert is_ancestor(clone / "here", "1" * 40) is None
-    uncommitted(clone / "here")
+    uncommitted_files(clone / "here")
     assert not (clone / "sprung").exists()

@@ -12,7 +12,7 @@ from hookline.model import Address
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import spool_store
 from hookline.state.factory import open_state, without_password
-from hookline.state.store import Record, Snapshot, StateStore, Stored
+from hookline.state.store import HistoryRecord, Snapshot, StateStore, Stored
 
 # A read is repeated when an apply has committed in between.
 _MAX_READS = 5
@@ -25,7 +25,7 @@ def read_applied(state: str) -> Snapshot:
     return snapshot
 
 
-def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[Record, ...]]:
+def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[HistoryRecord, ...]]:
     """The stored state and its history at one moment; `state` is the location that messages show.
 
     Raises StateUnusable like `read_applied`, and Stale if applies keep committing in between.

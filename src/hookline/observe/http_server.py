@@ -14,44 +14,44 @@ from hookline.http_connection import HttpConnection, HttpRequest, HttpResponse, 
 
 MAX_CONNECTIONS: Final = 16
 MAX_REQUEST_HEAD_BYTES: Final = 8192
-HEAD_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 30.0
+REQUEST_HEAD_SECONDS: Final = 5.0
+RESPONSE_SECONDS: Final = 30.0
 _HINTS: Final = {
-    errno.EADDRINUSE: "another process has that port; name another with --listen, or 0 as the port for any",
-    errno.EACCES: "ports below 1024 are for privileged processes; name a higher one with --listen",
+    errno.EADDRINUSE: "another process uses this port; name another one with --listen, or port 0 for a free one",
+    errno.EACCES: "ports below 1024 need privileges; name a higher one with --listen",
 }
 
 
-class Page(NamedTuple):
-    """What is answered."""
+class PageResponse(NamedTuple):
+    """The response to one request."""
 
     status: HTTPStatus
     content_type: str
     body: bytes
 
 
-def text_page(status: HTTPStatus, text: str) -> Page:
-    """A line of text."""
-    return Page(status, "text/plain; charset=utf-8", f"{text}\n".encode())
+def text_page(status: HTTPStatus, text: str) -> PageResponse:
+    """A response of one line of text."""
+    return PageResponse(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 
-PageHandler = Callable[[str, str], Awaitable[Page]]
-"""The page for a path, given the Accept header (empty where there is none)."""
+PageHandler = Callable[[str, str], Awaitable[PageResponse]]
+"""Returns the page for a path and the Accept header, which is empty if the request has none."""
 
 
 class HttpServer:
-    """Bound while entered; until `answer` is set, everything is answered by 503."""
+    """Listens while entered. Responds with 503 until `handler` is set."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Port 0 stands for any that is free."""
-        self.answer: PageHandler | None = None
+        """Port 0 selects a free port."""
+        self.handler: PageHandler | None = None
         self._host = host
         self._port = port
         self._connections: set[HttpConnection] = set()
         self._responding: dict[HttpConnection, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> HttpServer:
-        """Raises HooklineError when the address cannot be had."""
+        """Raises HooklineError if the server cannot listen on the address."""
         try:
             self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self._port)
         except OSError as error:
@@ -72,13 +72,13 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """Where it is, with the port that was chosen."""
+        """The URL of the server, with its real port."""
         port: int = self._server.sockets[0].getsockname()[1]
         return f"http://{listen_address(self._host, port)}"
 
     def _connection(self) -> HttpConnection:
         return HttpConnection(
-            RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=HEAD_SECONDS),
+            RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=REQUEST_HEAD_SECONDS),
             on_request=self._received,
             on_open=self._opened,
             on_close=self._connections.discard,
@@ -87,7 +87,7 @@ class HttpServer:
 
     def _opened(self, connection: HttpConnection) -> None:
         self._connections.add(connection)
-        # A page that is still being made counts, although its client has gone.
+        # A page that is still being rendered counts, even if its client has disconnected.
         if len(self._connections | self._responding.keys()) > MAX_CONNECTIONS:
             connection.abort()
 
@@ -98,25 +98,25 @@ class HttpServer:
 
     async def _respond(self, connection: HttpConnection, request: HttpRequest) -> None:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(RESPONSE_SECONDS):
                 connection.respond(_response(await self._page(request)))
                 await connection.closed.wait()
         except TimeoutError:
             connection.abort()
 
-    async def _page(self, request: HttpRequest) -> Page:
+    async def _page(self, request: HttpRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
             return text_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
-        if self.answer is None:
+        if self.handler is None:
             return text_page(HTTPStatus.SERVICE_UNAVAILABLE, "starting")
         try:
-            return await self.answer(request.path.partition("?")[0], request.headers.get("accept", ""))
-        except Exception as bug:  # a fault in a page must not stop the relay
+            return await self.handler(request.path.partition("?")[0], request.headers.get("accept", ""))
+        except Exception as bug:  # an error in a page must not stop the relay
             return text_page(HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error: {type(bug).__name__}: {bug}")
 
 
-def _response(page: Page) -> HttpResponse:
-    """The only response on its connection."""
+def _response(page: PageResponse) -> HttpResponse:
+    """A response that closes the connection."""
     headers = [
         ("content-type", page.content_type),
         ("cache-control", "no-store"),
@@ -133,7 +133,7 @@ def listen_address(host: str, port: int) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. A name other than localhost may stand for anything."""
+    """Whether only this machine can reach the host. A name other than localhost may resolve to any address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""One wide line for each thing that happened: as text for people, or as JSON for machines."""
+"""The log: one wide line for each event, as text for people or as JSON for machines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ _ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2}
 
 
 class Log:
-    """Hands `write` one line, newline included, for whatever is at least as grave as `level`.
-
-    `clock` gives Unix seconds. Fields that are None are left out.
-    """
+    """Formats log lines. Omits fields that are None."""
 
     def __init__(
         self,
@@ -26,40 +23,48 @@ class Log:
         format: Literal["text", "json"],
         clock: Callable[[], float],
     ) -> None:
-        self._out = write
-        self._least = _ORDER[level]
-        self._write = self._text if format == "text" else self._json
+        """Create a log.
+
+        Args:
+            write: Called with each line, including its newline.
+            level: The lowest level that is written.
+            format: The format of the lines.
+            clock: Returns Unix seconds.
+        """
+        self._write = write
+        self._min_level = _ORDER[level]
+        self._format = _text_line if format == "text" else _json_line
         self._clock = clock
 
     @property
     def debugging(self) -> bool:
-        return self._least == 0
+        return self._min_level == 0
 
     def debug(self, what: str, **fields: object) -> None:
-        self._say("debug", what, fields)
+        self._log("debug", what, fields)
 
     def info(self, what: str, **fields: object) -> None:
-        self._say("info", what, fields)
+        self._log("info", what, fields)
 
     def warning(self, what: str, **fields: object) -> None:
-        self._say("warning", what, fields)
+        self._log("warning", what, fields)
 
-    def _say(self, level: Level, what: str, fields: dict[str, object]) -> None:
-        if _ORDER[level] >= self._least:
+    def _log(self, level: Level, message: str, fields: dict[str, object]) -> None:
+        if _ORDER[level] >= self._min_level:
             time = utc_text(self._clock(), "milliseconds")
             present = {key: value for key, value in fields.items() if value is not None}
-            self._out(self._write(time, level, what, present) + "\n")
+            self._write(self._format(time, level, message, present) + "\n")
 
-    @staticmethod
-    def _text(time: str, level: Level, what: str, fields: dict[str, object]) -> str:
-        return " ".join([time, level, what, *(f"{key}={_quoted(value)}" for key, value in fields.items())])
 
-    @staticmethod
-    def _json(time: str, level: Level, what: str, fields: dict[str, object]) -> str:
-        return json.dumps({"time": time, "level": level, "event": what, **fields}, ensure_ascii=False, default=str)
+def _text_line(time: str, level: Level, message: str, fields: dict[str, object]) -> str:
+    return " ".join([time, level, message, *(f"{key}={_quoted(value)}" for key, value in fields.items())])
+
+
+def _json_line(time: str, level: Level, message: str, fields: dict[str, object]) -> str:
+    return json.dumps({"time": time, "level": level, "event": message, **fields}, ensure_ascii=False, default=str)
 
 
 def _quoted(value: object) -> str:
-    """Bare where that is one word, else as a JSON string: control characters never reach a terminal."""
+    """The value as it is if it is one word, else as a JSON string, which escapes control characters."""
     text = str(value)
     return text if text.isprintable() and text and not set(text) & set(' "=') else json.dumps(text)

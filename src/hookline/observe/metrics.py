@@ -17,9 +17,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from hookline.observe.snapshot import LatencyStatus, StatusSnapshot, WebhookStatus
-from hookline.observe.status import parked
+from hookline.observe.status import waiting_by_reason
 
-# Helpers for the library's metric families, and the families without a webhook label.
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
@@ -70,31 +69,31 @@ def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     yield counter("clock_steps", "Number of times that the machine's clock was set.", [((), relay.clock_steps)])
 
 
-# A bounded number of label values: what a metrics server stores grows with every value that it ever sees.
 OTHER_LABEL: Final = "other"
 
 
 class Labels:
-    """Gives at most `most` names a label of their own; all others share OTHER.
+    """Bounds the number of label values, because a metrics server stores every value that it ever sees.
 
-    A name that shares OTHER stays there, so that the sum does not fall when somebody leaves it. A name that is gone
-    gives its place back, and comes back to a place of its own if there is one.
+    At most `limit` names have their own label; all others share OTHER_LABEL. A name that shares OTHER_LABEL keeps it,
+    so that the sum does not fall. A name that disappears frees its label. If it returns, it gets its own label if one
+    is free.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._own: set[str] = set()
         self._shared: set[str] = set()
 
     def admit(self, names: Iterable[str]) -> None:
-        """These are all names that there are now. The first ones in alphabetical order get what places are left."""
+        """Set the current names. Free labels go to new names in alphabetical order."""
         present = set(names)
         self._own &= present
         for name in sorted(present - self._own - self._shared):
-            (self._own if len(self._own) < self._most else self._shared).add(name)
+            (self._own if len(self._own) < self._limit else self._shared).add(name)
 
     def of(self, name: str) -> str | None:
-        """The label of a name. None: it has left a place of its own, and is not shown."""
+        """The label of a name; None if the name had its own label and has disappeared."""
         if name in self._own:
             return name
         return OTHER_LABEL if name in self._shared else None
@@ -107,13 +106,13 @@ PHASES: Final = ("closed", "open", "half_open", "gone")
 
 
 class Metrics:
-    """The metrics of one relay. The set of webhooks with their own label stays the same from page to page."""
+    """The metrics of one relay. Webhooks keep their labels from page to page."""
 
-    def __init__(self, *, most_webhooks: int) -> None:
-        self._webhooks = Labels(most_webhooks)
+    def __init__(self, *, max_webhooks: int) -> None:
+        self._webhooks = Labels(max_webhooks)
         self._skips = Labels(MAX_REASON_LABELS)
         self._deaths = Labels(MAX_REASON_LABELS)
-        self._parked = Labels(MAX_REASON_LABELS)
+        self._waiting_reasons = Labels(MAX_REASON_LABELS)
         self._sources = Labels(MAX_SOURCE_LABELS)
 
     def page(self, report: StatusSnapshot, accept: str) -> tuple[str, bytes]:
@@ -124,7 +123,7 @@ class Metrics:
         )
         self._skips.admit(_skipped(report))
         self._deaths.admit(report.counts.dead)
-        self._parked.admit(parked(report))
+        self._waiting_reasons.admit(waiting_by_reason(report))
         self._sources.admit(lag.name for lag in report.relay.lags)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Page(self._families(report)))
@@ -134,14 +133,14 @@ class Metrics:
         return CONTENT_TYPE, generate_latest(registry)
 
     def _families(self, report: StatusSnapshot) -> Iterator[Metric]:
-        yield from self._of_the_account(report)
-        yield from self._of_webhooks(report)
-        yield from self._of_attempts(report)
-        yield from self._of_sources(report)
+        yield from self._account_metrics(report)
+        yield from self._webhook_metrics(report)
+        yield from self._attempt_metrics(report)
+        yield from self._source_metrics(report)
         yield from spool_metrics(report)
         yield from relay_metrics(report)
 
-    def _of_the_account(self, report: StatusSnapshot) -> Iterator[Metric]:
+    def _account_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         tally = report.spool.tally
         for what, text in _ACCOUNT.items():
             yield counter(what, text, [((), tally.get(what, 0))])
@@ -152,7 +151,7 @@ class Metrics:
             [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
         )  # fmt: skip
 
-    def _of_webhooks(self, report: StatusSnapshot) -> Iterator[Metric]:
+    def _webhook_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         webhooks = report.spool.webhooks
         yield self._summed("pending", "Pending deliveries in the spool.",
                            ((one.webhook, one.pending) for one in webhooks))  # fmt: skip
@@ -169,8 +168,8 @@ class Metrics:
         lanes = report.relay.lanes
         yield self._summed("in_flight", "Attempts in flight.", ((lane.webhook, lane.in_flight) for lane in lanes))
         yield self._phases(report)
-        yield gauge("parked", "Pending deliveries of webhooks that currently admit no attempt, by reason.",
-                    by_name(self._folded(self._parked, parked(report))), "reason")  # fmt: skip
+        yield gauge("waiting_by_reason", "Pending deliveries of webhooks that currently admit no attempt, by reason.",
+                    by_name(self._folded(self._waiting_reasons, waiting_by_reason(report))), "reason")  # fmt: skip
         yield self._summed("paused", "1 while an operator has paused the webhook.",
                            ((lane.webhook, int(lane.paused)) for lane in lanes))  # fmt: skip
         yield self._summed("disabled", "1 while the applied webhook is disabled.",
@@ -185,7 +184,7 @@ class Metrics:
         return gauge("circuit_breaker_state", "1 for the breaker's phase: closed, open, half_open or gone.",
                       phases.items(), "webhook", "phase")  # fmt: skip
 
-    def _of_attempts(self, report: StatusSnapshot) -> Iterator[Metric]:
+    def _attempt_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         attempts: Counter[tuple[str, ...]] = Counter()
         for lane in report.relay.lanes:  # a rate needs a first value
             attempts[self._webhooks.of(lane.webhook) or OTHER_LABEL, "delivered"] = 0
@@ -211,7 +210,7 @@ class Metrics:
             )
         return family
 
-    def _of_sources(self, report: StatusSnapshot) -> Iterator[Metric]:
+    def _source_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         lags = [(self._sources.of(lag.name) or OTHER_LABEL, lag) for lag in report.relay.lags]
         behind: Counter[str] = Counter()
         seconds: dict[str, float] = {}
@@ -257,7 +256,7 @@ _ACCOUNT: Final = {
 
 
 class _Page:
-    """The page as a collector of the library."""
+    """A collector of the library that returns the families of one page."""
 
     def __init__(self, families: Iterator[Metric]) -> None:
         self._families = families
@@ -272,8 +271,8 @@ def _skipped(report: StatusSnapshot) -> dict[str, int]:
 
 
 def _settled(tally: Mapping[str, int]) -> int:
-    fates = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
-    return fates + sum(n for what, n in tally.items() if what.startswith("skipped:"))
+    results = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
+    return results + sum(n for what, n in tally.items() if what.startswith("skipped:"))
 
 
 def _added(one: LatencyStatus, other: LatencyStatus) -> LatencyStatus:

@@ -1,5 +1,7 @@
-"""What there is to tell about a spool and the relay that works on it: frozen values, gathered elsewhere, rendered by
-the modules beside this one. Webhooks are named by their address as text. Moments are Unix seconds, spans seconds."""
+"""Frozen values that describe a spool and its relay. Other modules of this folder render them.
+
+Webhooks are named by their address as text. Times are Unix seconds, durations and ages are seconds, sizes are bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,19 @@ import msgspec
 
 
 class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook in the spool. `oldest` is the age of its oldest pending delivery, by the webhook's own clock, which
-    stands still while it is held; None when nothing is pending. The rest is EndpointState."""
+    """One webhook in the spool.
+
+    Attributes:
+        webhook: The address, ``organization/sandbox``.
+        pending: The number of pending deliveries.
+        oldest: The age in seconds of the oldest pending delivery, without the time during which the webhook was
+            paused or disabled; None if nothing is pending.
+        dead: The number of deliveries in the dead letters.
+        disabled: Whether the applied webhook is disabled.
+        paused: The Unix time at which an operator paused the webhook; None if it is not paused.
+        gone_reason: The reason why the endpoint is gone, for example ``http 410``; None if it is not.
+        not_before: The Unix time before which no attempt is made, requested by the endpoint; None if there is none.
+    """
 
     webhook: str
     pending: int = 0
@@ -23,7 +36,14 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a source is acknowledged, and when that was said last."""
+    """The position up to which a source is acknowledged.
+
+    Attributes:
+        name: The name of the source.
+        line: The number of lines before the position.
+        offset: The position in bytes.
+        at: The Unix time of the last acknowledgement.
+    """
 
     name: str
     line: int
@@ -32,9 +52,18 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool at one moment. `tally` is port.Spool.tally; `lines` are the rejected ones that are kept, beside what is
-    dead of the webhooks; `records` are the small ones of what is settled, and `oldest_record` the age of the first;
-    `sizes` are bytes by part: ``database``, ``log``, ``reserve``."""
+    """A spool at one moment.
+
+    Attributes:
+        at: The Unix time at which the spool was read.
+        tally: Counts by name, as in `Spool.tally`.
+        webhooks: The webhooks in the spool.
+        checkpoints: The checkpoints, the latest first.
+        lines: The number of rejected lines in the dead letters.
+        records: The number of records of settled deliveries.
+        oldest_record: The age in seconds of the oldest record; None if there is none.
+        sizes: The size in bytes by part: ``database``, ``log``, ``reserve``.
+    """
 
     at: float
     tally: Mapping[str, int]
@@ -47,18 +76,30 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dead(self) -> int:
-        """Deliveries that are dead letters, of all webhooks."""
+        """The number of deliveries in the dead letters, of all webhooks."""
         return sum(one.dead for one in self.webhooks)
 
     @property
     def oldest(self) -> float | None:
-        """The age of the oldest pending delivery of all."""
+        """The age in seconds of the oldest pending delivery of all webhooks; None if nothing is pending."""
         return max((one.oldest for one in self.webhooks if one.oldest is not None), default=None)
 
 
 class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook in a running relay. `phase` and `reason` are its gate's, `until` the end of a wait; `queued` are
-    the deliveries in hand, with those in flight; `next_due` is when its next retry is."""
+    """One webhook in a running relay.
+
+    Attributes:
+        webhook: The address, ``organization/sandbox``.
+        phase: The phase of the circuit breaker: ``closed``, ``open``, ``half_open`` or ``gone``.
+        reason: The reason for the phase; None if it is closed.
+        until: The Unix time at which an open breaker becomes half-open.
+        in_flight: The number of attempts in flight.
+        queued: The number of deliveries in memory, including those in flight.
+        next_due: The Unix time of the next retry; None if none is due.
+        ordered: Whether the webhook receives deliveries with the same order key in order.
+        paused: Whether an operator has paused the webhook.
+        disabled: Whether the applied webhook is disabled.
+    """
 
     webhook: str
     phase: str
@@ -73,8 +114,15 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a running relay has read a source. `behind`: bytes not read yet, None where that is not known (a pipe);
-    `seconds`: since it was seen moving last, 0 while nothing is left to read."""
+    """The progress of a running relay in a source.
+
+    Attributes:
+        name: The name of the source.
+        line: The number of lines read.
+        offset: The position in bytes.
+        behind: The number of bytes not read yet; None if it is unknown, as for a pipe.
+        seconds: The seconds since the position last changed; 0 while nothing is left to read.
+    """
 
     name: str
     line: int
@@ -84,8 +132,27 @@ class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A running relay. `unready`: why it does not do its work at the moment; `stalled`, `unreadable`: why the spool
-    cannot be written, or the state not be read; `full`: reading pauses for want of room. Rates are by second."""
+    """A running relay.
+
+    Attributes:
+        version: The version of hookline.
+        process: The process id.
+        started: The Unix time of the start.
+        at: The Unix time of this status.
+        unready: The reason why the relay does not work at the moment; None if it does.
+        stalled: The reason why the spool cannot be written; None if it can.
+        unreadable: The reason why the state cannot be read; None if it can.
+        full: Whether reading pauses because the spool is full.
+        serial: The serial of the state that the relay uses.
+        clock_steps: The number of times that the machine's clock was set.
+        read_rate: Events read per second.
+        delivered_rate: Events delivered per second.
+        spool_max: The number of pending deliveries at which reading pauses.
+        dedupe_window: The duplicate window in seconds.
+        records_max: The maximum number of records.
+        lanes: The webhooks that the relay delivers to.
+        lags: The sources that the relay reads.
+    """
 
     version: str
     process: int
@@ -107,15 +174,21 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatencyStatus(msgspec.Struct, frozen=True):
-    """A histogram: how many in each bucket, the last one without a bound, and the sum in seconds."""
+    """A histogram: the count of each bucket, the last one without an upper bound, and the sum in seconds."""
 
     buckets: Sequence[int]
     seconds: float
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a relay has counted since it started: attempts by webhook and outcome, the time to settle by webhook, and
-    dead deliveries by a class of reasons. `bounds` are those of all histograms."""
+    """The counts of a relay since its start.
+
+    Attributes:
+        attempts: The number of attempts by webhook and outcome.
+        latency: The time to settle by webhook.
+        bounds: The upper bounds in seconds of the buckets of all histograms.
+        dead: The number of dead deliveries by kind of reason.
+    """
 
     attempts: Mapping[tuple[str, str], int]
     latency: Mapping[str, LatencyStatus]
@@ -124,7 +197,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is asked of a running relay."""
+    """The status of a running relay and its spool at one moment."""
 
     spool: SpoolStatus
     relay: RelayStatus

@@ -1,4 +1,4 @@
-"""The status document: schemas/status.v1.schema.json, from what the spool holds and what its relay says."""
+"""The status document (schemas/status.v1.schema.json), and the reasons why pending deliveries wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from hookline.units import utc_text
 
 
 def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None = None) -> dict[str, Any]:
-    """`relay` is None when none is running, or when it does not say anything; `holder` names it then."""
+    """The status of a spool and its relay as JSON values.
+
+    `relay` is None if no relay runs, or if it gives no status. In the second case `holder` names the relay.
+    """
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
     known = {one.webhook: one for one in spool.webhooks}
     webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in sorted(known.keys() | lanes.keys())]
@@ -27,7 +30,7 @@ def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str |
             "bytes": dict(spool.sizes),
             "records": spool.records,
             "oldestRecordSeconds": _seconds(spool.oldest_record),
-            "duplicatesKnownSeconds": None if relay is None else _seconds(window_that_holds(spool, relay)),
+            "duplicatesKnownSeconds": None if relay is None else _seconds(effective_dedupe_window(spool, relay)),
         },
         "webhooks": [_webhook(one, lanes.get(one.webhook)) for one in webhooks],
         "sources": _sources(spool, relay),
@@ -35,9 +38,8 @@ def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str |
     }
 
 
-def window_that_holds(spool: SpoolStatus, relay: RelayStatus) -> float:
-    """For how many seconds a delivered id is known: the window that was asked for, or less where the number of
-    records does not suffice for it."""
+def effective_dedupe_window(spool: SpoolStatus, relay: RelayStatus) -> float:
+    """The duplicate window in effect, in seconds: the configured one, or less if `records_max` limits it."""
     if spool.records < relay.records_max:
         return relay.dedupe_window
     return min(relay.dedupe_window, spool.oldest_record or 0.0)
@@ -51,7 +53,7 @@ def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
         "deadLetters": one.dead,
         "disabled": one.disabled if lane is None else lane.disabled,
         "pausedSince": moment(one.paused),
-        "stopped": one.gone_reason,
+        "gone": one.gone_reason,
         "waitsUntil": moment(one.not_before),
         "lane": None if lane is None else {
             "phase": lane.phase,
@@ -65,7 +67,7 @@ def _webhook(one: WebhookStatus, lane: LaneStatus | None) -> dict[str, Any]:
 
 
 def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> list[dict[str, Any]]:
-    """The checkpoints, the latest first; what a relay reads at the moment comes with its lag."""
+    """The checkpoints, the latest first, and the sources without one. A source that is being read has its lag."""
     lags = {lag.name: lag for lag in relay.lags} if relay is not None else {}
     checkpoints = {one.name: one for one in reversed(spool.checkpoints)}
     found = [
@@ -110,40 +112,38 @@ def _relay(relay: RelayStatus | None, holder: str | None) -> dict[str, Any] | No
 
 
 def moment(at: float | None) -> str | None:
-    """``2026-05-18T17:01:25Z``."""
-    if at is None:
-        return None
-    return utc_text(at)
+    """A Unix time as ``2026-05-18T17:01:25Z``."""
+    return None if at is None else utc_text(at)
 
 
 def _seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-# Why deliveries stand still: one of a few words, whatever an endpoint has said.
-_STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
-ALWAYS: Final = ("paused", "disabled", "gone", "not_applied", "retry_later")
-_KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
+_HTTP_STATUS: Final = re.compile(r"http ([1-5][0-9][0-9])\b")
+# These reasons are always present: a sum in an alert rule must not lack a value while nothing waits.
+ALWAYS_PRESENT_REASONS: Final = ("paused", "disabled", "gone", "not_applied", "retry_later")
+_FAILURE_KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
-def parked(report: StatusSnapshot) -> Counter[str]:
-    """Pending deliveries that are not sent, by the reason; ``not_applied`` where their webhook is not there.
+def waiting_by_reason(report: StatusSnapshot) -> Counter[str]:
+    """The number of pending deliveries of webhooks that currently admit no attempt, by reason.
 
-    The first few reasons are always there: what is added up must not be missing where nothing is parked.
+    A reason is one of a bounded set of words. It is ``not_applied`` if the webhook is not in the applied state.
     """
     lanes = {lane.webhook: lane for lane in report.relay.lanes}
-    found: Counter[str] = Counter(dict.fromkeys(ALWAYS, 0))
+    found: Counter[str] = Counter(dict.fromkeys(ALWAYS_PRESENT_REASONS, 0))
     for one in report.spool.webhooks:
         if one.pending:
             lane = lanes.get(one.webhook)
-            why = "not_applied" if lane is None else why_parked(lane, report.relay.at)
-            if why is not None:
-                found[why] += one.pending
+            reason = "not_applied" if lane is None else waiting_reason(lane, report.relay.at)
+            if reason is not None:
+                found[reason] += one.pending
     return found
 
 
-def why_parked(lane: LaneStatus, now: float) -> str | None:
-    """None: its deliveries are sent."""
+def waiting_reason(lane: LaneStatus, now: float) -> str | None:
+    """The reason why a webhook's deliveries wait; None if they are sent. `now` is Unix seconds."""
     if lane.paused:
         return "paused"
     if lane.disabled:
@@ -155,9 +155,9 @@ def why_parked(lane: LaneStatus, now: float) -> str | None:
 
 
 def _kind(reason: str) -> str:
-    if (status := _STATUS.match(reason)) is not None:
+    if (status := _HTTP_STATUS.match(reason)) is not None:
         return f"http_{status[1]}"
     word = reason.partition(":")[0]
-    if word in _KINDS:
+    if word in _FAILURE_KINDS:
         return word
     return "asked_to_wait" if reason.startswith("asked to wait") else "other"

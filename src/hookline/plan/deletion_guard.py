@@ -1,7 +1,7 @@
-"""The brakes on deletions: a run that deletes more than anyone is likely to mean is stopped before it starts.
+"""The deletion guard: blocks a plan that deletes protected webhooks or unusually many webhooks.
 
-A brake looks at what would be deleted, what is stored and what would be left; the command line lifts it, for one
-address or up to a number, never as a whole.
+The guard compares the deletions with the stored webhooks and with the number of webhooks that would remain. Options
+of the command line allow the deletion of single addresses, or a number of deletions. No option disables the guard.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from hookline.model import Address
 from hookline.state.store import Snapshot
 
 MIN_WEBHOOKS_FOR_SHARE = 10
-"""The share of deletions is judged from this many stored webhooks on."""
+"""The share of deletions is limited if at least this many webhooks are stored."""
 MAX_DELETED_SHARE = 0.30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionLimits:
-    """What the command line says of deletions.
+    """The deletions that the command line allows.
 
-    `allow_delete` lifts every brake for its addresses. `max_deletes` replaces the brakes on an emptied directory
-    and on the share of deletions by a number; it does not lift protection.
+    `allow_delete` lifts every limit for its addresses. `max_deletes` replaces the limits on the share of deletions
+    and on an emptied directory with a maximum number. It does not allow the deletion of protected webhooks.
     """
 
     allow_delete: frozenset[Address] = frozenset()
@@ -31,42 +31,53 @@ class DeletionLimits:
 
 @dataclass(frozen=True, slots=True)
 class DeletionDecision:
-    """Of one deletion: why it is blocked, or which brake was lifted for it; both None when no brake touched it."""
+    """The decision on one deletion.
+
+    `blocked` is the reason for blocking it. `allowed` is the limit that an option lifted for it. Both are None if no
+    limit applies.
+    """
 
     blocked: str | None = None
-    lifted: str | None = None
+    allowed: str | None = None
 
 
 def guard_deletions(
-    deleted: frozenset[Address], stored: Snapshot, left: int, brakes: DeletionLimits
+    deleted: frozenset[Address], stored: Snapshot, remaining: int, limits: DeletionLimits
 ) -> Mapping[Address, DeletionDecision]:
-    """A judgement for every address that would be deleted; `left` counts the webhooks that there would be then."""
-    mass = _mass_deletion(len(deleted), len(stored.webhooks), left)
-    return {address: _judge(address, mass, len(deleted), stored, brakes) for address in deleted}
+    """Decide on every deletion.
+
+    Args:
+        deleted: The addresses that would be deleted.
+        stored: The state that the plan is made on.
+        remaining: The number of webhooks after the apply.
+        limits: The deletions that the command line allows.
+    """
+    mass = _mass_deletion(len(deleted), len(stored.webhooks), remaining)
+    return {address: _decide(address, mass, len(deleted), stored, limits) for address in deleted}
 
 
-def _mass_deletion(deleted: int, stored: int, left: int) -> str | None:
-    if left == 0:
+def _mass_deletion(deleted: int, stored: int, remaining: int) -> str | None:
+    if remaining == 0:
         return "no webhook would be left"
     if stored >= MIN_WEBHOOKS_FOR_SHARE and deleted > MAX_DELETED_SHARE * stored:
         return f"{deleted} of {stored} webhooks would be deleted, more than {MAX_DELETED_SHARE:.0%}"
     return None
 
 
-def _judge(
-    address: Address, mass: str | None, deleted: int, stored: Snapshot, brakes: DeletionLimits
+def _decide(
+    address: Address, mass: str | None, deleted: int, stored: Snapshot, limits: DeletionLimits
 ) -> DeletionDecision:
     protection = "the applied webhook is protected" if stored.webhooks[address].webhook.protected else None
-    if address in brakes.allow_delete:
+    if address in limits.allow_delete:
         lifted = _joined(protection, mass)
-        return DeletionDecision(lifted=lifted and f"{lifted} (lifted by --allow-delete {address})")
-    if brakes.max_deletes is None:
+        return DeletionDecision(allowed=lifted and f"{lifted} (allowed by --allow-delete {address})")
+    if limits.max_deletes is None:
         return DeletionDecision(blocked=_joined(protection, mass))
-    if deleted > brakes.max_deletes:
-        number = f"{deleted} webhooks would be deleted, more than --max-deletes {brakes.max_deletes}"
+    if deleted > limits.max_deletes:
+        number = f"{deleted} webhooks would be deleted, more than --max-deletes {limits.max_deletes}"
         return DeletionDecision(blocked=_joined(protection, number))
     return DeletionDecision(
-        blocked=protection, lifted=mass and f"{mass} (lifted by --max-deletes {brakes.max_deletes})"
+        blocked=protection, allowed=mass and f"{mass} (allowed by --max-deletes {limits.max_deletes})"
     )
 
 

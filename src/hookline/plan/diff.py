@@ -1,7 +1,7 @@
-"""Which fields differ between two canonical documents.
+"""The fields that differ between two canonical documents.
 
-A field is what a person would call one: a list is shown whole (most of them are sets, and a rotated key moves all
-that follow it), and so is a reference to a secret.
+A field is a unit that a person would name. A list is one field, because most lists are sets, and a rotated key moves
+all keys after it. A reference to a secret is one field, too.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from deepdiff import DeepDiff
 from hookline.canonical import Document
 from hookline.plan.plan import FieldChange
 
-# Sections that are left out when all of them is default: without them, a first header would show as a new section.
+# A document omits a section that is all default. Without these, a first header would show as a new section.
 _SECTIONS: Document = {"headers": {}, "delivery": {}}
 _DELIVERY_SECTIONS: Document = {"retry": {}, "tls": {}}
 _REFERENCES = ({"env"}, {"file"})
 
 
 def differences(before: Document, after: Document) -> tuple[FieldChange, ...]:
-    """The fields that differ, by path. Never empty for documents whose hashes differ."""
+    """The fields that differ, by path. The result is not empty if the hashes of the documents differ."""
     old, new = _with_sections(before), _with_sections(after)
     found = DeepDiff(
         old,
         new,
         view="tree",
-        ignore_private_variables=False,  # else a claim that begins with two underscores is passed over
-        threshold_to_diff_deeper=0,  # else documents with little in common are reported as one change
+        ignore_private_variables=False,  # otherwise it skips claims that begin with two underscores
+        threshold_to_diff_deeper=0,  # otherwise documents with little in common are one change
     )
     paths = {_field(old, new, level.path(output_format="list")) for levels in found.values() for level in levels}
-    # 0.0 and -0.0 are equal to Python and two different documents: then the document itself is the field.
+    # 0.0 and -0.0 are equal in Python, but their documents differ: then the whole document is the field.
     fields = (FieldChange(_pointer(path), _value(old, path), _value(new, path)) for path in paths or {()})
     return tuple(sorted(fields, key=lambda field: field.path))
 
@@ -39,21 +39,21 @@ def differences(before: Document, after: Document) -> tuple[FieldChange, ...]:
 def _with_sections(document: Document) -> dict[str, Any]:
     full = {**_SECTIONS, **document}
     delivery = full["delivery"]
-    # A saved plan's documents are shown before anybody knows whether they are webhooks.
+    # The documents of a saved plan are compared before they are validated.
     return {**full, "delivery": {**_DELIVERY_SECTIONS, **delivery}} if isinstance(delivery, Mapping) else full
 
 
 def _field(old: Document, new: Document, path: Sequence[Any]) -> tuple[str, ...]:
-    """The path up to the first value that is shown whole."""
+    """The path, cut at the first value that is one field."""
     for length in range(1, len(path)):
-        if _is_whole(_value(old, path[:length])) or _is_whole(_value(new, path[:length])):
+        if _is_field_value(_value(old, path[:length])) or _is_field_value(_value(new, path[:length])):
             return tuple(path[:length])
-    # A claim that is null and one that is not there would look the same: then what holds them is shown.
-    told_apart = _value(old, path) is not None or _value(new, path) is not None
-    return tuple(path) if told_apart else tuple(path[:-1])
+    # A null claim and a missing claim would look the same: then the field is their parent.
+    distinct = _value(old, path) is not None or _value(new, path) is not None
+    return tuple(path) if distinct else tuple(path[:-1])
 
 
-def _is_whole(value: object) -> bool:
+def _is_field_value(value: object) -> bool:
     return not isinstance(value, Mapping) or set(value) in _REFERENCES
 
 

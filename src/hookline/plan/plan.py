@@ -1,4 +1,4 @@
-"""The difference between what is applied and what the files say, as a value."""
+"""The difference between the stored state and the webhook files, as a value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field of the canonical document. `path` is a JSON pointer (RFC 6901); None is a field that is not set."""
+    """One field of the canonical document. `path` is a JSON pointer (RFC 6901). A field that is not set is None."""
 
     path: str
     before: Any
@@ -28,11 +28,11 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one webhook.
+    """The change of one webhook.
 
-    `source` is where it is written, None for a deletion. `fields` is for updates only. `blocked` says why nothing
-    may be applied; `lifted` says which brake was lifted for it, and by what. `pending` counts the undelivered events
-    that the change touches, None when no spool was looked at.
+    `source` is the webhook's place in a file, None for a deletion. Only updates have `fields`. `blocked` is the
+    deletion guard's reason for blocking the plan. `allowed` is the limit that an option lifted for the change.
+    `pending` counts the undelivered events that the change affects, None if no spool was read.
     """
 
     address: Address
@@ -43,13 +43,13 @@ class Change:
     before_hash: str | None
     fields: tuple[FieldChange, ...] = ()
     blocked: str | None = None
-    lifted: str | None = None
+    allowed: str | None = None
     pending: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """A deletion and a creation with equal content: the same webhook under another address, perhaps."""
+    """A deletion and a creation with equal content: possibly the same webhook at another address."""
 
     before: Address
     after: Address
@@ -57,7 +57,7 @@ class Rename:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Changes by address, for the state of this lineage and serial. `unchanged` counts what was found equal."""
+    """Changes, sorted by address, for the state of this lineage and serial. `unchanged` counts equal webhooks."""
 
     lineage: str | None
     serial: int
@@ -74,11 +74,11 @@ class Plan:
         return sum(change.action is action for change in self.changes)
 
 
-# The identity of what a plan would do.
 def fingerprint(changes: Iterable[Change]) -> str:
-    """``sha256:…`` over address, action, hash before and document after of each change, by address.
+    """``sha256:…`` over address, action, hash before and document after of each change, sorted by address.
 
-    Over nothing else: where a webhook is written, what is pending for it, and the serial move by themselves.
+    It identifies the effect of a plan. Source lines, pending counts and the serial are not part of it, because they
+    change without a change of the effect.
     """
     return digest(
         [

@@ -1,8 +1,8 @@
-"""A saved plan, read back: JSON of format 1 (schemas/plan.v1.schema.json) becomes a Plan again.
+"""A plan as JSON of format 1 (schemas/plan.v1.schema.json): written to a file, and read back.
 
 A plan file is untrusted input: it may have been edited by mistake or on purpose. The structs below describe its form.
 The reader then computes the fingerprint and the fields of each update again, and checks that each `before` has the
-hash that its change names. The caller checks that each `after` is a webhook that a file could declare, because the
+`beforeHash` of its change. The caller checks that each `after` is a webhook that a file could declare, because the
 rules for webhooks live in config.
 """
 
@@ -24,12 +24,11 @@ from hookline.plan.diff import differences
 from hookline.plan.plan import Action, Change, Plan, fingerprint
 from hookline.plan.planner import possible_renames
 
-# A plan as JSON, format 1: schemas/plan.v1.schema.json.
 FORMAT_VERSION = 1
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """Equal plans give equal documents, in the same order of keys."""
+    """The plan as JSON values. Equal plans give equal documents, with the keys in the same order."""
     return {
         "formatVersion": FORMAT_VERSION,
         "lineage": plan.lineage,
@@ -47,7 +46,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 
 def change_document(change: Change) -> dict[str, Any]:
-    """One change, as a plan and as the history keep it."""
+    """One change as JSON values, for a plan file and for the history."""
     return {
         "address": str(change.address),
         "action": str(change.action),
@@ -61,13 +60,13 @@ def change_document(change: Change) -> dict[str, Any]:
     }
 
 
-# A webhook file may be nested 50 deep; a plan puts a few levels around it.
+# A webhook file may be nested 50 deep; a plan adds a few levels.
 MAX_PLAN_DEPTH = 60
-# Beyond 2**53 a reader that keeps numbers as doubles changes them (RFC 8259 §6); webhook files hold none either.
+# A reader that stores numbers as doubles changes larger ones (RFC 8259 §6). Webhook files refuse them as well.
 MAX_EXACT_INTEGER = 2**53 - 1
 
-_AGAIN = "make the plan again: hookline plan --out FILE"
-_MESSAGE_CHARACTERS = 200
+_PLAN_AGAIN = "make the plan again: hookline plan --out FILE"
+_MAX_MESSAGE_CHARACTERS = 200
 
 _Count = Annotated[int, Meta(ge=0)]
 _Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
@@ -121,55 +120,55 @@ class _PlanFile(_Strict, frozen=True):
 def read_plan(data: bytes, name: str) -> Plan:
     """The plan in `data`; `name` is its file, for messages.
 
-    Raises WrongUse if it is not a plan of this format, Stale if its changes do not fit its fingerprint.
+    Raises WrongUse if it is not a plan of this format, Stale if its changes do not match its fingerprint.
     """
     try:
         _refuse_other_format(_check_json(data), name)
         plan = _plan(msgspec.json.decode(data, type=_PlanFile))
-    except (_NotAPlan, msgspec.MsgspecError) as wrong:
-        malformed = isinstance(wrong, msgspec.DecodeError) and not isinstance(wrong, msgspec.ValidationError)
-        why = printable(f"{'no strict JSON: ' if malformed else ''}{wrong}")[:_MESSAGE_CHARACTERS]
-        raise WrongUse(f"{name} is not a plan that can be read: {why}", hint=_AGAIN) from wrong
+    except (_InvalidPlan, msgspec.MsgspecError) as invalid:
+        malformed = isinstance(invalid, msgspec.DecodeError) and not isinstance(invalid, msgspec.ValidationError)
+        reason = printable(f"{'not strict JSON: ' if malformed else ''}{invalid}")[:_MAX_MESSAGE_CHARACTERS]
+        raise WrongUse(f"the plan {name} cannot be read: {reason}", hint=_PLAN_AGAIN) from invalid
     found = fingerprint(plan.changes)
     if found != plan.fingerprint:
-        raise _tampered(name, f"it says {plan.fingerprint}, and its changes give {found}")
+        raise _edited_plan_error(name, f"its fingerprint is {plan.fingerprint}, but its changes give {found}")
     for change in plan.changes:
         if change.before is not None and digest(change.before) != change.before_hash:
-            raise _tampered(name, f"what it shows of {printable(str(change.address))} is not what it was made on")
+            raise _edited_plan_error(name, f"before of {printable(str(change.address))} does not match beforeHash")
     return plan
 
 
-def _tampered(name: str, how: str) -> Stale:
-    return Stale(f"nothing is applied, for {name} was changed after it was made: {how}", hint=_AGAIN)
+def _edited_plan_error(name: str, detail: str) -> Stale:
+    return Stale(f"nothing was applied: {name} was edited after it was made: {detail}", hint=_PLAN_AGAIN)
 
 
-class _NotAPlan(ValueError):
-    """The reason, as the end of a sentence."""
+class _InvalidPlan(ValueError):
+    """The text is the reason, without the name of the file."""
 
 
-def _demand(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _NotAPlan(otherwise)
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise _InvalidPlan(otherwise)
 
 
 def _refuse_other_format(document: Any, name: str) -> None:
     found = document.get("formatVersion") if isinstance(document, dict) else None
     if type(found) is int and found > FORMAT_VERSION:
         raise WrongUse(
-            f"{name} was made by a newer hookline (plan format {found}; this one reads {FORMAT_VERSION})",
+            f"the plan {name} was made by a newer hookline (plan format {found}; this one reads {FORMAT_VERSION})",
             hint="upgrade hookline here, or make the plan again with this one",
         )
-    _demand(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
+    _require(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
 
 
 def _plan(file: _PlanFile) -> Plan:
-    _demand((file.serial == 0) == (file.lineage is None), "serial does not fit the lineage")
+    _require((file.serial == 0) == (file.lineage is None), "serial and lineage do not match")
     changes = sorted(
         (_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)),
         key=lambda change: change.address,
     )
     twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
-    _demand(twice is None, f"{twice} is in it twice")
+    _require(twice is None, f"{twice} occurs twice")
     plan = Plan(
         lineage=file.lineage,
         serial=file.serial,
@@ -179,24 +178,25 @@ def _plan(file: _PlanFile) -> Plan:
         renames=possible_renames(changes),
     )
     counted = {action: getattr(file.summary, action) for action in Action}
-    _demand(counted == {action: plan.count(action) for action in Action}, "summary does not count what changes holds")
+    _require(counted == {action: plan.count(action) for action in Action}, "summary does not match changes")
     return plan
 
 
 def _change(change: _Change, where: str) -> Change:
     action, before, after = change.action, change.before, change.after
-    for key, wanted in _sides(action).items():
-        fits = (getattr(change, key) is not None) == wanted
-        _demand(fits, f"{where}.{key} does not fit a change that is to {action}")
-    _demand((before is None) == (change.before_hash is None), f"{where}.beforeHash does not fit")
-    _demand(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not fit")
+    for key, wanted in _required_keys(action).items():
+        matches = (getattr(change, key) is not None) == wanted
+        _require(matches, f"{where}.{key} does not match the action {action}")
+    _require((before is None) == (change.before_hash is None), f"{where}.beforeHash does not match before")
+    _require(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not match the action")
     address = _address(change.address, where)
     for key, document in (("before", before), ("after", after)):
-        _demand(document is None or _is_of(document, address), f"{where}.{key} is not a webhook of {where}.address")
-    # The file's own fields are ignored: they must not make an update look like another one.
+        valid = document is None or _is_webhook_of(document, address)
+        _require(valid, f"{where}.{key} is not a webhook of {where}.address")
+    # The fields in the file are ignored, because edited fields could hide the real update.
     updates = before is not None and after is not None and digest(after) != change.before_hash
     fields = differences(before or {}, after or {}) if updates else ()
-    _demand(bool(fields) == (action is Action.UPDATE), f"{where} updates nothing")
+    _require(bool(fields) == (action is Action.UPDATE), f"{where} changes no field")
     return Change(
         address=address,
         action=action,
@@ -210,8 +210,8 @@ def _change(change: _Change, where: str) -> Change:
     )
 
 
-def _sides(action: Action) -> Mapping[str, bool]:
-    """Which parts of a change must be set; the others must be null."""
+def _required_keys(action: Action) -> Mapping[str, bool]:
+    """For each key of a change: True if it must be set, False if it must be null."""
     match action:
         case Action.CREATE:
             return {"source": True, "before": False, "after": True}
@@ -226,40 +226,40 @@ def _sides(action: Action) -> Mapping[str, bool]:
 def _address(text: str, where: str) -> Address:
     try:
         return Address.parse(text)
-    except ValueError as wrong:
-        raise _NotAPlan(f"{where}.address is not ORGANIZATION/SANDBOX") from wrong
+    except ValueError as invalid:
+        raise _InvalidPlan(f"{where}.address is not ORGANIZATION/SANDBOX") from invalid
 
 
-def _is_of(document: Mapping[str, Any], address: Address) -> bool:
-    """Whether a document of any shape has version 1 and this address."""
+def _is_webhook_of(document: Mapping[str, Any], address: Address) -> bool:
+    """Whether a document of any form has version 1, this address and the required keys."""
     sandbox = document.get("sandbox")
     name = sandbox.get("name") if isinstance(sandbox, dict) else sandbox
-    here = (document.get("organization"), name) == (address.organization, address.sandbox)
-    whole = all(key in document for key in ("name", "channels", "url", "campaigns"))
-    return here and whole and type(document.get("version")) is int and document["version"] == 1
+    same_address = (document.get("organization"), name) == (address.organization, address.sandbox)
+    complete = all(key in document for key in ("name", "channels", "url", "campaigns"))
+    return same_address and complete and type(document.get("version")) is int and document["version"] == 1
 
 
 def _check_json(data: bytes) -> Any:
-    """Refuse JSON that readers read differently (RFC 7493, I-JSON) and that msgspec would accept; return its value.
+    """Refuse JSON that msgspec accepts but that readers interpret differently (RFC 7493, I-JSON). Return its value.
 
-    msgspec lets the last of two equal keys win, and counts bytes where people count lines. Raises _NotAPlan.
+    msgspec takes the last of two equal keys, and its messages count bytes instead of lines. Raises _InvalidPlan.
     """
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except UnicodeDecodeError as wrong:
-        raise _NotAPlan(f"byte {wrong.start} is not UTF-8") from wrong
+        raise _InvalidPlan(f"byte {wrong.start} is not UTF-8") from wrong
     except json.JSONDecodeError as wrong:
-        raise _NotAPlan(f"no JSON at line {wrong.lineno}, column {wrong.colno}") from wrong
+        raise _InvalidPlan(f"not JSON at line {wrong.lineno}, column {wrong.colno}") from wrong
     except RecursionError as wrong:
-        raise _NotAPlan("it is nested without end") from wrong
-    except _NotAPlan:
+        raise _InvalidPlan("it is nested too deeply") from wrong
+    except _InvalidPlan:
         raise
-    except ValueError as wrong:  # a number of thousands of digits, which Python refuses to read
-        raise _NotAPlan("it holds a number that is too long") from wrong
+    except ValueError as wrong:  # Python refuses a number with thousands of digits
+        raise _InvalidPlan("it has a number that is too long") from wrong
     level, depth = [value], 0
     while level:
         depth += 1
-        _demand(depth <= MAX_PLAN_DEPTH, f"it is nested deeper than {MAX_PLAN_DEPTH}")
+        _require(depth <= MAX_PLAN_DEPTH, f"it is nested deeper than {MAX_PLAN_DEPTH}")
         level = [inner for item in level for inner in _inside(item)]
     return value
 
@@ -269,7 +269,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise _NotAPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
+        raise _InvalidPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
     return value
 
 
@@ -280,5 +280,5 @@ def _inside(value: Any) -> Iterable[Any]:
         case list():
             return value
         case int():
-            _demand(abs(value) <= MAX_EXACT_INTEGER, "it holds a number that readers round")
+            _require(abs(value) <= MAX_EXACT_INTEGER, "it has a number above 2**53 - 1, which some readers round")
     return ()

@@ -1,9 +1,9 @@
-"""Stored and desired in, the plan out: a pure function."""
+"""Makes the plan from the stored and the desired webhooks: a pure function."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hookline.canonical import Document, canonical_json, digest, write_webhook
 from hookline.model import Address, Declared, Desired, Webhook
@@ -14,17 +14,21 @@ from hookline.state.store import Snapshot, Stored
 
 
 def make_plan(
-    stored: Snapshot, desired: Desired, brakes: DeletionLimits, pending: Mapping[Address, int] | None = None
+    stored: Snapshot, desired: Desired, limits: DeletionLimits, pending: Mapping[Address, int] | None = None
 ) -> Plan:
-    """What makes `stored` what is `desired`. A narrowed Desired says nothing of what it leaves out: no deletions.
+    """The changes that turn `stored` into `desired`.
 
-    `pending` counts undelivered events by address, None when no spool was looked at.
+    Args:
+        stored: The configuration that was applied last.
+        desired: The configuration in the files. If it is narrowed to some files, nothing is deleted.
+        limits: The deletions that the command line allows.
+        pending: The number of undelivered events by address; None if no spool was read.
     """
-    gone = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
-    judgements = guard_deletions(gone, stored, len(desired.webhooks), brakes)
+    deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
+    decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
     changes = [
-        _delete(address, stored.webhooks[address], judgements[address], counts.get(address)) for address in gone
+        _delete(address, stored.webhooks[address], decisions[address], counts.get(address)) for address in deleted
     ]
     unchanged = 0
     for address, declared in desired.webhooks.items():
@@ -55,7 +59,7 @@ def _change(declared: Declared, stored: Stored | None, pending: int | None) -> C
             after=after,
             before_hash=None,
         )
-    # Hashing is some 50 times cheaper than diffing, and nearly every webhook is unchanged.
+    # Hashing is about 50 times cheaper than the diff, and nearly every webhook is unchanged.
     if digest(after) == stored.hash:
         return None
     before = _sorted(stored.document)
@@ -71,7 +75,7 @@ def _change(declared: Declared, stored: Stored | None, pending: int | None) -> C
     )
 
 
-def _delete(address: Address, stored: Stored, judgement: DeletionDecision, pending: int | None) -> Change:
+def _delete(address: Address, stored: Stored, decision: DeletionDecision, pending: int | None) -> Change:
     return Change(
         address=address,
         action=Action.DELETE,
@@ -79,8 +83,8 @@ def _delete(address: Address, stored: Stored, judgement: DeletionDecision, pendi
         before=_sorted(stored.document),
         after=None,
         before_hash=stored.hash,
-        blocked=judgement.blocked,
-        lifted=judgement.lifted,
+        blocked=decision.blocked,
+        allowed=decision.allowed,
         pending=pending,
     )
 
@@ -90,17 +94,14 @@ def _document(webhook: Webhook) -> Document:
 
 
 def _sorted(document: Document) -> Document:
-    """The document as its canonical JSON reads: keys in order, plain strings for enumerations."""
+    """The document as read from its canonical JSON: sorted keys, plain strings instead of enumerations."""
     plain: Document = json.loads(canonical_json(document))
     return plain
 
 
 def possible_renames(changes: Sequence[Change]) -> tuple[Rename, ...]:
     """Deletions and creations of equal content, paired in the order of their addresses, each once."""
-    return tuple(_renames(changes))
-
-
-def _renames(changes: Sequence[Change]) -> Iterator[Rename]:
+    renames = []
     created: dict[str, list[Address]] = {}
     for change in changes:
         if change.action is Action.CREATE and change.after is not None:
@@ -109,7 +110,8 @@ def _renames(changes: Sequence[Change]) -> Iterator[Rename]:
         if change.action is Action.DELETE and change.before is not None:
             candidates = created.get(_content(change.before))
             if candidates:
-                yield Rename(change.address, candidates.pop(0))
+                renames.append(Rename(change.address, candidates.pop(0)))
+    return tuple(renames)
 
 
 def _content(document: Document) -> str:

@@ -1,6 +1,7 @@
-"""A plan for people: what could hurt comes first. Rows with a tone; the command line gives tones their colour.
+"""A plan as rows of text, with the riskiest changes first. Each row has a tone; the command line maps it to a colour.
 
-Many creations are folded: what is new harms nothing that there is, and a first apply of thousands must stay readable.
+Many creations have one row each: a new webhook cannot harm existing ones, and the plan of a first apply of thousands
+of webhooks must remain readable.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """One line of output, free of control characters whatever the webhook files hold."""
+    """One line of output. `render_text` escapes control characters in it."""
 
     text: str
     tone: Tone = Tone.PLAIN
 
 
-MANY_CREATED = 3
-"""More creations than this have one line each."""
+MAX_DETAILED_CREATIONS = 3
+"""If a plan has more creations than this, each has one row."""
 _SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
-# Fields that have a value when they are not set; all others then have none.
-_DEFAULTED = (
+# Fields that have a default value. Other fields have no value when they are not set.
+_FIELDS_WITH_DEFAULT = (
     "/delivery",
     "/authentication",
     "/events",
@@ -48,21 +49,21 @@ _DEFAULTED = (
 
 
 def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
-    """Deletions, then what is blocked, updates field by field, creations; renames; one line that sums it up.
+    """Deletions, blocked changes, updates field by field, creations, possible renames, and a summary row.
 
-    With `verbose` every creation is shown field by field, however many there are.
+    With `verbose`, every creation is shown field by field.
     """
-    folded = not verbose and plan.count(Action.CREATE) > MANY_CREATED
-    rows = [row for change in changes_in_order(plan) for row in change_rows(change, folded=folded)]
+    folded = not verbose and plan.count(Action.CREATE) > MAX_DETAILED_CREATIONS
+    rows = [row for change in sorted_changes(plan) for row in change_rows(change, folded=folded)]
     rows += rename_rows(plan)
     if rows:
         rows.append(PlanRow(""))
-    rows.append(PlanRow(summary(plan)))
+    rows.append(PlanRow(plan_summary(plan)))
     return tuple(PlanRow(printable(row.text), row.tone) for row in rows)
 
 
-def changes_in_order(plan: Plan) -> list[Change]:
-    """The changes as they are shown: by what they could harm, then by address."""
+def sorted_changes(plan: Plan) -> list[Change]:
+    """The changes in the order of the output: by risk, then by address."""
     return sorted(plan.changes, key=lambda change: (_rank(change), change.address))
 
 
@@ -73,14 +74,17 @@ def rename_rows(plan: Plan) -> list[PlanRow]:
     ]
 
 
-def summary(plan: Plan) -> str:
+def plan_summary(plan: Plan) -> str:
     if not plan.changes:
-        return f"No changes: the files say what is applied ({plan.unchanged} unchanged)."
+        return f"No changes: the files match the applied state ({plan.unchanged} unchanged)."
+    return f"Plan: {change_counts(plan)}, {plan.unchanged} unchanged."
+
+
+def change_counts(plan: Plan) -> str:
+    """``1 to create, 2 to update, 1 to delete (1 blocked)``."""
     blocked = f" ({len(plan.blocked)} blocked)" if plan.blocked else ""
-    return (
-        f"Plan: {plan.count(Action.CREATE)} to create, {plan.count(Action.UPDATE)} to update, "
-        f"{plan.count(Action.DELETE)} to delete{blocked}, {plan.unchanged} unchanged."
-    )
+    counts = ", ".join(f"{plan.count(action)} to {action}" for action in Action)
+    return f"{counts}{blocked}"
 
 
 def _rank(change: Change) -> int:
@@ -90,11 +94,11 @@ def _rank(change: Change) -> int:
 
 
 def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
-    """The rows of one change, not made printable yet; a creation in one row where it is `folded`."""
+    """The rows of one change, with control characters. A `folded` creation has one row."""
     tone = Tone.BLOCKED if change.blocked else Tone(change.action)
     place = f"  ({change.source.file}:{change.source.line})" if change.source else ""
     if folded and change.action is Action.CREATE:
-        yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}  {_in_short(change.after or {})}{place}", tone)
+        yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}  {_short_form(change.after or {})}{place}", tone)
         return
     yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
     match change.action:
@@ -119,19 +123,19 @@ def _deletion(change: Change) -> Iterator[PlanRow]:
     yield PlanRow(f"    was {_value(before.get('name'))}, posting to {_value(before.get('url'))}", Tone.DELETE)
     if change.blocked:
         yield PlanRow(f"    blocked: {change.blocked}", Tone.BLOCKED)
-    if change.lifted:
-        yield PlanRow(f"    {change.lifted}", Tone.NOTE)
+    if change.allowed:
+        yield PlanRow(f"    {change.allowed}", Tone.NOTE)
 
 
-def _in_short(document: Mapping[str, Any]) -> str:
-    """Name, channels and URL of a document that may, in a plan from elsewhere, have any shape."""
+def _short_form(document: Mapping[str, Any]) -> str:
+    """Name, channels and URL of a document. In a plan from a file it can have any form."""
     channels = document.get("channels")
     joined = "+".join(map(str, channels)) if isinstance(channels, list) else _value(channels)
     return f"{_value(document.get('name'))}, {joined}, {_value(document.get('url'))}"
 
 
 def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
-    """Every set value with its path; a reference to a secret is a value. The address stands above them already."""
+    """Every set value with its path, without the address. A reference to a secret is one value."""
     for key, value in document.items():
         path = f"{above}/{key}"
         if isinstance(value, Mapping) and set(value) not in ({"env"}, {"file"}, {"name", "id"}):
@@ -143,11 +147,11 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str,
 def _side(field: FieldChange, value: Any) -> str:
     if value is not None:
         return _value(value)
-    return "(default)" if field.path.startswith(_DEFAULTED) else "(none)"
+    return "(default)" if field.path.startswith(_FIELDS_WITH_DEFAULT) else "(none)"
 
 
 def _value(value: Any) -> str:
-    """JSON, but for references, which read as they are written in a webhook file."""
+    """The value as JSON; a reference as in a webhook file."""
     if isinstance(value, Mapping) and set(value) in ({"env"}, {"file"}):
         ((kind, name),) = value.items()
         return f"{{{kind}: {name}}}"

@@ -1,4 +1,4 @@
-"""A saved plan on the state of another moment: what moved under it, and what the brakes say by now."""
+"""Saved plans and a state that has changed since: finds the changes, and rebases a plan on the current state."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hookline.errors import Stale
 from hookline.escaping import printable
 from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.plan import Action, Change, Plan
-from hookline.state.store import Record, Snapshot
+from hookline.state.store import HistoryRecord, Snapshot
 
-DIRTY = "-dirty"
-"""Ends a commit in the history, as `git describe --dirty` writes it: the files were not those of the commit."""
-_SHOWN = 5
-_DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
+DIRTY_SUFFIX = "-dirty"
+"""Ends a commit in the history if the files differ from the commit, as in `git describe --dirty`."""
+_MAX_LISTED = 5
+_PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
 
 
 def changed_since(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
-    """The changes whose own webhook is not as it was when the plan was made; what became of others is no matter."""
+    """The changes of `saved` whose webhook has changed since the plan was made. Other webhooks do not matter."""
     return tuple(change for change in saved.changes if change.before_hash != _hash(change, stored))
 
 
@@ -28,60 +28,60 @@ def _hash(change: Change, stored: Snapshot) -> str | None:
     return None if found is None else found.hash
 
 
-def rebase(saved: Plan, stored: Snapshot, brakes: DeletionLimits) -> Plan:
-    """The same changes, for `stored`, with its deletions judged anew. Nothing of `saved` may have moved."""
+def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
+    """The same changes for `stored`, with a new decision on the deletions. `changed_since` must be empty."""
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
-    left = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
-    judgements = guard_deletions(deleted, stored, left, brakes)
-    free = DeletionDecision()
+    remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
+    decisions = guard_deletions(deleted, stored, remaining, limits)
+    no_limit = DeletionDecision()
     changes = []
     for change in saved.changes:
-        judgement = judgements.get(change.address, free)
-        changes.append(replace(change, blocked=judgement.blocked, lifted=judgement.lifted))
+        decision = decisions.get(change.address, no_limit)
+        changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
     unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
 
 
-def refuse_applied(saved: Plan, records: Iterable[Record]) -> None:
-    """Raise Stale when the history, of a state that does not fit `saved` any more, holds its apply."""
+def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:
+    """Raise Stale if the history has an apply of this plan. Call it only if the state does not match the plan."""
     done = [one for one in records if one.serial > saved.serial and one.entry.fingerprint == saved.fingerprint]
     if done:
         raise Stale(
-            f"nothing is applied, for this plan was applied already, by {attribution(done[-1])}",
-            hint="there is nothing to do; `hookline plan` shows what is left to change, if anything",
+            f"nothing was applied: this plan was applied already, by {attribution(done[-1])}",
+            hint="nothing needs to be done; `hookline plan` shows the remaining changes, if there are any",
         )
 
 
-def refuse_other_lineage(saved: Plan, stored: Snapshot) -> None:
-    """Raise Stale when `saved` was made for another state, or for none where there is one by now."""
+def raise_if_other_lineage(saved: Plan, stored: Snapshot) -> None:
+    """Raise Stale if `saved` was made for another state, or before the state was created."""
     if saved.lineage == stored.lineage:
         return
     if saved.lineage is None:
-        found = f"it was made before there was a state, and now there is one, at serial {stored.serial}"
+        found = f"it was made before the state was created, which is now at serial {stored.serial}"
     elif stored.lineage is None:
-        found = f"it was made for the state {printable(saved.lineage)}, and here there is none"
+        found = f"it was made for the state {printable(saved.lineage)}, but no state exists here"
     else:
-        found = f"it was made for the state {printable(saved.lineage)}, and this is {stored.lineage}"
-    raise Stale(f"nothing is applied, for the plan does not fit this state: {found}", hint=_hint(saved))
+        found = f"it was made for the state {printable(saved.lineage)}, but this is {stored.lineage}"
+    raise Stale(f"nothing was applied: the plan does not match this state: {found}", hint=_hint(saved))
 
 
-def refuse_moved(saved: Plan, changes: Sequence[Change], records: Sequence[Record]) -> None:
-    """Raise Stale when any change has moved, naming each webhook, who changed it, when and at which commit."""
+def raise_if_changed(saved: Plan, changes: Sequence[Change], records: Sequence[HistoryRecord]) -> None:
+    """Raise Stale if `changes` is not empty. The message names each webhook, and who changed it, when and how."""
     if not changes:
         return
-    told = "; ".join(_told(saved, change, records) for change in changes[:_SHOWN])
-    more = f"; and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    listed = "; ".join(_describe(saved, change, records) for change in changes[:_MAX_LISTED])
+    more = f"; and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
     raise Stale(
-        f"nothing is applied, for what the plan was made on (serial {saved.serial}) has changed: {told}{more}",
+        f"nothing was applied: the state has changed since the plan was made (serial {saved.serial}): {listed}{more}",
         hint=_hint(saved),
     )
 
 
 def _hint(saved: Plan) -> str:
-    return f"plan again, and have that reviewed; this was {saved.fingerprint}"
+    return f"plan again, and have the new plan reviewed; the old one was {saved.fingerprint}"
 
 
-def _told(saved: Plan, change: Change, records: Iterable[Record]) -> str:
+def _describe(saved: Plan, change: Change, records: Iterable[HistoryRecord]) -> str:
     address = str(change.address)
     touching = [
         (record, action)
@@ -90,18 +90,18 @@ def _told(saved: Plan, change: Change, records: Iterable[Record]) -> str:
         if record.serial > saved.serial and action is not None
     ]
     if not touching:
-        return f"{printable(address)} is not as planned, and no apply changed it: `hookline drift` tells more"
+        return f"{printable(address)} has changed without an apply: run `hookline drift` for details"
     record, action = touching[-1]
     return f"{printable(address)} was {action} by {attribution(record)}"
 
 
-def _action_on(record: Record, address: str) -> str | None:
+def _action_on(record: HistoryRecord, address: str) -> str | None:
     found = next((change for change in record.entry.changes if change.get("address") == address), None)
-    return None if found is None else _DONE.get(found["action"], "changed")
+    return None if found is None else _PAST_TENSE.get(found["action"], "changed")
 
 
-def attribution(record: Record) -> str:
-    """Who, when, in which serial and at which commit, as the history says: ``ada on … in serial 5 (commit …)``."""
+def attribution(record: HistoryRecord) -> str:
+    """Person, time, serial and commit of an apply: ``ada on … in serial 5 (commit …)``."""
     entry = record.entry
     at = entry.at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     where = f" on {entry.branch}" if entry.branch else ""
@@ -110,6 +110,6 @@ def attribution(record: Record) -> str:
 
 
 def short_commit(commit: str) -> str:
-    """Twelve digits of a commit, and that it was not clean where that is so."""
-    clean = commit.removesuffix(DIRTY)
+    """The first twelve digits of a commit, with ``-dirty`` if it has that suffix."""
+    clean = commit.removesuffix(DIRTY_SUFFIX)
     return clean[:12] + commit[len(clean) :]

@@ -27,7 +27,7 @@ async def monitoring_server(
     # Importing the metrics library takes time, so a relay without --listen does not import it.
     from hookline.observe.http_server import HttpServer, is_loopback  # noqa: PLC0415
     from hookline.observe.metrics import Metrics  # noqa: PLC0415
-    from hookline.observe.pages import Pages  # noqa: PLC0415
+    from hookline.observe.pages import MonitoringPages  # noqa: PLC0415
 
     host, port = listen
     async with HttpServer(host, port) as server:
@@ -37,7 +37,7 @@ async def monitoring_server(
             log.warning("other machines can read metrics and status at this address", url=server.url)
 
         def serve(status_collector: StatusCollector) -> None:
-            server.answer = Pages(status_collector, Metrics(most_webhooks=max_webhooks))
+            server.handler = MonitoringPages(status_collector, Metrics(max_webhooks=max_webhooks))
 
         yield serve
 
@@ -53,7 +53,7 @@ async def watchdog(
     if timeout_seconds is None:
         yield
         return
-    alive = asyncio.create_task(keep_alive(send, status_collector.answers, timeout_seconds / 2))
+    alive = asyncio.create_task(keep_alive(send, status_collector.ping, timeout_seconds / 2))
     try:
         yield
     finally:

@@ -131,7 +131,7 @@ class StatusCollector:
         unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         """Return once the spool's thread has responded. Simultaneous callers wait for the same response."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._thread.run(lambda: None))

@@ -1,4 +1,4 @@
-"""Whether a state is what was applied: its history's chain, and its documents against a replay of that history."""
+"""Drift: breaks in the history's hash chain, and stored documents that differ from a replay of the history."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from hookline.canonical import digest
 from hookline.model import Address
-from hookline.state.history_chain import Break, breaks
-from hookline.state.history_replay import AppliedChange, fields, replay_history, same
-from hookline.state.store import Record, Snapshot, Stored
+from hookline.state.history_chain import ChainBreak, find_breaks
+from hookline.state.history_replay import AppliedChange, document_fields, equal_as_json, replay_history
+from hookline.state.store import HistoryRecord, Snapshot, Stored
 
 
 class DriftKind(StrEnum):
@@ -22,7 +22,7 @@ class DriftKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriftedField:
-    """`applied` and `stored` are None where the field is not set."""
+    """`applied` and `stored` are None if the field is not set."""
 
     path: str
     applied: Any
@@ -30,8 +30,8 @@ class DriftedField:
 
 
 @dataclass(frozen=True, slots=True)
-class Drifted:
-    """A webhook that is not as it was applied. `serial` is the apply that wrote it last, None when none did."""
+class DriftedWebhook:
+    """A webhook that differs from the applied one. `serial` is the apply that wrote it last, None if none did."""
 
     address: Address
     kind: DriftKind
@@ -41,37 +41,37 @@ class Drifted:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    breaks: tuple[Break, ...]
-    webhooks: tuple[Drifted, ...]
+    breaks: tuple[ChainBreak, ...]
+    webhooks: tuple[DriftedWebhook, ...]
 
     def __bool__(self) -> bool:
         return bool(self.breaks or self.webhooks)
 
 
-def find_drift(stored: Snapshot, records: Sequence[Record]) -> Drift:
-    """Everything in which `stored` is not what `records` say was applied, of one and the same moment.
+def find_drift(stored: Snapshot, records: Sequence[HistoryRecord]) -> Drift:
+    """Every difference between `stored` and the history `records`, which were read at the same moment.
 
-    Raises ValueError for a history that cannot be replayed.
+    Raises ValueError if the history cannot be replayed.
     """
-    broken = tuple(breaks(stored.lineage, stored.serial, records)) if stored.lineage is not None else ()
+    broken = tuple(find_breaks(stored.lineage, stored.serial, records)) if stored.lineage is not None else ()
     applied = replay_history(records)
     return Drift(broken, tuple(_drifted(stored.webhooks, applied)))
 
 
-def _drifted(stored: Mapping[Address, Stored], applied: Mapping[Address, AppliedChange]) -> Iterator[Drifted]:
+def _drifted(stored: Mapping[Address, Stored], applied: Mapping[Address, AppliedChange]) -> Iterator[DriftedWebhook]:
     for address in sorted(stored.keys() | applied.keys()):
         if address not in applied:
-            yield Drifted(address, DriftKind.ADDED, None)
+            yield DriftedWebhook(address, DriftKind.ADDED, None)
         elif address not in stored:
-            yield Drifted(address, DriftKind.REMOVED, applied[address].serial)
+            yield DriftedWebhook(address, DriftKind.REMOVED, applied[address].serial)
         elif stored[address].hash != digest(applied[address].document):
             differing = tuple(_differing(applied[address].document, stored[address].document))
-            yield Drifted(address, DriftKind.CHANGED, applied[address].serial, differing)
+            yield DriftedWebhook(address, DriftKind.CHANGED, applied[address].serial, differing)
 
 
 def _differing(applied: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[DriftedField]:
-    before, after = fields(applied), fields(stored)
+    before, after = document_fields(applied), document_fields(stored)
     for path in sorted(before.keys() | after.keys()):
-        # A field that is null and one that is not set are two different things.
-        if (path in before) != (path in after) or not same(before[path], after[path]):
+        # A field that is null differs from a field that is not set.
+        if (path in before) != (path in after) or not equal_as_json(before[path], after[path]):
             yield DriftedField(path, before.get(path), after.get(path))

@@ -1,4 +1,4 @@
-"""Which store a `--state` means."""
+"""The state stores: opens the store that `--state` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hookline.errors import StateUnusable, WrongUse
-from hookline.state.postgres_errors import SCHEMES, parse_postgres
+from hookline.state.postgres_errors import POSTGRES_SCHEMES, parse_postgres
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import StateStore
 
@@ -17,24 +17,24 @@ _KINDS = "give the path of an SQLite file, such as .hookline/state.db, or postgr
 
 
 def open_state(target: str, *, lock_timeout: timedelta = timedelta(0)) -> StateStore:
-    """The store at `target`; nothing is opened yet. `lock_timeout` is for commits.
+    """The store at `target`, which is a path or a postgresql:// address. The store connects when it is used.
 
-    Raises WrongUse for an address that cannot be read or is of a kind that is not supported, StateUnusable when it
-    is PostgreSQL's and the package for that is missing.
+    `lock_timeout` is how long a commit waits for another apply. Raises WrongUse if the address cannot be read or its
+    kind is not supported, StateUnusable if it is a PostgreSQL address and the package for PostgreSQL is missing.
     """
     scheme = _scheme(target)
-    if scheme in SCHEMES:
+    if scheme in POSTGRES_SCHEMES:
         return _open_postgres(target, _new_lineage, lock_timeout)
     if scheme is not None:
-        raise WrongUse(f"--state: {scheme}:// is not a kind of state that this hookline knows", hint=_KINDS)
+        raise WrongUse(f"--state: hookline does not support {scheme}://", hint=_KINDS)
     if not target:
         raise WrongUse("--state: the path is empty", hint=_KINDS)
     return SqliteStore(Path(target), new_lineage=_new_lineage, lock_timeout=lock_timeout)
 
 
 def without_password(target: str) -> str:
-    """`target` as a message may print it: without any password. Raises WrongUse like `open_state`."""
-    return str(parse_postgres(target)) if _scheme(target) in SCHEMES else target
+    """`target` without its password, for messages. Raises WrongUse like `open_state`."""
+    return str(parse_postgres(target)) if _scheme(target) in POSTGRES_SCHEMES else target
 
 
 def _scheme(target: str) -> str | None:
@@ -49,13 +49,13 @@ def _new_lineage() -> str:
 def _open_postgres(target: str, new_lineage: Callable[[], str], lock_timeout: timedelta) -> StateStore:
     address = parse_postgres(target)
     try:
-        # Only here: who keeps the state in a file needs no PostgreSQL.
+        # Imported here because a state in a file works without the package for PostgreSQL.
         from hookline.state.postgres_store import PostgresStore  # noqa: PLC0415
     except ImportError as missing:
         if missing.name is not None and missing.name.split(".")[0] == "hookline":
             raise
         raise StateUnusable(
-            f"the state {address} is in PostgreSQL, and the package for that cannot be loaded: {missing}",
+            f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}",
             hint="install it: pip install 'hookline[postgres]'",
         ) from missing
     return PostgresStore(address, new_lineage=new_lineage, lock_timeout=lock_timeout)

@@ -1,7 +1,7 @@
-"""The history's chain of hashes: every entry seals all that came before it.
+"""The hash chain of the history.
 
-The hash of an entry is over its own content and the hash before it; the first one's predecessor is made from the
-lineage. So an entry that is changed, removed or put in by hand breaks the chain at its place.
+The hash of an entry covers its content and the hash of the entry before it. The first entry follows a hash of the
+lineage. If an entry is changed, removed or inserted by hand, the chain breaks at that entry.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.canonical import digest
-from hookline.state.store import Entry, Record
+from hookline.state.store import HistoryEntry, HistoryRecord
 from hookline.units import utc_text
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
-    """Where the chain does not hold: at this serial, for this reason."""
+class ChainBreak:
+    """A serial at which the chain is broken, and the reason."""
 
     serial: int
     reason: str
 
 
-def beginning(lineage: str) -> str:
-    """What stands in for the hash before the first entry."""
+def genesis_hash(lineage: str) -> str:
+    """The hash that the first entry follows."""
     return digest({"lineage": lineage})
 
 
-def seal(previous: str, serial: int, entry: Entry) -> str:
-    """``sha256:…`` of an entry in its place."""
+def entry_hash(previous: str, serial: int, entry: HistoryEntry) -> str:
+    """``sha256:…`` of an entry at `serial`; `previous` is the hash of the entry before it."""
     return digest(
         {
             "previous": previous,
@@ -47,21 +47,21 @@ def seal(previous: str, serial: int, entry: Entry) -> str:
 
 
 def time_text(at: datetime) -> str:
-    """UTC, ISO 8601, to the millisecond: as history stores times."""
+    """A time as the history stores it: UTC, ISO 8601, in milliseconds."""
     return utc_text(at, "milliseconds")
 
 
-def breaks(lineage: str, serial: int, records: Iterable[Record]) -> Iterator[Break]:
-    """Every place at which the history of a state at `serial` does not hold."""
-    previous, expected = beginning(lineage), 1
+def find_breaks(lineage: str, serial: int, records: Iterable[HistoryRecord]) -> Iterator[ChainBreak]:
+    """Every serial at which the history of a state at `serial` is broken."""
+    previous, expected = genesis_hash(lineage), 1
     for record in records:
         if record.serial != expected:
-            # What the next entry was sealed on is gone with the missing one: its own hash tells nothing.
-            yield Break(expected, f"missing: the next entry is of serial {record.serial}")
-        elif record.hash != seal(previous, record.serial, record.entry):
-            yield Break(record.serial, "changed after it was written, or the hash of the one before it was")
+            # The hash that this entry followed is missing as well, so its own hash cannot be checked.
+            yield ChainBreak(expected, f"missing: the next entry is of serial {record.serial}")
+        elif record.hash != entry_hash(previous, record.serial, record.entry):
+            yield ChainBreak(record.serial, "changed after it was written, or the hash of the one before it was")
         previous, expected = record.hash, record.serial + 1
     if expected <= serial:
-        yield Break(expected, f"missing: the state is at serial {serial}")
+        yield ChainBreak(expected, f"missing: the state is at serial {serial}")
     if expected > serial + 1:
-        yield Break(expected - 1, f"beyond the state, which says that it is at serial {serial}")
+        yield ChainBreak(expected - 1, f"later than the state, which is at serial {serial}")

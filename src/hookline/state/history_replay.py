@@ -1,4 +1,8 @@
-"""Documents as history made them: the state without looking at the state."""
+"""The documents as the history records them, without reading the stored documents.
+
+A field of a document is a unit that a person would name, as in a plan: a list is one value (most lists are sets), and
+so is a reference to a secret. Its path is a JSON pointer (RFC 6901).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from typing import Any
 
 from hookline.canonical import Document, canonical_json, read_webhook
 from hookline.model import Address, Declared, Desired, FileLocation
-from hookline.state.store import Record
+from hookline.state.store import HistoryRecord
+
+_REFERENCES = ({"env"}, {"file"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +25,16 @@ class AppliedChange:
     serial: int
 
 
-def replay_history(records: Iterable[Record], up_to: int | None = None) -> dict[Address, AppliedChange]:
+def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -> dict[Address, AppliedChange]:
     """Every document as it was after serial `up_to` (None: after the last), by address.
 
-    Raises ValueError naming the entry whose changes are not in the form of a plan's.
+    Raises ValueError with the serial of an entry whose changes do not have the form of a plan's changes.
     """
     documents: dict[Address, AppliedChange] = {}
     for record in records:
         if up_to is not None and record.serial > up_to:
             break
-        for address, after in written(record):
+        for address, after in written_documents(record):
             if after is None:
                 documents.pop(address, None)
             else:
@@ -36,10 +42,10 @@ def replay_history(records: Iterable[Record], up_to: int | None = None) -> dict[
     return dict(sorted(documents.items()))
 
 
-def desired_at(records: Iterable[Record], serial: int) -> Desired:
-    """The webhooks as serial `serial` left them; each is "written" in the entry of history that applied it.
+def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
+    """The webhooks as serial `serial` left them. The source of each is the history entry that applied it.
 
-    Raises ValueError for a history that cannot be replayed.
+    Raises ValueError if the history cannot be replayed.
     """
     return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
 
@@ -47,33 +53,66 @@ def desired_at(records: Iterable[Record], serial: int) -> Desired:
 def _declared(address: Address, applied: AppliedChange) -> Declared:
     try:
         webhook = read_webhook(applied.document)
-    except (KeyError, TypeError, AttributeError, ValueError) as broken:
-        raise ValueError(f"the history entry of serial {applied.serial} holds no webhook for {address}") from broken
+    except (KeyError, TypeError, AttributeError, ValueError) as invalid:
+        raise ValueError(
+            f"the history entry of serial {applied.serial} has no valid webhook for {address}"
+        ) from invalid
     if webhook.address != address:
         raise ValueError(f"the history entry of serial {applied.serial} has {webhook.address} for {address}")
     return Declared(webhook, FileLocation("history", applied.serial))
 
 
-def written(record: Record) -> Iterator[tuple[Address, Document | None]]:
-    """What an apply wrote: documents by address, None for a deletion. Raises ValueError like `replay`."""
+def written_documents(record: HistoryRecord) -> Iterator[tuple[Address, Document | None]]:
+    """The documents that an apply wrote, by address; None is a deletion. Raises ValueError like `replay_history`."""
     for change in record.entry.changes:
         try:
             address, after = Address.parse(change["address"]), change["after"]
-        except (KeyError, TypeError, AttributeError, ValueError) as broken:
-            raise ValueError(f"the history entry of serial {record.serial} holds what is no change") from broken
+        except (KeyError, TypeError, AttributeError, ValueError) as invalid:
+            raise ValueError(f"the history entry of serial {record.serial} has an invalid change") from invalid
         if after is not None and not isinstance(after, Mapping):
-            raise ValueError(f"the history entry of serial {record.serial} holds no document for {address}")
+            raise ValueError(f"the history entry of serial {record.serial} has no document for {address}")
         yield address, after
 
 
-# A canonical document as fields, by JSON pointer (RFC 6901).
-#
-# A field is what a person would call one, as in a plan: a list is one value (most are sets), and so is a reference.
-_REFERENCES = ({"env"}, {"file"})
+@dataclass(frozen=True, slots=True)
+class BlamedField:
+    """A field, and the apply that set it. `record` is None if no apply did: somebody changed the state by hand."""
+
+    path: str
+    value: Any
+    record: HistoryRecord | None
 
 
-def fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a document with its value, in the document's order."""
+def blame_fields(address: Address, document: Document, records: Iterable[HistoryRecord]) -> tuple[BlamedField, ...]:
+    """The fields of the stored `document`, each with the apply that gave it its present value.
+
+    After a deletion, the apply that creates the webhook again sets all fields. Raises ValueError if the history
+    cannot be replayed.
+    """
+    known: dict[str, tuple[Any, HistoryRecord]] = {}
+    for record in records:
+        for at, after in written_documents(record):
+            if at == address:
+                known = _updated(known, after or {}, record)
+    return tuple(_blamed(path, value, known) for path, value in document_fields(document).items())
+
+
+def _updated(
+    known: dict[str, tuple[Any, HistoryRecord]], after: Document, record: HistoryRecord
+) -> dict[str, tuple[Any, HistoryRecord]]:
+    return {
+        path: known[path] if path in known and equal_as_json(known[path][0], value) else (value, record)
+        for path, value in document_fields(after).items()
+    }
+
+
+def _blamed(path: str, value: Any, known: dict[str, tuple[Any, HistoryRecord]]) -> BlamedField:
+    applied = known.get(path)
+    return BlamedField(path, value, applied[1] if applied and equal_as_json(applied[0], value) else None)
+
+
+def document_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a document with its value, by path, in the document's order."""
     return dict(_fields(document, ""))
 
 
@@ -86,6 +125,6 @@ def _fields(mapping: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]
             yield path, value
 
 
-def same(one: object, other: object) -> bool:
-    """Equal as JSON: 1, 1.0 and true are three values."""
+def equal_as_json(one: object, other: object) -> bool:
+    """Whether two values are equal as JSON: 1, 1.0 and true are three values."""
     return canonical_json(one) == canonical_json(other)

@@ -1,10 +1,10 @@
-"""The tables of stored states in PostgreSQL, format 1, and what is asked of them.
+"""The tables of stored states in PostgreSQL, format 1, and the statements on them.
 
 The states of a database share four tables in the schema ``hookline``. `meta` has one row. Its format is checked
 before anything else is read, and its `application` distinguishes these tables from those of builds before the first
 release. Documents are text, not jsonb: a rollback restores them byte for byte. Texts compare by their bytes,
-whatever the database's locale. No statement updates or deletes rows of `history`,
-so the role that applies needs no right to.
+independent of the database's locale. No statement updates or deletes rows of `history`, so the role that applies
+needs no right to do so.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ CREATE TABLE hookline.history (
 INSERT INTO hookline.meta VALUES (1, 1, 'hookline state');
 """
 
-# The catalog is open to every role. A role without rights on the tables must meet "permission denied" when it reads
-# them: it must never take a state that it may not see for one that is not there.
-SEEK_TABLES: Final = """
+# Every role may read the catalog. A role without rights on the tables must get "permission denied" when it reads
+# them: it must never mistake a state that it may not read for a missing state.
+FIND_TABLES: Final = """
 SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'hookline' AND c.relname = ANY(%s)
 """
-SEEK_SCHEMA: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hookline'"
+FIND_SCHEMA: Final = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = 'hookline'"
 # The tables of an earlier build have no column `application`: as JSON, a missing column reads as NULL.
 READ_FORMAT: Final = "SELECT format, to_jsonb(meta) ->> 'application' FROM hookline.meta AS meta WHERE id = 1"
 READ_STATE: Final = "SELECT lineage, serial FROM hookline.states WHERE name = %s"
-HOLD_STATE: Final = READ_STATE + " FOR UPDATE"
+LOCK_STATE_ROW: Final = READ_STATE + " FOR UPDATE"
 READ_WEBHOOKS: Final = (
     "SELECT organization, sandbox, document FROM hookline.webhooks WHERE state = %s ORDER BY organization, sandbox"
 )
@@ -72,12 +72,12 @@ _HISTORY: Final = (
     " FROM hookline.history WHERE state = %s"
 )
 READ_HISTORY: Final = _HISTORY + " ORDER BY serial"
-READ_LAST: Final = _HISTORY + " ORDER BY serial DESC LIMIT 1"
+READ_LAST_RECORD: Final = _HISTORY + " ORDER BY serial DESC LIMIT 1"
 READ_HASH: Final = "SELECT hash FROM hookline.history WHERE state = %s AND serial = %s"
 
 INSERT_STATE: Final = "INSERT INTO hookline.states VALUES (%s, %s, %s)"
 UPDATE_STATE: Final = "UPDATE hookline.states SET serial = %s WHERE name = %s"
-# One statement for all rows, so that ten thousand webhooks take no more round trips than one.
+# One statement writes all rows, so ten thousand webhooks take no more round trips than one.
 WRITE_WEBHOOKS: Final = """
 INSERT INTO hookline.webhooks
 SELECT %s, organization, sandbox, document, %s
@@ -86,27 +86,27 @@ ON CONFLICT (state, organization, sandbox) DO UPDATE SET document = EXCLUDED.doc
 """
 DELETE_WEBHOOKS: Final = """
 DELETE FROM hookline.webhooks AS stored
-USING unnest(%s::text[], %s::text[]) AS gone (organization, sandbox)
-WHERE stored.state = %s AND stored.organization = gone.organization AND stored.sandbox = gone.sandbox
+USING unnest(%s::text[], %s::text[]) AS deleted (organization, sandbox)
+WHERE stored.state = %s AND stored.organization = deleted.organization AND stored.sandbox = deleted.sandbox
 """
 INSERT_HISTORY: Final = "INSERT INTO hookline.history VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
-READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# Each statement sees what is committed when it begins: so what is read after the lock is the state of that moment.
-WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-# Given back with the transaction. A writer whose machine vanished without a goodbye keeps the lock for a minute at
-# most; a commit that is reported as done survives a crash of the server, whatever the role's default is; who waits
-# for the lock finds a name in pg_stat_activity.
-SETTINGS: Final = """
+BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Each statement sees all commits before its start, so a read after the lock returns the current state.
+BEGIN_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# These settings end with the transaction. A writer whose machine vanished keeps the lock for at most a minute. A
+# commit that is reported as done survives a crash of the server, independent of the role's default. The application
+# name shows the holder of the lock in pg_stat_activity.
+TRANSACTION_SETTINGS: Final = """
 SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '60s', true),
     CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END,
     CASE WHEN current_setting('application_name') = 'hookline' THEN set_config('application_name', %s, true) END
 """
-LOCK: Final = "SELECT pg_advisory_xact_lock(%s)"
+ACQUIRE_LOCK: Final = "SELECT pg_advisory_xact_lock(%s)"
 
-# Sessions that hold one of our advisory locks in this database, or write our tables without asking for it.
+# Sessions that hold an advisory lock of hookline in this database, or write its tables without that lock.
 # `since` is NULL for roles without pg_read_all_stats.
-HOLDERS: Final = """
+LOCK_HOLDERS: Final = """
 SELECT DISTINCT a.pid, a.usename, a.application_name,
     to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS since
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
@@ -120,14 +120,14 @@ ORDER BY a.pid
 """
 
 
-def lock_key(what: str) -> int:
-    """The advisory lock's number: signed, 64 bits. Two names with one number would only wait for each other."""
-    return int.from_bytes(hashlib.sha256(f"hookline {what}".encode()).digest()[:8], signed=True)
+def lock_key(name: str) -> int:
+    """The number of an advisory lock: signed, 64 bits. Two names with the same number only wait for each other."""
+    return int.from_bytes(hashlib.sha256(f"hookline {name}".encode()).digest()[:8], signed=True)
 
 
 def state_key(name: str) -> int:
     return lock_key(f"state {name}")
 
 
-# Two first applies in one database, to two states, must not both make the tables.
+# Held while the tables are created, because two first applies to two states of a database must not both do so.
 TABLES_KEY: Final = lock_key("tables")

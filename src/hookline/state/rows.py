@@ -1,4 +1,4 @@
-"""Rows of the stored state, made from values and read back into them. What cannot be read is a ValueError."""
+"""Conversion between values and the rows of the stored state. A row that cannot be read raises ValueError."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from hookline.canonical import canonical_json
 from hookline.model import Address
 from hookline.state.history_chain import time_text
-from hookline.state.store import Entry, Record, Stored
+from hookline.state.store import HistoryEntry, HistoryRecord, Stored
 
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
 
 
-def history_row(record: Record) -> HistoryRow:
-    """The columns of `history`, in their order. Times are UTC, ISO 8601, to the millisecond."""
+def history_row(record: HistoryRecord) -> HistoryRow:
+    """The columns of `history`, in their order. Times are UTC, ISO 8601, in milliseconds."""
     entry = record.entry
     return (
         record.serial,
@@ -36,15 +36,15 @@ def json_text(value: object) -> str:
     return canonical_json(value).decode()
 
 
-def read_history(rows: Iterable[HistoryRow]) -> tuple[Record, ...]:
-    """Raises ValueError naming the entry that cannot be read."""
-    return tuple(Record(row[0], _read_entry(row), row[9]) for row in rows)
+def read_history(rows: Iterable[HistoryRow]) -> tuple[HistoryRecord, ...]:
+    """Read the columns of `history`. Raises ValueError with the serial of an entry that cannot be read."""
+    return tuple(HistoryRecord(row[0], _read_entry(row), row[9]) for row in rows)
 
 
-def _read_entry(row: HistoryRow) -> Entry:
+def _read_entry(row: HistoryRow) -> HistoryEntry:
     serial, at, who, commit, branch, fingerprint, changes, lifted, note, _ = row
     try:
-        return Entry(
+        return HistoryEntry(
             at=datetime.fromisoformat(at),
             who=who,
             commit=commit,
@@ -54,12 +54,12 @@ def _read_entry(row: HistoryRow) -> Entry:
             lifted=tuple(json.loads(lifted)),
             note=note,
         )
-    except (TypeError, ValueError, RecursionError) as broken:
-        raise ValueError(f"the history entry of serial {serial} cannot be read") from broken
+    except (TypeError, ValueError, RecursionError) as invalid:
+        raise ValueError(f"the history entry of serial {serial} cannot be read") from invalid
 
 
 def _changes(changes: object) -> tuple[dict[str, Any], ...]:
-    """What every reader of history relies on; the documents are `state.replay`'s to judge."""
+    """Check the form that all readers of the history need; `state.history_replay` checks the documents."""
     if not isinstance(changes, list) or not all(_is_change(change) for change in changes):
         raise ValueError("not a list of changes")
     return tuple(changes)
@@ -73,7 +73,7 @@ def _is_change(change: object) -> bool:
 
 
 def read_webhooks(rows: Iterable[tuple[str, str, str]]) -> dict[Address, Stored]:
-    """Organization, sandbox and document of each row. Raises ValueError naming the row that cannot be read."""
+    """Read rows of organization, sandbox and document. Raises ValueError with the address of an unreadable row."""
     return {
         Address(organization, sandbox): _read_row(Address(organization, sandbox), text)
         for organization, sandbox, text in rows
@@ -84,8 +84,8 @@ def _read_row(address: Address, text: str) -> Stored:
     try:
         stored = Stored(json.loads(text))
         found = stored.webhook.address
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as broken:
-        raise ValueError(f"the document of {address} cannot be read") from broken
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as invalid:
+        raise ValueError(f"the document of {address} cannot be read") from invalid
     if found != address:
-        raise ValueError(f"the document of {address} says that it is {found}")
+        raise ValueError(f"the document of {address} has the address {found}")
     return stored

@@ -1,4 +1,4 @@
-"""The tables of a state in SQLite, and how an older format becomes the present one."""
+"""The tables of a state in SQLite, and the migration of older formats."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hookline.private_files import create_private_file
 
 # "hkst", for file(1) and for hookline: https://www.sqlite.org/pragma.html#pragma_application_id
 STATE_APPLICATION_ID = 0x686B7374
-# "hkls": builds before the first release wrote it. Their formats 1 and 2 have nothing to do with today's numbers.
+# "hkls": builds before the first release wrote it. Their formats 1 and 2 are not formats of today.
 EARLIER_STATE_APPLICATION_ID = 0x686B6C73
 STATE_FORMAT = 1
 
@@ -99,8 +99,7 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
             continue
         except OSError as failed:
             raise StateUnusable(
-                f"the state {path} is of an older format, and a copy of it cannot be kept beside it: "
-                f"{failed.strerror}",
+                f"the state {path} has an older format, and its copy cannot be written: {failed.strerror}",
                 hint="nothing was changed; make its directory writable, with room for a second file of its size",
             ) from failed
         return copy

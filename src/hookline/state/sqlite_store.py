@@ -1,23 +1,23 @@
 """The state in one SQLite file.
 
-A rollback journal, not WAL: a planner who may only read the directory can then open the file, and leaves nothing
-beside it. The file comes into being whole, so nobody ever meets one that is half made.
+The file uses a rollback journal instead of WAL. A planner with read-only access to the directory can therefore open
+the file, and leaves no other file beside it. The first apply places the whole file at once, so no process sees a
+partial one.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from hookline.errors import HooklineError, Stale, StateUnusable
-from hookline.model import Address
+from hookline.errors import HooklineError, StateUnusable
 from hookline.private_files import create_private_file, state_file_exists
-from hookline.state.history_chain import beginning, seal
+from hookline.state.history_chain import entry_hash, genesis_hash
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
 from hookline.state.sqlite_schema import (
     EARLIER_STATE_APPLICATION_ID,
@@ -29,30 +29,25 @@ from hookline.state.sqlite_schema import (
     migrate,
     migrated_in_memory,
 )
-from hookline.state.store import EMPTY, Entry, Record, Snapshot
+from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import (
-    changed_meanwhile,
-    damaged,
-    earlier_build,
-    foreign,
-    from_sqlite,
-    newer,
-    refuse_stale,
+    damaged_state_error,
+    earlier_build_error,
+    foreign_database_error,
+    newer_format_error,
+    raise_if_stale,
+    sqlite_state_error,
+    stale_state_error,
 )
 
-# How long a reader waits for a writer's commit, and a writer for readers: both hold the file for milliseconds.
-PATIENCE = timedelta(seconds=5)
-
-SqliteWrite = Mapping[Address, Mapping[str, Any] | None]
+# How long a reader waits for a writer's commit, and a writer for readers. Both hold the file for milliseconds.
+LOCK_PATIENCE = timedelta(seconds=5)
 
 _log = logging.getLogger(__name__)
 
 
 class SqliteStore:
-    """A StateStore. `lock_timeout` is how long `commit` waits while another apply holds the database.
-
-    `new_lineage` is asked once, by the commit that makes the file.
-    """
+    """A StateStore in an SQLite file."""
 
     def __init__(
         self,
@@ -60,8 +55,16 @@ class SqliteStore:
         *,
         new_lineage: Callable[[], str],
         lock_timeout: timedelta = timedelta(0),
-        patience: timedelta = PATIENCE,
+        patience: timedelta = LOCK_PATIENCE,
     ) -> None:
+        """Create the store without opening the file.
+
+        Args:
+            path: The file. The first commit creates it.
+            new_lineage: Returns the lineage of a new state; called by the first commit.
+            lock_timeout: How long `commit` waits while another apply holds the database.
+            patience: How long a reader waits for a writer's commit, and a writer for readers.
+        """
         self._path = path
         self._new_lineage = new_lineage
         self._lock_timeout = lock_timeout
@@ -70,38 +73,38 @@ class SqliteStore:
     def read(self) -> Snapshot:
         if not state_file_exists(self._path):
             return EMPTY
-        with self._reading("webhooks") as (connection, lineage, serial):
+        with self._read_transaction("webhooks") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
             return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
 
     def version(self) -> tuple[str | None, int]:
         if not state_file_exists(self._path):
             return EMPTY.lineage, EMPTY.serial
-        with self._translated(), closing(self._open_to_read()) as connection:
-            lineage, serial, _ = self._meta(connection)
+        with self._mapped_errors(), closing(self._open_for_reading()) as connection:
+            lineage, serial, _ = self._read_meta(connection)
             return lineage, serial
 
-    def history(self) -> tuple[Record, ...]:
+    def history(self) -> tuple[HistoryRecord, ...]:
         if not state_file_exists(self._path):
             return ()
-        with self._reading("history") as (connection, _, _):
+        with self._read_transaction("history") as (connection, _, _):
             return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
-    def commit(self, base: Snapshot, written: SqliteWrite, entry: Entry) -> Snapshot:
+    def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
         if not state_file_exists(self._path):
-            return self._make(base, written, entry)
+            return self._create(base, written, entry)
         copy = None
-        with self._translated(), closing(self._open("rw", self._lock_timeout)) as connection:
+        with self._mapped_errors(), closing(self._open("rw", self._lock_timeout)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            lineage, serial, written_in = self._meta(connection)
+            lineage, serial, written_in = self._read_meta(connection)
             if (base.lineage, base.serial) != (lineage, serial):
-                refuse_stale(self._path, base, lineage, serial, self._last_apply())
+                raise_if_stale(self._path, base, (lineage, serial), self._last_apply())
             if written_in < STATE_FORMAT:
                 copy = keep_copy(connection, self._path, written_in)
                 migrate(connection, written_in)
             snapshot = base.after(lineage, written)
             _write(connection, snapshot, written, entry)
-            # The lock is ours by now: what is left to wait for are readers, and they are quick.
+            # This connection holds the lock. COMMIT waits for readers only, and they are quick.
             connection.execute(f"PRAGMA busy_timeout = {int(self._patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
         if copy is not None:
@@ -110,30 +113,33 @@ class SqliteStore:
             )
         return snapshot
 
-    def _make(self, base: Snapshot, written: SqliteWrite, entry: Entry) -> Snapshot:
-        if base.lineage is not None:
-            raise Stale(
-                f"the state {self._path} has vanished since it was read (at serial {base.serial})",
-                hint="nothing was changed; find out who moved it, and plan again once it is back",
-            )
+    def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
+        raise_if_stale(self._path, base, None, None)
         snapshot = base.after(self._new_lineage(), written)
         try:
             create_private_file(self._path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
-            raise changed_meanwhile(f"the state {self._path} has just been made", self._last_apply()) from lost
+            raise stale_state_error(
+                f"the state {self._path} was created since the plan was made", self._last_apply()
+            ) from lost
         except OSError as failed:
             raise StateUnusable(
-                f"the state {self._path} cannot be made: {failed.strerror}",
-                hint="check that its directory may be written to, or name another place with --state",
+                f"the state {self._path} cannot be created: {failed.strerror}",
+                hint="make its directory writable, or name another file with --state",
             ) from failed
         return snapshot
 
     @contextmanager
-    def _reading(self, table: Literal["webhooks", "history"]) -> Iterator[tuple[sqlite3.Connection, str, int]]:
-        """Connection, lineage and serial of one moment, in the current format, with `table` checked for damage."""
-        with self._translated(), closing(self._open_to_read()) as connection:
+    def _read_transaction(
+        self, table: Literal["webhooks", "history"]
+    ) -> Iterator[tuple[sqlite3.Connection, str, int]]:
+        """Yield a connection in the current format, lineage and serial, after a check of `table` for damage.
+
+        All reads on the connection see the same moment.
+        """
+        with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             connection.execute("BEGIN")
-            lineage, serial, written_in = self._meta(connection)
+            lineage, serial, written_in = self._read_meta(connection)
             self._check(connection, table)
             if written_in == STATE_FORMAT:
                 yield connection, lineage, serial
@@ -141,18 +147,18 @@ class SqliteStore:
                 with closing(migrated_in_memory(connection, written_in)) as migrated:
                     yield migrated, lineage, serial
 
-    def _open_to_read(self) -> sqlite3.Connection:
+    def _open_for_reading(self) -> sqlite3.Connection:
         try:
             return self._open("ro", self._patience)
         except sqlite3.OperationalError as error:
-            if _result(error) != "SQLITE_READONLY_ROLLBACK":
+            if _result_code(error) != "SQLITE_READONLY_ROLLBACK":
                 raise
-        # An apply was killed in the middle of its commit. SQLite lets the next one who may write the file put the
-        # old state back (https://www.sqlite.org/lockingv3.html#hot_journals), so that is done first.
+        # An apply was killed during its commit. The next process that may write the file restores the old state when
+        # it opens the file (https://www.sqlite.org/lockingv3.html#hot_journals).
         try:
             self._open("rw", self._patience).close()
         except sqlite3.OperationalError as error:
-            raise from_sqlite(self._path, "SQLITE_READONLY_ROLLBACK", "") from error
+            raise sqlite_state_error(self._path, "SQLITE_READONLY_ROLLBACK", "") from error
         return self._open("ro", self._patience)
 
     def _open(self, mode: Literal["ro", "rw"], wait: timedelta) -> sqlite3.Connection:
@@ -164,7 +170,7 @@ class SqliteStore:
         )
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
-            # Reads the first page: a foreign file or an interrupted commit comes to light here, not later.
+            # This reads the first page, so a foreign file or an interrupted commit fails here.
             self._check_owner(connection)
         except BaseException:
             connection.close()
@@ -174,29 +180,29 @@ class SqliteStore:
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found == EARLIER_STATE_APPLICATION_ID:
-            raise earlier_build(self._path)
+            raise earlier_build_error(self._path, "move the file away")
         if found != STATE_APPLICATION_ID:
-            raise foreign(self._path)
+            raise foreign_database_error(self._path)
 
-    def _meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
+    def _read_meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         """Lineage, serial and format."""
         row = connection.execute("SELECT format FROM meta").fetchone()
         if row is None:
-            raise damaged(self._path, "it does not say in which format it is")
+            raise damaged_state_error(self._path, "its format is missing")
         if row[0] > STATE_FORMAT:
-            raise newer(self._path, row[0], STATE_FORMAT)
+            raise newer_format_error(self._path, row[0], STATE_FORMAT)
         if not can_migrate(row[0]):
-            raise earlier_build(self._path)
+            raise earlier_build_error(self._path, "move the file away")
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
         return lineage, serial, row[0]
 
     def _check(self, connection: sqlite3.Connection, table: Literal["webhooks", "history"]) -> None:
-        (verdict,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
-        if verdict != "ok":
-            raise damaged(self._path, verdict)
+        (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+        if result != "ok":
+            raise damaged_state_error(self._path, result)
 
-    def _last_apply(self) -> Entry | None:
-        """To say who came first; where that cannot be read, a message does without."""
+    def _last_apply(self) -> HistoryEntry | None:
+        """The last apply, for messages; None if it cannot be read."""
         try:
             records = self.history()
         except HooklineError:
@@ -204,21 +210,21 @@ class SqliteStore:
         return records[-1].entry if records else None
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise from_sqlite(self._path, _result(error), str(error)) from error
+            raise sqlite_state_error(self._path, _result_code(error), str(error)) from error
         except ValueError as error:
-            raise damaged(self._path, str(error)) from error
+            raise damaged_state_error(self._path, str(error)) from error
 
 
-def _result(error: sqlite3.Error) -> str:
-    # Errors of the binding itself (text that is not UTF-8) carry no result code.
+def _result_code(error: sqlite3.Error) -> str:
+    # Errors of the Python binding (text that is not UTF-8) have no result code.
     return getattr(error, "sqlite_errorname", "")
 
 
-def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: SqliteWrite, entry: Entry) -> None:
+def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> None:
     for address, document in sorted(written.items()):
         key = (address.organization, address.sandbox)
         if document is None:
@@ -228,12 +234,12 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: SqliteWr
             connection.execute("INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?)", row)
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
     last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()
-    previous = last[0] if last else beginning(str(snapshot.lineage))
-    record = Record(snapshot.serial, entry, seal(previous, snapshot.serial, entry))
+    previous = last[0] if last else genesis_hash(str(snapshot.lineage))
+    record = HistoryRecord(snapshot.serial, entry, entry_hash(previous, snapshot.serial, entry))
     connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
 
 
-def _first_image(snapshot: Snapshot, written: SqliteWrite, entry: Entry) -> bytes:
+def _first_image(snapshot: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> bytes:
     """The bytes of a database after its first apply."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(f"PRAGMA application_id = {STATE_APPLICATION_ID}")

@@ -1,4 +1,4 @@
-"""Why a state is not read or written, in our words: the one place where SQLite's results become errors of ours."""
+"""The errors of both state stores, and the mapping of SQLite's result codes to them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,96 @@ from pathlib import Path
 
 from hookline.errors import HooklineError, Stale, StateUnusable
 from hookline.state.history_chain import time_text
-from hookline.state.store import Entry, Snapshot
+from hookline.state.store import HistoryEntry, Snapshot
 
-# Who holds a lock on a file, as far as the kernel tells.
 # Each line: "1: POSIX  ADVISORY  WRITE 4711 fd:01:12345 1073741824 1073742335"
 # (https://man7.org/linux/man-pages/man5/proc_locks.5.html)
 _LOCKS = Path("/proc/locks")
+_BACKUP = "restore the file from a backup; hookline never rebuilds a state by itself"
 
 
-def holder(path: Path) -> int | None:
-    """The process that holds a write lock on `path`; None where that is not to be learned (any more)."""
+def damaged_state_error(where: object, detail: str, *, hint: str = _BACKUP) -> StateUnusable:
+    """Return the error for a state that is damaged. `where` is its path or address, as messages print it."""
+    return StateUnusable(f"the state {where} is damaged: {detail}", hint=hint)
+
+
+def newer_format_error(where: object, found: int, known: int) -> StateUnusable:
+    return StateUnusable(
+        f"the state {where} was written by a newer hookline (format {found}; this one reads {known})",
+        hint="upgrade hookline, here and wherever else it uses this state",
+    )
+
+
+def earlier_build_error(where: object, move: str) -> StateUnusable:
+    """Return the error for a state of a build before the first release. `move` is the command that moves it away."""
+    return StateUnusable(
+        f"the state {where} was written by a build of hookline before its first release, and cannot be read",
+        hint=f"{move}, then run `hookline apply`: it creates a new state from the webhook files, with no history",
+    )
+
+
+def foreign_database_error(path: Path) -> StateUnusable:
+    return StateUnusable(
+        f"{path} is an SQLite database, but not a state of hookline", hint="name the state's file with --state"
+    )
+
+
+def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
+    """Return the error for a state that has changed since it was read. `last` is the apply that changed it."""
+    by = f", applied by {_describe(last)}" if last else ""
+    return Stale(f"{detail}{by}", hint="nothing was changed; plan again, and apply the new plan")
+
+
+def _describe(entry: HistoryEntry) -> str:
+    commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
+    return f"{entry.who} on {time_text(entry.at)}{commit}"
+
+
+def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None, last: HistoryEntry | None) -> None:
+    """Raise Stale unless `base` is still the stored state.
+
+    Args:
+        where: The path or address of the state, as messages print it.
+        base: The state that the change was decided on.
+        found: Lineage and serial of the stored state; None if there is no state.
+        last: The last apply, if it can be read.
+    """
+    if found is None:
+        if base.lineage is not None:
+            raise Stale(
+                f"the state {where} no longer exists: it was read at serial {base.serial}",
+                hint="nothing was changed; find out who removed it, restore it, and plan again",
+            )
+        return
+    lineage, serial = found
+    if base.lineage is None:
+        raise stale_state_error(
+            f"the state {where} was created since the plan was made: it is at serial {serial}", last
+        )
+    if base.lineage != lineage:
+        raise stale_state_error(
+            f"{where} now holds another state: lineage {lineage}; the plan was made on {base.lineage}", last
+        )
+    if base.serial != serial:
+        raise stale_state_error(
+            f"the state {where} has changed: the plan was made on serial {base.serial}, now it is at {serial}", last
+        )
+
+
+def lock_holder(path: Path) -> int | None:
+    """The id of the process that holds a write lock on `path`; None if it is unknown."""
     try:
         inode, lines = path.stat().st_ino, _LOCKS.read_text().splitlines()
     except OSError:
         return None
-    return writer(lines, inode)
+    return find_write_lock(lines, inode)
 
 
-def writer(lines: list[str], inode: int) -> int | None:
-    """The process with a write lock on this inode, in the lines of /proc/locks; not one of another PID namespace."""
+def find_write_lock(lines: list[str], inode: int) -> int | None:
+    """The id of the process that has a write lock on this inode, according to the lines of /proc/locks.
+
+    A process of another PID namespace has no id here: the result is None.
+    """
     for line in lines:
         fields = line.split()
         if fields[1:4] == ["POSIX", "ADVISORY", "WRITE"] and fields[5].rpartition(":")[2] == str(inode):
@@ -32,78 +103,23 @@ def writer(lines: list[str], inode: int) -> int | None:
     return None
 
 
-_BACKUP = "restore the file from a backup; hookline never rebuilds a state by itself"
+def sqlite_state_error(path: Path, result: str, text: str) -> HooklineError:
+    """Map an error of SQLite.
 
-
-def damaged(path: Path, what: str) -> StateUnusable:
-    return StateUnusable(f"the state {path} is damaged: {what}", hint=_BACKUP)
-
-
-def newer(path: Path, found: int, known: int) -> StateUnusable:
-    return StateUnusable(
-        f"the state {path} was written by a newer hookline (format {found}; this one reads {known})",
-        hint="upgrade hookline, here and wherever else it uses this state",
-    )
-
-
-def earlier_build(path: Path) -> StateUnusable:
-    return StateUnusable(
-        f"the state {path} was written by a build of hookline before its first release, and cannot be read",
-        hint="move the file away, then run `hookline apply`: it creates a new state from the webhook files, with no "
-        "history",
-    )
-
-
-def foreign(path: Path) -> StateUnusable:
-    return StateUnusable(
-        f"{path} is an SQLite database, but not a state of hookline", hint="name the state's file with --state"
-    )
-
-
-def unreplayable(state: str, what: str) -> StateUnusable:
-    """`state` is what the user calls it: a path or an address."""
-    return StateUnusable(f"the state {state} is damaged: {what}", hint=_BACKUP)
-
-
-def changed_meanwhile(what: str, winner: Entry | None = None) -> Stale:
-    """`winner` is the apply that came first, where history still knows it."""
-    by = f", applied by {described(winner)}" if winner else ""
-    return Stale(f"{what}{by}", hint="nothing was changed; plan again, and apply what that shows")
-
-
-def described(entry: Entry) -> str:
-    """Who, when and at which commit: as a message names an apply."""
-    commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
-    return f"{entry.who} on {time_text(entry.at)}{commit}"
-
-
-def refuse_stale(path: Path, base: Snapshot, lineage: str, serial: int, winner: Entry | None) -> None:
-    """Raise Stale unless `base` is still what is stored. `winner` is the last apply."""
-    if base.lineage is None:
-        raise changed_meanwhile(f"the state {path} was made meanwhile (now serial {serial})", winner)
-    if base.lineage != lineage:
-        raise changed_meanwhile(
-            f"{path} holds another state by now (lineage {lineage}; this was planned on {base.lineage})"
-        )
-    if base.serial != serial:
-        what = f"the state {path} has moved: this was planned on serial {base.serial}, now it is at {serial}"
-        raise changed_meanwhile(what, winner)
-
-
-def from_sqlite(path: Path, result: str, text: str) -> HooklineError:
-    """`result` is the extended result code's name (https://www.sqlite.org/rescode.html), "" where there is none."""
+    `result` is the name of the extended result code (https://www.sqlite.org/rescode.html), "" if there is none.
+    """
     if result == "SQLITE_READONLY_ROLLBACK":
         return StateUnusable(
-            f"an apply to {path} was interrupted, and what it left cannot be undone without write access",
+            f"an apply to {path} was interrupted, and undoing it needs write access",
             hint="run `hookline list` once as a user who may write the state",
         )
     match result.split("_")[1:2]:
         case ["BUSY" | "LOCKED"]:
-            process = holder(path)
+            process = lock_holder(path)
             by = "another process" if process is None else f"another process ({process})"
             return StateUnusable(
                 f"the state {path} is locked by {by}",
-                hint="another apply is at work: wait for it, or give --lock-timeout 30s",
+                hint="another apply is running: wait for it, or use --lock-timeout 30s",
             )
         case ["NOTADB"]:
             return StateUnusable(
@@ -117,4 +133,4 @@ def from_sqlite(path: Path, result: str, text: str) -> HooklineError:
         case ["FULL" | "IOERR"]:
             return HooklineError(f"the state {path}: {text}", hint="nothing was changed; check the disk")
         case _:
-            return damaged(path, text)
+            return damaged_state_error(path, text)

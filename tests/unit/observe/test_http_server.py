@@ -11,12 +11,12 @@ import pytest
 
 from hookline.errors import HooklineError
 from hookline.observe import http_server as module
-from hookline.observe.http_server import HttpServer, Page, is_loopback, text_page
+from hookline.observe.http_server import HttpServer, PageResponse, is_loopback, text_page
 
 pytestmark = pytest.mark.anyio
 
 
-async def echo(path: str, accept: str) -> Page:
+async def echo(path: str, accept: str) -> PageResponse:
     """Answers with what it was asked."""
     return text_page(HTTPStatus.OK, f"{path} {accept}")
 
@@ -24,7 +24,7 @@ async def echo(path: str, accept: str) -> Page:
 @asynccontextmanager
 async def listening() -> AsyncIterator[HttpServer]:
     async with HttpServer("127.0.0.1", 0) as listener:
-        listener.answer = echo
+        listener.handler = echo
         yield listener
 
 
@@ -85,13 +85,13 @@ async def test_what_is_refused(sent: bytes, status: bytes) -> None:
 async def test_before_there_is_anything_to_tell() -> None:
     """While the relay starts, everything is 503."""
     async with listening() as listener:
-        listener.answer = None
+        listener.handler = None
         assert b"503" in (await ask(listener, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))[:20]
 
 
 async def test_a_slow_head_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends a byte now and then is told so after some seconds, and let go."""
-    monkeypatch.setattr(module, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(module, "REQUEST_HEAD_SECONDS", 0.1)
     async with listening() as listener:
         assert (await ask(listener, b"GET / HT")).startswith(b"HTTP/1.1 408")
 
@@ -129,13 +129,13 @@ async def ask_until(listener: HttpServer, beginning: bytes) -> None:
 async def test_a_page_that_fails_is_told() -> None:
     """A bug in a page is a 500 with its name, and the next page is served."""
 
-    async def broken(path: str, accept: str) -> Page:
+    async def broken(path: str, accept: str) -> PageResponse:
         raise KeyError(path)
 
     async with listening() as listener:
-        listener.answer = broken
+        listener.handler = broken
         assert b"KeyError" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-        listener.answer = echo
+        listener.handler = echo
         assert b"200 OK" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
 
 
@@ -145,7 +145,7 @@ async def test_a_port_in_use() -> None:
         with pytest.raises(HooklineError, match=f"cannot listen on 127.0.0.1:{port_of(listener)}") as refused:
             async with HttpServer("127.0.0.1", port_of(listener)):
                 pass
-    assert "another process has that port" in (refused.value.hint or "")
+    assert "another process uses this port" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "nowhere.invalid"])

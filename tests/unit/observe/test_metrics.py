@@ -64,7 +64,7 @@ def samples(text: str, read: Any = read_text) -> Samples:
 
 
 def page(report: StatusSnapshot, metrics: Metrics | None = None, accept: str = "") -> Samples:
-    content_type, body = (metrics or Metrics(most_webhooks=1000)).page(report, accept)
+    content_type, body = (metrics or Metrics(max_webhooks=1000)).page(report, accept)
     return samples(body.decode(), read_openmetrics if "openmetrics" in content_type else read_text)
 
 
@@ -91,23 +91,23 @@ def test_the_account_adds_up() -> None:
 
 
 @pytest.mark.parametrize(("queued", "due", "later"), [(0, 200.0, 2), (0, 100.0, 0), (1, 200.0, 0), (0, None, 0)])
-def test_what_is_due_later_is_parked(queued: int, due: float | None, later: int) -> None:
+def test_deliveries_due_later_wait(queued: int, due: float | None, later: int) -> None:
     """An open webhook of which nothing is due yet has nothing to send: it is not stuck."""
     report = a_report()
     lane = LaneStatus(webhook="acme/w1", phase="closed", queued=queued, next_due=due)
     relay = msgspec.structs.replace(report.relay, lanes=[report.relay.lanes[0], lane])
-    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "parked", reason="retry_later")
+    assert later == one(page(msgspec.structs.replace(report, relay=relay)), "waiting_by_reason", reason="retry_later")
 
 
 def test_one_phase_at_a_time() -> None:
-    """Of the four phases of a gate exactly one is 1, and what waits behind it is parked with its reason."""
+    """Exactly one phase of a circuit breaker is 1, and the deliveries that wait for it are counted by its reason."""
     found = page(a_report())
     phases = {labels: value for (name, labels), value in found.items() if name == "hookline_circuit_breaker_state"}
     assert 8 == len(phases)
     assert 1 == one(found, "circuit_breaker_state", webhook="acme/w0", phase="open")
     assert 1 == one(found, "circuit_breaker_state", webhook="acme/w1", phase="closed")
     assert 2 == sum(phases.values())
-    assert 1 == one(found, "parked", reason="http_503")
+    assert 1 == one(found, "waiting_by_reason", reason="http_503")
 
 
 def test_the_histogram_is_cumulative() -> None:
@@ -122,7 +122,7 @@ def test_the_histogram_is_cumulative() -> None:
 
 def test_labels_of_webhooks_are_bounded() -> None:
     """Beyond the limit webhooks are summed, and nothing is lost in the sums."""
-    found = page(a_report(5), Metrics(most_webhooks=2))
+    found = page(a_report(5), Metrics(max_webhooks=2))
     assert {"acme/w0", "acme/w1", "other"} == {dict(labels).get("webhook") for _, labels in found} - {None}
     assert 3 + 4 + 5 == one(found, "pending", webhook="other")
     assert 40.0 == one(found, "oldest_undelivered_age_seconds", webhook="other")
@@ -157,7 +157,7 @@ def test_skip_reasons_are_bounded() -> None:
 
 def test_both_forms_say_the_same() -> None:
     """OpenMetrics where it is asked for, the older text elsewhere."""
-    metrics, report = Metrics(most_webhooks=10), a_report()
+    metrics, report = Metrics(max_webhooks=10), a_report()
     old, new = page(report, metrics), page(report, metrics, OPENMETRICS)
     assert metrics.page(report, OPENMETRICS)[1].endswith(b"# EOF\n")
     ours = {key: value for key, value in old.items() if key[0].startswith("hookline_")}

@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 
 from hookline.errors import SpoolUnusable
 from hookline.observe import pages as module
-from hookline.observe.http_server import Page
+from hookline.observe.http_server import PageResponse
 from hookline.observe.metrics import Metrics
-from hookline.observe.pages import Pages
+from hookline.observe.pages import MonitoringPages
 from hookline.observe.snapshot import (
     Checkpoint,
     Counts,
@@ -24,7 +24,7 @@ from hookline.observe.snapshot import (
     StatusSnapshot,
     WebhookStatus,
 )
-from hookline.observe.status import status_document, window_that_holds
+from hookline.observe.status import effective_dedupe_window, status_document
 from hookline.schemas import load_schema
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ class Said:
         self.reason: str | None = None
         self.damaged = False
 
-    async def answers(self) -> None:
+    async def ping(self) -> None:
         if self.hangs:
             await asyncio.Event().wait()
 
@@ -65,8 +65,8 @@ class Said:
         return StatusSnapshot(spool=SPOOL, relay=RELAY, counts=counts)
 
 
-async def ask(relay: Said, path: str) -> Page:
-    return await Pages(relay, Metrics(most_webhooks=10))(path, "")
+async def ask(relay: Said, path: str) -> PageResponse:
+    return await MonitoringPages(relay, Metrics(max_webhooks=10))(path, "")
 
 
 async def test_ready_or_why_not() -> None:
@@ -87,7 +87,7 @@ async def test_healthy_while_its_parts_answer(monkeypatch: pytest.MonkeyPatch) -
     relay.hangs = True
     page = await ask(relay, "/healthz")
     assert HTTPStatus.SERVICE_UNAVAILABLE is page.status
-    assert b"does not answer" in page.body
+    assert b"does not respond" in page.body
 
 
 async def test_a_spool_that_cannot_be_counted() -> None:
@@ -131,4 +131,4 @@ def test_the_duplicate_window_that_holds() -> None:
     few = SpoolStatus(at=0.0, tally={}, records=9, oldest_record=5.0)
     many = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=5.0)
     old = SpoolStatus(at=0.0, tally={}, records=10, oldest_record=500.0)
-    assert [60.0, 5.0, 60.0] == [window_that_holds(spool, RELAY) for spool in (few, many, old)]
+    assert [60.0, 5.0, 60.0] == [effective_dedupe_window(spool, RELAY) for spool in (few, many, old)]

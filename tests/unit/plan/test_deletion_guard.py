@@ -94,15 +94,15 @@ def test_aimed_permission() -> None:
     stored = snapshot(2, frozenset({0, 1}))
     plan = make_plan(stored, desired(), brakes)
     assert {0} == set(blocked(stored, desired(), brakes))
-    (lifted,) = [change.lifted for change in plan.changes if change.lifted]
+    (lifted,) = [change.allowed for change in plan.changes if change.allowed]
     assert "the applied webhook is protected" in lifted
-    assert "lifted by --allow-delete acme/s1" in lifted
+    assert "allowed by --allow-delete acme/s1" in lifted
 
 
 def test_permission_that_was_not_needed() -> None:
     """Where no brake stops a deletion, nothing is lifted and nothing is recorded."""
     plan = make_plan(snapshot(3), desired(0, 1), DeletionLimits(allow_delete=frozenset({address(2)})))
-    assert [(change.blocked, change.lifted) for change in plan.changes] == [(None, None)]
+    assert [(change.blocked, change.allowed) for change in plan.changes] == [(None, None)]
 
 
 @pytest.mark.parametrize(("limit", "stopped"), [(4, False), (5, False), (3, True), (0, True)])
@@ -118,7 +118,7 @@ def test_number_lifts_the_emptied_directory() -> None:
     """--max-deletes lets the last files go as well, and says so."""
     plan = make_plan(snapshot(2), desired(), DeletionLimits(max_deletes=2))
     assert plan.blocked == ()
-    assert all("lifted by --max-deletes 2" in str(change.lifted) for change in plan.changes)
+    assert all("allowed by --max-deletes 2" in str(change.allowed) for change in plan.changes)
 
 
 def test_number_does_not_lift_protection() -> None:

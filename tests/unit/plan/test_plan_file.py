@@ -54,34 +54,37 @@ def refusal(data: bytes) -> str:
 
 
 NOT_JSON: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "no JSON at line 1, column 1"),
-    "half a plan": (EVERYTHING.encode()[:700], "no JSON at line "),
-    "two plans": (EVERYTHING.encode() * 2, "no JSON at line "),
+    "nothing": (b"", "not JSON at line 1, column 1"),
+    "half a plan": (EVERYTHING.encode()[:700], "not JSON at line "),
+    "two plans": (EVERYTHING.encode() * 2, "not JSON at line "),
     "UTF-16": (EVERYTHING.encode("utf-16"), "byte 0 is not UTF-8"),
-    "a byte order mark": (b"\xef\xbb\xbf" + EVERYTHING.encode(), "no JSON at line 1, column 1"),
+    "a byte order mark": (b"\xef\xbb\xbf" + EVERYTHING.encode(), "not JSON at line 1, column 1"),
     "bytes": (b"\x00\xff\xfe", "byte 1 is not UTF-8"),
-    "50,000 open brackets": (b"[" * 50_000, "it is nested without end"),
-    "50,000 brackets": (b"[" * 50_000 + b"]" * 50_000, "it is nested without end"),
+    "50,000 open brackets": (b"[" * 50_000, "it is nested too deeply"),
+    "50,000 brackets": (b"[" * 50_000 + b"]" * 50_000, "it is nested too deeply"),
     "100 brackets": (b"[" * 100 + b"]" * 100, "it is nested deeper than 60"),
-    "NaN": (b'{"formatVersion": 1, "serial": NaN}', "no strict JSON: JSON is malformed: invalid character (byte 31)"),
+    "NaN": (
+        b'{"formatVersion": 1, "serial": NaN}',
+        "not strict JSON: JSON is malformed: invalid character",
+    ),
     "Infinity": (
         b'{"formatVersion": 1, "serial": -Infinity}',
-        "no strict JSON: JSON is malformed: invalid character",
+        "not strict JSON: JSON is malformed: invalid character",
     ),
     "an overflow": (
         b'{"formatVersion": 1, "changes": [{"before": {"a": 1e999}}]}',
         "Number out of range - at `$.cha",
     ),
-    "a large number": (b'{"serial": 9007199254740993}', "it holds a number that readers round"),
-    "a number of 10,000 digits": (b'{"serial": ' + b"9" * 10_000 + b"}", "it holds a number that is too long"),
+    "a large number": (b'{"serial": 9007199254740993}', "it has a number above 2**53 - 1, which some readers round"),
+    "a number of 10,000 digits": (b'{"serial": ' + b"9" * 10_000 + b"}", "it has a number that is too long"),
     "a duplicate key": (b'{"serial": 1, "serial": 2}', 'the key "serial" occurs twice in one object'),
     "half a surrogate pair": (
         rb'{"formatVersion": 1, "lineage": "\ud800", "serial": 1}',
-        "no strict JSON: JSON is mal",
+        "not strict JSON: JSON is mal",
     ),
     "half a pair as a key": (
         rb'{"formatVersion": 1, "\udc00": 1}',
-        "no strict JSON: JSON is malformed: invalid utf-16",
+        "not strict JSON: JSON is malformed: invalid utf-16",
     ),
     "a list": (b"[]", "it has no formatVersion 1"),
     "null": (b"null", "it has no formatVersion 1"),
@@ -95,12 +98,12 @@ NOT_JSON: dict[str, tuple[bytes, str]] = {
 def test_not_a_plan(name: str) -> None:
     """What is no JSON, or JSON that readers take differently, or no plan, is refused and says why."""
     data, why = NOT_JSON[name]
-    assert refusal(data).startswith(f"plan.json is not a plan that can be read: {why}")
+    assert refusal(data).startswith(f"the plan plan.json cannot be read: {why}")
 
 
 def test_newer_format() -> None:
     """A plan of a newer format is refused by its version, whatever else is in it."""
-    assert "plan.json was made by a newer hookline (plan format 2; this one reads 1)" == refusal(
+    assert "the plan plan.json was made by a newer hookline (plan format 2; this one reads 1)" == refusal(
         b'{"formatVersion": 2, "steps": []}'
     )
 
@@ -112,11 +115,11 @@ WRONG: dict[str, tuple[Change, str]] = {
     "changes as a mapping": (lambda p: p.update(changes={}), "Expected `array`, got `object` - at `$.changes`"),
     "a change that is text": (lambda p: p.update(changes=["x"]), "Expected `object`, got `str` - at `$.changes[0]`"),
     "an empty lineage": (lambda p: p.update(lineage=""), "Expected `str` of length >= 1 - at `$.lineage`"),
-    "serial without lineage": (lambda p: p.update(lineage=None), "serial does not fit the lineage"),
+    "serial without lineage": (lambda p: p.update(lineage=None), "serial and lineage do not match"),
     "a negative serial": (lambda p: p.update(serial=-1), "Expected `int` >= 0 - at `$.serial`"),
     "a truth value for a serial": (lambda p: p.update(serial=True), "Expected `int`, got `bool` - at `$.serial`"),
     "a fingerprint of another form": (lambda p: p.update(fingerprint="sha256:00"), "- at `$.fingerprint`"),
-    "a wrong sum": (lambda p: p["summary"].update(create=9), "summary does not count what changes holds"),
+    "a wrong sum": (lambda p: p["summary"].update(create=9), "summary does not match changes"),
     "a sum of text": (
         lambda p: p["summary"].update(unchanged="1"),
         "Expected `int`, got `str` - at `$.summary.unchanged`",
@@ -128,15 +131,15 @@ WRONG: dict[str, tuple[Change, str]] = {
     "an action that is a list": (lambda p: p["changes"][0].update(action=[]), "- at `$.changes[0].action`"),
     "a creation with a before": (
         lambda p: by_action(p, "create").update(before={}),
-        "before does not fit a change that is to create",
+        "before does not match the action create",
     ),
     "a deletion with an after": (
         lambda p: by_action(p, "delete").update(after={}),
-        "after does not fit a change that is to delete",
+        "after does not match the action delete",
     ),
     "an update without source": (
         lambda p: by_action(p, "update").update(source=None),
-        "source does not fit a change that is to update",
+        "source does not match the action update",
     ),
     "a source without line": (
         lambda p: by_action(p, "update").update(source={"file": "a"}),
@@ -148,9 +151,12 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "a creation with a hash": (
         lambda p: by_action(p, "create").update(beforeHash="sha256:" + "0" * 64),
-        "beforeHash does not fit",
+        "beforeHash does not match before",
     ),
-    "an update without hash": (lambda p: by_action(p, "update").update(beforeHash=None), "beforeHash does not fit"),
+    "an update without hash": (
+        lambda p: by_action(p, "update").update(beforeHash=None),
+        "beforeHash does not match before",
+    ),
     "an address without sandbox": (lambda p: p["changes"][0].update(address="acme"), "is not ORGANIZATION/SANDBOX"),
     "an address that is a number": (
         lambda p: p["changes"][0].update(address=1),
@@ -168,14 +174,14 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda p: by_action(p, "update").update(after={"organization": "acme", "sandbox": "prod", "version": 1}),
         "after is not a webhook of",
     ),
-    "an address twice": (lambda p: p["changes"].append(p["changes"][0]), "is in it twice"),
+    "an address twice": (lambda p: p["changes"].append(p["changes"][0]), "occurs twice"),
     "an update of nothing": (
         lambda p: by_action(p, "update").update(after=by_action(p, "update")["before"]),
-        "updates nothing",
+        "changes no field",
     ),
     "fields of a creation": (
         lambda p: by_action(p, "create").update(fields=[{"path": "/a", "before": 1, "after": 2}]),
-        "fields does not fit",
+        "fields does not match the action",
     ),
     "a path that is no pointer": (
         lambda p: by_action(p, "update")["fields"][0].update(path="name"),
@@ -223,14 +229,14 @@ def tampered(change: Change) -> str:
 def test_edited_plan(change: Change) -> None:
     """A plan whose changes were edited does not fit its fingerprint any more, and both are named."""
     message = tampered(change)
-    assert "nothing is applied, for plan.json was changed after it was made" in message
+    assert "nothing was applied: plan.json was edited after it was made" in message
     assert 2 == message.count("sha256:")
 
 
 def test_edited_before() -> None:
     """What a plan shows as applied must be what it was made on, too."""
     message = tampered(lambda p: by_action(p, "delete")["before"].update(url="https://harmless.example/"))
-    assert "what it shows of acme/dev is not what it was made on" in message
+    assert "before of acme/dev does not match beforeHash" in message
 
 
 def test_fields_are_found_out_anew() -> None:

@@ -16,7 +16,7 @@ from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
-from hookline.plan.render_markdown import LIMIT, render_markdown
+from hookline.plan.render_markdown import MAX_COMMENT_CHARACTERS, render_markdown
 from hookline.state.store import Snapshot, Stored
 
 MARKER = re.compile(r"<!-- hookline:plan (sha256:[0-9a-f]{64}) -->")
@@ -66,7 +66,7 @@ def test_large_plan_is_cut_in_the_middle(count: int) -> None:
     before: dict[int, dict[str, Any]] = {number: {} for number in range(count)}
     after = {number: {"name": "Other"} for number in range(count // 2, 2 * count)}
     text = render_markdown(plan_of(before, after))
-    assert LIMIT * 0.9 < len(text) < LIMIT
+    assert MAX_COMMENT_CHARACTERS * 0.9 < len(text) < MAX_COMMENT_CHARACTERS
     assert f"{count} to create, {count - count // 2} to update, {count // 2} to delete" in text
     assert "- acme/s00000" in text
     assert f"+ acme/s{2 * count - 1:05}" in text
@@ -79,7 +79,7 @@ def test_large_plan_is_cut_in_the_middle(count: int) -> None:
 def test_one_huge_value_is_cut() -> None:
     """A single value of a megabyte is cut in its middle, and the rest of the plan is still shown."""
     text = render_markdown(plan_of({}, {1: {"description": "x" * 1_000_000}, 2: {}}))
-    assert len(text) < LIMIT
+    assert len(text) < MAX_COMMENT_CHARACTERS
     assert "characters …" in text
     assert "+ acme/s00002" in text
 
@@ -88,7 +88,7 @@ def test_one_huge_value_is_cut() -> None:
 def test_huge_fence(length: int) -> None:
     """A name of nothing but backticks does not make the fences, which must be longer, break the limit."""
     text = render_markdown(plan_of({}, {1: {"name": "`" * length}, 2: {}}))
-    assert len(text) < LIMIT
+    assert len(text) < MAX_COMMENT_CHARACTERS
     assert "+ acme/s00002" in text
 
 

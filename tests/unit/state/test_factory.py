@@ -13,14 +13,16 @@ import pytest
 from hookline.errors import StateUnusable, WrongUse
 from hookline.state.factory import open_state, without_password
 from hookline.state.postgres_errors import parse_postgres
-from hookline.state.store import EMPTY, Entry
+from hookline.state.store import EMPTY, HistoryEntry
 
 SECRET = "correct-horse"
 
 
 def test_path_is_an_sqlite_file(tmp_path: Path) -> None:
     """A path opens a store that makes its file with the first commit, under a fresh random lineage."""
-    entry = Entry(at=datetime.now(UTC), who="ada", commit=None, branch=None, fingerprint="sha256:0", changes=())
+    entry = HistoryEntry(
+        at=datetime.now(UTC), who="ada", commit=None, branch=None, fingerprint="sha256:0", changes=()
+    )
     first = open_state(str(tmp_path / "a.db")).commit(EMPTY, {}, entry)
     second = open_state(str(tmp_path / "b.db")).commit(EMPTY, {}, entry)
     assert open_state(str(tmp_path / "a.db")).version() == (first.lineage, 1)

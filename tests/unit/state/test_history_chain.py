@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hookline.state.history_chain import Break, beginning, breaks, seal
-from hookline.state.store import Entry, Record
+from hookline.state.history_chain import ChainBreak, entry_hash, find_breaks, genesis_hash
+from hookline.state.store import HistoryEntry, HistoryRecord
 
-ENTRY = Entry(
+ENTRY = HistoryEntry(
     at=datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
     who="ada",
     commit="c0ffee",
@@ -21,19 +21,19 @@ ENTRY = Entry(
 )
 
 
-def chain(*whos: str) -> list[Record]:
-    previous, records = beginning("L"), []
+def chain(*whos: str) -> list[HistoryRecord]:
+    previous, records = genesis_hash("L"), []
     for serial, who in enumerate(whos, start=1):
         entry = replace(ENTRY, who=who)
-        previous = seal(previous, serial, entry)
-        records.append(Record(serial, entry, previous))
+        previous = entry_hash(previous, serial, entry)
+        records.append(HistoryRecord(serial, entry, previous))
     return records
 
 
 def test_untouched_chain_holds() -> None:
     """What was sealed entry by entry has no break; nor has a state without any apply."""
-    assert [] == list(breaks("L", 3, chain("a", "b", "c")))
-    assert [] == list(breaks("L", 0, []))
+    assert [] == list(find_breaks("L", 3, chain("a", "b", "c")))
+    assert [] == list(find_breaks("L", 0, []))
 
 
 CHANGED: dict[str, Any] = {
@@ -48,46 +48,46 @@ CHANGED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Entry)])
+@pytest.mark.parametrize("name", [field.name for field in fields(HistoryEntry)])
 def test_every_field_is_sealed(name: str) -> None:
     """Whichever field of an entry is changed, the chain breaks at that entry, and only there."""
     records = chain("a", "b", "c")
     records[1] = replace(records[1], entry=replace(records[1].entry, **{name: CHANGED[name]}))
-    assert [2] == [broken.serial for broken in breaks("L", 3, records)]
+    assert [2] == [broken.serial for broken in find_breaks("L", 3, records)]
 
 
 def test_same_moment_is_the_same_time() -> None:
     """A time is sealed as a moment: the zone that it is told in does not matter."""
     elsewhere = replace(ENTRY, at=ENTRY.at.astimezone(timezone(timedelta(hours=-7))))
-    assert seal("x", 1, ENTRY) == seal("x", 1, elsewhere)
+    assert entry_hash("x", 1, ENTRY) == entry_hash("x", 1, elsewhere)
 
 
 @pytest.mark.parametrize(
     ("removed", "expected"),
     [
-        (1, Break(1, "missing: the next entry is of serial 2")),
-        (2, Break(2, "missing: the next entry is of serial 3")),
-        (3, Break(3, "missing: the state is at serial 3")),
+        (1, ChainBreak(1, "missing: the next entry is of serial 2")),
+        (2, ChainBreak(2, "missing: the next entry is of serial 3")),
+        (3, ChainBreak(3, "missing: the state is at serial 3")),
     ],
 )
-def test_removed_entry_is_missed(removed: int, expected: Break) -> None:
+def test_removed_entry_is_missed(removed: int, expected: ChainBreak) -> None:
     """An entry that was removed is named by its serial, at the beginning, in the middle and at the end."""
     records = [record for record in chain("a", "b", "c") if record.serial != removed]
-    assert [expected] == list(breaks("L", 3, records))
+    assert [expected] == list(find_breaks("L", 3, records))
 
 
 def test_added_entry_is_found() -> None:
     """An entry that was put in breaks the chain, also at the end, where it is beyond the state's serial."""
-    assert [Break(2, "beyond the state, which says that it is at serial 1")] == list(breaks("L", 1, chain("a", "b")))
+    assert [ChainBreak(2, "later than the state, which is at serial 1")] == list(find_breaks("L", 1, chain("a", "b")))
 
 
 def test_reordered_entries_are_found() -> None:
     """Two entries that changed places break the chain at both."""
     one, two, three = chain("a", "b", "c")
     records = [one, replace(two, entry=three.entry), replace(three, entry=two.entry)]
-    assert [2, 3] == [broken.serial for broken in breaks("L", 3, records)]
+    assert [2, 3] == [broken.serial for broken in find_breaks("L", 3, records)]
 
 
 def test_other_lineage() -> None:
     """The history of one state is not that of another."""
-    assert [1] == [broken.serial for broken in breaks("other", 2, chain("a", "b"))]
+    assert [1] == [broken.serial for broken in find_breaks("other", 2, chain("a", "b"))]

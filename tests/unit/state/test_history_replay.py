@@ -15,12 +15,11 @@ from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import change_document
 from hookline.plan.planner import make_plan
-from hookline.state.blame import blame
-from hookline.state.drift import Drift, Drifted, DriftedField, DriftKind, find_drift
-from hookline.state.history_chain import beginning, seal
-from hookline.state.history_replay import desired_at, replay_history
+from hookline.state.drift import Drift, DriftedField, DriftedWebhook, DriftKind, find_drift
+from hookline.state.history_chain import entry_hash, genesis_hash
+from hookline.state.history_replay import blame_fields, desired_at, replay_history
 from hookline.state.rows import history_row, read_history
-from hookline.state.store import EMPTY, Entry, Record, Snapshot
+from hookline.state.store import EMPTY, HistoryEntry, HistoryRecord, Snapshot
 from random_webhooks import desired, documents
 
 PROD = Address("acme", "prod")
@@ -41,16 +40,16 @@ def document(address: Address, **changed: Any) -> dict[str, Any]:
     }
 
 
-def history(*applies: dict[Address, dict[str, Any] | None]) -> tuple[Snapshot, tuple[Record, ...]]:
+def history(*applies: dict[Address, dict[str, Any] | None]) -> tuple[Snapshot, tuple[HistoryRecord, ...]]:
     """The state and history after some applies, each given by the documents it writes."""
-    snapshot, records, previous = EMPTY, [], beginning("L")
+    snapshot, records, previous = EMPTY, [], genesis_hash("L")
     for serial, written in enumerate(applies, start=1):
         changes = tuple(
             {"address": str(address), "action": "delete" if after is None else "update", "after": after}
             for address, after in written.items()
         )
-        previous = seal(previous, serial, entry(changes))
-        records.append(Record(serial, entry(changes), previous))
+        previous = entry_hash(previous, serial, entry(changes))
+        records.append(HistoryRecord(serial, entry(changes), previous))
         snapshot = snapshot.after("L", written)
     return snapshot, tuple(records)
 
@@ -85,11 +84,11 @@ def test_replay_to_every_serial() -> None:
 def test_history_that_holds_no_plan(change: dict[str, Any]) -> None:
     """An entry with something else than a plan's changes is named by its serial."""
     with pytest.raises(ValueError, match="entry of serial 7"):
-        replay_history([Record(7, entry((change,)), "")])
+        replay_history([HistoryRecord(7, entry((change,)), "")])
 
 
-def blamed(records: tuple[Record, ...], stored: dict[str, Any]) -> dict[str, int | None]:
-    return {each.path: each.record.serial if each.record else None for each in blame(PROD, stored, records)}
+def blamed(records: tuple[HistoryRecord, ...], stored: dict[str, Any]) -> dict[str, int | None]:
+    return {each.path: each.record.serial if each.record else None for each in blame_fields(PROD, stored, records)}
 
 
 def test_blame_of_each_field() -> None:
@@ -160,9 +159,9 @@ def test_every_kind_of_drift() -> None:
     assert Drift(
         (),
         (
-            Drifted(PROD, DriftKind.CHANGED, 1, changes),
-            Drifted(STAGE, DriftKind.REMOVED, 1),
-            Drifted(added, DriftKind.ADDED, None),
+            DriftedWebhook(PROD, DriftKind.CHANGED, 1, changes),
+            DriftedWebhook(STAGE, DriftKind.REMOVED, 1),
+            DriftedWebhook(added, DriftKind.ADDED, None),
         ),
     ) == find_drift(edited, records)
 
@@ -174,7 +173,7 @@ def test_rollback_restores_byte_for_byte(applies: list[Desired], data: st.DataOb
     snapshots, records = [EMPTY], []
     for serial, one in enumerate(applies, start=1):
         plan = make_plan(snapshots[-1], one, FREE)
-        records.append(Record(serial, entry(tuple(change_document(change) for change in plan.changes)), ""))
+        records.append(HistoryRecord(serial, entry(tuple(change_document(change) for change in plan.changes)), ""))
         snapshots.append(after(snapshots[-1], plan))
     serial = data.draw(st.integers(1, len(applies)))
 
@@ -186,9 +185,9 @@ def test_rollback_restores_byte_for_byte(applies: list[Desired], data: st.DataOb
     }
 
 
-def entry(changes: tuple[dict[str, Any], ...]) -> Entry:
+def entry(changes: tuple[dict[str, Any], ...]) -> HistoryEntry:
     at = datetime(2026, 11, 3, tzinfo=UTC)
-    return Entry(at=at, who="ada", commit=None, branch=None, fingerprint="sha256:0", changes=changes)
+    return HistoryEntry(at=at, who="ada", commit=None, branch=None, fingerprint="sha256:0", changes=changes)
 
 
 def after(snapshot: Snapshot, plan: Plan) -> Snapshot:
@@ -199,7 +198,7 @@ def as_bytes(snapshot: Snapshot) -> dict[Address, bytes]:
     return {address: canonical_json(stored.document) for address, stored in snapshot.webhooks.items()}
 
 
-def as_stored(records: list[Record]) -> tuple[Record, ...]:
+def as_stored(records: list[HistoryRecord]) -> tuple[HistoryRecord, ...]:
     """Written as rows of a store and read back."""
     return read_history(history_row(record) for record in records)
 
@@ -210,5 +209,5 @@ def test_rollback_to_a_document_of_another_webhook() -> None:
     with pytest.raises(ValueError, match="serial 1 has acme/stage for acme/prod"):
         desired_at(records, 1)
     _, records = history({PROD: {"version": 1}})
-    with pytest.raises(ValueError, match="serial 1 holds no webhook for acme/prod"):
+    with pytest.raises(ValueError, match="serial 1 has no valid webhook for acme/prod"):
         desired_at(records, 1)

@@ -17,7 +17,7 @@ from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state import postgres_sql
 from hookline.state.factory import open_state
-from hookline.state.store import EMPTY, Entry, StateStore
+from hookline.state.store import EMPTY, HistoryEntry, StateStore
 from postgres import Server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
@@ -51,9 +51,9 @@ def document(address: Address, name: str = "Feedback") -> dict[str, Any]:
     }
 
 
-def entry(who: str = "ada") -> Entry:
+def entry(who: str = "ada") -> HistoryEntry:
     at = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
-    return Entry(at=at, who=who, commit="c0ffee", branch=None, fingerprint="sha256:0", changes=())
+    return HistoryEntry(at=at, who=who, commit="c0ffee", branch=None, fingerprint="sha256:0", changes=())
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def test_states_of_one_database_do_not_see_each_other(server: Server, database: 
     assert EMPTY == green.read()
     assert () == green.history()
     other = green.commit(EMPTY, {PROD: document(PROD, "Green"), STAGE: document(STAGE)}, entry("bob"))
-    with holding(server, database, postgres_sql.LOCK, postgres_sql.state_key("green")):
+    with holding(server, database, postgres_sql.ACQUIRE_LOCK, postgres_sql.state_key("green")):
         blue.commit(first, {PROD: None}, entry("ada"))
     assert other == green.read()
     assert {} == blue.read().webhooks
@@ -175,7 +175,7 @@ def test_locked_names_the_holder(server: Server, database: str, timeout: float) 
     store = open_state(server.url(database), lock_timeout=timedelta(seconds=timeout))
     first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
     key = postgres_sql.state_key("default")
-    with holding(server, database, postgres_sql.LOCK, key) as pid, pytest.raises(StateUnusable) as refused:
+    with holding(server, database, postgres_sql.ACQUIRE_LOCK, key) as pid, pytest.raises(StateUnusable) as refused:
         store.commit(first, {PROD: None}, entry())
     found = re.search(r"held by session (\d+) of postgres someone, since (\S+)$", refused.value.message)
     assert found is not None, refused.value.message
@@ -234,7 +234,7 @@ def test_vanished(server: Server, database: str) -> None:
     store = open_state(server.url(database))
     first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
     server.execute(database, "DROP SCHEMA hookline CASCADE")
-    with pytest.raises(Stale, match="vanished"):
+    with pytest.raises(Stale, match="no longer exists"):
         store.commit(first, {PROD: None}, entry())
     assert EMPTY == store.read()
 
@@ -243,11 +243,11 @@ DAMAGE = {
     "newer format": ("UPDATE hookline.meta SET format = 99", "newer hookline (format 99"),
     "older format": ("UPDATE hookline.meta SET format = 0", "before its first release"),
     "earlier build": ("ALTER TABLE hookline.meta DROP COLUMN application", "before its first release"),
-    "no format": ("DELETE FROM hookline.meta", "does not say in which format"),
-    "missing table": ("DROP TABLE hookline.history", "no table hookline.history"),
+    "no format": ("DELETE FROM hookline.meta", "its format is missing"),
+    "missing table": ("DROP TABLE hookline.history", "missing tables: hookline.history"),
     "missing column": ("ALTER TABLE hookline.states DROP COLUMN lineage", "lineage"),
     "other type": ("UPDATE hookline.webhooks SET document = '{'", "the document of acme/prod cannot be read"),
-    "other address": ("UPDATE hookline.webhooks SET sandbox = 'x'", "document of acme/x says that it is acme/prod"),
+    "other address": ("UPDATE hookline.webhooks SET sandbox = 'x'", "document of acme/x has the address acme/prod"),
 }
 
 
@@ -300,7 +300,7 @@ def test_another_format_is_seen_before_anything_else(
 
 
 UNREACHED = {
-    "no such host": ("postgresql://nowhere.invalid/db", "host name does not resolve", "host's name"),
+    "no such host": ("postgresql://nowhere.invalid/db", "host name does not resolve", "host name in"),
     "no socket": ("postgresql://%2Fnowhere/db", "cannot be reached", "check that the server runs"),
 }
 
@@ -335,11 +335,11 @@ def test_refused_by_the_server(server: Server, database: str, monkeypatch: pytes
     server.execute("postgres", "DROP ROLE IF EXISTS secretive", "CREATE ROLE secretive LOGIN PASSWORD 'right-horse'")
     url = server.url(database, "secretive")
     cases = {
-        url.replace("secretive@", "secretive:wrong-horse@"): ("does not accept who is asking", "PGPASSWORD"),
-        url: ("does not accept who is asking", "PGPASSWORD"),
-        url + "?password=wrong-horse": ("does not accept who is asking", "PGPASSWORD"),
-        server.url("no_such_database"): ("has no such database", "createdb"),
-        server.url(database, "no_such_role"): ("does not know the user", "CREATE ROLE"),
+        url.replace("secretive@", "secretive:wrong-horse@"): ("refuses the login", "PGPASSWORD"),
+        url: ("refuses the login", "PGPASSWORD"),
+        url + "?password=wrong-horse": ("refuses the login", "PGPASSWORD"),
+        server.url("no_such_database"): ("the database does not exist", "createdb"),
+        server.url(database, "no_such_role"): ("the user does not exist", "CREATE ROLE"),
     }
     for target, (message, hint) in cases.items():
         with pytest.raises(StateUnusable) as refused:
@@ -361,19 +361,19 @@ def test_standby_or_read_only_role(server: Server, database: str) -> None:
     assert first == reading.read()
     with pytest.raises(StateUnusable) as refused:
         reading.commit(first, {PROD: None}, entry())
-    assert "can only be read here" in refused.value.message
+    assert "is read-only" in refused.value.message
     assert "primary" in str(refused.value.hint)
 
 
 def test_other_encoding(server: Server) -> None:
-    """A database that cannot hold every character says so, and nothing is written."""
+    """A database that cannot store every character says so, and nothing is written."""
     server.execute(
         "postgres",
         "DROP DATABASE IF EXISTS latin",
         "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
     )
     store = open_state(server.url("latin"))
-    with pytest.raises(StateUnusable, match="cannot hold every character"):
+    with pytest.raises(StateUnusable, match="cannot store every character"):
         store.commit(EMPTY, {PROD: document(PROD, "反馈")}, entry())
     assert EMPTY == store.read()
 

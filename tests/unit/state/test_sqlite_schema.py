@@ -18,11 +18,11 @@ import pytest
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.drift import find_drift
-from hookline.state.history_chain import beginning, breaks, seal
+from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
 from hookline.state.rows import read_history
 from hookline.state.sqlite_schema import MIGRATIONS, STATE_FORMAT
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, Entry
+from hookline.state.store import EMPTY, HistoryEntry
 
 PROD = Address("acme", "prod")
 DOCUMENT: dict[str, Any] = {
@@ -50,9 +50,9 @@ def add_columns(connection: sqlite3.Connection) -> None:
     (lineage,) = connection.execute("SELECT lineage FROM meta").fetchone()
     connection.execute("ALTER TABLE history ADD COLUMN note TEXT")
     connection.execute("ALTER TABLE history ADD COLUMN hash TEXT NOT NULL DEFAULT ''")
-    previous = beginning(lineage)
+    previous = genesis_hash(lineage)
     for record in read_history((*row, None, "") for row in rows):
-        previous = seal(previous, record.serial, record.entry)
+        previous = entry_hash(previous, record.serial, record.entry)
         connection.execute("UPDATE history SET hash = ? WHERE serial = ?", (previous, record.serial))
 
 
@@ -73,9 +73,11 @@ def store_at(path: Path) -> SqliteStore:
     return SqliteStore(path, new_lineage=lambda: "x", patience=timedelta(seconds=0.05))
 
 
-def entry(who: str = "bob", changes: tuple[dict[str, Any], ...] = (), lifted: tuple[str, ...] = ()) -> Entry:
+def entry(who: str = "bob", changes: tuple[dict[str, Any], ...] = (), lifted: tuple[str, ...] = ()) -> HistoryEntry:
     at = datetime(2026, 12, 1, tzinfo=UTC)
-    return Entry(at=at, who=who, commit=None, branch=None, fingerprint="sha256:1", changes=changes, lifted=lifted)
+    return HistoryEntry(
+        at=at, who=who, commit=None, branch=None, fingerprint="sha256:1", changes=changes, lifted=lifted
+    )
 
 
 def names(path: Path) -> list[str]:
@@ -113,7 +115,7 @@ def test_apply_migrates_after_a_copy(path: Path, caplog: pytest.LogCaptureFixtur
     assert (OLD, STATE_FORMAT) == (stored_format(copy), stored_format(path))
     assert written == store.read()
     assert history == store.history()[:2]
-    assert [] == list(breaks("L", 3, store.history()))
+    assert [] == list(find_breaks("L", 3, store.history()))
     assert f"migrated to format {STATE_FORMAT}. A copy of the old one is {copy}." in caplog.text
 
 
@@ -205,7 +207,7 @@ def test_copy_that_cannot_be_made_stops_the_apply(path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("hookline.state.sqlite_schema.create_private_file", full)
     before = path.read_bytes()
-    with pytest.raises(StateUnusable, match="a copy of it cannot be kept beside it: No space left"):
+    with pytest.raises(StateUnusable, match="its copy cannot be written: No space left"):
         store_at(path).commit(store_at(path).read(), {}, entry())
     assert before == path.read_bytes()
 
@@ -226,13 +228,14 @@ KILLER = """
 import os, shutil, signal, sqlite3, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.sqlite_schema import MIGRATIONS
-from hookline.state.store import Entry
+from hookline.state.store import HistoryEntry
 from hookline.state.sqlite_store import SqliteStore
 
 def commit(store, who):
-    entry = Entry(at=datetime(2026, 12, 1, tzinfo=UTC), who=who, commit=None, branch=None, fingerprint="", changes=())
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    entry = HistoryEntry(at=at, who=who, commit=None, branch=None, fingerprint="", changes=())
     store.commit(store.read(), {}, entry)
 
 def kill_after(steps):
@@ -269,9 +272,9 @@ for steps in range(1000):
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     found, records = store.read(), store.history()
-    assert list(breaks("L", found.serial, records)) == [], steps
+    assert list(find_breaks("L", found.serial, records)) == [], steps
     commit(store, "eve")
-    assert list(breaks("L", found.serial + 1, store.history())) == [], steps
+    assert list(find_breaks("L", found.serial + 1, store.history())) == [], steps
     print(found.serial, code)
     if code == 0:
         break

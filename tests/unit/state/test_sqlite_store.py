@@ -20,7 +20,7 @@ import pytest
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, Entry, Snapshot
+from hookline.state.store import EMPTY, HistoryEntry, Snapshot
 
 PROD = Address("acme", "prod")
 NOBODY = 65534
@@ -38,7 +38,7 @@ def document(number: int = 0) -> dict[str, Any]:
     }
 
 
-def entry(**changes: Any) -> Entry:
+def entry(**changes: Any) -> HistoryEntry:
     given: dict[str, Any] = {
         "at": datetime(2026, 11, 3, 10, 30, tzinfo=timezone(timedelta(hours=1))),
         "who": "ada",
@@ -48,7 +48,7 @@ def entry(**changes: Any) -> Entry:
         "changes": ({"address": "acme/prod", "action": "create"},),
         "lifted": ("acme/prod: protected",),
     }
-    return Entry(**{**given, **changes})
+    return HistoryEntry(**{**given, **changes})
 
 
 def store_at(path: Path, *, patience: float = 0.05, lock_timeout: float = 0) -> SqliteStore:
@@ -142,7 +142,7 @@ def test_reader_without_write_access(read_only_directory: Path) -> None:
 
 def test_place_without_write_access(read_only_directory: Path) -> None:
     """A first apply into a directory that may not be written to says so, and names the option."""
-    with pytest.raises(StateUnusable, match="cannot be made") as refused:
+    with pytest.raises(StateUnusable, match="cannot be created") as refused:
         store_at(read_only_directory / "other.db").commit(EMPTY, {PROD: document()}, entry())
     assert "--state" in str(refused.value.hint)
 
@@ -260,7 +260,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "incomplete document": (_broken_document, "document of acme/prod cannot be read"),
     "document that is no JSON": (_not_json, "document of acme/prod cannot be read"),
     "document that is no UTF-8": (_not_utf8, "is damaged"),
-    "document of another address": (_swapped_address, "says that it is acme/prod"),
+    "document of another address": (_swapped_address, "has the address acme/prod"),
 }
 
 
@@ -346,7 +346,7 @@ def test_reading_waits_for_a_commit_and_gives_up(path: Path, stored: Snapshot) -
 def test_vanished_state_is_stale(path: Path, stored: Snapshot) -> None:
     """A state that was there when the plan was made and is gone now is not made anew."""
     path.unlink()
-    with pytest.raises(Stale, match="has vanished"):
+    with pytest.raises(Stale, match="no longer exists"):
         store_at(path).commit(stored, {PROD: document(1)}, entry())
     assert not path.exists()
 

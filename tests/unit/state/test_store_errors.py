@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from hookline.state.store_errors import holder, writer
+from hookline.state.store_errors import find_write_lock, lock_holder
 
 LINES = [
     "1: POSIX  ADVISORY  READ  311 fd:01:4242 1073741826 1073742335",
@@ -21,13 +21,13 @@ LINES = [
 
 def test_writer_of_a_file() -> None:
     """Only the process that holds a write lock on this very file counts: no reader, no waiting one, no other file."""
-    assert 4711 == writer(LINES, 4242)
-    assert writer(LINES, 7) is None
+    assert 4711 == find_write_lock(LINES, 4242)
+    assert find_write_lock(LINES, 7) is None
 
 
 def test_writer_of_another_namespace() -> None:
     """A process that this one cannot see has no number."""
-    assert writer(LINES, 43) is None
+    assert find_write_lock(LINES, 43) is None
 
 
 def test_holder_of_a_database(tmp_path: Path) -> None:
@@ -36,11 +36,11 @@ def test_holder_of_a_database(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE t (a)")
         connection.execute("BEGIN IMMEDIATE")
-        assert holder(path) == os.getpid()
+        assert lock_holder(path) == os.getpid()
         connection.execute("ROLLBACK")
-        assert holder(path) is None
+        assert lock_holder(path) is None
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     """Nobody holds a file that does not exist."""
-    assert holder(tmp_path / "none") is None
+    assert lock_holder(tmp_path / "none") is None

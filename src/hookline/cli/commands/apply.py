@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hookline.apply import apply_plan, apply_saved, fit_saved, refuse_blocked, refuse_older_commit
+from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
 from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, config_option, state_option
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
@@ -21,8 +21,8 @@ from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
-from hookline.plan.stale_plan import DIRTY, attribution
-from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted
+from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution
+from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
 from hookline.state.factory import open_state
 from hookline.state.store import Snapshot, StateStore
 
@@ -31,16 +31,16 @@ def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     """The provenance. If files differ from the commit, the commit gets a mark, and stderr a warning."""
     if provenance.commit is None:
         return provenance
-    names = uncommitted(config)
+    names = uncommitted_files(config)
     if not names:
         return provenance
     verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
     click.echo(
         f"warning: {printable(str(config / names[0]))} {verb} from commit {provenance.commit[:12]}: "
-        f"the history will record {provenance.commit[:12]}{DIRTY}",
+        f"the history will record {provenance.commit[:12]}{DIRTY_SUFFIX}",
         err=True,
     )
-    return replace(provenance, commit=provenance.commit + DIRTY)
+    return replace(provenance, commit=provenance.commit + DIRTY_SUFFIX)
 
 
 def was_applied(store: StateStore, expect: str | None) -> bool:
@@ -183,7 +183,7 @@ def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Addr
     if not plan.changes and was_applied(request.store, request.expect):
         return None
     refuse_unexpected(request.store, request.expect, plan)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
@@ -199,9 +199,9 @@ def _apply_file(request: _Request, file: Path) -> Snapshot | None:
     saved = read_plan_file(file)
     refuse_documents(saved, str(file))
     refuse_unexpected(request.store, request.expect, saved)
-    _, plan = fit_saved(request.store, saved, request.deletion_limits)
+    _, plan = rebase_saved_plan(request.store, saved, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = provenance_of(request.config)
@@ -209,8 +209,8 @@ def _apply_file(request: _Request, file: Path) -> Snapshot | None:
     check_commit()
     if not request.auto_approve:
         ask_for_approval()
-    return apply_saved(
-        request.store, saved, request.deletion_limits, provenance, datetime.now(UTC), judge_commit=check_commit
+    return apply_saved_plan(
+        request.store, saved, request.deletion_limits, provenance, datetime.now(UTC), check_commit=check_commit
     )
 
 
@@ -221,7 +221,7 @@ def _check_commit(request: _Request, provenance: Provenance) -> tuple[str, ...]:
     """
     if provenance.commit is None:
         return ()
-    return refuse_older_commit(
+    return check_commit_order(
         request.store.history(),
         provenance.commit,
         partial(is_ancestor, request.config),

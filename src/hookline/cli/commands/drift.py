@@ -12,10 +12,10 @@ from hookline.cli.applied_state import read_with_history
 from hookline.cli.options import format_option, state_option
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
-from hookline.state.drift import Drift, Drifted, DriftKind, find_drift
+from hookline.state.drift import Drift, DriftedWebhook, DriftKind, find_drift
 from hookline.state.factory import open_state
-from hookline.state.store import Record, Snapshot
-from hookline.state.store_errors import unreplayable
+from hookline.state.store import HistoryRecord, Snapshot
+from hookline.state.store_errors import damaged_state_error
 
 
 @click.command(
@@ -33,7 +33,7 @@ def drift_command(state: str, form: str) -> int:
     try:
         drift = find_drift(snapshot, records)
     except ValueError as broken:
-        raise unreplayable(state, str(broken)) from broken
+        raise damaged_state_error(state, str(broken)) from broken
     if form == "json":
         click.echo(json.dumps(_document(snapshot, records, drift), indent=2, ensure_ascii=False))
     else:
@@ -44,7 +44,7 @@ def drift_command(state: str, form: str) -> int:
     return ExitCode.DRIFTED if drift else ExitCode.DONE
 
 
-def _document(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> dict[str, Any]:
+def _document(snapshot: Snapshot, records: tuple[HistoryRecord, ...], drift: Drift) -> dict[str, Any]:
     return {
         "lineage": snapshot.lineage,
         "serial": snapshot.serial,
@@ -64,7 +64,7 @@ def _document(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> 
     }
 
 
-def _lines(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> Iterator[str]:
+def _lines(snapshot: Snapshot, records: tuple[HistoryRecord, ...], drift: Drift) -> Iterator[str]:
     yield from (f"history, serial {broken.serial}: {broken.reason}" for broken in drift.breaks)
     for drifted in drift.webhooks:
         yield f"{drifted.address}: {_kind_text(drifted)}"
@@ -78,7 +78,7 @@ def _lines(snapshot: Snapshot, records: tuple[Record, ...], drift: Drift) -> Ite
         yield f"Head of the history: {records[-1].hash}"
 
 
-def _kind_text(drifted: Drifted) -> str:
+def _kind_text(drifted: DriftedWebhook) -> str:
     match drifted.kind:
         case DriftKind.ADDED:
             return "added to the state by hand: no apply created it"

@@ -13,11 +13,11 @@ from hookline.cli.options import format_option, state_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.plan.stale_plan import short_commit
-from hookline.state.blame import Blamed, blame
 from hookline.state.factory import open_state
 from hookline.state.history_chain import time_text
-from hookline.state.store import Entry, Record
-from hookline.state.store_errors import unreplayable
+from hookline.state.history_replay import BlamedField, blame_fields
+from hookline.state.store import HistoryEntry, HistoryRecord
+from hookline.state.store_errors import damaged_state_error
 
 _SYMBOLS = {"create": "+", "update": "~", "delete": "-"}
 # Only JSON lists all changes of a larger apply.
@@ -40,7 +40,7 @@ def history_command(state: str, limit: int | None, form: str) -> None:
         click.echo("\n\n".join("\n".join(map(printable, _lines(record))) for record in latest))
 
 
-def _document(record: Record) -> dict[str, Any]:
+def _document(record: HistoryRecord) -> dict[str, Any]:
     entry = record.entry
     return {
         "serial": record.serial,
@@ -60,7 +60,7 @@ def _document(record: Record) -> dict[str, Any]:
     }
 
 
-def _lines(record: Record) -> Iterator[str]:
+def _lines(record: HistoryRecord) -> Iterator[str]:
     entry = record.entry
     yield "  ".join(
         filter(None, (f"serial {record.serial}", time_text(entry.at), entry.who, _revision(entry), entry.note))
@@ -75,13 +75,13 @@ def _lines(record: Record) -> Iterator[str]:
     yield from (f"    lifted: {lifted}" for lifted in entry.lifted)
 
 
-def _revision(entry: Entry) -> str | None:
+def _revision(entry: HistoryEntry) -> str | None:
     """``main@c0ffee123456``, without the parts that are unknown."""
     commit = short_commit(entry.commit) if entry.commit else None
     return f"{entry.branch}@{commit}" if entry.branch and commit else commit
 
 
-def _counts(entry: Entry) -> dict[str, int]:
+def _counts(entry: HistoryEntry) -> dict[str, int]:
     actions = [change["action"] for change in entry.changes]
     return {action: actions.count(action) for action in _SYMBOLS}
 
@@ -105,9 +105,9 @@ def blame_command(address: str, state: str, form: str) -> None:
     snapshot, records = read_with_history(open_state(state), state)
     stored = find(snapshot, address)
     try:
-        blamed = blame(stored.webhook.address, stored.document, records)
+        blamed = blame_fields(stored.webhook.address, stored.document, records)
     except ValueError as broken:
-        raise unreplayable(state, str(broken)) from broken
+        raise damaged_state_error(state, str(broken)) from broken
     if form == "json":
         click.echo(json.dumps([_blame_document(one) for one in blamed], indent=2, ensure_ascii=False))
     else:
@@ -115,7 +115,7 @@ def blame_command(address: str, state: str, form: str) -> None:
             click.echo(line)
 
 
-def _blame_document(blamed: Blamed) -> dict[str, Any]:
+def _blame_document(blamed: BlamedField) -> dict[str, Any]:
     record = blamed.record
     entry = record.entry if record else None
     return {
@@ -130,7 +130,7 @@ def _blame_document(blamed: Blamed) -> dict[str, Any]:
     }
 
 
-def _row(blamed: Blamed) -> tuple[str, ...]:
+def _row(blamed: BlamedField) -> tuple[str, ...]:
     value = shortened(json.dumps(blamed.value, ensure_ascii=False), _MAX_VALUE_CHARS)
     if blamed.record is None:
         cells = (blamed.path, value, "-", "-", "no apply", "-")

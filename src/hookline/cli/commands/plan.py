@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hookline.apply import refuse_blocked
+from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_backlogs
 from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
@@ -71,5 +71,5 @@ def plan_command(
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
     plan = make_plan(stored, desired, deletion_limits, pending)
     write_outputs(plan, outputs, out, verbose=verbose)
-    refuse_blocked(plan)
+    raise_if_blocked(plan)
     return ExitCode.CHANGES if detailed_exitcode and plan.changes else ExitCode.DONE

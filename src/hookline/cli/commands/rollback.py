@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from hookline.apply import apply_plan, refuse_blocked
+from hookline.apply import apply_plan, raise_if_blocked
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import ApplyOptions, apply_options, state_option
@@ -21,11 +21,10 @@ from hookline.plan.planner import make_plan
 from hookline.provenance import Provenance
 from hookline.settings import user_name
 from hookline.state.factory import open_state
-from hookline.state.history_chain import breaks
+from hookline.state.history_chain import find_breaks
 from hookline.state.history_replay import desired_at
-from hookline.state.noted import NotedStore
-from hookline.state.store import Record, Snapshot
-from hookline.state.store_errors import unreplayable
+from hookline.state.store import HistoryRecord, Snapshot
+from hookline.state.store_errors import damaged_state_error
 
 
 @click.command(
@@ -50,23 +49,22 @@ def rollback_command(*, serial: int, state: str, deletion_limits: DeletionLimits
     serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
     well, or the next apply undoes the rollback.
     """
-    store = NotedStore(
-        open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)), f"rollback to {serial}"
-    )
+    store = open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout))
     stored, records = read_with_history(store, state)
     plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits)
     if not plan.changes:
         click.echo(f"Nothing to do: the state matches serial {serial}.")
         return
     print_plan(plan, "text")
-    _refuse_blocked(plan)
+    _raise_if_blocked(plan)
     if not applying.auto_approve:
         ask_for_approval()
-    applied = apply_plan(store, stored, plan, Provenance(user_name(), None, None), datetime.now(UTC))
+    provenance = Provenance(user_name(), None, None)
+    applied = apply_plan(store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}")
     click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
 
 
-def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: int) -> Desired:
+def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], serial: int) -> Desired:
     """The webhooks at serial `serial`.
 
     Raises HooklineError for a serial that does not exist yet, Blocked if the history up to it is broken, and
@@ -77,7 +75,7 @@ def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: in
             f"serial {serial} does not exist: the state is at serial {stored.serial}",
             hint="`hookline history` shows all serials",
         )
-    for broken in breaks(str(stored.lineage), stored.serial, records):
+    for broken in find_breaks(str(stored.lineage), stored.serial, records):
         if broken.serial <= serial:
             raise Blocked(
                 f"the history is broken at serial {broken.serial}: {broken.reason}",
@@ -86,12 +84,12 @@ def _desired(state: str, stored: Snapshot, records: Sequence[Record], serial: in
     try:
         return desired_at(records, serial)
     except ValueError as broken:
-        raise unreplayable(state, str(broken)) from broken
+        raise damaged_state_error(state, str(broken)) from broken
 
 
-def _refuse_blocked(plan: Plan) -> None:
+def _raise_if_blocked(plan: Plan) -> None:
     try:
-        refuse_blocked(plan)
+        raise_if_blocked(plan)
     except Blocked as blocked:
         hint = f"if you intend this, allow it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
         raise Blocked(blocked.message, hint=hint) from blocked

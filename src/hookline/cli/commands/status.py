@@ -14,7 +14,7 @@ from hookline.cli.options import format_option, spool_option
 from hookline.cli.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
 from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
-from hookline.observe.status import moment, status_document, window_that_holds
+from hookline.observe.status import effective_dedupe_window, moment, status_document
 from hookline.relay.spool.admin import Count
 from hookline.relay.spool.factory import spool_store
 
@@ -122,7 +122,7 @@ def _records_text(spool: SpoolStatus, relay: RelayStatus | None) -> str:
         text += f", the oldest {duration_text(spool.oldest_record)} old"
     if relay is None:
         return text
-    window = window_that_holds(spool, relay)
+    window = effective_dedupe_window(spool, relay)
     short = "" if window >= relay.dedupe_window else f" (not {duration_text(relay.dedupe_window)}: --records-max)"
     return f"{text}; duplicates are recognized for {duration_text(window)}{short}"
 

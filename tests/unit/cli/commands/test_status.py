@@ -40,11 +40,11 @@ def test_what_needs_attention_comes_first() -> None:
         WebhookStatus(webhook="old/x", pending=1, oldest=900.0),
         WebhookStatus(webhook="paused/x", pending=1, oldest=2.0, paused=50.0),
         WebhookStatus(webhook="waits/x", pending=1, oldest=3.0),
-        WebhookStatus(webhook="stopped/x", pending=1, oldest=8.0, gone_reason="http 410"),
+        WebhookStatus(webhook="gone/x", pending=1, oldest=8.0, gone_reason="http 410"),
     ]
     lane = LaneStatus(webhook="waits/x", phase="open", reason="http 503", until=160.0)
     lines = text(spool(*webhooks), relay(lane), "process 7")
-    assert ["stopped/x", "waits/x", "paused/x", "old/x", "young/x", "dead/x", "fine/x"] == names(lines)
+    assert ["gone/x", "waits/x", "paused/x", "old/x", "young/x", "dead/x", "fine/x"] == names(lines)
     assert any("open until 1970-01-01T00:02:40Z: http 503" in line for line in lines)
     assert any("paused since 1970-01-01T00:00:50Z" in line for line in lines)
     assert any("15 min" in line for line in lines)
