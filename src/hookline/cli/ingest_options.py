@@ -17,7 +17,7 @@ from hookline.relay.routing import Defaults
 
 
 class MappingParameter(click.ParamType[tuple[str, FieldPath]]):
-    """FIELD=PATH, as hints.Hints wants it."""
+    """FIELD=PATH, as mapping.Hints wants it."""
 
     name = "field=path"
 
@@ -67,7 +67,7 @@ def _ingest(
         organization=organization,
         sandbox=sandbox,
         campaign=campaign,
-        hints=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
+        mapping=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
     )
     return IngestOptions(format, defaults)
 

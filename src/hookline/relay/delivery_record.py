@@ -10,7 +10,7 @@ import msgspec
 from hookline.model import Address
 
 MAX_DETAIL_CHARACTERS: Final = 500
-WHOLE: Final = -1
+WHOLE_LINE: Final = -1
 """In the place of the number of a line's event: what is said is of the whole line."""
 
 
@@ -95,7 +95,7 @@ def parse_history(history: str | None) -> list[FailedAttempt]:
         return []
 
 
-def with_failure(history: str | None, failed: FailedAttempt) -> str:
+def add_failure(history: str | None, failed: FailedAttempt) -> str:
     """The history with one more attempt at its end."""
     one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:MAX_REASON_CHARACTERS])
     all_of_them = [*parse_history(history), one]
@@ -104,15 +104,15 @@ def with_failure(history: str | None, failed: FailedAttempt) -> str:
     return _encoder.encode(all_of_them).decode()
 
 
-def with_replay(history: str | None, at: float) -> str | None:
+def add_replay(history: str | None, at: float) -> str | None:
     """The history with the moment of a replay (Unix seconds) at its end; None when that replay is in it already."""
     before = parse_history(history)
     if any(one.number == 0 and one.at == round(at, 3) for one in before):
         return None
-    return with_failure(history, FailedAttempt(at, 0, REPLAYED))
+    return add_failure(history, FailedAttempt(at, 0, REPLAYED))
 
 
-def as_history(failed: Sequence[FailedAttempt]) -> str | None:
+def encode_history(failed: Sequence[FailedAttempt]) -> str | None:
     """The text that `read_history` reads."""
     return _encoder.encode(failed).decode() if failed else None
 

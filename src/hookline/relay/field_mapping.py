@@ -46,10 +46,10 @@ def _spellings(name: str) -> Iterable[str]:
 
 # Every name under which an event may carry a field → the field of Event. Only the payload's names: what others call
 # a campaign or an organization is often something else, and is named with `--map`.
-CARRIED: Mapping[str, str] = {
+FIELD_NAMES: Mapping[str, str] = {
     spelling: field for field, name in _FIELDS.values() if name is not None for spelling in _spellings(name)
 }
-_MAPPED: Mapping[str, str] = {**CARRIED, **{name: field for name, (field, _) in _FIELDS.items()}}
+_MAPPED: Mapping[str, str] = {**FIELD_NAMES, **{name: field for name, (field, _) in _FIELDS.items()}}
 
 
 class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +90,12 @@ class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
 NO_MAPPING: Final = FieldMapping()
 
 
-def carried(variables: object) -> dict[str, str]:
+def fields_in_variables(variables: object) -> dict[str, str]:
     """What custom arguments, tags or metadata say of an event, by field of Event. The first of several names wins."""
     values: dict[str, str] = {}
     if isinstance(variables, dict):
         for key, value in variables.items():
-            field = CARRIED.get(key)
+            field = FIELD_NAMES.get(key)
             if field is not None and field not in values and (text := plain_text(value)):
                 values[field] = text
     return values

@@ -65,7 +65,7 @@ class _SmsContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_number: str | None = msgspec.field(name="profileNumber")
 
 
-class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -76,7 +76,7 @@ class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
-class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SmsPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -91,7 +91,7 @@ class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encoder = msgspec.json.Encoder()
 
 
-def payload2_bytes(
+def payload_v2_bytes(
     event: Event, *, address: Address, sandbox_id: str | None, campaign_id: str | None, request_id: str | None
 ) -> bytes:
     """The body of the request in structure 2; arguments as for feedback.payload_bytes."""
@@ -102,9 +102,9 @@ def payload2_bytes(
 
 def _email(
     event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
-) -> Email:
+) -> EmailPayload:
     further = event.further or _NOTHING
-    return Email(
+    return EmailPayload(
         request_id,
         organization,
         sandbox,
@@ -127,9 +127,11 @@ def _email(
     )
 
 
-def _sms(event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None) -> Sms:
+def _sms(
+    event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
+) -> SmsPayload:
     further = event.further or _NOTHING
-    return Sms(
+    return SmsPayload(
         request_id,
         organization,
         sandbox,

@@ -18,7 +18,7 @@ from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Reje
 from hookline.relay.event import Event, payload_bytes, primary_identity
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.ids import delivery_id, derived_request_id, framed, order_key
-from hookline.relay.payload_v2 import payload2_bytes
+from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.state.store import Snapshot
 
 # Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them. Where a status is not
@@ -42,13 +42,13 @@ SKIP_REASONS: Mapping[str, str] = {
 _UNNAMED_MESSAGE_TYPE = "transactional"
 RELAYED_STATUSES = frozenset[str](FeedbackStatus)
 RELAYED_CHANNELS = frozenset[str](Channel)
-_BODIES = {1: payload_bytes, 2: payload2_bytes}
+_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
     """What events do not say of themselves, from the command line. The event's own values win; then come the paths
-    of `hints` (``--map``), which are already in the event when it is routed.
+    of `mapping` (``--map``), which are already in the event when it is routed.
 
     Raises WrongUse for text that has no UTF-8 form (a stray byte in an argument): no payload could hold it.
     """
@@ -56,7 +56,7 @@ class Defaults:
     organization: str | None = None
     sandbox: str | None = None
     campaign: str | None = None
-    hints: FieldMapping = NO_MAPPING
+    mapping: FieldMapping = NO_MAPPING
 
     def __post_init__(self) -> None:
         for name in ("organization", "sandbox", "campaign"):
@@ -143,7 +143,7 @@ class Routes:
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
         place = address_parts(event, defaults)
-        if lacking := place.lacking:
+        if lacking := place.missing_parts:
             return _WITHOUT[lacking[0]]
         organization, name, identifier = place
         by_id = self.by_id.get((organization, identifier)) if identifier else None
@@ -170,7 +170,7 @@ class AddressParts(NamedTuple):
     sandbox_id: str
 
     @property
-    def lacking(self) -> tuple[str, ...]:
+    def missing_parts(self) -> tuple[str, ...]:
         """``organization``, ``sandbox``: the event is rejected for the first of them."""
         if self.organization and (self.sandbox or self.sandbox_id):
             return ()
@@ -197,7 +197,7 @@ def address_parts(event: Event, defaults: Defaults) -> AddressParts:
     )
 
 
-def for_nobody(event: Event) -> Skipped | Rejected | None:
+def refuse_for_all(event: Event) -> Skipped | Rejected | None:
     """Why no webhook of whatever address gets the event, if that is so."""
     if not event.status:
         return Rejected("no feedback status: the event does not say what became of the message")
@@ -211,7 +211,7 @@ def for_nobody(event: Event) -> Skipped | Rejected | None:
 
 
 def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
-    if nobodys := for_nobody(event):
+    if nobodys := refuse_for_all(event):
         return nobodys
     if event.status not in route.events:
         return Skipped("status_not_selected")

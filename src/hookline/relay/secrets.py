@@ -94,11 +94,11 @@ def _judge_mode(path: Path, status: os.stat_result, *, public: bool) -> None:
     if public or not mode & (stat.S_IRGRP | stat.S_IROTH):
         return
     groups = {0, os.getegid(), *os.getgroups()}
-    if mode & stat.S_IROTH or not handed_over(status.st_uid, status.st_gid, groups):
+    if mode & stat.S_IROTH or not is_handed_over_by_root(status.st_uid, status.st_gid, groups):
         raise _too_open(f"{path} can be read by {_who(mode, stat.S_IRGRP, stat.S_IROTH)}", mode)
 
 
-def handed_over(owner: int, group: int, groups: Collection[int]) -> bool:
+def is_handed_over_by_root(owner: int, group: int, groups: Collection[int]) -> bool:
     """Whether a file's group is how root hands the file to this process, which is in `groups`.
 
     systemd's credentials are root:root 0440, where the group's bits stand for an access list of one user (acl(5));

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from hookline.cli.ingest_options import IngestOptions, reading_options
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
-from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
@@ -63,9 +63,9 @@ def reading(case: Path) -> IngestContext:
     chosen: IngestOptions = relay.main(shlex.split((case / "args").read_text()), standalone_mode=False)
     now = case / "now"
     clock = datetime.fromisoformat(now.read_text().strip() if now.exists() else NOW).timestamp
-    hints = msgspec.structs.replace(chosen.defaults.hints, clock=clock)
+    hints = msgspec.structs.replace(chosen.defaults.mapping, clock=clock)
     return IngestContext(
-        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, hints=hints), format=chosen.format
+        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, mapping=hints), format=chosen.format
     )
 
 
@@ -108,6 +108,6 @@ def test_case(case: Path) -> None:
 def test_no_other_format_recognizes_the_lines(case: Path) -> None:
     """Every line of every format, shown to the recognizer of every other: `auto` depends on no order."""
     for line in (case / "input.ndjson").read_bytes().splitlines():
-        value = decoded(line)
+        value = decode_json(line)
         by = {name for name, known in FORMATS.items() if known.recognizes(value)}
         assert by <= {case.parent.name}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FIELDS, FieldMapping, carried, parse_mapping
+from hookline.relay.field_mapping import FIELDS, FieldMapping, fields_in_variables, parse_mapping
 
 
 def hints(*mappings: str) -> FieldMapping:
@@ -109,4 +109,4 @@ def test_wrong_mapping_is_told(text: str, complaint: str) -> None:
 )
 def test_events_carry_fields_under_the_payloads_names(variables: Any, expected: dict[str, str]) -> None:
     """Only under these: what a sender calls a campaign or an organization may be anything."""
-    assert expected == carried(variables)
+    assert expected == fields_in_variables(variables)

@@ -18,8 +18,7 @@ from hookline.escaping import printable
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
-from hookline.relay.formats.descriptions import DESCRIPTIONS
-from hookline.relay.formats.registry import FORMATS
+from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_document, preview_line
 from hookline.relay.routing import SkipNames
 from hookline.relay.sources.open import open_sources

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from hookline.relay.delivery.response_policy import ConfirmOnce, Delivered, PolicyAction, RefreshToken, apply_policy
-from hookline.relay.delivery_record import FailedAttempt, with_failure
+from hookline.relay.delivery_record import FailedAttempt, add_failure
 from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
 from hookline.relay.spool.spool import QueuedDelivery
 
@@ -74,7 +74,7 @@ async def attempt(
         http = result.status if isinstance(result, Response) else None
         told(item, AttemptRecord(number, verdict, ended - started, http))
         if not isinstance(verdict, Delivered):
-            history = with_failure(history, FailedAttempt(ended, number, verdict.reason, http))
+            history = add_failure(history, FailedAttempt(ended, number, verdict.reason, http))
         match verdict:
             case RefreshToken():
                 endpoint.renew()

@@ -99,7 +99,7 @@ def _reply(*wordings: str | None) -> str | None:
     return None
 
 
-def failure(
+def email_failure(
     code: int | None, category: Category, kind: BounceKind | None = None, wording: str | None = None
 ) -> MessageFailure:
     """Returns the failure of an email in the platform's words, or in the provider's (`wording`) if no class

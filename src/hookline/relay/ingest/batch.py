@@ -9,17 +9,17 @@ from typing import Final
 
 import msgspec
 
-from hookline.relay.delivery_record import WHOLE, Delivery, Line, Rejected, RoutingResult, Skipped
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
 from hookline.relay.formats.format import ParsedEvent as Said
-from hookline.relay.formats.line_reader import FEWER, read_line
+from hookline.relay.formats.line_reader import FEWER_EVENTS, read_line
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.source import START_POSITION, Batch, Position
 from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
 # How many bytes the copies of a line may take that are kept with its rejected events.
-ROOM_FOR_COPIES: Final = 64 * 1024
+MAX_COPIED_BYTES: Final = 64 * 1024
 
 # A fate, what a dead letter would keep of its line, and the event in that which it is about (or WHOLE).
 RoutedEvent = tuple[Line, int, RoutingResult]
@@ -54,20 +54,22 @@ def route_event(line: Line, reading: IngestContext) -> list[RoutedEvent]:
     """
     fates = _fates(line, reading)
     if len(fates) == 1:
-        return [(line, WHOLE, fates[0])]
+        return [(line, WHOLE_LINE, fates[0])]
     refused = [fate for fate in fates if isinstance(fate, Rejected)]
     if refused and (items := _items(line, len(fates))):
         return [
-            (Line(line.number, item, len(item)), WHOLE, fate) if isinstance(fate, Rejected) else (line, part, fate)
+            (Line(line.number, item, len(item)), WHOLE_LINE, fate)
+            if isinstance(fate, Rejected)
+            else (line, part, fate)
             for part, (item, fate) in enumerate(zip(items, fates, strict=True))
         ]
-    if len(refused) * line.length > ROOM_FOR_COPIES:
-        return [(line, WHOLE, _all_of(fates, refused))]
+    if len(refused) * line.length > MAX_COPIED_BYTES:
+        return [(line, WHOLE_LINE, _all_of(fates, refused))]
     return [(line, part, fate) for part, fate in enumerate(fates)]
 
 
 def _fates(line: Line, reading: IngestContext) -> list[RoutingResult]:
-    return [_fate_of(one, reading) for one in read_line(line, reading.format, reading.defaults.hints)]
+    return [_fate_of(one, reading) for one in read_line(line, reading.format, reading.defaults.mapping)]
 
 
 def _fate_of(one: Said, reading: IngestContext) -> RoutingResult:
@@ -99,7 +101,7 @@ def build_batch(batch: Batch, reading: IngestContext, start: int = 0) -> tuple[I
     Returns also how many those were. The batch's position is in the last group only, so what is read again after a
     crash between two groups is known by its ids.
     """
-    found = until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
+    found = take_until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
     last = start + len(found) == len(batch.lines)
     position = batch.position if last and batch.position is not START_POSITION else None
     read = sum(map(len, found))
@@ -111,7 +113,7 @@ def build_replay_batch(lines: Sequence[ReplayedLine], source: str, reading: Inge
 
     Of a line of which one event was rejected, only that one. Returns also how many those were.
     """
-    found = until_full(_fated_again(one, reading) for one in lines)
+    found = take_until_full(_fated_again(one, reading) for one in lines)
     again = [one.n for one in lines[: len(found)]]
     read = sum(map(len, found)) - len(again)  # a line that was rejected as a whole counted as one
     intake = _intake(chain.from_iterable(found), source, reading.names, position=None, read=read, again=again)
@@ -119,13 +121,13 @@ def build_replay_batch(lines: Sequence[ReplayedLine], source: str, reading: Inge
 
 
 def _fated_again(one: ReplayedLine, reading: IngestContext) -> list[RoutedEvent]:
-    if one.part == WHOLE:
+    if one.part == WHOLE_LINE:
         return route_event(one.line, reading)
     fates = _fates(one.line, reading)
-    return [(one.line, one.part, fates[one.part] if one.part < len(fates) else FEWER)]
+    return [(one.line, one.part, fates[one.part] if one.part < len(fates) else FEWER_EVENTS)]
 
 
-def until_full(found: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
+def take_until_full(found: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
     """From the beginning, as many lines as one transaction may hold; at least one, where there is one."""
     taken: list[list[RoutedEvent]] = []
     events = size = 0

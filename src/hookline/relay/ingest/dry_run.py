@@ -14,7 +14,7 @@ import msgspec
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
-from hookline.relay.ingest.batch import IngestContext, route_event, until_full
+from hookline.relay.ingest.batch import IngestContext, route_event, take_until_full
 from hookline.relay.routing import SkipNames
 from hookline.relay.sources.source import LineSource
 
@@ -71,7 +71,7 @@ def dry_run(
             end = batch.end
             start = 0
             while start < len(batch.lines):
-                found = until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
+                found = take_until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
                 start += len(found)
                 fates = [(line.number, fate) for each in found for line, _, fate in each]
                 before = known([fate.id for _, fate in fates if isinstance(fate, Delivery)])

@@ -10,9 +10,9 @@ import msgspec
 from hookline.relay.delivery_record import Delivery, Line, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.line_reader import recognized
+from hookline.relay.formats.line_reader import read_with_format
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.routing import Defaults, address_parts, for_nobody
+from hookline.relay.routing import Defaults, address_parts, refuse_for_all
 
 # What routing needs, and which options supply it.
 SUPPLIED_BY: Mapping[str, str] = {
@@ -52,7 +52,7 @@ class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 def preview_line(line: Line, format: str, defaults: Defaults) -> Iterator[PreviewedEvent]:
     """Every event of a line, with the defaults filled in."""
-    name, readings = recognized(line, format, defaults.hints)
+    name, readings = read_with_format(line, format, defaults.mapping)
     for reading in readings:
         if not isinstance(reading, Event):
             yield PreviewedEvent(line=line.number, format=name, reading=reading)
@@ -65,19 +65,19 @@ def _tried_event(line: Line, format: str | None, event: Event, defaults: Default
     from the command line counts beside an id."""
     place = address_parts(event, defaults)
     if skipped := _for_nobody(event):
-        return PreviewedEvent(line=line.number, format=format, reading=skipped, missing=place.lacking)
+        return PreviewedEvent(line=line.number, format=format, reading=skipped, missing=place.missing_parts)
     full = msgspec.structs.replace(
         event,
         organization=place.organization or None,
         sandbox_name=place.sandbox or None,
         campaign_id=event.campaign_id or defaults.campaign,
     )
-    missing = place.lacking if full.campaign_id else (*place.lacking, "campaign")
+    missing = place.missing_parts if full.campaign_id else (*place.missing_parts, "campaign")
     return PreviewedEvent(line=line.number, format=format, reading=full, missing=missing)
 
 
 def _for_nobody(event: Event) -> Skipped | Rejected | None:
-    found = for_nobody(event)
+    found = refuse_for_all(event)
     if isinstance(found, Skipped) and found.reason == "channel_not_relayed":
         return Skipped(found.reason, event.channel)
     if found is None and event.journey_version_id:

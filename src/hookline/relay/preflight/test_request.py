@@ -22,7 +22,7 @@ from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, Failu
 from hookline.relay.http.request import Header
 from hookline.relay.http.transport import Transport
 from hookline.relay.http.transport_factory import TransportFactory
-from hookline.relay.payload_v2 import payload2_bytes
+from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 
 MARK: Final[Header] = (b"hookline-test", b"true")
@@ -31,7 +31,7 @@ _RECIPIENTS = {
     Channel.EMAIL: {"email": [{"id": "hookline-test@example.com", "primary": True}]},
     Channel.SMS: {"phone": [{"id": "+15555550123", "primary": True}]},
 }
-_BODIES = {1: payload_bytes, 2: payload2_bytes}
+_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
 
 
 def test_body(webhook: Webhook, name: str, time: str) -> bytes:

@@ -12,7 +12,7 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader, ReadStatus
 from hookline.relay.sources.input_files import Reader, open_reader, status_of
 from hookline.relay.sources.rotated_names import display_name
-from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, unread_bytes
+from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag, SourceLog
 
 _STANDARD_INPUT = "-"
@@ -122,7 +122,7 @@ class BatchSource:
         """What is to be read next of a log and its rotated files, and which file that is."""
         if log == _STANDARD_INPUT:
             return log, None
-        behind = unread_bytes(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
+        behind = find_unread_files(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
         if behind.lost:
             self._notes.warning(LOST_MESSAGE, source=display_name(log))
         self._newest = behind.newest

@@ -36,7 +36,7 @@ def content_digest(part: bytes) -> bytes:
     return blake2b(part, digest_size=16, person=b"head").digest()
 
 
-def belongs(position: Position, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
+def is_match(position: Position, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
     """What was read of the beginning still stands there, and so does what was read last; and there is a relation.
 
     `tail_at(offset, length)` gives bytes of the file. The device is not asked: its number may change when the
@@ -85,7 +85,7 @@ def best_match(fitting: list[Position], facts: FileIdentity) -> Position | None:
     )
 
 
-def position_reached(
+def file_position(
     facts: FileIdentity, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b""
 ) -> Position:
     """The position at `offset`: the head covers only what was taken, since the rest may still be rewritten.
@@ -177,7 +177,7 @@ class Checkpoints:
 
     def find(self, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> Position | None:
         """The position to go on from; None for a content that was never read."""
-        return best_match([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+        return best_match([one for one in self.candidates(facts) if is_match(one, facts, tail_at)], facts)
 
     def last(self, name: str) -> Position:
         """What an earlier run has kept last of a file under this name, also that it was empty; else NOWHERE."""
@@ -199,7 +199,7 @@ def _row(position: Position) -> _Row:
 
 
 # Finds out, while a stream goes by, which checkpoint was written for it: for what cannot be read at any place.
-class Locator:
+class CheckpointMatcher:
     """Is fed a stream from its beginning until it is decided which position belongs to it.
 
     `file` has the name, the inode and the compressed size of what the stream is read from. `passed` counts the bytes

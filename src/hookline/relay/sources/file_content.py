@@ -128,7 +128,7 @@ class DecompressedContent:
         return b""
 
 
-class ReadBefore:
+class FullyReadContent:
     """A compressed file that was read to its end before: while its size is the same there is nothing new in it."""
 
     at_definite_end = True

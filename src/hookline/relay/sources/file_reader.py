@@ -10,18 +10,18 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
-from hookline.relay.sources.checkpoints import HEAD_BYTES, Checkpoints, FileIdentity, Locator, position_reached
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity, file_position
 from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of, refuse_compression
 from hookline.relay.sources.file_content import (
     Content,
     DecompressedContent,
     FileReplaced,
+    FullyReadContent,
     PlainContent,
     QuietPeriod,
     RawFile,
-    ReadBefore,
 )
-from hookline.relay.sources.line_splitter import LineSplitter, is_whole
+from hookline.relay.sources.line_splitter import LineSplitter, is_complete_json
 from hookline.relay.sources.rotated_names import is_rotated
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -72,7 +72,7 @@ class FileReader:
     def _begin_anew(self) -> None:
         self._content: Content | None = None
         self._cutter = LineSplitter()
-        self._locator: Locator | None = None
+        self._locator: CheckpointMatcher | None = None
         self._skip = 0
         self._head = b""
         self._begun = False
@@ -146,7 +146,7 @@ class FileReader:
     def last_words(self) -> list[Line]:
         """A whole last line without a terminator; else `unfinished` says how many bytes are left."""
         rest = self._cutter.rest()
-        if rest is None or not is_whole(rest):
+        if rest is None or not is_complete_json(rest):
             self.unfinished = 0 if rest is not None and not rest.strip() else self._cutter.unfinished
             return []
         self.unfinished = 0
@@ -215,7 +215,7 @@ class FileReader:
         facts = FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
         if packing in {Compression.GZIP, Compression.ZSTD}:
             self._content = DecompressedContent(self._raw)
-            self._locator = Locator(self._checkpoints, facts)
+            self._locator = CheckpointMatcher(self._checkpoints, facts)
             return ReadStatus.MORE
         if self._may_be_half_a_copy(facts):
             return ReadStatus.WAITING
@@ -275,7 +275,7 @@ class FileReader:
         found = locator.found
         if found is not None and locator.read_before:
             self._go_on_from(found, locator.head[: found.offset], b"\n")
-            self._content = ReadBefore(self._raw)
+            self._content = FullyReadContent(self._raw)
             self._raw = self._content.raw
             return
         if found is not None:
@@ -317,7 +317,7 @@ class FileReader:
             )
 
     def _move(self) -> None:
-        if isinstance(self._content, ReadBefore):
+        if isinstance(self._content, FullyReadContent):
             return
         if self._cutter.number == 0 and self._cutter.offset == 0:
             # That nothing was in it yet is worth knowing: what it is rotated to later is then no past of a new log.
@@ -329,7 +329,7 @@ class FileReader:
             self.position.inode == self.inode and self.position.key == self.key
         ):
             return
-        self.position = position_reached(
+        self.position = file_position(
             FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
             offset=self._cutter.offset,
             line=self._cutter.number,

@@ -9,7 +9,7 @@ import msgspec
 from hookline.relay.delivery_record import Line
 
 MAX_LINE_BYTES = 1024 * 1024
-KEPT_BYTES = 64 * 1024
+KEPT_LINE_BYTES = 64 * 1024
 TAIL_BYTES = 4096
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -30,8 +30,8 @@ class _Endless:
         part = self._carriage_return + part
         self._carriage_return = b"\r" if part.endswith(b"\r") else b""
         part = part.removesuffix(b"\r")
-        if len(self.head) < KEPT_BYTES:
-            self.head += part[: KEPT_BYTES - len(self.head)]
+        if len(self.head) < KEPT_LINE_BYTES:
+            self.head += part[: KEPT_LINE_BYTES - len(self.head)]
         self.length += len(part)
         self._hash.update(part)
 
@@ -159,7 +159,7 @@ class LineSplitter:
         return endless.line(self.number)
 
 
-def is_whole(rest: bytes) -> bool:
+def is_complete_json(rest: bytes) -> bool:
     """Whether a line without a terminator is complete all the same: an object or a list of JSON that has its end.
 
     (A number, or a line of plain text, may be the beginning of a longer one.)

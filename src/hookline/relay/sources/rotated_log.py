@@ -21,7 +21,7 @@ from hookline.relay.sources.rotation_search import (
     InodeIdentity,
     RotatedFile,
     find_rotated,
-    unread_bytes,
+    find_unread_files,
 )
 from hookline.relay.sources.source import START_POSITION, Position, SourceLag, SourceLog
 
@@ -53,7 +53,7 @@ class TrackedFile:
         return display_name(self.path)
 
 
-class ReadFile(NamedTuple):
+class LogRead(NamedTuple):
     """`more`: there may be more at once."""
 
     source: str
@@ -216,7 +216,7 @@ class RotatedLog:
         any_added = False
         wanted: set[InodeIdentity] = set()
         for _ in range(MAX_TRIES):
-            behind = unread_bytes(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
+            behind = find_unread_files(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
             if behind.lost:
                 self._notify_service_manager(self.path, LOST_MESSAGE)
             after = behind.newest
@@ -246,7 +246,7 @@ class RotatedLog:
 
     # -- reading
 
-    def read(self, now: float) -> ReadFile:
+    def read(self, now: float) -> LogRead:
         """The next lines of the oldest file that has any."""
         for index, place in enumerate(list(self.places)):
             if place.retry_at > now or place.rested == place.stamp:
@@ -266,9 +266,9 @@ class RotatedLog:
                 return found
             if self._crowded and self.path != STANDARD_INPUT and (place.attached or self._rotated(place)):
                 self.rest(place)
-        return ReadFile(self.path, [], START_POSITION, False)
+        return LogRead(self.path, [], START_POSITION, False)
 
-    def _from_hand(self, index: int) -> ReadFile | None:
+    def _from_hand(self, index: int) -> LogRead | None:
         """Before a file is begun that may be a copy of a later one: what is in hand of that one."""
         reader = self.places[index].reader
         if reader is None or reader.has_begun:
@@ -276,10 +276,10 @@ class RotatedLog:
         for later in self.places[index + 1 :]:
             if later.reader is not None and later.reader.full:
                 lines = later.reader.from_hand()
-                return ReadFile(later.reader.name, lines, later.reader.take_position(), True)
+                return LogRead(later.reader.name, lines, later.reader.take_position(), True)
         return None
 
-    def _read(self, place: TrackedFile, now: float) -> ReadFile | None:
+    def _read(self, place: TrackedFile, now: float) -> LogRead | None:
         reader = place.reader
         assert reader is not None
         lines, came = reader.read(final=not place.attached)
@@ -288,7 +288,7 @@ class RotatedLog:
             return self._replaced(place, reader)
         position = reader.take_position()
         if came is ReadStatus.WAITING:
-            return ReadFile(reader.name, lines, position, bool(lines))
+            return LogRead(reader.name, lines, position, bool(lines))
         if came is ReadStatus.DRY and place.dry_since is None:
             place.dry_since = now
         elif came is ReadStatus.MORE or lines:
@@ -296,10 +296,10 @@ class RotatedLog:
         if came is ReadStatus.DRY and reader.at_definite_end:
             self.rest(place)
         if lines or position is not START_POSITION or came is ReadStatus.MORE:
-            return ReadFile(reader.name, lines, position, True)
+            return LogRead(reader.name, lines, position, True)
         return None
 
-    def _replaced(self, place: TrackedFile, reader: FileReader) -> ReadFile:
+    def _replaced(self, place: TrackedFile, reader: FileReader) -> LogRead:
         """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
         reader.take_position()
         lines: list[Line] = []
@@ -310,7 +310,7 @@ class RotatedLog:
         position = reader.take_position()
         self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
         reader.restart()
-        return ReadFile(reader.name, lines, position, True)
+        return LogRead(reader.name, lines, position, True)
 
     def _is_copied(self, place: TrackedFile, reader: FileReader) -> bool:
         """Whether there is a copy of what the file held, which is then read first."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.checkpoints import HEAD_BYTES, Checkpoints, FileIdentity, Locator
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity
 from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
@@ -24,7 +24,7 @@ InodeIdentity = tuple[int, int]
 """Device and inode."""
 
 
-class KnownFile(Enum):
+class ReadProgress(Enum):
     """What the checkpoints say of a file, as far as that is cheap to tell."""
 
     NOT = auto()
@@ -39,12 +39,12 @@ class RotatedFile(msgspec.Struct, frozen=True):
     path: str
     identity: InodeIdentity
     modified: int
-    known: KnownFile
+    known: ReadProgress
     key: bytes = b""
     in_place: bool = False
 
 
-class Look:
+class FileInspector:
     """Opens a file for a moment, to compare it with the checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -77,7 +77,7 @@ class Look:
             facts = FileIdentity(
                 name=display_name(path), device=status.st_dev, inode=status.st_ino, size=status.st_size, head=b""
             )
-            locator, content = Locator(self._checkpoints, facts), DecompressedContent(RawFile(descriptor))
+            locator, content = CheckpointMatcher(self._checkpoints, facts), DecompressedContent(RawFile(descriptor))
             while not locator.decided:
                 if piece := content.next(_PIECE):
                     locator.feed(piece)
@@ -100,16 +100,16 @@ class Look:
             size=None if packed else status.st_size,
             head=_unpacked_head(descriptor) if packed else head,
         )
-        one = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, KnownFile.NOT)
+        one = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, ReadProgress.NOT)
         if packed:
             candidates = self._checkpoints.candidates(facts)
             finished = any((known.packed, known.inode) == (status.st_size, status.st_ino) for known in candidates)
-            known = KnownFile.FINISHED if finished else KnownFile.PACKED if candidates else KnownFile.NOT
+            known = ReadProgress.FINISHED if finished else ReadProgress.PACKED if candidates else ReadProgress.NOT
             return msgspec.structs.replace(one, known=known)
         found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
         if found is None:
             return one
-        known = KnownFile.FINISHED if found.offset == status.st_size else KnownFile.UNFINISHED
+        known = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
         return msgspec.structs.replace(one, known=known, key=found.key, in_place=found.inode == status.st_ino)
 
 
@@ -132,7 +132,7 @@ MAX_TRIES = 20  # to see files in one moment, while a rotation renames them
 _COARSE = 2.0  # seconds by which the time of a file's change may be behind, on some file systems
 
 
-class Behind(msgspec.Struct, frozen=True):
+class UnreadFiles(msgspec.Struct, frozen=True):
     """What is to be read before a log, oldest first.
 
     `newest`: when the newest file that is known was modified (nanoseconds; None: none is), for another search.
@@ -146,14 +146,14 @@ class Behind(msgspec.Struct, frozen=True):
     lost: bool
 
 
-def unread_bytes(
+def find_unread_files(
     path: str,
     checkpoints: Checkpoints,
     *,
     held: Collection[InodeIdentity],
     after: int | None = None,
     wanted: Collection[InodeIdentity] = (),
-) -> Behind:
+) -> UnreadFiles:
     """The rotated files of the log `path` that are to be read before it. `held` are read anyway.
 
     - one that a checkpoint says is unfinished, or that an earlier search has `wanted`;
@@ -163,7 +163,7 @@ def unread_bytes(
 
     A log that was never read has none: its past was not asked for.
     """
-    look = Look(checkpoints)
+    look = FileInspector(checkpoints)
     there = _seen_at_once(path, look)
     log = next((one for one in there if one.path == path), None)
     last = checkpoints.last(display_name(path))
@@ -174,17 +174,17 @@ def unread_bytes(
     if newest is None and not (log is not None and log.in_place):
         siblings = _with_newest_made_out(siblings, look)
         siblings, later = _with_clock_set_back(siblings, log)
-        newest = max((one.modified for one in siblings if one.known is not KnownFile.NOT), default=None)
+        newest = max((one.modified for one in siblings if one.known is not ReadProgress.NOT), default=None)
         if newest is None and last is not START_POSITION:
             newest = int((last.at - _COARSE) * 1e9)
-            lost = all(one.known is KnownFile.NOT for one in there) and not _may_be_among(there, last)
+            lost = all(one.known is ReadProgress.NOT for one in there) and not _may_be_among(there, last)
     wanted = {*wanted, *later}
     files = [one for one in siblings if one.identity in wanted or _is_wanted(one, newest)]
-    return Behind(files, newest, log.identity if log else None, lost)
+    return UnreadFiles(files, newest, log.identity if log else None, lost)
 
 
 def _is_read(one: RotatedFile) -> bool:
-    return one.known in {KnownFile.UNFINISHED, KnownFile.FINISHED}
+    return one.known in {ReadProgress.UNFINISHED, ReadProgress.FINISHED}
 
 
 def _may_be_among(there: list[RotatedFile], last: Position) -> bool:
@@ -209,7 +209,7 @@ def _with_clock_set_back(
     return siblings, frozenset(one.identity for one in siblings[newest + 1 :])
 
 
-def _seen_at_once(path: str, look: Look) -> list[RotatedFile]:
+def _seen_at_once(path: str, look: FileInspector) -> list[RotatedFile]:
     """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
     there: list[RotatedFile] = []
     for _ in range(MAX_TRIES):
@@ -229,29 +229,29 @@ def _without_doubles(there: list[RotatedFile]) -> list[RotatedFile]:
     for one in sorted(there, key=lambda one: (one.in_place, one.modified)):
         owners[one.key] = one
     return [
-        one if not one.key or owners[one.key] is one else msgspec.structs.replace(one, known=KnownFile.NOT)
+        one if not one.key or owners[one.key] is one else msgspec.structs.replace(one, known=ReadProgress.NOT)
         for one in there
     ]
 
 
-def _with_newest_made_out(siblings: list[RotatedFile], look: Look) -> list[RotatedFile]:
+def _with_newest_made_out(siblings: list[RotatedFile], look: FileInspector) -> list[RotatedFile]:
     """Go back through the compressed ones until one is known for certain: logs with a long header all begin alike."""
     made_out = list(siblings)
     for index in range(len(made_out) - 1, -1, -1):
         one = made_out[index]
-        if _is_read(one) or (one.known is KnownFile.PACKED and look.is_known(one.path)):
+        if _is_read(one) or (one.known is ReadProgress.PACKED and look.is_known(one.path)):
             break
-        made_out[index] = msgspec.structs.replace(one, known=KnownFile.NOT)
+        made_out[index] = msgspec.structs.replace(one, known=ReadProgress.NOT)
     return made_out
 
 
 def _is_wanted(one: RotatedFile, newest: int | None) -> bool:
     match one.known:
-        case KnownFile.UNFINISHED:
+        case ReadProgress.UNFINISHED:
             return True
-        case KnownFile.FINISHED:
+        case ReadProgress.FINISHED:
             return False
-        case KnownFile.NOT | KnownFile.PACKED:
+        case ReadProgress.NOT | ReadProgress.PACKED:
             return newest is not None and one.modified >= newest
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from hookline.cli.main import main
 from hookline.relay.delivery_record import Line, Rejected, RoutingResult
-from hookline.relay.formats.descriptions import DESCRIPTIONS
-from hookline.relay.formats.registry import FORMATS
+from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.routing import Defaults, Routes
 

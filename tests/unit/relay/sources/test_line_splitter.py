@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.line_splitter import KEPT_BYTES, MAX_LINE_BYTES, LineSplitter
+from hookline.relay.sources.line_splitter import KEPT_LINE_BYTES, MAX_LINE_BYTES, LineSplitter
 
 ALL = 10_000_000
 
@@ -72,7 +72,7 @@ def test_line_over_the_limit_keeps_beginning_length_and_hash(terminator: bytes, 
     after = b"after\n" if terminator else b""
     stream += after
     first, *others = cut(*[stream[at : at + size] for at in range(0, len(stream), size)])
-    assert Line(1, whole[:KEPT_BYTES], MAX_LINE_BYTES + over, hashlib.sha256(whole).digest()) == first
+    assert Line(1, whole[:KEPT_LINE_BYTES], MAX_LINE_BYTES + over, hashlib.sha256(whole).digest()) == first
     assert ([Line(2, b"after", 5)] if after else []) == others
 
 

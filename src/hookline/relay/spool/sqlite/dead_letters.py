@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, TypeVar
 
 from hookline.model import Address
-from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, with_replay
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay
 from hookline.relay.spool.admin import NOTHING, Count, Filter, OnProgress
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, damage_named, open_existing, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import LetterQuery, PageKey
@@ -53,7 +53,7 @@ def replay_deliveries(
     rows = []
     for place in page:
         found = connection.execute(_HISTORY, (place.seq, place.settled)).fetchone()
-        history = with_replay(found[0], now) if found else None
+        history = add_replay(found[0], now) if found else None
         if history is not None:
             at = next(due)
             rows.append((at, age + at - now, history, place.seq))

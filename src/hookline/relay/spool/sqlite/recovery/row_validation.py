@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from hookline.model import Address
-from hookline.relay.delivery_record import WHOLE
+from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.spool import State
 
@@ -175,7 +175,7 @@ _DELIVERY: Final[dict[str, Check]] = {
 }  # fmt: skip
 _LINE: Final[dict[str, Check]] = {
     "n": _count, "at": _number, "source": _text, "line": _count,
-    "part": lambda value: value if value == WHOLE else _count(value),
+    "part": lambda value: value if value == WHOLE_LINE else _count(value),
     "reason": _text, "length": _count, "sha256": _bytes, "data": _bytes, "again": _flag,
 }  # fmt: skip
 _WEBHOOK: Final[dict[str, Check]] = {
