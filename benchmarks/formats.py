@@ -35,7 +35,7 @@ WEBHOOK = Stored({
     "version": 1, "organization": "ACME@AdobeOrg", "sandbox": "prod", "name": "bench", "channels": ["email", "sms"],
     "url": "https://hooks.acme.example/feedback", "campaigns": "all",
 })  # fmt: skip
-ROUTES = Routes.of(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
 DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", mapping=FieldMapping(clock=time.time))
 AUTO = IngestContext(routes=ROUTES, defaults=DEFAULTS)
 
@@ -62,10 +62,10 @@ def microseconds(call: Callable[[], object]) -> float:
 
 def costs(name: str, line: Line) -> tuple[float, float, float, float]:
     """Parsing; what auto and the named format add to it; and what routing adds to that."""
-    hints = DEFAULTS.mapping
+    mapping = DEFAULTS.mapping
     parsing = microseconds(lambda: decode_json(line.data))
-    auto = microseconds(lambda: read_line(line, "auto", hints))
-    named = microseconds(lambda: read_line(line, name, hints))
+    auto = microseconds(lambda: read_line(line, "auto", mapping))
+    named = microseconds(lambda: read_line(line, name, mapping))
     routed = microseconds(lambda: route_line(line, AUTO))
     return parsing, auto - parsing, named - parsing, routed - auto
 

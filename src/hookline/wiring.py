@@ -228,7 +228,7 @@ def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[DryRunEvent]
     started = time.monotonic()
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
-    reading = IngestContext(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
+    reading = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
     source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
     try:
         known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)

@@ -62,7 +62,7 @@ STORED = Stored(
         "payload": 2,
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
 PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
     ("campaign", "user-variables.campaign"), ("recipient", "to"), ("organization", "0.data.x"), ("requestId", "/id")
 ])  # fmt: skip

@@ -148,7 +148,7 @@ class Relay:
                 return Ending.WRONG_FORMAT
             case IngestResult.NO_ROOM:
                 return Ending.NO_ROOM
-            case IngestResult.WHOLE:
+            case IngestResult.COMPLETE:
                 return await self._settle()
 
     async def _settle(self) -> Ending:
@@ -189,7 +189,7 @@ class Relay:
             await self._state_watcher.refresh()
             if told_to:
                 self._notify(READY)
-            await self._ingester.read_again()
+            await self._ingester.read_replayed_lines()
 
     async def _keep_reporting(self) -> None:
         while self._report is not None:

@@ -100,7 +100,7 @@ class StateWatcher:
         before = self._version
         # Before the rest: `reload` may say at any time that it is to be read once more.
         self._version, self._lineage = (snapshot.lineage, snapshot.serial), snapshot.lineage
-        self.reading = msgspec.structs.replace(self.reading, routes=Routes.of(snapshot))
+        self.reading = msgspec.structs.replace(self.reading, routes=Routes.from_snapshot(snapshot))
         try:
             await self._configure(snapshot)
         except BaseException:

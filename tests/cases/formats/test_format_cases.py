@@ -48,7 +48,7 @@ APPLIED = Stored(
         "campaigns": "all",
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
 
 
 def reading(case: Path) -> IngestContext:
@@ -94,8 +94,8 @@ def test_every_format_has_its_cases() -> None:
 def test_case(case: Path) -> None:
     """What is sent, byte for byte, what is skipped, and what is refused with which reason."""
     told, summary = rehearsed(case)
-    sent = [one.fate.body.decode() for one in told if isinstance(one.fate, Delivery) and not one.duplicate]
-    rejections = [f"{one.line}: {one.fate.reason}" for one in told if isinstance(one.fate, Rejected)]
+    sent = [one.result.body.decode() for one in told if isinstance(one.result, Delivery) and not one.duplicate]
+    rejections = [f"{one.line}: {one.result.reason}" for one in told if isinstance(one.result, Rejected)]
     expected = case / "expected-rejections.txt"
     assert (case / "expected-payloads.ndjson").read_text().splitlines() == sent
     assert json.loads((case / "expected-summary.json").read_text()) == summary

@@ -46,7 +46,7 @@ def routes(structure: int) -> Routes:
             "payload": structure,
         }
     )
-    return Routes.of(Snapshot(lineage="l", serial=1, webhooks={stored.webhook.address: stored}))
+    return Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={stored.webhook.address: stored}))
 
 
 def relayed(document: object, structure: int) -> Delivery:

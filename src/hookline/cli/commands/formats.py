@@ -100,19 +100,19 @@ class _Counts:
         for one in events:
             self.formats[one.format or "none"] += 1
             self.missing.update(one.missing)
-            self.refused += one.refused
-            match one.reading:
+            self.refused += one.is_rejected
+            match one.parsed:
                 case Event(status=status) | Delivery(status=status):
                     self.relayed[str(status)] += 1
                 case Skipped() as skipped:
                     key = self._names.key(skipped)
                     self.skipped[key] += 1
-                    if one.unknown:
+                    if one.unknown_status:
                         self.unknown[key.partition(":")[2]] += 1
                 case Rejected():
                     self.rejected += 1
                 case _:
-                    assert_never(one.reading)
+                    assert_never(one.parsed)
             yield one
 
     def as_json(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _row(one: PreviewedEvent) -> tuple[str, ...]:
 
 
 def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
-    match one.reading:
+    match one.parsed:
         case Rejected(reason):
             return f"rejected: {reason}", "", "", ""
         case Skipped(reason, name):

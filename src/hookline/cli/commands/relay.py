@@ -303,7 +303,7 @@ def _print(summary: Summary, form: str) -> None:
 
 def _print_fate(one: DryRunEvent) -> None:
     place = f"{printable(one.source)}:{one.line}:"
-    match one.fate:
+    match one.result:
         case Delivery() as fate:
             what = "duplicate" if one.duplicate else "deliver"
             click.echo(f"{place} {what} {fate.address} {fate.channel} {fate.status} {fate.id.hex()}")

@@ -140,7 +140,7 @@ class BatchSource:
         lines, came = current.read(final=True)
         if came is ReadStatus.REPLACED:
             self._notes.warning(
-                "file was truncated or replaced while it was read; the next run begins with what is in it now",
+                "file was truncated or replaced during the read; the next run reads its current content",
                 source=current.name,
                 byte=current.bytes_read,
             )

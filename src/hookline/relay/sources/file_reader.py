@@ -279,7 +279,7 @@ class FileReader:
             self._raw = self._content.raw
             return
         if found is not None:
-            self._notes.debug("goes on within a compressed file", source=self.name, offset=found.offset)
+            self._notes.debug("continues within a compressed file", source=self.name, offset=found.offset)
             self._go_on_from(found, locator.head[: found.offset], locator.tail_of(found))
         if locator.passed == (found.offset if found else 0):
             self._feed(rest)
@@ -309,7 +309,7 @@ class FileReader:
         if content.damage and not self._told_damage:
             self._told_damage = True
             self._notes.warning(
-                "compressed file is damaged, what is whole was read",
+                "compressed file is damaged, its intact part was read",
                 source=self.name,
                 reason=content.damage,
                 line=self._cutter.number,

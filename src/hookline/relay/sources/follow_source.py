@@ -119,7 +119,7 @@ class FollowSource:
             self._trails.pop(name, None)
             self._gathering.append(name)
             if not self._listed(name) and name not in self._unlisted:
-                self._notes.warning("no file is there yet, waiting for one", source=display_name(name))
+                self._notes.warning("no file exists yet, waiting for one", source=display_name(name))
         elif _is_stream(name):
             self._unknown.remove(name)
             self._trails.pop(name, None)
@@ -191,7 +191,7 @@ class FollowSource:
         try:
             lines = pipe.read(0)
         except HooklineError as error:
-            self._notes.warning("pipe cannot be read any more", source=pipe.name, reason=error.message)
+            self._notes.warning("pipe can no longer be read", source=pipe.name, reason=error.message)
             self._drop(pipe)
             return None
         position = pipe.take_position()

@@ -151,7 +151,7 @@ class PipeReader:
     def _say_damaged(self, reason: str) -> None:
         self._broken = True
         self._notes.warning(
-            "compressed input is damaged, what is whole was read",
+            "compressed input is damaged, its intact part was read",
             source=self.name,
             reason=reason,
             line=self._cutter.number,

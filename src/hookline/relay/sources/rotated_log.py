@@ -122,7 +122,9 @@ class RotatedLog:
         for place in [one for one in self.places if self._is_over(one, now)]:
             if place.reader is not None and place.reader.unfinished:
                 self._notes.warning(
-                    "unfinished last line of a rotated file left", source=place.name, bytes=place.reader.unfinished
+                    "unfinished last line of a rotated file not read",
+                    source=place.name,
+                    bytes=place.reader.unfinished,
                 )
             self._remove(place)
 
@@ -168,13 +170,13 @@ class RotatedLog:
             status = Path(path).stat()
         except FileNotFoundError:
             if self._named and path == self.path and not self.places:
-                self._notify_service_manager(path, "file is not there yet, waiting for it")
+                self._notify_service_manager(path, "file does not exist yet, waiting for it")
             return None
         except (OSError, ValueError) as error:
-            self._notify_service_manager(path, "file cannot be looked at, will try again", reason=str(error))
+            self._notify_service_manager(path, "file cannot be inspected, will try again", reason=str(error))
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._notify_service_manager(path, "not a regular file, left alone")
+            self._notify_service_manager(path, "not a regular file, ignored")
             return None
         self._forget_told(path)
         return status
@@ -308,7 +310,7 @@ class RotatedLog:
             if lost := reader.lost + reader.unfinished:
                 self._notes.warning("file was truncated before all of it was read", source=place.name, bytes=lost)
         position = reader.take_position()
-        self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
+        self._notes.info("file was truncated or rewritten, reading it from its start", source=place.name)
         reader.restart()
         return LogRead(reader.name, lines, position, True)
 

@@ -127,7 +127,7 @@ def _unpacked_head(descriptor: int) -> bytes:
     return head
 
 
-LOST_MESSAGE = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
+LOST_MESSAGE = "last read file not found: rotated files may be unread"
 MAX_TRIES = 20  # to see files in one moment, while a rotation renames them
 _COARSE = 2.0  # seconds by which the time of a file's change may be behind, on some file systems
 

@@ -91,11 +91,13 @@ def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> Non
 
 
 def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[RoutingResult]:
-    """What a relay without an applied webhook makes of each event, but for that there is no webhook."""
-    reading = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
+    """The routing result of each event by a relay without an applied webhook, as far as it needs no webhook."""
+    context = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
     lines = log.read_bytes().splitlines()
     return [
-        fate for number, line in enumerate(lines, 1) for fate in route_line(Line(number, line, len(line)), reading)
+        result
+        for number, line in enumerate(lines, 1)
+        for _, _, result in route_line(Line(number, line, len(line)), context)
     ]
 
 
@@ -120,13 +122,13 @@ def test_what_the_relay_rejects_counts_as_refused(
     """An event that the relay would reject without any webhook ends the trial with 3, and no other does."""
     log = tmp_path / "log"
     log.write_text(json.dumps(SENT | {"campaignID": "C-1"} | ODD[odd]) + "\n")
-    (fate,) = relayed(log, organization=organization, sandbox=sandbox)
+    (result,) = relayed(log, organization=organization, sandbox=sandbox)
     told = [f"--{name}={value}" for name, value in (("organization", organization), ("sandbox", sandbox)) if value]
     code, shown = trial(capsys, *told, str(log))
-    rejected = isinstance(fate, Rejected) or "rejected" in shown["events"][0]
+    rejected = isinstance(result, Rejected) or "rejected" in shown["events"][0]
     assert 3 * rejected == code
-    if isinstance(fate, Rejected) and fate.reason.startswith(("no organization", "no sandbox")):
-        assert fate.reason.split()[1].rstrip(":") == shown["events"][0]["missing"][0]
+    if isinstance(result, Rejected) and result.reason.startswith(("no organization", "no sandbox")):
+        assert result.reason.split()[1].rstrip(":") == shown["events"][0]["missing"][0]
 
 
 def test_an_id_that_nobody_claims_goes_by_the_command_line(capsys: Output, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ APPLIED = Stored(
         "campaigns": "all",
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
 PLACED = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
 
 
@@ -112,7 +112,7 @@ def test_a_line_is_not_kept_with_each_of_thousands_of_rejected_events() -> None:
     (refused,) = intake.rejected
     assert (1, WHOLE_LINE, json.dumps(report).encode()) == (intake.read, refused.part, refused.line.data)
     assert refused.reason.startswith("no organization: ")
-    assert "(5,000 of the line's 5,000 events are rejected, too many to be kept one by one, so all" in refused.reason
+    assert "(5,000 of the line's 5,000 events are rejected, too many to keep one by one;" in refused.reason
     replayed = again(refused)
     assert 5_000 == len({one.delivery.id for one in replayed.deliveries}) == replayed.read + len(replayed.again)
 

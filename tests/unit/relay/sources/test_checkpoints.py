@@ -504,7 +504,7 @@ def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: py
 
 # -- nothing is left that was read
 
-NOWHERE_TO_BE_FOUND = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
+NOWHERE_TO_BE_FOUND = "last read file not found: rotated files may be unread"
 
 
 def read_in(path: Path, book: Book, follow: bool, *expected: bytes) -> None:
@@ -604,7 +604,7 @@ def test_renamed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> Non
         append(rotated, b"a3")
         append(path, b"b1")
         follower.takes(b"a3", b"b1")
-    assert ["file is not there yet, waiting for it"] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it"] == book.notes.warnings
 
 
 def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
@@ -616,4 +616,4 @@ def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> Non
         follower.read_for(2.5)
         append(path, b"b1")
         follower.takes(b"b1")
-    assert ["file is not there yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings
