@@ -162,7 +162,7 @@ def _relay(
         thread.spool.positions(),
         follow=options.follow,
         from_start=options.from_start,
-        notes=log,
+        logger=log,
     )
     intaking = Ingester(
         source,
@@ -229,7 +229,9 @@ def rehearse_relay(options: RelayOptions, log: Log, tell: Callable[[DryRunEvent]
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
     reading = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
-    source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
+    source = open_sources(
+        options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
+    )
     try:
         known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window)
         tally = count_results(dry_run(source, reading, known), tell)

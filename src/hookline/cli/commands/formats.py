@@ -69,7 +69,7 @@ def test_command(
 
 def _lines(file: str) -> Iterator[Any]:
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    source = open_sources([file], (), follow=False, from_start=True, notes=log)
+    source = open_sources([file], (), follow=False, from_start=True, logger=log)
     try:
         end = False
         while not end:

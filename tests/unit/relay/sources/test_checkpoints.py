@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources import batch_source, input_files, rotated_log, rotation_search
+from hookline.relay.sources import batch_source, input_files, rotated_log, rotation_search, tracked_file
 from hookline.relay.sources.checkpoints import (
     HEAD_BYTES,
     Checkpoints,
@@ -463,7 +463,7 @@ def test_rotated_between_the_search_and_the_opening(
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(module, "unread_bytes", once(rotation_search.find_unread_files, happening))
+    monkeypatch.setattr(module, "find_unread_files", once(rotation_search.find_unread_files, happening))
     if module is batch_source:
         assert [b"a2", b"b1", b"c1", b"d1"] == book.run(path)
     else:
@@ -481,7 +481,9 @@ def test_rotated_in_the_midst_of_the_search(path: Path, book: Book, monkeypatch:
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(rotation_search.FileInspector, "at", once(rotation_search.FileInspector.at, happening))
+    monkeypatch.setattr(
+        rotation_search.FileInspector, "inspect", once(rotation_search.FileInspector.inspect, happening)
+    )
     with book.following(path) as follower:
         follower.takes(b"a2", b"b1", b"c1", b"d1")
 
@@ -498,13 +500,13 @@ def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: py
             rotate(path)
             append(path, b"c1")
 
-        monkeypatch.setattr(rotated_log, "open_reader", once(input_files.open_reader, happening, before=True))
+        monkeypatch.setattr(tracked_file, "open_reader", once(input_files.open_reader, happening, before=True))
         follower.takes(b"b1", b"c1")
 
 
 # -- nothing is left that was read
 
-NOWHERE_TO_BE_FOUND = "last read file not found: rotated files may be unread"
+LOST = "last read file not found: rotated files may be unread"
 
 
 def read_in(path: Path, book: Book, follow: bool, *expected: bytes) -> None:
@@ -528,9 +530,9 @@ def test_last_file_that_was_read_is_gone(path: Path, book: Book, follow: bool) -
     path.replace(path.with_name("app.log.1"))
     append(path, b"c1")
     read_in(path, book, follow, b"b1", b"c1")
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
     read_in(path, book, follow)
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -543,7 +545,7 @@ def test_last_file_that_was_read_is_gone_and_nothing_newer_is_there(path: Path, 
     path.unlink()
     append(path, b"b1")
     read_in(path, book, follow, b"b1")
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -616,4 +618,4 @@ def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> Non
         follower.read_for(2.5)
         append(path, b"b1")
         follower.takes(b"b1")
-    assert ["file does not exist yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it", LOST] == book.notes.warnings

@@ -49,7 +49,7 @@ def unpacked(*chunks: bytes, most: int = 1000) -> bytes:
         while piece := unpacker.next(most):
             assert len(piece) <= most
             out += piece
-    assert unpacker.whole
+    assert unpacker.is_complete
     return out
 
 

@@ -552,7 +552,7 @@ def test_half_a_line_in_a_rotated_file_is_told(path: Path, book: Book, monkeypat
 # -- what cannot be read
 
 
-@pytest.mark.parametrize(("target", "verb"), [("/proc/self/mem", "read"), ("app.log", "looked at")])
+@pytest.mark.parametrize(("target", "verb"), [("/proc/self/mem", "read"), ("app.log", "inspected")])
 def test_unreadable_file(path: Path, tmp_path: Path, book: Book, target: str, verb: str) -> None:
     """A file that the system does not give (an input/output error, a link to itself) does not stop the others.
 

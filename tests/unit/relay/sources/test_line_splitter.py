@@ -20,7 +20,7 @@ def cut(*chunks: bytes) -> list[Line]:
     for chunk in chunks:
         cutter.feed(chunk)
         lines += cutter.take(ALL)
-    last = cutter.take_rest()
+    last = cutter.take_unterminated()
     return [*lines, last] if last else lines
 
 
@@ -43,7 +43,7 @@ def test_offset_is_the_byte_after_the_last_line_given_out() -> None:
     cutter.feed(b"one\r\ntwo\nthree\nfo")
     assert [Line(11, b"one", 3), Line(12, b"two", 3)] == cutter.take(2)
     expected = (12, 109, 8)
-    assert expected == (cutter.number, cutter.offset, cutter.unfinished)
+    assert expected == (cutter.number, cutter.offset, cutter.unfinished_bytes)
 
 
 def test_nul_bytes_are_like_others() -> None:
@@ -84,6 +84,6 @@ def test_endless_line_is_not_held_in_memory() -> None:
         cutter.feed(chunk)
         assert not cutter.take(ALL)
         assert len(cutter._buffer) <= MAX_LINE_BYTES + len(chunk)
-    assert cutter.rest() is None
+    assert cutter.unterminated_line() is None
     expected = 40 * len(chunk)
-    assert expected == cutter.unfinished
+    assert expected == cutter.unfinished_bytes

@@ -138,7 +138,7 @@ def test_bomb_in_a_pipe_is_bounded(pipe: tuple[PipeReader, int]) -> None:
     os.write(writing, bomb[:60_000])
     assert 500 == len(reader.read(WAIT_SECONDS))
     expected = 1024 * 1024
-    assert reader._cutter.unfinished <= expected
+    assert reader._splitter.unfinished_bytes <= expected
     os.close(writing)
 
 
