@@ -82,10 +82,10 @@ def test_fields_are_named_as_in_the_payload_too(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("campaign", "not of the form FIELD=PATH"),
-        ("=a", "not of the form FIELD=PATH"),
-        ("campaign=", "not of the form FIELD=PATH"),
-        ("color=a", "'color' is not a field; there are: organization, sandbox"),
+        ("campaign", "does not have the form FIELD=PATH"),
+        ("=a", "does not have the form FIELD=PATH"),
+        ("campaign=", "does not have the form FIELD=PATH"),
+        ("color=a", "'color' is not a field; the fields are: organization, sandbox"),
         ("campaign=a\udcff", "not valid UTF-8"),
     ],
 )
