@@ -89,9 +89,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse_history(history: str | None) -> list[FailedAttempt]:
-    """Returns the failed attempts, the oldest first. An invalid text counts as no history, because a delivery must
-    not fail because of it.
-    """
+    """Returns the failed attempts, the oldest first. An invalid text must not stop a delivery: it has none."""
     try:
         return [] if history is None else _decoder.decode(history)
     except msgspec.DecodeError:

@@ -95,9 +95,7 @@ NO_MAPPING: Final = FieldMapping()
 
 
 def fields_in_variables(variables: object) -> dict[str, str]:
-    """Returns the values in custom arguments, tags or metadata, by field of Event. The first of several names
-    applies.
-    """
+    """Returns the values in custom arguments, tags or metadata, by field of Event. The first name applies."""
     values: dict[str, str] = {}
     if isinstance(variables, dict):
         for key, value in variables.items():

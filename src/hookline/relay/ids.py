@@ -26,9 +26,7 @@ def request_prefix(request_id: str) -> bytes:
 
 
 def delivery_id(seed: bytes, content: bytes, request_id: str) -> bytes:
-    """Returns 16 bytes: the prefix of the payload's request, then 12 bytes for the webhook (`seed`) and for the event
-    (`content`).
-    """
+    """Returns 16 bytes: 4 for the payload's request, 12 for the webhook (`seed`) and the event (`content`)."""
     return request_prefix(request_id) + blake2b(seed + content, digest_size=16, person=b"delivery").digest()[:12]
 
 

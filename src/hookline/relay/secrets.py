@@ -115,9 +115,7 @@ def is_handed_over_by_root(owner: int, group: int, groups: Collection[int]) -> b
 
 
 def _check_directory(root: Path) -> None:
-    """Rejects a directory that everyone may write to, because files can be exchanged in it. In a sticky directory
-    only their owners can do that.
-    """
+    """Rejects a directory in which anyone can exchange files. In a sticky one, only their owners can."""
     status = root.stat()
     sticky = bool(status.st_mode & stat.S_ISVTX) and status.st_uid in (0, os.geteuid())
     if status.st_mode & stat.S_IWOTH and not sticky:

@@ -83,18 +83,14 @@ def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[_Struct]) -> _Stru
 
 
 def platform_status(status: str, failure: MessageFailure | None) -> tuple[str, MessageFailure | None]:
-    """Returns ``bounce`` for ``out_of_band``, the platform's name for a bounce that was reported later. Returns
-    other statuses unchanged.
-    """
+    """Returns ``bounce`` for ``out_of_band``, a bounce that was reported later, and other statuses unchanged."""
     if status != _OUT_OF_BAND:
         return status, failure
     return "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
 
 
 def has_other_type(value: object, key: str) -> bool:
-    """Returns whether this is a valid event of another type (``message.tracking`` …), to be skipped and not
-    rejected.
-    """
+    """Returns whether this is an event of another type (``message.tracking`` …), which is skipped."""
     name = value.get(key) if isinstance(value, dict) else None
     return isinstance(name, str) and name != FEEDBACK
 

@@ -84,9 +84,7 @@ def build_event(source: object, mapping: FieldMapping, fields: ProviderFields) -
 
 
 def skip_or_reject(fault: Rejected, status: object, statuses: Mapping[str, str]) -> Rejected | Skipped:
-    """Returns the result for a line with a fault and the provider's `status`. A skipped status needs no valid
-    fields.
-    """
+    """Returns Skipped if the provider's `status` is skipped, otherwise the `fault` of the line."""
     if isinstance(status, str) and status and status not in statuses:
         return Skipped("status_not_relayed", status)
     return fault
@@ -98,9 +96,7 @@ def recipient_of(recipient: str | None, source: object, mapping: FieldMapping) -
 
 
 def each_item(value: object) -> Iterator[Any]:
-    """Yields the events of a line: the items of a list, or the line itself. A LineText is one item, which
-    `to_struct` rejects.
-    """
+    """Yields the events of a line: the items of a list, or the line itself, also if it is a LineText."""
     if isinstance(value, list) and value:
         yield from value
     else:

@@ -103,9 +103,7 @@ class BatchSource:
         return reader
 
     def _open_log(self, log_path: str) -> tuple[str, Reader]:
-        """Opens the log, or a rotated file that is read before it. Searches again if a file is renamed before it is
-        opened.
-        """
+        """Opens the log, or a rotated file before it. Searches again if a file is renamed before it is opened."""
         for _ in range(MAX_TRIES):
             path, expected = self._oldest_unread(log_path)
             try:

@@ -190,9 +190,7 @@ class Checkpoints:
         return best_match([one for one in self.candidates(identity) if is_match(one, identity, tail_at)], identity)
 
     def last(self, name: str) -> Position:
-        """Returns the last position that an earlier run stored under this name, also of an empty file, otherwise
-        START_POSITION.
-        """
+        """Returns the last position of an earlier run under this name, also of an empty file, or START_POSITION."""
         return self._last.get(name, START_POSITION)
 
     def claim(self, key: bytes) -> bytes:

@@ -109,9 +109,7 @@ class FileReader:
         return self._content is not None
 
     def check_beginning(self) -> None:
-        """Before the first line is read, stores the beginning of the file, to detect a truncation before the first
-        read.
-        """
+        """Stores the beginning of the file, to detect a truncation before the first read."""
         if self._content is None:
             with suppress(OSError):  # the read raises it
                 head = os.pread(self._raw.descriptor, _BEGINNING_BYTES, 0)
@@ -178,7 +176,6 @@ class FileReader:
         if self._content is None and (status := self._start(final=final)) is not ReadStatus.MORE:
             return lines, status
         assert self._content is not None
-        # An incomplete last line does not exist while more lines follow.
         budget = MAX_BYTES_PER_BATCH
         while budget > 0:
             if self._prefix_skipped:
@@ -206,9 +203,7 @@ class FileReader:
         return lines, ReadStatus.MORE
 
     def _start(self, *, final: bool) -> ReadStatus:
-        """Detects the compression of the file and finds its checkpoint. Returns ReadStatus.MORE, or another status if
-        the file has too few bytes to decide.
-        """
+        """Detects the compression and finds the checkpoint. Returns MORE, or another status to call again later."""
         self.check_beginning()
         if self._beginning_changed:
             self._beginning_changed = False

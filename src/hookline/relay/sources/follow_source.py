@@ -157,9 +157,7 @@ class FollowSource:
             log.members = members.get(key, ())
 
     def _listed(self, name: str) -> list[str]:
-        """Returns the files of a directory or pattern. If it cannot be listed, logs that once and returns the last
-        listing.
-        """
+        """Returns the files of a directory or pattern. If listing fails, logs it and returns the last listing."""
         try:
             self._listings[name] = files_in(name)
             self._failed_listings.discard(name)

@@ -25,9 +25,7 @@ class _OversizedLine:
         self._carriage_return = b""
 
     def add(self, part: bytes) -> None:
-        """Adds bytes. A final carriage return may belong to the terminator, so it is not counted before the next
-        bytes.
-        """
+        """Adds bytes. A final carriage return may belong to the terminator and is counted with the next bytes."""
         self.tail = (self.tail + part[-TAIL_BYTES:])[-TAIL_BYTES:]
         part = self._carriage_return + part
         self._carriage_return = b"\r" if part.endswith(b"\r") else b""
@@ -79,9 +77,7 @@ class LineSplitter:
         self._start = 0
 
     def drop(self, prefix: bytes) -> bool:
-        """Drops `prefix` if the next bytes are that. Returns whether they were. The prefix counts as read, not as a
-        line.
-        """
+        """Drops `prefix` and returns True if the next bytes are that. It counts as read, but not as a line."""
         if not self._buffer.startswith(prefix, self._start):
             return False
         self._start += len(prefix)
@@ -116,9 +112,7 @@ class LineSplitter:
         return lines
 
     def unterminated_line(self) -> bytes | None:
-        """Returns the bytes of the incomplete line, or None if it is over the limit. Called when `take` returns
-        nothing.
-        """
+        """Returns the incomplete line, or None if it is over the limit. Called when `take` returns nothing."""
         return None if self._oversized else self._buffer[self._start :]
 
     def take_unterminated(self) -> Line | None:
@@ -130,15 +124,11 @@ class LineSplitter:
         return line
 
     def end_stream(self) -> None:
-        """Declares that no terminator follows for a line that was returned without one, because another stream
-        follows.
-        """
+        """Declares that the late terminator of a returned line will not follow, because another stream follows."""
         self._unterminated = False
 
     def _skip_late_terminator(self) -> bool:
-        """Drops the terminator of a line that was returned without one. Returns False if more bytes are needed to
-        decide.
-        """
+        """Drops the late terminator of a returned line. Returns False if more bytes are needed to decide."""
         if self._buffer[self._start :] in {b"", b"\r"}:
             return False
         _ = self.drop(b"\r\n") or self.drop(b"\n")

@@ -287,9 +287,7 @@ class RotatedLog:
         return None
 
     def _restart(self, file: TrackedFile, reader: FileReader) -> LogRead:
-        """Continues after the file was truncated or rewritten. If a copy of its old content exists, that is read
-        first.
-        """
+        """Continues after the file was truncated or rewritten. A copy of its old content is read first."""
         reader.take_position()
         lines: list[Line] = []
         if not self._add_copy(file, reader):

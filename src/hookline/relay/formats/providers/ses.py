@@ -127,9 +127,7 @@ def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
 
 
 def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    """Reads an SNS notification. A topic can carry messages that are not events of SES: those of SNS itself and of
-    other publishers.
-    """
+    """Reads an SNS notification. A topic also carries messages of SNS itself and of other publishers."""
     message = envelope.get("Message")
     if envelope.get("Type") != "Notification" or not isinstance(message, str):
         return [_NO_EVENT]

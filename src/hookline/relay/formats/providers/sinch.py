@@ -172,9 +172,7 @@ def _event(value: Any, report: _Report, mapping: FieldMapping) -> ParsedEvent:
 
 
 def _failure(report: _Report, status: str) -> MessageFailure | None:
-    """Returns Sinch's code and a text: the text of the report, otherwise the name of the code, otherwise the
-    status.
-    """
+    """Returns Sinch's code and the text of the report, otherwise the name of the code or the status."""
     if status not in ("bounce", "error"):
         return None
     code = as_text(report.code)

@@ -104,9 +104,7 @@ _Present = msgspec.Raw | msgspec.UnsetType
 
 
 class _ExportedEvent(_XdmFields, frozen=True):
-    """The event as in exported data sets. It also declares the fields that mark a line of another form, to detect
-    them.
-    """
+    """The event as in exported data sets, with the fields that mark a line of another form."""
 
     identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
     payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
