@@ -78,7 +78,7 @@ def test_a_full_disk_stops_reading_and_not_delivering(lab: Lab) -> None:
             wait_until(lambda: len(receiver.accepted()) >= FIRST)
             assert relay.poll() is None
             ballast.unlink()
-            wait_until(lambda: "reading resumes" in (lab.directory / "relay.log").read_text())
+            wait_until(lambda: "reading goes on" in (lab.directory / "relay.log").read_text())
             wait_until(lambda: len(receiver.accepted()) >= FIRST + MORE)
             relay.send_signal(signal.SIGTERM)
             assert 0 == relay.wait(timeout=60)
