@@ -20,7 +20,7 @@ from statistics import median
 from hookline.relay.delivery_record import Line
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext, build_batch, route_line
@@ -35,8 +35,8 @@ WEBHOOK = Stored({
     "version": 1, "organization": "ACME@AdobeOrg", "sandbox": "prod", "name": "bench", "channels": ["email", "sms"],
     "url": "https://hooks.acme.example/feedback", "campaigns": "all",
 })  # fmt: skip
-ROUTES = Routes.of(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
-DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", hints=FieldMapping(clock=time.time))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="bench", serial=1, webhooks={WEBHOOK.webhook.address: WEBHOOK}))
+DEFAULTS = Defaults(organization="ACME@AdobeOrg", sandbox="prod", mapping=FieldMapping(clock=time.time))
 AUTO = IngestContext(routes=ROUTES, defaults=DEFAULTS)
 
 
@@ -46,7 +46,7 @@ def lines_of(name: str) -> list[Line]:
     folders = CASES.glob(f"{own[name]}/input.ndjson" if name in own else f"formats/{name}/*/input.ndjson")
     placed = (path.read_bytes().replace(b"1234567890ABCDEF@", b"ACME@") for path in sorted(folders))
     lines = [Line(1, data, len(data)) for text in placed for data in text.splitlines()]
-    return [line for line in lines if any(isinstance(one, Event) for one in read_line(line, name, DEFAULTS.hints))]
+    return [line for line in lines if any(isinstance(one, Event) for one in read_line(line, name, DEFAULTS.mapping))]
 
 
 def microseconds(call: Callable[[], object]) -> float:
@@ -62,10 +62,10 @@ def microseconds(call: Callable[[], object]) -> float:
 
 def costs(name: str, line: Line) -> tuple[float, float, float, float]:
     """Parsing; what auto and the named format add to it; and what routing adds to that."""
-    hints = DEFAULTS.hints
-    parsing = microseconds(lambda: decoded(line.data))
-    auto = microseconds(lambda: read_line(line, "auto", hints))
-    named = microseconds(lambda: read_line(line, name, hints))
+    mapping = DEFAULTS.mapping
+    parsing = microseconds(lambda: decode_json(line.data))
+    auto = microseconds(lambda: read_line(line, "auto", mapping))
+    named = microseconds(lambda: read_line(line, name, mapping))
     routed = microseconds(lambda: route_line(line, AUTO))
     return parsing, auto - parsing, named - parsing, routed - auto
 

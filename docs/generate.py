@@ -33,10 +33,9 @@ from hookline.observe.snapshot import (
 )
 from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent
 from hookline.relay.delivery.response_policy import apply_policy, retry_delay
-from hookline.relay.field_mapping import CARRIED, FIELDS, parse_mapping
+from hookline.relay.field_mapping import FIELD_NAMES, FIELDS, parse_mapping
 from hookline.relay.formats.bounce_classes import CLASSES
-from hookline.relay.formats.descriptions import DESCRIPTIONS
-from hookline.relay.formats.registry import FORMATS
+from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.routing import SKIP_REASONS
 from hookline.schemas import load_schema
@@ -286,7 +285,7 @@ def mapped() -> str:
     rows = [("field of `--map`", "name in the event")]
     for name in FIELDS:
         field, _ = parse_mapping(f"{name}=x")
-        carried = next((each for each, of in CARRIED.items() if of == field), None)
+        carried = next((each for each, of in FIELD_NAMES.items() if of == field), None)
         rows.append((f"`{name}`", f"`{carried}`" if carried else "the recipient field of the format"))
     return _table(rows)
 

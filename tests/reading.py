@@ -69,7 +69,7 @@ class Book:
     def open(self, *names: Path | str, follow: bool = False, from_start: bool = False) -> LineSource:
         return open_sources(
             [str(name) for name in names], list(self.positions.values()), follow=follow, from_start=from_start,
-            notes=self.notes,
+            logger=self.notes,
         )  # fmt: skip
 
     def take(self, source: LineSource, lines: list[Line]) -> bool:

@@ -189,7 +189,7 @@ def build_relay(
             thread.spool.positions(),
             follow=options.follow,
             from_start=options.from_start,
-            notes=log,
+            logger=log,
         ),
         thread,
         routing=lambda: state_watcher.context,
@@ -274,8 +274,10 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     started = time.monotonic()
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
-    context = IngestContext(routes=Routes.of(snapshot), defaults=settings.defaults, format=settings.format)
-    source = open_sources(options.sources, lookup.positions(), follow=False, from_start=options.from_start, notes=log)
+    context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
+    source = open_sources(
+        options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
+    )
     try:
         known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window_seconds)
         tally = count_results(dry_run(source, context, known), on_event)

@@ -10,7 +10,7 @@ from contract.memory_spool import RECORDS, Data, MemorySpool, Row
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
 from hookline.observe.snapshot import Checkpoint, RelayStatus, SpoolStatus, WebhookStatus
-from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, parse_history, with_replay
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay, parse_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, Count, Filter, OnProgress, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.spool import EndpointState, State
@@ -212,7 +212,7 @@ class MemoryDeadLetters:
             row.due = now if rate is None else now + turn / rate
             row.since = self._data.endpoints[row.address].clock(now) + row.due - now
             row.state, row.tries, row.refusals, row.order_key = State.PENDING, 0, 0, None
-            row.history = with_replay(row.history, now)
+            row.history = add_replay(row.history, now)
         again = {line.n for line in lines if line.length == len(line.data)}
         self._data.replayed |= again
         self._data.tally["replayed"] += len(deliveries)

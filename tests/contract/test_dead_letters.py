@@ -9,7 +9,7 @@ import pytest
 
 from contract.spool_stores import ACME, DAY, OTHER, balanced, delivery, end, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable, WrongUse
-from hookline.relay.delivery_record import WHOLE, DeadDelivery, DeadLetter, DeadLine, Line
+from hookline.relay.delivery_record import WHOLE_LINE, DeadDelivery, DeadLetter, DeadLine, Line
 from hookline.relay.spool.admin import Backlog, Count, Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import RejectedLine, Spool, State
@@ -118,7 +118,7 @@ def test_progress_counts_up_to_the_result(store: SpoolStore, three_and_two: Spoo
 
 def test_a_cut_line_stays(store: SpoolStore, spool: Spool) -> None:
     """A line that is not kept whole is counted as truncated, and cannot be replayed."""
-    refused = RejectedLine(Line(1, b"beginning", 9_000_000, b"h" * 32), WHOLE, "too long")
+    refused = RejectedLine(Line(1, b"beginning", 9_000_000, b"h" * 32), WHOLE_LINE, "too long")
     put_rejected(spool, b"broken")
     given = msgspec.structs.replace(intake(), position=None, read=1, rejected=[refused])
     spool.enqueue(given, now=0.0, dedupe_window=DAY)

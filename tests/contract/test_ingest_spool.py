@@ -14,7 +14,7 @@ from contract.spool_stores import (
     intake,
     put,
 )
-from hookline.relay.delivery_record import WHOLE, Line
+from hookline.relay.delivery_record import WHOLE_LINE, Line
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import RejectedLine, Spool, State
@@ -83,7 +83,7 @@ def test_a_replayed_line_is_read_again(store: SpoolStore, spool: Spool) -> None:
 def test_long_lines_are_read_again_in_small_groups(store: SpoolStore, spool: Spool) -> None:
     """Each call returns a bounded number of bytes, and the calls together return all lines."""
     lines = [Line(n, b"%02d" % n * 2**19, 2**20) for n in range(10)]
-    refused = [RejectedLine(line, WHOLE, "not JSON") for line in lines]
+    refused = [RejectedLine(line, WHOLE_LINE, "not JSON") for line in lines]
     given = msgspec.structs.replace(intake(), read=len(lines), rejected=refused)
     spool.enqueue(given, now=0.0, dedupe_window=DAY)
     with store.dead_letters() as dead:

@@ -7,7 +7,7 @@ import pytest
 
 from contract.spool_stores import ACME, delivery, end, fresh, put, put_rejected
 from hookline.errors import SpoolUnusable
-from hookline.relay.delivery_record import Delivery, FailedAttempt, with_failure
+from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
 from hookline.relay.ids import delivery_id, request_prefix
 from hookline.relay.spool.admin import TracedDelivery
 from hookline.relay.spool.factory import SpoolStore
@@ -66,7 +66,7 @@ def test_bytes_that_are_no_text_find_nothing(store: SpoolStore, spool: Spool) ->
 def test_history_and_end(store: SpoolStore, spool: Spool) -> None:
     """A trace shows the failed attempts and the result, with time and status. A delivered one has no payload."""
     put(spool, of_request("R-1"))
-    history = with_failure(None, FailedAttempt(101.0, 1, "http 503", 503))
+    history = add_failure(None, FailedAttempt(101.0, 1, "http 503", 503))
     settled = msgspec.structs.replace(end(fresh(spool)[0]), attempts=2, http=204, history=history)
     spool.settle([settled], now=105.0)
     found = one(store, "R-1")

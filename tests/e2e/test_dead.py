@@ -247,9 +247,9 @@ def test_what_does_not_hold_is_named_and_refused(lab: Lab) -> None:
     done = lab.hookline("dead", "import", "letters", code=3)
     assert b"Imported 1 delivery and 0 rejected lines; 0 already known, 8 refused." in done.stdout
     assert [2, 3, 4, 5, 6, 7, 8, 10] == [int(line.split(b":")[1]) for line in done.stderr.splitlines()]
-    assert b"letters:2: payload.imsOrg: not what the letter says beside its payload" in done.stderr
+    assert b"letters:2: payload.imsOrg: differs from the field beside the payload" in done.stderr
     (lab.directory / "letters").write_bytes(as_lines([xdm_event(1, 1)]))
-    assert b"no dead letter" in lab.hookline("dead", "import", "letters", code=1).stderr
+    assert b"not a dead letter" in lab.hookline("dead", "import", "letters", code=1).stderr
 
 
 def test_a_missing_file_makes_no_spool(lab: Lab) -> None:

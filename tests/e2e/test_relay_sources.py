@@ -72,7 +72,7 @@ def test_everything_is_followed_at_once(lab: Lab) -> None:
         numbers = {int(one["body"]["requestId"].removeprefix("request-")) for one in receiver.records()}
     assert (70, 70, 0) == (summary["read"], summary["delivered"], summary["duplicates"])
     assert set(range(70)) == numbers
-    assert f"file is not there yet, waiting for it source={later}" in (lab.directory / "relay.log").read_text()
+    assert f"file does not exist yet, waiting for it source={later}" in (lab.directory / "relay.log").read_text()
 
 
 def test_stopped_with_deliveries_pending(lab: Lab) -> None:
@@ -116,7 +116,7 @@ def test_archives_are_read_and_damage_is_told(lab: Lab) -> None:
         summary = json.loads(done.stdout)
         assert 0 == lab.relay(receiver, str(broken), str(sound))["read"]
     assert 20 < summary["delivered"] < 400
-    assert f"compressed file is damaged, what is whole was read source={broken}".encode() in done.stderr
+    assert f"compressed file is damaged, its intact part was read source={broken}".encode() in done.stderr
     assert b'reason="it ends too early"' in done.stderr
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, with_failure
+from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, add_failure
 from hookline.relay.event import Event, payload_bytes
 from hookline.relay.formats.dead_letter_json import dead_letter_line
 from hookline.relay.ids import delivery_id
@@ -85,7 +85,7 @@ def make(directory: Path) -> None:
         item for address in (ACME, OTHER) for item in spool.dequeue_new([DequeueRequest(address, 0, 200, True)])[0][0]
     ]
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
-    history = with_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
+    history = add_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
     spool.settle(
         [Settlement(seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=1, tries=1,
                     refusals=0, posts=1, due=900.0 if state is State.PENDING else None,

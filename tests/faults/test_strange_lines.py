@@ -62,7 +62,7 @@ STORED = Stored(
         "payload": 2,
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
 PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
     ("campaign", "user-variables.campaign"), ("recipient", "to"), ("organization", "0.data.x"), ("requestId", "/id")
 ])  # fmt: skip
@@ -71,7 +71,7 @@ PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
 def readings() -> list[IngestContext]:
     """Every format by name and auto; with and without what events may lack."""
     hints = FieldMapping(paths=PATHS, timezone=UTC, clock=lambda: 1_779_123_685.0)
-    told = Defaults(organization="ACME@AdobeOrg", sandbox="prod", campaign="C", hints=hints)
+    told = Defaults(organization="ACME@AdobeOrg", sandbox="prod", campaign="C", mapping=hints)
     plain = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
     every = [IngestContext(routes=ROUTES, defaults=told, format=name) for name in (AUTO, *FORMATS)]
     return [

@@ -39,7 +39,7 @@ STORED: Final = Stored(
         "campaigns": "all",
     }
 )
-ROUTES: Final = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES: Final = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
 READING: Final = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 
 

@@ -61,7 +61,7 @@ DOCUMENT: dict[str, Any] = {
     "campaigns": "all",
 }
 STORED = Stored(DOCUMENT)
-ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
 READING = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 PLANTED = "planted-value-8d1f"
 
@@ -133,13 +133,13 @@ def dead_letter_shown(data: bytes, directory: Path) -> str:
 
 
 def event_line(data: bytes, directory: Path) -> str:
-    """The fate of a line in an event log."""
+    """The reason why a line of an event log is rejected or skipped."""
     cutter = LineSplitter()
     cutter.feed(data + b"\n")
     (line,) = cutter.take(1)
-    (fate,) = route_line(line, READING)
-    assert isinstance(fate, Rejected | Skipped)
-    return fate.reason
+    ((_, _, result),) = route_line(line, READING)
+    assert isinstance(result, Rejected | Skipped)
+    return result.reason
 
 
 def file_name(name: bytes, directory: Path) -> str:

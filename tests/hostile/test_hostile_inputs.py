@@ -164,7 +164,7 @@ ROWS: dict[str, Row] = {
     "secret: an absolute path": Row(secret, FileRef("/etc/passwd"), "the path leads out of"),
     "secret: /proc": Row(secret, FileRef("/proc/self/environ"), "the path leads out of"),
     "secret: a link": Row(secret, FileRef("ACME@AdobeOrg/link"), "the path leads out of"),
-    "secret: NUL in a path": Row(secret, FileRef("ACME@AdobeOrg/key\0.pem"), "the path holds a NUL character"),
+    "secret: NUL in a path": Row(secret, FileRef("ACME@AdobeOrg/key\0.pem"), "the path contains a NUL character"),
     "secret: a file that everybody can read": Row(
         secret, FileRef("ACME@AdobeOrg/open"), "open can be read by everybody (mode 0644)"
     ),
@@ -336,7 +336,7 @@ ROWS: dict[str, Row] = {
     # -- exported dead letters
     "letter: not JSON": Row(dead_letters, b"{", "l.ndjson:1: not JSON"),
     "letter: 50,000 brackets": Row(dead_letters, b"[" * 50_000, "l.ndjson:1: not JSON"),
-    "letter: something else": Row(dead_letters, b"{}", "l.ndjson:1: no dead letter"),
+    "letter: something else": Row(dead_letters, b"{}", "l.ndjson:1: not a dead letter"),
     "letter: 9 MiB": Row(dead_letters, b'"' + b"x" * 9 * 2**20 + b'"', "l.ndjson:1: too long"),
     "letter: of tomorrow": Row(dead_letters, letter(version=2), "l.ndjson:1: version"),
     "letter: an id that is SQL": Row(dead_letters, letter(id="line-1; DROP TABLE delivery"), "l.ndjson:1: id"),

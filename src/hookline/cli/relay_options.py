@@ -50,7 +50,7 @@ def _ingest(
         organization=organization,
         sandbox=sandbox,
         campaign=campaign,
-        hints=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
+        mapping=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
     )
     return IngestOptions(format, defaults)
 

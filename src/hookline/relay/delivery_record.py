@@ -1,4 +1,9 @@
-"""What becomes of an event before it is delivered: the values that reading and routing hand to the spool."""
+"""The values that parsing and routing produce, a delivery's history of failed attempts, and dead letters.
+
+The history is a JSON text beside the delivery, or None before the first failure. `trace` and `dead show` print it.
+The first few and the latest of many attempts are kept, so that an endpoint that is down for days costs a bounded
+number of bytes for each delivery.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,16 @@ import msgspec
 from hookline.model import Address
 
 MAX_DETAIL_CHARACTERS: Final = 500
-WHOLE: Final = -1
-"""In the place of the number of a line's event: what is said is of the whole line."""
+WHOLE_LINE: Final = -1
+"""Replaces the number of an event in a line: the value is about the whole line."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event to one webhook: its route and payload bytes, fixed for every attempt.
 
     `id` is 16 bytes, the same in every attempt and every re-run. `order_key` is a signed 64-bit hash of address,
-    message execution and primary identity; None where the event names no message. `detail` is the provider's own
-    wording, at most LONGEST_DETAIL characters; it is kept for people, not sent.
+    message execution and primary identity, or None if the event has no message execution. `detail` is the provider's
+    text, at most MAX_DETAIL_CHARACTERS; it is for people and is not sent.
     """
 
     id: bytes
@@ -34,9 +39,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """An event that is not for any webhook. `reason` is a stable word of `routing.SKIP_REASONS`, and is counted.
+    """An event that no webhook receives, by rule. `reason` is a key of `routing.SKIP_REASONS` and is counted.
 
-    `name`: of a status that is not relayed, what it is called where it comes from.
+    `name` is the provider's name of a status that is not relayed.
     """
 
     reason: str
@@ -44,7 +49,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """A line, or an event of it, that cannot be read or routed; kept whole in the dead letters. For people."""
+    """A line or an event that cannot be read or routed. The dead letters keep it whole. `reason` is for people."""
 
     reason: str
 
@@ -55,7 +60,7 @@ RoutingResult = Delivery | Skipped | Rejected
 class Line(msgspec.Struct, frozen=True):
     """One line of a source without its terminator. `number` counts from 1.
 
-    Of a line over the limit `data` is the beginning only; `length` (bytes) and `sha256` are of the whole line.
+    For a line over the limit, `data` is only the beginning; `length` (bytes) and `sha256` are of the whole line.
     """
 
     number: int
@@ -64,10 +69,6 @@ class Line(msgspec.Struct, frozen=True):
     sha256: bytes | None = None
 
 
-# The failed attempts of one delivery, as they are kept beside it: what `trace` and `dead show` tell.
-#
-# A text of JSON, None while nothing has failed. Of many attempts the first few and the latest are kept, so that an
-# endpoint that is down for days costs a bounded number of bytes for each delivery.
 FIRST_ATTEMPTS_KEPT: Final = 4
 LAST_ATTEMPTS_KEPT: Final = 20
 MAX_REASON_CHARACTERS: Final = 200
@@ -75,7 +76,7 @@ REPLAYED: Final = "replayed"
 
 
 class FailedAttempt(msgspec.Struct, frozen=True, array_like=True):
-    """One attempt that was not accepted, or the moment of a replay (`number` 0). `at` is Unix time in seconds."""
+    """One failed attempt, or the time of a replay (`number` 0). `at` is in Unix seconds."""
 
     at: float
     number: int
@@ -88,15 +89,15 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse_history(history: str | None) -> list[FailedAttempt]:
-    """The oldest first. A text that is none counts as no history: nobody's delivery may fail for that."""
+    """Returns the failed attempts, the oldest first. An invalid text must not stop a delivery: it has none."""
     try:
         return [] if history is None else _decoder.decode(history)
     except msgspec.DecodeError:
         return []
 
 
-def with_failure(history: str | None, failed: FailedAttempt) -> str:
-    """The history with one more attempt at its end."""
+def add_failure(history: str | None, failed: FailedAttempt) -> str:
+    """Returns the history with one more attempt at its end."""
     one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:MAX_REASON_CHARACTERS])
     all_of_them = [*parse_history(history), one]
     if len(all_of_them) > LAST_ATTEMPTS_KEPT:
@@ -104,23 +105,25 @@ def with_failure(history: str | None, failed: FailedAttempt) -> str:
     return _encoder.encode(all_of_them).decode()
 
 
-def with_replay(history: str | None, at: float) -> str | None:
-    """The history with the moment of a replay (Unix seconds) at its end; None when that replay is in it already."""
+def add_replay(history: str | None, at: float) -> str | None:
+    """Returns the history with a replay at `at` (Unix seconds) at its end, or None if it contains that replay."""
     before = parse_history(history)
     if any(one.number == 0 and one.at == round(at, 3) for one in before):
         return None
-    return with_failure(history, FailedAttempt(at, 0, REPLAYED))
+    return add_failure(history, FailedAttempt(at, 0, REPLAYED))
 
 
-def as_history(failed: Sequence[FailedAttempt]) -> str | None:
-    """The text that `read_history` reads."""
+def encode_history(failed: Sequence[FailedAttempt]) -> str | None:
+    """Returns the text that `parse_history` reads."""
     return _encoder.encode(failed).decode() if failed else None
 
 
-# Dead letters as values: what a spool keeps of what a relay will not try again by itself.
 class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused or exhausted delivery: `at` is when it died, in Unix seconds. `history` as in history.py, `body` the
-    payload, and the rest as in fates.Delivery."""
+    """A refused or exhausted delivery.
+
+    `at` is the time at which it became a dead letter, in Unix seconds. `body` is the payload. The other fields are
+    those of Delivery.
+    """
 
     id: bytes
     at: float
@@ -140,9 +143,9 @@ class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line (`part` is WHOLE), or the event number `part` (from 0) of it, rejected at `at` (Unix seconds).
+    """A line (`part` is WHOLE_LINE), or the event number `part` (from 0) of it, rejected at `at` (Unix seconds).
 
-    `n` is its number in its spool. Of a line that is too long, `data` is the beginning; `length` (bytes) and `sha256`
+    `n` is its number in its spool. For a line over the limit, `data` is the beginning; `length` (bytes) and `sha256`
     are of the whole line.
     """
 

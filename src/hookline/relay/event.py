@@ -1,4 +1,4 @@
-"""One feedback event, whatever form it came in, and the payload that the platform documents for it."""
+"""A feedback event of any format, and the payload that the platform documents for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hookline.model import Address
 
 
 class MessageFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a message bounced or failed, in the platform's classification; absent parts are null in the payload."""
+    """The failure of a message in the platform's classification. Absent parts are null in the payload."""
 
     category: str | None = None
     type: str | None = None
@@ -19,9 +19,9 @@ class MessageFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
-    """What only structure 2 of the payload has a place for. None: the source does not say.
+    """The fields that only structure 2 of the payload contains. None means that the source has no value.
 
-    `message_parts` is a number as text, `delivered_at` ISO 8601 as the source wrote it, of a delivered message.
+    `message_parts` is a number as text. `delivered_at` is the source's ISO 8601 text, for a delivered message.
     """
 
     message_id: str | None = None
@@ -36,12 +36,16 @@ class EventDetails(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source says of one message to one recipient. None: the source does not say.
+    """One event about one message to one recipient. None means that the source has no value.
 
-    `identity` is the source's own event id, prefixed by its format (``xdm:d9b1…``); it makes the delivery id.
-    `status` and `channel` are in the platform's words (``bounce``, ``email``), also where those are not relayed
-    (``delay``, ``push``). `identity_map` is passed through as it is. `time` is ISO 8601 as the source wrote it.
-    `detail` is the provider's own wording, for people; it is not sent.
+    Attributes:
+        identity: the source's event id with its format as prefix (``xdm:d9b1…``). The delivery id is derived from it.
+        status, channel: the platform's words (``bounce``, ``email``), also those that are not relayed (``delay``,
+            ``push``).
+        identity_map: passed through unchanged.
+        time: the source's ISO 8601 text.
+        further: the fields of structure 2.
+        detail: the provider's text, for people. It is not sent.
     """
 
     identity: str | None = None
@@ -69,9 +73,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def primary_identity(event: Event) -> str | None:
-    """The id of the recipient: the entry of the identity map that says ``primary: true``, else the first one.
+    """Returns the id of the recipient: the entry of the identity map with ``primary: true``, otherwise the first.
 
-    Namespaces are looked through in sorted order, so that two spellings of one event name one recipient.
+    Namespaces are searched in sorted order, so that two spellings of one event have the same recipient.
     """
     first: str | None = None
     for _, entries in sorted((event.identity_map or {}).items()):
@@ -84,8 +88,8 @@ def primary_identity(event: Event) -> str | None:
     return first
 
 
-# The fields of structure 1, in the order in which they are sent. `schemas/payload.v1.schema.json` is their
-# contract; a field is never left out, since receivers written against the platform look for each of them.
+# The fields of structure 1, in the order in which they are sent. `schemas/payload.v1.schema.json` is their contract.
+# No field is omitted, because receivers that were written for the platform expect each of them.
 
 
 class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +117,7 @@ class _DeliveryFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The payload as it is sent, also when it comes back (formats.envelope)."""
+    """The payload as it is sent, and as it is read from an exported dead letter."""
 
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
@@ -129,7 +133,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode_payload(payload: msgspec.Struct) -> bytes:
-    """The same bytes as when it was made."""
+    """Returns the bytes of a payload, the same as those that were sent."""
     return _encoder.encode(payload)
 
 
@@ -141,10 +145,14 @@ def payload_bytes(
     campaign_id: str | None,
     request_id: str | None,
 ) -> bytes:
-    """The body of the request in structure 1: compact UTF-8, every field in its place, absent ones ``null``.
+    """Returns the body of the request in structure 1: compact UTF-8, with every field; absent values are ``null``.
 
-    What routing has settled (where it goes, which campaign, which request) comes as arguments; everything else
-    is the event's own.
+    Args:
+        event: supplies all other fields.
+        address: the webhook's address.
+        sandbox_id: the id of the sandbox, from the event or the webhook.
+        campaign_id: the campaign, from the event or the command line.
+        request_id: the request id, from the event or derived.
     """
     return _encoder.encode(
         Payload(

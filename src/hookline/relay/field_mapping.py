@@ -1,7 +1,7 @@
-"""What the user tells about lines beside their format: where a field stands (``--map``), and whose time it is.
+"""The options for lines beside their format: paths to fields (``--map``), and the time zone of times without one.
 
-An event's own values win: its custom arguments, tags or metadata under the names of CARRIED. Then comes ``--map``,
-then what stands near it in the provider's own event (its message id for the message execution), then the defaults.
+An event's own values have priority: its custom arguments, tags or metadata under the names of FIELD_NAMES. Then come
+``--map``, the provider's equivalent field (its message id for the message execution), and the defaults.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hookline.relay.event import Event
 
 FieldPath = tuple[str, ...]
 RECIPIENT: Final = "recipient"
-# Beyond, a number is no field's value, and Python refuses to write out the longest. Ids of 64 bits are common, and
-# somebody may write a UUID as its number.
+# A larger number is not a field's value, and Python refuses to format very long ones. Ids of 64 bits are common, and
+# a UUID can be written as a number.
 MAX_MAPPED_INTEGER: Final = 2**128
 
 # The field of `--map` → the field of Event, and the payload's name for it. The recipient is not a field of Event but
@@ -38,47 +38,51 @@ FIELDS: Final = tuple(_FIELDS)
 
 
 def _spellings(name: str) -> Iterable[str]:
-    """``messageExecutionID``, and its spellings where capitals are not kept, or words are joined by a character."""
+    """Returns ``messageExecutionID`` and its other spellings: in lower case, or with a character between words."""
     camel = name.replace("ID", "Id")
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in camel)
     return name, camel, name.lower(), snake, snake.replace("_", "-")
 
 
-# Every name under which an event may carry a field → the field of Event. Only the payload's names: what others call
-# a campaign or an organization is often something else, and is named with `--map`.
-CARRIED: Mapping[str, str] = {
+# Each name of a field in an event → the field of Event. These are the payload's names only: other senders' campaigns
+# and organizations are often something else, and need `--map`.
+FIELD_NAMES: Mapping[str, str] = {
     spelling: field for field, name in _FIELDS.values() if name is not None for spelling in _spellings(name)
 }
-_MAPPED: Mapping[str, str] = {**CARRIED, **{name: field for name, (field, _) in _FIELDS.items()}}
+_MAPPED: Mapping[str, str] = {**FIELD_NAMES, **{name: field for name, (field, _) in _FIELDS.items()}}
 
 
 class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
-    """`paths`: a field of Event, or RECIPIENT, and where its value stands; asked in this order.
+    """The paths of fields, and the options for times.
 
-    `timezone` is of syslog times that name none, `clock` (Unix seconds) tells the year of those that name none.
-    `around` is what the event was unwrapped from: a path that leads nowhere in the event is tried there.
+    Attributes:
+        paths: a field of Event, or RECIPIENT, with the path of its value. The first path with a value applies.
+        timezone: the zone of syslog times without one.
+        clock: Unix seconds; determines the year of syslog times without one.
+        envelopes: the objects that contain the event, the innermost first. A path without a value in the event is
+            searched there.
     """
 
     paths: tuple[tuple[str, FieldPath], ...] = ()
     timezone: tzinfo = UTC
     clock: Callable[[], float] | None = None
-    around: tuple[object, ...] = ()
+    envelopes: tuple[object, ...] = ()
 
     def within(self, envelope: object) -> FieldMapping:
-        """The same for what `envelope` holds."""
-        return msgspec.structs.replace(self, around=(envelope, *self.around)) if self.paths else self
+        """Returns the mapping for an event in `envelope`."""
+        return msgspec.structs.replace(self, envelopes=(envelope, *self.envelopes)) if self.paths else self
 
     def found(self, source: object) -> dict[str, str]:
-        """What the paths lead to in `source`, else around it: text, by field. A number counts as its digits."""
+        """Returns the values of the paths in `source`, otherwise in its envelopes, as text by field."""
         values: dict[str, str] = {}
         for field, path in self.paths:
-            for place in (source, *self.around):
-                if field not in values and (value := plain_text(_at(place, path))):
+            for container in (source, *self.envelopes):
+                if field not in values and (value := plain_text(_at(container, path))):
                     values[field] = value
         return values
 
     def completed(self, event: Event, source: object) -> Event:
-        """The event with what it does not say itself. For the platform's own forms, whose recipient is theirs."""
+        """Returns the event with values for its absent fields, except the recipient. For the platform's formats."""
         absent = {
             field: value
             for field, value in self.found(source).items()
@@ -90,19 +94,19 @@ class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
 NO_MAPPING: Final = FieldMapping()
 
 
-def carried(variables: object) -> dict[str, str]:
-    """What custom arguments, tags or metadata say of an event, by field of Event. The first of several names wins."""
+def fields_in_variables(variables: object) -> dict[str, str]:
+    """Returns the values in custom arguments, tags or metadata, by field of Event. The first name applies."""
     values: dict[str, str] = {}
     if isinstance(variables, dict):
         for key, value in variables.items():
-            field = CARRIED.get(key)
+            field = FIELD_NAMES.get(key)
             if field is not None and field not in values and (text := plain_text(value)):
                 values[field] = text
     return values
 
 
 def plain_text(value: object) -> str | None:
-    """Text or a whole number as text, also as the first of a list; None for anything else, and for nothing."""
+    """Returns a text or a whole number as text, also from the start of a list. Returns None for any other value."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -111,17 +115,17 @@ def plain_text(value: object) -> str | None:
 
 
 def parse_mapping(text: str) -> tuple[str, FieldPath]:
-    """Read ``FIELD=PATH`` into a field of Event and a path. Raises ValueError with what is wrong.
+    """Parses ``FIELD=PATH`` into a field of Event and a path. Raises ValueError with the fault.
 
     FIELD is one of FIELDS, or the payload's name for it (``campaignID``). PATH is dotted (``mail.tags.campaign``,
-    ``items.0.id``), or a JSON Pointer (RFC 6901) when it begins with a slash, for keys that have dots themselves.
+    ``items.0.id``), or a JSON Pointer (RFC 6901) if it begins with a slash, for keys that contain dots.
     """
     name, equals, path = text.partition("=")
     if not equals or not name or not path:
-        raise ValueError(f"{text!r} is not of the form FIELD=PATH, such as campaign=user-variables.campaign")
+        raise ValueError(f"{text!r} does not have the form FIELD=PATH, such as campaign=user-variables.campaign")
     field = _MAPPED.get(name)
     if field is None:
-        raise ValueError(f"{name!r} is not a field; there are: {', '.join(FIELDS)}")
+        raise ValueError(f"{name!r} is not a field; the fields are: {', '.join(FIELDS)}")
     try:
         path.encode()
     except UnicodeEncodeError as error:

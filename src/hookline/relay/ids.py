@@ -1,6 +1,6 @@
-"""The names that deliveries, requests and messages go by: hashes that come out the same in every run and release.
+"""The ids of deliveries, requests and messages: hashes that are the same in every run and release.
 
-All are BLAKE2b (RFC 7693), each with a personalization of its own, over texts that are framed by their length.
+All are BLAKE2b (RFC 7693), each with its own personalization, over texts with their lengths.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ PREFIX_BYTES = 4
 
 
 def framed(text: str) -> bytes:
-    """The text behind its length, so that no two lists of texts make the same bytes."""
+    """Returns the text with its length before it, so that two lists of texts never have the same bytes."""
     data = text.encode()
     return b"%d:%b" % (len(data), data)
 
 
 def request_prefix(request_id: str) -> bytes:
-    """The first 4 bytes of the ids of all deliveries of a request: they lie side by side in an index of ids.
+    """Returns the first PREFIX_BYTES of the ids of all deliveries of a request. An index of ids keeps them together.
 
-    Other requests may share it (one in 4 billion does), so who looks a request up compares the request id too.
+    Two requests can have the same prefix (one in 4 billion does), so a search by request also compares the request
+    id.
     """
     return blake2b(framed(request_id), digest_size=PREFIX_BYTES, person=b"request-prefix").digest()
 
 
 def delivery_id(seed: bytes, content: bytes, request_id: str) -> bytes:
-    """16 bytes: the prefix of the payload's request, then 12 of the webhook (`seed`) and of what identifies the
-    event (`content`)."""
+    """Returns 16 bytes: 4 for the payload's request, 12 for the webhook (`seed`) and the event (`content`)."""
     return request_prefix(request_id) + blake2b(seed + content, digest_size=16, person=b"delivery").digest()[:12]
 
 
 def derived_request_id(seed: bytes, content: bytes) -> str:
-    """A request id for events that name none.
+    """Returns a request id for events without one.
 
-    A UUID of version 8 (RFC 9562 §5.8: the meaning of its bits is ours), since receivers may expect one.
+    It is a UUID of version 8 (RFC 9562 §5.8: the application defines its bits), because receivers may expect a UUID.
     """
     digest = bytearray(blake2b(seed + content, digest_size=16, person=b"request").digest())
     digest[6] = digest[6] & 0x0F | 0x80
@@ -43,6 +43,6 @@ def derived_request_id(seed: bytes, content: bytes) -> str:
 
 
 def order_key(seed: bytes, execution_id: str, recipient: str) -> int:
-    """One message to one recipient of one webhook, as a signed 64-bit integer: what an SQLite column can hold."""
+    """Returns the key of one message to one recipient of one webhook, a signed 64-bit integer (for SQLite)."""
     content = seed + framed(execution_id) + framed(recipient)
     return int.from_bytes(blake2b(content, digest_size=8, person=b"order").digest(), "big", signed=True)

@@ -1,6 +1,6 @@
-"""Structure 2 of the payload, the platform's newer one: with the campaign's type, and of its own for email and SMS.
+"""Structure 2 of the payload, the platform's newer one: it has the campaign's type, and differs for email and SMS.
 
-`schemas/payload.v2.schema.json` is its contract. As in structure 1, a field is never left out.
+`schemas/payload.v2.schema.json` is its contract. As in structure 1, no field is omitted.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _SmsContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_number: str | None = msgspec.field(name="profileNumber")
 
 
-class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -76,7 +76,7 @@ class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
-class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SmsPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: str | None = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
     sandbox: Sandbox
@@ -91,10 +91,10 @@ class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _encoder = msgspec.json.Encoder()
 
 
-def payload2_bytes(
+def payload_v2_bytes(
     event: Event, *, address: Address, sandbox_id: str | None, campaign_id: str | None, request_id: str | None
 ) -> bytes:
-    """The body of the request in structure 2; arguments as for feedback.payload_bytes."""
+    """Returns the body of the request in structure 2. The arguments are those of `event.payload_bytes`."""
     sandbox = Sandbox(sandbox_id, address.sandbox)
     form = _sms if event.channel == Channel.SMS else _email
     return _encoder.encode(form(event, address.organization, sandbox, campaign_id, request_id))
@@ -102,9 +102,9 @@ def payload2_bytes(
 
 def _email(
     event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
-) -> Email:
+) -> EmailPayload:
     further = event.further or _NOTHING
-    return Email(
+    return EmailPayload(
         request_id,
         organization,
         sandbox,
@@ -127,9 +127,11 @@ def _email(
     )
 
 
-def _sms(event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None) -> Sms:
+def _sms(
+    event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
+) -> SmsPayload:
     further = event.further or _NOTHING
-    return Sms(
+    return SmsPayload(
         request_id,
         organization,
         sandbox,
@@ -162,11 +164,11 @@ def _sms(event: Event, organization: str, sandbox: Sandbox, campaign_id: str | N
 
 
 def _campaign_type(event: Event) -> str | None:
-    """One of the two, however it is spelt; any other word is as good as none."""
+    """Returns the campaign type, in any spelling of upper and lower case, or None for an unknown word."""
     return _CAMPAIGN_TYPE.get((event.campaign_type or "").lower())
 
 
 def _delivered_at(event: Event, further: EventDetails) -> str | None:
-    """When the message was delivered, where the event says so or is itself of the delivery."""
+    """Returns the time of delivery, from the event's own field or the time of a delivered event."""
     when = further.delivered_at or (event.time if event.status == "delivered" else None)
     return utc_text_of_iso(when) if when else None

@@ -159,7 +159,7 @@ class Relay:
                 return Ending.WRONG_FORMAT
             case IngestResult.NO_ROOM:
                 return Ending.SPOOL_FULL
-            case IngestResult.WHOLE:
+            case IngestResult.COMPLETE:
                 return await self._drain()
 
     async def _drain(self) -> Ending:
@@ -198,7 +198,7 @@ class Relay:
             await self._state_watcher.refresh()
             if reload_requested:
                 self._notify(READY)
-            await self._ingester.read_again()
+            await self._ingester.read_replayed_lines()
 
     async def _report_progress(self) -> None:
         while self._on_progress is not None:

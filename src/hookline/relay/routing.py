@@ -1,7 +1,11 @@
-"""Which webhook an event is for, if any: a pure function of the event and of what was applied.
+"""Finds the webhook for an event: a pure function of the event and of the applied webhooks.
 
-Only the stored state is looked at, never a file: what was not applied is not relayed. Whether a webhook is enabled
-does not matter here. A disabled one still gets its events, and they wait in the spool.
+Routing uses only the stored state, never a file. It does not check whether a webhook is enabled. The events of a
+disabled webhook remain pending in the spool.
+
+A skipped event is counted by its reason, and a status that is not relayed also by its name. The reasons are a fixed
+set. The names come from providers, so `SkipNames` bounds their number and their characters: a log with a million
+invented statuses does not create a million counters.
 """
 
 from __future__ import annotations
@@ -18,12 +22,12 @@ from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Reje
 from hookline.relay.event import Event, payload_bytes, primary_identity
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.ids import delivery_id, derived_request_id, framed, order_key
-from hookline.relay.payload_v2 import payload2_bytes
+from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.state.store import Snapshot
 
-# Why an event is for nobody. Stable words, since summaries, metrics and alerts count by them. Where a status is not
-# relayed, its own name follows (`status_not_relayed:open`), so that a provider's novelty is seen; naming.Names bounds
-# how many there are.
+# The reasons for skipping an event. The keys are stable, because summaries, metrics and alerts count by them. The
+# name of a status that is not relayed follows its key (`status_not_relayed:open`), so that a provider's new status
+# is visible.
 SKIP_REASONS: Mapping[str, str] = {
     "no_webhook": "no webhook is applied for the event's organization and sandbox",
     "sandbox_mismatch": "the applied webhooks assign the event's sandbox name and id to different sandboxes",
@@ -37,26 +41,27 @@ SKIP_REASONS: Mapping[str, str] = {
     "not_an_event": "the line has no feedback event: it is blank, another type of event, or JSON of no known format",
 }
 
-# Providers do not tell, and feedback webhooks are about transactional messages: an event that does not name its
-# type is selected as one of these. The payload says null all the same.
-_UNNAMED_MESSAGE_TYPE = "transactional"
+# Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type
+# is selected as transactional. Its payload contains null.
+_DEFAULT_MESSAGE_TYPE = "transactional"
 RELAYED_STATUSES = frozenset[str](FeedbackStatus)
 RELAYED_CHANNELS = frozenset[str](Channel)
-_BODIES = {1: payload_bytes, 2: payload2_bytes}
+_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """What events do not say of themselves, from the command line. The event's own values win; then come the paths
-    of `hints` (``--map``), which are already in the event when it is routed.
+    """Values from the command line for fields that events do not have.
 
-    Raises WrongUse for text that has no UTF-8 form (a stray byte in an argument): no payload could hold it.
+    An event's own values have priority, then the paths of `mapping` (``--map``), which are in the event before it is
+    routed. Raises WrongUse for a text without a UTF-8 form (an invalid byte in an argument), because no payload can
+    contain it.
     """
 
     organization: str | None = None
     sandbox: str | None = None
     campaign: str | None = None
-    hints: FieldMapping = NO_MAPPING
+    mapping: FieldMapping = NO_MAPPING
 
     def __post_init__(self) -> None:
         for name in ("organization", "sandbox", "campaign"):
@@ -68,7 +73,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """A webhook as routing asks about it: plain sets, and the beginning of every hash."""
+    """The fields of a webhook that routing needs. `seed` begins every hash."""
 
     address: Address
     sandbox_id: str | None
@@ -80,7 +85,7 @@ class _Route:
     seed: bytes
 
     @classmethod
-    def to(cls, webhook: Webhook) -> _Route:
+    def from_webhook(cls, webhook: Webhook) -> _Route:
         return cls(
             address=webhook.address,
             sandbox_id=webhook.sandbox_id,
@@ -95,34 +100,34 @@ class _Route:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The routing table of one snapshot. Made anew when the state has moved."""
+    """The routing table of one snapshot. A new serial of the state gets a new table."""
 
     by_name: Mapping[tuple[str, str], _Route]
     by_id: Mapping[tuple[str, str], _Route]
 
     @classmethod
-    def of(cls, snapshot: Snapshot) -> Routes:
-        routes = [_Route.to(stored.webhook) for stored in snapshot.webhooks.values()]
+    def from_snapshot(cls, snapshot: Snapshot) -> Routes:
+        routes = [_Route.from_webhook(stored.webhook) for stored in snapshot.webhooks.values()]
         by_id: dict[tuple[str, str], list[_Route]] = {}
         for route in routes:
             if route.sandbox_id is not None:
                 by_id.setdefault((route.address.organization, route.sandbox_id), []).append(route)
         return cls(
             by_name={(route.address.organization, route.address.sandbox): route for route in routes},
-            # Two webhooks that claim one id: it says nothing then, and guessing would send to the wrong one.
+            # An id that two webhooks claim is ambiguous, so it identifies neither.
             by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
         )
 
     def route(self, event: Event, defaults: Defaults) -> RoutingResult:
-        """The event's delivery, or why there is none. The first of several reasons in the order of SKIP_REASONS.
+        """Returns the event's delivery, or the first reason against it in the order of SKIP_REASONS.
 
-        A missing organization, sandbox or campaign is Rejected with the flag that supplies it; a missing status or
-        channel is Rejected too. A missing message type counts as transactional.
+        A missing organization, sandbox or campaign is Rejected with the option that supplies it. A missing status or
+        channel is Rejected, too. A missing message type counts as transactional.
         """
         found = self._find(event, defaults)
         if not isinstance(found, _Route):
             return found
-        if refusal := _unwanted(event, found):
+        if refusal := _refuse_for_webhook(event, found):
             return refusal
         campaign = event.campaign_id or defaults.campaign or None
         if found.campaigns is not None:
@@ -135,21 +140,21 @@ class Routes:
                 return Skipped("campaign_not_enabled")
         return _delivery(event, found, campaign)
 
-    def again(self, delivery: Delivery) -> RoutingResult:
-        """A delivery that was routed before keeps its route, as long as its webhook is there."""
+    def reroute(self, delivery: Delivery) -> RoutingResult:
+        """Returns a delivery that was routed before, or Skipped if its webhook no longer exists."""
         address = delivery.address
         known = (address.organization, address.sandbox) in self.by_name
         return delivery if known else Skipped("no_webhook")
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
-        place = address_parts(event, defaults)
-        if lacking := place.lacking:
-            return _WITHOUT[lacking[0]]
-        organization, name, identifier = place
+        parts = address_parts(event, defaults)
+        if missing := parts.missing_parts:
+            return _MISSING[missing[0]]
+        organization, name, identifier = parts
         by_id = self.by_id.get((organization, identifier)) if identifier else None
         if not event.sandbox_name and by_id:
             return by_id
-        # An id that nobody has claimed does not contradict a name from the command line.
+        # An id that no webhook claims does not contradict a name from the command line.
         if not name:
             return Skipped("no_webhook")
         found = self.by_name.get((organization, name))
@@ -163,25 +168,25 @@ class Routes:
 
 
 class AddressParts(NamedTuple):
-    """What is told of an event's address: by itself, else by the command line. Empty: by nobody."""
+    """The parts of an event's address, from the event, otherwise from the command line. A missing part is empty."""
 
     organization: str
     sandbox: str
     sandbox_id: str
 
     @property
-    def lacking(self) -> tuple[str, ...]:
-        """``organization``, ``sandbox``: the event is rejected for the first of them."""
+    def missing_parts(self) -> tuple[str, ...]:
+        """``organization``, ``sandbox``: the missing parts. The event is rejected for the first of them."""
         if self.organization and (self.sandbox or self.sandbox_id):
             return ()
         return tuple(
-            what
-            for what, told in (("organization", self.organization), ("sandbox", self.sandbox or self.sandbox_id))
-            if not told
+            name
+            for name, value in (("organization", self.organization), ("sandbox", self.sandbox or self.sandbox_id))
+            if not value
         )
 
 
-_WITHOUT: Mapping[str, Rejected] = {
+_MISSING: Mapping[str, Rejected] = {
     "organization": Rejected(
         "no organization: the event has no imsOrg; --organization or --map organization=PATH supplies it"
     ),
@@ -197,27 +202,27 @@ def address_parts(event: Event, defaults: Defaults) -> AddressParts:
     )
 
 
-def for_nobody(event: Event) -> Skipped | Rejected | None:
-    """Why no webhook of whatever address gets the event, if that is so."""
+def refuse_for_all(event: Event) -> Skipped | Rejected | None:
+    """Returns the reason why no webhook of any address receives the event, or None."""
     if not event.status:
-        return Rejected("no feedback status: the event does not say what became of the message")
+        return Rejected("no feedback status: the event does not contain the result for the message")
     if event.status not in RELAYED_STATUSES:
         return Skipped("status_not_relayed", event.status)
     if not event.channel:
-        return Rejected("no channel: the event does not say whether it is of an email or an SMS")
+        return Rejected("no channel: the event does not contain email or sms")
     if event.channel not in RELAYED_CHANNELS:
         return Skipped("channel_not_relayed")
     return None
 
 
-def _unwanted(event: Event, route: _Route) -> Skipped | Rejected | None:
-    if nobodys := for_nobody(event):
-        return nobodys
+def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | None:
+    if refusal := refuse_for_all(event):
+        return refusal
     if event.status not in route.events:
         return Skipped("status_not_selected")
     if event.channel not in route.channels:
         return Skipped("channel_not_selected")
-    if (event.message_type or _UNNAMED_MESSAGE_TYPE) not in route.message_types:
+    if (event.message_type or _DEFAULT_MESSAGE_TYPE) not in route.message_types:
         return Skipped("message_type_not_selected")
     if event.journey_version_id:
         return Skipped("journey")
@@ -255,8 +260,10 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
 
 
 def _own_content(event: Event, route: _Route, campaign: str | None, request_id: str | None) -> bytes:
-    """The payload in structure 1, without what the webhook adds to it and with what only structure 2 shows: so that
-    neither a webhook's sandbox id nor its choice of structure makes new deliveries of old events."""
+    """Returns the content that identifies the event: the payload in structure 1, without values of the webhook and
+    with the fields of structure 2. A change of the webhook's sandbox id or structure then does not create new
+    deliveries of old events.
+    """
     own = payload_bytes(
         event, address=route.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
     )
@@ -264,7 +271,9 @@ def _own_content(event: Event, route: _Route, campaign: str | None, request_id: 
 
 
 def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> str:
-    """The same for all events of one message execution, in every run; of one event, where it names no execution."""
+    """Returns a request id that is the same for all events of a message execution, in every run. An event without
+    an execution has its own.
+    """
     if event.execution_id:
         return derived_request_id(route.seed, b"execution" + framed(event.execution_id))
     return derived_request_id(route.seed, b"event" + _own_content(event, route, campaign, None))
@@ -276,22 +285,17 @@ def _order_key(event: Event, route: _Route) -> int | None:
     return order_key(route.seed, event.execution_id, primary_identity(event) or "")
 
 
-# Under what a skipped event is counted: its reason, and the name of a status that is not relayed.
-#
-# The reasons are a fixed number of words of ours. The names are other people's, so there is a bound to how many of
-# them become counters, and to what they look like: a log of a million invented statuses makes no million counters.
 MAX_SKIP_NAMES: Final = 50
 MAX_SKIP_NAME_CHARACTERS: Final = 40
 OTHER_NAME: Final = "other"
 _SEPARATOR: Final = ":"
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
 
 
 class SkipNames:
-    """Admits the first MOST_NAMES different names, for as long as it lives; all others are ``other``.
+    """Admits the first MAX_SKIP_NAMES different names. All others become ``other``.
 
-    `counted` are keys under which events have been counted before (of a summary, or of a spool's tally): their names
-    are admitted already.
+    The names in `counted`, the keys of earlier counters (of a summary, or of a spool's tally), are admitted first.
     """
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
@@ -310,7 +314,7 @@ class SkipNames:
         if (
             len(self._admitted) >= MAX_SKIP_NAMES
             or not 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS
-            or not _PLAIN.issuperset(name)
+            or not _NAME_CHARACTERS.issuperset(name)
         ):
             return OTHER_NAME
         self._admitted.add(name)

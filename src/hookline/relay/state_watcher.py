@@ -109,7 +109,7 @@ class StateWatcher:
         before = self._version
         # Set before the lanes change, because `reload` can request another read at any time.
         self._version, self._lineage = (snapshot.lineage, snapshot.serial), snapshot.lineage
-        self.context = msgspec.structs.replace(self.context, routes=Routes.of(snapshot))
+        self.context = msgspec.structs.replace(self.context, routes=Routes.from_snapshot(snapshot))
         try:
             await self._configure(snapshot)
         except BaseException:

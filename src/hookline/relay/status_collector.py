@@ -199,10 +199,10 @@ class StatusCollector:
         """The lag of one source. `seconds` counts from the first call that found it without progress."""
         line, offset = lag.position.line, lag.position.offset
         seen = self._moved.get(lag.source)
-        if seen is None or seen[:2] != (line, offset) or lag.behind == 0:
+        if seen is None or seen[:2] != (line, offset) or lag.unread_bytes == 0:
             seen = self._moved[lag.source] = (line, offset, now)
-        return LagStatus(name=lag.source, line=line, offset=offset, behind=lag.behind,
-                        seconds=max(0.0, now - seen[2]) if lag.behind else 0.0)  # fmt: skip
+        return LagStatus(name=lag.source, line=line, offset=offset, behind=lag.unread_bytes,
+                        seconds=max(0.0, now - seen[2]) if lag.unread_bytes else 0.0)  # fmt: skip
 
 
 def _lane(lane: Lane) -> LaneStatus:

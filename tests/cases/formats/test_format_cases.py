@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from hookline.cli.relay_options import IngestOptions, ingest_options
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
-from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
@@ -48,7 +48,7 @@ APPLIED = Stored(
         "campaigns": "all",
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
 
 
 def reading(case: Path) -> IngestContext:
@@ -63,9 +63,9 @@ def reading(case: Path) -> IngestContext:
     chosen: IngestOptions = relay.main(shlex.split((case / "args").read_text()), standalone_mode=False)
     now = case / "now"
     clock = datetime.fromisoformat(now.read_text().strip() if now.exists() else NOW).timestamp
-    hints = msgspec.structs.replace(chosen.defaults.hints, clock=clock)
+    hints = msgspec.structs.replace(chosen.defaults.mapping, clock=clock)
     return IngestContext(
-        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, hints=hints), format=chosen.format
+        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, mapping=hints), format=chosen.format
     )
 
 
@@ -73,7 +73,7 @@ def rehearsed(case: Path) -> tuple[list[DryRunEvent], dict[str, Any]]:
     """Each event's fate, and the summary in which what would be sent is pending."""
     told: list[DryRunEvent] = []
     log = Log(lambda _: None, level="warning", format="text", clock=lambda: 0.0)
-    source = open_sources([str(case / "input.ndjson")], [], follow=False, from_start=True, notes=log)
+    source = open_sources([str(case / "input.ndjson")], [], follow=False, from_start=True, logger=log)
     try:
         tally = count_results(dry_run(source, reading(case), lambda _: set()), told.append)
     finally:
@@ -94,8 +94,8 @@ def test_every_format_has_its_cases() -> None:
 def test_case(case: Path) -> None:
     """What is sent, byte for byte, what is skipped, and what is refused with which reason."""
     told, summary = rehearsed(case)
-    sent = [one.fate.body.decode() for one in told if isinstance(one.fate, Delivery) and not one.duplicate]
-    rejections = [f"{one.line}: {one.fate.reason}" for one in told if isinstance(one.fate, Rejected)]
+    sent = [one.result.body.decode() for one in told if isinstance(one.result, Delivery) and not one.duplicate]
+    rejections = [f"{one.line}: {one.result.reason}" for one in told if isinstance(one.result, Rejected)]
     expected = case / "expected-rejections.txt"
     assert (case / "expected-payloads.ndjson").read_text().splitlines() == sent
     assert json.loads((case / "expected-summary.json").read_text()) == summary
@@ -108,6 +108,6 @@ def test_case(case: Path) -> None:
 def test_no_other_format_recognizes_the_lines(case: Path) -> None:
     """Every line of every format, shown to the recognizer of every other: `auto` depends on no order."""
     for line in (case / "input.ndjson").read_bytes().splitlines():
-        value = decoded(line)
+        value = decode_json(line)
         by = {name for name, known in FORMATS.items() if known.recognizes(value)}
         assert by <= {case.parent.name}

@@ -28,7 +28,9 @@ PAYLOAD = Draft202012Validator(json.loads((HERE.parents[2] / "schemas/payload.v1
 def fates(case: Path) -> list[dict[str, Any]]:
     options = json.loads((case / "options.json").read_text())
     stored = [Stored(document) for document in options.pop("webhooks")]
-    routes = Routes.of(Snapshot(lineage="case", serial=1, webhooks={each.webhook.address: each for each in stored}))
+    routes = Routes.from_snapshot(
+        Snapshot(lineage="case", serial=1, webhooks={each.webhook.address: each for each in stored})
+    )
     choice = options.pop("format", AUTO)
     defaults = Defaults(**options)
     lines = Book().lines(case / "input.ndjson")

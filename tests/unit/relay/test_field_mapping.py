@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FIELDS, FieldMapping, carried, parse_mapping
+from hookline.relay.field_mapping import FIELDS, FieldMapping, fields_in_variables, parse_mapping
 
 
 def hints(*mappings: str) -> FieldMapping:
@@ -82,10 +82,10 @@ def test_fields_are_named_as_in_the_payload_too(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("campaign", "not of the form FIELD=PATH"),
-        ("=a", "not of the form FIELD=PATH"),
-        ("campaign=", "not of the form FIELD=PATH"),
-        ("color=a", "'color' is not a field; there are: organization, sandbox"),
+        ("campaign", "does not have the form FIELD=PATH"),
+        ("=a", "does not have the form FIELD=PATH"),
+        ("campaign=", "does not have the form FIELD=PATH"),
+        ("color=a", "'color' is not a field; the fields are: organization, sandbox"),
         ("campaign=a\udcff", "not valid UTF-8"),
     ],
 )
@@ -109,4 +109,4 @@ def test_wrong_mapping_is_told(text: str, complaint: str) -> None:
 )
 def test_events_carry_fields_under_the_payloads_names(variables: Any, expected: dict[str, str]) -> None:
     """Only under these: what a sender calls a campaign or an organization may be anything."""
-    assert expected == carried(variables)
+    assert expected == fields_in_variables(variables)

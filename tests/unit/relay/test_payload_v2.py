@@ -13,7 +13,7 @@ from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
 from hookline.relay.event import Event, EventDetails
 from hookline.relay.formats.line_reader import read_line
-from hookline.relay.payload_v2 import payload2_bytes
+from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.relay.routing import Defaults, Routes
 from hookline.schemas import load_schema
 from hookline.state.store import Snapshot, Stored
@@ -27,7 +27,7 @@ VALIDATOR = Draft202012Validator(load_schema("payload.v2"))
 
 def body(**told: Any) -> Any:
     event = Event(**{"channel": "email", "status": "sent", **told})
-    sent = payload2_bytes(
+    sent = payload_v2_bytes(
         event, address=Address("myImsOrg", "prod"), sandbox_id=None, campaign_id=None, request_id="R-1"
     )
     return json.loads(sent)
@@ -46,7 +46,7 @@ def routes(structure: int) -> Routes:
             "payload": structure,
         }
     )
-    return Routes.of(Snapshot(lineage="l", serial=1, webhooks={stored.webhook.address: stored}))
+    return Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={stored.webhook.address: stored}))
 
 
 def relayed(document: object, structure: int) -> Delivery:

@@ -35,7 +35,9 @@ def webhook(**changes: Any) -> dict[str, Any]:
 
 def routes(*documents: dict[str, Any]) -> Routes:
     stored = [Stored(document) for document in documents]
-    return Routes.of(Snapshot(lineage="l", serial=1, webhooks={each.webhook.address: each for each in stored}))
+    return Routes.from_snapshot(
+        Snapshot(lineage="l", serial=1, webhooks={each.webhook.address: each for each in stored})
+    )
 
 
 def event(**changes: Any) -> Event:

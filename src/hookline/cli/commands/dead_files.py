@@ -20,7 +20,7 @@ from hookline.errors import HooklineError
 from hookline.exit_codes import ExitCode
 from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
-from hookline.relay.formats.dead_letter_json import dead_letter_line, read_exported
+from hookline.relay.formats.dead_letter_json import dead_letter_line, parse_exported_line
 from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
@@ -129,7 +129,7 @@ def _letters(lines: Iterator[bytes | None], refusals: _Refusals) -> Iterator[Dea
         if line is None:
             refusals.add(number, f"too long: more than {_MAX_LINE_BYTES} bytes")
         elif line.strip():
-            letter = read_exported(line)
+            letter = parse_exported_line(line)
             if isinstance(letter, Rejected):
                 refusals.add(number, letter.reason[:300])
             else:

@@ -19,8 +19,7 @@ from hookline.exit_codes import ExitCode
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
-from hookline.relay.formats.descriptions import DESCRIPTIONS
-from hookline.relay.formats.registry import FORMATS
+from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_document, preview_line
 from hookline.relay.routing import SkipNames
 from hookline.relay.sources.open import open_sources
@@ -65,7 +64,7 @@ def formats_test_command(*, file: str, ingest: IngestOptions, output: str) -> in
 
 def _lines(file: str) -> Iterator[Any]:
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    source = open_sources([file], (), follow=False, from_start=True, notes=log)
+    source = open_sources([file], (), follow=False, from_start=True, logger=log)
     try:
         end = False
         while not end:
@@ -96,19 +95,19 @@ class _Counts:
         for one in events:
             self.formats[one.format or "none"] += 1
             self.missing.update(one.missing)
-            self.refused += one.refused
-            match one.reading:
+            self.refused += one.is_rejected
+            match one.parsed:
                 case Event(status=status) | Delivery(status=status):
                     self.relayed[str(status)] += 1
                 case Skipped() as skipped:
                     key = self._names.key(skipped)
                     self.skipped[key] += 1
-                    if one.unknown:
+                    if one.unknown_status:
                         self.unknown[key.partition(":")[2]] += 1
                 case Rejected():
                     self.rejected += 1
                 case _:
-                    assert_never(one.reading)
+                    assert_never(one.parsed)
             yield one
 
     def as_json(self) -> dict[str, Any]:
@@ -158,7 +157,7 @@ def _row(one: PreviewedEvent) -> tuple[str, ...]:
 
 
 def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
-    match one.reading:
+    match one.parsed:
         case Rejected(reason):
             return f"rejected: {reason}", "", "", ""
         case Skipped(reason, name):

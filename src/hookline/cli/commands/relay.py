@@ -146,7 +146,7 @@ def _write_line(line: str) -> None:
 
 def _print_result(event: DryRunEvent) -> None:
     place = f"{printable(event.source)}:{event.line}:"
-    match event.fate:
+    match event.result:
         case Delivery() as delivery:
             action = "duplicate" if event.duplicate else "deliver"
             click.echo(

@@ -20,7 +20,7 @@ from hookline.relay.delivery.response_policy import (
     apply_policy,
     retry_delay,
 )
-from hookline.relay.delivery_record import FailedAttempt, with_failure
+from hookline.relay.delivery_record import FailedAttempt, add_failure
 from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
@@ -111,7 +111,7 @@ async def attempt(
         http = result.status if isinstance(result, Response) else None
         on_attempt(item, AttemptRecord(number, action, ended - started, http))
         if not isinstance(action, Delivered):
-            history = with_failure(history, FailedAttempt(ended, number, action.reason, http))
+            history = add_failure(history, FailedAttempt(ended, number, action.reason, http))
         match action:
             case RefreshToken():
                 endpoint.renew()

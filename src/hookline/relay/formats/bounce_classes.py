@@ -70,9 +70,7 @@ def enhanced_status(*texts: str | None) -> str | None:
 
 
 def is_permanent(status: str | None, *wordings: str | None) -> bool:
-    """Returns whether the failure is permanent, by its enhanced status code, or without one by the reply code in a
-    text.
-    """
+    """Returns whether the failure is permanent, by its enhanced status code or the reply code in a text."""
     return (status or _reply(*wordings) or "")[:1] == "5"
 
 
@@ -99,12 +97,10 @@ def _reply(*wordings: str | None) -> str | None:
     return None
 
 
-def failure(
+def email_failure(
     code: int | None, category: Category, kind: BounceKind | None = None, wording: str | None = None
 ) -> MessageFailure:
-    """Returns the failure of an email in the platform's words, or in the provider's (`wording`) if no class
-    matches.
-    """
+    """Returns the failure of an email in the platform's words, or as `wording` if no class matches."""
     known = CLASSES.get(code) if code is not None else None
     if known is None:
         return MessageFailure(category=category, type=kind, reason=wording)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.dead_letter_json import KIND, is_letter, read_letter
+from hookline.relay.formats.dead_letter_json import KIND, is_dead_letter, parse_dead_letter
 from hookline.relay.formats.format import LineText, ParsedEvent
 
 NAME = KIND
@@ -18,25 +18,25 @@ OTHERS: tuple[str, ...] = ()
 
 
 def recognizes(value: object) -> bool:
-    return is_letter(value)
+    return is_dead_letter(value)
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:  # noqa: ARG001 - a letter says everything itself
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:  # noqa: ARG001 - a dead letter is complete
     if isinstance(value, LineText):
         return [Rejected(value.fault)]
-    letter = read_letter(value)
+    letter = parse_dead_letter(value)
     match letter:
         case DeadDelivery():
             return [_delivery(letter)]
         case DeadLine():
-            return [Rejected("a line that was rejected, and holds another one")]
+            return [Rejected("a rejected line that contains another rejected line")]
         case Rejected():
             return [letter]
 
 
 def line_within(value: object) -> tuple[Line, int] | None:
-    """Returns the rejected line in a dead letter and the index of its event (or WHOLE), or None if it has no line."""
-    letter = read_letter(value) if is_letter(value) else None
+    """Returns a dead letter's rejected line and the index of its event (or WHOLE_LINE), or None if it has no line."""
+    letter = parse_dead_letter(value) if is_dead_letter(value) else None
     if not isinstance(letter, DeadLine):
         return None
     whole = letter.length == len(letter.data)

@@ -18,19 +18,19 @@ from hookline.model import Address
 from hookline.relay.delivery_record import (
     LAST_ATTEMPTS_KEPT,
     MAX_REASON_CHARACTERS,
-    WHOLE,
+    WHOLE_LINE,
     DeadDelivery,
     DeadLetter,
     DeadLine,
     FailedAttempt,
     Rejected,
-    as_history,
+    encode_history,
     parse_history,
 )
 from hookline.relay.event import Payload, encode_payload
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.typed_fields import to_struct
 from hookline.relay.ids import request_prefix
-from hookline.relay.payload_v2 import Email, Sms
+from hookline.relay.payload_v2 import EmailPayload, SmsPayload
 from hookline.units import utc_text
 
 KIND: Final = "dead-letter"
@@ -38,7 +38,7 @@ ENVELOPE_VERSION: Final = 1
 MAX_TEXT_CHARACTERS: Final = 4096
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024  # the most that a spool keeps of one line
 
-AnyPayload = Payload | Email | Sms
+AnyPayload = Payload | EmailPayload | SmsPayload
 
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -93,9 +93,6 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     base64: str | None = None
 
 
-# -- out
-
-
 def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
     """Returns the exported form of the dead letter, except that the payload is bytes, exactly as sent."""
     match letter:
@@ -127,7 +124,7 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
                 "reason": letter.reason[:MAX_TEXT_CHARACTERS],
                 "source": letter.source[:MAX_TEXT_CHARACTERS],
                 "line": letter.line,
-                "part": None if letter.part == WHOLE else letter.part,
+                "part": None if letter.part == WHOLE_LINE else letter.part,
                 "time": as_time(letter.at),
                 "bytes": letter.length,
                 "sha256": letter.sha256.hex(),
@@ -160,62 +157,65 @@ def _content(data: bytes) -> dict[str, str]:
         return {"base64": base64.b64encode(data).decode()}
 
 
-# -- in
-
-
-def is_letter(value: object) -> bool:
+def is_dead_letter(value: object) -> bool:
     """Returns whether a line's JSON is a dead letter, valid or not."""
     return isinstance(value, dict) and value.get("hookline") == KIND
 
 
-def read_exported(data: bytes) -> DeadLetter | Rejected:
+def parse_exported_line(data: bytes) -> DeadLetter | Rejected:
     """Reads a line of an exported file, without its line end. Never raises, for any bytes."""
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Rejected("not JSON")
-    return read_letter(value) if is_letter(value) else Rejected('no dead letter: it lacks "hookline": "dead-letter"')
+    return (
+        parse_dead_letter(value)
+        if is_dead_letter(value)
+        else Rejected('not a dead letter: it lacks "hookline": "dead-letter"')
+    )
 
 
-def read_letter(value: object) -> DeadLetter | Rejected:
-    """Returns the dead letter in a line's JSON, or its fault."""
+def parse_dead_letter(value: object) -> DeadLetter | Rejected:
+    """Returns the dead letter in a line's JSON, or Rejected with its fault."""
     if isinstance(value, dict) and "payload" not in value and ("text" in value or "base64" in value):
         return _read_line(value)
     return _read_delivery(value)
 
 
 def _read_delivery(value: object) -> DeadLetter | Rejected:
-    read = shaped(value, _Delivery)
-    if isinstance(read, Rejected):
-        return read
+    fields = to_struct(value, _Delivery)
+    if isinstance(fields, Rejected):
+        return fields
     try:
-        webhook = Address.parse(read.webhook)
+        webhook = Address.parse(fields.webhook)
     except ValueError as error:
         return Rejected(f"webhook: {error}")
-    payload = _payload(read.payload)
+    payload = _payload(fields.payload)
     if isinstance(payload, Rejected):
         return payload
-    if contradiction := _contradiction(read, payload, webhook):
+    if contradiction := _contradiction(fields, payload, webhook):
         return Rejected(contradiction)
-    times = [read.time, *(one.time for one in read.history)]
-    if not all(map(_plain, times)):
+    times = [fields.time, *(one.time for one in fields.history)]
+    if not all(map(_is_storable_time, times)):
         return Rejected("time: not a moment with its offset, between 1970 and 9999")
-    history = [FailedAttempt(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in read.history]
+    history = [
+        FailedAttempt(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in fields.history
+    ]
     return DeadDelivery(
-        id=bytes.fromhex(read.id),
-        at=read.time.timestamp(),
-        reason=read.reason,
-        http=read.http_status,
-        attempts=read.attempts,
-        history=as_history(history),
+        id=bytes.fromhex(fields.id),
+        at=fields.time.timestamp(),
+        reason=fields.reason,
+        http=fields.http_status,
+        attempts=fields.attempts,
+        history=encode_history(history),
         webhook=webhook,
-        request_id=read.request_id,
-        channel=read.channel,
-        status=read.status,
-        event_time=read.event_time,
-        detail=read.detail,
-        source=read.source,
-        line=read.line,
+        request_id=fields.request_id,
+        channel=fields.channel,
+        status=fields.status,
+        event_time=fields.event_time,
+        detail=fields.detail,
+        source=fields.source,
+        line=fields.line,
         body=encode_payload(payload),
     )
 
@@ -224,65 +224,65 @@ def _payload(value: dict[str, Any]) -> AnyPayload | Rejected:
     """Returns the payload in structure 2, which has one more field in its feedback, or in structure 1."""
     feedback = value.get("messageDeliveryFeedback")
     if "channelContext" in value:
-        read: AnyPayload | Rejected = shaped(value, Sms)
+        fields: AnyPayload | Rejected = to_struct(value, SmsPayload)
     elif isinstance(feedback, dict) and "numberOfMessageParts" in feedback:
-        read = shaped(value, Email)
+        fields = to_struct(value, EmailPayload)
     else:
-        read = shaped(value, Payload)
-    return Rejected(f"payload.{read.reason}") if isinstance(read, Rejected) else read
+        fields = to_struct(value, Payload)
+    return Rejected(f"payload.{fields.reason}") if isinstance(fields, Rejected) else fields
 
 
-def _contradiction(read: _Delivery, payload: AnyPayload, webhook: Address) -> str | None:
+def _contradiction(fields: _Delivery, payload: AnyPayload, webhook: Address) -> str | None:
     """Returns a contradiction between the payload's own address and names and the fields beside it, if any."""
-    fields = {
+    pairs = {
         "imsOrg": (webhook.organization, payload.organization),
         "sandbox.name": (webhook.sandbox, payload.sandbox.name),
-        "requestId": (read.request_id, payload.request_id),
-        "channel": (read.channel, payload.channel),
-        "messageDeliveryFeedback.feedbackStatus.value": (read.status, payload.feedback.status.value),
+        "requestId": (fields.request_id, payload.request_id),
+        "channel": (fields.channel, payload.channel),
+        "messageDeliveryFeedback.feedbackStatus.value": (fields.status, payload.feedback.status.value),
     }
-    for name, (beside, within) in fields.items():
+    for name, (beside, within) in pairs.items():
         if beside != within:
-            return f"payload.{name}: not what the letter says beside its payload"
-    if not bytes.fromhex(read.id).startswith(request_prefix(read.request_id)):
+            return f"payload.{name}: differs from the field beside the payload"
+    if not bytes.fromhex(fields.id).startswith(request_prefix(fields.request_id)):
         return "id: it does not belong to this requestId"
     return None
 
 
 def _read_line(value: object) -> DeadLetter | Rejected:
-    read = shaped(value, _Line)
-    if isinstance(read, Rejected):
-        return read
-    data = _data(read)
+    fields = to_struct(value, _Line)
+    if isinstance(fields, Rejected):
+        return fields
+    data = _data(fields)
     if isinstance(data, Rejected):
         return data
-    if not _plain(read.time):
+    if not _is_storable_time(fields.time):
         return Rejected("time: not a moment with its offset, between 1970 and 9999")
-    digest = bytes.fromhex(read.sha256)
-    whole = read.bytes == len(data)
+    digest = bytes.fromhex(fields.sha256)
+    whole = fields.bytes == len(data)
     if whole and (len(data) > MAX_ENVELOPE_BYTES or hashlib.sha256(data).digest() != digest):
         return Rejected("sha256: the line is not the one that was exported")
-    if not whole and (read.bytes <= MAX_ENVELOPE_BYTES or len(data) > MAX_ENVELOPE_BYTES):
+    if not whole and (fields.bytes <= MAX_ENVELOPE_BYTES or len(data) > MAX_ENVELOPE_BYTES):
         return Rejected("bytes: not the length of the line, and not that of a line that was too long")
-    part = WHOLE if read.part is None else read.part
+    part = WHOLE_LINE if fields.part is None else fields.part
     return DeadLine(
-        n=int(read.id.removeprefix("line-")), at=read.time.timestamp(), reason=read.reason, source=read.source,
-        line=read.line, part=part, data=data, length=read.bytes, sha256=digest,
+        n=int(fields.id.removeprefix("line-")), at=fields.time.timestamp(), reason=fields.reason,
+        source=fields.source, line=fields.line, part=part, data=data, length=fields.bytes, sha256=digest,
     )  # fmt: skip
 
 
-def _data(read: _Line) -> bytes | Rejected:
-    if read.text is not None and read.base64 is None:
-        return read.text.encode()
-    if read.base64 is None or read.text is not None:
+def _data(fields: _Line) -> bytes | Rejected:
+    if fields.text is not None and fields.base64 is None:
+        return fields.text.encode()
+    if fields.base64 is None or fields.text is not None:
         return Rejected("a rejected line has either a text or a base64")
     try:
-        return base64.b64decode(read.base64, validate=True)
+        return base64.b64decode(fields.base64, validate=True)
     except (binascii.Error, ValueError):
         return Rejected("base64: not base64 (RFC 4648 §4)")
 
 
-def _plain(moment: datetime) -> bool:
+def _is_storable_time(moment: datetime) -> bool:
     """Returns whether the time can be stored as Unix seconds and formatted again, in any time zone."""
     try:
         return moment.tzinfo is not None and datetime.fromtimestamp(moment.timestamp(), UTC).year >= 1970

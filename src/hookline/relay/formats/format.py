@@ -38,22 +38,22 @@ class Format(Protocol):
     def recognizes(self, value: object, /) -> bool:
         """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
 
-        `value` is the line's decoded JSON, or a Text. Checks one or two keys. At most one format may return True
+        `value` is the line's decoded JSON, or a LineText. Checks one or two keys. At most one format may return True
         for a line.
         """
         ...
 
-    def events(self, value: object, hints: FieldMapping, /) -> Iterable[ParsedEvent]:
+    def events(self, value: object, mapping: FieldMapping, /) -> Iterable[ParsedEvent]:
         """Yields the events of the line, at least one item. Called once per line.
 
         If the user named this format, it is also called for lines that it does not recognize. They are Rejected
-        with the missing field. Fields that an event does not have are taken from the paths of `hints`. Many events
-        of one line are yielded one by one, because the caller stops at a limit (formats.bounds).
+        with the missing field. Fields that an event does not have are taken from the paths of `mapping`. Many events
+        of one line are yielded one by one, because the caller stops at a limit (`within_limits`).
         """
         ...
 
 
-# Reads a line of a format's most frequent form directly from its bytes. Returns None if it cannot decide; the caller
+# Reads a line of a format's most frequent form directly from its bytes. Returns None if it cannot decide. The caller
 # then decodes the line and asks the format. Otherwise it must return exactly the result of the format's `events`, and
 # no other format may recognize the line. It first searches for a name that only lines of its format have.
 Quick = Callable[[bytes], Event | None]
@@ -69,13 +69,13 @@ _TOO_LONG = Rejected(f"one line with events of more than {MAX_EVENT_BYTES_PER_LI
 _encoder = msgspec.json.Encoder()
 
 
-def within_limits(readings: Iterable[ParsedEvent]) -> list[ParsedEvent]:
+def within_limits(parsed: Iterable[ParsedEvent]) -> list[ParsedEvent]:
     """Returns all events, or one Rejected if they are too many or too long. Consumes no more than that."""
-    if isinstance(readings, list) and len(readings) == 1:
-        return readings
+    if isinstance(parsed, list) and len(parsed) == 1:
+        return parsed
     found: list[ParsedEvent] = []
     room = MAX_EVENT_BYTES_PER_LINE
-    for one in readings:
+    for one in parsed:
         if len(found) == MAX_EVENTS_PER_LINE:
             return [_TOO_MANY]
         if found:  # most lines contain one event, which is not longer than the line

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from hookline.relay.delivery_record import Rejected
-from hookline.relay.formats.dead_letter_json import is_letter
+from hookline.relay.formats.dead_letter_json import is_dead_letter
 from hookline.relay.formats.format import LineText
 
 MAX_JSON_DEPTH: Final = 100
@@ -21,8 +21,8 @@ _ESCAPES = re.compile(
 )
 
 
-def decoded(data: bytes) -> object:
-    """Returns the line's JSON, a Text if it is not JSON, or Rejected if it is not text."""
+def decode_json(data: bytes) -> object:
+    """Returns the line's JSON, a LineText if it is not JSON, or Rejected if it is not text."""
     try:
         value = _decoder.decode(data)
     except RecursionError:
@@ -34,7 +34,7 @@ def decoded(data: bytes) -> object:
     # Only a line with this number of brackets can be this deep. Counting is much cheaper than walking. A dead letter
     # contains its payload one level deeper than the original line.
     if data.count(b"{") + data.count(b"[") > MAX_JSON_DEPTH and _is_deeper_than(
-        MAX_JSON_DEPTH + is_letter(value), value
+        MAX_JSON_DEPTH + is_dead_letter(value), value
     ):
         return _TOO_DEEP
     return value
@@ -64,7 +64,7 @@ def _half_character(data: bytes) -> str | None:
     half = halves[0]
     return (
         f"half of a surrogate pair (\\{half[1].decode()}) near byte {half.start() + 1}: "
-        "no text in UTF-8 can hold it; the sender has cut a character in two"
+        "it has no form in UTF-8; the sender has cut a character in two"
     )
 
 

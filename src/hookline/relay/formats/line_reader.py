@@ -4,55 +4,55 @@ from __future__ import annotations
 
 from typing import Final
 
-from hookline.relay.delivery_record import WHOLE, Line, Rejected, Skipped
+from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import Format, LineText, ParsedEvent, within_limits
-from hookline.relay.formats.json_decoding import decoded
+from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS, QUICK
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
 AUTO: Final = "auto"
 
-FEWER: Final = Rejected("the line holds fewer events than before")
+FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
 _NO_EVENT = Skipped("not_an_event")
 _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
 
 
-def read_line(line: Line, format: str = AUTO, hints: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
+def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
     """Returns the events of the line, at least one item. Never raises, for any bytes.
 
-    A line without an event counts as one Skipped, a line with too many (formats.bounds) as one Rejected. With
+    A line without an event counts as one Skipped, a line with too many (`within_limits`) as one Rejected. With
     ``auto``, JSON of no known format is not an event. With a named format (a key of FORMATS), a line without the
     fields of the format is Rejected.
     """
-    if line.sha256 is None and not hints.paths:
+    if line.sha256 is None and not mapping.paths:
         for quick in _QUICK.get(format, ()):
             if event := quick(line.data):
                 return [event]
-    return recognized(line, format, hints)[1]
+    return read_with_format(line, format, mapping)[1]
 
 
-def recognized(
-    line: Line, format: str = AUTO, hints: FieldMapping = NO_MAPPING
+def read_with_format(
+    line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
 ) -> tuple[str | None, list[ParsedEvent]]:
     """Returns the name of the format that read the line (None if none did) and the result of `read_line`."""
     if line.sha256 is not None:
         return None, [Rejected(f"too long: {line.length} bytes, the limit is {MAX_LINE_BYTES}")]
     if not line.data or line.data.isspace():
         return None, [_NO_EVENT]
-    value = decoded(line.data)
+    value = decode_json(line.data)
     if isinstance(value, Rejected):
         return None, [value]
     if format in (AUTO, dead_letter_format.NAME) and (within := dead_letter_format.line_within(value)):
-        return dead_letter_format.NAME, _read_within(*within, hints)
-    known = FORMATS[format] if format != AUTO else recognizing(value)
+        return dead_letter_format.NAME, _read_within(*within, mapping)
+    known = FORMATS[format] if format != AUTO else find_format(value)
     if known is None:
         return None, [Rejected(value.fault) if isinstance(value, LineText) else _NO_EVENT]
-    return known.NAME, within_limits(known.events(value, hints))
+    return known.NAME, within_limits(known.events(value, mapping))
 
 
-def recognizing(value: object) -> Format | None:
+def find_format(value: object) -> Format | None:
     """Returns the format that recognizes `value`, if any."""
     for known in FORMATS.values():
         if known.recognizes(value):
@@ -60,7 +60,7 @@ def recognizing(value: object) -> Format | None:
     return None
 
 
-def _read_within(line: Line, part: int, hints: FieldMapping) -> list[ParsedEvent]:
+def _read_within(line: Line, part: int, mapping: FieldMapping) -> list[ParsedEvent]:
     """Reads a line that was rejected before, or its event number `part`. An inner line is shorter, so this ends."""
-    found = read_line(line, AUTO, hints)
-    return found if part == WHOLE else [found[part] if part < len(found) else FEWER]
+    found = read_line(line, AUTO, mapping)
+    return found if part == WHOLE_LINE else [found[part] if part < len(found) else FEWER_EVENTS]

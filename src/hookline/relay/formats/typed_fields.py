@@ -1,4 +1,4 @@
-"""Checks lines against declared shapes: strict about types, and precise about the field that does not match."""
+"""Converts lines to structs, with strict types. A fault names the field that does not match."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hookline.escaping import printable
 from hookline.relay.delivery_record import Rejected
 from hookline.relay.formats.format import LineText
 
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+StructType = TypeVar("StructType", bound=msgspec.Struct)
 
 _KINDS = {
     "str": "text",
@@ -27,12 +27,12 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>.+)`$")
 _OTHER_TYPE = re.compile(r"^Expected `(?P<wanted>.+)`, got `(?P<found>.+)`$")
 
 
-def shaped(value: object, shape: type[Shape]) -> Shape | Rejected:
-    """Returns the line as `shape`, or its fault. A number in place of a text is a fault and is not converted."""
+def to_struct(value: object, struct_type: type[StructType]) -> StructType | Rejected:
+    """Returns the line as a `struct_type`, or Rejected with its fault. Numbers are not converted to text."""
     if isinstance(value, LineText):
         return Rejected(value.fault)
     try:
-        return msgspec.convert(value, shape)
+        return msgspec.convert(value, struct_type)
     except msgspec.ValidationError as error:
         # A fault contains keys chosen by the line's author.
         return Rejected(printable(_in_plain_words(str(error))))
@@ -44,8 +44,8 @@ def _in_plain_words(fault: str) -> str:
     path = placed["path"] or ""
     if missing := _MISSING.match(placed["fault"]):
         return f"{path}.{missing['field']}: missing" if path else f"{missing['field']}: missing"
-    what = placed["fault"]
-    if other := _OTHER_TYPE.match(what):
+    message = placed["fault"]
+    if other := _OTHER_TYPE.match(message):
         wanted = " or ".join(_KINDS.get(kind, kind) for kind in other["wanted"].split(" | "))
-        what = f"expected {wanted}, found {_KINDS.get(other['found'], other['found'])}"
-    return f"{path}: {what}" if path else f"the line: {what}"
+        message = f"expected {wanted}, found {_KINDS.get(other['found'], other['found'])}"
+    return f"{path}: {message}" if path else f"the line: {message}"

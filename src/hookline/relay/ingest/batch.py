@@ -1,4 +1,4 @@
-"""A batch of lines becomes groups of fates: each is what the spool makes durable in one transaction."""
+"""Parses and routes a batch of lines into the groups that the spool stores, each in one transaction."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import Final
 
 import msgspec
 
-from hookline.relay.delivery_record import WHOLE, Delivery, Line, Rejected, RoutingResult, Skipped
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
-from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
-from hookline.relay.formats.format import ParsedEvent as Said
-from hookline.relay.formats.line_reader import FEWER, read_line
+from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE, ParsedEvent
+from hookline.relay.formats.line_reader import FEWER_EVENTS, read_line
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.source import START_POSITION, Batch, Position
 from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
-# How many bytes the copies of a line may take that are kept with its rejected events.
-ROOM_FOR_COPIES: Final = 64 * 1024
+# The limit for all copies of a line that are kept with its rejected events.
+MAX_COPIED_BYTES: Final = 64 * 1024
 
-# A fate, what a dead letter would keep of its line, and the event in that which it is about (or WHOLE).
+# The line that a dead letter would keep, the number of the event in it (or WHOLE_LINE), and the routing result.
 RoutedEvent = tuple[Line, int, RoutingResult]
 
 
 class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """How lines are read and routed at the moment. Replaced as a whole when the state changes.
+    """The formats and the routing table that apply now. Replaced as a whole when the state changes.
 
-    `names` remembers for as long as it lives which statuses have a counter of their own: hand it on.
+    `names` holds the statuses that have a counter of their own. Pass it on to the next context.
     """
 
     routes: Routes
@@ -37,121 +36,119 @@ class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
     names: SkipNames = msgspec.field(default_factory=SkipNames)
 
 
-def route_line(line: Line, reading: IngestContext) -> list[RoutingResult]:
-    """What becomes of each event of a line, in order; of a line without any, one fate.
+def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
+    """Returns the routing result of each event of a line, in order, with the line that a dead letter keeps. A line
+    without events has one result.
 
-    A line that would have to be kept with too many rejected events is rejected as a whole, its other events with it.
+    If each item of a list is one event, a rejected event keeps only its own item. A list of a thousand events
+    without an organization is therefore not kept a thousand times. With any other line, a rejected event keeps the
+    whole line, because its events share fields. If the copies of the line exceed MAX_COPIED_BYTES, the whole line is
+    rejected, with all its events.
     """
-    return [fate for _, _, fate in route_event(line, reading)]
-
-
-def route_event(line: Line, reading: IngestContext) -> list[RoutedEvent]:
-    """The same, each fate with what a dead letter keeps.
-
-    Of a list that holds one event each, a rejected event keeps its own item only: a batch of a thousand events
-    without an organization must not be kept a thousand times. Of any other line the whole line, which tells things
-    that all of its events share; so only as long as that is little.
-    """
-    fates = _fates(line, reading)
-    if len(fates) == 1:
-        return [(line, WHOLE, fates[0])]
-    refused = [fate for fate in fates if isinstance(fate, Rejected)]
-    if refused and (items := _items(line, len(fates))):
+    results = _route_events(line, context)
+    if len(results) == 1:
+        return [(line, WHOLE_LINE, results[0])]
+    rejected = [result for result in results if isinstance(result, Rejected)]
+    if rejected and (items := _items(line, len(results))):
         return [
-            (Line(line.number, item, len(item)), WHOLE, fate) if isinstance(fate, Rejected) else (line, part, fate)
-            for part, (item, fate) in enumerate(zip(items, fates, strict=True))
+            (Line(line.number, item, len(item)), WHOLE_LINE, result)
+            if isinstance(result, Rejected)
+            else (line, part, result)
+            for part, (item, result) in enumerate(zip(items, results, strict=True))
         ]
-    if len(refused) * line.length > ROOM_FOR_COPIES:
-        return [(line, WHOLE, _all_of(fates, refused))]
-    return [(line, part, fate) for part, fate in enumerate(fates)]
+    if len(rejected) * line.length > MAX_COPIED_BYTES:
+        return [(line, WHOLE_LINE, _reject_all(results, rejected))]
+    return [(line, part, result) for part, result in enumerate(results)]
 
 
-def _fates(line: Line, reading: IngestContext) -> list[RoutingResult]:
-    return [_fate_of(one, reading) for one in read_line(line, reading.format, reading.defaults.hints)]
+def _route_events(line: Line, context: IngestContext) -> list[RoutingResult]:
+    return [_route(parsed, context) for parsed in read_line(line, context.format, context.defaults.mapping)]
 
 
-def _fate_of(one: Said, reading: IngestContext) -> RoutingResult:
-    match one:
+def _route(parsed: ParsedEvent, context: IngestContext) -> RoutingResult:
+    match parsed:
         case Event():
-            return reading.routes.route(one, reading.defaults)
+            return context.routes.route(parsed, context.defaults)
         case Delivery():
-            return reading.routes.again(one)
+            return context.routes.reroute(parsed)
         case Skipped() | Rejected():
-            return one
+            return parsed
 
 
 def _items(line: Line, events: int) -> list[bytes] | None:
-    """The items of a list that holds so many events, one each."""
+    """Returns the items of the line if it is a list with this number of items, otherwise None."""
     items = msgspec.json.decode(line.data) if line.data.lstrip().startswith(b"[") else None
     return [msgspec.json.encode(item) for item in items] if isinstance(items, list) and len(items) == events else None
 
 
-def _all_of(fates: Sequence[RoutingResult], refused: Sequence[Rejected]) -> Rejected:
+def _reject_all(results: Sequence[RoutingResult], rejected: Sequence[Rejected]) -> Rejected:
     return Rejected(
-        f"{refused[0].reason} ({len(refused):,} of the line's {len(fates):,} events are rejected, too many to be "
-        "kept one by one, so all of it is)"
+        f"{rejected[0].reason} ({len(rejected):,} of the line's {len(results):,} events are rejected, too many to "
+        "keep one by one; the whole line is rejected)"
     )
 
 
-def build_batch(batch: Batch, reading: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
-    """Read and route the lines of a batch from the one with the index `start` on, as many as fit into a transaction.
+def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
+    """Parses and routes the lines of a batch from index `start` on, as many as fit into one transaction.
 
-    Returns also how many those were. The batch's position is in the last group only, so what is read again after a
-    crash between two groups is known by its ids.
+    Returns the group and the number of its lines. Only the last group has the batch's position. After a crash
+    between two groups the relay reads lines again, and their delivery ids are duplicates.
     """
-    found = until_full(route_event(line, reading) for line in islice(batch.lines, start, None))
-    last = start + len(found) == len(batch.lines)
-    position = batch.position if last and batch.position is not START_POSITION else None
-    read = sum(map(len, found))
-    return _intake(chain.from_iterable(found), batch.source, reading.names, position=position, read=read), len(found)
+    routed = take_until_full(route_line(line, context) for line in islice(batch.lines, start, None))
+    is_last = start + len(routed) == len(batch.lines)
+    position = batch.position if is_last and batch.position is not START_POSITION else None
+    read = sum(map(len, routed))
+    group = _ingest_batch(chain.from_iterable(routed), batch.source, context.names, position=position, read=read)
+    return group, len(routed)
 
 
-def build_replay_batch(lines: Sequence[ReplayedLine], source: str, reading: IngestContext) -> tuple[IngestBatch, int]:
-    """Read and route rejected lines and events of one source once more, as many as fit into a transaction.
+def build_replay_batch(lines: Sequence[ReplayedLine], source: str, context: IngestContext) -> tuple[IngestBatch, int]:
+    """Parses and routes rejected lines and events of one source again, as many as fit into one transaction.
 
-    Of a line of which one event was rejected, only that one. Returns also how many those were.
+    If one event of a line was rejected, only that event is routed. Returns the group and the number of its lines.
     """
-    found = until_full(_fated_again(one, reading) for one in lines)
-    again = [one.n for one in lines[: len(found)]]
-    read = sum(map(len, found)) - len(again)  # a line that was rejected as a whole counted as one
-    intake = _intake(chain.from_iterable(found), source, reading.names, position=None, read=read, again=again)
-    return intake, len(found)
+    routed = take_until_full(_route_again(line, context) for line in lines)
+    again = [line.n for line in lines[: len(routed)]]
+    read = sum(map(len, routed)) - len(again)  # a line that was rejected as a whole counted as one
+    group = _ingest_batch(chain.from_iterable(routed), source, context.names, position=None, read=read, again=again)
+    return group, len(routed)
 
 
-def _fated_again(one: ReplayedLine, reading: IngestContext) -> list[RoutedEvent]:
-    if one.part == WHOLE:
-        return route_event(one.line, reading)
-    fates = _fates(one.line, reading)
-    return [(one.line, one.part, fates[one.part] if one.part < len(fates) else FEWER)]
+def _route_again(replayed: ReplayedLine, context: IngestContext) -> list[RoutedEvent]:
+    line, part = replayed.line, replayed.part
+    if part == WHOLE_LINE:
+        return route_line(line, context)
+    results = _route_events(line, context)
+    return [(line, part, results[part] if part < len(results) else FEWER_EVENTS)]
 
 
-def until_full(found: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
-    """From the beginning, as many lines as one transaction may hold; at least one, where there is one."""
+def take_until_full(lines: Iterable[list[RoutedEvent]]) -> list[list[RoutedEvent]]:
+    """Returns the first lines, as many as one transaction may contain, and at least one if there is any."""
     taken: list[list[RoutedEvent]] = []
     events = size = 0
-    for one in found:
-        taken.append(one)
-        events += len(one)
-        size += sum(map(_size, one))
+    for line in lines:
+        taken.append(line)
+        events += len(line)
+        size += sum(map(_size, line))
         if events >= MAX_EVENTS_PER_LINE or size >= MAX_EVENT_BYTES_PER_LINE:
             break
     return taken
 
 
-def _size(one: RoutedEvent) -> int:
-    """About how many bytes are written."""
-    line, _, fate = one
-    match fate:
+def _size(event: RoutedEvent) -> int:
+    """Returns the approximate number of bytes that the spool writes."""
+    line, _, result = event
+    match result:
         case Delivery():
-            return len(fate.body)
+            return len(result.body)
         case Rejected():
             return len(line.data)
         case Skipped():
             return 0
 
 
-def _intake(
-    fates: Iterable[RoutedEvent],
+def _ingest_batch(
+    events: Iterable[RoutedEvent],
     source: str,
     names: SkipNames,
     *,
@@ -159,15 +156,25 @@ def _intake(
     read: int,
     again: Sequence[int] = (),
 ) -> IngestBatch:
+    """Returns the rows of one transaction.
+
+    Args:
+        events: the routing results.
+        source: the name of the source.
+        names: the statuses that have a counter of their own.
+        position: the position that the rows cover, or None.
+        read: the number of events that count as read.
+        again: the numbers of the replayed lines.
+    """
     deliveries: list[NewDelivery] = []
     skipped: Counter[str] = Counter()
     rejected: list[RejectedLine] = []
-    for line, part, fate in fates:
-        match fate:
+    for line, part, result in events:
+        match result:
             case Delivery():
-                deliveries.append(NewDelivery(line.number, fate))
+                deliveries.append(NewDelivery(line.number, result))
             case Skipped():
-                skipped[names.key(fate)] += 1
+                skipped[names.key(result)] += 1
             case Rejected(reason):
                 rejected.append(RejectedLine(line, part, reason))
     return IngestBatch(

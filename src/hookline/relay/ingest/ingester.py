@@ -1,4 +1,4 @@
-"""From the sources into the spool: reads a group of lines while the one before it is written."""
+"""Ingests lines from the sources into the spool. Reads the next group while the spool stores the previous one."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from hookline.relay.sources.source import Batch, LineSource
 from hookline.relay.spool.spool import IngestBatch, ReplayedLine
 from hookline.relay.spool.spool_thread import SpoolThread
 
-SUSPICIOUS_LINES: Final = 1000
+WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines can be read, the run ends
 INPUT_CHECK_SECONDS: Final = 0.05
-FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between two looks at which webhooks a full spool is full of
+FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between checks whether any pending delivery can leave a full spool
 REPLAYED_LINES_PER_BATCH: Final = 500
 
 
 class IngestResult(Enum):
-    """Why no more is read. NO_ROOM: the spool is full, and stays so."""
+    """Why reading ended. NO_ROOM: the spool remains full."""
 
-    WHOLE = auto()
+    COMPLETE = auto()
     WRONG_FORMAT = auto()
     NO_ROOM = auto()
 
@@ -39,7 +39,7 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dedupe_window: seconds for which a delivered id is a duplicate.
         max_pending: pending deliveries at which reading pauses.
-        max_wait: seconds that an input with an end waits for room in the spool; None for an input without an end.
+        max_wait: seconds that a finite input waits for room in the spool; None for a followed input.
     """
 
     dedupe_window: float
@@ -90,117 +90,123 @@ class Ingester:
         self._finishing = False
         self._lines = 0
         self._any_readable = False
-        # Of a batch that did not fit into one transaction, and the index of the line to go on with.
-        self._left: tuple[Batch, int] | None = None
+        # A batch that did not fit into one transaction, and the index of its next line.
+        self._unfinished_batch: tuple[Batch, int] | None = None
 
     def finish(self) -> None:
-        """Take nothing more out of the sources; what was taken already still goes into the spool."""
+        """Stops reading from the sources. Lines that were already read still enter the spool."""
         self._finishing = True
         if self.source is not None:
             self.source.finish()
 
     async def run(self) -> IngestResult:
-        """Read until the end of all sources, or until told to finish.
+        """Reads until the end of all sources, or until `finish` is called.
 
-        Raises SpoolUnusable when the spool is damaged, HooklineError when a source cannot be read.
+        Raises:
+            SpoolUnusable: the spool is damaged.
+            HooklineError: a source cannot be read.
         """
-        await self.read_again()
+        await self.read_replayed_lines()
         if self.source is None:
-            return IngestResult.WHOLE
+            return IngestResult.COMPLETE
         pending = (await self._thread.run(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
         try:
             while True:
-                if not await self._room(pending):
+                if not await self._wait_for_room(pending):
                     return IngestResult.NO_ROOM
-                intake, end = await reading
+                group, end = await reading
                 if not end:
                     reading = self._read_ahead(self.source)
-                if intake.read or intake.position is not None:
-                    pending = await self._append(intake)
-                if self._looks_wrong(intake):
+                if group.read or group.position is not None:
+                    pending = await self._store_group(group)
+                if self._has_wrong_format(group):
                     return IngestResult.WRONG_FORMAT
                 if end:
-                    self._tell_unfinished(self.source)
-                    return IngestResult.WHOLE
+                    self._log_unfinished(self.source)
+                    return IngestResult.COMPLETE
         finally:
             await asyncio.wait([reading])
 
     def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool]]:
-        return asyncio.get_running_loop().run_in_executor(self._reader, self._next_intake, source)
+        return asyncio.get_running_loop().run_in_executor(self._reader, self._next_group, source)
 
-    def _next_intake(self, source: LineSource) -> tuple[IngestBatch, bool]:
-        """In the reader's thread."""
-        batch, start = self._left or (source.read(), 0)
-        intake, taken = build_batch(batch, self._routing(), start)
-        self._left = (batch, start + taken) if start + taken < len(batch.lines) else None
-        return intake, batch.end and self._left is None
+    def _next_group(self, source: LineSource) -> tuple[IngestBatch, bool]:
+        """Runs in the reader's thread."""
+        batch, start = self._unfinished_batch or (source.read(), 0)
+        group, taken = build_batch(batch, self._routing(), start)
+        self._unfinished_batch = (batch, start + taken) if start + taken < len(batch.lines) else None
+        return group, batch.end and self._unfinished_batch is None
 
-    async def read_again(self) -> None:
-        """Rejected lines that `dead replay` put back: their cause may be gone."""
+    async def read_replayed_lines(self) -> None:
+        """Routes the rejected lines again that `dead replay` put back."""
         async with self._retries:
             while lines := await self._thread.run(self._spool.replayed_lines, limit=REPLAYED_LINES_PER_BATCH):
-                for source, group in groupby(lines, key=lambda one: one.source):
-                    await self._take_again(list(group), source)
+                for source, replayed in groupby(lines, key=lambda one: one.source):
+                    await self._replay(list(replayed), source)
 
-    async def _take_again(self, lines: list[ReplayedLine], source: str) -> None:
+    async def _replay(self, lines: list[ReplayedLine], source: str) -> None:
         while lines:
-            intake, taken = build_replay_batch(lines, source, self._routing())
-            await self._append(intake)
+            group, taken = build_replay_batch(lines, source, self._routing())
+            await self._store_group(group)
             del lines[:taken]
 
-    async def _append(self, intake: IngestBatch) -> int:
-        pending = await self._thread.retry_while_stalled("reading", self._store, intake)
-        self._on_enqueued(dict.fromkeys(taken.delivery.address for taken in intake.deliveries))
-        for refused in intake.rejected:
-            self._log.info("rejected", source=intake.source, line=refused.line.number, reason=refused.reason)
+    async def _store_group(self, group: IngestBatch) -> int:
+        pending = await self._thread.retry_while_stalled("reading", self._store, group)
+        self._on_enqueued(dict.fromkeys(new.delivery.address for new in group.deliveries))
+        for rejected in group.rejected:
+            self._log.info("rejected", source=group.source, line=rejected.line.number, reason=rejected.reason)
         return pending
 
-    def _store(self, intake: IngestBatch) -> int:
-        """In the spool's thread. The duplicate window reaches back from the cautious time: a clock that was set
-        forward does not end it."""
+    def _store(self, group: IngestBatch) -> int:
+        """Runs in the spool's thread. The dedupe window begins before the cautious time, so that a clock that was set
+        forward does not shorten it.
+        """
         now = self._clock.now()
         window = self._limits.dedupe_window + now - self._clock.cautious_now()
-        return self._spool.enqueue(intake, now=now, dedupe_window=window)
+        return self._spool.enqueue(group, now=now, dedupe_window=window)
 
-    def _looks_wrong(self, intake: IngestBatch) -> bool:
-        self._lines += intake.read
-        self._any_readable |= len(intake.rejected) < intake.read
-        return not self._any_readable and self._lines >= SUSPICIOUS_LINES
+    def _has_wrong_format(self, group: IngestBatch) -> bool:
+        self._lines += group.read
+        self._any_readable |= len(group.rejected) < group.read
+        return not self._any_readable and self._lines >= WRONG_FORMAT_LINES
 
-    async def _room(self, pending: int) -> bool:
-        """A full spool stops reading for all; the pipe's writer waits, a file's position stays. False: an input that
-        has an end waits in vain, since all that is pending is held, or nothing was settled for too long."""
-        even = asyncio.get_running_loop().time
-        moved = looked = even()
+    async def _wait_for_room(self, pending: int) -> bool:
+        """Waits while the spool is full. The writer of a pipe then waits, too.
+
+        Returns whether reading can continue. Returns False for a finite input if all pending deliveries are held, or
+        if the backlog did not shrink for `max_wait` seconds.
+        """
+        monotonic = asyncio.get_running_loop().time
+        shrank = checked = monotonic()
         while pending >= self._limits.max_pending and not self._finishing:
             if not self.full:
                 self.full = True
-                self._log.warning("spool full, reading pauses", pending=pending, most=self._limits.max_pending)
-            before = pending
+                self._log.warning("spool full, reading pauses", pending=pending, limit=self._limits.max_pending)
+            earlier = pending
             await asyncio.sleep(INPUT_CHECK_SECONDS)
             pending = (await self._thread.run(self._spool.tally))["pending"]
-            if pending < before:
-                moved = even()
-            elif self._limits.max_wait is not None and even() - looked >= FULL_SPOOL_CHECK_SECONDS:
-                looked = even()
-                if looked - moved > self._limits.max_wait or not await self._moves():
+            if pending < earlier:
+                shrank = monotonic()
+            elif self._limits.max_wait is not None and monotonic() - checked >= FULL_SPOOL_CHECK_SECONDS:
+                checked = monotonic()
+                if checked - shrank > self._limits.max_wait or not await self._can_shrink():
                     self._log.warning(
-                        "spool stays full, reading ends", pending=pending, most=self._limits.max_pending
+                        "spool remains full, reading ends", pending=pending, limit=self._limits.max_pending
                     )
                     return False
         if self.full and pending < self._limits.max_pending:
             self.full = False
-            self._log.warning("reading goes on", pending=pending)
+            self._log.warning("reading resumes", pending=pending)
         return True
 
-    async def _moves(self) -> bool:
-        """Whether anything pending is for a webhook that is not held."""
+    async def _can_shrink(self) -> bool:
+        """Returns whether any pending delivery is for a webhook that is not held."""
         return bool(await self._thread.run(self._spool.pending) - self._held())
 
-    def _tell_unfinished(self, source: LineSource) -> None:
+    def _log_unfinished(self, source: LineSource) -> None:
         for name, length in source.unfinished():
-            self._log.warning("unfinished last line left for the next run", source=name, bytes=length)
+            self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._reader.shutdown)

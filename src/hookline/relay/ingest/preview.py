@@ -1,4 +1,4 @@
-"""How a line would be read, and what it lacks: without any state, and without its events going anywhere."""
+"""A preview of a line: how the relay reads it, and which fields it lacks. Needs no state and delivers nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 from hookline.relay.delivery_record import Delivery, Line, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.line_reader import recognized
+from hookline.relay.formats.line_reader import read_with_format
 from hookline.relay.formats.registry import FORMATS
-from hookline.relay.routing import Defaults, address_parts, for_nobody
+from hookline.relay.routing import Defaults, address_parts, refuse_for_all
 
-# What routing needs, and which options supply it.
+# The fields that routing needs, and the options that supply them.
 SUPPLIED_BY: Mapping[str, str] = {
     "organization": "--organization, or --map organization=PATH",
     "sandbox": "--sandbox, or --map sandbox=PATH",
-    "campaign": "--campaign, or --map campaign=PATH; only webhooks with `campaigns: all` take the event without",
+    "campaign": "--campaign, or --map campaign=PATH; without it, only `campaigns: all` webhooks receive the event",
 }
 
 
@@ -26,58 +26,59 @@ _KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMA
 
 
 class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a line, or the line where it holds none. `format` is None where no format recognized it.
+    """One event of a line, or a line without events.
 
-    `missing` are keys of SUPPLIED_BY.
+    `format` is None if no format recognized the line. `missing` are keys of SUPPLIED_BY.
     """
 
     line: int
     format: str | None
-    reading: ParsedEvent
+    parsed: ParsedEvent
     missing: tuple[str, ...] = ()
 
     @property
-    def unknown(self) -> str | None:
-        """The status, where it is a word that not even the sender's documentation knows: a novelty."""
-        skipped = self.reading
+    def unknown_status(self) -> str | None:
+        """The status, if the provider's documentation does not contain it, otherwise None."""
+        skipped = self.parsed
         if not isinstance(skipped, Skipped) or skipped.reason != "status_not_relayed" or self.format is None:
             return None
         return skipped.name if skipped.name and skipped.name.lower() not in _KNOWN[self.format] else None
 
     @property
-    def refused(self) -> bool:
-        """Whether it would become a dead letter whatever webhooks are applied."""
-        return isinstance(self.reading, Rejected) or bool({"organization", "sandbox"} & set(self.missing))
+    def is_rejected(self) -> bool:
+        """Whether the event becomes a dead letter with any applied webhooks."""
+        return isinstance(self.parsed, Rejected) or bool({"organization", "sandbox"} & set(self.missing))
 
 
 def preview_line(line: Line, format: str, defaults: Defaults) -> Iterator[PreviewedEvent]:
-    """Every event of a line, with the defaults filled in."""
-    name, readings = recognized(line, format, defaults.hints)
-    for reading in readings:
-        if not isinstance(reading, Event):
-            yield PreviewedEvent(line=line.number, format=name, reading=reading)
+    """Yields every event of a line, with the defaults filled in."""
+    name, events = read_with_format(line, format, defaults.mapping)
+    for parsed in events:
+        if not isinstance(parsed, Event):
+            yield PreviewedEvent(line=line.number, format=name, parsed=parsed)
         else:
-            yield _tried_event(line, name, reading, defaults)
+            yield _preview_event(line, name, parsed, defaults)
 
 
-def _tried_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> PreviewedEvent:
-    """By what the relay asks before it looks at a webhook. As no webhook claims the id of a sandbox here, the name
-    from the command line counts beside an id."""
-    place = address_parts(event, defaults)
-    if skipped := _for_nobody(event):
-        return PreviewedEvent(line=line.number, format=format, reading=skipped, missing=place.lacking)
+def _preview_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> PreviewedEvent:
+    """Applies the checks that the relay makes before it searches for a webhook. No webhook claims the id of a sandbox
+    here, so a sandbox name from the command line also applies to an event with a sandbox id.
+    """
+    parts = address_parts(event, defaults)
+    if skipped := _refuse(event):
+        return PreviewedEvent(line=line.number, format=format, parsed=skipped, missing=parts.missing_parts)
     full = msgspec.structs.replace(
         event,
-        organization=place.organization or None,
-        sandbox_name=place.sandbox or None,
+        organization=parts.organization or None,
+        sandbox_name=parts.sandbox or None,
         campaign_id=event.campaign_id or defaults.campaign,
     )
-    missing = place.lacking if full.campaign_id else (*place.lacking, "campaign")
-    return PreviewedEvent(line=line.number, format=format, reading=full, missing=missing)
+    missing = parts.missing_parts if full.campaign_id else (*parts.missing_parts, "campaign")
+    return PreviewedEvent(line=line.number, format=format, parsed=full, missing=missing)
 
 
-def _for_nobody(event: Event) -> Skipped | Rejected | None:
-    found = for_nobody(event)
+def _refuse(event: Event) -> Skipped | Rejected | None:
+    found = refuse_for_all(event)
     if isinstance(found, Skipped) and found.reason == "channel_not_relayed":
         return Skipped(found.reason, event.channel)
     if found is None and event.journey_version_id:
@@ -85,27 +86,33 @@ def _for_nobody(event: Event) -> Skipped | Rejected | None:
     return found
 
 
-def preview_document(one: PreviewedEvent) -> dict[str, Any]:
-    """For programs: how it was read, and as what. Of an event, what the payload is made of."""
-    told: dict[str, Any] = {"line": one.line, "format": one.format}
-    lacks = {"missing": list(one.missing)} if one.missing else {}
-    match one.reading:
+def preview_document(preview: PreviewedEvent) -> dict[str, Any]:
+    """Returns the JSON form: how the event was read, and the fields of its payload."""
+    document: dict[str, Any] = {"line": preview.line, "format": preview.format}
+    missing = {"missing": list(preview.missing)} if preview.missing else {}
+    match preview.parsed:
         case Rejected(reason):
-            return {**told, "rejected": reason, **lacks}
+            return {**document, "rejected": reason, **missing}
         case Skipped(reason, name):
-            return {**told, "skipped": reason, "name": name, "unknown": one.unknown is not None, **lacks}
-        case Delivery() as letter:
             return {
-                **told,
-                "status": letter.status,
-                "channel": letter.channel,
-                "webhook": str(letter.address),
-                "requestId": letter.request_id,
-                "id": letter.id.hex(),
+                **document,
+                "skipped": reason,
+                "name": name,
+                "unknown": preview.unknown_status is not None,
+                **missing,
+            }
+        case Delivery() as delivery:
+            return {
+                **document,
+                "status": delivery.status,
+                "channel": delivery.channel,
+                "webhook": str(delivery.address),
+                "requestId": delivery.request_id,
+                "id": delivery.id.hex(),
             }
         case Event() as event:
             return {
-                **told,
+                **document,
                 "status": event.status,
                 "channel": event.channel,
                 "recipient": primary_identity(event),
@@ -118,5 +125,5 @@ def preview_document(one: PreviewedEvent) -> dict[str, Any]:
                 "failure": msgspec.to_builtins(event.failure),
                 "detail": event.detail,
                 "identity": event.identity,
-                "missing": list(one.missing),
+                "missing": list(preview.missing),
             }

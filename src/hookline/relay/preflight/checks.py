@@ -43,7 +43,7 @@ from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.transport import Transport
 from hookline.relay.http.transport_factory import TransportFactory, transport_factory_by_name
-from hookline.relay.payload_v2 import payload2_bytes
+from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.relay.preflight.connection_check import check_connection
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.preflight.secret_checks import key_findings, make_tls_context, secret_findings
@@ -58,7 +58,7 @@ _RECIPIENTS = {
     Channel.EMAIL: {"email": [{"id": "hookline-test@example.com", "primary": True}]},
     Channel.SMS: {"phone": [{"id": "+15555550123", "primary": True}]},
 }
-_BODIES = {1: payload_bytes, 2: payload2_bytes}
+_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
 
 _HINTS = {
     401: "check whether the receiver knows the key, the issuer and the audience (`hookline jwks` prints the keys)",

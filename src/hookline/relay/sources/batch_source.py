@@ -1,4 +1,4 @@
-"""A finite run: what was named, one after the other, each to its end."""
+"""The source of a finite run: reads the named inputs one after the other, each to its end."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader, ReadStatus
 from hookline.relay.sources.input_files import Reader, open_reader, status_of
 from hookline.relay.sources.rotated_names import display_name
-from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, unread_bytes
+from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag, SourceLog
 
 _STANDARD_INPUT = "-"
-_PAUSE = 0.05  # seconds between two looks at a file that somebody may be in the middle of writing
+_RETRY_SECONDS = 0.05  # between reads of a file that a writer may be in the middle of
 
 
 class BatchSource:
-    """Implements port.LineSource for paths that are there, or ``-``; each is opened when it is its turn.
+    """Implements LineSource for existing paths, or ``-``. Opens each in its turn.
 
-    Before a log come the files that it was rotated to since an earlier run, as far as that has not read them.
-    `total` is the size of all files, None where there is a pipe among them.
+    Before a log it reads the files to which the log was rotated since an earlier run, if that run has not read them.
     """
 
-    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, notes: SourceLog) -> None:
-        self._waiting = deque(paths)
+    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, logger: SourceLog) -> None:
+        self._pending = deque(paths)
         self._checkpoints = checkpoints
-        self._notes = notes
+        self._logger = logger
         self._current: Reader | None = None
         self._unfinished: list[tuple[str, int]] = []
         stats = [status_of(path) for path in paths]
-        self._held: set[InodeIdentity] = set()
-        self._named = frozenset(paths)
+        self._opened_files: set[InodeIdentity] = set()
+        self._paths = frozenset(paths)
         self._total = None if None in stats else sum(one.st_size for one in stats if one is not None)
-        self._done = 0
+        self._bytes_done = 0
         self._finishing = False
-        self._newest: int | None = None  # when the last of the rotated files was changed
-        self._wanted: set[InodeIdentity] = set()  # and which they are
+        self._newest: int | None = None  # the latest change of the rotated files, in nanoseconds
+        self._wanted: set[InodeIdentity] = set()  # the rotated files that were found
 
     def read(self) -> Batch:
         deadline = time.monotonic() + WAIT_SECONDS
         source = ""
         if self._finishing:
-            return self._rest()
+            return self._drain_pipe()
         while (left := deadline - time.monotonic()) > 0:
-            current = self._current = self._current or self._next()
+            current = self._current = self._current or self._open_next()
             if current is None:
                 return Batch(source, [], START_POSITION, True)
             source = current.name
@@ -55,7 +54,7 @@ class BatchSource:
             if ended:
                 self._finish(current)
             if lines or position is not START_POSITION:
-                return Batch(source, lines, position, ended and not self._waiting)
+                return Batch(source, lines, position, ended and not self._pending)
         return Batch(source, [], START_POSITION, False)
 
     def lags(self) -> list[SourceLag]:
@@ -64,7 +63,7 @@ class BatchSource:
 
     def progress(self) -> tuple[int, int | None]:
         current = self._current
-        return self._done + (current.bytes_read if current is not None else 0), self._total
+        return self._bytes_done + (current.bytes_read if current is not None else 0), self._total
 
     def unfinished(self) -> list[tuple[str, int]]:
         return list(self._unfinished)
@@ -72,85 +71,87 @@ class BatchSource:
     def finish(self) -> None:
         self._finishing = True
 
-    def _rest(self) -> Batch:
-        """What was taken out of a pipe; a file's lines stay in the file."""
+    def _drain_pipe(self) -> Batch:
+        """Returns the lines that were taken from a pipe. Lines of a file remain in the file."""
         current = self._current
         if current is None or isinstance(current, FileReader):
             return Batch("", [], START_POSITION, True)
         current.finish()
         lines = current.read(0)
-        if not lines and current.unfinished:
-            self._unfinished.append((current.name, current.unfinished))
+        if not lines and current.unfinished_bytes:
+            self._unfinished.append((current.name, current.unfinished_bytes))
         return Batch(current.name, lines, current.take_position(), not lines)
 
     def close(self) -> None:
         if self._current is not None:
             self._current.close()
 
-    def _next(self) -> Reader | None:
-        """The next in line, or what is to be read before it."""
-        if not self._waiting:
+    def _open_next(self) -> Reader | None:
+        """Opens the next input, or a rotated file that is read before it."""
+        if not self._pending:
             return None
-        log = self._waiting[0]
-        path, reader = self._opened(log)
-        if path == log:
-            self._waiting.popleft()
+        log_path = self._pending[0]
+        path, reader = self._open_log(log_path)
+        if path == log_path:
+            self._pending.popleft()
             self._newest = None
             self._wanted.clear()
         else:
-            self._notes.info("rotated file is read first", source=display_name(path))
+            self._logger.info("rotated file is read first", source=display_name(path))
         if isinstance(reader, FileReader):
-            self._held.add((reader.device, reader.inode))
+            self._opened_files.add((reader.device, reader.inode))
         return reader
 
-    def _opened(self, log: str) -> tuple[str, Reader]:
-        """The log, or what is to be read before it; searched for again when that was renamed before it was opened."""
+    def _open_log(self, log_path: str) -> tuple[str, Reader]:
+        """Opens the log, or a rotated file before it. Searches again if a file is renamed before it is opened."""
         for _ in range(MAX_TRIES):
-            path, expected = self._oldest(log)
+            path, expected = self._oldest_unread(log_path)
             try:
-                reader = open_reader(path, self._checkpoints, self._notes)
+                reader = open_reader(path, self._checkpoints, self._logger)
             except HooklineError:
-                if path == log:
+                if path == log_path:
                     raise
                 continue
             if not isinstance(reader, FileReader) or expected in {None, (reader.device, reader.inode)}:
                 return path, reader
             reader.close()
-        return log, open_reader(log, self._checkpoints, self._notes)
+        return log_path, open_reader(log_path, self._checkpoints, self._logger)
 
-    def _oldest(self, log: str) -> tuple[str, InodeIdentity | None]:
-        """What is to be read next of a log and its rotated files, and which file that is."""
-        if log == _STANDARD_INPUT:
-            return log, None
-        behind = unread_bytes(log, self._checkpoints, held=self._held, after=self._newest, wanted=self._wanted)
-        if behind.lost:
-            self._notes.warning(LOST_MESSAGE, source=display_name(log))
-        self._newest = behind.newest
-        self._wanted |= {one.identity for one in behind.files}
-        # What was named itself is read when it is its turn.
-        for sibling in behind.files:
-            if sibling.path not in self._named:
-                return sibling.path, sibling.identity
-        return log, behind.log
+    def _oldest_unread(self, log_path: str) -> tuple[str, InodeIdentity | None]:
+        """Returns the path of the oldest unread file of a log, and its identity if it is known."""
+        if log_path == _STANDARD_INPUT:
+            return log_path, None
+        unread = find_unread_files(
+            log_path, self._checkpoints, tracked=self._opened_files, after=self._newest, wanted=self._wanted
+        )
+        if unread.lost:
+            self._logger.warning(LOST_MESSAGE, source=display_name(log_path))
+        self._newest = unread.newest
+        self._wanted |= {one.identity for one in unread.files}
+        # A file that was named itself is read in its own turn.
+        for rotated in unread.files:
+            if rotated.path not in self._paths:
+                return rotated.path, rotated.identity
+        return log_path, unread.log
 
     def _read(self, current: Reader, wait: float) -> tuple[list[Line], Position, bool]:
         if not isinstance(current, FileReader):
             lines = current.read(wait)
             return lines, current.take_position(), current.ended
-        lines, came = current.read(final=True)
-        if came is ReadStatus.REPLACED:
-            self._notes.warning(
-                "file was truncated or replaced while it was read; the next run begins with what is in it now",
+        lines, status = current.read(final=True)
+        if status is ReadStatus.REPLACED:
+            self._logger.warning(
+                "file was truncated or replaced during the read; the next run reads its current content",
                 source=current.name,
                 byte=current.bytes_read,
             )
-        if came is ReadStatus.WAITING and not lines:
-            time.sleep(min(wait, _PAUSE))
-        return lines, current.take_position(), came in {ReadStatus.DRY, ReadStatus.REPLACED}
+        if status is ReadStatus.WAITING and not lines:
+            time.sleep(min(wait, _RETRY_SECONDS))
+        return lines, current.take_position(), status in {ReadStatus.AT_END, ReadStatus.REPLACED}
 
     def _finish(self, current: Reader) -> None:
-        if isinstance(current, FileReader) and current.unfinished:
-            self._unfinished.append((current.name, current.unfinished))
-        self._done += current.bytes_read
+        if isinstance(current, FileReader) and current.unfinished_bytes:
+            self._unfinished.append((current.name, current.unfinished_bytes))
+        self._bytes_done += current.bytes_read
         current.close()
         self._current = None

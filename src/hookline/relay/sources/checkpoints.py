@@ -1,4 +1,9 @@
-"""What is known of how far contents were read: from the spool, and from what was read since."""
+"""Checkpoints: the positions up to which contents were read, and the search for the one that belongs to a file.
+
+Names change when logs rotate, and inodes are reused. A file is therefore identified by its content: its beginning,
+and the bytes before the checkpoint. By the beginning alone, two logs with the same first lines would be one; by the
+inode alone, a new log could be a deleted one.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +17,13 @@ from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.rotated_names import are_rotations
 from hookline.relay.sources.source import START_POSITION, Position
 
-# Whether a checkpoint was written for what is in this file: names move when logs rotate, and inodes are used again.
-#
-# A file is known by what it holds: the beginning, and the bytes just before the checkpoint. The beginning alone would
-# take two logs with the same first lines for one; the inode alone, a new log for the deleted one whose inode it got.
 HEAD_BYTES = 1024
 
 
 class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an open file. `head` is its first HEAD bytes, or all of a shorter one; `size` in bytes.
+    """The identity of an open file. `head` are its first HEAD_BYTES, `size` is in bytes.
 
-    Of a compressed file `head` is of what it unpacks to, and `size` is not known before its end.
+    For a compressed file, `head` is decompressed, and `size` is None until its end.
     """
 
     name: str
@@ -36,39 +37,42 @@ def content_digest(part: bytes) -> bytes:
     return blake2b(part, digest_size=16, person=b"head").digest()
 
 
-def belongs(position: Position, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
-    """What was read of the beginning still stands there, and so does what was read last; and there is a relation.
+def is_match(position: Position, identity: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
+    """Returns whether the checkpoint belongs to the file: the file still has the beginning and the last bytes that
+    were read, and is related by inode or name.
 
-    `tail_at(offset, length)` gives bytes of the file. The device is not asked: its number may change when the
-    machine starts anew.
+    `tail_at(offset, length)` returns bytes of the file. The device is not compared, because its number may change
+    when the machine restarts.
     """
     return (
-        is_candidate(position, facts)
-        and (facts.size is None or position.offset <= facts.size)
+        is_candidate(position, identity)
+        and (identity.size is None or position.offset <= identity.size)
         and ends_like(position, tail_at(position.offset - position.tail_length, position.tail_length))
     )
 
 
 def ends_like(position: Position, tail: bytes) -> bool:
-    """Whether the bytes before the checkpoint are these."""
+    """Returns whether these are the bytes before the checkpoint."""
     return content_digest(tail) == position.tail_hash
 
 
-def is_candidate(position: Position, facts: FileIdentity) -> bool:
-    """As far as name, inode and beginning go: the bytes before the checkpoint are still to be compared."""
+def is_candidate(position: Position, identity: FileIdentity) -> bool:
+    """Returns whether name, inode and beginning match. The bytes before the checkpoint are not compared yet."""
     return (
         position.head_length > 0
-        and _related(position, facts)
-        and position.head_hash == content_digest(facts.head[: position.head_length])
+        and _related(position, identity)
+        and position.head_hash == content_digest(identity.head[: position.head_length])
     )
 
 
-def _related(position: Position, facts: FileIdentity) -> bool:
-    """The same inode; or, when that has changed (restored, copied, compressed), the same name or that of a rotated
-    one; or so much the same that it can be no other content, wherever it was moved to."""
-    if position.inode == facts.inode:
+def _related(position: Position, identity: FileIdentity) -> bool:
+    """Returns whether the file has the same inode. If the inode has changed (restored, copied, compressed), returns
+    whether it has the same name, the name of a rotated file, or so long a common beginning that it cannot be other
+    content.
+    """
+    if position.inode == identity.inode:
         return True
-    ours, theirs = Path(facts.name).absolute(), Path(position.name).absolute()
+    ours, theirs = Path(identity.name).absolute(), Path(position.name).absolute()
     return (
         ours == theirs
         or (ours.parent == theirs.parent and are_rotations(ours.name, theirs.name))
@@ -76,31 +80,37 @@ def _related(position: Position, facts: FileIdentity) -> bool:
     )
 
 
-def best_match(fitting: list[Position], facts: FileIdentity) -> Position | None:
-    """Of several that belong to a file the farthest: all that comes before it was read, whatever file that was in."""
+def best_match(matches: list[Position], identity: FileIdentity) -> Position | None:
+    """Returns the farthest of several matching positions, because all lines before it were read, in any file."""
     return max(
-        fitting,
-        key=lambda one: (one.offset, one.inode == facts.inode, one.device == facts.device),
+        matches,
+        key=lambda one: (one.offset, one.inode == identity.inode, one.device == identity.device),
         default=None,
     )
 
 
-def position_reached(
-    facts: FileIdentity, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b""
+def file_position(
+    identity: FileIdentity, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b""
 ) -> Position:
-    """The position at `offset`: the head covers only what was taken, since the rest may still be rewritten.
+    """Returns the position at `offset`. The head covers only bytes that were read, because others may be rewritten.
 
-    Without a `key` it gets one of its own: it is the first of a content that was not known.
+    Args:
+        identity: the file.
+        offset: the byte after the last line, in the decompressed content.
+        line: the number of lines before `offset`.
+        tail: the bytes before `offset`.
+        packed: the size of a compressed file that was read to its end, otherwise 0.
+        key: the identity of the content. Without a key, the content is new and gets one.
     """
-    head = facts.head[: min(HEAD_BYTES, offset)]
+    head = identity.head[: min(HEAD_BYTES, offset)]
     head_hash, tail_hash = content_digest(head), content_digest(tail)
-    own = f"{facts.device} {facts.inode} {offset} ".encode() + head_hash + tail_hash
+    own = f"{identity.device} {identity.inode} {offset} ".encode() + head_hash + tail_hash
     return Position(
-        name=facts.name,
+        name=identity.name,
         line=line,
         offset=offset,
-        device=facts.device,
-        inode=facts.inode,
+        device=identity.device,
+        inode=identity.inode,
         head_length=len(head),
         head_hash=head_hash,
         tail_length=len(tail),
@@ -111,7 +121,7 @@ def position_reached(
 
 
 def pipe_position(name: str, line: int) -> Position:
-    """What is kept of a pipe: how many lines came out of it, in the latest run."""
+    """Returns the position of a pipe: the number of lines that the current run has read from it."""
     return Position(name=name, line=line, key=content_digest(f"pipe {name}".encode()))
 
 
@@ -120,9 +130,9 @@ _Row = tuple[bytes, int, int]
 
 
 class Checkpoints:
-    """The positions of files, found by the beginning of what they were written for: as many as the spool keeps.
+    """The checkpoints of files, indexed by the beginning of their content: at most MAX_CHECKPOINTS.
 
-    Two files may hold the same (a copy beside its original). Each key is given to one open file at a time, so that
+    Two files may have the same content (a copy beside its original). One open file at a time can claim a key, so that
     they do not move each other's checkpoint.
     """
 
@@ -130,7 +140,7 @@ class Checkpoints:
         self._rows: dict[_Row, Position] = {}
         self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
         self._lengths: dict[int, int] = {}
-        self._taken: set[bytes] = set()
+        self._claimed: set[bytes] = set()
         self._last: dict[str, Position] = {}
         for position in positions:
             if position.head_length:
@@ -139,71 +149,73 @@ class Checkpoints:
                 self._last[position.name] = position
 
     def keep(self, position: Position) -> None:
-        """A later position of a content replaces the earlier one."""
+        """Stores a position. It replaces the earlier position of the same content."""
         row = _row(position)
         if (before := self._rows.get(row)) is not None:
-            self._forget(row, before)
+            self._remove(row, before)
         elif len(self._rows) >= MAX_CHECKPOINTS:
-            self._forget_oldest()
+            self._remove_oldest()
         self._rows[row] = position
         self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
         self._lengths[position.head_length] = self._lengths.get(position.head_length, 0) + 1
 
-    def _forget_oldest(self) -> None:
-        """The one that was moved longest ago, but for those of files that are open."""
-        oldest = next(((row, one) for row, one in self._rows.items() if one.key not in self._taken), None)
+    def _remove_oldest(self) -> None:
+        """Removes the checkpoint that was unchanged for the longest time, except those of open files."""
+        oldest = next(((row, one) for row, one in self._rows.items() if one.key not in self._claimed), None)
         if oldest is not None:
-            self._forget(*oldest)
+            self._remove(*oldest)
 
-    def _forget(self, row: _Row, position: Position) -> None:
+    def _remove(self, row: _Row, position: Position) -> None:
         del self._rows[row]
-        alike = self._by_head[position.head_length, position.head_hash]
-        alike.discard(row)
-        if not alike:
+        rows = self._by_head[position.head_length, position.head_hash]
+        rows.discard(row)
+        if not rows:
             del self._by_head[position.head_length, position.head_hash]
         self._lengths[position.head_length] -= 1
         if not self._lengths[position.head_length]:
             del self._lengths[position.head_length]
 
-    def candidates(self, facts: FileIdentity) -> list[Position]:
-        """Those that fit by name, inode and beginning."""
-        return [position for position in self._beginning_like(facts.head) if is_candidate(position, facts)]
+    def candidates(self, identity: FileIdentity) -> list[Position]:
+        """Returns the positions that match by name, inode and beginning."""
+        return [position for position in self._with_beginning(identity.head) if is_candidate(position, identity)]
 
-    def _beginning_like(self, head: bytes) -> Iterator[Position]:
+    def _with_beginning(self, head: bytes) -> Iterator[Position]:
         for length in self._lengths:
             if length <= len(head):
                 for row in self._by_head.get((length, content_digest(head[:length])), ()):
                     yield self._rows[row]
 
-    def find(self, facts: FileIdentity, tail_at: Callable[[int, int], bytes]) -> Position | None:
-        """The position to go on from; None for a content that was never read."""
-        return best_match([one for one in self.candidates(facts) if belongs(one, facts, tail_at)], facts)
+    def find(self, identity: FileIdentity, tail_at: Callable[[int, int], bytes]) -> Position | None:
+        """Returns the position to continue from, or None for content that was never read."""
+        return best_match([one for one in self.candidates(identity) if is_match(one, identity, tail_at)], identity)
 
     def last(self, name: str) -> Position:
-        """What an earlier run has kept last of a file under this name, also that it was empty; else NOWHERE."""
+        """Returns the last position of an earlier run under this name, also of an empty file, or START_POSITION."""
         return self._last.get(name, START_POSITION)
 
     def claim(self, key: bytes) -> bytes:
-        """The key, if no open file has it; else nothing, which stands for a new one."""
-        if not key or key in self._taken:
+        """Claims and returns the key, or returns an empty key (for a new one) if an open file has claimed it."""
+        if not key or key in self._claimed:
             return b""
-        self._taken.add(key)
+        self._claimed.add(key)
         return key
 
     def release(self, key: bytes) -> None:
-        self._taken.discard(key)
+        self._claimed.discard(key)
 
 
 def _row(position: Position) -> _Row:
     return (position.key, 0, 0) if position.key else (b"", position.device, position.inode)
 
 
-# Finds out, while a stream goes by, which checkpoint was written for it: for what cannot be read at any place.
-class Locator:
-    """Is fed a stream from its beginning until it is decided which position belongs to it.
+class CheckpointMatcher:
+    """Finds the checkpoint of a stream, which can only be read from its beginning.
 
-    `file` has the name, the inode and the compressed size of what the stream is read from. `passed` counts the bytes
-    that went by; it stops at the last position in question. `read_before`: it was read to its end, at this size.
+    Feed it the stream until `is_decided`. `file` has the name, the inode and the compressed size of the file.
+
+    Attributes:
+        passed_bytes: the bytes of the stream up to the last candidate.
+        was_fully_read: the file was read to its end, at its current size.
     """
 
     def __init__(self, checkpoints: Checkpoints, file: FileIdentity) -> None:
@@ -211,14 +223,14 @@ class Locator:
         self._file = file
         self._head = b""
         self._recent = b""
-        self._waiting: list[Position] | None = None  # still to be passed, nearest first; None: the head is not there
-        self._fitting: dict[Position, bytes] = {}  # and the bytes before each
-        self.passed = 0
-        self.read_before = False
+        self._remaining: list[Position] | None = None  # candidates, nearest first; None before the head is complete
+        self._matches: dict[Position, bytes] = {}  # with the bytes before each
+        self.passed_bytes = 0
+        self.was_fully_read = False
 
     @property
-    def decided(self) -> bool:
-        return self._waiting == []
+    def is_decided(self) -> bool:
+        return self._remaining == []
 
     @property
     def head(self) -> bytes:
@@ -226,53 +238,53 @@ class Locator:
 
     @property
     def found(self) -> Position | None:
-        return best_match(list(self._fitting), self._file)
+        return best_match(list(self._matches), self._file)
 
-    def tail_of(self, found: Position) -> bytes:
-        """The bytes before the position that was found; unknown, thus none, of a file that was read before."""
-        return self._fitting[found]
+    def tail_before(self, found: Position) -> bytes:
+        """Returns the bytes before the position that was found; none for a file that was fully read."""
+        return self._matches[found]
 
     def feed(self, chunk: bytes) -> bytes:
-        """What of the chunk comes after the last position in question; once that is reached, or nothing was found."""
-        if self._waiting is None:
+        """Returns the part of the chunk after the last candidate, or the whole chunk if no candidate remains."""
+        if self._remaining is None:
             self._head += chunk
             if len(self._head) < HEAD_BYTES:
                 return b""
             chunk = self._decide_head()
-        while self._waiting:
-            ahead = self._waiting[0].offset - self.passed
-            if len(chunk) < ahead:
-                self._pass(chunk)
+        while self._remaining:
+            distance = self._remaining[0].offset - self.passed_bytes
+            if len(chunk) < distance:
+                self._advance(chunk)
                 return b""
-            self._pass(chunk[:ahead])
-            chunk = chunk[ahead:]
-            self._compare(self._waiting.pop(0))
+            self._advance(chunk[:distance])
+            chunk = chunk[distance:]
+            self._compare(self._remaining.pop(0))
         return chunk
 
     def end(self) -> bytes:
-        """The stream is over: what is still in question does not fit. Gives what was held back of the beginning."""
-        rest = self.feed(self._decide_head()) if self._waiting is None else b""
-        self._waiting = []
-        return rest
+        """Ends the stream: remaining candidates do not match. Returns the buffered bytes after the last candidate."""
+        remainder = self.feed(self._decide_head()) if self._remaining is None else b""
+        self._remaining = []
+        return remainder
 
     def _decide_head(self) -> bytes:
-        """Choose what is in question, and give back what was held: it is still to go by."""
-        held = self._head
-        self._head = held[:HEAD_BYTES]
-        facts = FileIdentity(
+        """Selects the candidates by the head. Returns the buffered bytes, which are then compared."""
+        buffered = self._head
+        self._head = buffered[:HEAD_BYTES]
+        identity = FileIdentity(
             name=self._file.name, device=self._file.device, inode=self._file.inode, size=None, head=self._head
         )
-        candidates = self._checkpoints.candidates(facts)
-        self._waiting = sorted(candidates, key=lambda one: one.offset)
+        candidates = self._checkpoints.candidates(identity)
+        self._remaining = sorted(candidates, key=lambda one: one.offset)
         for one in candidates:
             if one.packed and (one.packed, one.inode) == (self._file.size, self._file.inode):
-                self._waiting, self._fitting, self.read_before = [], {one: b""}, True
-        return held
+                self._remaining, self._matches, self.was_fully_read = [], {one: b""}, True
+        return buffered
 
-    def _pass(self, part: bytes) -> None:
-        self.passed += len(part)
+    def _advance(self, part: bytes) -> None:
+        self.passed_bytes += len(part)
         self._recent = (self._recent + part[-TAIL_BYTES:])[-TAIL_BYTES:]
 
     def _compare(self, position: Position) -> None:
         if ends_like(position, self._recent[len(self._recent) - position.tail_length :]):
-            self._fitting[position] = self._recent
+            self._matches[position] = self._recent

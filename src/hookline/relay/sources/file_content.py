@@ -1,4 +1,4 @@
-"""What a file holds, whether it is packed or not: bytes, piece by piece."""
+"""The content of a file, decompressed if necessary, in pieces. Detects that an open file was replaced."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from hookline.relay.sources.decompression import DamagedArchive, Decompressor
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 
 
-# The bytes of an open file in their order, and whether they are still those that were read.
 class FileReplaced(Exception):
-    """The file does not hold any more what was read of it: it was truncated, or written anew.
+    """The file no longer contains the bytes that were read: it was truncated or rewritten.
 
-    `unread`: how many bytes were in it at the last look, and not read.
+    `unread` is the number of unread bytes that it had at the last check.
     """
 
     def __init__(self, unread: int) -> None:
@@ -23,36 +22,36 @@ class FileReplaced(Exception):
 
 
 class RawFile:
-    """Reads on from `offset`; `recent` are the last bytes before it, at most TAIL. OSErrors are the caller's to map.
+    """Reads from `offset` on. `recent` are the last bytes before it, at most TAIL_BYTES. Does not map OSErrors.
 
-    Owns `descriptor`, but for the process's standard input.
+    Owns `descriptor`, except for standard input, output and error.
     """
 
     def __init__(self, descriptor: int, offset: int = 0, recent: bytes = b"") -> None:
         self.descriptor = descriptor
         self.offset = offset
         self._recent = recent[-TAIL_BYTES:]
-        self._seen: tuple[int, int] | None = None
+        self._end_stamp: tuple[int, int] | None = None
         self.size = os.fstat(descriptor).st_size
 
     def next(self, size: int) -> bytes:
-        """At most `size` bytes, none at the end for now. Raises Replaced."""
+        """Returns at most `size` bytes, and none at the current end. Raises FileReplaced."""
         status = os.fstat(self.descriptor)
         unread, self.size = max(0, self.size - self.offset), status.st_size
-        # Nothing has happened since the last look at the end.
-        if self._seen == (now := (status.st_size, status.st_mtime_ns)):
+        # The file has not changed since the last read reached its end.
+        if self._end_stamp == (stamp := (status.st_size, status.st_mtime_ns)):
             return b""
-        # What was read last is read again: a file that was truncated may by now be longer than it was.
+        # Reads the last bytes again, because a truncated file may have grown longer than before.
         known = len(self._recent)
-        # pread: a redirected standard input shares its file position with the shell, which is none of ours.
-        came = os.pread(self.descriptor, known + size, self.offset - known)
-        if not came.startswith(self._recent):
+        # pread leaves the file position unchanged: a redirected standard input shares it with the shell.
+        data = os.pread(self.descriptor, known + size, self.offset - known)
+        if not data.startswith(self._recent):
             raise FileReplaced(unread)
-        chunk = came[known:]
+        chunk = data[known:]
         self.offset += len(chunk)
-        self._recent = came[-TAIL_BYTES:]
-        # The status is from before the read, so what came in between is seen the next time.
-        self._seen = None if chunk else now
+        self._recent = data[-TAIL_BYTES:]
+        # The status is older than the data, so the next read sees a change in between.
+        self._end_stamp = None if chunk else stamp
         return chunk
 
     def close(self) -> None:
@@ -60,32 +59,32 @@ class RawFile:
             os.close(self.descriptor)
 
 
-_STEP = 64 * 1024
+_STEP_BYTES = 64 * 1024
 
 
 class Content(Protocol):
-    """The bytes of a file from some place on."""
+    """The bytes of a file from an offset on."""
 
     @property
     def raw(self) -> RawFile: ...
 
     @property
     def at_definite_end(self) -> bool:
-        """Whether nothing more is to be expected: a compressed stream is at its end, or is damaged."""
+        """Whether no more data can follow: a compressed stream has ended or is damaged."""
         ...
 
     @property
     def damage(self) -> str | None:
-        """Why nothing more can come out, or would be missing if nothing more came in."""
+        """The reason why a compressed stream cannot be decompressed further, or is incomplete without more input."""
         ...
 
     def next(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end for now. Raises raw.Replaced."""
+        """Returns at most `size` bytes, and none at the current end. Raises FileReplaced."""
         ...
 
 
 class PlainContent:
-    """Content that is what it is."""
+    """Content without compression."""
 
     at_definite_end = False
     damage = None
@@ -98,38 +97,38 @@ class PlainContent:
 
 
 class DecompressedContent:
-    """What a compressed file unpacks to, from its beginning."""
+    """The decompressed content of a file, from its beginning."""
 
     def __init__(self, raw: RawFile) -> None:
         self.raw = raw
-        self._unpacker = Decompressor()
-        self._broken: str | None = None
+        self._decompressor = Decompressor()
+        self._damage: str | None = None
 
     @property
     def at_definite_end(self) -> bool:
-        return self._broken is not None or (self._unpacker.whole and self.raw.offset == self.raw.size)
+        return self._damage is not None or (self._decompressor.is_complete and self.raw.offset == self.raw.size)
 
     @property
     def damage(self) -> str | None:
-        return self._broken or (None if self._unpacker.whole else "it ends too early")
+        return self._damage or (None if self._decompressor.is_complete else "it ends too early")
 
     def next(self, size: int) -> bytes:
-        """Goes on until something comes out, or the file has nothing more; a damaged one has nothing more."""
-        while self._broken is None:
+        """Returns at most `size` bytes, and none if the file has no more data or is damaged. Raises FileReplaced."""
+        while self._damage is None:
             try:
-                if out := self._unpacker.next(size):
+                if out := self._decompressor.next(size):
                     return out
             except DamagedArchive as error:
-                self._broken = str(error)
+                self._damage = str(error)
                 break
-            if not (chunk := self.raw.next(_STEP)):
+            if not (chunk := self.raw.next(_STEP_BYTES)):
                 break
-            self._unpacker.feed(chunk)
+            self._decompressor.feed(chunk)
         return b""
 
 
-class ReadBefore:
-    """A compressed file that was read to its end before: while its size is the same there is nothing new in it."""
+class FullyReadContent:
+    """A compressed file that an earlier run read to its end. While its size is unchanged, it has no new data."""
 
     at_definite_end = True
     damage = None
@@ -144,21 +143,21 @@ class ReadBefore:
         return b""
 
 
-# For how long nobody has written to a file: that alone tells a half archive from one that is being made.
-QUIET_SECONDS = 2.0  # seconds after which what somebody copies or compresses there is taken to be all
-OLD_FILE_SECONDS = 60.0  # seconds after which nobody is expected to go on, also by another machine's clock
+# Only the time without writes distinguishes an incomplete archive from one that is still being written.
+QUIET_SECONDS = 2.0  # without writes: a copy or an archive counts as complete
+OLD_FILE_SECONDS = 60.0  # since the last change, also by another machine's clock: no more writes are expected
 
 
 class QuietPeriod:
-    """Watches an open file from its first question on."""
+    """Measures the time without writes to an open file, from the first call of `has_lasted` on."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._stamp: tuple[int, int] | None = None
         self._since = 0.0
 
-    def lasts(self, seconds: float) -> bool:
-        """Whether nobody has written to it for so long, as far as was seen, or since long ago."""
+    def has_lasted(self, seconds: float) -> bool:
+        """Returns whether the file did not change for `seconds`, or changed more than OLD_FILE_SECONDS ago."""
         status = os.fstat(self._descriptor)
         now = time.monotonic()
         if self._stamp != (stamp := (status.st_size, status.st_mtime_ns)):

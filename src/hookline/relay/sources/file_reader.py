@@ -1,4 +1,4 @@
-"""One file, plain or compressed, read from its checkpoint on."""
+"""Reads one file, plain or compressed, from its checkpoint on."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
-from hookline.relay.sources.checkpoints import HEAD_BYTES, Checkpoints, FileIdentity, Locator, position_reached
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity, file_position
 from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of, refuse_compression
 from hookline.relay.sources.file_content import (
     Content,
     DecompressedContent,
     FileReplaced,
+    FullyReadContent,
     PlainContent,
     QuietPeriod,
     RawFile,
-    ReadBefore,
 )
-from hookline.relay.sources.line_splitter import LineSplitter, is_whole
+from hookline.relay.sources.line_splitter import LineSplitter, is_complete_json
 from hookline.relay.sources.rotated_names import is_rotated
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -32,101 +32,106 @@ from hookline.relay.sources.source import (
     SourceLog,
 )
 
-_CHUNK = 256 * 1024
-_GLIMPSE = 4096
+_CHUNK_BYTES = 256 * 1024
+_BEGINNING_BYTES = 4096
 
 
 class ReadStatus(Enum):
-    """What to expect after a read."""
+    """The state of a file after a read."""
 
-    MORE = auto()  # there may be more at once
-    DRY = auto()  # nothing more for now
-    WAITING = auto()  # nothing for now, and somebody may be in the middle of writing what comes next
-    REPLACED = auto()  # what is in the file is not what was read of it: `restart`
+    MORE = auto()  # more lines may be available
+    AT_END = auto()  # no more lines for now
+    WAITING = auto()  # no more lines for now, and a writer may be in the middle of the next ones
+    REPLACED = auto()  # the file no longer has the content that was read: call `restart`
 
 
 class FileReader:
-    """Owns `descriptor`, but for standard input. Nothing is read before the first call of `read`.
+    """Owns `descriptor`, except for standard input. Reads nothing before the first call of `read`.
 
-    Where it begins is looked up in `checkpoints`, and what it reaches is kept there. `key` is that of what is read,
-    `origin` that of the checkpoint where it began, `expected` that of what was read before the file was closed.
-    `full`: the last `read` gave as much as it may, so more lines are in hand. After Came.REPLACED `lost` says how
-    many bytes were there at the last look and had not been read.
-    Errors of the system are raised as HooklineError, and the call may be repeated.
+    It begins at its checkpoint in `checkpoints`, and stores its positions there. System errors are raised as
+    HooklineError. The call can be repeated.
+
+    Attributes:
+        key: the identity of the content.
+        origin_key: the key of the checkpoint where reading began.
+        expected_key: the key of the content before the file was closed. Set by the caller.
+        has_buffered_lines: the last `read` returned the maximum, so `take_buffered` may return more lines.
+        lost_bytes: after ReadStatus.REPLACED, the unread bytes at the last check.
+        unfinished_bytes: the bytes of an incomplete last line.
     """
 
-    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, notes: SourceLog) -> None:
+    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog) -> None:
         self.name = name
         self.position = START_POSITION
-        self.unfinished = 0
-        self.lost = 0
-        self.full = False
+        self.unfinished_bytes = 0
+        self.lost_bytes = 0
+        self.has_buffered_lines = False
         self._checkpoints = checkpoints
-        self._notes = notes
+        self._logger = logger
         self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
-        self._stillness = QuietPeriod(descriptor)
-        self._begin_anew()
+        self._quiet_period = QuietPeriod(descriptor)
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._content: Content | None = None
-        self._cutter = LineSplitter()
-        self._locator: Locator | None = None
-        self._skip = 0
+        self._splitter = LineSplitter()
+        self._matcher: CheckpointMatcher | None = None
+        self._skip_bytes = 0
         self._head = b""
-        self._begun = False
-        self._glimpse = b""
-        self._is_other = False
+        self._prefix_skipped = False
+        self._known_beginning = b""
+        self._beginning_changed = False
         self.key = b""
-        self.origin = b""
-        self._kept = START_POSITION
-        self._told_damage = False
-        self.expected = b""
+        self.origin_key = b""
+        self._taken_position = START_POSITION
+        self._damage_logged = False
+        self.expected_key = b""
 
     @property
     def bytes_read(self) -> int:
-        """How much of the file was read, in bytes of the file."""
+        """The bytes that were read of the file (compressed bytes of a compressed file)."""
         return self._raw.offset
 
     @property
     def at_definite_end(self) -> bool:
-        """Whether everything was read, and nothing is to be expected after it."""
+        """Whether all data was read and no more can follow."""
         return self._content is not None and self._content.at_definite_end
 
     @property
     def has_name(self) -> bool:
-        """Whether the file stands in any directory, so that it can be found again."""
+        """Whether the file still has a name in a directory."""
         return os.fstat(self._raw.descriptor).st_nlink > 0
 
     @property
     def has_begun(self) -> bool:
         return self._content is not None
 
-    def glance(self) -> None:
-        """Before it is begun: remember how the file begins, to notice when it is truncated until then."""
+    def check_beginning(self) -> None:
+        """Stores the beginning of the file, to detect a truncation before the first read."""
         if self._content is None:
-            with suppress(OSError):  # a read will tell
-                head = os.pread(self._raw.descriptor, _GLIMPSE, 0)
-                self._is_other |= not head.startswith(self._glimpse)
-                self._glimpse = head
+            with suppress(OSError):  # the read raises it
+                head = os.pread(self._raw.descriptor, _BEGINNING_BYTES, 0)
+                self._beginning_changed |= not head.startswith(self._known_beginning)
+                self._known_beginning = head
 
-    def from_hand(self) -> list[Line]:
-        """More of the lines that the last `read` had to leave."""
-        lines = self._cutter.take(MAX_LINES_PER_BATCH)
-        self.full = len(lines) == MAX_LINES_PER_BATCH
+    def take_buffered(self) -> list[Line]:
+        """Returns more of the lines that the last `read` buffered."""
+        lines = self._splitter.take(MAX_LINES_PER_BATCH)
+        self.has_buffered_lines = len(lines) == MAX_LINES_PER_BATCH
         return lines
 
     def read(self, *, final: bool) -> tuple[list[Line], ReadStatus]:
-        """The next lines (see LineSource), and what to expect.
+        """Returns the next lines, within the limits of LineSource, and the state of the file.
 
-        `final`: nobody writes to the file any more, so a last line without a terminator that is whole is a line too
+        With `final`, no more writes to the file are expected, so a complete last line without a terminator is a line
         (docs/decisions/0005-line-boundaries.md).
         """
         try:
             return self._read(final=final)
         except FileReplaced as replaced:
-            self.lost = replaced.unread
+            self.lost_bytes = replaced.unread
             return [], ReadStatus.REPLACED
         except OSError as error:
             raise HooklineError(
@@ -134,93 +139,91 @@ class FileReader:
             ) from error
 
     def take_position(self) -> Position:
-        """The position after the lines of the last `read`, or NOWHERE when that has not moved since the last call."""
-        self._move()
-        before, self._kept = self._kept, self.position
+        """Returns the position after the last `read`, or START_POSITION if it has not changed since the last call."""
+        self._update_position()
+        before, self._taken_position = self._taken_position, self.position
         return START_POSITION if before == self.position else self.position
 
     def lag(self) -> SourceLag:
         position = self.position if self.position.name else Position(name=self.name)
         return SourceLag(self.name, position, max(0, self._raw.size - self._raw.offset))
 
-    def last_words(self) -> list[Line]:
-        """A whole last line without a terminator; else `unfinished` says how many bytes are left."""
-        rest = self._cutter.rest()
-        if rest is None or not is_whole(rest):
-            self.unfinished = 0 if rest is not None and not rest.strip() else self._cutter.unfinished
+    def take_last_line(self) -> list[Line]:
+        """Returns a complete last line without a terminator. Otherwise sets `unfinished_bytes`."""
+        remainder = self._splitter.unterminated_line()
+        if remainder is None or not is_complete_json(remainder):
+            is_blank = remainder is not None and not remainder.strip()
+            self.unfinished_bytes = 0 if is_blank else self._splitter.unfinished_bytes
             return []
-        self.unfinished = 0
-        line = self._cutter.take_rest()
+        self.unfinished_bytes = 0
+        line = self._splitter.take_unterminated()
         return [line] if line else []
 
     def restart(self) -> None:
-        """After Came.REPLACED: read what is in the file now, from its start or the checkpoint that belongs to it."""
+        """After ReadStatus.REPLACED, continues with the current content, from its start or its checkpoint."""
         self._checkpoints.release(self.key)
         self._raw = RawFile(self._raw.descriptor)
         self.position = START_POSITION
-        self._begin_anew()
+        self._reset()
 
     def close(self) -> None:
         self._checkpoints.release(self.key)
         self._raw.close()
 
-    # -- reading
-
     def _read(self, *, final: bool) -> tuple[list[Line], ReadStatus]:
         lines: list[Line] = []
-        self.full = False
-        if self._content is None and (came := self._start(final=final)) is not ReadStatus.MORE:
-            return lines, came
+        self.has_buffered_lines = False
+        if self._content is None and (status := self._start(final=final)) is not ReadStatus.MORE:
+            return lines, status
         assert self._content is not None
-        # A file of which lines come has nothing left over yet.
         budget = MAX_BYTES_PER_BATCH
         while budget > 0:
-            if self._begun:
-                lines += self._cutter.take(MAX_LINES_PER_BATCH - len(lines))
+            if self._prefix_skipped:
+                lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
             if len(lines) == MAX_LINES_PER_BATCH:
-                self.full = True
+                self.has_buffered_lines = True
                 return lines, ReadStatus.MORE
             try:
-                chunk = self._content.next(_CHUNK)
+                chunk = self._content.next(_CHUNK_BYTES)
             except FileReplaced:
                 if lines:
                     return lines, ReadStatus.MORE  # the next call raises it again
                 raise
             if not chunk:
-                if not self._is_all(self._content, final=final):
-                    return lines, ReadStatus.WAITING if final else ReadStatus.DRY
-                if self._locator is not None:
-                    self._located(self._locator.end())
+                if not self._is_complete(self._content, final=final):
+                    return lines, ReadStatus.WAITING if final else ReadStatus.AT_END
+                if self._matcher is not None:
+                    self._use_match(self._matcher.end())
                     continue
-                self._tell_damage(self._content)
-                lines += self.last_words()
-                return lines, ReadStatus.DRY
+                self._log_damage(self._content)
+                lines += self.take_last_line()
+                return lines, ReadStatus.AT_END
             budget -= len(chunk)
-            self._take_in(chunk)
+            self._accept(chunk)
         return lines, ReadStatus.MORE
 
     def _start(self, *, final: bool) -> ReadStatus:
-        """Find out what the file is and where to go on. Not Came.MORE while it holds too little to tell."""
-        self.glance()
-        if self._is_other:
-            self._is_other = False
+        """Detects the compression and finds the checkpoint. Returns MORE, or another status to call again later."""
+        self.check_beginning()
+        if self._beginning_changed:
+            self._beginning_changed = False
             raise FileReplaced(0)
         descriptor = self._raw.descriptor
-        self._raw = RawFile(descriptor)  # its size may be another than at the last attempt
+        self._raw = RawFile(descriptor)  # its size may have changed since the last attempt
         head = os.pread(descriptor, HEAD_BYTES, 0)
-        packing = compression_of(head[:MAX_MAGIC_BYTES])
-        if packing is Compression.UNKNOWN and not (final and head):
-            return ReadStatus.DRY
-        refuse_compression(self.name, packing)
-        facts = FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
-        if packing in {Compression.GZIP, Compression.ZSTD}:
+        compression = compression_of(head[:MAX_MAGIC_BYTES])
+        if compression is Compression.UNKNOWN and not (final and head):
+            return ReadStatus.AT_END
+        refuse_compression(self.name, compression)
+        identity = FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
+        if compression in {Compression.GZIP, Compression.ZSTD}:
             self._content = DecompressedContent(self._raw)
-            self._locator = Locator(self._checkpoints, facts)
+            self._matcher = CheckpointMatcher(self._checkpoints, identity)
             return ReadStatus.MORE
-        if self._may_be_half_a_copy(facts):
+        if self._may_be_partial_copy(identity):
             return ReadStatus.WAITING
-        found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
-        if self.expected and (found is None or found.key != self.expected):
+        found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
+        if self.expected_key and (found is None or found.key != self.expected_key):
             raise FileReplaced(0)
         if found is None:
             self._content = PlainContent(self._raw)
@@ -228,112 +231,112 @@ class FileReader:
             tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = RawFile(descriptor, found.offset, tail)
             self._content = PlainContent(self._raw)
-            self._go_on_from(found, head[: found.offset], tail)
+            self._continue_from(found, head[: found.offset], tail)
         return ReadStatus.MORE
 
-    def _may_be_half_a_copy(self, facts: FileIdentity) -> bool:
-        """Whether it begins like a log of which more was read, and somebody may be copying that there (copytruncate).
+    def _may_be_partial_copy(self, identity: FileIdentity) -> bool:
+        """Returns whether the file has the beginning of a log of which more was read, and may be a copy in progress
+        (copytruncate).
 
-        Begun too early, it would be taken for a content that was never read.
+        If it were read before the copy is complete, it would count as content that was never read.
         """
         return any(
             one.offset > self._raw.size and is_rotated(Path(self.name).name, Path(one.name).name)
-            for one in self._checkpoints.candidates(facts)
-        ) and not self._stillness.lasts(file_content.QUIET_SECONDS)
+            for one in self._checkpoints.candidates(identity)
+        ) and not self._quiet_period.has_lasted(file_content.QUIET_SECONDS)
 
-    def _go_on_from(self, found: Position, head: bytes, tail: bytes) -> None:
-        # The last line may have been taken at the file's end, without its terminator. By now it may have got one.
-        self._begun = found.line > 0  # else it may stand within a hole
-        self._cutter = LineSplitter(
+    def _continue_from(self, found: Position, head: bytes, tail: bytes) -> None:
+        # The last line may have been read at the file's end without its terminator, which may follow now.
+        self._prefix_skipped = found.line > 0  # otherwise the position may be within a hole of NUL bytes
+        self._splitter = LineSplitter(
             number=found.line,
             offset=found.offset,
             tail=tail,
-            unterminated=self._begun and not tail.endswith(b"\n"),
+            unterminated=self._prefix_skipped and not tail.endswith(b"\n"),
         )
         self._head = head
         self.key = self._checkpoints.claim(found.key)
-        self.origin = found.key
+        self.origin_key = found.key
         self.position = found
-        self._kept = found if found.inode == self.inode and found.key == self.key else START_POSITION
+        self._taken_position = found if found.inode == self.inode and found.key == self.key else START_POSITION
 
-    def _take_in(self, chunk: bytes) -> None:
-        if self._locator is not None:
-            rest = self._locator.feed(chunk)
-            if self._locator.decided:
-                self._located(rest)
+    def _accept(self, chunk: bytes) -> None:
+        if self._matcher is not None:
+            remainder = self._matcher.feed(chunk)
+            if self._matcher.is_decided:
+                self._use_match(remainder)
             return
-        if self._skip:
-            dropped = min(self._skip, len(chunk))
-            self._skip -= dropped
+        if self._skip_bytes:
+            dropped = min(self._skip_bytes, len(chunk))
+            self._skip_bytes -= dropped
             chunk = chunk[dropped:]
         self._feed(chunk)
 
-    def _located(self, rest: bytes) -> None:
-        """It is known now which checkpoint belongs to a compressed file."""
-        locator, self._locator = self._locator, None
-        assert locator is not None
-        found = locator.found
-        if found is not None and locator.read_before:
-            self._go_on_from(found, locator.head[: found.offset], b"\n")
-            self._content = ReadBefore(self._raw)
+    def _use_match(self, remainder: bytes) -> None:
+        """Continues from the checkpoint that belongs to a compressed file."""
+        matcher, self._matcher = self._matcher, None
+        assert matcher is not None
+        found = matcher.found
+        if found is not None and matcher.was_fully_read:
+            self._continue_from(found, matcher.head[: found.offset], b"\n")
+            self._content = FullyReadContent(self._raw)
             self._raw = self._content.raw
             return
         if found is not None:
-            self._notes.debug("goes on within a compressed file", source=self.name, offset=found.offset)
-            self._go_on_from(found, locator.head[: found.offset], locator.tail_of(found))
-        if locator.passed == (found.offset if found else 0):
-            self._feed(rest)
+            self._logger.debug("continues within a compressed file", source=self.name, offset=found.offset)
+            self._continue_from(found, matcher.head[: found.offset], matcher.tail_before(found))
+        if matcher.passed_bytes == (found.offset if found else 0):
+            self._feed(remainder)
             return
-        # It went by too far, after something that only began like this one.
-        self._skip = found.offset if found else 0
+        # The stream was read beyond the position, up to a candidate that did not match.
+        self._skip_bytes = found.offset if found else 0
         self._raw = RawFile(self._raw.descriptor)
         self._content = DecompressedContent(self._raw)
 
     def _feed(self, chunk: bytes) -> None:
         if len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
-        self._cutter.feed(chunk)
-        # A log that was truncated under a writer that does not append begins with a hole: NUL bytes up to where the
-        # writer was.
-        self._begun = self._begun or self._cutter.begin(hole=True)
+        self._splitter.feed(chunk)
+        # After a truncation, a writer that does not append leaves a hole: NUL bytes up to its old offset.
+        self._prefix_skipped = self._prefix_skipped or self._splitter.skip_prefix(null_bytes=True)
 
-    def _is_all(self, content: Content, *, final: bool) -> bool:
-        """Whether what is there now is all: then a last line needs no terminator."""
+    def _is_complete(self, content: Content, *, final: bool) -> bool:
+        """Returns whether the file is complete. Its last line then needs no terminator."""
         if content.at_definite_end or content.damage is None:
             return final or content.at_definite_end
-        # An archive is not whole while it is being made. Taken for all there is too early, it would be taken for
-        # another one than that of which more was read.
-        return self._stillness.lasts(file_content.QUIET_SECONDS if final else file_content.OLD_FILE_SECONDS)
+        # An archive is incomplete while it is being written. If it counted as complete too early, it would not match
+        # the checkpoint of the content of which more was read.
+        return self._quiet_period.has_lasted(file_content.QUIET_SECONDS if final else file_content.OLD_FILE_SECONDS)
 
-    def _tell_damage(self, content: Content) -> None:
-        if content.damage and not self._told_damage:
-            self._told_damage = True
-            self._notes.warning(
-                "compressed file is damaged, what is whole was read",
+    def _log_damage(self, content: Content) -> None:
+        if content.damage and not self._damage_logged:
+            self._damage_logged = True
+            self._logger.warning(
+                "compressed file is damaged, its intact part was read",
                 source=self.name,
                 reason=content.damage,
-                line=self._cutter.number,
+                line=self._splitter.number,
                 byte=self._raw.offset,
             )
 
-    def _move(self) -> None:
-        if isinstance(self._content, ReadBefore):
+    def _update_position(self) -> None:
+        if isinstance(self._content, FullyReadContent):
             return
-        if self._cutter.number == 0 and self._cutter.offset == 0:
-            # That nothing was in it yet is worth knowing: what it is rotated to later is then no past of a new log.
+        if self._splitter.number == 0 and self._splitter.offset == 0:
+            # The position of an empty file is stored. A file that it is rotated to later is then read.
             if self.position is START_POSITION and not self._raw.size:
                 self.position = Position(name=self.name, device=self.device, inode=self.inode)
             return
-        packed = self._raw.size if self.at_definite_end and not self._cutter.unfinished else 0
-        if (self.position.offset, self.position.packed) == (self._cutter.offset, packed) and (
+        packed = self._raw.size if self.at_definite_end and not self._splitter.unfinished_bytes else 0
+        if (self.position.offset, self.position.packed) == (self._splitter.offset, packed) and (
             self.position.inode == self.inode and self.position.key == self.key
         ):
             return
-        self.position = position_reached(
+        self.position = file_position(
             FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
-            offset=self._cutter.offset,
-            line=self._cutter.number,
-            tail=self._cutter.tail,
+            offset=self._splitter.offset,
+            line=self._splitter.number,
+            tail=self._splitter.tail,
             packed=packed,
             key=self.key,
         )

@@ -1,4 +1,4 @@
-"""Patterns and directories become the files that they stand for."""
+"""Opens inputs by name, and expands patterns and directories to files."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.rotated_names import display_name, is_pattern, rotation_number
 from hookline.relay.sources.source import SourceLog
 
-# From a path to the reader that fits what stands behind it.
 STANDARD_INPUT = "-"
 Reader = FileReader | PipeReader
 
 
-def open_reader(name: str, checkpoints: Checkpoints, notes: SourceLog, *, follow: bool = False) -> Reader:
-    """Open a file, a pipe by name (``<(zcat …)``, a FIFO), or ``-`` for standard input; also a redirected one.
+def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follow: bool = False) -> Reader:
+    """Opens a file, a named pipe (``<(zcat …)``, a FIFO), or ``-`` for standard input, also redirected from a file.
 
-    A named pipe lasts when it is followed: its writers come and go. Raises HooklineError when there is nothing to
-    read: missing, a directory, no permission.
+    With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if the input is missing, is
+    a directory, or cannot be opened.
     """
-    descriptor = 0 if name == STANDARD_INPUT else _opened(name)
+    descriptor = 0 if name == STANDARD_INPUT else _open_descriptor(name)
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError as error:
         raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
     if stat.S_ISREG(mode):
-        return FileReader(display_name(name), descriptor, checkpoints, notes)
+        return FileReader(display_name(name), descriptor, checkpoints, logger)
     if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise HooklineError(
-            f"{display_name(name)} is a directory", hint="it was a file, or a pipe, when the relay started"
+            f"{display_name(name)} is a directory",
+            hint="it was a file or a pipe at the start; start the relay again",
         )
-    # What the shell makes of <(…) has a name below /dev/fd, but no other writer can ever open it.
-    has_a_place = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
-    return PipeReader(display_name(name), descriptor, notes, lasting=follow and stat.S_ISFIFO(mode) and has_a_place)
+    # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
+    has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
+    return PipeReader(display_name(name), descriptor, logger, reopens=follow and stat.S_ISFIFO(mode) and has_path)
 
 
 def status_of(name: str) -> os.stat_result | None:
-    """Of a regular file, also behind a redirected standard input; None for anything else, or nothing."""
+    """Returns the status of a regular file, also of a redirected standard input. Returns None for any other name."""
     try:
         status = os.fstat(0) if name == STANDARD_INPUT else os.stat(name)  # noqa: PTH116 - the name may be no path
     except (OSError, ValueError):
@@ -51,9 +51,9 @@ def status_of(name: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _opened(name: str) -> int:
+def _open_descriptor(name: str) -> int:
     try:
-        # Without waiting: a named pipe has its writer when it has it, and a stop is obeyed meanwhile.
+        # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise HooklineError(
@@ -66,9 +66,10 @@ def _opened(name: str) -> int:
 
 
 def expand(name: str) -> list[str]:
-    """The paths that a name stands for in a finite run. Raises HooklineError where nothing is there or can be listed.
+    """Returns the paths that a name denotes in a finite run, the oldest first.
 
-    A directory stands for the regular files in it that are not hidden, a pattern for those that match; oldest first.
+    A directory denotes its regular files that are not hidden, a pattern the files that match. Raises HooklineError if
+    a file does not exist, no file matches, or a directory cannot be listed.
     """
     if name == STANDARD_INPUT or not is_pattern_or_directory(name):
         if name != STANDARD_INPUT:
@@ -92,11 +93,11 @@ def _require(name: str) -> None:
             f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
         ) from error
     except OSError:
-        pass  # it is there; whoever opens it says what is wrong
+        pass  # it exists; the error of opening it is more precise
 
 
 def is_pattern_or_directory(name: str) -> bool:
-    """Whether it is a directory, or a pattern and not the name of a file that is there."""
+    """Returns whether the name is a directory, or a pattern and not the name of an existing file."""
     try:
         return stat.S_ISDIR(os.stat(name).st_mode)  # noqa: PTH116
     except FileNotFoundError:
@@ -106,9 +107,9 @@ def is_pattern_or_directory(name: str) -> bool:
 
 
 def files_in(name: str) -> list[str]:
-    """The regular files of a directory or pattern as they are now, in the order in which they were written last.
+    """Returns the current regular files of a directory or pattern, ordered by the time of their last change.
 
-    Raises HooklineError when a directory cannot be listed.
+    Raises HooklineError if a directory cannot be listed.
     """
     try:
         if Path(name).is_dir():

@@ -1,4 +1,4 @@
-"""From the names on the command line to the one source that reads them all."""
+"""Opens the source for the names on the command line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hookline.relay.sources.source import LineSource, Position, SourceLog
 
 
 def require_sources(names: Sequence[str], *, follow: bool) -> None:
-    """Before anything is read: a misspelt second file should not be found out after the first.
+    """Checks all names before the first is read, so that a misspelt second name is reported at the start.
 
-    Raises HooklineError for what is not there. What is followed may come later.
+    Raises HooklineError if a source does not exist. A source that is followed may be created later.
     """
     for name in names:
         if name != STANDARD_INPUT and not follow:
@@ -22,14 +22,21 @@ def require_sources(names: Sequence[str], *, follow: bool) -> None:
 
 
 def open_sources(
-    names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool, notes: SourceLog
+    names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool, logger: SourceLog
 ) -> LineSource:
-    """One source for files, pipes, ``-``, patterns and directories.
+    """Opens one source for files, pipes, ``-``, patterns and directories.
 
-    A file goes on where the checkpoint that belongs to it says, whatever its name was then; `from_start` ignores the
-    checkpoints. Raises HooklineError when something is not there and is not followed.
+    Args:
+        names: the names on the command line.
+        positions: the checkpoints. A file continues from the checkpoint of its content, under any name.
+        follow: whether to follow the sources as they grow.
+        from_start: ignore the checkpoints.
+        logger: the log of the sources.
+
+    Raises:
+        HooklineError: a source does not exist and is not followed.
     """
     checkpoints = Checkpoints(() if from_start else positions)
     if follow:
-        return FollowSource(names, checkpoints, notes)
-    return BatchSource([path for name in names for path in expand(name)], checkpoints, notes)
+        return FollowSource(names, checkpoints, logger)
+    return BatchSource([path for name in names for path in expand(name)], checkpoints, logger)

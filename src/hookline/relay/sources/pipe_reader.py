@@ -1,4 +1,4 @@
-"""A pipe, terminal or socket, usually standard input: read once, as it comes."""
+"""Reads a pipe, terminal or socket, usually standard input."""
 
 from __future__ import annotations
 
@@ -30,142 +30,152 @@ _CHUNK = 256 * 1024
 
 
 class PipeReader:
-    """Reads a descriptor until its writers have closed it; the last line needs no terminator then.
+    """Reads a descriptor until its writers have closed it. The last line then needs no terminator.
 
-    A pipe has no checkpoint: what was not read when the process dies is gone, and the producer has to run again.
-    `lasting`: a named pipe that is followed does not end; what its next writer brings begins anew. `deserted`: it has
-    none at the moment.
+    A pipe has no checkpoint. If the process dies, unread data is lost and the producer has to run again.
+
+    Args:
+        name: the name of the pipe, ``-`` for standard input.
+        descriptor: closed by `close`, except for standard input, output and error.
+        logger: the log of the source.
+        reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
+
+    Attributes:
+        ended: all data was read and no writer can follow.
+        bytes_read: the bytes read from the pipe.
+        has_no_writers: the last writer has closed the pipe.
     """
 
-    def __init__(self, name: str, descriptor: int, notes: SourceLog, *, lasting: bool = False) -> None:
+    def __init__(self, name: str, descriptor: int, logger: SourceLog, *, reopens: bool = False) -> None:
         self.name = name
         self.descriptor = descriptor
         self.ended = False
         self.bytes_read = 0
-        self.deserted = False
-        self._lasting = lasting
+        self.has_no_writers = False
+        self._reopens = reopens
         self._finishing = False
-        self._notes = notes
-        self._cutter = LineSplitter()
-        self._kept = 0
+        self._logger = logger
+        self._splitter = LineSplitter()
+        self._taken_line = 0
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN | select.POLLPRI)
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
-        self._first: bytes | None = b""  # what came while it cannot be told whether it is compressed
-        self._unpacker: Decompressor | None = None
-        self._broken = False
-        self._begun = False
+    def _reset(self) -> None:
+        self._undetermined: bytes | None = b""  # the first bytes, while it is undecided whether they are compressed
+        self._decompressor: Decompressor | None = None
+        self._is_damaged = False
+        self._prefix_skipped = False
         self._writers_gone = False
 
     def read(self, wait: float) -> list[Line]:
-        """What is there now, after a wait of at most `wait` seconds, within the bounds of LineSource.
+        """Returns the available lines, within the limits of LineSource. If there are none, waits at most `wait`
+        seconds.
 
-        Raises HooklineError when the descriptor is not open or breaks.
+        Raises HooklineError if the descriptor cannot be read.
         """
         lines: list[Line] = []
         budget = MAX_BYTES_PER_BATCH
         while budget > 0 and not self.ended:
-            if self._begun:
-                lines += self._cutter.take(MAX_LINES_PER_BATCH - len(lines))
+            if self._prefix_skipped:
+                lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
             if len(lines) == MAX_LINES_PER_BATCH:
                 break
-            piece = self._unpacked()
+            piece = self._decompressed()
             if not piece and self._writers_gone:
-                lines += self._end()
+                lines += self._take_last_line()
                 break
             if not piece:
-                # Lines in hand are not held back to wait for more.
-                came = self._pull(0 if lines else wait)
-                if came is None:
+                # Does not wait if there are lines to return.
+                data = self._read_available(0 if lines else wait)
+                if data is None:
                     break
-                budget -= len(came)
-                self.bytes_read += len(came)
-                piece = self._accept(came)
+                budget -= len(data)
+                self.bytes_read += len(data)
+                piece = self._plain_bytes(data)
             budget -= len(piece)
-            self._cutter.feed(piece)
-            self._begun = self._begun or self._cutter.begin()
+            self._splitter.feed(piece)
+            self._prefix_skipped = self._prefix_skipped or self._splitter.skip_prefix()
         return lines
 
     def finish(self) -> None:
-        """Take nothing more out of the pipe; `read` gives what was taken."""
+        """Stops reading from the pipe. `read` still returns the lines that were taken from it."""
         self._finishing = True
 
     @property
-    def unfinished(self) -> int:
-        """The bytes of a line that has begun and not ended."""
-        return self._cutter.unfinished
+    def unfinished_bytes(self) -> int:
+        """The bytes of an incomplete line."""
+        return self._splitter.unfinished_bytes
 
     def take_position(self) -> Position:
-        """The position after the lines of the last `read`, or NOWHERE when that has not moved since the last call."""
-        before, self._kept = self._kept, self._cutter.number
-        return START_POSITION if before == self._kept else pipe_position(self.name, self._kept)
+        """Returns the position after the last `read`, or START_POSITION if it has not changed since the last call."""
+        before, self._taken_line = self._taken_line, self._splitter.number
+        return START_POSITION if before == self._taken_line else pipe_position(self.name, self._taken_line)
 
     def lag(self) -> SourceLag:
-        return SourceLag(self.name, pipe_position(self.name, self._cutter.number), None)
+        return SourceLag(self.name, pipe_position(self.name, self._splitter.number), None)
 
     def close(self) -> None:
         if self.descriptor > 2:
             os.close(self.descriptor)
 
-    def _pull(self, wait: float) -> bytes | None:
-        """None: nothing is there. Empty: the writers are gone."""
+    def _read_available(self, wait: float) -> bytes | None:
+        """Returns None if no data is available, and no bytes if the writers have closed the pipe."""
         if self._finishing or not self._poll.poll(wait * 1000):
             return None
         try:
-            came = os.read(self.descriptor, _CHUNK)
+            data = os.read(self.descriptor, _CHUNK)
         except BlockingIOError:
             return None
         except OSError as error:
-            raise HooklineError(f"{self._describe()} cannot be read: {error.strerror}") from error
-        self._writers_gone = self.deserted = not came
-        return came
+            raise HooklineError(f"{self._described_name()} cannot be read: {error.strerror}") from error
+        self._writers_gone = self.has_no_writers = not data
+        return data
 
-    def _accept(self, came: bytes) -> bytes:
-        """What of it can be cut into lines at once: nothing of what is compressed."""
-        if self._first is not None:
-            came, self._first = self._first + came, None
-            packing = compression_of(came[:MAX_MAGIC_BYTES])
-            if packing is Compression.UNKNOWN and not self._writers_gone:
-                self._first = came
+    def _plain_bytes(self, data: bytes) -> bytes:
+        """Returns the data that needs no decompression. Feeds compressed data to the decompressor."""
+        if self._undetermined is not None:
+            data, self._undetermined = self._undetermined + data, None
+            compression = compression_of(data[:MAX_MAGIC_BYTES])
+            if compression is Compression.UNKNOWN and not self._writers_gone:
+                self._undetermined = data
                 return b""
-            refuse_compression(self.name, packing)
-            if packing in {Compression.GZIP, Compression.ZSTD}:
-                self._unpacker = Decompressor()
-        if self._unpacker is None:
-            return came
-        if not self._broken:
-            self._unpacker.feed(came)
+            refuse_compression(self.name, compression)
+            if compression in {Compression.GZIP, Compression.ZSTD}:
+                self._decompressor = Decompressor()
+        if self._decompressor is None:
+            return data
+        if not self._is_damaged:
+            self._decompressor.feed(data)
         return b""
 
-    def _unpacked(self) -> bytes:
-        if self._unpacker is None or self._broken:
+    def _decompressed(self) -> bytes:
+        if self._decompressor is None or self._is_damaged:
             return b""
         try:
-            return self._unpacker.next(_CHUNK)
+            return self._decompressor.next(_CHUNK)
         except DamagedArchive as error:
-            self._say_damaged(str(error))
+            self._log_damage(str(error))
             return b""
 
-    def _say_damaged(self, reason: str) -> None:
-        self._broken = True
-        self._notes.warning(
-            "compressed input is damaged, what is whole was read",
+    def _log_damage(self, reason: str) -> None:
+        self._is_damaged = True
+        self._logger.warning(
+            "compressed input is damaged, its intact part was read",
             source=self.name,
             reason=reason,
-            line=self._cutter.number,
+            line=self._splitter.number,
         )
 
-    def _end(self) -> list[Line]:
-        """The writers are gone and everything was unpacked: what is there is the last line."""
-        if self._unpacker is not None and not self._broken and not self._unpacker.whole:
-            self._say_damaged("it ends too early")
-        last = self._cutter.take_rest()
-        self._begin_anew()
-        self._cutter.end_of_part()
-        self.ended = not self._lasting
+    def _take_last_line(self) -> list[Line]:
+        """Returns the last line, after the writers have closed the pipe and all data was decompressed."""
+        if self._decompressor is not None and not self._is_damaged and not self._decompressor.is_complete:
+            self._log_damage("it ends too early")
+        last = self._splitter.take_unterminated()
+        self._reset()
+        self._splitter.end_stream()
+        self.ended = not self._reopens
         return [last] if last else []
 
-    def _describe(self) -> str:
+    def _described_name(self) -> str:
         return "standard input" if self.name == "-" else self.name

@@ -1,4 +1,4 @@
-"""One log while it is followed: the file under its name, and those that it has been before."""
+"""A log that is followed: the file with its name, and the files to which it was rotated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader, ReadStatus
-from hookline.relay.sources.input_files import STANDARD_INPUT, open_reader
+from hookline.relay.sources.input_files import STANDARD_INPUT
 from hookline.relay.sources.rotated_names import display_name, rotation_number
 from hookline.relay.sources.rotation_search import (
     LOST_MESSAGE,
@@ -21,40 +21,14 @@ from hookline.relay.sources.rotation_search import (
     InodeIdentity,
     RotatedFile,
     find_rotated,
-    unread_bytes,
+    find_unread_files,
 )
 from hookline.relay.sources.source import START_POSITION, Position, SourceLag, SourceLog
+from hookline.relay.sources.tracked_file import TrackedFile
 
 
-# A file of a log while that is followed.
-class TrackedFile:
-    """A file of a log. It is open while it is read; at rest it costs a look at its size.
-
-    `attached`: it stands under a name that was asked for. `stamp` is its size and time of change (nanoseconds),
-    `rested` those for which everything in it was read, and `key` that of what was read; `born` is the time of change
-    at the first look.
-    """
-
-    def __init__(self, path: str, identity: InodeIdentity, stamp: tuple[int, int]) -> None:
-        self.path = path
-        self.identity = identity
-        self.stamp = stamp
-        self.rested: tuple[int, int] | None = None
-        self.key = b""
-        self.attached = True
-        self.reader: FileReader | None = None
-        self.born = stamp[1]
-        self.dry_since: float | None = None
-        self.retry_at = 0.0
-        self.told: str | None = None
-
-    @property
-    def name(self) -> str:
-        return display_name(self.path)
-
-
-class ReadFile(NamedTuple):
-    """`more`: there may be more at once."""
+class LogRead(NamedTuple):
+    """`more`: more lines may be available."""
 
     source: str
     lines: list[Line]
@@ -62,104 +36,113 @@ class ReadFile(NamedTuple):
     more: bool
 
 
-ROTATED_LINGER_SECONDS = (
-    60.0  # seconds for which a rotated file is watched after its last line: writers may be slow to change over
-)
-RETRY_SECONDS = 1.0  # seconds until a file that could not be read is tried again
+# For this time after its last line a rotated file is still checked, because writers may switch to the new file late.
+ROTATED_LINGER_SECONDS = 60.0
+RETRY_SECONDS = 1.0  # until the next attempt to read a file after an error
 
 
 class RotatedLog:
-    """The files of one log, each read to its end before the next one is begun.
+    """Reads the files of one log, each to its end before the next.
 
-    `path` is the log's name; `members` are further paths, where a pattern or directory has rotated files of it.
-    `held` has the places of all trails by their identity, so that no file is read twice. With more than `most_open`
-    of them, files of which everything was read are closed.
+    Args:
+        path: the name of the log.
+        tracked: the files of all logs by their identity, so that no file is read twice.
+        checkpoints: the checkpoints of all files.
+        logger: the log of the source.
+        named: the command line names this log; otherwise a pattern or directory contains it.
+        max_open: with more tracked files than this, files are closed when all of their content was read.
+
+    Attributes:
+        members: further paths of the log's rotated files, from a pattern or directory.
+        files: the files of the log, the oldest first.
     """
 
     def __init__(
         self,
         path: str,
-        held: dict[InodeIdentity, TrackedFile],
+        tracked: dict[InodeIdentity, TrackedFile],
         checkpoints: Checkpoints,
-        notes: SourceLog,
+        logger: SourceLog,
         *,
         named: bool,
-        most_open: int,
+        max_open: int,
     ) -> None:
         self.path = path
         self.members: Collection[str] = ()
-        self.places: list[TrackedFile] = []
-        self._held = held
+        self.files: list[TrackedFile] = []
+        self._tracked = tracked
         self._checkpoints = checkpoints
-        self._notes = notes
+        self._logger = logger
         self._named = named
-        self._most_open = most_open
-        self._told: dict[tuple[str, str], dict[str, object]] = {}
+        self._max_open = max_open
+        self._warnings: dict[tuple[str, str], dict[str, object]] = {}
         self._next_search = 0.0
         self._latest: int | None = None
 
-    # -- looking
-
-    def look(self, now: float) -> None:
-        """See what stands under the names now, and let go of what is over."""
+    def check_names(self, now: float) -> None:
+        """Checks which files have the names now. Removes files that are finished."""
         if self.path == STANDARD_INPUT:
             return
-        there = [(path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None]
-        there.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
-        identities = {(status.st_dev, status.st_ino) for _, status in there}
-        for place in self.places:
-            if place.attached and place.identity not in identities and place.dry_since is not None:
-                place.dry_since = now  # from now on its writers have some time to change over
-            place.attached = place.identity in identities
-        self._seek_closed()
-        for path, status in there:
-            self._look_at(path, status)
-        is_missing = not self.places[-1].attached if self.places else self._named
+        present = [
+            (path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None
+        ]
+        present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
+        identities = {(status.st_dev, status.st_ino) for _, status in present}
+        for file in self.files:
+            if file.attached and file.identity not in identities and file.at_end_since is not None:
+                file.at_end_since = now  # its writers get some time to switch, from now on
+            file.attached = file.identity in identities
+        self._find_closed()
+        for path, status in present:
+            self._check_name(path, status)
+        is_missing = not self.files[-1].attached if self.files else self._named
         if is_missing and now >= self._next_search:
-            # The log was renamed, perhaps while no relay ran, and no new one is there yet, or was for a moment.
+            # The log was renamed, perhaps while no relay ran, and a new one does not exist or existed only briefly.
             self._next_search = now + RETRY_SECONDS
-            self._add_older(self._newest())
-        for place in [one for one in self.places if self._is_over(one, now)]:
-            if place.reader is not None and place.reader.unfinished:
-                self._notes.warning(
-                    "unfinished last line of a rotated file left", source=place.name, bytes=place.reader.unfinished
+            self._add_rotated_files(self._newest())
+        for file in [one for one in self.files if self._is_finished(one, now)]:
+            if file.reader is not None and file.reader.unfinished_bytes:
+                self._logger.warning(
+                    "unfinished last line of a rotated file not read",
+                    source=file.name,
+                    bytes=file.reader.unfinished_bytes,
                 )
-            self._remove(place)
+            self._remove(file)
 
-    def _seek_closed(self) -> None:
-        """A file that is at rest when it is renamed is found by its new name, or else by what it was made into."""
+    def _find_closed(self) -> None:
+        """Finds closed files that were renamed, by their new names, or the rotated files that were made of them."""
         gone = []
-        for place in [one for one in self.places if one.reader is None and not one.attached]:
-            if (status := self._rotated(place)) is not None:
-                place.stamp = (status.st_size, status.st_mtime_ns)
+        for file in [one for one in self.files if one.reader is None and not one.attached]:
+            if (status := self._find_by_rotated_name(file)) is not None:
+                file.stamp = (status.st_size, status.st_mtime_ns)
             else:
-                gone.append(place)
+                gone.append(file)
         if gone:
             after = self._newest()
-            for place in gone:
-                self._remove(place)
-            self._add_older(after)
+            for file in gone:
+                self._remove(file)
+            self._add_rotated_files(after)
 
-    def _rotated(self, place: TrackedFile) -> os.stat_result | None:
-        """The status of a file that has lost its name, if it has that of a rotated one of this log."""
-        place.path, status = find_rotated(self.path, place.identity, last_seen=place.path)
+    def _find_by_rotated_name(self, file: TrackedFile) -> os.stat_result | None:
+        """Returns the status of a file that lost its name, if it has the name of a rotated file of this log."""
+        file.path, status = find_rotated(self.path, file.identity, last_seen=file.path)
         return status
 
     @property
-    def _crowded(self) -> bool:
-        return len(self._held) > self._most_open
+    def _has_too_many_open(self) -> bool:
+        return len(self._tracked) > self._max_open
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left of a log that only a pattern or directory had brought."""
-        return not self._named and not self.members and not self.places
+        """Whether a log from a pattern or directory has no files."""
+        return not self._named and not self.members and not self.files
 
     def adopt(self, reader: FileReader) -> None:
-        """Take over what is open already: standard input, which has no name to look at."""
-        place = TrackedFile(self.path, (reader.device, reader.inode), (0, 0))
-        place.reader = reader
-        self.places.append(place)
-        self._held.setdefault(place.identity, place)
+        """Adds standard input, which is open and has no name to check."""
+        file = TrackedFile(self.path, (reader.device, reader.inode), (0, 0))
+        file.reader = reader
+        self.files.append(file)
+        self._tracked.setdefault(file.identity, file)
 
     def _status(self, path: str) -> os.stat_result | None:
         if path == self.path and not self._named and path not in self.members:
@@ -167,223 +150,207 @@ class RotatedLog:
         try:
             status = Path(path).stat()
         except FileNotFoundError:
-            if self._named and path == self.path and not self.places:
-                self._notify_service_manager(path, "file is not there yet, waiting for it")
+            if self._named and path == self.path and not self.files:
+                self._warn_once(path, "file does not exist yet, waiting for it")
             return None
         except (OSError, ValueError) as error:
-            self._notify_service_manager(path, "file cannot be looked at, will try again", reason=str(error))
+            self._warn_once(path, "file cannot be inspected, will try again", reason=str(error))
             return None
         if not stat.S_ISREG(status.st_mode):
-            self._notify_service_manager(path, "not a regular file, left alone")
+            self._warn_once(path, "not a regular file, ignored")
             return None
-        self._forget_told(path)
+        self._clear_warnings(path)
         return status
 
-    def _look_at(self, path: str, status: os.stat_result) -> None:
+    def _check_name(self, path: str, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
-        place = self._held.get(identity)
-        if place is None:
+        file = self._tracked.get(identity)
+        if file is None:
             if path == self.path:
-                self._add_older(self._newest())
-            if identity in self._held:
-                return  # it was renamed meanwhile, and is among the older ones
-            place = self._add(path, status)
-            # At once, since it may be renamed again. Then the next look finds it among the older ones.
-            if not self._crowded and not self._open(place) and place.told is None:
-                self._remove(place)
+                self._add_rotated_files(self._newest())
+            if identity in self._tracked:
+                return  # it was renamed during the search, and is one of the rotated files
+            file = self._add(path, status)
+            # Opened at once, because it may be renamed again. The next check then finds it among the rotated files.
+            if not self._has_too_many_open and not self._open(file) and file.logged_error is None:
+                self._remove(file)
                 return
-        if place.reader is not None:
-            place.reader.glance()
-        place.path = path
-        place.stamp = (status.st_size, status.st_mtime_ns)
+        if file.reader is not None:
+            file.reader.check_beginning()
+        file.path = path
+        file.stamp = (status.st_size, status.st_mtime_ns)
 
     def _add(self, path: str, status: os.stat_result) -> TrackedFile:
-        place = TrackedFile(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
-        newest = self.places[-1] if self.places else None
-        # The log itself stays the last one, whatever shows up beside it.
+        file = TrackedFile(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
+        newest = self.files[-1] if self.files else None
+        # The log itself remains the last file.
         is_log = newest is not None and newest.attached and newest.path == self.path
-        self.places.insert(len(self.places) - is_log, place)
-        self._held[place.identity] = place
-        return place
+        self.files.insert(len(self.files) - is_log, file)
+        self._tracked[file.identity] = file
+        return file
 
     def _newest(self) -> int | None:
-        """When the newest of the files was modified that this trail has had."""
-        self._latest = max((place.stamp[1] for place in self.places), default=self._latest)
+        """Returns the latest time of change of the files that this log has had, in nanoseconds."""
+        self._latest = max((file.stamp[1] for file in self.files), default=self._latest)
         return self._latest
 
-    def _add_older(self, after: int | None) -> bool:
-        """Take in what the log was rotated to, newer than `after`. Whether there was any."""
+    def _add_rotated_files(self, after: int | None) -> bool:
+        """Adds the files to which the log was rotated after `after`. Returns whether there are any."""
         any_added = False
         wanted: set[InodeIdentity] = set()
         for _ in range(MAX_TRIES):
-            behind = unread_bytes(self.path, self._checkpoints, held=self._held, after=after, wanted=wanted)
-            if behind.lost:
-                self._notify_service_manager(self.path, LOST_MESSAGE)
-            after = behind.newest
-            wanted |= {one.identity for one in behind.files}
-            # One that was renamed between the search and the opening is searched for again, and so are those after
-            # it, so that they keep their order.
-            added = list(takewhile(bool, map(self._add_rotated, behind.files)))
+            unread = find_unread_files(
+                self.path, self._checkpoints, tracked=self._tracked, after=after, wanted=wanted
+            )
+            if unread.lost:
+                self._warn_once(self.path, LOST_MESSAGE)
+            after = unread.newest
+            wanted |= {one.identity for one in unread.files}
+            # If a file is renamed before it is opened, it and the files after it are searched again, so that they
+            # keep their order.
+            added = list(takewhile(bool, map(self._add_rotated_file, unread.files)))
             any_added |= bool(added)
-            if len(added) == len(behind.files):
+            if len(added) == len(unread.files):
                 break
         return any_added
 
-    def _add_rotated(self, sibling: RotatedFile) -> bool:
+    def _add_rotated_file(self, rotated: RotatedFile) -> bool:
         try:
-            status = Path(sibling.path).stat()
+            status = Path(rotated.path).stat()
         except OSError:
             return False
-        if (status.st_dev, status.st_ino) != sibling.identity:
+        if (status.st_dev, status.st_ino) != rotated.identity:
             return False
-        place = self._add(sibling.path, status)
-        place.attached = False
-        if not self._open(place):
-            self._remove(place)
+        file = self._add(rotated.path, status)
+        file.attached = False
+        if not self._open(file):
+            self._remove(file)
             return False
-        self._notes.info("rotated file is read first", source=display_name(sibling.path))
+        self._logger.info("rotated file is read first", source=display_name(rotated.path))
         return True
 
-    # -- reading
-
-    def read(self, now: float) -> ReadFile:
-        """The next lines of the oldest file that has any."""
-        for index, place in enumerate(list(self.places)):
-            if place.retry_at > now or place.rested == place.stamp:
+    def read(self, now: float) -> LogRead:
+        """Returns the next lines of the oldest file that has any."""
+        for index, file in enumerate(list(self.files)):
+            if file.retry_at > now or file.closed_stamp == file.stamp:
                 continue
-            if place.reader is None and not self._open(place):
-                place.retry_at = now + RETRY_SECONDS
+            if file.reader is None and not self._open(file):
+                file.retry_at = now + RETRY_SECONDS
                 continue
-            if (from_hand := self._from_hand(index)) is not None:
-                return from_hand
+            if (buffered := self._take_buffered_later(index)) is not None:
+                return buffered
             try:
-                found = self._read(place, now)
+                found = self._read(file, now)
             except HooklineError as error:
-                self._tell_of(place, "file cannot be read, will try again", error)
-                place.retry_at = now + RETRY_SECONDS
+                file.log_error(self._logger, "file cannot be read, will try again", error)
+                file.retry_at = now + RETRY_SECONDS
                 continue
             if found is not None:
                 return found
-            if self._crowded and self.path != STANDARD_INPUT and (place.attached or self._rotated(place)):
-                self.rest(place)
-        return ReadFile(self.path, [], START_POSITION, False)
+            if (
+                self._has_too_many_open
+                and self.path != STANDARD_INPUT
+                and (file.attached or self._find_by_rotated_name(file))
+            ):
+                file.close()
+        return LogRead(self.path, [], START_POSITION, False)
 
-    def _from_hand(self, index: int) -> ReadFile | None:
-        """Before a file is begun that may be a copy of a later one: what is in hand of that one."""
-        reader = self.places[index].reader
+    def _take_buffered_later(self, index: int) -> LogRead | None:
+        """Returns buffered lines of a later file, before an unread file that may be a copy of it is read."""
+        reader = self.files[index].reader
         if reader is None or reader.has_begun:
             return None
-        for later in self.places[index + 1 :]:
-            if later.reader is not None and later.reader.full:
-                lines = later.reader.from_hand()
-                return ReadFile(later.reader.name, lines, later.reader.take_position(), True)
+        for later in self.files[index + 1 :]:
+            if later.reader is not None and later.reader.has_buffered_lines:
+                lines = later.reader.take_buffered()
+                return LogRead(later.reader.name, lines, later.reader.take_position(), True)
         return None
 
-    def _read(self, place: TrackedFile, now: float) -> ReadFile | None:
-        reader = place.reader
+    def _read(self, file: TrackedFile, now: float) -> LogRead | None:
+        reader = file.reader
         assert reader is not None
-        lines, came = reader.read(final=not place.attached)
-        place.told = None
-        if came is ReadStatus.REPLACED:
-            return self._replaced(place, reader)
+        lines, status = reader.read(final=not file.attached)
+        file.logged_error = None
+        if status is ReadStatus.REPLACED:
+            return self._restart(file, reader)
         position = reader.take_position()
-        if came is ReadStatus.WAITING:
-            return ReadFile(reader.name, lines, position, bool(lines))
-        if came is ReadStatus.DRY and place.dry_since is None:
-            place.dry_since = now
-        elif came is ReadStatus.MORE or lines:
-            place.dry_since = None
-        if came is ReadStatus.DRY and reader.at_definite_end:
-            self.rest(place)
-        if lines or position is not START_POSITION or came is ReadStatus.MORE:
-            return ReadFile(reader.name, lines, position, True)
+        if status is ReadStatus.WAITING:
+            return LogRead(reader.name, lines, position, bool(lines))
+        if status is ReadStatus.AT_END and file.at_end_since is None:
+            file.at_end_since = now
+        elif status is ReadStatus.MORE or lines:
+            file.at_end_since = None
+        if status is ReadStatus.AT_END and reader.at_definite_end:
+            file.close()
+        if lines or position is not START_POSITION or status is ReadStatus.MORE:
+            return LogRead(reader.name, lines, position, True)
         return None
 
-    def _replaced(self, place: TrackedFile, reader: FileReader) -> ReadFile:
-        """The file was truncated, or written anew. What was in it may have been copied away: that is read first."""
+    def _restart(self, file: TrackedFile, reader: FileReader) -> LogRead:
+        """Continues after the file was truncated or rewritten. A copy of its old content is read first."""
         reader.take_position()
         lines: list[Line] = []
-        if not self._is_copied(place, reader):
-            lines = reader.last_words()
-            if lost := reader.lost + reader.unfinished:
-                self._notes.warning("file was truncated before all of it was read", source=place.name, bytes=lost)
+        if not self._add_copy(file, reader):
+            lines = reader.take_last_line()
+            if lost := reader.lost_bytes + reader.unfinished_bytes:
+                self._logger.warning("file was truncated before all of it was read", source=file.name, bytes=lost)
         position = reader.take_position()
-        self._notes.info("file was truncated or written anew, reading it from its start", source=place.name)
+        self._logger.info("file was truncated or rewritten, reading it from its start", source=file.name)
         reader.restart()
-        return ReadFile(reader.name, lines, position, True)
+        return LogRead(reader.name, lines, position, True)
 
-    def _is_copied(self, place: TrackedFile, reader: FileReader) -> bool:
-        """Whether there is a copy of what the file held, which is then read first."""
+    def _add_copy(self, file: TrackedFile, reader: FileReader) -> bool:
+        """Adds a copy of the file's old content, to be read first. Returns whether there is one."""
         if self.path == STANDARD_INPUT:
             return False
-        others = [one for one in self.places if one is not place]
+        others = [one for one in self.files if one is not file]
         after = None
-        if not reader.key:  # nothing was read of it, so a copy can only be told by its time
-            after = max((one.stamp[1] for one in others), default=place.born)
-        is_there = any(one.reader is not None and one.reader.origin == reader.key != b"" for one in others)
-        return self._add_older(after) or is_there
+        if not reader.key:  # nothing was read of it, so only its time identifies a copy
+            after = max((one.stamp[1] for one in others), default=file.first_modified)
+        is_there = any(one.reader is not None and one.reader.origin_key == reader.key != b"" for one in others)
+        return self._add_rotated_files(after) or is_there
 
-    def _open(self, place: TrackedFile) -> bool:
+    def _open(self, file: TrackedFile) -> bool:
+        """Opens the file. Returns False if that fails, or if another file has its name now."""
         try:
-            reader = open_reader(place.path, self._checkpoints, self._notes)
+            return file.open(self._checkpoints, self._logger)
         except HooklineError as error:
-            self._tell_of(place, "file cannot be opened, will try again", error)
+            file.log_error(self._logger, "file cannot be opened, will try again", error)
             return False
-        if not isinstance(reader, FileReader) or (reader.device, reader.inode) != place.identity:
-            reader.close()  # another one has got the name meanwhile: the next look finds out
-            return False
-        reader.expected = place.key
-        place.reader = reader
-        return True
-
-    # -- letting go
-
-    def rest(self, place: TrackedFile) -> None:
-        """Close a file of which everything was read; it is opened again when it has changed."""
-        place.rested = place.stamp
-        if place.reader is not None:
-            place.key = place.reader.key
-            place.reader.close()
-            place.reader = None
 
     def close(self) -> None:
-        for place in list(self.places):
-            self._remove(place)
+        for file in list(self.files):
+            self._remove(file)
 
-    def _is_over(self, place: TrackedFile, now: float) -> bool:
-        """Whether a file that has lost its name is done with."""
-        if place.attached or place.dry_since is None or place is self.places[-1]:
+    def _is_finished(self, file: TrackedFile, now: float) -> bool:
+        """Returns whether a file that lost its name is finished."""
+        if file.attached or file.at_end_since is None or file is self.files[-1]:
             return False
-        if place.reader is None:
-            return place.rested == place.stamp and now - place.dry_since >= ROTATED_LINGER_SECONDS
-        if place is self.places[-2] and place.reader.has_name and not self._crowded:
-            return False  # its writers may not know yet that it was rotated, for as long as they like
-        return now - place.dry_since >= ROTATED_LINGER_SECONDS
+        if file.reader is None:
+            return file.closed_stamp == file.stamp and now - file.at_end_since >= ROTATED_LINGER_SECONDS
+        if file is self.files[-2] and file.reader.has_name and not self._has_too_many_open:
+            return False  # its writers may switch at any later time
+        return now - file.at_end_since >= ROTATED_LINGER_SECONDS
 
-    def _remove(self, place: TrackedFile) -> None:
-        self.places.remove(place)
-        if self._held.get(place.identity) is place:
-            del self._held[place.identity]
-        if place.reader is not None:
-            place.reader.close()
-
-    # -- telling
+    def _remove(self, file: TrackedFile) -> None:
+        self.files.remove(file)
+        if self._tracked.get(file.identity) is file:
+            del self._tracked[file.identity]
+        if file.reader is not None:
+            file.reader.close()
 
     def lags(self) -> list[SourceLag]:
-        return [reader.lag() for place in tuple(self.places) if (reader := place.reader) is not None]
+        return [reader.lag() for file in tuple(self.files) if (reader := file.reader) is not None]
 
-    def _tell_of(self, place: TrackedFile, what: str, error: HooklineError) -> None:
-        if place.told != error.message:
-            place.told = error.message
-            self._notes.warning(what, source=place.name, reason=error.message, hint=error.hint)
+    def _warn_once(self, path: str, event: str, **fields: object) -> None:
+        """Logs a warning once, until its fields change or `_clear_warnings` is called."""
+        if self._warnings.get((path, event)) != fields:
+            self._warnings[path, event] = fields
+            self._logger.warning(event, source=display_name(path), **fields)
 
-    def _notify_service_manager(self, path: str, what: str, **fields: object) -> None:
-        """Once for as long as it is so."""
-        if self._told.get((path, what)) != fields:
-            self._told[path, what] = fields
-            self._notes.warning(what, source=display_name(path), **fields)
-
-    def _forget_told(self, path: str) -> None:
-        """Nothing is wrong with it any more. What a search did not find is no fault of what it has found since."""
-        for told in [(where, what) for where, what in self._told if where == path and what != LOST_MESSAGE]:
-            del self._told[told]
+    def _clear_warnings(self, path: str) -> None:
+        """Forgets the warnings about a path that has no fault now. The result of a search remains."""
+        for logged_error in [
+            (where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE
+        ]:
+            del self._warnings[logged_error]

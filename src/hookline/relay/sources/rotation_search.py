@@ -1,4 +1,4 @@
-"""The files that a log was rotated to: what an earlier run, or an earlier look, had not read of them yet."""
+"""Searches the files to which a log was rotated and that an earlier run, or an earlier check, has not read."""
 
 from __future__ import annotations
 
@@ -11,47 +11,46 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.checkpoints import HEAD_BYTES, Checkpoints, FileIdentity, Locator
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity
 from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
 from hookline.relay.sources.source import START_POSITION, Position
 
-# Looks at a file for a moment, to compare it with the checkpoints.
-_PIECE = 256 * 1024
+_PIECE_BYTES = 256 * 1024
 
 InodeIdentity = tuple[int, int]
 """Device and inode."""
 
 
-class KnownFile(Enum):
-    """What the checkpoints say of a file, as far as that is cheap to tell."""
+class ReadProgress(Enum):
+    """How far a file was read, by its checkpoint, as far as that is cheap to find out."""
 
-    NOT = auto()
+    UNKNOWN = auto()
     UNFINISHED = auto()
     FINISHED = auto()
-    PACKED = auto()  # begins like one that is known; how far that was read would take unpacking it
+    COMPRESSED = auto()  # has the beginning of known content; only its decompression shows the progress
 
 
 class RotatedFile(msgspec.Struct, frozen=True):
-    """`modified` in nanoseconds. `key` is that of its checkpoint, and `in_place`: that was written for this inode."""
+    """`modified` is in nanoseconds. `key` is that of the checkpoint, `has_same_inode` whether that has this inode."""
 
     path: str
     identity: InodeIdentity
     modified: int
-    known: KnownFile
+    progress: ReadProgress
     key: bytes = b""
-    in_place: bool = False
+    has_same_inode: bool = False
 
 
-class Look:
-    """Opens a file for a moment, to compare it with the checkpoints."""
+class FileInspector:
+    """Opens files briefly, to compare them with the checkpoints."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
 
-    def at(self, path: str) -> RotatedFile | None:
-        """None for what is no regular file, or cannot be read (now)."""
+    def inspect(self, path: str) -> RotatedFile | None:
+        """Returns the file, or None if it is not a regular file or cannot be read."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -60,57 +59,66 @@ class Look:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            return self._sibling(path, descriptor, status)
+            return self._compare(path, descriptor, status)
         except OSError:
             return None
         finally:
             os.close(descriptor)
 
-    def is_known(self, path: str) -> bool:
-        """Whether a compressed file holds what a checkpoint was reached in, found out by unpacking it up to there."""
+    def matches_checkpoint(self, path: str) -> bool:
+        """Returns whether a compressed file has the content of a checkpoint. Decompresses it up to the checkpoint."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
             return False
         try:
             status = os.fstat(descriptor)
-            facts = FileIdentity(
+            file_identity = FileIdentity(
                 name=display_name(path), device=status.st_dev, inode=status.st_ino, size=status.st_size, head=b""
             )
-            locator, content = Locator(self._checkpoints, facts), DecompressedContent(RawFile(descriptor))
-            while not locator.decided:
-                if piece := content.next(_PIECE):
-                    locator.feed(piece)
+            matcher, content = (
+                CheckpointMatcher(self._checkpoints, file_identity),
+                DecompressedContent(RawFile(descriptor)),
+            )
+            while not matcher.is_decided:
+                if piece := content.next(_PIECE_BYTES):
+                    matcher.feed(piece)
                 else:
-                    locator.end()
+                    matcher.end()
         except (OSError, FileReplaced):
             return False
         else:
-            return locator.found is not None
+            return matcher.found is not None
         finally:
             os.close(descriptor)
 
-    def _sibling(self, path: str, descriptor: int, status: os.stat_result) -> RotatedFile:
+    def _compare(self, path: str, descriptor: int, status: os.stat_result) -> RotatedFile:
         head = os.pread(descriptor, HEAD_BYTES, 0)
-        packed = compression_of(head[:MAX_MAGIC_BYTES]) in {Compression.GZIP, Compression.ZSTD}
-        facts = FileIdentity(
+        compressed = compression_of(head[:MAX_MAGIC_BYTES]) in {Compression.GZIP, Compression.ZSTD}
+        file_identity = FileIdentity(
             name=display_name(path),
             device=status.st_dev,
             inode=status.st_ino,
-            size=None if packed else status.st_size,
-            head=_unpacked_head(descriptor) if packed else head,
+            size=None if compressed else status.st_size,
+            head=_unpacked_head(descriptor) if compressed else head,
         )
-        one = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, KnownFile.NOT)
-        if packed:
-            candidates = self._checkpoints.candidates(facts)
-            finished = any((known.packed, known.inode) == (status.st_size, status.st_ino) for known in candidates)
-            known = KnownFile.FINISHED if finished else KnownFile.PACKED if candidates else KnownFile.NOT
-            return msgspec.structs.replace(one, known=known)
-        found = self._checkpoints.find(facts, lambda offset, length: os.pread(descriptor, length, offset))
+        file = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, ReadProgress.UNKNOWN)
+        if compressed:
+            candidates = self._checkpoints.candidates(file_identity)
+            finished = any(
+                (progress.packed, progress.inode) == (status.st_size, status.st_ino) for progress in candidates
+            )
+            progress = (
+                ReadProgress.FINISHED if finished else ReadProgress.COMPRESSED if candidates else ReadProgress.UNKNOWN
+            )
+            return msgspec.structs.replace(file, progress=progress)
+        found = self._checkpoints.find(file_identity, lambda offset, length: os.pread(descriptor, length, offset))
         if found is None:
-            return one
-        known = KnownFile.FINISHED if found.offset == status.st_size else KnownFile.UNFINISHED
-        return msgspec.structs.replace(one, known=known, key=found.key, in_place=found.inode == status.st_ino)
+            return file
+        progress = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
+        return msgspec.structs.replace(
+            file, progress=progress, key=found.key, has_same_inode=found.inode == status.st_ino
+        )
 
 
 def _unpacked_head(descriptor: int) -> bytes:
@@ -127,17 +135,21 @@ def _unpacked_head(descriptor: int) -> bytes:
     return head
 
 
-LOST_MESSAGE = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
-MAX_TRIES = 20  # to see files in one moment, while a rotation renames them
-_COARSE = 2.0  # seconds by which the time of a file's change may be behind, on some file systems
+LOST_MESSAGE = "last read file not found: rotated files may be unread"
+MAX_TRIES = 20  # attempts to list the files at one moment, while a rotation renames them
+_TIMESTAMP_TOLERANCE_SECONDS = 2.0  # some file systems store coarse times of change
 
 
-class Behind(msgspec.Struct, frozen=True):
-    """What is to be read before a log, oldest first.
+class UnreadFiles(msgspec.Struct, frozen=True):
+    """The files to read before a log, the oldest first.
 
-    `newest`: when the newest file that is known was modified (nanoseconds; None: none is), for another search.
-    `log`: what stood under the log's name meanwhile. Whoever opens one of these has to see that it is still that.
-    `lost`: the log was read by an earlier run, and nothing that is here now.
+    A caller that opens one of them checks that its identity is still the same.
+
+    Attributes:
+        files: the unread rotated files.
+        newest: the time of change of the newest known file, in nanoseconds, for the next search. None without one.
+        log: the file that had the log's name during the search.
+        lost: an earlier run read the log, and none of its files was found.
     """
 
     files: list[RotatedFile]
@@ -146,117 +158,126 @@ class Behind(msgspec.Struct, frozen=True):
     lost: bool
 
 
-def unread_bytes(
+def find_unread_files(
     path: str,
     checkpoints: Checkpoints,
     *,
-    held: Collection[InodeIdentity],
+    tracked: Collection[InodeIdentity],
     after: int | None = None,
     wanted: Collection[InodeIdentity] = (),
-) -> Behind:
-    """The rotated files of the log `path` that are to be read before it. `held` are read anyway.
+) -> UnreadFiles:
+    """Finds the rotated files of the log `path` that are read before it.
 
-    - one that a checkpoint says is unfinished, or that an earlier search has `wanted`;
-    - those that are newer than the newest known one: they were the log itself while nobody looked. `after` is when
-      that was modified last (nanoseconds), where the caller has it open. Where none is left that is known, the last
-      checkpoint was written at some time, and they are newer than that.
+    These are files whose checkpoint is unfinished, and files that are newer than the newest known one, because they
+    were the log itself since the last check. If no known file remains, these are files that are newer than the last
+    checkpoint. A log that was never read has none.
 
-    A log that was never read has none: its past was not asked for.
+    Args:
+        path: the name of the log.
+        checkpoints: the checkpoints of all files.
+        tracked: files that are open already, and are left out.
+        after: the time of change of the newest known file, in nanoseconds, if the caller has it open.
+        wanted: files that an earlier search found.
     """
-    look = Look(checkpoints)
-    there = _seen_at_once(path, look)
-    log = next((one for one in there if one.path == path), None)
+    inspector = FileInspector(checkpoints)
+    present = _list_at_one_moment(path, inspector)
+    log = next((file for file in present if file.path == path), None)
     last = checkpoints.last(display_name(path))
-    siblings = [one for one in _without_doubles(there) if one.path != path and one.identity not in held]
-    siblings.sort(key=lambda one: (one.modified, rotation_number(one.path)))
+    rotated = [file for file in _without_duplicates(present) if file.path != path and file.identity not in tracked]
+    rotated.sort(key=lambda file: (file.modified, rotation_number(file.path)))
     newest, later, lost = after, frozenset[InodeIdentity](), False
-    # Where the log is known itself, nobody rotated it since, and what came before it was read before it.
-    if newest is None and not (log is not None and log.in_place):
-        siblings = _with_newest_made_out(siblings, look)
-        siblings, later = _with_clock_set_back(siblings, log)
-        newest = max((one.modified for one in siblings if one.known is not KnownFile.NOT), default=None)
+    # A log with a checkpoint of its own was not rotated since, and the files before it were read before it.
+    if newest is None and not (log is not None and log.has_same_inode):
+        rotated = _resolve_newest_compressed(rotated, inspector)
+        rotated, later = _order_after_clock_set_back(rotated, log)
+        newest = max((file.modified for file in rotated if file.progress is not ReadProgress.UNKNOWN), default=None)
         if newest is None and last is not START_POSITION:
-            newest = int((last.at - _COARSE) * 1e9)
-            lost = all(one.known is KnownFile.NOT for one in there) and not _may_be_among(there, last)
+            newest = int((last.at - _TIMESTAMP_TOLERANCE_SECONDS) * 1e9)
+            lost = all(file.progress is ReadProgress.UNKNOWN for file in present) and not _is_empty_file_present(
+                present, last
+            )
     wanted = {*wanted, *later}
-    files = [one for one in siblings if one.identity in wanted or _is_wanted(one, newest)]
-    return Behind(files, newest, log.identity if log else None, lost)
+    files = [file for file in rotated if file.identity in wanted or _is_wanted(file, newest)]
+    return UnreadFiles(files, newest, log.identity if log else None, lost)
 
 
-def _is_read(one: RotatedFile) -> bool:
-    return one.known in {KnownFile.UNFINISHED, KnownFile.FINISHED}
+def _is_read(file: RotatedFile) -> bool:
+    return file.progress in {ReadProgress.UNFINISHED, ReadProgress.FINISHED}
 
 
-def _may_be_among(there: list[RotatedFile], last: Position) -> bool:
-    """Whether a file that was empty when it was seen last may be there: its inode is all that it is known by."""
+def _is_empty_file_present(present: list[RotatedFile], last: Position) -> bool:
+    """Returns whether a file may exist that was empty at its last check: only its inode identifies it."""
     return last.offset == 0 and any(
-        one.identity[1] == last.inode or unpacked_name(one.path) != one.path for one in there
+        file.identity[1] == last.inode or unpacked_name(file.path) != file.path for file in present
     )
 
 
-def _with_clock_set_back(
-    siblings: list[RotatedFile], log: RotatedFile | None
+def _order_after_clock_set_back(
+    rotated: list[RotatedFile], log: RotatedFile | None
 ) -> tuple[list[RotatedFile], frozenset[InodeIdentity]]:
-    """Where a file that was read is newer than the log, the clock was set back, and names say what came after it.
+    """Orders the files by name if a file that was read is newer than the log, because the clock was set back.
 
-    Gives the files in their order, and those that came after.
+    Returns the files in order, and the identities of those after the last file that was read.
     """
-    known = {one.identity for one in siblings if _is_read(one)}
-    if log is None or not any(one.identity in known and one.modified > log.modified for one in siblings):
-        return siblings, frozenset()
-    siblings = sorted(siblings, key=lambda one: rotation_number(one.path))
-    newest = max(index for index, one in enumerate(siblings) if one.identity in known)
-    return siblings, frozenset(one.identity for one in siblings[newest + 1 :])
+    progress = {file.identity for file in rotated if _is_read(file)}
+    if log is None or not any(file.identity in progress and file.modified > log.modified for file in rotated):
+        return rotated, frozenset()
+    rotated = sorted(rotated, key=lambda file: rotation_number(file.path))
+    newest = max(index for index, file in enumerate(rotated) if file.identity in progress)
+    return rotated, frozenset(file.identity for file in rotated[newest + 1 :])
 
 
-def _seen_at_once(path: str, look: Look) -> list[RotatedFile]:
-    """The log and its rotated files as they stood at one moment, not as a rotation was moving them."""
-    there: list[RotatedFile] = []
+def _list_at_one_moment(path: str, inspector: FileInspector) -> list[RotatedFile]:
+    """Returns the log and its rotated files at one moment, and not during the renames of a rotation."""
+    present: list[RotatedFile] = []
     for _ in range(MAX_TRIES):
-        before = _names_of(path)
-        there = [one for one in map(look.at, before) if one is not None]
-        if before == _names_of(path):
+        before = _find_names(path)
+        present = [file for file in map(inspector.inspect, before) if file is not None]
+        if before == _find_names(path):
             break
-    return there
+    return present
 
 
-def _without_doubles(there: list[RotatedFile]) -> list[RotatedFile]:
-    """Files that begin alike may all fit to a checkpoint that was reached early. It was written for one of them:
-
-    the one in whose inode it still is, else the newest.
+def _without_duplicates(present: list[RotatedFile]) -> list[RotatedFile]:
+    """Files with the same beginning may all match an early checkpoint. Assigns it to one of them: to the file with
+    its inode, otherwise to the newest.
     """
     owners: dict[bytes, RotatedFile] = {}
-    for one in sorted(there, key=lambda one: (one.in_place, one.modified)):
-        owners[one.key] = one
+    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified)):
+        owners[file.key] = file
     return [
-        one if not one.key or owners[one.key] is one else msgspec.structs.replace(one, known=KnownFile.NOT)
-        for one in there
+        file
+        if not file.key or owners[file.key] is file
+        else msgspec.structs.replace(file, progress=ReadProgress.UNKNOWN)
+        for file in present
     ]
 
 
-def _with_newest_made_out(siblings: list[RotatedFile], look: Look) -> list[RotatedFile]:
-    """Go back through the compressed ones until one is known for certain: logs with a long header all begin alike."""
-    made_out = list(siblings)
-    for index in range(len(made_out) - 1, -1, -1):
-        one = made_out[index]
-        if _is_read(one) or (one.known is KnownFile.PACKED and look.is_known(one.path)):
+def _resolve_newest_compressed(rotated: list[RotatedFile], inspector: FileInspector) -> list[RotatedFile]:
+    """Decompresses compressed files, from the newest back, until one matches a checkpoint: logs with a long header
+    all have the same beginning.
+    """
+    resolved = list(rotated)
+    for index in range(len(resolved) - 1, -1, -1):
+        file = resolved[index]
+        if _is_read(file) or (file.progress is ReadProgress.COMPRESSED and inspector.matches_checkpoint(file.path)):
             break
-        made_out[index] = msgspec.structs.replace(one, known=KnownFile.NOT)
-    return made_out
+        resolved[index] = msgspec.structs.replace(file, progress=ReadProgress.UNKNOWN)
+    return resolved
 
 
-def _is_wanted(one: RotatedFile, newest: int | None) -> bool:
-    match one.known:
-        case KnownFile.UNFINISHED:
+def _is_wanted(file: RotatedFile, newest: int | None) -> bool:
+    match file.progress:
+        case ReadProgress.UNFINISHED:
             return True
-        case KnownFile.FINISHED:
+        case ReadProgress.FINISHED:
             return False
-        case KnownFile.NOT | KnownFile.PACKED:
-            return newest is not None and one.modified >= newest
+        case ReadProgress.UNKNOWN | ReadProgress.COMPRESSED:
+            return newest is not None and file.modified >= newest
 
 
 def find_rotated(path: str, identity: InodeIdentity, *, last_seen: str) -> tuple[str, os.stat_result | None]:
-    """The name that a file of the log `path` has among the rotated ones, and its status; None where it has none."""
+    """Returns the name of a file among the rotated files of the log `path`, and its status (None without a name)."""
     for name in _possible_names(path, identity, last_seen):
         with suppress(OSError):
             status = Path(name).stat()
@@ -267,21 +288,21 @@ def find_rotated(path: str, identity: InodeIdentity, *, last_seen: str) -> tuple
 
 def _possible_names(path: str, identity: InodeIdentity, last_seen: str) -> Iterator[str]:
     if is_rotated(Path(last_seen).name, Path(path).name):
-        yield last_seen  # the directory need not be searched each time
-    yield from (name for name, there in _names_of(path).items() if there == identity)
+        yield last_seen  # avoids a search of the directory
+    yield from (name for name, present in _find_names(path).items() if present == identity)
 
 
-def _names_of(path: str) -> dict[str, InodeIdentity]:
-    """What stands under the log's name and those of its rotated files."""
+def _find_names(path: str) -> dict[str, InodeIdentity]:
+    """Returns the files with the log's name or the name of a rotated file, by path."""
     directory, name = os.path.split(path)
     found: dict[str, InodeIdentity] = {}
     with suppress(OSError):
-        for one in Path(directory or ".").iterdir():
-            if one.name == name or is_rotated(one.name, name):
+        for file in Path(directory or ".").iterdir():
+            if file.name == name or is_rotated(file.name, name):
                 with suppress(OSError):
-                    status = one.stat()
-                    known_as = path if one.name == name else str(Path(directory) / one.name)
+                    status = file.stat()
+                    known_as = path if file.name == name else str(Path(directory) / file.name)
                     found[known_as] = (status.st_dev, status.st_ino)
-    # Whoever compresses a file removes it once the archive is whole: until then the archive may be half of it.
-    unpacked = {one: unpacked_name(one) for one in found}
-    return {one: found[one] for one in found if unpacked[one] in {one, path} or unpacked[one] not in found}
+    # A program that compresses a file removes it when the archive is complete. Until then the archive is left out.
+    unpacked = {file: unpacked_name(file) for file in found}
+    return {file: found[file] for file in found if unpacked[file] in {file, path} or unpacked[file] not in found}

@@ -1,4 +1,4 @@
-"""What the daemon asks of its source of lines: one object for everything that was named on the command line."""
+"""The port of the relay's input: one object for all sources that the command line names."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from hookline.relay.delivery_record import Line
 
 MAX_LINES_PER_BATCH = 500
 MAX_BYTES_PER_BATCH = 4 * 1024 * 1024
-WAIT_SECONDS = 0.1  # seconds: how soon a stop is noticed while nothing comes
+WAIT_SECONDS = 0.1  # the longest wait of a `read`, and so the delay of a stop without input
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a source is acknowledged: what the spool keeps in the transaction that covers the lines before it.
+    """The position up to which a source is acknowledged. The spool stores it in the transaction of the lines before
+    it.
 
-    For a file: `device` and `inode` say where it was, a hash over its first `head_length` bytes and one over the
-    `tail_length` bytes before `offset` say what is in it; `offset` is the byte after the last line taken, of a
-    compressed file in what it unpacks to. `packed` is the size at which a compressed file was read to its end (0: not
-    yet). `key` is the same for all positions of one content, whatever file that is in: a later one replaces an
-    earlier one. For a pipe only `name` (``-``), `line` and `key` mean something; for a file of which nothing was read
-    yet only `name`, `device` and `inode`. `at` is when the spool has kept it, in Unix seconds (0: it has not).
+    A pipe has only `name` (``-``), `line` and `key`. A file of which nothing was read has only `name`, `device` and
+    `inode`.
+
+    Attributes:
+        name: the name of the source when it was read.
+        line: the number of lines before the position.
+        offset: the byte after the last line. For a compressed file, an offset in the decompressed content.
+        device, inode: the file that had the content.
+        head_length, head_hash: the number of the content's first bytes that are hashed, and their hash.
+        tail_length, tail_hash: the number of hashed bytes before `offset`, and their hash.
+        packed: the size in bytes at which a compressed file was read to its end; 0 before that.
+        key: the identity of the content, in any file. A later position with the same key replaces an earlier one.
+        at: the time at which the spool stored the position, in Unix seconds; 0 before that.
     """
 
     name: str
@@ -39,15 +47,18 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
 
 START_POSITION = Position(name="")
-"""The position of a batch that moves nothing: it is not to be kept."""
+"""The position of a batch that does not move its source. The spool does not store it."""
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Lines of one source, and what holds when all of them are durable.
+    """Lines of one source, and its position after them.
 
-    `source` is the name of what they were read from, as shown in logs, dead letters and trace. `position` is to be
-    kept in the transaction that makes the lines durable, also when there are none, unless it is NOWHERE. `end`:
-    nothing more will come, of all sources together; never while a file is followed.
+    Attributes:
+        source: the name of the source in logs, dead letters and trace.
+        lines: the lines, possibly none.
+        position: stored in the transaction that makes the lines durable, also without lines, unless it is
+            START_POSITION.
+        end: all sources are at their end. Never true while a file is followed.
     """
 
     source: str
@@ -57,15 +68,15 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class SourceLag(msgspec.Struct, frozen=True):
-    """How far a source was read. `behind`: bytes not read yet (compressed, where it is that), None for a pipe."""
+    """The position of a source, and its unread bytes (compressed ones of a compressed file; None for a pipe)."""
 
     source: str
     position: Position
-    behind: int | None
+    unread_bytes: int | None
 
 
 class SourceLog(Protocol):
-    """Where a source says what it came across: a log."""
+    """The log of a source."""
 
     def debug(self, what: str, **fields: object) -> None: ...
 
@@ -75,35 +86,38 @@ class SourceLog(Protocol):
 
 
 class LineSource(Protocol):
-    """Reads in a thread of its own; never two calls of `read` at a time. Opened by `opening.open_sources`."""
+    """All sources of a run, from `open_sources`. One call of `read` at a time, in a thread of its own."""
 
     def read(self) -> Batch:
-        """The next lines: at most 500, and at most about 4 MiB. Waits at most 0.1 s, then returns an empty batch.
+        """Returns the next lines: at most MAX_LINES_PER_BATCH, and about MAX_BYTES_PER_BATCH. If there are none,
+        waits at most WAIT_SECONDS and returns an empty batch.
 
-        Raises HooklineError when a source cannot be read; while following it waits for that to be over instead.
+        Raises HooklineError if a source cannot be read. A source that is followed retries instead.
         """
         ...
 
     def lags(self) -> list[SourceLag]:
-        """How far each source was read that is open now. Cheap, and may be called from another thread."""
+        """Returns the lag of each open source. Cheap. Called from any thread."""
         ...
 
     def progress(self) -> tuple[int, int | None]:
-        """Bytes read, and bytes in all where that is known: for the progress bar. From another thread, too."""
+        """Returns the bytes read, and the total if it is known, for the progress bar. Called from any thread."""
         ...
 
     def unfinished(self) -> list[tuple[str, int]]:
-        """Once the end is reached: sources whose last line is not complete and was not taken, and its bytes so far.
+        """Returns the sources with an incomplete last line that was not read, each with the bytes of that line.
+        Called after the end.
 
-        Whoever writes the file may be in the middle of that line; the next run begins with it.
+        The writer may not have finished that line. The next run begins with it.
         """
         ...
 
     def finish(self) -> None:
-        """Take nothing more in. What was taken out of a pipe is nowhere else any more: `read` still gives it out, and
-        then ends. May be called from another thread."""
+        """Stops reading from the sources. Data from a pipe exists nowhere else, so `read` still returns the lines
+        that were taken from it, and then ends. Called from any thread.
+        """
         ...
 
     def close(self) -> None:
-        """Give back what is open. Called once, when no `read` is under way."""
+        """Closes all sources. Called once, after the last `read`."""
         ...

@@ -40,7 +40,7 @@ class NewDelivery(msgspec.Struct, frozen=True):
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
-    """A rejected line (`part` is WHOLE), or a rejected event of a line (`part` is its index, from 0)."""
+    """A rejected line (`part` is WHOLE_LINE), or a rejected event of a line (`part` is its index, from 0)."""
 
     line: Line
     part: int

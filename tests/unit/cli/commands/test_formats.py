@@ -10,8 +10,7 @@ import pytest
 
 from hookline.cli.main import main
 from hookline.relay.delivery_record import Line, Rejected, RoutingResult
-from hookline.relay.formats.descriptions import DESCRIPTIONS
-from hookline.relay.formats.registry import FORMATS
+from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.routing import Defaults, Routes
 
@@ -93,10 +92,12 @@ def test_missing_fields_are_named_with_what_supplies_them(capsys: Output) -> Non
 
 def relayed(log: Path, *, organization: str | None, sandbox: str | None) -> list[RoutingResult]:
     """The routing result of each event, apart from the missing webhook."""
-    reading = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
+    context = IngestContext(routes=Routes({}, {}), defaults=Defaults(organization=organization, sandbox=sandbox))
     lines = log.read_bytes().splitlines()
     return [
-        fate for number, line in enumerate(lines, 1) for fate in route_line(Line(number, line, len(line)), reading)
+        result
+        for number, line in enumerate(lines, 1)
+        for _, _, result in route_line(Line(number, line, len(line)), context)
     ]
 
 

@@ -14,7 +14,7 @@ from hookline.relay.secrets import (
     MAX_SECRET_FILE_BYTES,
     Secret,
     SecretResolver,
-    handed_over,
+    is_handed_over_by_root,
     variable_part,
     without_newline,
 )
@@ -267,7 +267,7 @@ def test_private_file(directory: Path, mode: int) -> None:
 )
 def test_file_handed_over_by_root(owner: int, group: int, expected: bool) -> None:
     """A group may read files of root: systemd's root:root 0440, and root:GROUP of Kubernetes."""
-    assert expected is handed_over(owner, group, {0, 2000})
+    assert expected is is_handed_over_by_root(owner, group, {0, 2000})
 
 
 def test_public_file(directory: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookline.relay.event import MessageFailure
-from hookline.relay.formats.bounce_classes import CLASSES, classify, enhanced_status, failure, is_permanent
+from hookline.relay.formats.bounce_classes import CLASSES, classify, email_failure, enhanced_status, is_permanent
 
 FACTS = Path(__file__).parents[3] / "facts"
 
@@ -103,12 +103,12 @@ def test_permanent_by_status_or_reply(status: str | None, wording: str | None, e
 def test_failure_speaks_the_platforms_language() -> None:
     """Code and reason are of the table; the type is the provider's where it knows better."""
     expected = MessageFailure(category="sync", type="Hard", code="10", reason="Invalid Recipient")
-    assert expected == failure(10, "sync", wording="550 no such user")
+    assert expected == email_failure(10, "sync", wording="550 no such user")
     expected = MessageFailure(category="async", type="Soft", code="30", reason="Generic Bounce: No RCPT")
-    assert expected == failure(30, "async", "Soft")
+    assert expected == email_failure(30, "async", "Soft")
 
 
 @pytest.mark.parametrize("code", [None, 90])
 def test_failure_without_a_class_keeps_the_providers_wording(code: int | None) -> None:
     """Only then does the provider's own text reach the payload."""
-    assert MessageFailure(category="sync", reason="Bad content") == failure(code, "sync", wording="Bad content")
+    assert MessageFailure(category="sync", reason="Bad content") == email_failure(code, "sync", wording="Bad content")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hookline.model import Address
 from hookline.relay.delivery_record import (
-    WHOLE,
+    WHOLE_LINE,
     DeadDelivery,
     DeadLetter,
     DeadLine,
@@ -20,11 +20,11 @@ from hookline.relay.delivery_record import (
     FailedAttempt,
     Line,
     Rejected,
-    with_failure,
-    with_replay,
+    add_failure,
+    add_replay,
 )
 from hookline.relay.event import Event, payload_bytes
-from hookline.relay.formats.dead_letter_json import dead_letter_document, dead_letter_line, read_exported
+from hookline.relay.formats.dead_letter_json import dead_letter_document, dead_letter_line, parse_exported_line
 from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.ids import request_prefix
@@ -42,7 +42,7 @@ def delivery(*, offers: Any = None, request_id: str = "r", at: float = 5.5, reas
     event = Event(channel="email", status="sent", offers=offers, identity_map={"email": [{"id": "a@b.example"}]})
     return DeadDelivery(
         id=request_prefix(request_id) + b"0123456789ab", at=at, reason=reason, http=422, attempts=2,
-        history=with_replay(with_failure(None, FailedAttempt(1.25, 1, reason, 422)), 2.5), webhook=ACME,
+        history=add_replay(add_failure(None, FailedAttempt(1.25, 1, reason, 422)), 2.5), webhook=ACME,
         request_id=request_id, channel="email", status="sent", event_time="2026-05-18T17:01:25Z", detail="bounced",
         source="events", line=3,
         body=payload_bytes(event, address=ACME, sandbox_id="s", campaign_id=None, request_id=request_id),
@@ -60,21 +60,21 @@ def rejected(data: bytes, *, length: int | None = None, part: int = 0) -> DeadLi
 def test_a_delivery_comes_back_as_it_went_out(offers: Any, request_id: str, at: float, reason: str) -> None:
     """Every field, and the payload byte by byte, whatever the source has put into it."""
     letter = delivery(offers=offers, request_id=request_id, at=at, reason=reason)
-    assert letter == read_exported(dead_letter_line(letter).rstrip(b"\n"))
+    assert letter == parse_exported_line(dead_letter_line(letter).rstrip(b"\n"))
 
 
 @given(st.binary(max_size=100))
 def test_a_line_comes_back_as_it_went_out(data: bytes) -> None:
     """Also with bytes that are no text."""
-    assert rejected(data) == read_exported(dead_letter_line(rejected(data)))
+    assert rejected(data) == parse_exported_line(dead_letter_line(rejected(data)))
     endless = rejected(data, length=2 << 20)
-    assert endless == read_exported(dead_letter_line(endless))
+    assert endless == parse_exported_line(dead_letter_line(endless))
 
 
 def test_another_spelling_is_the_same_letter() -> None:
     """A tool that sorts keys and indents changes nothing of what is sent."""
     document = json.loads(dead_letter_line(delivery(offers=[1.5, "é"])))
-    assert delivery(offers=[1.5, "é"]) == read_exported(json.dumps(document, sort_keys=True, indent=1).encode())
+    assert delivery(offers=[1.5, "é"]) == parse_exported_line(json.dumps(document, sort_keys=True, indent=1).encode())
 
 
 FIELDS = [*dead_letter_document(delivery()), *dead_letter_document(rejected(b"x"))]
@@ -84,14 +84,14 @@ FIELDS = [*dead_letter_document(delivery()), *dead_letter_document(rejected(b"x"
 def test_whatever_stands_in_a_field_nothing_fails(letter: DeadLetter, field: str, value: Any) -> None:
     """A letter, or what is wrong with it: in an import and in a relay."""
     data = json.dumps({**json.loads(dead_letter_line(letter)), field: value}).encode()
-    assert isinstance(read_exported(data), DeadDelivery | DeadLine | Rejected)
+    assert isinstance(parse_exported_line(data), DeadDelivery | DeadLine | Rejected)
     assert 1 == len(read_line(Line(1, data, len(data)), "dead-letter"))
 
 
 @given(st.binary(max_size=100))
 def test_whatever_the_bytes_are_nothing_fails(data: bytes) -> None:
     """What is no dead letter is refused."""
-    assert isinstance(read_exported(data), Rejected)
+    assert isinstance(parse_exported_line(data), Rejected)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_whatever_the_bytes_are_nothing_fails(data: bytes) -> None:
 )
 def test_a_letter_that_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:
     """The reason names the field; nobody sends one webhook's payload to another by editing a file."""
-    read = read_exported(json.dumps({**json.loads(dead_letter_line(delivery())), **change}).encode())
+    read = parse_exported_line(json.dumps({**json.loads(dead_letter_line(delivery())), **change}).encode())
     assert isinstance(read, Rejected)
     assert fault in read.reason
 
@@ -142,7 +142,7 @@ def test_a_letter_that_contradicts_itself_is_refused(change: dict[str, Any], fau
 )
 def test_a_line_that_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:
     """What was rejected once is kept as it was, or not at all."""
-    read = read_exported(json.dumps({**json.loads(dead_letter_line(rejected(b"x"))), **change}).encode())
+    read = parse_exported_line(json.dumps({**json.loads(dead_letter_line(rejected(b"x"))), **change}).encode())
     assert isinstance(read, Rejected)
     assert fault in read.reason
 
@@ -174,10 +174,10 @@ def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
         assert isinstance(read, Event)
         assert "sms" == read.channel
     second = dead_letter_line(rejected(json.dumps(event).encode(), part=1))
-    assert [Rejected("the line holds fewer events than before")] == read_line(Line(1, second, len(second)))
-    both = dead_letter_line(rejected(json.dumps([event, event]).encode(), part=WHOLE))
+    assert [Rejected("the line contains fewer events than before")] == read_line(Line(1, second, len(second)))
+    both = dead_letter_line(rejected(json.dumps([event, event]).encode(), part=WHOLE_LINE))
     assert json.loads(both)["part"] is None
-    assert WHOLE == read_exported(both.rstrip(b"\n")).part  # type: ignore[union-attr]
+    assert WHOLE_LINE == parse_exported_line(both.rstrip(b"\n")).part  # type: ignore[union-attr]
     endless = dead_letter_line(rejected(b"{", length=2 << 20))
     (refused,) = read_line(Line(1, endless, len(endless)))
     assert isinstance(refused, Rejected)

@@ -26,10 +26,7 @@ PAYLOAD = json.dumps(json.loads((FACTS / "payload-example.json").read_text())).e
 SAMPLES = [*DATASET, PAYLOAD]
 no_event = [Skipped("not_an_event")]
 CHOICES = [AUTO, *FORMATS]
-HALF = (
-    "half of a surrogate pair (\\{}) near byte {}: "
-    "no text in UTF-8 can hold it; the sender has cut a character in two"
-)
+HALF = "half of a surrogate pair (\\{}) near byte {}: it has no form in UTF-8; the sender has cut a character in two"
 
 
 def line(data: bytes) -> Line:

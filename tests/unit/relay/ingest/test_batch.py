@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hookline.relay.delivery_record import WHOLE, Delivery, Line
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
-from hookline.relay.ingest.batch import ROOM_FOR_COPIES, IngestContext, build_batch, build_replay_batch
+from hookline.relay.ingest.batch import MAX_COPIED_BYTES, IngestContext, build_batch, build_replay_batch
 from hookline.relay.routing import MAX_SKIP_NAMES, Defaults, Routes
 from hookline.relay.sources.source import Batch, Position
 from hookline.relay.spool.spool import IngestBatch, RejectedLine, ReplayedLine
@@ -25,7 +25,7 @@ APPLIED = Stored(
         "campaigns": "all",
     }
 )
-ROUTES = Routes.of(Snapshot(lineage="l", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
 PLACED = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
 
 
@@ -85,7 +85,7 @@ def test_rejected_event_of_a_batch_keeps_its_own_item() -> None:
     assert [json.dumps(sendgrid(n), separators=(",", ":")).encode() for n in (1, 2)] == [
         one.line.data for one in intake.rejected
     ]
-    assert [(1, WHOLE), (1, WHOLE)] == [(one.line.number, one.part) for one in intake.rejected]
+    assert [(1, WHOLE_LINE), (1, WHOLE_LINE)] == [(one.line.number, one.part) for one in intake.rejected]
 
 
 def test_rejected_item_is_read_again_by_itself() -> None:
@@ -110,9 +110,9 @@ def test_a_line_is_not_kept_with_each_of_thousands_of_rejected_events() -> None:
     report = sinch([str(n) for n in range(5_000)])
     intake = taken(report, defaults=Defaults())
     (refused,) = intake.rejected
-    assert (1, WHOLE, json.dumps(report).encode()) == (intake.read, refused.part, refused.line.data)
+    assert (1, WHOLE_LINE, json.dumps(report).encode()) == (intake.read, refused.part, refused.line.data)
     assert refused.reason.startswith("no organization: ")
-    assert "(5,000 of the line's 5,000 events are rejected, too many to be kept one by one, so all" in refused.reason
+    assert "(5,000 of the line's 5,000 events are rejected, too many to keep one by one;" in refused.reason
     replayed = again(refused)
     assert (
         5_000 == len({one.delivery.id for one in replayed.deliveries}) == replayed.read + len(replayed.replaced_lines)
@@ -134,7 +134,7 @@ def test_what_is_kept_of_a_line_is_bounded() -> None:
         report = sinch([""] * recipients + ["1"], client_reference="x" * filling)
         intake = taken(report)
         kept = sum(one.line.length for one in intake.rejected)
-        assert kept <= max(ROOM_FOR_COPIES, len(json.dumps(report)))
+        assert kept <= max(MAX_COPIED_BYTES, len(json.dumps(report)))
         assert len(intake.rejected) in (1, recipients)
 
 

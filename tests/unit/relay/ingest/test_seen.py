@@ -43,5 +43,5 @@ def test_no_room_is_said() -> None:
     """Where the file for it cannot grow, the dry run ends with a message that names the way out."""
     with SeenIds() as seen:
         seen._connection.execute("PRAGMA max_page_count = 3")
-        with pytest.raises(HooklineError, match="cannot keep the ids that it has come across"):
+        with pytest.raises(HooklineError, match="cannot store the delivery ids"):
             sum(map(seen.add, ids(MANY)))

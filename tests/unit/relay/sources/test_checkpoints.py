@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources import batch_source, input_files, rotated_log, rotation_search
+from hookline.relay.sources import batch_source, input_files, rotated_log, rotation_search, tracked_file
 from hookline.relay.sources.checkpoints import (
     HEAD_BYTES,
     Checkpoints,
     FileIdentity,
-    belongs,
     content_digest,
-    position_reached,
+    file_position,
+    is_match,
 )
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.source import Position
@@ -362,8 +362,8 @@ def facts(**changes: object) -> FileIdentity:
 )
 def test_checkpoint_belongs_by_what_is_in_the_file(there: FileIdentity, content: bytes, expected: bool) -> None:
     """The beginning and what stands before the checkpoint must be the same; numbers and names may change."""
-    position = position_reached(FACTS, offset=3000, line=30, tail=CONTENT[:3000])
-    assert expected == belongs(position, there, lambda offset, length: content[offset : offset + length])
+    position = file_position(FACTS, offset=3000, line=30, tail=CONTENT[:3000])
+    assert expected == is_match(position, there, lambda offset, length: content[offset : offset + length])
 
 
 @given(st.binary(min_size=1, max_size=2 * TAIL_BYTES), st.data())
@@ -373,8 +373,8 @@ def test_position_of_a_file_belongs_to_it_as_it_grows(content: bytes, data: st.D
     size = data.draw(st.integers(offset, len(content)))
     then = facts(size=size, head=content[: min(size, HEAD_BYTES)])
     now = facts(size=len(content), head=content[:HEAD_BYTES])
-    position = position_reached(then, offset=offset, line=1, tail=content[max(0, offset - TAIL_BYTES) : offset])
-    assert belongs(position, now, lambda at, length: content[at : at + length])
+    position = file_position(then, offset=offset, line=1, tail=content[max(0, offset - TAIL_BYTES) : offset])
+    assert is_match(position, now, lambda at, length: content[at : at + length])
     assert content_digest(content[: min(offset, HEAD_BYTES)]) == position.head_hash
 
 
@@ -382,7 +382,7 @@ def test_best_of_several_checkpoints_is_taken() -> None:
     """The farthest, since all before it was read; of equal ones that of the same inode and device."""
 
     def at(offset: int, **changes: object) -> Position:
-        return position_reached(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL_BYTES, offset)])
+        return file_position(facts(**changes), offset=offset, line=1, tail=CONTENT[: min(TAIL_BYTES, offset)])
 
     def find(*positions: Position) -> Position | None:
         return Checkpoints(positions).find(FACTS, lambda offset, length: CONTENT[offset : offset + length])
@@ -402,7 +402,7 @@ def test_number_of_checkpoints_in_memory_is_bounded(monkeypatch: pytest.MonkeyPa
 
     def at(number: int, **changes: object) -> Position:
         there = facts(head=content[number][:HEAD_BYTES], inode=number, **changes)
-        return position_reached(there, offset=2 * HEAD_BYTES, line=1, tail=content[number][-1:], key=b"%d" % number)
+        return file_position(there, offset=2 * HEAD_BYTES, line=1, tail=content[number][-1:], key=b"%d" % number)
 
     checkpoints = Checkpoints(map(at, range(3)))
     assert checkpoints.claim(b"0")
@@ -463,7 +463,7 @@ def test_rotated_between_the_search_and_the_opening(
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(module, "unread_bytes", once(rotation_search.unread_bytes, happening))
+    monkeypatch.setattr(module, "find_unread_files", once(rotation_search.find_unread_files, happening))
     if module is batch_source:
         assert [b"a2", b"b1", b"c1", b"d1"] == book.run(path)
     else:
@@ -481,7 +481,9 @@ def test_rotated_in_the_midst_of_the_search(path: Path, book: Book, monkeypatch:
         rotate(path)
         append(path, b"d1")
 
-    monkeypatch.setattr(rotation_search.Look, "at", once(rotation_search.Look.at, happening))
+    monkeypatch.setattr(
+        rotation_search.FileInspector, "inspect", once(rotation_search.FileInspector.inspect, happening)
+    )
     with book.following(path) as follower:
         follower.takes(b"a2", b"b1", b"c1", b"d1")
 
@@ -498,13 +500,13 @@ def test_log_renamed_before_it_is_opened(path: Path, book: Book, monkeypatch: py
             rotate(path)
             append(path, b"c1")
 
-        monkeypatch.setattr(rotated_log, "open_reader", once(input_files.open_reader, happening, before=True))
+        monkeypatch.setattr(tracked_file, "open_reader", once(input_files.open_reader, happening, before=True))
         follower.takes(b"b1", b"c1")
 
 
 # -- nothing is left that was read
 
-NOWHERE_TO_BE_FOUND = "the file that was read last is found nowhere; what was rotated meanwhile may be unread"
+LOST = "last read file not found: rotated files may be unread"
 
 
 def read_in(path: Path, book: Book, follow: bool, *expected: bytes) -> None:
@@ -528,9 +530,9 @@ def test_last_file_that_was_read_is_gone(path: Path, book: Book, follow: bool) -
     path.replace(path.with_name("app.log.1"))
     append(path, b"c1")
     read_in(path, book, follow, b"b1", b"c1")
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
     read_in(path, book, follow)
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -543,7 +545,7 @@ def test_last_file_that_was_read_is_gone_and_nothing_newer_is_there(path: Path, 
     path.unlink()
     append(path, b"b1")
     read_in(path, book, follow, b"b1")
-    assert [NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert [LOST] == book.notes.warnings
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -604,7 +606,7 @@ def test_renamed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> Non
         append(rotated, b"a3")
         append(path, b"b1")
         follower.takes(b"a3", b"b1")
-    assert ["file is not there yet, waiting for it"] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it"] == book.notes.warnings
 
 
 def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
@@ -616,4 +618,4 @@ def test_removed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> Non
         follower.read_for(2.5)
         append(path, b"b1")
         follower.takes(b"b1")
-    assert ["file is not there yet, waiting for it", NOWHERE_TO_BE_FOUND] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it", LOST] == book.notes.warnings

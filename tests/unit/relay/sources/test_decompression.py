@@ -23,7 +23,7 @@ LINES = [b"%d" % RNG.getrandbits(200) for _ in range(20_000)]
 DATA = b"\n".join(LINES) + b"\n"
 both = pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 SKIPPABLE = struct.pack("<II", 0x184D2A50, 5) + b"notes"
-DAMAGED = "compressed file is damaged, what is whole was read"
+DAMAGED = "compressed file is damaged, its intact part was read"
 
 
 def checked_zstd(data: bytes) -> bytes:
@@ -49,7 +49,7 @@ def unpacked(*chunks: bytes, most: int = 1000) -> bytes:
         while piece := unpacker.next(most):
             assert len(piece) <= most
             out += piece
-    assert unpacker.whole
+    assert unpacker.is_complete
     return out
 
 

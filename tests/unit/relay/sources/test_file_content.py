@@ -111,7 +111,7 @@ def test_archive_that_does_not_grow_is_read_as_far_as_it_goes(
     path.write_bytes(half(gzip.compress(b"".join(line + b"\n" for line in MANY))))
     found = book.run(path)
     assert len(MANY) / 3 < len(found) < len(MANY)
-    assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
+    assert ["compressed file is damaged, its intact part was read"] == book.notes.warnings
 
 
 def test_archive_that_stays_half_while_it_is_followed(
@@ -129,7 +129,7 @@ def test_archive_that_stays_half_while_it_is_followed(
         archive.write_bytes(packed)
         lines += follower.read_lines(len(MANY) - len(lines))
     assert MANY == [line.data for line in lines]
-    assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
+    assert ["compressed file is damaged, its intact part was read"] == book.notes.warnings
 
 
 # -- copies

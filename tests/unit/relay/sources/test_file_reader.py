@@ -171,8 +171,8 @@ def test_lag_is_what_was_not_read(path: Path, book: Book) -> None:
     batch = source.read()
     (lag,) = source.lags()
     assert (str(path), batch.position) == (lag.source, lag.position)
-    assert lag.behind is not None
-    assert 0 < lag.behind < 4000 * 256
+    assert lag.unread_bytes is not None
+    assert 0 < lag.unread_bytes < 4000 * 256
     source.close()
 
 

@@ -107,7 +107,7 @@ def test_missing_file_appears(path: Path, book: Book) -> None:
         follower.takes_nothing()
         append(path, b"one")
         follower.takes(b"one")
-    assert ["file is not there yet, waiting for it"] == book.notes.warnings
+    assert ["file does not exist yet, waiting for it"] == book.notes.warnings
 
 
 def test_last_line_of_a_stopped_run(path: Path, book: Book) -> None:
@@ -413,7 +413,7 @@ def test_pattern_gains_files(tmp_path: Path, book: Book) -> None:
         append(tmp_path / "one.log", b"1")
         append(tmp_path / "one.txt", b"no")
         follower.takes(b"1")
-    assert ["no file is there yet, waiting for one"] == book.notes.warnings
+    assert ["no file exists yet, waiting for one"] == book.notes.warnings
 
 
 def test_directory_appears(tmp_path: Path, book: Book) -> None:
@@ -544,7 +544,7 @@ def test_half_a_line_in_a_rotated_file_is_told(path: Path, book: Book, monkeypat
             path.rename(path.with_name(f"app.log.{10 - turn}"))
             append(path, b"%d" % turn)
             follower.takes(b"%d" % turn)
-    assert [("unfinished last line of a rotated file left", 8)] == [
+    assert [("unfinished last line of a rotated file not read", 8)] == [
         (what, fields["bytes"]) for level, what, fields in book.notes.said if level == "warning"
     ]
 
@@ -552,7 +552,7 @@ def test_half_a_line_in_a_rotated_file_is_told(path: Path, book: Book, monkeypat
 # -- what cannot be read
 
 
-@pytest.mark.parametrize(("target", "verb"), [("/proc/self/mem", "read"), ("app.log", "looked at")])
+@pytest.mark.parametrize(("target", "verb"), [("/proc/self/mem", "read"), ("app.log", "inspected")])
 def test_unreadable_file(path: Path, tmp_path: Path, book: Book, target: str, verb: str) -> None:
     """A file that the system does not give (an input/output error, a link to itself) does not stop the others.
 
@@ -630,7 +630,7 @@ def test_damaged_archive_in_a_directory(tmp_path: Path, book: Book) -> None:
         assert {b"one", b"1"} == {line.data for line in follower.read_lines(2)}
         append(tmp_path / "b", b"2")
         follower.takes(b"2")
-    assert ["compressed file is damaged, what is whole was read"] == book.notes.warnings
+    assert ["compressed file is damaged, its intact part was read"] == book.notes.warnings
 
 
 # -- pipes

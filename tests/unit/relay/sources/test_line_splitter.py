@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.line_splitter import KEPT_BYTES, MAX_LINE_BYTES, LineSplitter
+from hookline.relay.sources.line_splitter import KEPT_LINE_BYTES, MAX_LINE_BYTES, LineSplitter
 
 ALL = 10_000_000
 
@@ -20,7 +20,7 @@ def cut(*chunks: bytes) -> list[Line]:
     for chunk in chunks:
         cutter.feed(chunk)
         lines += cutter.take(ALL)
-    last = cutter.take_rest()
+    last = cutter.take_unterminated()
     return [*lines, last] if last else lines
 
 
@@ -43,7 +43,7 @@ def test_offset_is_the_byte_after_the_last_line_given_out() -> None:
     cutter.feed(b"one\r\ntwo\nthree\nfo")
     assert [Line(11, b"one", 3), Line(12, b"two", 3)] == cutter.take(2)
     expected = (12, 109, 8)
-    assert expected == (cutter.number, cutter.offset, cutter.unfinished)
+    assert expected == (cutter.number, cutter.offset, cutter.unfinished_bytes)
 
 
 def test_nul_bytes_are_like_others() -> None:
@@ -72,7 +72,7 @@ def test_line_over_the_limit_keeps_beginning_length_and_hash(terminator: bytes, 
     after = b"after\n" if terminator else b""
     stream += after
     first, *others = cut(*[stream[at : at + size] for at in range(0, len(stream), size)])
-    assert Line(1, whole[:KEPT_BYTES], MAX_LINE_BYTES + over, hashlib.sha256(whole).digest()) == first
+    assert Line(1, whole[:KEPT_LINE_BYTES], MAX_LINE_BYTES + over, hashlib.sha256(whole).digest()) == first
     assert ([Line(2, b"after", 5)] if after else []) == others
 
 
@@ -84,6 +84,6 @@ def test_endless_line_is_not_held_in_memory() -> None:
         cutter.feed(chunk)
         assert not cutter.take(ALL)
         assert len(cutter._buffer) <= MAX_LINE_BYTES + len(chunk)
-    assert cutter.rest() is None
+    assert cutter.unterminated_line() is None
     expected = 40 * len(chunk)
-    assert expected == cutter.unfinished
+    assert expected == cutter.unfinished_bytes

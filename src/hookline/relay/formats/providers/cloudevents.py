@@ -16,10 +16,10 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.format import ParsedEvent, within_limits
-from hookline.relay.formats.json_decoding import decoded
-from hookline.relay.formats.provider_event import each, first
+from hookline.relay.formats.json_decoding import decode_json
+from hookline.relay.formats.provider_event import each_item, first_object
 from hookline.relay.formats.provider_formats import PROVIDER_FORMATS
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "cloudevents"
 
@@ -39,45 +39,45 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     return event is not None and "specversion" in event and ("type" in event or "source" in event)
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return (reading for one in each(value) for reading in _events(one, hints))
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return (parsed for item in each_item(value) for parsed in _events(item, mapping))
 
 
-def _events(value: Any, hints: FieldMapping) -> list[ParsedEvent]:
-    read = shaped(value, _Envelope)
-    if isinstance(read, Rejected):
-        return [read]
-    data = _data(read)
+def _events(value: Any, mapping: FieldMapping) -> list[ParsedEvent]:
+    envelope = to_struct(value, _Envelope)
+    if isinstance(envelope, Rejected):
+        return [envelope]
+    data = _inner_data(envelope)
     if isinstance(data, Rejected):
         return [data]
     for known in PROVIDER_FORMATS.values():
         if known.recognizes(data):
-            said = within_limits(known.events(data, hints.within(value)))
-            return [_completed(one, read, number, len(said)) for number, one in enumerate(said)]
+            parsed = within_limits(known.events(data, mapping.within(value)))
+            return [_with_envelope(item, envelope, number, len(parsed)) for number, item in enumerate(parsed)]
     return [_NO_EVENT]
 
 
-def _data(read: _Envelope) -> object:
+def _inner_data(envelope: _Envelope) -> object:
     """Returns the data. Ignores the media type, because some senders give a wrong one."""
-    if read.data_base64 is not None:
+    if envelope.data_base64 is not None:
         try:
-            return decoded(base64.b64decode(read.data_base64, validate=True))
+            return decode_json(base64.b64decode(envelope.data_base64, validate=True))
         except (ValueError, binascii.Error):
             return Rejected("data_base64: not base64")
-    if isinstance(read.data, str):
-        return decoded(read.data.encode())
-    return Rejected("data: missing") if read.data is None else read.data
+    if isinstance(envelope.data, str):
+        return decode_json(envelope.data.encode())
+    return Rejected("data: missing") if envelope.data is None else envelope.data
 
 
-def _completed(reading: ParsedEvent, read: _Envelope, number: int, of: int) -> ParsedEvent:
+def _with_envelope(parsed: ParsedEvent, envelope: _Envelope, number: int, of: int) -> ParsedEvent:
     """Adds the envelope's time and identity if the event has none. `source` and `id` together are unique."""
-    if not isinstance(reading, Event):
-        return reading
-    identity = reading.identity
-    if identity is None and read.id and read.source:
-        identity = f"cloudevents:{read.source}:{read.id}" + (f":{number}" if of > 1 else "")
-    return msgspec.structs.replace(reading, identity=identity, time=reading.time or read.time)
+    if not isinstance(parsed, Event):
+        return parsed
+    identity = parsed.identity
+    if identity is None and envelope.id and envelope.source:
+        identity = f"cloudevents:{envelope.source}:{envelope.id}" + (f":{number}" if of > 1 else "")
+    return msgspec.structs.replace(parsed, identity=identity, time=parsed.time or envelope.time)

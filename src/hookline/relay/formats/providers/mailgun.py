@@ -20,21 +20,22 @@ from hookline.relay.formats.bounce_classes import (
     SYNC,
     BounceKind,
     classify,
+    email_failure,
     enhanced_status,
-    failure,
 )
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
     JsonScalar,
-    count,
-    first,
+    ProviderFields,
+    as_count,
+    as_text,
+    build_event,
+    first_object,
     mailbox,
-    provided,
-    read_each,
-    text,
-    unless_skipped,
+    map_items,
+    skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.typed_fields import to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "mailgun"
@@ -98,7 +99,7 @@ _NO_HEADERS = _Headers()
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None or "email" in event or "specversion" in event:
         return False
     if _ENVELOPE in event:
@@ -107,66 +108,70 @@ def recognizes(value: object) -> bool:
     return named and ("recipient" in event or isinstance(event.get("message"), dict))
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return read_each(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_items(value, mapping, _event)
 
 
-def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
+def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if isinstance(value, dict) and _ENVELOPE in value:
-        value, hints = value[_ENVELOPE], hints.within(value)
-    read = shaped(value, _Event)
-    if isinstance(read, Rejected):
-        said = value if isinstance(value, dict) else {}
-        return unless_skipped(read, _told(said.get("event"), said.get("severity")), STATUSES)
-    told = _told(read.event, read.severity)
-    status = STATUSES.get(told)
+        value, mapping = value[_ENVELOPE], mapping.within(value)
+    event = to_struct(value, _Event)
+    if isinstance(event, Rejected):
+        fields = value if isinstance(value, dict) else {}
+        return skip_or_reject(event, _status_name(fields.get("event"), fields.get("severity")), STATUSES)
+    name = _status_name(event.event, event.severity)
+    status = STATUSES.get(name)
     if status is None:
-        return Skipped("status_not_relayed", told)
-    delivery = read.delivery or _NO_DELIVERY
-    wording = delivery.message or delivery.description or (read.reject.reason if read.reject else None) or read.reason
-    attempt = count(delivery.attempt)
-    headers = (read.message.headers if read.message else None) or _NO_HEADERS
-    return provided(
+        return Skipped("status_not_relayed", name)
+    delivery = event.delivery or _NO_DELIVERY
+    wording = (
+        delivery.message or delivery.description or (event.reject.reason if event.reject else None) or event.reason
+    )
+    attempt = as_count(delivery.attempt)
+    headers = (event.message.headers if event.message else None) or _NO_HEADERS
+    return build_event(
         value,
-        hints,
-        identity=_identity(read),
-        status=status,
-        recipient=read.recipient or _addressee(headers.to),
-        variables=read.variables,
-        time=utc_text_of_unix(read.timestamp),
-        failure=_failure(read, delivery, status, wording),
-        detail=wording,
-        retry_count=attempt - 1 if attempt else None,
-        execution_id=headers.message_id,
+        mapping,
+        ProviderFields(
+            identity=_identity(event),
+            status=status,
+            recipient=event.recipient or _header_recipient(headers.to),
+            variables=event.variables,
+            time=utc_text_of_unix(event.timestamp),
+            failure=_failure(event, delivery, status, wording),
+            detail=wording,
+            retry_count=attempt - 1 if attempt else None,
+            execution_id=headers.message_id,
+        ),
     )
 
 
-def _told(event: Any, severity: object) -> Any:
+def _status_name(event: Any, severity: object) -> Any:
     return f"{event} {severity}" if event == "failed" and severity else event
 
 
-def _failure(read: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
+def _failure(event: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
     if status == "error":
-        return failure(None, SYNC, wording=wording)
+        return email_failure(None, SYNC, wording=wording)
     if status != "bounce":
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
-    code = classify(enhanced, wording, text(delivery.code), provider=_REASONS.get(read.reason or ""))
-    return failure(
-        code, ASYNC if read.flags and read.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording
+    code = classify(enhanced, wording, as_text(delivery.code), provider=_REASONS.get(event.reason or ""))
+    return email_failure(
+        code, ASYNC if event.flags and event.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording
     )
 
 
-def _identity(read: _Event) -> str | None:
+def _identity(event: _Event) -> str | None:
     """Returns the identity. It includes the day, because Mailgun's ids are unique only within a day."""
-    if not read.id:
+    if not event.id:
         return None
     try:
-        return f"mailgun:{read.id}:{int(float(read.timestamp or 0)) // _DAY}"
+        return f"mailgun:{event.id}:{int(float(event.timestamp or 0)) // _DAY}"
     except (ValueError, OverflowError):
-        return f"mailgun:{read.id}"
+        return f"mailgun:{event.id}"
 
 
-def _addressee(header: str | None) -> str | None:
+def _header_recipient(header: str | None) -> str | None:
     """Returns the recipient from the header of a rejected message, or None if the header has several."""
     return None if header is None or "," in header else mailbox(header.strip())

@@ -16,19 +16,22 @@ from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
+    NO_EXECUTION,
     OTHERS,
     STATUSES,
     IdentityMap,
-    PlainIdentityMap,
-    each_completed,
+    PlatformExecution,
+    RawDetails,
+    RawIdentityMap,
+    decode_quickly,
     event_details,
-    is_of_another_type,
-    plain_status,
-    quickly,
-    well_formed,
+    has_other_type,
+    is_well_formed,
+    map_and_complete,
+    platform_status,
 )
-from hookline.relay.formats.provider_event import first
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.provider_event import first_object
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "payload"
 
@@ -38,17 +41,6 @@ __all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 class _Sandbox(msgspec.Struct, frozen=True):
     id: str | None = None
     name: str | None = None
-
-
-class _Execution(msgspec.Struct, frozen=True):
-    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
-    message_type: str | None = msgspec.field(name="messageType", default=None)
-    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
-    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
-    message_id: Any = msgspec.field(name="messageID", default=None)
-    profile_id: Any = msgspec.field(name="messageProfileID", default=None)
-    campaign_type: Any = msgspec.field(name="campaignType", default=None)
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -68,7 +60,7 @@ class _Feedback(msgspec.Struct, frozen=True):
     delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class _PayloadFields(msgspec.Struct, frozen=True):
     channel: str
     feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
     request_id: str | None = msgspec.field(name="requestId", default=None)
@@ -76,41 +68,35 @@ class _Payload(msgspec.Struct, frozen=True):
     sandbox: _Sandbox | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
     context: Any = msgspec.field(name="channelContext", default=None)
-    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+
+
+class _Payload(_PayloadFields, frozen=True):
     identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
-class _Plain(msgspec.Struct, frozen=True):
+class _QuickPayload(_PayloadFields, frozen=True):
     """The payload, with an identity map that can be passed through as decoded."""
 
-    channel: str
-    feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
-    request_id: str | None = msgspec.field(name="requestId", default=None)
-    organization: str | None = msgspec.field(name="imsOrg", default=None)
-    sandbox: _Sandbox | None = None
-    event_type: str | None = msgspec.field(name="eventType", default=None)
-    context: Any = msgspec.field(name="channelContext", default=None)
-    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
-    identity_map: PlainIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _NO_SANDBOX = _Sandbox()
-_NO_EXECUTION = _Execution()
 _NO_CONTEXT: dict[str, Any] = {}
-_plain = msgspec.json.Decoder(_Plain)
+_quick_decoder = msgspec.json.Decoder(_QuickPayload)
 
 
 def quick(data: bytes) -> Event | None:
     if b'"messageDeliveryFeedback"' not in data:
         return None
-    read = quickly(data, _plain)
-    if read is None or read.event_type not in (None, FEEDBACK) or not well_formed(read.identity_map):
+    payload = decode_quickly(data, _quick_decoder)
+    if payload is None or payload.event_type not in (None, FEEDBACK) or not is_well_formed(payload.identity_map):
         return None
-    return _said(read, read.identity_map)
+    return _to_event(payload, payload.identity_map)
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None:
         return False
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
@@ -118,31 +104,31 @@ def recognizes(value: object) -> bool:
     return event.get("eventType") == FEEDBACK and not any(key in event for key in DATASET_KEYS)
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return each_completed(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
-    if is_of_another_type(value, "eventType"):
+    if has_other_type(value, "eventType"):
         return Skipped("not_an_event")
-    read = shaped(value, _Payload)
-    if isinstance(read, Rejected):
-        return read
+    payload = to_struct(value, _Payload)
+    if isinstance(payload, Rejected):
+        return payload
     assert isinstance(value, dict)
-    return _said(read, value.get("identityMap"))
+    return _to_event(payload, value.get("identityMap"))
 
 
-def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event:
-    sandbox = read.sandbox or _NO_SANDBOX
-    execution = read.execution or _NO_EXECUTION
-    context: dict[str, Any] = read.context if isinstance(read.context, dict) else _NO_CONTEXT
-    status, failure = plain_status(read.feedback.status.value, read.feedback.failure)
+def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> Event:
+    sandbox = payload.sandbox or _NO_SANDBOX
+    execution = payload.execution or NO_EXECUTION
+    context: dict[str, Any] = payload.context if isinstance(payload.context, dict) else _NO_CONTEXT
+    status, failure = platform_status(payload.feedback.status.value, payload.feedback.failure)
     return Event(
-        request_id=read.request_id,
-        organization=read.organization,
+        request_id=payload.request_id,
+        organization=payload.organization,
         sandbox_name=sandbox.name,
         sandbox_id=sandbox.id,
-        channel=read.channel,
+        channel=payload.channel,
         status=status,
         execution_id=execution.execution_id,
         message_type=execution.message_type,
@@ -150,20 +136,22 @@ def _said(read: _Payload | _Plain, identity_map: dict[str, Any] | None) -> Event
         campaign_version_id=execution.campaign_version_id,
         campaign_type=plain_text(execution.campaign_type),
         journey_version_id=execution.journey_version_id,
-        offers=read.feedback.offers,
-        exclusion=read.feedback.exclusion,
+        offers=payload.feedback.offers,
+        exclusion=payload.feedback.exclusion,
         failure=failure,
-        retry_count=read.feedback.retry_count,
+        retry_count=payload.feedback.retry_count,
         identity_map=identity_map,
         further=event_details(
-            message_id=execution.message_id,
-            profile_id=execution.profile_id,
-            profile_number=context.get("profileNumber"),
-            encoding=read.feedback.encoding,
-            message_parts=read.feedback.message_parts,
-            delivered_at=read.feedback.delivered_at,
-            profile_address=context.get("profileAddress"),
-            response_code=read.feedback.response_code,
-            response_millis=read.feedback.response_millis,
+            RawDetails(
+                message_id=execution.message_id,
+                profile_id=execution.profile_id,
+                profile_number=context.get("profileNumber"),
+                encoding=payload.feedback.encoding,
+                message_parts=payload.feedback.message_parts,
+                delivered_at=payload.feedback.delivered_at,
+                profile_address=context.get("profileAddress"),
+                response_code=payload.feedback.response_code,
+                response_millis=payload.feedback.response_millis,
+            )
         ),
     )

@@ -13,18 +13,27 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, BounceKind, classify, enhanced_status, failure
+from hookline.relay.formats.bounce_classes import (
+    HARD,
+    SOFT,
+    SYNC,
+    BounceKind,
+    classify,
+    email_failure,
+    enhanced_status,
+)
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
     JsonScalar,
-    first,
-    provided,
-    read_each,
+    ProviderFields,
+    as_text,
+    build_event,
+    first_object,
+    map_items,
     recipient_of,
-    text,
-    unless_skipped,
+    skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "postmark"
 
@@ -72,52 +81,54 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     return event is not None and "RecordType" in event
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return read_each(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_items(value, mapping, _event)
 
 
-def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
-    read = shaped(value, _Event)
-    if isinstance(read, Rejected):
+def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
+    event = to_struct(value, _Event)
+    if isinstance(event, Rejected):
         record = value.get("RecordType") if isinstance(value, dict) else None
         bounced = record == "Bounce"
-        return unless_skipped(read, value.get("Type") if bounced else record, _BY_TYPE if bounced else _BY_RECORD)
-    bounced = read.record_type == "Bounce"
-    told = read.type or "Bounce" if bounced else read.record_type
-    status = (_BY_TYPE if bounced else _BY_RECORD).get(told)
+        return skip_or_reject(event, value.get("Type") if bounced else record, _BY_TYPE if bounced else _BY_RECORD)
+    bounced = event.record_type == "Bounce"
+    name = event.type or "Bounce" if bounced else event.record_type
+    status = (_BY_TYPE if bounced else _BY_RECORD).get(name)
     if status is None:
-        return Skipped("status_not_relayed", told)
-    recipient = recipient_of(read.recipient or read.email, value, hints)
-    return provided(
+        return Skipped("status_not_relayed", name)
+    recipient = recipient_of(event.recipient or event.email, value, mapping)
+    return build_event(
         value,
-        hints,
-        identity=_identity(read, recipient),
-        status=status,
-        recipient=recipient,
-        variables=read.metadata,
-        time=read.bounced_at if read.record_type == "Bounce" else read.delivered_at,
-        failure=_failure(read, status),
-        detail=read.details or read.description,
-        execution_id=read.message_id,
+        mapping,
+        ProviderFields(
+            identity=_identity(event, recipient),
+            status=status,
+            recipient=recipient,
+            variables=event.metadata,
+            time=event.bounced_at if event.record_type == "Bounce" else event.delivered_at,
+            failure=_failure(event, status),
+            detail=event.details or event.description,
+            execution_id=event.message_id,
+        ),
     )
 
 
-def _failure(read: _Event, status: str) -> MessageFailure | None:
-    kind = read.type or ""
-    wording = read.description or read.details
+def _failure(event: _Event, status: str) -> MessageFailure | None:
+    kind = event.type or ""
+    wording = event.description or event.details
     if status == "bounce":
-        code = classify(enhanced_status(read.details), read.details, provider=_CLASSES[kind])
-        return failure(code, SYNC, _BOUNCES[kind], wording)
-    return failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
+        code = classify(enhanced_status(event.details), event.details, provider=_CLASSES[kind])
+        return email_failure(code, SYNC, _BOUNCES[kind], wording)
+    return email_failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
 
 
-def _identity(read: _Event, recipient: str | None) -> str | None:
+def _identity(event: _Event, recipient: str | None) -> str | None:
     """Returns the identity. A bounce has its own id; a delivery is unique for a recipient of a message."""
-    if read.record_type == "Bounce":
-        bounce = text(read.id)
+    if event.record_type == "Bounce":
+        bounce = as_text(event.id)
         return f"postmark:{bounce}" if bounce and bounce != "0" else None
-    return f"postmark:{read.message_id}:{read.record_type}:{recipient}" if read.message_id else None
+    return f"postmark:{event.message_id}:{event.record_type}:{recipient}" if event.message_id else None

@@ -19,13 +19,22 @@ from hookline.relay.formats.bounce_classes import (
     SOFT,
     SYNC,
     classify,
+    email_failure,
     enhanced_status,
-    failure,
     is_permanent,
 )
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.provider_event import (
+    JsonScalar,
+    ProviderFields,
+    as_count,
+    as_text,
+    build_event,
+    first_object,
+    map_items,
+    skip_or_reject,
+)
+from hookline.relay.formats.typed_fields import to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sendgrid"
@@ -68,47 +77,49 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None or "event" not in event or "email" not in event:
         return False
     return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return read_each(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_items(value, mapping, _event)
 
 
-def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
-    read = shaped(value, _Event)
-    if isinstance(read, Rejected):
-        return unless_skipped(read, value.get("event") if isinstance(value, dict) else None, STATUSES)
-    status = STATUSES.get(read.event)
+def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
+    event = to_struct(value, _Event)
+    if isinstance(event, Rejected):
+        return skip_or_reject(event, value.get("event") if isinstance(value, dict) else None, STATUSES)
+    status = STATUSES.get(event.event)
     if status is None:
-        return Skipped("status_not_relayed", read.event)
-    event_id = text(read.event_id)
-    return provided(
+        return Skipped("status_not_relayed", event.event)
+    event_id = as_text(event.event_id)
+    return build_event(
         value,
-        hints,
-        identity=f"sendgrid:{event_id}" if event_id else None,
-        status=status,
-        recipient=read.email,
-        variables=value,  # custom arguments are among the event's own fields
-        time=utc_text_of_unix(read.timestamp),
-        failure=_failure(read, status),
-        detail=read.reason or read.response,
-        retry_count=count(read.attempt),
-        execution_id=text(read.message_id),
+        mapping,
+        ProviderFields(
+            identity=f"sendgrid:{event_id}" if event_id else None,
+            status=status,
+            recipient=event.email,
+            variables=value,  # custom arguments are among the event's own fields
+            time=utc_text_of_unix(event.timestamp),
+            failure=_failure(event, status),
+            detail=event.reason or event.response,
+            retry_count=as_count(event.attempt),
+            execution_id=as_text(event.message_id),
+        ),
     )
 
 
-def _failure(read: _Event, status: str) -> MessageFailure | None:
+def _failure(event: _Event, status: str) -> MessageFailure | None:
     if status == "error":
-        return failure(_DROPPED.get(read.reason or ""), SYNC, wording=read.reason)
+        return email_failure(_DROPPED.get(event.reason or ""), SYNC, wording=event.reason)
     if status != "bounce":
         return None
-    enhanced = enhanced_status(text(read.status), read.reason)
-    permanent = read.type == "bounce" and is_permanent(enhanced, read.reason)
-    provider = _EXPIRED if read.type == "expired" else _CLASSES.get(read.classification or "")
-    code = classify(enhanced, read.reason, provider=provider)
+    enhanced = enhanced_status(as_text(event.status), event.reason)
+    permanent = event.type == "bounce" and is_permanent(enhanced, event.reason)
+    provider = _EXPIRED if event.type == "expired" else _CLASSES.get(event.classification or "")
+    code = classify(enhanced, event.reason, provider=provider)
     # A bounce that was reported later does not have the id of its message.
-    return failure(code, SYNC if read.message_id else ASYNC, HARD if permanent else SOFT, read.reason)
+    return email_failure(code, SYNC if event.message_id else ASYNC, HARD if permanent else SOFT, event.reason)

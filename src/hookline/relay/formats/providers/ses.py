@@ -24,13 +24,13 @@ from hookline.relay.formats.bounce_classes import (
     BounceKind,
     Category,
     classify,
+    email_failure,
     enhanced_status,
-    failure,
 )
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.json_decoding import decoded
-from hookline.relay.formats.provider_event import mailbox, provided, recipient_of, unless_skipped
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.json_decoding import decode_json
+from hookline.relay.formats.provider_event import ProviderFields, build_event, mailbox, recipient_of, skip_or_reject
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "ses"
 
@@ -77,7 +77,7 @@ class _Bounce(msgspec.Struct, frozen=True):
     subtype: str | None = msgspec.field(name="bounceSubType", default=None)
     timestamp: str | None = None
     feedback_id: str | None = msgspec.field(name="feedbackId", default=None)
-    status_collector: str | None = msgspec.field(name="reportingMTA", default=None)
+    reporting_mta: str | None = msgspec.field(name="reportingMTA", default=None)
     remote: str | None = msgspec.field(name="remoteMtaIp", default=None)
 
 
@@ -110,104 +110,111 @@ def recognizes(value: object) -> bool:
         return False
     if value.get("Type") in _NOTIFICATIONS and ("TopicArn" in value or "Message" in value):
         return True
-    return _is_bare(value) or (value.get("source") == "aws.ses" and "detail" in value)
+    return _is_ses_event(value) or (value.get("source") == "aws.ses" and "detail" in value)
 
 
-def _is_bare(value: dict[str, Any]) -> bool:
+def _is_ses_event(value: dict[str, Any]) -> bool:
     return "mail" in value and ("eventType" in value or "notificationType" in value)
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     if isinstance(value, dict):
         if "detail-type" in value and "detail" in value:
-            return _bare(value["detail"], hints.within(value))
-        if "Type" in value and not _is_bare(value):
-            return _notified(value, hints)
-    return _bare(value, hints)
+            return _parse(value["detail"], mapping.within(value))
+        if "Type" in value and not _is_ses_event(value):
+            return _parse_notification(value, mapping)
+    return _parse(value, mapping)
 
 
-def _notified(envelope: dict[str, Any], hints: FieldMapping) -> Iterable[ParsedEvent]:
-    """Reads an SNS notification. A topic can carry messages that are not events of SES: those of SNS itself and of
-    other publishers.
-    """
+def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    """Reads an SNS notification. A topic also carries messages of SNS itself and of other publishers."""
     message = envelope.get("Message")
     if envelope.get("Type") != "Notification" or not isinstance(message, str):
         return [_NO_EVENT]
-    value = decoded(message.encode())
+    value = decode_json(message.encode())
     if isinstance(value, LineText):
         return [Rejected(f"Message: {value.fault}") if message.lstrip().startswith("{") else _NO_EVENT]
     if isinstance(value, Rejected):
         return [Rejected(f"Message: {value.reason}")]
-    return _bare(value, hints.within(envelope)) if isinstance(value, dict) and _is_bare(value) else [_NO_EVENT]
+    return (
+        _parse(value, mapping.within(envelope)) if isinstance(value, dict) and _is_ses_event(value) else [_NO_EVENT]
+    )
 
 
-def _bare(value: object, hints: FieldMapping) -> Iterator[ParsedEvent]:
-    read = shaped(value, _Event)
-    if isinstance(read, Rejected):
-        yield unless_skipped(read, _kind(value), STATUSES)
+def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
+    event = to_struct(value, _Event)
+    if isinstance(event, Rejected):
+        yield skip_or_reject(event, _kind(value), STATUSES)
         return
-    kind = read.event_type or read.notification_type
+    kind = event.event_type or event.notification_type
     status = STATUSES.get(kind or "")
     if not kind or status is None:
         yield Skipped("status_not_relayed", kind) if kind else Rejected("eventType: missing")
         return
-    if (kind == "Bounce" and read.bounce is None) or (kind == "Delivery" and read.delivery is None):
+    if (kind == "Bounce" and event.bounce is None) or (kind == "Delivery" and event.delivery is None):
         yield Rejected(f"{kind.lower()}: missing")
         return
-    nobody = True
-    for told, time, why, detail in _outcomes(read, kind):
-        nobody = False
-        recipient = recipient_of(told, value, hints)
-        yield provided(
+    is_empty = True
+    for address, time, failure, detail in _outcomes(event, kind):
+        is_empty = False
+        recipient = recipient_of(address, value, mapping)
+        yield build_event(
             value,
-            hints,
-            identity=f"ses:{_event_id(read, kind)}:{recipient}",
-            status=status,
-            recipient=recipient,
-            variables=read.mail.tags,
-            time=time,
-            failure=why,
-            detail=detail,
-            execution_id=read.mail.message_id,
+            mapping,
+            ProviderFields(
+                identity=f"ses:{_event_id(event, kind)}:{recipient}",
+                status=status,
+                recipient=recipient,
+                variables=event.mail.tags,
+                time=time,
+                failure=failure,
+                detail=detail,
+                execution_id=event.mail.message_id,
+            ),
         )
-    if nobody:
-        yield Rejected("no recipient: the event names none")
+    if is_empty:
+        yield Rejected("no recipient: the event names no recipient")
 
 
 def _kind(value: object) -> object:
     return (value.get("eventType") or value.get("notificationType")) if isinstance(value, dict) else None
 
 
-def _event_id(read: _Event, kind: str) -> str:
-    if read.bounce is not None and read.bounce.feedback_id:
-        return read.bounce.feedback_id
-    return f"{read.mail.message_id}:{kind}"
+def _event_id(event: _Event, kind: str) -> str:
+    if event.bounce is not None and event.bounce.feedback_id:
+        return event.bounce.feedback_id
+    return f"{event.mail.message_id}:{kind}"
 
 
 _Outcome = tuple[str | None, str | None, MessageFailure | None, str | None]
 
 
-def _outcomes(read: _Event, kind: str) -> Iterator[_Outcome]:
+def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
     """Returns recipient, time, failure and text for each recipient of the event."""
-    if kind == "Bounce" and read.bounce is not None:
-        for bounced in read.bounce.recipients:
-            why = _bounced(read.bounce, bounced)
-            yield mailbox(bounced.address), read.bounce.timestamp or read.mail.timestamp, why, bounced.diagnostic
-    elif kind == "Delivery" and read.delivery is not None:
-        for recipient in read.delivery.recipients:
-            yield mailbox(recipient), read.delivery.timestamp or read.mail.timestamp, None, read.delivery.response
+    if kind == "Bounce" and event.bounce is not None:
+        for bounced in event.bounce.recipients:
+            failure: MessageFailure | None = _bounce_failure(event.bounce, bounced)
+            yield (
+                mailbox(bounced.address),
+                event.bounce.timestamp or event.mail.timestamp,
+                failure,
+                bounced.diagnostic,
+            )
+    elif kind == "Delivery" and event.delivery is not None:
+        for recipient in event.delivery.recipients:
+            yield mailbox(recipient), event.delivery.timestamp or event.mail.timestamp, None, event.delivery.response
     else:
-        wording = read.reject.reason if read.reject else read.failure.message if read.failure else None
-        failed = failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
-        for recipient in read.mail.destination or ():
-            yield mailbox(recipient), read.mail.timestamp, failed, wording
+        wording = event.reject.reason if event.reject else event.failure.message if event.failure else None
+        failure = email_failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
+        for recipient in event.mail.destination or ():
+            yield mailbox(recipient), event.mail.timestamp, failure, wording
 
 
-def _bounced(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
+def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
     code = classify(status, bounced.diagnostic, provider=provider)
-    return failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
+    return email_failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
 
 
 def _category(bounce: _Bounce) -> Category:
@@ -216,5 +223,5 @@ def _category(bounce: _Bounce) -> Category:
     `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` the server that reports the
     failure.
     """
-    refused = bounce.remote is not None or (bounce.status_collector or "").rstrip(".").endswith("amazonses.com")
+    refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
     return SYNC if refused else ASYNC

@@ -18,14 +18,15 @@ from hookline.relay.formats.bounce_classes import ASYNC, HARD, SOFT, SYNC, Bounc
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
     JsonScalar,
-    each,
-    first,
-    provided,
+    ProviderFields,
+    as_text,
+    build_event,
+    each_item,
+    first_object,
     recipient_of,
-    text,
-    unless_skipped,
+    skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "sinch"
 
@@ -88,7 +89,7 @@ class _Batch(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None or "batch_id" not in event:
         return False
     kind = event.get("type")
@@ -97,33 +98,33 @@ def recognizes(value: object) -> bool:
     return "recipient" in event and "status" in event
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return (reading for one in each(value) for reading in _events(one, hints))
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return (parsed for item in each_item(value) for parsed in _events(item, mapping))
 
 
-def _events(value: Any, hints: FieldMapping) -> Iterator[ParsedEvent]:
+def _events(value: Any, mapping: FieldMapping) -> Iterator[ParsedEvent]:
     if isinstance(value, dict) and value.get("statuses") is not None:
-        yield from _listed(value, hints)
+        yield from _full_report(value, mapping)
         return
-    read = shaped(value, _Report)
-    if isinstance(read, Rejected):
-        told = value.get("status") if isinstance(value, dict) else None
-        known = isinstance(told, str) and told.lower() in STATUSES
-        yield read if known else unless_skipped(read, told, STATUSES)
+    report = to_struct(value, _Report)
+    if isinstance(report, Rejected):
+        name = value.get("status") if isinstance(value, dict) else None
+        known = isinstance(name, str) and name.lower() in STATUSES
+        yield report if known else skip_or_reject(report, name, STATUSES)
         return
-    yield _event(value, read, hints)
+    yield _event(value, report, mapping)
 
 
-def _listed(value: dict[str, Any], hints: FieldMapping) -> Iterator[ParsedEvent]:
+def _full_report(value: dict[str, Any], mapping: FieldMapping) -> Iterator[ParsedEvent]:
     """Returns the recipients in a full report. A summary only counts them, so it contains no event."""
-    batch = shaped(value, _Batch)
+    batch = to_struct(value, _Batch)
     if isinstance(batch, Rejected):
         yield batch
         return
-    nobody = True
+    is_empty = True
     for group in batch.statuses:
         for recipient in group.recipients or ():
-            nobody = False
+            is_empty = False
             report = _Report(
                 status=group.status,
                 batch_id=batch.batch_id,
@@ -132,51 +133,53 @@ def _listed(value: dict[str, Any], hints: FieldMapping) -> Iterator[ParsedEvent]
                 code=group.code,
                 client_reference=batch.client_reference,
             )
-            yield _event(value, report, hints)
-    if nobody:
+            yield _event(value, report, mapping)
+    if is_empty:
         yield _NO_EVENT
 
 
-def _event(value: Any, read: _Report, hints: FieldMapping) -> ParsedEvent:
-    told = read.status.lower()
-    status = STATUSES.get(told)
+def _event(value: Any, report: _Report, mapping: FieldMapping) -> ParsedEvent:
+    name = report.status.lower()
+    status = STATUSES.get(name)
     if status is None:
-        return Skipped("status_not_relayed", read.status)
-    recipient = recipient_of(text(read.recipient), value, hints)
-    time = read.operator_status_at or read.at
-    channel = Channel.SMS if read.type is None or not read.type.endswith("_mms") else "mms"
-    return provided(
+        return Skipped("status_not_relayed", report.status)
+    recipient = recipient_of(as_text(report.recipient), value, mapping)
+    time = report.operator_status_at or report.at
+    channel = Channel.SMS if report.type is None or not report.type.endswith("_mms") else "mms"
+    code = as_text(report.code)
+    return build_event(
         value,
-        hints,
-        identity=f"sinch:{read.batch_id}:{recipient}:{told}",
-        status=status,
-        recipient=recipient,
-        channel=channel,
-        time=time,
-        failure=_failure(read, status),
-        detail=read.status_message or (f"{read.status} {code}" if (code := text(read.code)) else read.status),
-        further=EventDetails(
-            profile_number=recipient,
-            encoding=read.encoding,
-            message_parts=text(read.parts),
-            delivered_at=time if status == "delivered" else None,
+        mapping,
+        ProviderFields(
+            identity=f"sinch:{report.batch_id}:{recipient}:{name}",
+            status=status,
+            recipient=recipient,
+            channel=channel,
+            time=time,
+            failure=_failure(report, status),
+            detail=report.status_message
+            or (f"{report.status} {code}" if (code := as_text(report.code)) else report.status),
+            further=EventDetails(
+                profile_number=recipient,
+                encoding=report.encoding,
+                message_parts=as_text(report.parts),
+                delivered_at=time if status == "delivered" else None,
+            ),
+            execution_id=report.batch_id,
+            request_id=report.client_reference,  # the client's own name for the request of the batch
         ),
-        execution_id=read.batch_id,
-        request_id=read.client_reference,  # the client's own name for the request of the batch
     )
 
 
-def _failure(read: _Report, status: str) -> MessageFailure | None:
-    """Returns Sinch's code and a text: the text of the report, otherwise the name of the code, otherwise the
-    status.
-    """
+def _failure(report: _Report, status: str) -> MessageFailure | None:
+    """Returns Sinch's code and the text of the report, otherwise the name of the code or the status."""
     if status not in ("bounce", "error"):
         return None
-    code = text(read.code)
+    code = as_text(report.code)
     name, kind = _CODES.get(code or "", (None, None))
     return MessageFailure(
         category=ASYNC if status == "bounce" else SYNC,
         type=kind,
         code=code,
-        reason=read.status_message or name or read.status,
+        reason=report.status_message or name or report.status,
     )

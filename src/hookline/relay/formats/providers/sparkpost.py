@@ -14,10 +14,19 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classify, enhanced_status, failure
+from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import JsonScalar, count, first, provided, read_each, text, unless_skipped
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.provider_event import (
+    JsonScalar,
+    ProviderFields,
+    as_count,
+    as_text,
+    build_event,
+    first_object,
+    map_items,
+    skip_or_reject,
+)
+from hookline.relay.formats.typed_fields import to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sparkpost"
@@ -69,48 +78,50 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None:
         return False
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return read_each(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_items(value, mapping, _event)
 
 
-def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
+def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if isinstance(value, dict) and _ENVELOPE in value:
         envelope, inner = value, value[_ENVELOPE]
         if inner == {}:
             return _NO_EVENT  # the test request of SparkPost
         value = next(iter(inner.values())) if isinstance(inner, dict) else inner
-        hints = hints.within(envelope)
-    read = shaped(value, _Event)
-    if isinstance(read, Rejected):
-        return unless_skipped(read, value.get("type") if isinstance(value, dict) else None, STATUSES)
-    status = STATUSES.get(read.type)
+        mapping = mapping.within(envelope)
+    event = to_struct(value, _Event)
+    if isinstance(event, Rejected):
+        return skip_or_reject(event, value.get("type") if isinstance(value, dict) else None, STATUSES)
+    status = STATUSES.get(event.type)
     if status is None:
-        return Skipped("status_not_relayed", read.type)
-    event_id = text(read.event_id)
-    return provided(
+        return Skipped("status_not_relayed", event.type)
+    event_id = as_text(event.event_id)
+    return build_event(
         value,
-        hints,
-        identity=f"sparkpost:{event_id}" if event_id else None,
-        status=status,
-        recipient=read.recipient,
-        variables=read.variables,
-        time=utc_text_of_unix(read.timestamp),
-        failure=_failure(read, status),
-        detail=read.raw_reason or read.reason,
-        retry_count=count(read.retries),
-        execution_id=text(read.message_id),
-        request_id=text(read.transmission_id),  # the API request of the message
-        campaign_id=text(read.campaign_id),
+        mapping,
+        ProviderFields(
+            identity=f"sparkpost:{event_id}" if event_id else None,
+            status=status,
+            recipient=event.recipient,
+            variables=event.variables,
+            time=utc_text_of_unix(event.timestamp),
+            failure=_failure(event, status),
+            detail=event.raw_reason or event.reason,
+            retry_count=as_count(event.retries),
+            execution_id=as_text(event.message_id),
+            request_id=as_text(event.transmission_id),  # the API request of the message
+            campaign_id=as_text(event.campaign_id),
+        ),
     )
 
 
-def _failure(read: _Event, status: str) -> MessageFailure | None:
+def _failure(event: _Event, status: str) -> MessageFailure | None:
     """Returns the failure. `bounce_class` is the platform's code; an unknown one counts as absent.
 
     An error without `bounce_class` is SparkPost's decision, so its status code gives no information about the
@@ -118,8 +129,8 @@ def _failure(read: _Event, status: str) -> MessageFailure | None:
     """
     if status not in ("bounce", "error"):
         return None
-    wording = read.reason or read.raw_reason
-    code = count(read.bounce_class)
+    wording = event.reason or event.raw_reason
+    code = as_count(event.bounce_class)
     if code is None and status == "bounce":
         code = classify(enhanced_status(wording), wording)
-    return failure(code, ASYNC if read.type == "out_of_band" else SYNC, wording=wording)
+    return email_failure(code, ASYNC if event.type == "out_of_band" else SYNC, wording=wording)

@@ -17,7 +17,14 @@ from hookline.relay.event import EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import ASYNC, HARD, SYNC
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import first, provided, read_each, recipient_of, text
+from hookline.relay.formats.provider_event import (
+    ProviderFields,
+    as_text,
+    build_event,
+    first_object,
+    map_items,
+    recipient_of,
+)
 from hookline.units import utc_text
 
 NAME = "twilio"
@@ -34,13 +41,13 @@ OTHERS: tuple[str, ...] = ("accepted", "scheduled", "queued", "sending", "receiv
 # Errors for numbers that Twilio's documentation calls unreachable: unknown, or a landline.
 _PERMANENT = {"30005", "30006"}
 _IDS = ("MessageSid", "messageSid", "SmsSid")
-_MOST_FIELDS = 200
+MAX_FIELDS = 200
 
 
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
         return _is_form(value.text)
-    event = first(value)
+    event = first_object(value)
     return event is not None and any(name in event for name in _IDS)
 
 
@@ -48,64 +55,64 @@ def _is_form(line: str) -> bool:
     return "&" in line and "Sid=" in line and not any(char in line for char in ' {"')
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     if isinstance(value, LineText) and _is_form(value.text):
-        if value.text.count("&") > _MOST_FIELDS:
-            return [Rejected(f"more than {_MOST_FIELDS} form fields")]
+        if value.text.count("&") > MAX_FIELDS:
+            return [Rejected(f"more than {MAX_FIELDS} form fields")]
         value = dict(_fields(value.text))
-    return read_each(value, hints, _event)
+    return map_items(value, mapping, _event)
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:
-    """Returns the fields, like urllib's parse_qsl, which takes ten times as long if nothing is encoded (the usual
-    case).
-    """
+    """Yields the fields, like urllib's parse_qsl, which takes ten times as long if nothing is encoded."""
     for part in form.split("&"):
         name, _, written = part.partition("=")
         yield name, unquote_plus(written) if "%" in written or "+" in written else written
 
 
-def _event(value: Any, hints: FieldMapping) -> ParsedEvent:
+def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if not isinstance(value, dict):
         return Rejected(
             value.fault if isinstance(value, LineText) else "the line: neither an object nor form-encoded"
         )
     # MessageSid in callbacks, messageSid in Event Streams: the same fields in two spellings.
-    said = {key.lower(): _plain(item) for key, item in value.items()}
-    sid = said.get("messagesid") or said.get("smssid")
-    told = (said.get("messagestatus") or said.get("smsstatus") or "").lower()
+    fields = {key.lower(): _scalar_text(item) for key, item in value.items()}
+    sid = fields.get("messagesid") or fields.get("smssid")
+    name = (fields.get("messagestatus") or fields.get("smsstatus") or "").lower()
     if not sid:
         return Rejected("MessageSid: missing")
-    if not told:
+    if not name:
         return Rejected("MessageStatus: missing")
-    status = STATUSES.get(told)
+    status = STATUSES.get(name)
     if status is None:
-        return Skipped("status_not_relayed", told)
-    channel, number = _recipient(said.get("to"))
-    number = recipient_of(number, value, hints)
-    time = _done(said.get("rawdlrdonedate")) or said.get("timestamp")
-    return provided(
+        return Skipped("status_not_relayed", name)
+    channel, number = _recipient(fields.get("to"))
+    number = recipient_of(number, value, mapping)
+    time = _carrier_time(fields.get("rawdlrdonedate")) or fields.get("timestamp")
+    return build_event(
         value,
-        hints,
-        identity=f"twilio:{sid}:{told}",
-        status=status,
-        recipient=number,
-        variables=value.get("tags"),
-        channel=channel,
-        time=time,
-        failure=_failure(said, status, told),
-        detail=said.get("errormessage") or said.get("channelstatusmessage"),
-        further=EventDetails(
-            profile_number=number,
-            message_parts=said.get("numsegments") or said.get("numberofsegments"),
-            delivered_at=time if status == "delivered" else None,
+        mapping,
+        ProviderFields(
+            identity=f"twilio:{sid}:{name}",
+            status=status,
+            recipient=number,
+            variables=value.get("tags"),
+            channel=channel,
+            time=time,
+            failure=_failure(fields, status, name),
+            detail=fields.get("errormessage") or fields.get("channelstatusmessage"),
+            further=EventDetails(
+                profile_number=number,
+                message_parts=fields.get("numsegments") or fields.get("numberofsegments"),
+                delivered_at=time if status == "delivered" else None,
+            ),
+            execution_id=sid,
         ),
-        execution_id=sid,
     )
 
 
-def _plain(value: object) -> str | None:
-    return text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+def _scalar_text(value: object) -> str | None:
+    return as_text(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
 def _recipient(to: str | None) -> tuple[str, str | None]:
@@ -114,20 +121,20 @@ def _recipient(to: str | None) -> tuple[str, str | None]:
     return (channel.lower(), number or None) if colon else (Channel.SMS, to or None)
 
 
-def _failure(said: dict[str, str | None], status: str, told: str) -> MessageFailure | None:
+def _failure(fields: dict[str, str | None], status: str, name: str) -> MessageFailure | None:
     """Returns Twilio's code and text, or the status if the text is absent."""
     if status not in ("bounce", "error"):
         return None
-    code = said.get("errorcode")
+    code = fields.get("errorcode")
     return MessageFailure(
         category=ASYNC if status == "bounce" else SYNC,
         type=HARD if code in _PERMANENT else None,
         code=code,
-        reason=said.get("errormessage") or said.get("channelstatusmessage") or told,
+        reason=fields.get("errormessage") or fields.get("channelstatusmessage") or name,
     )
 
 
-def _done(date: str | None) -> str | None:
+def _carrier_time(date: str | None) -> str | None:
     """Returns the time of ``YYMMDDhhmm``, as given by the carrier, read as UTC."""
     if date is None or len(date) != len("YYMMDDhhmm") or not (date.isascii() and date.isdecimal()):
         return None

@@ -20,19 +20,22 @@ from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
+    NO_EXECUTION,
     OTHERS,
     STATUSES,
     IdentityMap,
-    PlainIdentityMap,
-    each_completed,
+    PlatformExecution,
+    RawDetails,
+    RawIdentityMap,
+    decode_quickly,
     event_details,
-    is_of_another_type,
-    plain_status,
-    quickly,
-    well_formed,
+    has_other_type,
+    is_well_formed,
+    map_and_complete,
+    platform_status,
 )
-from hookline.relay.formats.provider_event import first
-from hookline.relay.formats.typed_fields import shaped
+from hookline.relay.formats.provider_event import first_object
+from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "xdm"
 
@@ -41,7 +44,7 @@ __all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
 # The objects that are read. Others (offers, the context of a channel) are passed through or ignored.
-_OPENED = {
+_READ_OBJECTS = {
     "messageDeliveryfeedback",
     "messageExecution",
     "messageProfile",
@@ -51,7 +54,7 @@ _OPENED = {
     "smsChannelContext",
 }
 
-_DEEPEST = 4  # messageProfile/channel/_id has three parts; an endless path would make an endless tree
+_MAX_NAME_PARTS = 4  # messageProfile/channel/_id has three parts; an endless path would make an endless tree
 
 
 class _Channel(msgspec.Struct, frozen=True):
@@ -62,16 +65,6 @@ class _Profile(msgspec.Struct, frozen=True):
     channel: _Channel
     request_id: str | None = msgspec.field(name="requestID", default=None)
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
-
-
-class _Execution(msgspec.Struct, frozen=True):
-    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
-    message_type: str | None = msgspec.field(name="messageType", default=None)
-    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
-    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
-    campaign_type: Any = msgspec.field(name="campaignType", default=None)
-    message_id: Any = msgspec.field(name="messageID", default=None)
 
 
 class _Feedback(msgspec.Struct, frozen=True):
@@ -88,7 +81,7 @@ class _Feedback(msgspec.Struct, frozen=True):
 class _Management(msgspec.Struct, frozen=True):
     feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
     profile: _Profile = msgspec.field(name="messageProfile")
-    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
     sms: Any = msgspec.field(name="smsChannelContext", default=None)
 
 
@@ -96,33 +89,29 @@ class _Experience(msgspec.Struct, frozen=True):
     management: _Management = msgspec.field(name=_ROOT)
 
 
-class _XdmEvent(msgspec.Struct, frozen=True):
+class _XdmFields(msgspec.Struct, frozen=True):
     experience: _Experience = msgspec.field(name="_experience")
     id: str | None = msgspec.field(name="_id", default=None)
     timestamp: str | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
+
+
+class _XdmEvent(_XdmFields, frozen=True):
     identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
-_Any = msgspec.Raw | msgspec.UnsetType
+_Present = msgspec.Raw | msgspec.UnsetType
 
 
-class _Exported(msgspec.Struct, frozen=True):
-    """The event as in exported data sets. It also declares the fields that mark a line of another form, to detect
-    them.
-    """
+class _ExportedEvent(_XdmFields, frozen=True):
+    """The event as in exported data sets, with the fields that mark a line of another form."""
 
-    experience: _Experience = msgspec.field(name="_experience")
-    id: str | None = msgspec.field(name="_id", default=None)
-    timestamp: str | None = None
-    event_type: str | None = msgspec.field(name="eventType", default=None)
-    identity_map: PlainIdentityMap | None = msgspec.field(name="identityMap", default=None)
-    payload_feedback: _Any = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
-    payload_execution: _Any = msgspec.field(name="messageExecution", default=msgspec.UNSET)
+    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
+    payload_execution: _Present = msgspec.field(name="messageExecution", default=msgspec.UNSET)
 
 
-_NO_EXECUTION = _Execution()
-_exported = msgspec.json.Decoder(_Exported)
+_quick_decoder = msgspec.json.Decoder(_ExportedEvent)
 # Names that a line in the exported form does not have.
 _OTHER_SPELLINGS = (b"ns.adobe.com/experience/", b'"xdm:', b'"@id"')
 
@@ -133,16 +122,16 @@ def quick(data: bytes) -> Event | None:
     for other in _OTHER_SPELLINGS:
         if other in data:
             return None
-    read = quickly(data, _exported)
-    if read is None or read.event_type not in (None, FEEDBACK) or not well_formed(read.identity_map):
+    event = decode_quickly(data, _quick_decoder)
+    if event is None or event.event_type not in (None, FEEDBACK) or not is_well_formed(event.identity_map):
         return None
-    if read.payload_feedback is not msgspec.UNSET or read.payload_execution is not msgspec.UNSET:
+    if event.payload_feedback is not msgspec.UNSET or event.payload_execution is not msgspec.UNSET:
         return None
-    return _said(read, read.identity_map)
+    return _to_event(event, event.identity_map)
 
 
 def recognizes(value: object) -> bool:
-    event = first(value)
+    event = first_object(value)
     if event is None:
         return False
     experience = event.get("_experience")
@@ -161,27 +150,27 @@ def _has_full_names(value: dict[str, Any]) -> bool:
     return False
 
 
-def events(value: object, hints: FieldMapping) -> Iterable[ParsedEvent]:
-    return each_completed(value, hints, _event)
+def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    return map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
-    bare = _bare(value) if isinstance(value, dict) else value
-    if is_of_another_type(bare, "eventType"):
+    plain = _with_short_names(value) if isinstance(value, dict) else value
+    if has_other_type(plain, "eventType"):
         return Skipped("not_an_event")
-    read = shaped(bare, _XdmEvent)
-    if isinstance(read, Rejected):
-        return read
-    assert isinstance(bare, dict)
-    return _said(read, bare.get("identityMap"))
+    event = to_struct(plain, _XdmEvent)
+    if isinstance(event, Rejected):
+        return event
+    assert isinstance(plain, dict)
+    return _to_event(event, plain.get("identityMap"))
 
 
-def _said(read: _XdmEvent | _Exported, identity_map: dict[str, Any] | None) -> Event:
-    management = read.experience.management
-    execution = management.execution or _NO_EXECUTION
-    status, failure = plain_status(management.feedback.status, management.feedback.failure)
+def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
+    management = event.experience.management
+    execution = management.execution or NO_EXECUTION
+    status, failure = platform_status(management.feedback.status, management.feedback.failure)
     return Event(
-        identity=f"xdm:{read.id}" if read.id else None,
+        identity=f"xdm:{event.id}" if event.id else None,
         request_id=management.profile.request_id,
         channel=management.profile.channel.id.rpartition("/")[2],
         status=status,
@@ -196,89 +185,91 @@ def _said(read: _XdmEvent | _Exported, identity_map: dict[str, Any] | None) -> E
         failure=failure,
         retry_count=management.feedback.retry_count,
         identity_map=identity_map,
-        time=read.timestamp,
+        time=event.timestamp,
         further=event_details(
-            message_id=execution.message_id,
-            profile_id=management.profile.profile_id,
-            profile_number=management.sms.get("profileNumber") if isinstance(management.sms, dict) else None,
-            encoding=management.feedback.encoding,
-            message_parts=management.feedback.message_parts,
-            delivered_at=management.feedback.delivered_at,
+            RawDetails(
+                message_id=execution.message_id,
+                profile_id=management.profile.profile_id,
+                profile_number=management.sms.get("profileNumber") if isinstance(management.sms, dict) else None,
+                encoding=management.feedback.encoding,
+                message_parts=management.feedback.message_parts,
+                delivered_at=management.feedback.delivered_at,
+            )
         ),
     )
 
 
-def _bare(value: dict[str, Any]) -> dict[str, Any]:
+def _with_short_names(value: dict[str, Any]) -> dict[str, Any]:
     """Returns the event with short names only, and with its feedback in the place of exported data sets."""
     management: dict[str, Any] = {}
-    bare: dict[str, Any] = {"_experience": {_ROOT: management}}
+    plain: dict[str, Any] = {"_experience": {_ROOT: management}}
     for key, item in value.items():
         if key.startswith(_FULL):
-            _collect({key: item}, management, ())
+            _copy_fields({key: item}, management, ())
         elif key == "_experience" and isinstance(item, dict):
             for name, part in item.items():
                 if name == _ROOT and not isinstance(part, dict):
-                    bare["_experience"] = {_ROOT: part}
+                    plain["_experience"] = {_ROOT: part}
                 elif name == _ROOT:
-                    _collect(part, management, ())
+                    _copy_fields(part, management, ())
                 elif name.startswith(_FULL):
-                    _collect({name: part}, management, ())
+                    _copy_fields({name: part}, management, ())
         elif key == "@id":
-            bare["_id"] = item
+            plain["_id"] = item
         elif key == "xdm:identityMap":
-            bare["identityMap"] = _bare_identities(item)
+            plain["identityMap"] = _plain_identities(item)
         else:
-            bare[key.removeprefix("xdm:")] = item
-    return bare
+            plain[key.removeprefix("xdm:")] = item
+    return plain
 
 
-def _collect(node: dict[str, Any], into: dict[str, Any], place: tuple[str, ...]) -> None:
+def _copy_fields(node: dict[str, Any], into: dict[str, Any], place: tuple[str, ...]) -> None:
     """Copies the fields of `node` to `into`. Both are at `place`, a path below customerJourneyManagement."""
     for key, item in node.items():
         if key.startswith(_FULL):
-            _collect_full(_names(key, place), item, into, place)
-        elif key in _OPENED and isinstance(item, dict):
-            _collect(item, _opened(into, key), (*place, key))
+            _copy_full_name(_relative_path(key, place), item, into, place)
+        elif key in _READ_OBJECTS and isinstance(item, dict):
+            _copy_fields(item, _inner_object(into, key), (*place, key))
         else:
             into["_id" if key == "@id" else key] = item
 
 
-def _collect_full(names: tuple[str, ...], item: object, into: dict[str, Any], place: tuple[str, ...]) -> None:
+def _copy_full_name(names: tuple[str, ...], item: object, into: dict[str, Any], place: tuple[str, ...]) -> None:
     for above in names[:-1]:
-        into = _opened(into, above)
-    if names and not (names[-1] in _OPENED and isinstance(item, dict)):
+        into = _inner_object(into, above)
+    if names and not (names[-1] in _READ_OBJECTS and isinstance(item, dict)):
         into[names[-1]] = item
     elif isinstance(item, dict):
         # Without a name, the full name denotes customerJourneyManagement itself.
-        _collect(item, _opened(into, names[-1]) if names else into, place + names)
+        _copy_fields(item, _inner_object(into, names[-1]) if names else into, place + names)
 
 
-def _names(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
+def _relative_path(key: str, place: tuple[str, ...]) -> tuple[str, ...]:
     """Returns the place of a full name, relative to `place`.
 
     Older schemas have ``…/messageDeliveryfeedback/code`` inside messageFailure. If a name does not continue its
     place, only its last part counts.
     """
     path = tuple(part for part in key[len(_FULL) :].split("/") if part)
-    if path[: len(place)] == place and len(path) <= _DEEPEST:
+    if path[: len(place)] == place and len(path) <= _MAX_NAME_PARTS:
         return path[len(place) :]
     return path[-1:]
 
 
-def _opened(node: dict[str, Any], name: str) -> dict[str, Any]:
+def _inner_object(node: dict[str, Any], name: str) -> dict[str, Any]:
     inner = node.get(name)
     if not isinstance(inner, dict):
         inner = node[name] = {}
     return inner
 
 
-def _bare_identities(identity_map: object) -> object:
+def _plain_identities(identity_map: object) -> object:
     if not isinstance(identity_map, dict):
         return identity_map
-    return {namespace: _bare_entries(entries) for namespace, entries in identity_map.items()}
+    return {namespace: _plain_entries(entries) for namespace, entries in identity_map.items()}
 
 
-def _bare_entries(entries: object) -> object:
+def _plain_entries(entries: object) -> object:
     if not isinstance(entries, list):
         return entries
     return [

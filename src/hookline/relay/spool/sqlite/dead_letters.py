@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from hookline.model import Address
-from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, with_replay
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay
 from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
 from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
@@ -191,7 +191,7 @@ class SqliteDeadLetters(OpenSpool):
         rows = []
         for key in page:
             found = self._connection.execute(_HISTORY, (key.seq, key.settled)).fetchone()
-            history = with_replay(found[0], now) if found else None
+            history = add_replay(found[0], now) if found else None
             if history is not None:
                 at = next(due)
                 rows.append((at, age_start + at - now, history, key.seq))

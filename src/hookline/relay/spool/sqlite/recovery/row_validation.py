@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from hookline.model import Address
-from hookline.relay.delivery_record import WHOLE
+from hookline.relay.delivery_record import WHOLE_LINE
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.spool import State
 
@@ -127,7 +127,7 @@ def valid_delivery(row: ValidRow) -> tuple[ValidRow, Address | None]:
 def valid_line(row: ValidRow) -> ValidRow:
     """The rejected line to save. Raises InvalidRow."""
     data, digest, length = row["data"], row["sha256"], row["length"]
-    if row["part"] < WHOLE or length < len(data) or len(digest) != 32:
+    if row["part"] < WHOLE_LINE or length < len(data) or len(digest) != 32:
         raise InvalidRow("length")
     if length == len(data) and hashlib.sha256(data).digest() != digest:
         raise InvalidRow("hash")

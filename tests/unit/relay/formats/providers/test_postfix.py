@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.relay.formats.providers.syslog import SyslogMessage, from_journal, parse_syslog, parse_syslog_time
+from hookline.relay.formats.providers.postfix import SyslogMessage, from_journal, parse_syslog, parse_syslog_time
 
 PARIS = ZoneInfo("Europe/Paris")
 

@@ -1,0 +1,73 @@
+"""A file of a log that is followed. It is open while it is read; afterwards only its size and times are checked."""
+
+from __future__ import annotations
+
+from hookline.errors import HooklineError
+from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.file_reader import FileReader
+from hookline.relay.sources.input_files import open_reader
+from hookline.relay.sources.rotated_names import display_name
+from hookline.relay.sources.rotation_search import InodeIdentity
+from hookline.relay.sources.source import SourceLog
+
+FileStatus = tuple[int, int]
+"""Size in bytes, and time of change in nanoseconds."""
+
+
+class TrackedFile:
+    """A file of a log.
+
+    Attributes:
+        path: its last known path.
+        identity: its device and inode.
+        stamp: its size and time of change at the last check.
+        closed_stamp: the stamp at which all of the file was read and it was closed.
+        key: the key of its content when it was closed.
+        attached: it still has a name that is followed.
+        reader: its reader while it is open.
+        first_modified: its time of change at the first check, in nanoseconds.
+        at_end_since: since when all of it is read, on the monotonic clock.
+        retry_at: when it is read again after an error, on the monotonic clock.
+        logged_error: the error that was logged last.
+    """
+
+    def __init__(self, path: str, identity: InodeIdentity, stamp: FileStatus) -> None:
+        self.path = path
+        self.identity = identity
+        self.stamp = stamp
+        self.closed_stamp: FileStatus | None = None
+        self.key = b""
+        self.attached = True
+        self.reader: FileReader | None = None
+        self.first_modified = stamp[1]
+        self.at_end_since: float | None = None
+        self.retry_at = 0.0
+        self.logged_error: str | None = None
+
+    @property
+    def name(self) -> str:
+        return display_name(self.path)
+
+    def open(self, checkpoints: Checkpoints, logger: SourceLog) -> bool:
+        """Opens the file. Returns False if its path now belongs to another file. Raises HooklineError."""
+        reader = open_reader(self.path, checkpoints, logger)
+        if not isinstance(reader, FileReader) or (reader.device, reader.inode) != self.identity:
+            reader.close()  # the next check of the names finds the other file
+            return False
+        reader.expected_key = self.key
+        self.reader = reader
+        return True
+
+    def close(self) -> None:
+        """Closes the file after all of it was read. It is opened again when it has changed."""
+        self.closed_stamp = self.stamp
+        if self.reader is not None:
+            self.key = self.reader.key
+            self.reader.close()
+            self.reader = None
+
+    def log_error(self, logger: SourceLog, event: str, error: HooklineError) -> None:
+        """Logs an error, unless it is the one that was logged last."""
+        if self.logged_error != error.message:
+            self.logged_error = error.message
+            logger.warning(event, source=self.name, reason=error.message, hint=error.hint)
