@@ -5,14 +5,13 @@ Prints what a relay would meet there, one fact a line.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
+from builders import delivery, ingest_batch, settlement
 from hookline.errors import SpoolStalled
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool import DequeueRequest, QueuedDelivery, Settlement, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 ACME = Address("acme", "prod")
@@ -23,17 +22,7 @@ BODY = bytes(1000)
 def read_until_stalled(spool: SqliteSpool, first: int) -> int:
     """Groups of deliveries, until the spool takes no more. The number to go on with."""
     while True:
-        deliveries = [
-            Delivery(
-                id=hashlib.blake2b(b"%d" % number, digest_size=16).digest(), address=ACME, order_key=None, body=BODY,
-                request_id=f"request-{number}", channel="email", status="sent",
-            )
-            for number in range(first, first + GROUP)
-        ]  # fmt: skip
-        intake = IngestBatch(
-            source="events", position=None, read=GROUP, deliveries=[NewDelivery(1, one) for one in deliveries],
-            skipped={}, rejected=[],
-        )  # fmt: skip
+        intake = ingest_batch(*(delivery(str(number), body=BODY) for number in range(first, first + GROUP)))
         try:
             spool.append(intake, now=first, dedupe_window=0.0)
         except SpoolStalled:
@@ -43,10 +32,7 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
 
 def failed(item: QueuedDelivery) -> Settlement:
     """An outcome that needs more room than any other: the history of its failures, and the payload is kept."""
-    return Settlement(
-        seq=item.seq, address=item.address, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0,
-        posts=1, due=9e9, history="x" * 400,
-    )  # fmt: skip
+    return settlement(item, State.PENDING, due=9e9, history="x" * 400)
 
 
 def record(spool: SqliteSpool, most: int) -> int:

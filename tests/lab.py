@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from builders import as_lines
+
 HOOKLINE = (sys.executable, "-m", "hookline")
 FACTS = Path(__file__).parent / "facts"
 ORGANIZATION, SANDBOX = "acme@AdobeOrg", "prod"
@@ -23,39 +25,6 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
 def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without any HOOKLINE_ variable, and with some more."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
-
-
-def xdm_event(number: int, message: int, status: str = "sent", **failure: str) -> dict[str, Any]:
-    """An event of the platform's dataset; equal `message`s are events of one message to one recipient."""
-    return {
-        "_id": f"event-{number}",
-        "eventType": "message.feedback",
-        "timestamp": "2026-05-18T17:01:25.000Z",
-        "identityMap": {"email": [{"id": f"user{message}@example.com", "primary": True}]},
-        "_experience": {
-            "customerJourneyManagement": {
-                "messageExecution": {
-                    "messageExecutionID": f"message-{message}",
-                    "messageType": "transactional",
-                    "campaignID": "16f24a15-7e21-477c-848a-d5695ca7f137",
-                    "campaignVersionID": "2ca10c10-56dd-4505-87cd-fa5da84e7a5d",
-                },
-                "messageProfile": {
-                    "channel": {"_id": "https://ns.adobe.com/xdm/channels/email"},
-                    "requestID": f"request-{number}",
-                },
-                "messageDeliveryfeedback": {
-                    "feedbackStatus": status,
-                    "retryCount": 0,
-                    **({"messageFailure": failure} if failure else {}),
-                },
-            }
-        },
-    }
-
-
-def as_lines(events: Iterable[dict[str, Any]]) -> bytes:
-    return b"".join(json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events)
 
 
 class Receiver:

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from lab import as_lines, xdm_event
+from builders import as_lines, xdm_event
 from rough_endpoint import MANNERS, Entry, Ledger
 
 EVENTS_OF_A_MESSAGE: Final = 3

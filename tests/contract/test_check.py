@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+import builders
 from contract.https_server import (
     AUTHORITY,
     HOST,
@@ -36,13 +37,9 @@ NOW = 1_900_000_000.0
 
 
 def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str = HOST) -> Webhook:
-    return Webhook(
-        address=Address("ACME@AdobeOrg", sandbox),
-        name="n",
-        channels=frozenset(),
-        url=f"https://{host}:{port}/feedback",
-        campaigns=None,
-        delivery=DeliveryPolicy(timeout=timedelta(seconds=timeout)),
+    delivery = DeliveryPolicy(timeout=timedelta(seconds=timeout))
+    return builders.webhook(
+        Address("ACME@AdobeOrg", sandbox), url=f"https://{host}:{port}/feedback", delivery=delivery
     )
 
 

@@ -23,8 +23,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import as_lines, xdm_event
 from hookline.schemas import load_schema
-from lab import ADDRESS, Lab, Receiver, as_lines, clean_environment, xdm_event
+from lab import ADDRESS, Lab, Receiver, clean_environment
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from builders import as_lines, xdm_event
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.schemas import load_schema
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, clean_environment, xdm_event
+from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, clean_environment
 
 BROKEN = b'{"broken\n'
 NO_UTF8 = b'{"broken \xff\n'

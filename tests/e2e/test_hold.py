@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lab import ADDRESS, Lab, Receiver, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import ADDRESS, Lab, Receiver
 
 
 def url(receiver: Receiver) -> str:

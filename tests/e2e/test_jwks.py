@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from builders import private_key, private_pem, webhook
 from hookline.canonical import write_webhook
 from hookline.cli.main import main
 from hookline.model import (
@@ -24,7 +23,6 @@ from hookline.model import (
     JwtAuthentication,
     NoAuthentication,
     SigningKey,
-    Webhook,
 )
 from hookline.relay.auth.jwt_signer import JwtSigner
 from hookline.relay.auth.keys import load_key
@@ -34,7 +32,7 @@ from hookline.state.store import Entry
 
 pytestmark = pytest.mark.usefixtures("private_files")
 
-ADDRESS = Address("acmeOPENrg", "prod")
+ADDRESS = Address("acme@Org", "prod")
 JWT = JwtAuthentication(
     algorithm="ES256", keys=(SigningKey("new", FileRef("new.pem")), SigningKey("old", FileRef("old.pem")))
 )
@@ -48,32 +46,24 @@ def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     secrets.mkdir()
     monkeypatch.setenv("HOOKLINE_SECRETS_DIR", str(secrets))
     for name in ("new.pem", "old.pem"):
-        made = ec.generate_private_key(ec.SECP256R1())
-        (secrets / name).write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        (secrets / name).write_bytes(private_pem(private_key()))
     apply(ADDRESS, JWT)
-    apply(Address("acmeOPENrg", "plain"), NoAuthentication())
-    apply(Address("acmeOPENrg", "shared"), replace(JWT, algorithm="HS256", keys=(SigningKey("k", FileRef("hmac")),)))
+    apply(Address("acme@Org", "plain"), NoAuthentication())
+    apply(Address("acme@Org", "shared"), replace(JWT, algorithm="HS256", keys=(SigningKey("k", FileRef("hmac")),)))
     (secrets / "hmac").write_text("k" * 32)
     return secrets
 
 
 def apply(address: Address, authentication: Authentication) -> None:
-    webhook = Webhook(
-        address=address,
-        name="n",
-        channels=frozenset({Channel.EMAIL}),
-        url="https://hooks.acme.test/",
-        campaigns=None,
-        authentication=authentication,
-    )
+    described = webhook(address, channels=frozenset({Channel.EMAIL}), authentication=authentication)
     entry = Entry(at=datetime.now(UTC), who="test", commit=None, branch=None, fingerprint="sha256:0", changes=())
     store = open_state(".hookline/state.db")
-    store.commit(store.read(), {address: write_webhook(webhook)}, entry)
+    store.commit(store.read(), {address: write_webhook(described)}, entry)
 
 
 def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The printed set verifies a token of the webhook, holds both keys in their order, and nothing private."""
-    assert main(["jwks", "acmeOPENrg/prod"]) == 0
+    assert main(["jwks", "acme@Org/prod"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     printed = json.loads(out)
@@ -90,11 +80,11 @@ def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("address", "code", "words"),
     [
-        ("acmeOPENrg/prd", 1, "did you mean acmeOPENrg/prod"),
+        ("acme@Org/prd", 1, "did you mean acme@Org/prod"),
         ("nobody/nowhere", 1, "`hookline list`"),
         ("acme", 64, "ORGANIZATION/SANDBOX"),
-        ("acmeOPENrg/plain", 1, "authentication is of type none"),
-        ("acmeOPENrg/shared", 1, "HS256 is symmetric"),
+        ("acme@Org/plain", 1, "authentication is of type none"),
+        ("acme@Org/shared", 1, "HS256 is symmetric"),
     ],
 )
 def test_refused(applied: Path, capsys: pytest.CaptureFixture[str], address: str, code: int, words: str) -> None:
@@ -108,9 +98,8 @@ def test_refused(applied: Path, capsys: pytest.CaptureFixture[str], address: str
 
 def test_wrong_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One key that does not fit fails the command: half a set would break the receiver at the next rotation."""
-    made = ed25519.Ed25519PrivateKey.generate()
-    (applied / "old.pem").write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    assert main(["jwks", "acmeOPENrg/prod"]) == 1
+    (applied / "old.pem").write_bytes(private_pem(private_key("EdDSA")))
+    assert main(["jwks", "acme@Org/prod"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "key 'old': ES256 needs an EC key, found a key of type Ed25519" in err
@@ -119,17 +108,17 @@ def test_wrong_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_missing_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that is not there is named by its reference and its place."""
     (applied / "old.pem").unlink()
-    assert main(["jwks", "acmeOPENrg/prod"]) == 1
+    assert main(["jwks", "acme@Org/prod"]) == 1
     assert "{file: old.pem}: cannot read" in capsys.readouterr().err
 
 
 def test_by_organization(applied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With --secrets-by-organization a key elsewhere is refused, and one that belongs to the organization is read."""
-    assert main(["jwks", "acmeOPENrg/prod", "--secrets-by-organization"]) == 1
+    assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 1
     assert "leads out of" in capsys.readouterr().err
     monkeypatch.setenv("HOOKLINE_SECRET_ACME_ORG__KEY", (applied / "new.pem").read_text())
     apply(ADDRESS, replace(JWT, keys=(SigningKey("env", EnvRef("HOOKLINE_SECRET_ACME_ORG__KEY")),)))
-    assert main(["jwks", "acmeOPENrg/prod", "--secrets-by-organization"]) == 0
+    assert main(["jwks", "acme@Org/prod", "--secrets-by-organization"]) == 0
     assert [key["kid"] for key in json.loads(capsys.readouterr().out)["keys"]] == ["env"]
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from beside import AUTHORITY, running
-from lab import ADDRESS, LOOPBACK, Lab, as_lines, xdm_event
+from builders import as_lines, private_key, private_pem, xdm_event
+from lab import ADDRESS, LOOPBACK, Lab
 
 HEADER_VARIABLE = "planted-variable-6f1f0c53"
 HEADER_FILE = "planted-file-2b7e9d10"
@@ -64,8 +64,9 @@ class Everything:
 def plant(lab: Lab) -> list[bytes]:
     """Secrets of every kind; their values, of a PEM key each line."""
     lab.environment["HOOKLINE_SECRET_PLANTED"] = HEADER_VARIABLE
-    made = ec.generate_private_key(ec.SECP256R1())
-    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = private_key()
+    assert isinstance(made, ec.EllipticCurvePrivateKey)
+    pem = private_pem(made)
     (lab.secrets / "key.pem").write_bytes(pem)
     for name, value in (("header", HEADER_FILE), ("hmac", HMAC), ("unfit", UNFIT), ("short", SHORT)):
         (lab.secrets / name).write_text(value)

@@ -12,17 +12,8 @@ from typing import Any
 
 import pytest
 
-from lab import (
-    ADDRESS,
-    FACTS,
-    ORGANIZATION,
-    SANDBOX,
-    Lab,
-    Receiver,
-    as_lines,
-    platform_log_is_delivered,
-    xdm_event,
-)
+from builders import as_lines, xdm_event
+from lab import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, platform_log_is_delivered
 
 
 def url(receiver: Receiver) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from backports import zstd
 
-from lab import Lab, Receiver, adds_up, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import Lab, Receiver, adds_up
 
 SECONDS = 60
 

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from standardwebhooks import Webhook
 
+from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, FACTS, Lab, as_lines, xdm_event
+from lab import ADDRESS, FACTS, Lab
 
 NODE = """
 const { Webhook } = require("standardwebhooks");

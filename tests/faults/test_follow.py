@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from backports import zstd
 
-from lab import Lab, Receiver, adds_up, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import Lab, Receiver, adds_up
 
 BURST = 60
 SECONDS = 60

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import HOOKLINE, Lab, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import HOOKLINE, Lab
 
 # A disk of its own, which only this process and its children see and which goes with them.
 ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")

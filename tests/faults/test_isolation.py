@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import LOOPBACK, ORGANIZATION, Lab, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import LOOPBACK, ORGANIZATION, Lab
 from rough_endpoint import Endpoint, Ledger, running
 
 EVENTS = 1_500  # for each webhook: more than a lane holds at once

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver
 
 GONE = "https://localhost:1/nobody-listens-here"
 

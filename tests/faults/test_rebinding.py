@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from lab import Lab, xdm_event
+from builders import xdm_event
+from lab import Lab
 
 PROGRAM = Path(__file__).parents[1] / "changing_names.py"
 PUBLIC, LOOPBACK, METADATA = "93.184.215.14", "127.0.0.1", "169.254.169.254"

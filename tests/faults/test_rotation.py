@@ -15,8 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, Lab, Receiver, as_lines, xdm_event
+from lab import ADDRESS, Lab, Receiver
 
 PASSPHRASE = "correct horse battery staple"
 

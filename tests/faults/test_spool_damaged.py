@@ -21,10 +21,11 @@ from typing import Any
 
 import pytest
 
+from builders import ACME, event, line, settlement, xdm_event
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, with_failure
-from hookline.relay.event import Event, payload_bytes
+from hookline.relay.delivery_record import Delivery, FailedAttempt, with_failure
+from hookline.relay.event import payload_bytes
 from hookline.relay.formats.dead_letter_json import dead_letter_line
 from hookline.relay.ids import delivery_id
 from hookline.relay.sources.source import Position
@@ -36,7 +37,6 @@ from hookline.relay.spool.spool import (
     NewDelivery,
     RejectedLine,
     Retention,
-    Settlement,
     State,
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
@@ -45,9 +45,8 @@ from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAG
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
 from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
-from lab import ADDRESS, Lab, xdm_event
+from lab import ADDRESS, Lab
 
-ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")
 EVENTS = 240
 WHOLE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
@@ -59,9 +58,9 @@ def delivery(number: int) -> Delivery:
     """One in twenty has a payload that goes on in pages of its own."""
     address = OTHER if number % 3 == 0 else ACME
     offers = "x" * 30_000 if number % 20 == 0 else "y" * 500
-    event = Event(channel="email", status="sent", offers=offers, execution_id=f"m{number}")
+    told = event(offers=offers, execution_id=f"m{number}")
     request_id = f"request-{number}"
-    body = payload_bytes(event, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
+    body = payload_bytes(told, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
     return Delivery(
         id=delivery_id(str(address).encode(), body, request_id), address=address, order_key=number, body=body,
         request_id=request_id, channel="email", status="sent", time=None,
@@ -73,7 +72,7 @@ def make(directory: Path) -> None:
     spool = SqliteSpool(directory, since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
-        lines = [RejectedLine(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), n % 2 - 1, "not JSON")
+        lines = [RejectedLine(line(b"broken %d" % n, 1000 + n), n % 2 - 1, "not JSON")
                  for n in numbers[:2]]  # fmt: skip
         taken = [NewDelivery(n, delivery(n)) for n in numbers]
         position = Position(name="events", line=numbers[-1], offset=numbers[-1] * 100, device=1, inode=2,
@@ -86,8 +85,7 @@ def make(directory: Path) -> None:
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
     history = with_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
     spool.settle(
-        [Settlement(seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=1, tries=1,
-                    refusals=0, posts=1, due=900.0 if state is State.PENDING else None,
+        [settlement(item, state, due=900.0 if state is State.PENDING else None,
                     reason=None if state is State.DELIVERED else "http 503", http=503, history=history)
          for item, state in zip(items, states, strict=False)],
         now=500.0,

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from threading import Thread
 
-from lab import Lab, adds_up, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from lab import Lab, adds_up
 
 EVENTS = 20_000
 
