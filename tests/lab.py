@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from builders import as_lines
+from waiting import wait_until
 
 HOOKLINE = (sys.executable, "-m", "hookline")
 FACTS = Path(__file__).parent / "facts"
@@ -45,11 +45,7 @@ class Receiver:
         with (directory / "receiver.log").open("ab") as log:
             arguments = self._arguments(options, record, port)
             self.process = self._start((*program, *arguments), directory, log)
-        deadline = time.monotonic() + 30
-        while not port_file.exists():
-            assert self.process.poll() is None, (directory / "receiver.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(port_file.exists, process=self.process, detail=(directory / "receiver.log").read_text)
         self.port = int(port_file.read_text())
 
     @staticmethod

@@ -31,6 +31,8 @@ from typing import Final, cast
 
 import trustme
 
+from waiting import wait_until
+
 LARGEST_REQUEST: Final = 1 << 20  # bytes
 
 
@@ -232,11 +234,7 @@ def running(directory: Path, *options: str) -> Iterator[Endpoint]:
     directory.mkdir()
     process = subprocess.Popen((sys.executable, __file__, str(directory), *options), stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while not (directory / "port").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the endpoint did not start")
-            time.sleep(0.02)
+        wait_until((directory / "port").exists, process=process)
         port = int((directory / "port").read_text())
         yield Endpoint(process, port, directory / "ca.pem", directory / "ledger")
     finally:

@@ -8,23 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import time
-from typing import Any
 
 import pytest
 
 from builders import as_lines, xdm_event
 from lab import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, platform_log_is_delivered
+from waiting import wait_until
 
 
 def url(receiver: Receiver) -> str:
     return f"https://localhost:{receiver.port}/feedback"
-
-
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_the_platforms_events_are_delivered_or_skipped_with_a_reason(lab: Lab) -> None:

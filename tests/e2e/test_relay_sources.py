@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +15,13 @@ from backports import zstd
 
 from builders import as_lines, xdm_event
 from lab import Lab, Receiver, adds_up
+from waiting import wait_until
 
 SECONDS = 60
 
 
 def url(receiver: Receiver) -> str:
     return f"https://localhost:{receiver.port}/feedback"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def events(first: int, last: int) -> bytes:

@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 
 from builders import as_lines, xdm_event
 from lab import HOOKLINE, Lab
+from waiting import wait_until
 
 # A disk of its own, which only this process and its children see and which goes with them.
 ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
@@ -38,13 +37,6 @@ def test_what_is_read_takes_no_room_from_outcomes(tmp_path: Path, size: str) -> 
         cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert ["read some", "recorded all"] == ran.stdout.splitlines()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def fill(disk: Path) -> Path:

@@ -28,6 +28,7 @@ from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
 from hookline.units import parse_duration
+from waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -109,12 +110,13 @@ class Desk:
         self.dispatcher.clock_stepped(self.clock.take_step())
 
     async def until(self, condition: Callable[[dict[str, int]], object]) -> dict[str, int]:
-        async with asyncio.timeout(30):
-            while True:
-                tally = await self.thread.call(self.spool.tally)
-                if condition(tally):
-                    return tally
-                await asyncio.sleep(0.005)
+        async def found() -> dict[str, int] | None:
+            tally = await self.thread.call(self.spool.tally)
+            return tally if condition(tally) else None
+
+        tally = await eventually(found)
+        assert tally is not None
+        return tally
 
 
 @asynccontextmanager
