@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
-from rough_endpoint import Endpoint, Ledger, running
+from faulty_endpoint import Endpoint, Ledger, running
 
 MEMORY_LIMIT: Final = 200.0  # MiB
 START_LIMIT: Final = 5.0  # seconds

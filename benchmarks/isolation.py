@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from bench_lab import Process, apply, event, machine, relay_command, table, write_events, write_key
-from rough_endpoint import Endpoint, Entry, Ledger, running
+from faulty_endpoint import Endpoint, Entry, Ledger, running
 
 KEEPS: Final = 0.90  # of the throughput
 AT_MOST: Final = 2.0  # times the p99 latency

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from bench_lab import Usage, apply, event, machine, relay_command, run, table, write_events, write_key
-from rough_endpoint import running
+from faulty_endpoint import running
 
 GROUP = 500  # lines per synced write
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
+from hookline_process import Lab
 
 
 @pytest.fixture

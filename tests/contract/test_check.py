@@ -31,7 +31,7 @@ from hookline.relay.http.proxy import Proxy, parse_proxy
 from hookline.relay.preflight.checks import CheckContext, check_all
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.secrets import SecretResolver
-from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
+from unusual_certificates import EDI_PARTY_NAME, of_version_4, with_name
 
 NOW = 1_900_000_000.0
 

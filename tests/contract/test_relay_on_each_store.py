@@ -19,7 +19,7 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, rehearse_relay, run_relay
-from lab import ORGANIZATION, SANDBOX, Lab
+from hookline_process import ORGANIZATION, SANDBOX, Lab
 
 
 def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import EMPTY, StateStore
-from postgres import new_state
+from postgres_server import new_state
 
 PROD = Address("acme", "prod")
 STAGE = Address("acme", "stage")

@@ -25,7 +25,7 @@ from jsonschema import Draft202012Validator
 
 from builders import as_lines, xdm_event
 from hookline.schemas import load_schema
-from lab import ADDRESS, Lab, Receiver, clean_environment
+from hookline_process import ADDRESS, Lab, Receiver, clean_environment
 from waiting import wait_until
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

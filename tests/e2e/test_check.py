@@ -13,11 +13,11 @@ import pytest
 import trustme
 from jsonschema import Draft202012Validator
 
-from beside import AUTHORITY, running
 from builders import private_key, private_pem
 from contract.https_server import sends
 from hookline.schemas import load_schema
-from lab import ADDRESS, LOOPBACK, Lab
+from hookline_process import ADDRESS, LOOPBACK, Lab
+from https_server_thread import AUTHORITY, running
 
 NOW = datetime.now(UTC)
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"

@@ -18,7 +18,7 @@ from builders import as_lines, xdm_event
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.schemas import load_schema
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, clean_environment
+from hookline_process import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, clean_environment
 from waiting import wait_until
 
 BROKEN = b'{"broken\n'

@@ -17,7 +17,7 @@ import pytest
 
 from hookline.cli.main import main
 from hookline.state.sqlite_schema import MIGRATIONS
-from lab import clean_environment
+from hookline_process import clean_environment
 
 STATE = Path(".hookline/state.db")
 NOBODY = 65534

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from builders import as_lines, xdm_event
-from lab import ADDRESS, Lab, Receiver
+from hookline_process import ADDRESS, Lab, Receiver
 from waiting import wait_until
 
 

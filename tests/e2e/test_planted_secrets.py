@@ -13,9 +13,9 @@ from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from beside import AUTHORITY, running
 from builders import as_lines, private_key, private_pem, xdm_event
-from lab import ADDRESS, LOOPBACK, Lab
+from hookline_process import ADDRESS, LOOPBACK, Lab
+from https_server_thread import AUTHORITY, running
 from waiting import wait_until
 
 HEADER_VARIABLE = "planted-variable-6f1f0c53"

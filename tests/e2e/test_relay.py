@@ -12,7 +12,7 @@ import time
 import pytest
 
 from builders import as_lines, xdm_event
-from lab import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, platform_log_is_delivered
+from hookline_process import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, platform_log_is_delivered
 from waiting import wait_until
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from builders import as_lines, xdm_event
 from contract.tunnel import TestProxy, tunnelling
-from lab import LOOPBACK, Lab
+from hookline_process import LOOPBACK, Lab
 
 EVENT = as_lines([xdm_event(1, 1)])
 

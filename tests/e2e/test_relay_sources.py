@@ -14,7 +14,7 @@ import pytest
 from backports import zstd
 
 from builders import as_lines, xdm_event
-from lab import Lab, Receiver, adds_up
+from hookline_process import Lab, Receiver, adds_up
 from waiting import wait_until
 
 SECONDS = 60

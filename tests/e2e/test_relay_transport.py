@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders import xdm_event
-from lab import Lab
+from hookline_process import Lab
 
 
 @pytest.mark.parametrize("transport", ["engine", "httpx"])

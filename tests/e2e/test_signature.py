@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 
 from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, FACTS, Lab
+from hookline_process import ADDRESS, FACTS, Lab
 from waiting import wait_until
 
 NODE = """

@@ -20,7 +20,7 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
-from lab import ORGANIZATION, SANDBOX, Lab, Receiver
+from hookline_process import ORGANIZATION, SANDBOX, Lab, Receiver
 
 DAY = 86_400.0
 

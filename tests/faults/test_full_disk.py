@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from builders import as_lines, xdm_event
-from lab import HOOKLINE, Lab
+from hookline_process import HOOKLINE, Lab
 from waiting import wait_until
 
 # A disk of its own, which only this process and its children see and which goes with them.
@@ -31,7 +31,7 @@ def test_what_is_read_takes_no_room_from_outcomes(tmp_path: Path, size: str) -> 
     """A reader that tries again and again on a full disk never gets the room that was given up for outcomes: every
     one of them is recorded."""
     (tmp_path / "spool").mkdir()
-    script = Path(__file__).parents[1] / "full_disk.py"
+    script = Path(__file__).parents[1] / "full_disk_spool.py"
     ran = subprocess.run(
         ("unshare", *ROOT, "--mount", *ALONE_ON_IT, size, sys.executable, script, "spool"),
         cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120, check=True,

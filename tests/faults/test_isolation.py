@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from builders import as_lines, xdm_event
-from lab import LOOPBACK, ORGANIZATION, Lab
-from rough_endpoint import Endpoint, Ledger, running
+from faulty_endpoint import Endpoint, Ledger, running
+from hookline_process import LOOPBACK, ORGANIZATION, Lab
 from waiting import wait_until
 
 EVENTS = 1_500  # for each webhook: more than a lane holds at once

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builders import as_lines, xdm_event
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver
+from hookline_process import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver
 from waiting import wait_until
 
 GONE = "https://localhost:1/nobody-listens-here"

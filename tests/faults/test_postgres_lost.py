@@ -21,7 +21,7 @@ from hookline.state.history_chain import breaks
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.store import EMPTY, Snapshot, StateStore
-from postgres import Server, running_server, shared_server
+from postgres_server import Server, running_server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, Lab, Receiver
+from hookline_process import ADDRESS, Lab, Receiver
 from waiting import wait_until
 
 PASSPHRASE = "correct horse battery staple"

@@ -45,7 +45,7 @@ from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAG
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
 from hookline.relay.spool.sqlite.webhook_control import SqliteWebhookControl
-from lab import ADDRESS, Lab
+from hookline_process import ADDRESS, Lab
 
 OTHER = Address("other", "prod")
 EVENTS = 240

@@ -9,7 +9,7 @@ import subprocess
 from threading import Thread
 
 from builders import as_lines, xdm_event
-from lab import Lab, adds_up
+from hookline_process import Lab, adds_up
 from waiting import wait_until
 
 EVENTS = 20_000

@@ -19,7 +19,7 @@ from hookline.model import Address
 from hookline.state import postgres_sql
 from hookline.state.factory import open_state
 from hookline.state.store import EMPTY, StateStore
-from postgres import Server, shared_server
+from postgres_server import Server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "state-on-postgresql.md"

@@ -1,6 +1,6 @@
 """An HTTPS endpoint that misbehaves by a seed and writes down what it accepted, for fault tests and for benchmarks.
 
-    python tests/rough_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …]
+    python tests/faulty_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …]
 
 It is quick rather than complete: it takes requests with a Content-Length and looks only at what it writes down. In
 DIRECTORY it leaves `ca.pem`, `port` and `ledger`, a line for each request, written before the request is answered.

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STORE = Path(os.environ["HOSTED_STORE"])
+STORE = Path(os.environ["GITHUB_STUB_STORE"])
 FILTERS: dict[str, Any] = {
     '.[] | select(.user.login == "github-actions[bot]" and (.body | startswith("<!-- hookline:plan"))) | .id': (
         lambda found: [

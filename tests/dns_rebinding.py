@@ -1,6 +1,6 @@
 """A network of its own in which a name changes its meaning: for a test of what the relay connects to.
 
-    unshare [--user --map-root-user] --mount --net python tests/changing_names.py DIRECTORY TRANSPORT ANSWERS
+    unshare [--user --map-root-user] --mount --net python tests/dns_rebinding.py DIRECTORY TRANSPORT ANSWERS
 
 DIRECTORY holds a state with a webhook at https://hooks.acme.test:8443 and `events`. ANSWERS is a JSON list: what the
 name server says to each question in turn, the last one to all further ones. Prints a JSON object of what happened.
@@ -25,7 +25,7 @@ from typing import cast
 
 import trustme
 
-from lab import HOOKLINE, ORGANIZATION, SANDBOX, clean_environment
+from hookline_process import HOOKLINE, ORGANIZATION, SANDBOX, clean_environment
 
 HOST, PORT = "hooks.acme.test", 8443
 PUBLIC, FORBIDDEN = "93.184.215.14", "127.0.0.1"

@@ -13,7 +13,7 @@ from random import Random
 from typing import Final
 
 from builders import as_lines, xdm_event
-from rough_endpoint import MANNERS, Entry, Ledger
+from faulty_endpoint import MANNERS, Entry, Ledger
 
 EVENTS_OF_A_MESSAGE: Final = 3
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from lab import clean_environment
+from hookline_process import clean_environment
 
 REPOSITORY = "acme/webhooks"
 _WORD = re.compile(r"'[^']*'|&&|\|\||!=|==|!|[A-Za-z_][\w.-]*(?:\(\))?|[()]|\s+")
@@ -50,7 +50,7 @@ class Job:
     summary: str
 
 
-class Hosted:
+class GithubStub:
     """`secrets` are the repository's, `environments` those of an environment, by its name."""
 
     def __init__(self, directory: Path) -> None:
@@ -66,7 +66,7 @@ class Hosted:
             "python", f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}\n{python} "$@"'
         )
         self._tool("hookline", f'{python} -P -m hookline "$@"')
-        self._tool("gh", f'{python} "{Path(__file__).with_name("hosted_gh.py")}" "$@"')
+        self._tool("gh", f'{python} "{Path(__file__).with_name("github_cli_stub.py")}" "$@"')
         self.origin = directory / "origin.git"
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
 
@@ -198,7 +198,7 @@ class Hosted:
 class _Steps:
     """One job on a fresh runner: an empty workspace, and nothing in its environment but what is its own."""
 
-    def __init__(self, site: Hosted, event: Event, number: int, context: dict[str, str], job: Any) -> None:
+    def __init__(self, site: GithubStub, event: Event, number: int, context: dict[str, str], job: Any) -> None:
         self.site, self.event, self.number, self.context, self.job = site, event, number, context, job
         self.base = site.directory / f"runner-{number}-{job['name'].split()[0]}"
         self.workspace = self.base / "workspace"
@@ -247,7 +247,7 @@ class _Steps:
             **inherited, **own, PATH=self.site.search_path, HOME=str(self.base), CI="true", GITHUB_ACTIONS="true",
             GITHUB_ACTOR="ada", GITHUB_SHA=self.event.sha, GITHUB_REPOSITORY=REPOSITORY, GITHUB_OUTPUT=str(output),
             GITHUB_STEP_SUMMARY=str(self.base / "summary"), RUNNER_TEMP=str(self.base / "temp"),
-            HOSTED_STORE=str(self.site.store),
+            GITHUB_STUB_STORE=str(self.site.store),
         )  # fmt: skip
         # What `shell: bash` means (docs.github.com, "Workflow syntax", jobs.<job_id>.steps[*].shell).
         shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
