@@ -1,6 +1,6 @@
-"""A spool on a disk of its own that is full: run as a program, on a small disk, by tests/faults/test_full_disk.py.
+"""A spool on a full disk: tests/faults/test_full_disk.py runs this program on a small disk.
 
-Prints what a relay would meet there, one fact a line.
+It prints one fact per line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BODY = bytes(1000)
 
 
 def read_until_stalled(spool: SqliteSpool, first: int) -> int:
-    """Groups of deliveries, until the spool takes no more. The number to go on with."""
+    """Append groups of deliveries until the spool stalls; the number of the next delivery."""
     while True:
         intake = ingest_batch(*(delivery(str(number), body=BODY) for number in range(first, first + GROUP)))
         try:
@@ -31,13 +31,15 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
 
 
 def failed(item: QueuedDelivery) -> Settlement:
-    """An outcome that needs more room than any other: the history of its failures, and the payload is kept."""
+    """The settlement that needs most space: a long history, and the payload is kept."""
     return settlement(item, State.PENDING, due=9e9, history="x" * 400)
 
 
 def record(spool: SqliteSpool, most: int) -> int:
-    """An outcome for each of so many deliveries, while a reader beside it never gives up. How many could be recorded:
-    the second try of each group must succeed."""
+    """Settle `most` deliveries while ingest retries all the time; the number of recorded settlements.
+
+    The second try of each group must succeed.
+    """
     recorded = after = 0
     while recorded < most:
         items = spool.fresh([DequeueRequest(ACME, after, GROUP, False)])[0][0]

@@ -1,7 +1,7 @@
-"""Stands in for GitHub's command line: the calls of hookline's workflow, answered from a JSON file.
+"""A stub of GitHub's command line `gh`: it answers the calls of hookline's workflow from a JSON file.
 
-It refuses what the job's token may not do, so that a test notices a permission that is missing. Filters are run by
-jq where there is one; elsewhere the ones that the workflow uses are known by their text.
+It refuses calls that the job's token does not permit, so that tests find missing permissions. If jq is installed, it
+runs the filters. Otherwise the stub knows the workflow's filters by their text.
 """
 
 from __future__ import annotations

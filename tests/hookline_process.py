@@ -1,4 +1,4 @@
-"""A laboratory for tests that use hookline as its users do: real processes, files, sockets and certificates."""
+"""Runs hookline as its users do: as processes, with real files, sockets and certificates."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without any HOOKLINE_ variable, and with some more."""
+    """This process's environment without HOOKLINE_ variables, plus `more`."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
 
 
 class Receiver:
-    """A `hookline receive` process that is ready."""
+    """A `hookline receive` process that accepts connections."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Receiver:
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
-        """Every request so far, in the order of arrival; the one that is being written down is not there yet."""
+        """All recorded requests in the order of arrival, without the one that is being written."""
         if not self.record_file.exists():
             return []
-        # What stands behind the last line end is still being written.
+        # The text after the last line end is still being written.
         return [json.loads(line) for line in self.record_file.read_text().split("\n")[:-1]]
 
     def accepted(self) -> list[str]:
@@ -78,7 +78,7 @@ class Receiver:
 
 
 class Lab:
-    """A directory with a state in it, in which commands are run."""
+    """A directory with webhooks, state and spool, in which a test runs commands."""
 
     def __init__(self, directory: Path, program: Sequence[str] = HOOKLINE) -> None:
         self.program = tuple(program)
@@ -128,7 +128,7 @@ class Lab:
     def relay(
         self, receiver: Receiver, *arguments: str, stdin: bytes | None = None, code: int | None = 0
     ) -> dict[str, Any]:
-        """Run the relay to its end; its summary, which must add up."""
+        """Run the relay to its end; its summary, whose counts must balance."""
         options = self.relay_arguments(receiver, "--summary", "json", *arguments)
         done = self.hookline(*options, stdin=stdin, code=code)
         summary: dict[str, Any] = json.loads(done.stdout)
@@ -137,7 +137,7 @@ class Lab:
 
     @contextmanager
     def running(self, *arguments: str, stdin: int | None = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that runs beside the test; killed at the end if it is still there."""
+        """Run a command during the test. If it still runs at the end, it is killed."""
         with (self.directory / "relay.log").open("ab") as log:
             process = subprocess.Popen(
                 (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
@@ -148,7 +148,7 @@ class Lab:
         finally:
             process.kill()
             process.wait()
-            with suppress(BrokenPipeError):  # what was still buffered for the killed one
+            with suppress(BrokenPipeError):  # the rest of the buffer for a killed process
                 if process.stdin is not None:
                     process.stdin.close()
             assert process.stdout is not None
@@ -172,7 +172,7 @@ def adds_up(summary: dict[str, Any]) -> bool:
 
 
 def platform_log_is_delivered(lab: Lab) -> None:
-    """The main job on the platform's example log: each line a request or a skip; a second run sends nothing."""
+    """Relay the platform's example log: every line is a request or a skip; a second run sends nothing."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         log = str(FACTS / "xdm-feedback-events.ndjson")

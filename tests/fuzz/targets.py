@@ -58,7 +58,7 @@ def event_line(data: bytes) -> None:
 def plan_file(data: bytes) -> None:
     """A plan is refused in our words, or it can be shown, with nothing in it that moves on a terminal."""
     for plan in filter(None, (_read(data), _read(_sealed(data)))):
-        for text in ("\n".join(line.text for line in render_text(plan)), render_markdown(plan)):
+        for text in ("\n".join(row.text for row in render_text(plan)), render_markdown(plan)):
             assert text.replace("\n", "").isprintable(), text
 
 
