@@ -15,7 +15,7 @@ from hookline.relay.sources.source import MAX_LINES_PER_BATCH, LineSource, Posit
 
 
 class Notebook:
-    """Implements source.Notes: keeps every note as (level, text, fields)."""
+    """Implements source.SourceLog: keeps every note as (level, text, fields)."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str, dict[str, object]]] = []

@@ -107,10 +107,10 @@ def test_a_killed_replay_goes_on_with_the_rest(lab: Lab) -> None:
             script = (
                 "import os, signal, sys, time; from pathlib import Path\n"
                 "from hookline.relay.spool.admin import Filter\n"
-                "from hookline.relay.spool.sqlite.dead_letters import DeadLetters\n"
+                "from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters\n"
                 "def told(count):\n"
                 "    if count.total >= 600: os.kill(os.getpid(), signal.SIGKILL)\n"
-                "with DeadLetters(Path(sys.argv[1]), chunk=100) as dead:\n"
+                "with SqliteDeadLetters(Path(sys.argv[1]), chunk=100) as dead:\n"
                 "    dead.replay(Filter(), now=time.time(), on_progress=told)\n"
             )
             spool = str(lab.directory / ".hookline" / "spool")
