@@ -8,7 +8,7 @@ BENCHMARKS ?= peers stages isolation backlog reconcile
 
 .PHONY: demo test check soak bench lock sbom format clean
 
-# Made from the lock file, with hashes, and made anew when that changes.
+# Built from the lock file with hashes, and again after the lock file changes.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hookline needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
@@ -18,18 +18,18 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY)  ## apply the repository's webhooks, relay example events, show what happened
-	@$(BIN)/python demo/run.py
+demo: $(READY)  ## apply the repository's webhooks, relay example events, show the results
+	@$(BIN)/python docs/demo/run.py
 
-test: $(READY)  ## every test but the long ones; three at a time on two cores, since many wait
+test: $(READY)  ## all tests except the long ones; three at a time on two cores, because many wait
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak"
 
-check: $(READY)  ## lint, format, types, dependencies: what CI runs before the tests; no network is needed
+check: $(READY)  ## lint, format, types, dependencies: CI runs it before the tests; it needs no network
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pip --disable-pip-version-check check
-	$(BIN)/python release/sbom.py > /dev/null  # what is installed, locked and asked for must agree
+	$(BIN)/python .ci/sbom.py > /dev/null  # installed packages, lock and requirements must agree
 
 soak: $(READY)  ## the long fault runs, and fuzzing where atheris is installed
 	@$(BIN)/python -m pytest -m soak -s -v
@@ -42,12 +42,12 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(READY)  ## write requirements.lock anew from pyproject.toml (uv must be installed)
+lock: $(READY)  ## write requirements.lock from pyproject.toml (uv must be installed)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
 
-sbom: $(READY)  ## the bill of materials of what is installed with hookline, as CycloneDX
-	$(BIN)/python release/sbom.py dist/hookline.cdx.json
+sbom: $(READY)  ## the bill of materials of the installed dependencies, as CycloneDX
+	$(BIN)/python .ci/sbom.py dist/hookline.cdx.json
 
 clean:
 	rm -rf $(VENV) .demo .mypy_cache .ruff_cache build dist

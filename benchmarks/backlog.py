@@ -1,12 +1,11 @@
-"""A million waiting deliveries: what do they cost in memory, at start-up, and when the relay is asked?
+"""The cost of a million pending deliveries: memory, start-up, and the time of the operators' commands.
 
     python benchmarks/backlog.py [--deliveries 1000000] [--dead 10000] [--seconds 20] [-- RELAY OPTION …]
 
-The spool is filled behind a disabled webhook, with some lines that cannot be read among the events, so that there are
-dead letters too. Then the commands are timed, and a relay is started three times: at an endpoint that refuses
-connections, at one that answers 500, and at one that accepts; each for `--seconds`. Memory is the largest resident
-set of the relay, of its largest process where there are several. Start-up is from the start of the process to its
-first request.
+The benchmark fills the spool behind a disabled webhook. Some lines among the events cannot be read and become dead
+letters. Then it times the commands and starts a relay three times, each for `--seconds`: with an endpoint that
+refuses connections, with one that answers 500, and with one that accepts. Memory is the largest resident set of the
+relay's largest process. Start-up is the time from the start of the process to its first request.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
-from rough_endpoint import Endpoint, Ledger, running
+from faulty_endpoint import Endpoint, Ledger, running
 
 MEMORY_LIMIT: Final = 200.0  # MiB
 START_LIMIT: Final = 5.0  # seconds
@@ -39,7 +38,7 @@ LIMITED: Final = ("status", "dead list")
 
 @dataclass(slots=True)
 class Rows:
-    """The table, as it grows."""
+    """The rows of the table so far."""
 
     lines: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -50,7 +49,7 @@ class Rows:
 
 
 def lines(deliveries: int, dead: int) -> Iterator[bytes]:
-    """The events, and a line that is none at even distances."""
+    """The events, with an unreadable line at even distances."""
     every = deliveries // dead if dead else 0
     for number in range(deliveries):
         yield event(number)
@@ -77,7 +76,7 @@ class Scene:
 def fill(scene: Scene, rows: Rows, deliveries: int, dead: int) -> None:
     write_events(scene.directory / "events", lines(deliveries, dead))
     scene.apply(scene.url("/feedback"), enabled=False)
-    # 4: stopped while deliveries are pending. It does not wait for what is disabled.
+    # 4: stopped while deliveries are pending. It does not wait for disabled webhooks.
     usage = run(scene.command("--spool-max", str(deliveries + 1), "events"), scene.directory, codes=(4,))
     size = sum(path.stat().st_size for path in (scene.directory / ".hookline/spool").rglob("*") if path.is_file())
     rows.add("fill: events/s", deliveries / usage.seconds, "/s")
@@ -86,7 +85,7 @@ def fill(scene: Scene, rows: Rows, deliveries: int, dead: int) -> None:
 
 
 def ask(scene: Scene, rows: Rows, when: str) -> None:
-    """The commands' answers, the slowest of a few: who waits does not wait for the best one."""
+    """Time the commands. The slowest of a few runs counts, because a user waits for that one too."""
     known = subprocess.run((*HOOKLINE, "--help"), capture_output=True, text=True, check=True).stdout
     for name, command in COMMANDS.items():
         if f"  {command[0]} " not in known:
@@ -97,7 +96,7 @@ def ask(scene: Scene, rows: Rows, when: str) -> None:
 
 
 def first_request(relay: Process, ledger: Ledger, seconds: float) -> float | None:
-    """Seconds from the start of the process to its first request, None when there is none in time."""
+    """Seconds from the start of the process to its first request; None if no request arrives in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and relay.usage(wait=False) is None:
         if any(ledger.news()):
@@ -107,7 +106,7 @@ def first_request(relay: Process, ledger: Ledger, seconds: float) -> float | Non
 
 
 def run_for(scene: Scene, rows: Rows, what: str, url: str, seconds: float, *, questions: bool = False) -> None:
-    """One relay on the backlog at this URL, for a while."""
+    """Run one relay on the backlog for `seconds`, with the endpoint at `url`."""
     ledger = Ledger(scene.endpoint.ledger)
     tuple(ledger.news())
     scene.apply(url)

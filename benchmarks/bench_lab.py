@@ -1,4 +1,4 @@
-"""What the benchmarks share: events, webhooks, processes with their usage, and the table at the end."""
+"""Shared parts of the benchmarks: events, webhooks, processes with their resource usage, and the table."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 HOOKLINE: Final = (sys.executable, "-m", "hookline")
 ORGANIZATION: Final = "bench@AdobeOrg"
-BYTES_OF_AN_EVENT: Final = 662  # as the platform's documented example has, compact
+BYTES_OF_AN_EVENT: Final = 662  # the size of the platform's documented example as compact JSON
 KEY_FILE: Final = "bench.pem"
 JWT: Final = {"type": "jwt", "algorithm": "ES256", "keys": [{"id": "bench", "secret": {"file": KEY_FILE}}]}
 
 
 def event(number: int, *, sandbox: str = "prod", request_id: str | None = None) -> bytes:
-    """One line in the payload's form; each is of a message of its own, 662 bytes without the line end.
+    """A line in the format `payload`, 662 bytes without the line end; every event has its own message.
 
-    `request_id` is passed through to the endpoint, so it may carry a time.
+    The relay passes `request_id` on to the endpoint, so a benchmark can put a time into it.
     """
     value: dict[str, Any] = {
         "requestId": request_id or f"req-{number:024}", "imsOrg": ORGANIZATION,
@@ -59,7 +59,7 @@ def write_events(path: Path, lines: Iterable[bytes]) -> None:
 
 
 def apply(directory: Path, webhooks: Iterable[dict[str, Any]]) -> None:
-    """Make exactly these webhooks the applied ones: each a document without what is the same in all."""
+    """Apply exactly these webhooks. Each is a document without the fields that all of them share."""
     shutil.rmtree(directory / "webhooks", ignore_errors=True)
     (directory / "webhooks").mkdir()
     for webhook in webhooks:
@@ -73,18 +73,18 @@ def apply(directory: Path, webhooks: Iterable[dict[str, Any]]) -> None:
 
 
 def write_key(directory: Path) -> None:
-    """The key that signs the tokens, where a relay of `relay_command` looks for it."""
+    """Write the key that signs the tokens, in the secrets directory of `relay_command`."""
     (directory / "secrets").mkdir(exist_ok=True)
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     key = directory / "secrets" / KEY_FILE
-    key.touch(mode=0o600)  # a secret that others can read is refused
+    key.touch(mode=0o600)  # the relay refuses a secret that others can read
     key.write_bytes(pem)
 
 
 def relay_command(ca_file: Path, *options: str) -> tuple[str, ...]:
-    """A relay that may speak to this machine."""
+    """The command of a relay that may connect to this machine."""
     return (
         *HOOKLINE, "relay", "--allow-network", "127.0.0.0/8", "--allow-network", "::1/128", "--ca-file", str(ca_file),
         "--secrets-dir", "secrets", "--log-level", "warning", "--summary", "json", *options,
@@ -93,8 +93,9 @@ def relay_command(ca_file: Path, *options: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A process that has ended: seconds on the clock, and of processor time with all that it started and waited for;
-    the largest resident set of it or of one of those, in MiB."""
+    """The resources that an ended process used.
+
+    Seconds are wall-clock time. Processor time and the largest resident set (MiB) include its children."""
 
     code: int
     seconds: float
@@ -103,7 +104,7 @@ class Usage:
 
 
 class Process:
-    """A process whose usage is known when it has ended. Its output goes to the files `out` and `err` beside it."""
+    """A process that measures its usage. Its output goes to the files `out` and `err` in its directory."""
 
     def __init__(self, command: Sequence[str], directory: Path, *, stdin: int = subprocess.DEVNULL) -> None:
         self.command = command
@@ -114,7 +115,7 @@ class Process:
             self.popen = subprocess.Popen(command, cwd=directory, stdin=stdin, stdout=out, stderr=err)
 
     def usage(self, *, wait: bool = True) -> Usage | None:
-        """None as long as it runs, which only happens without `wait`."""
+        """The usage; None if the process still runs, which needs `wait` to be false."""
         if self._usage is None:
             pid, status, used = os.wait4(self.popen.pid, 0 if wait else os.WNOHANG)
             if pid:
@@ -124,25 +125,25 @@ class Process:
         return self._usage
 
     def end(self) -> Usage:
-        """Ask it to end (SIGTERM) if it still runs, and wait."""
+        """Send SIGTERM if it still runs, and wait for its end."""
         if (usage := self.usage(wait=False)) is not None:
             return usage
         self.popen.send_signal(signal.SIGTERM)
         return self.finish()
 
     def finish(self) -> Usage:
-        """Wait until it ends by itself."""
+        """Wait until the process ends by itself."""
         usage = self.usage()
         assert usage is not None
         return usage
 
     def said(self) -> str:
-        """The end of what it wrote, for a message."""
+        """The end of its output, for a message."""
         return (self.err.read_text(errors="replace") + self.out.read_text(errors="replace"))[-2_000:]
 
 
 def run(command: Sequence[str], directory: Path, *, codes: Sequence[int] = (0,)) -> Usage:
-    """One process from its start to its end. Ends the benchmark when it fails."""
+    """Run one process to its end. If it fails, the benchmark ends."""
     process = Process(command, directory)
     usage = process.finish()
     if usage.code not in codes:
@@ -155,7 +156,7 @@ def machine() -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; the first to the left, the others to the right."""
+    """The rows as text: the first column aligned left, the others right."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The programs that hookline is compared with: found, or installed from Debian when that may be done."""
+"""The programs for comparison: found on this machine, or installed from Debian if the user is root."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = {"nginx": "nginx-light", "syslog-ng": "syslog-ng-core syslog-ng-mod-http", "wrk": "wrk"}
-NO_SERVICES: Final = Path("/usr/sbin/policy-rc.d")  # Debian asks it whether a package may start its service
+NO_SERVICES: Final = Path("/usr/sbin/policy-rc.d")  # Debian runs it to ask whether a package may start its service
 
 
 def ensure_programs(programs: Sequence[str]) -> set[str]:
-    """Which of these are there, after what is missing was installed, if this may be done."""
+    """Install the missing programs if possible; the programs that are available then."""
     if missing := [program for program in programs if find(program) is None]:
         packages = " ".join(PACKAGES[program] for program in missing)
         if os.geteuid() == 0 and shutil.which("apt-get"):
@@ -27,12 +27,12 @@ def ensure_programs(programs: Sequence[str]) -> set[str]:
 
 
 def find(program: str) -> str | None:
-    """Servers stand where the path of an ordinary user does not lead."""
+    """Find a program, also in the directories of servers, which are not on the PATH of ordinary users."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 
 def install(packages: list[str]) -> None:
-    """Nothing may be removed for it (syslog-ng takes the place of another syslog), and no service be started."""
+    """Install Debian packages. Nothing is removed (syslog-ng replaces another syslog) and no service starts."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(("apt-get", "update", "-qq"), env=environment, check=False)
     with no_services():

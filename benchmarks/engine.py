@@ -1,10 +1,11 @@
-"""What does one POST cost the relay's process, by what carries it?
+"""The cost of one POST in the relay's process, for each HTTP client.
 
     python benchmarks/engine.py [POSTS]
 
-One local sink over TLS in a process of its own, 32 connections, one POST at a time on each; the figures are those of
-the client's process. The limit: prepared bytes over bare TLS sockets and epoll, the answers not looked at. Each way
-is measured twice, and the better one counts: on a shared machine compare the ratios, not the figures.
+The sink is a local TLS server in a separate process. The client keeps 32 connections, with one POST at a time on
+each. The figures are those of the client's process. The limit writes prepared bytes to TLS sockets with epoll and
+ignores the answers. Every client is measured twice and the better result counts. On a shared machine, compare the
+ratios.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ Measured = tuple[float, float]
 
 
 def sink(ready: Connection, certificate: str) -> None:
-    """Answer each request, which is one TLS record, or one of the head and one of the body."""
+    """Answer every request. A request is one TLS record, or one for the head and one for the body."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -176,7 +177,7 @@ async def plain_httpx(context: ssl.SSLContext, port: int, posts: int) -> Measure
 
 
 def on_uvloop(opener: OpenTransport, context: ssl.SSLContext, port: int, posts: int) -> Measured:
-    uvloop = importlib.import_module("uvloop")  # only where somebody has installed it
+    uvloop = importlib.import_module("uvloop")  # optional: measured if it is installed
     measured: Measured = uvloop.run(poster(opener, context, port, posts))
     return measured
 

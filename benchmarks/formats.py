@@ -1,11 +1,12 @@
-"""What does it cost to recognize a line and to bring it into an event, on top of parsing it?
+"""The cost of recognizing a line and mapping it to an event, in addition to parsing it.
 
     python benchmarks/formats.py [LINES]
 
-The lines are those of tests/cases: what the providers document. For each format, in microseconds a line (the median
-over its lines, each the best of some runs): parsing alone, which is the floor; what `--format auto` and the named
-format add to it; and routing, payload and ids, once more on top. Then one pass over a mixed log of all formats, a
-line each in turn, in which every line must be accounted for. The target is 30 µs for recognizing and mapping.
+The lines are those of tests/cases, from the documentation of the providers. The figures are microseconds per line:
+the median over the lines of a format, each the best of several runs. The columns are parsing alone, which is the
+floor; the cost that `--format auto` and the named format add; and the cost of routing, payload and ids. Then one
+pass reads a mixed log, with a line of each format in turn, and accounts for every line. The target for recognizing
+and mapping is 30 µs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from statistics import median
 from hookline.relay.delivery_record import Line
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext, build_batch, route_line
@@ -41,7 +41,7 @@ AUTO = IngestContext(routes=ROUTES, defaults=DEFAULTS)
 
 
 def lines_of(name: str) -> list[Line]:
-    """The lines of a format's cases that hold events."""
+    """The lines in a format's cases that hold events."""
     own = {"payload": "relay/payload-lines", "xdm": "relay/dataset-events"}
     folders = CASES.glob(f"{own[name]}/input.ndjson" if name in own else f"formats/{name}/*/input.ndjson")
     placed = (path.read_bytes().replace(b"1234567890ABCDEF@", b"ACME@") for path in sorted(folders))
@@ -50,7 +50,7 @@ def lines_of(name: str) -> list[Line]:
 
 
 def microseconds(call: Callable[[], object]) -> float:
-    """The best of some runs."""
+    """The fastest of several runs, in microseconds."""
     best = float("inf")
     for _ in range(REPEATS):
         started = time.perf_counter_ns()
@@ -61,7 +61,7 @@ def microseconds(call: Callable[[], object]) -> float:
 
 
 def costs(name: str, line: Line) -> tuple[float, float, float, float]:
-    """Parsing; what auto and the named format add to it; and what routing adds to that."""
+    """The costs of parsing, of `auto`, of the named format and of routing, in microseconds per line."""
     mapping = DEFAULTS.mapping
     parsing = microseconds(lambda: decode_json(line.data))
     auto = microseconds(lambda: read_line(line, "auto", mapping))
@@ -77,7 +77,7 @@ def batches(lines: list[Line], number: int) -> Iterator[Batch]:
 
 
 def mixed(number: int) -> list[Line]:
-    """Every case's every line, those without an event too, the formats in turn."""
+    """All lines of all cases, with a line of each format in turn; lines without an event are included."""
     by_format = [sorted((CASES / "formats" / name).glob("*/input.ndjson")) for name in FORMATS]
     by_format += [
         [CASES / "relay" / "payload-lines" / "input.ndjson", CASES / "relay" / "dataset-events" / "input.ndjson"]
@@ -94,7 +94,7 @@ def main(number: int = 100_000) -> None:
     for name in FORMATS:
         lines = lines_of(name)
         if not lines:
-            continue  # dead letters, which no sender documents
+            continue  # dead letters: no provider documents them
         found = [costs(name, line) for line in lines]
         parsing, auto, named, routed = (median(column) for column in zip(*found, strict=True))
         added += [each[1] for each in found]

@@ -1,11 +1,11 @@
-"""Fifty webhooks, of which one hangs and one refuses connections: what do the other forty-eight notice?
+"""Fifty webhooks, of which one hangs and one refuses connections: the effect on the other forty-eight.
 
     python benchmarks/isolation.py [OPTION …] [-- RELAY OPTION …]
 
-Each run is made twice, with the two and without them, in turn. At full speed, from a file of `--events` for each
-webhook: how many a second do the healthy ones get? At a fixed `--rate` (events a second over all webhooks), through
-a pipe: how long does an event take from being written into the pipe to being accepted? The endpoints of all webhooks
-are one process, which writes down when it accepted what.
+Every run is made with and without the two faulty webhooks, in turn. The first measurement is throughput: the relay
+reads a file of `--events` for each webhook at full speed. The second is latency: events arrive through a pipe at a
+fixed `--rate` (events per second over all webhooks), and the time runs from the write into the pipe until the
+endpoint accepts the event. One process serves the endpoints of all webhooks and records the time of every request.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import Final
 
 from bench_lab import Process, apply, event, machine, relay_command, table, write_events, write_key
-from rough_endpoint import Endpoint, Entry, Ledger, running
+from faulty_endpoint import Endpoint, Entry, Ledger, running
 
 KEEPS: Final = 0.90  # of the throughput
 AT_MOST: Final = 2.0  # times the p99 latency
-PATIENCE: Final = 300.0  # seconds, for all of a run
-BURST: Final = 0.01  # seconds: events are written in groups, as producers do
+PATIENCE: Final = 300.0  # seconds, for a whole run
+BURST: Final = 0.01  # seconds between two groups of events, because producers write in groups
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """In milliseconds; `processor` is the relay's microseconds for each event of a healthy webhook."""
+    """Latencies in milliseconds; `processor` is the relay's processor time per healthy event, in microseconds."""
 
     median: float
     p99: float
@@ -42,7 +42,7 @@ class Latency:
 
 @contextmanager
 def refusing() -> Iterator[int]:
-    """A port that nobody else gets, and at which nobody listens."""
+    """A reserved port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -50,7 +50,7 @@ def refusing() -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One relay's surroundings. Webhook 0 hangs and webhook 1 refuses, where they are there: `first` is 0, else 2."""
+    """The setting of one relay. Webhook 0 hangs and webhook 1 refuses. `first` is 0 with these two, otherwise 2."""
 
     directory: Path
     endpoint: Endpoint
@@ -75,7 +75,7 @@ class Scene:
         return Process(command, self.directory, stdin=stdin)
 
     def accepted(self, number: int, relay: Process) -> list[Entry]:
-        """Wait until the healthy webhooks have accepted so many events: them."""
+        """Wait until the healthy webhooks have accepted `number` events; these events."""
         ledger, entries = Ledger(self.endpoint.ledger), list[Entry]()
         deadline = time.monotonic() + PATIENCE
         while len(entries) < number:
@@ -87,7 +87,7 @@ class Scene:
 
 
 def throughput(scene: Scene, events: int) -> float:
-    """Events a second that the healthy webhooks accept, from the first to the last, of `events` for each webhook."""
+    """Accepted events per second of the healthy webhooks, with `events` for each webhook."""
     webhooks = range(scene.first, scene.webhooks)
     write_events(
         scene.directory / "events",
@@ -102,9 +102,9 @@ def throughput(scene: Scene, events: int) -> float:
 
 
 def latency(scene: Scene, rate: float, seconds: float) -> Latency:
-    """Of the healthy webhooks' events when `rate` events a second are written, whichever webhooks are there.
+    """The latency of the healthy webhooks' events at `rate` events per second over all webhooks.
 
-    The healthy ones get the same number a second in both runs: those of the other two are left out, not shared out.
+    The healthy webhooks get the same rate in both runs: without the faulty two, the events of those are left out.
     """
     relay = scene.start("-", stdin=subprocess.PIPE)
     pipe = relay.popen.stdin

@@ -1,4 +1,4 @@
-"""The sink of the comparison with peers: an nginx on loopback that takes every POST and counts its answers."""
+"""The sink of the comparison with peers: an nginx on loopback that accepts every POST and counts its answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import trustme
 
 from bench_lab import Process
 
-POLL: Final = 0.02  # seconds between two looks at the count: the precision of every rate
+POLL: Final = 0.02  # seconds between two reads of the counter: the precision of every rate
 
 CONFIGURATION: Final = """\
 daemon off; pid nginx.pid; error_log stderr warn; worker_processes auto; {user}
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class Nginx:
-    """A running one. The count of requests that it keeps includes the questions for it, which are subtracted."""
+    """A running nginx. Its request counter includes the requests for the counter itself; they are subtracted."""
 
     def __init__(self, port: int, status_port: int, ca_file: Path) -> None:
         self.port = port
@@ -82,7 +82,7 @@ class Nginx:
         return True
 
     def answered(self) -> int:
-        """How many requests it has answered."""
+        """The number of answered requests."""
         self._status.request("GET", "/")
         text = self._status.getresponse().read().decode()
         self._questions += 1
@@ -90,8 +90,10 @@ class Nginx:
         return int(requests) - self._questions
 
     def watch(self, number: int, runs: Callable[[], bool]) -> tuple[float, float, int]:
-        """Until so many are answered, or the sender no longer `runs`: when the first was seen and when the last
-        (of `time.perf_counter`), and how many there were."""
+        """Wait until nginx has answered `number` requests or the sender no longer `runs`.
+
+        Returns the times of the first and the last answer (`time.perf_counter`) and the number of answers.
+        """
         first = 0.0
         while True:
             going = runs()

@@ -1,11 +1,11 @@
-"""The relay beside syslog-ng's http() destination and wrk, in one run, over TLS to one nginx.
+"""The relay compared with syslog-ng's http() destination and wrk, in one run, over TLS to one nginx.
 
     python benchmarks/peers.py [--events 60000] [--runs 3] [--concurrency 16] [-- RELAY OPTION …]
 
-wrk is the limit: it builds one request and reads nothing, writes nothing and remembers nothing. syslog-ng is the
-peer: it too reads a file, keeps what it has read in a queue on the disk, and posts each event by itself; it signs
-nothing, where the relay signs with ES256. A figure counts only when nginx has answered exactly as many requests as
-there are events. Options after `--` go to `hookline relay`, such as `-- --transport httpx`.
+wrk is the limit: it builds one request, and it reads, writes and stores nothing. syslog-ng is the peer: it also
+reads a file, keeps the lines in a queue on disk, and posts each event separately. It signs nothing; the relay signs
+with ES256. A figure counts only if nginx answered exactly one request per event. Options after `--` go to `hookline
+relay`, such as `-- --transport httpx`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ wrk.body = [==[{body}]==]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Of one run: events a second from the first to the last answer, the same from the start of the process, and
-    microseconds of processor time an event, start and end of the process included."""
+    """The figures of one run.
+
+    Events per second from the first to the last answer, events per second from the start of the process, and
+    processor time per event in microseconds, with the start and the end of the process."""
 
     rate: float
     rate_from_start: float
@@ -63,7 +65,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What every contestant is given: a directory of its own, the events, the sink."""
+    """The input of every program: its own directory, the events and the sink."""
 
     directory: Path
     events: Path
@@ -73,7 +75,7 @@ class Course:
 
     @property
     def token(self) -> str:
-        """Of the length that a JWT of the relay has; nobody looks at it."""
+        """A token with the length of the relay's JWT; no server checks it."""
         return "x" * 400
 
 
@@ -84,7 +86,7 @@ def of(usage: Usage, course: Course, first: float, last: float, started: float) 
 
 
 def until_all_are_answered(process: Process, course: Course) -> tuple[float, float]:
-    """When the first and the last answer were given. Ends the benchmark when there are too few or too many."""
+    """The times of the first and the last answer. If their number is wrong, the benchmark ends."""
     first, last, answered = course.sink.watch(course.number, lambda: process.usage(wait=False) is None)
     if answered != course.number:
         sys.exit(f"{process.command[0]}: {answered} of {course.number} answered\n{process.said()}")
@@ -118,7 +120,7 @@ def syslog_ng(course: Course) -> Result:
 
 
 def wrk(course: Course) -> Result:
-    """As many requests as fit into some seconds; what nginx has answered counts, not what wrk says."""
+    """Send requests for a fixed time. The count of nginx is used, not the count of wrk."""
     body = event(0).decode().rstrip()
     (course.directory / "wrk.lua").write_text(WRK.format(token=course.token, body=body))
     url = f"https://localhost:{course.sink.port}/feedback"
@@ -133,7 +135,7 @@ def wrk(course: Course) -> Result:
 
 
 def measure(arguments: argparse.Namespace, programs: set[str], directory: Path) -> dict[str, list[Result]]:
-    """Every contestant in turn, as often as there are runs: what the machine does meanwhile meets them alike."""
+    """Measure the programs in turn, so that other load on the machine affects them equally."""
     contestants: dict[str, Callable[[Course], Result]] = {}
     contestants["hookline relay"] = lambda course: relay(course, *arguments.relay)
     if "syslog-ng" in programs:

@@ -1,10 +1,11 @@
-"""Ten thousand webhooks, from cold: validate, plan, apply and plan again, beside the limit of reading the files.
+"""Ten thousand webhooks from a cold start: validate, plan, apply and plan again, with the limit of reading.
 
     python benchmarks/reconcile.py [NUMBER]
 
-Every command is a process of its own, as in CI. The limit is a process that reads the same files and parses them with
-the YAML library's C loader: what no program that reads YAML in Python on one core can beat. Times are in seconds, the
-best of three for what changes nothing; memory is the largest resident set of the process or of one of its workers.
+Every command is a separate process, as in CI. The limit is a process that reads the same files and parses them with
+the C loader of the YAML library. No Python program that reads YAML on one core can be faster. Times are in seconds.
+For commands that change nothing, the best of three runs counts. Memory is the largest resident set of the process
+or of one of its workers.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ delivery:
 
 
 def write(directory: Path, number: int, *, concurrency: int = 32) -> None:
-    """Webhook files of this number, fifty of an organization."""
+    """Write the file of webhook `number`; an organization has fifty webhooks."""
     folder = directory / "webhooks" / f"organization-{number // 50}"
     folder.mkdir(parents=True, exist_ok=True)
     text = WEBHOOK.format(
@@ -67,12 +68,12 @@ def write(directory: Path, number: int, *, concurrency: int = 32) -> None:
 
 
 def best(command: tuple[str, ...], directory: Path) -> Usage:
-    """Of several runs the fastest: what else this machine does only adds."""
+    """The fastest of several runs, because other load on the machine only adds time."""
     return min((run(command, directory) for _ in range(REPEATS)), key=lambda each: each.seconds)
 
 
 def measure(number: int, directory: Path) -> dict[str, Usage]:
-    """Every row of the table, in its order."""
+    """The rows of the table, in order."""
     for each in range(number):
         write(directory, each)
     rows = {

@@ -1,10 +1,10 @@
-"""Where does the relay's time go? Stage by stage, beside what no program could do without.
+"""The relay's time, stage by stage, with the work that no program can avoid.
 
     python benchmarks/stages.py [--events 20000] [--concurrency 16] [-- RELAY OPTION …]
 
-Each stage is a process of its own; start-up, which a run without an event shows, is taken off the others. The
-endpoint is a process of this benchmark, written in Python: it takes a share of the processor, and is not the limit
-that nginx is (`peers.py`).
+Each stage is a separate process. A run without events measures the start-up, which is subtracted from the others.
+The endpoint is a Python process of this benchmark. It takes a share of the processor, so the rates are lower than
+with nginx (`peers.py`).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from pathlib import Path
 import msgspec
 
 from bench_lab import Usage, apply, event, machine, relay_command, run, table, write_events, write_key
-from rough_endpoint import running
+from faulty_endpoint import running
 
-GROUP = 500  # lines a synced write
+GROUP = 500  # lines per synced write
 
 
 def decode(path: Path) -> None:
-    """The limit of reading: every line decoded, nothing done with it."""
+    """The limit of reading: decode every line and discard it."""
     with path.open("rb") as file:
         for line in file:
             msgspec.json.decode(line)
 
 
 def copy(path: Path) -> None:
-    """The limit of keeping: the lines appended to another file, in synced groups."""
+    """The limit of storing: append the lines to another file, in synced groups."""
     with path.open("rb") as file, path.with_suffix(".copy").open("wb") as target:
         for lines in groups(file):
             target.writelines(lines)
@@ -51,14 +51,14 @@ def groups(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
 
 
 def here(work: Callable[[Path], None], path: Path) -> Usage:
-    """The usage of a function of this process."""
+    """The resource usage of a function in this process."""
     begin, processor = time.perf_counter(), time.process_time()
     work(path)
     return Usage(0, time.perf_counter() - begin, time.process_time() - processor, 0)
 
 
 def measure(number: int, concurrency: int, options: tuple[str, ...], directory: Path) -> dict[str, Usage]:
-    """Every row of the table, in its order; the first is the start-up."""
+    """The rows of the table, in order; the first is the start-up."""
     write_events(directory / "events", map(event, range(number)))
     write_events(directory / "none", ())
     write_key(directory)

@@ -1,4 +1,4 @@
-"""Fixtures that several rooms of the tests share."""
+"""Fixtures that several test folders share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
+from hookline_process import Lab
 
 
 @pytest.fixture
 def private_files() -> Iterator[None]:
-    """Files that the test makes are its own, as files of secrets must be."""
+    """New files of the test are accessible by their owner only, as secret files must be."""
     before = os.umask(0o077)
     yield
     os.umask(before)

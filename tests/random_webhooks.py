@@ -1,4 +1,4 @@
-"""Random webhooks that a file may describe, for laws that hold for all of them."""
+"""Hypothesis strategies for valid webhooks, for laws that hold for every webhook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hookline.model import Address, Declared, Desired, FileLocation, Webhook
 
 Document = dict[str, Any]
 
-# What YAML 1.1 and 1.2 read as something else than text, unless it is quoted; and what moves on a terminal.
+# Texts that YAML 1.1 or 1.2 does not read as text without quotes, and characters that control a terminal.
 TRICKY = ["no", "On", "y", "010", "1e3", "1_000", "12:30:00", "2026-11-03", "null", "~", "a: b", "a #b", "- a", "? a",
           "<<", "=", "*a", "&a", "!a", "%a", "@a", "`a", "0x1F", ".inf", "{a}", "[a]", "'", '"', "\\", "Ünïcödé 反馈",
           "🙂", "e\u0301", "\u00a0"]  # fmt: skip
@@ -100,7 +100,7 @@ addresses = st.builds(Address, names, names)
 
 
 def desired(least: int = 0, most: int = 4) -> st.SearchStrategy[Desired]:
-    """What a whole configuration directory may say."""
+    """A strategy for the desired state of a configuration directory."""
     few = st.lists(addresses, min_size=least, max_size=most, unique=True)
     return few.flatmap(lambda found: st.tuples(*map(_webhook, found))).map(_desired)
 

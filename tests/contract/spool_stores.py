@@ -5,10 +5,10 @@ A store joins by a line in LOCATIONS, beside its registration in relay/spool/fac
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from builders import ACME, ingest_batch
 from contract.memory_store import MemoryStore
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Line
@@ -17,15 +17,11 @@ from hookline.relay.spool import factory
 from hookline.relay.spool.spool import (
     DequeueRequest,
     IngestBatch,
-    NewDelivery,
     QueuedDelivery,
     RejectedLine,
-    Settlement,
     Spool,
-    State,
 )
 
-ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")
 DAY = 86_400.0
 
@@ -39,24 +35,13 @@ LOCATIONS: dict[str, Callable[[Path], str]] = {
 REGISTERED: dict[str, Callable[[str], factory.SpoolStore]] = {"memory": MemoryStore}
 
 
-def delivery(name: str, *, key: int | None = None, address: Address = ACME, **changed: str) -> Delivery:
-    given = {"request_id": f"request-{name}", "channel": "email", "status": "sent", **changed}
-    return Delivery(
-        id=hashlib.blake2b(name.encode(), digest_size=16).digest(),
-        address=address,
-        order_key=key,
-        body=name.encode(),
-        **given,
-    )
-
-
 def intake(*deliveries: Delivery, rejected: int = 0, line: int = 1, **skipped: int) -> IngestBatch:
     refused = [RejectedLine(Line(line + n, b"broken %d" % n, 8), 0, "not JSON") for n in range(rejected)]
-    return IngestBatch(
-        source="events",
+    return ingest_batch(
+        *deliveries,
+        line=line,
         position=Position(name="events", line=line, offset=line * 10, device=1, inode=2),
         read=len(deliveries) + rejected + sum(skipped.values()),
-        deliveries=[NewDelivery(line, one) for one in deliveries],
         skipped=skipped,
         rejected=refused,
     )
@@ -68,30 +53,13 @@ def put(spool: Spool, *deliveries: Delivery, now: float = 0.0, window: float = D
 
 def put_rejected(spool: Spool, *lines: bytes, now: float = 0.0) -> None:
     refused = [RejectedLine(Line(n, line, len(line)), 0, "not JSON") for n, line in enumerate(lines, 1)]
-    spool.enqueue(
-        IngestBatch(source="events", position=None, read=len(lines), deliveries=[], skipped={}, rejected=refused),
-        now=now, dedupe_window=DAY,
-    )  # fmt: skip
+    spool.enqueue(ingest_batch(read=len(lines), rejected=refused), now=now, dedupe_window=DAY)
 
 
 def fresh(
     spool: Spool, address: Address = ACME, *, after: int = 0, limit: int = 100, ordered: bool = True
 ) -> list[QueuedDelivery]:
     return spool.dequeue_new([DequeueRequest(address, after, limit, ordered)])[0][0]
-
-
-def end(
-    item: QueuedDelivery,
-    state: State = State.DELIVERED,
-    *,
-    due: float | None = None,
-    reason: str | None = None,
-    http: int | None = None,
-) -> Settlement:
-    return Settlement(
-        seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=item.attempts + 1,
-        tries=item.tries + 1, refusals=item.refusals, posts=1, due=due, reason=reason, http=http,
-    )  # fmt: skip
 
 
 def bodies(items: Sequence[QueuedDelivery]) -> list[bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+import builders
 from contract.https_server import (
     AUTHORITY,
     HOST,
@@ -30,19 +31,15 @@ from hookline.relay.http.proxy import Proxy, parse_proxy
 from hookline.relay.preflight.checks import CheckContext, check_all
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.secrets import SecretResolver
-from strange_certificates import EDI_PARTY_NAME, of_version_4, with_name
+from unusual_certificates import EDI_PARTY_NAME, of_version_4, with_name
 
 NOW = 1_900_000_000.0
 
 
 def webhook(port: int, sandbox: str = "prod", timeout: float = 10.0, host: str = HOST) -> Webhook:
-    return Webhook(
-        address=Address("ACME@AdobeOrg", sandbox),
-        name="n",
-        channels=frozenset(),
-        url=f"https://{host}:{port}/feedback",
-        campaigns=None,
-        delivery=DeliveryPolicy(timeout=timedelta(seconds=timeout)),
+    delivery = DeliveryPolicy(timeout=timedelta(seconds=timeout))
+    return builders.webhook(
+        Address("ACME@AdobeOrg", sandbox), url=f"https://{host}:{port}/feedback", delivery=delivery
     )
 
 

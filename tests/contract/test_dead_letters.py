@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from contract.spool_stores import ACME, DAY, OTHER, balanced, delivery, end, fresh, intake, put, put_rejected
+from builders import ACME, delivery, settlement
+from contract.spool_stores import DAY, OTHER, balanced, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.relay.delivery_record import WHOLE_LINE, DeadDelivery, DeadLetter, DeadLine, Line
 from hookline.relay.spool.admin import Backlog, Count, Filter
@@ -26,7 +27,7 @@ def three_and_two(spool: Spool) -> Spool:
     a, b = fresh(spool)
     (o,) = fresh(spool, OTHER)
     for item, now, http in ((o, 10.0, 422), (a, 20.0, 410), (b, 40.0, 422)):
-        spool.settle([end(item, State.DEAD, reason=f"http {http}", http=http)], now=now)
+        spool.settle([settlement(item, State.DEAD, reason=f"http {http}", http=http)], now=now)
     put_rejected(spool, b"broken", b"broken too", now=30.0)
     return spool
 
@@ -75,7 +76,7 @@ def test_an_id_that_no_letter_has_is_refused(store: SpoolStore, three_and_two: S
 def test_a_letter_is_kept_whole(store: SpoolStore, spool: Spool) -> None:
     """A dead letter has its payload, its reason, and all data that a replay or an export needs."""
     put(spool, delivery("a", detail="mailbox full"))
-    spool.settle([end(fresh(spool)[0], State.DEAD, reason="http 422", http=422)], now=5.0)
+    spool.settle([settlement(fresh(spool)[0], State.DEAD, reason="http 422", http=422)], now=5.0)
     with store.dead_letters() as dead:
         (letter,) = dead.newest(Filter(), limit=1)
     assert DeadDelivery(
@@ -87,9 +88,9 @@ def test_a_letter_is_kept_whole(store: SpoolStore, spool: Spool) -> None:
 
 def test_a_replayed_delivery_is_pending_again_under_its_id(store: SpoolStore, spool: Spool) -> None:
     """Replay keeps the id and the count of attempts, starts a new age, and is exempt from order."""
-    put(spool, delivery("a1", key=1), delivery("a2", key=1))
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1))
     (a1,) = fresh(spool)
-    spool.settle([end(a1, State.DEAD, reason="http 422")], now=5.0)
+    spool.settle([settlement(a1, State.DEAD, reason="http 422")], now=5.0)
     assert not spool.changed_by_others()
     with store.dead_letters() as dead:
         assert 1 == dead.replay(Filter(webhook=ACME), now=99.0).deliveries
@@ -131,7 +132,7 @@ def test_a_cut_line_stays(store: SpoolStore, spool: Spool) -> None:
 def test_a_discarded_letter_is_gone_and_stays_a_duplicate(store: SpoolStore, spool: Spool) -> None:
     """A discarded letter has no payload. If its event is read again within the window, it is not sent."""
     put(spool, delivery("a"))
-    spool.settle([end(fresh(spool)[0], State.DEAD, reason="http 422")], now=5.0)
+    spool.settle([settlement(fresh(spool)[0], State.DEAD, reason="http 422")], now=5.0)
     with store.dead_letters() as dead:
         assert 1 == dead.discard(Filter(reason="422"), now=6.0).deliveries
         assert [] == list(dead.newest(Filter(), limit=10))

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from contract.spool_stores import (
-    ACME,
-    OTHER,
-    bodies,
-    delivery,
-    end,
-    fresh,
-    put,
-)
+from builders import ACME, delivery, settlement
+from contract.spool_stores import OTHER, bodies, fresh, put
 from hookline.model import Address
 from hookline.relay.spool.spool import DequeueRequest, Spool, State
 
@@ -25,7 +18,7 @@ def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> N
 
 def test_without_ordering_nothing_waits(spool: Spool) -> None:
     """A webhook with `ordering: none` gets all its events at once."""
-    put(spool, delivery("a1", key=1), delivery("a2", key=1))
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1))
     assert [b"a1", b"a2"] == bodies(fresh(spool, ordered=False))
 
 
@@ -34,7 +27,12 @@ def test_retries_come_when_due_longest_due_first(spool: Spool) -> None:
     put(spool, delivery("a"), delivery("b"), delivery("c"))
     a, b, c = fresh(spool)
     spool.settle(
-        [end(a, State.PENDING, due=30.0), end(b, State.PENDING, due=20.0), end(c, State.PENDING, due=40.0)], now=1.0
+        [
+            settlement(a, State.PENDING, due=30.0),
+            settlement(b, State.PENDING, due=20.0),
+            settlement(c, State.PENDING, due=40.0),
+        ],
+        now=1.0,
     )
     assert [] == spool.dequeue_due(ACME, now=19.9, limit=10, without=())
     assert [b"b", b"a"] == bodies(spool.dequeue_due(ACME, now=30.0, limit=10, without=()))
@@ -54,7 +52,7 @@ def test_the_first_retries_of_the_named_webhooks(spool: Spool) -> None:
     put(spool, delivery("a"), delivery("b"), delivery("o", address=OTHER))
     a, b = fresh(spool)
     (o,) = fresh(spool, OTHER)
-    spool.settle([end(one, State.PENDING, due=due) for one, due in ((a, 30.0), (b, 20.0), (o, 10.0))], now=1.0)
+    spool.settle([settlement(one, State.PENDING, due=due) for one, due in ((a, 30.0), (b, 20.0), (o, 10.0))], now=1.0)
     assert {ACME: 20.0} == spool.next_dues([ACME, Address("no", "body")])
     assert {ACME: 20.0, OTHER: 10.0} == spool.next_dues({ACME, OTHER})
     assert {} == spool.next_dues(())

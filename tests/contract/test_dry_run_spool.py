@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contract.spool_stores import delivery, end, fresh, put
+from builders import delivery, settlement
+from contract.spool_stores import fresh, put
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Spool, State
 
@@ -24,8 +25,8 @@ def test_which_ids_would_be_duplicates(store: SpoolStore, spool: Spool) -> None:
     """The known ids are those that ingest would count as duplicates: pending, dead, or delivered after the time."""
     put(spool, *(delivery(name) for name in ("pending", "dead", "old", "new")))
     _, dead, old, new = fresh(spool)
-    spool.settle([end(dead, State.DEAD, reason="x"), end(old)], now=10.0)
-    spool.settle([end(new)], now=11.0)
+    spool.settle([settlement(dead, State.DEAD, reason="x"), settlement(old)], now=10.0)
+    spool.settle([settlement(new)], now=11.0)
     ids = [delivery(name).id for name in ("pending", "dead", "old", "new", "never read")]
     known = store.dry_run().known(ids, delivered_after=10.0)
     assert [True, True, False, True, False] == [identity in known for identity in ids]

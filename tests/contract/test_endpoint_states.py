@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from contract.spool_stores import (
-    ACME,
-    OTHER,
-    delivery,
-    fresh,
-    put,
-)
+from builders import ACME, delivery
+from contract.spool_stores import OTHER, fresh, put
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import EndpointState, Spool
 

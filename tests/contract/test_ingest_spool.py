@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from contract.spool_stores import (
-    DAY,
-    balanced,
-    bodies,
-    delivery,
-    end,
-    fresh,
-    intake,
-    put,
-)
+from builders import delivery, settlement
+from contract.spool_stores import DAY, balanced, bodies, fresh, intake, put
 from hookline.relay.delivery_record import WHOLE_LINE, Line
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
@@ -35,7 +27,7 @@ def test_a_known_id_is_a_duplicate_while_pending_dead_or_lately_delivered(spool:
     """An event that is read again is counted as a duplicate and not sent again, in any state."""
     put(spool, delivery("a"), delivery("b"), delivery("c"))
     pending, dead, done = fresh(spool)
-    spool.settle([end(dead, State.DEAD, reason="http 422"), end(done)], now=10.0)
+    spool.settle([settlement(dead, State.DEAD, reason="http 422"), settlement(done)], now=10.0)
     put(spool, delivery("a"), delivery("b"), delivery("c"), now=20.0)
     assert (6, 3, 1) == tuple(spool.tally()[what] for what in ("read", "duplicates", "pending"))
     assert [pending.seq] == [item.seq for item in fresh(spool)]
@@ -44,7 +36,7 @@ def test_a_known_id_is_a_duplicate_while_pending_dead_or_lately_delivered(spool:
 def test_a_delivered_id_counts_again_when_the_window_is_over(spool: Spool) -> None:
     """After the dedupe window, or with a window of 0, a delivered event that is read again is sent again."""
     put(spool, delivery("a"), delivery("b"))
-    spool.settle([end(item) for item in fresh(spool)], now=10.0)
+    spool.settle([settlement(item) for item in fresh(spool)], now=10.0)
     put(spool, delivery("a"), now=10.0 + DAY)
     put(spool, delivery("b"), now=11.0, window=0.0)
     assert [b"a", b"b"] == bodies(fresh(spool, after=2))
@@ -54,7 +46,7 @@ def test_a_delivered_id_counts_again_when_the_window_is_over(spool: Spool) -> No
 def test_a_revived_record_counts_as_one_less(spool: Spool) -> None:
     """A delivery that is sent again after the window is not counted as a record while it is pending."""
     put(spool, delivery("a"), now=0.0)
-    spool.settle([end(fresh(spool)[0])], now=1.0)
+    spool.settle([settlement(fresh(spool)[0])], now=1.0)
     put(spool, delivery("a"), delivery("a"), now=3 * DAY)
     tally = spool.tally()
     assert (0, 1, 1) == (tally["records"], tally["pending"], tally["duplicates"])

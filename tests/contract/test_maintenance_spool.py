@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from contract.spool_stores import (
-    ACME,
-    DAY,
-    balanced,
-    delivery,
-    end,
-    fresh,
-    intake,
-    put,
-)
+from builders import ACME, delivery, settlement
+from contract.spool_stores import DAY, balanced, fresh, intake, put
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Retention, Spool, State
@@ -22,8 +14,8 @@ def test_what_was_kept_for_long_enough_is_forgotten(store: SpoolStore, spool: Sp
     put(spool, *(delivery(f"e{n}") for n in range(6)), now=0.0)
     spool.enqueue(intake(rejected=3), now=10.0, dedupe_window=DAY)
     items = fresh(spool)
-    spool.settle([end(item) for item in items[:3]], now=10.0)
-    spool.settle([end(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
+    spool.settle([settlement(item) for item in items[:3]], now=10.0)
+    spool.settle([settlement(item, State.DEAD, reason="x") for item in items[3:5]], now=10.0)
     keep = Retention(100.0, 1000)
     assert not spool.clean_up(now=110.0, keep=keep, limit=2)
     assert spool.clean_up(now=111.0, keep=keep, limit=2)
@@ -39,7 +31,7 @@ def test_the_number_of_records_is_bounded(spool: Spool) -> None:
     """Above the maximum number, the oldest records are removed first. An event without a record is sent again."""
     for number in range(4):
         put(spool, delivery(f"e{number}"), now=float(number))
-        spool.settle([end(fresh(spool)[0])], now=float(number))
+        spool.settle([settlement(fresh(spool)[0])], now=float(number))
     while spool.clean_up(now=5.0, keep=Retention(DAY, 2), limit=1):
         pass
     assert 2 == spool.tally()["records"]
@@ -66,7 +58,7 @@ def everything_kept(spool: Spool, store: SpoolStore) -> tuple[int, int, int]:
 def settle_one_of_each(spool: Spool, *, now: float) -> None:
     put(spool, delivery(f"done-{now}"), delivery(f"dead-{now}"), now=now)
     done, dead = fresh(spool)
-    spool.settle([end(done), end(dead, State.DEAD, reason="http 422")], now=now)
+    spool.settle([settlement(done), settlement(dead, State.DEAD, reason="http 422")], now=now)
     spool.enqueue(intake(rejected=1, line=int(now)), now=now, dedupe_window=DAY)
 
 

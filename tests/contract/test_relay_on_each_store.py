@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+from builders import xdm_event
 from contract.spool_stores import LOCATIONS
 from hookline.observe.log import Log
 from hookline.relay.http.address_policy import NetworkRules
@@ -18,7 +19,7 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, dry_run_relay, run_relay
-from lab import ORGANIZATION, SANDBOX, Lab, xdm_event
+from hookline_process import ORGANIZATION, SANDBOX, Lab
 
 
 def test_a_relay_delivers(kind: str, store: SpoolStore, lab: Lab, tmp_path: Path) -> None:

@@ -7,41 +7,39 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.spool_stores import (
-    ACME,
-    OTHER,
-    balanced,
-    bodies,
-    delivery,
-    end,
-    fresh,
-    put,
-)
+from builders import ACME, delivery, settlement
+from contract.spool_stores import OTHER, balanced, bodies, fresh, put
 from hookline.model import Address
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Spool, State
 
 
 def test_an_event_waits_for_the_earlier_one_of_its_message(spool: Spool) -> None:
-    """Only the first delivery of an order key is returned. Its settlement returns the next one."""
-    put(spool, delivery("a1", key=1), delivery("a2", key=1), delivery("b1", key=2), delivery("a3", key=1))
+    """Of one order key only the first is handed out; settling it hands over the next."""
+    put(
+        spool,
+        delivery("a1", order_key=1),
+        delivery("a2", order_key=1),
+        delivery("b1", order_key=2),
+        delivery("a3", order_key=1),
+    )
     a1, b1 = fresh(spool)
     assert [b"a1", b"b1"] == bodies([a1, b1])
-    (a2,) = spool.settle([end(a1), end(b1)], now=1.0)
+    (a2,) = spool.settle([settlement(a1), settlement(b1)], now=1.0)
     assert b"a2" == a2.body
-    assert [b"a3"] == bodies(spool.settle([end(a2, State.DEAD, reason="http 400")], now=2.0))
+    assert [b"a3"] == bodies(spool.settle([settlement(a2, State.DEAD, reason="http 400")], now=2.0))
 
 
 def test_a_retry_keeps_its_successors_waiting(spool: Spool) -> None:
-    """While the first event of a message waits for its next attempt, the later ones wait too."""
-    put(spool, delivery("a1", key=1), delivery("a2", key=1))
+    """While the first event of a message waits for its next attempt, the later ones stay behind it."""
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1))
     (a1,) = fresh(spool)
-    assert [] == spool.settle([end(a1, State.PENDING, due=50.0)], now=1.0)
-    put(spool, delivery("a3", key=1))
+    assert [] == spool.settle([settlement(a1, State.PENDING, due=50.0)], now=1.0)
+    put(spool, delivery("a3", order_key=1))
     assert [] == fresh(spool)
     (again,) = spool.dequeue_due(ACME, now=50.0, limit=10, without=())
     assert (b"a1", 1, 1) == (again.body, again.attempts, again.tries)
-    assert [b"a2"] == bodies(spool.settle([end(again)], now=51.0))
+    assert [b"a2"] == bodies(spool.settle([settlement(again)], now=51.0))
 
 
 def test_a_settlement_counts_once(spool: Spool) -> None:
@@ -49,7 +47,7 @@ def test_a_settlement_counts_once(spool: Spool) -> None:
     put(spool, delivery("a"))
     (a,) = fresh(spool)
     spool.dead_letter(ACME, reason="webhook deleted", now=1.0, without=(), limit=10)
-    spool.settle([end(a)], now=2.0)
+    spool.settle([settlement(a)], now=2.0)
     tally = spool.tally()
     assert (1, 0) == (tally["dead"], tally.get("delivered", 0))
     assert balanced(tally)
@@ -64,8 +62,8 @@ def test_dead_lettering_spares_what_is_in_flight(spool: Spool) -> None:
 
 
 def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:
-    """Deliveries older than `maxAge` become dead letters, the oldest first, a bounded number per call."""
-    put(spool, delivery("a", key=1), delivery("b", key=1), now=10.0)
+    """What is older than `maxAge` becomes a dead letter, oldest first and a bounded number at a time."""
+    put(spool, delivery("a", order_key=1), delivery("b", order_key=1), now=10.0)
     put(spool, delivery("c"), now=20.0)
     a = fresh(spool)[0]
     assert 1 == spool.expire(ACME, before=15.0, now=99.0, without={a.seq}, limit=10)
@@ -88,17 +86,17 @@ def test_everything_is_accounted_for_at_every_moment(
     spool = new_store().open(since="now")
     order: dict[int, list[int]] = {}
     for now, (name, key, then) in enumerate(steps):
-        put(spool, delivery(f"{name}-{key}", key=key), now=float(now))
+        put(spool, delivery(f"{name}-{key}", order_key=key), now=float(now))
         for item in [*fresh(spool, limit=1), *spool.dequeue_due(ACME, now=float(now), limit=1, without=())][:1]:
             match then:
                 case "deliver" | "die":
                     spool.settle(
-                        [end(item, State.DELIVERED if then == "deliver" else State.DEAD, reason="x")], now=now
+                        [settlement(item, State.DELIVERED if then == "deliver" else State.DEAD, reason="x")], now=now
                     )
                     if item.order_key is not None:
                         order.setdefault(item.order_key, []).append(item.seq)
                 case "retry":
-                    spool.settle([end(item, State.PENDING, due=now + 2.0)], now=now)
+                    spool.settle([settlement(item, State.PENDING, due=now + 2.0)], now=now)
         assert balanced(spool.tally())
     spool.close()
     assert all(seqs == sorted(seqs) for seqs in order.values())
@@ -106,18 +104,20 @@ def test_everything_is_accounted_for_at_every_moment(
 
 def test_one_call_settles_deliveries_of_several_webhooks(spool: Spool) -> None:
     """Each settlement names the webhook of its delivery; only that webhook's successors are returned."""
-    put(spool, delivery("a1", key=1), delivery("a2", key=1), delivery("o1", key=2, address=OTHER))
-    put(spool, delivery("o2", key=2, address=OTHER))
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1), delivery("o1", order_key=2, address=OTHER))
+    put(spool, delivery("o2", order_key=2, address=OTHER))
     (a1,), (o1,) = fresh(spool), fresh(spool, OTHER)
-    assert {ACME: b"a2", OTHER: b"o2"} == {one.address: one.body for one in spool.settle([end(a1), end(o1)], now=1.0)}
+    assert {ACME: b"a2", OTHER: b"o2"} == {
+        one.address: one.body for one in spool.settle([settlement(a1), settlement(o1)], now=1.0)
+    }
 
 
 def test_waiting_retries_can_be_made_due(spool: Spool) -> None:
     """Retries of one webhook become due in chunks, the earliest first. Those that are due already do not change."""
     put(spool, *(delivery(f"e{n}") for n in range(4)), delivery("other", address=OTHER), now=0.0)
     for item, due in zip(fresh(spool), (5.0, 5000.0, 4000.0, 3000.0), strict=True):
-        spool.settle([end(item, State.PENDING, due=due)], now=1.0)
-    spool.settle([end(fresh(spool, OTHER)[0], State.PENDING, due=2000.0)], now=1.0)
+        spool.settle([settlement(item, State.PENDING, due=due)], now=1.0)
+    spool.settle([settlement(fresh(spool, OTHER)[0], State.PENDING, due=2000.0)], now=1.0)
     assert 2 == spool.make_due(ACME, now=10.0, limit=2)
     assert [b"e0", b"e2", b"e3"] == sorted(bodies(spool.dequeue_due(ACME, now=10.0, limit=10, without=())))
     assert 1 == spool.make_due(ACME, now=11.0, limit=2)

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from contract.spool_stores import ACME, OTHER, delivery, end, fresh, intake, put, put_rejected
+from builders import ACME, delivery, settlement
+from contract.spool_stores import OTHER, fresh, intake, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus, SpoolStatus, WebhookStatus
@@ -27,7 +28,7 @@ def test_each_webhook_by_itself(store: SpoolStore, spool: Spool) -> None:
     """The backlog, the age of the oldest and the dead letters are per webhook; the tally is for the whole spool."""
     put(spool, delivery("a"), delivery("b"), now=100.0)
     put(spool, delivery("c", address=OTHER), now=130.0)
-    spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=131.0)
+    spool.settle([settlement(fresh(spool)[0], State.DEAD, reason="x")], now=131.0)
     facts = status(store, 160.0)
     assert (1, 60.0, 1) == (of(facts).pending, of(facts).oldest, of(facts).dead)
     assert (1, 30.0, 0) == (of(facts, OTHER).pending, of(facts, OTHER).oldest, of(facts, OTHER).dead)
@@ -65,7 +66,7 @@ def test_age_stands_still_while_held(store: SpoolStore, spool: Spool) -> None:
 def test_a_replay_does_not_hide_an_older_one(store: SpoolStore, spool: Spool) -> None:
     """A replayed delivery keeps its place in the order, and its age starts again: the oldest comes after it."""
     put(spool, delivery("dead"), now=100.0)
-    spool.settle([end(fresh(spool)[0], State.DEAD, reason="x")], now=101.0)
+    spool.settle([settlement(fresh(spool)[0], State.DEAD, reason="x")], now=101.0)
     put(spool, delivery("old"), now=200.0)
     with store.dead_letters() as dead:
         dead.replay(Filter(), now=290.0)
@@ -86,8 +87,8 @@ def test_records_and_their_age(store: SpoolStore, spool: Spool) -> None:
     """The number of records of settled deliveries, and the age of the oldest."""
     put(spool, delivery("a"), delivery("b"), now=100.0)
     a, b = fresh(spool)
-    spool.settle([end(a)], now=110.0)
-    spool.settle([end(b)], now=120.0)
+    spool.settle([settlement(a)], now=110.0)
+    spool.settle([settlement(b)], now=120.0)
     facts = status(store, 160.0)
     assert (2, 50.0) == (facts.records, facts.oldest_record)
     assert "records" not in facts.tally

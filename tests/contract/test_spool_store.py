@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from contract.spool_stores import ACME, LOCATIONS, REGISTERED, delivery, put
+from builders import ACME, delivery
+from contract.spool_stores import LOCATIONS, REGISTERED, put
 from hookline.cli.applied_state import read_backlogs
 from hookline.cli.commands.dead import dead_command
 from hookline.cli.commands.status import status_command

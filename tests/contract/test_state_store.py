@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from builders import document, entry
 from hookline.errors import HooklineError, Stale, Unusable
 from hookline.model import Address
 from hookline.state.history_chain import entry_hash, find_breaks, genesis_hash
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
 from hookline.state.sqlite_store import SqliteStore
-from hookline.state.store import EMPTY, HistoryEntry, StateStore
-from postgres import new_state
+from hookline.state.store import EMPTY, StateStore
+from postgres_server import new_state
 
 PROD = Address("acme", "prod")
 STAGE = Address("acme", "stage")
-Document = Mapping[str, Any]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -37,30 +36,6 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str]
     )
 
 
-def document(address: Address, url: str = "https://hooks.acme.example/a") -> Document:
-    return {
-        "version": 1,
-        "organization": address.organization,
-        "sandbox": address.sandbox,
-        "name": "Rückmeldung 反馈",
-        "channels": ["email"],
-        "url": url,
-        "campaigns": "all",
-    }
-
-
-def entry(**changes: Any) -> HistoryEntry:
-    given: dict[str, Any] = {
-        "at": datetime(2026, 11, 3, 9, 30, tzinfo=UTC),
-        "who": "ada",
-        "commit": "c0ffee",
-        "branch": None,
-        "fingerprint": "sha256:0",
-        "changes": (),
-    }
-    return HistoryEntry(**{**given, **changes})
-
-
 def test_nothing_is_stored_at_first(open_store: Callable[[str], StateStore]) -> None:
     """A state that was never written reads as the empty one, at serial 0 without a lineage."""
     store = open_store("L")
@@ -70,11 +45,12 @@ def test_nothing_is_stored_at_first(open_store: Callable[[str], StateStore]) -> 
 
 def test_first_commit(open_store: Callable[[str], StateStore]) -> None:
     """The first commit gives the state its lineage and serial 1, and another process reads what was written."""
-    written = open_store("L1").commit(EMPTY, {PROD: document(PROD)}, entry())
+    first = document(PROD, name="Rückmeldung 反馈")
+    written = open_store("L1").commit(EMPTY, {PROD: first}, entry())
     found = open_store("other").read()
     assert written == found
     assert ("L1", 1) == (found.lineage, found.serial) == open_store("other").version()
-    assert found.webhooks[PROD].document == document(PROD)
+    assert found.webhooks[PROD].document == first
     assert found.webhooks[PROD].webhook.name == "Rückmeldung 反馈"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from contract.spool_stores import ACME, delivery, end, fresh, put, put_rejected
+from builders import ACME, delivery, settlement
+from contract.spool_stores import fresh, put, put_rejected
 from hookline.errors import SpoolUnusable
 from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
 from hookline.relay.ids import delivery_id, request_prefix
@@ -15,8 +16,8 @@ from hookline.relay.spool.spool import Spool, State
 
 
 def of_request(request: str, content: bytes = b"1", *, key: int | None = None) -> Delivery:
-    """A delivery whose id begins with the prefix of its request, as routing creates it."""
-    one = delivery(f"{request} {content!r}", key=key, request_id=request)
+    """A delivery whose id begins with the prefix of its request, as all ids do that routing makes."""
+    one = delivery(f"{request} {content!r}", order_key=key, request_id=request)
     return msgspec.structs.replace(one, id=delivery_id(b"seed", content, request))
 
 
@@ -67,7 +68,7 @@ def test_history_and_end(store: SpoolStore, spool: Spool) -> None:
     """A trace shows the failed attempts and the result, with time and status. A delivered one has no payload."""
     put(spool, of_request("R-1"))
     history = add_failure(None, FailedAttempt(101.0, 1, "http 503", 503))
-    settled = msgspec.structs.replace(end(fresh(spool)[0]), attempts=2, http=204, history=history)
+    settled = msgspec.structs.replace(settlement(fresh(spool)[0]), attempts=2, http=204, history=history)
     spool.settle([settled], now=105.0)
     found = one(store, "R-1")
     assert [FailedAttempt(101.0, 1, "http 503", 503)] == found.history

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from builders import webhook
 from contract.https_server import (
     AUTHORITY,
     DEADLINE,
@@ -37,7 +38,6 @@ from contract.https_server import (
     serving,
     shown_once,
 )
-from hookline.model import Address, Webhook
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
@@ -515,16 +515,9 @@ def test_a_whole_endpoint(opener: Opener, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with serving(sends(OK), server_context(AUTHORITY.issue_cert("localhost"))) as server:
-            webhook = Webhook(
-                address=Address("acme", "dev"),
-                name="n",
-                channels=frozenset(),
-                url=f"https://localhost:{server.port}/",
-                campaigns=None,
-            )
             rules = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
             endpoint = HttpEndpoint(
-                webhook,
+                webhook(url=f"https://localhost:{server.port}/"),
                 resolver=SecretResolver(environment={}, directory=tmp_path),
                 clock=time.time,
                 random=bytes,

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from contract.spool_stores import (
-    ACME,
-    OTHER,
-    delivery,
-    end,
-    fresh,
-    put,
-)
+from builders import ACME, delivery, settlement
+from contract.spool_stores import OTHER, fresh, put
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import EndpointState, Spool, State
 
@@ -31,7 +25,7 @@ def test_retry_now_makes_every_waiting_retry_due(store: SpoolStore, spool: Spool
     """All retries of the webhook become due, and none of another webhook."""
     put(spool, *(delivery(f"e{n}") for n in range(5)), delivery("o", address=OTHER))
     items = fresh(spool) + fresh(spool, OTHER)
-    spool.settle([end(item, State.PENDING, due=1000.0) for item in items], now=1.0)
+    spool.settle([settlement(item, State.PENDING, due=1000.0) for item in items], now=1.0)
     with store.webhook_control() as control:
         assert 5 == control.retry_now(ACME, now=50.0)
     assert {ACME: 50.0, OTHER: 1000.0} == spool.next_dues([ACME, OTHER])

@@ -256,7 +256,7 @@ def test_pages_are_about_no_machine(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_blocks_are_of_a_known_language(page: Path) -> None:
     """A fence says what it holds, so that nothing that should be run is passed over."""
-    # The statements in `sql` blocks are run by tests/unit/state/test_state_postgres.py, against a real server.
+    # The statements in `sql` blocks are run by tests/unit/state/test_postgres_store.py, against a real server.
     known = {"console", "python", "yaml", "json", "sh", "text", "sql"}
     assert set() == {block.language for block in blocks(page.read_text())} - known
 

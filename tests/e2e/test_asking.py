@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fcntl import ioctl
 from pathlib import Path
@@ -23,23 +23,16 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import as_lines, xdm_event
 from hookline.schemas import load_schema
-from lab import ADDRESS, Lab, Receiver, as_lines, clean_environment, xdm_event
+from hookline_process import ADDRESS, Lab, Receiver, clean_environment
+from waiting import wait_until
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def url(receiver: Receiver) -> str:
     return f"https://localhost:{receiver.port}/feedback"
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true value of the condition."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return value
 
 
 def get(address: str) -> tuple[int, str]:

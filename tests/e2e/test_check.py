@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jsonschema import Draft202012Validator
 
-from beside import AUTHORITY, running
+from builders import private_key, private_pem
 from contract.https_server import sends
 from hookline.schemas import load_schema
-from lab import ADDRESS, LOOPBACK, Lab
+from hookline_process import ADDRESS, LOOPBACK, Lab
+from https_server_thread import AUTHORITY, running
 
 NOW = datetime.now(UTC)
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -47,15 +46,14 @@ def check(lab: Lab, *arguments: str, network: tuple[str, ...] = LOOPBACK) -> Che
     return Checked(done.returncode, json.loads(done.stdout or b"[]"))
 
 
-def put_key(path: Path, curve: ec.EllipticCurve) -> None:
-    made = ec.generate_private_key(curve)
-    path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+def put_key(path: Path, algorithm: str) -> None:
+    path.write_bytes(private_pem(private_key(algorithm)))
     path.chmod(0o600)
 
 
 def test_all_is_well(lab: Lab) -> None:
     """Every step is ok, the certificate is told with its days, and the test event is marked, signed and valid."""
-    put_key(lab.secrets / "key.pem", ec.SECP256R1())
+    put_key(lab.secrets / "key.pem", "ES256")
     with running(sends(OK)) as server:
         lab.apply(f"https://localhost:{server.port}/feedback", authentication=JWT, sandbox="prod")
         checked = check(lab, ADDRESS, "--send")
@@ -164,8 +162,8 @@ def test_missing_secrets(lab: Lab) -> None:
 
 def test_key_of_another_kind(lab: Lab) -> None:
     """A key on the wrong curve fails at the key, and says what was found; a second key is looked at too."""
-    put_key(lab.secrets / "key.pem", ec.SECP256R1())
-    put_key(lab.secrets / "next.pem", ec.SECP384R1())
+    put_key(lab.secrets / "key.pem", "ES256")
+    put_key(lab.secrets / "next.pem", "ES384")
     keys = [*JWT["keys"], {"id": "next", "secret": {"file": "next.pem"}}]
     with running(sends(OK)) as server:
         lab.apply(f"https://localhost:{server.port}/", authentication={**JWT, "keys": keys})

@@ -14,10 +14,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from builders import as_lines, xdm_event
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.schemas import load_schema
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, clean_environment, xdm_event
+from hookline_process import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, clean_environment
+from waiting import wait_until
 
 BROKEN = b'{"broken\n'
 NO_UTF8 = b'{"broken \xff\n'
@@ -87,16 +89,11 @@ def test_a_running_relay_reads_rejected_lines_again(lab: Lab) -> None:
             assert relay.stdin is not None
             relay.stdin.write(line)
             relay.stdin.flush()
-            deadline = time.monotonic() + 20
-            while not (lab.directory / ".hookline/spool/spool.db").exists() or not lab.dead():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(lambda: (lab.directory / ".hookline/spool/spool.db").exists() and lab.dead())
             lab.apply(url(receiver), campaigns="all")
             done = lab.hookline("dead", "replay", "line-1")
-            assert b"a running relay delivers them within a second" in done.stderr
-            while not receiver.accepted():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            assert b"a running relay has them within a second" in done.stderr
+            wait_until(receiver.accepted)
             relay.communicate(timeout=30)
 
 
@@ -182,17 +179,12 @@ def test_importing_beside_a_running_relay(lab: Lab) -> None:
             assert relay.stdin is not None
             relay.stdin.write(as_lines([xdm_event(10, 10)]))
             relay.stdin.flush()
-            deadline = time.monotonic() + 20
-            while len(receiver.accepted()) < 1:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(receiver.accepted)
             lab.hookline("dead", "import", "letters")
             relay.stdin.write(as_lines([xdm_event(11, 11)]))
             relay.stdin.flush()
             lab.hookline("dead", "replay", "--all")
-            while len(receiver.accepted()) < 5:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(lambda: len(receiver.accepted()) >= 5)
             relay.communicate(timeout=30)
             assert 0 == relay.returncode
 

@@ -17,7 +17,7 @@ import pytest
 
 from hookline.cli.main import main
 from hookline.state.sqlite_schema import MIGRATIONS
-from lab import clean_environment
+from hookline_process import clean_environment
 
 STATE = Path(".hookline/state.db")
 NOBODY = 65534
@@ -93,7 +93,7 @@ def test_history_tells_every_apply(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("three_applies")
 def test_history_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """As JSON an apply has its fingerprint and seal too; --limit keeps the last ones."""
+    """As JSON an apply has its fingerprint and entry_hash too; --limit keeps the last ones."""
     last, second = as_json(capsys, "history", "--limit", "2")
     assert [3, 2] == [last["serial"], second["serial"]]
     assert {"create": 0, "update": 1, "delete": 0} == second["summary"]

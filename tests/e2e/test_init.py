@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import HOOKLINE, clean_environment
+from hookline_process import HOOKLINE, clean_environment
 
 
 def _run(*arguments: str, at: Path, **environment: str) -> subprocess.CompletedProcess[str]:

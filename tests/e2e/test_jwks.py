@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from builders import private_key, private_pem, webhook
 from hookline.canonical import write_webhook
 from hookline.cli.main import main
 from hookline.model import (
@@ -24,7 +23,6 @@ from hookline.model import (
     JwtAuthentication,
     NoAuthentication,
     SigningKey,
-    Webhook,
 )
 from hookline.relay.auth.jwt_signer import JwtSigner
 from hookline.relay.auth.keys import load_key
@@ -48,8 +46,7 @@ def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     secrets.mkdir()
     monkeypatch.setenv("HOOKLINE_SECRETS_DIR", str(secrets))
     for name in ("new.pem", "old.pem"):
-        made = ec.generate_private_key(ec.SECP256R1())
-        (secrets / name).write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        (secrets / name).write_bytes(private_pem(private_key()))
     apply(ADDRESS, JWT)
     apply(Address("acme@Org", "plain"), NoAuthentication())
     apply(Address("acme@Org", "shared"), replace(JWT, algorithm="HS256", keys=(SigningKey("k", FileRef("hmac")),)))
@@ -58,18 +55,12 @@ def applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def apply(address: Address, authentication: Authentication) -> None:
-    webhook = Webhook(
-        address=address,
-        name="n",
-        channels=frozenset({Channel.EMAIL}),
-        url="https://hooks.acme.test/",
-        campaigns=None,
-        authentication=authentication,
+    described = webhook(address, channels=frozenset({Channel.EMAIL}), authentication=authentication)
+    entry = HistoryEntry(
+        at=datetime.now(UTC), who="test", commit=None, branch=None, fingerprint="sha256:0", changes=()
     )
-    at = datetime.now(UTC)
-    entry = HistoryEntry(at=at, who="test", commit=None, branch=None, fingerprint="sha256:0", changes=())
     store = open_state(".hookline/state.db")
-    store.commit(store.read(), {address: write_webhook(webhook)}, entry)
+    store.commit(store.read(), {address: write_webhook(described)}, entry)
 
 
 def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +85,7 @@ def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixt
         ("acme@Org/prd", 1, "did you mean acme@Org/prod"),
         ("nobody/nowhere", 1, "`hookline list`"),
         ("acme", 64, "ORGANIZATION/SANDBOX"),
-        ("acme@Org/plain", 1, "authentication has the type none"),
+        ("acme@Org/plain", 1, "authentication is of type none"),
         ("acme@Org/shared", 1, "HS256 is symmetric"),
     ],
 )
@@ -109,8 +100,7 @@ def test_refused(applied: Path, capsys: pytest.CaptureFixture[str], address: str
 
 def test_wrong_key(applied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One key that does not fit fails the command: half a set would break the receiver at the next rotation."""
-    made = ed25519.Ed25519PrivateKey.generate()
-    (applied / "old.pem").write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (applied / "old.pem").write_bytes(private_pem(private_key("EdDSA")))
     assert main(["jwks", "acme@Org/prod"]) == 1
     out, err = capsys.readouterr()
     assert out == ""

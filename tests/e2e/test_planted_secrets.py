@@ -7,16 +7,16 @@ import base64
 import json
 import re
 import subprocess
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from beside import AUTHORITY, running
-from lab import ADDRESS, LOOPBACK, Lab, as_lines, xdm_event
+from builders import as_lines, private_key, private_pem, xdm_event
+from hookline_process import ADDRESS, LOOPBACK, Lab
+from https_server_thread import AUTHORITY, running
+from waiting import wait_until
 
 HEADER_VARIABLE = "planted-variable-6f1f0c53"
 HEADER_FILE = "planted-file-2b7e9d10"
@@ -64,8 +64,9 @@ class Everything:
 def plant(lab: Lab) -> list[bytes]:
     """Secrets of every kind; their values, of a PEM key each line."""
     lab.environment["HOOKLINE_SECRET_PLANTED"] = HEADER_VARIABLE
-    made = ec.generate_private_key(ec.SECP256R1())
-    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made = private_key()
+    assert isinstance(made, ec.EllipticCurvePrivateKey)
+    pem = private_pem(made)
     (lab.secrets / "key.pem").write_bytes(pem)
     for name, value in (("header", HEADER_FILE), ("hmac", HMAC), ("unfit", UNFIT), ("short", SHORT)):
         (lab.secrets / name).write_text(value)
@@ -121,7 +122,8 @@ def test_planted_secrets_are_found_nowhere(lab: Lab) -> None:
             assert process.stdin is not None
             process.stdin.write(as_lines(xdm_event(number, number) for number in range(20, 30)))
             process.stdin.flush()
-            wait_for(lab.directory / ".hookline" / "spool" / "spool.db-wal")
+            log = lab.directory / ".hookline" / "spool" / "spool.db-wal"
+            wait_until(lambda: log.exists() and log.stat().st_size)
             everything.run("status")
             alive = everything.places() | served(lab.directory / "relay.log")
     assert any(HEADER_VARIABLE.encode() in request for request in server.requests)
@@ -155,13 +157,6 @@ def served(log: Path) -> dict[str, bytes]:
     """What a running relay tells whoever asks it, by path."""
     (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", log.read_text()))
     return {path: urlopen(url + path, timeout=30).read() for path in ("/metrics", "/status", "/healthz")}
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists() or not path.stat().st_size:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_planted_value_would_be_found() -> None:

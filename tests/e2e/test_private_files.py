@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import ADDRESS, FACTS, Lab
+from hookline_process import ADDRESS, FACTS, Lab
 
 LOG = str(FACTS / "xdm-feedback-events.ndjson")
 RELAY = ("relay", "--organization", "acme@AdobeOrg", "--sandbox", "prod", "--max-wait", "0")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hosted import Event, Hosted, Job
-from lab import HOOKLINE, clean_environment
-from postgres import shared_server
+from github_stub import Event, GithubStub, Job
+from hookline_process import HOOKLINE, clean_environment
+from postgres_server import shared_server
 
 ROLES = Path(__file__).parents[2] / "docs/how-to/state-on-postgresql.md"
 MARKER = "<!-- hookline:plan"
@@ -38,7 +38,7 @@ class Team:
     """A repository as `init` makes it, with two webhooks that are on main and applied."""
 
     def __init__(self, directory: Path, *, reading: str | None = None, writing: str | None = None) -> None:
-        self.site = Hosted(directory / "site")
+        self.site = GithubStub(directory / "site")
         self.state = directory / "state.db"
         self.writing = writing or str(self.state)
         self.site.secrets["HOOKLINE_STATE_READONLY"] = reading or str(self.state)

@@ -8,13 +8,14 @@ import signal
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from waiting import wait_until
 
 HOOKLINE = (sys.executable, "-c", "from hookline.cli.main import run; run()")
 EVENT = {"webhook-id": "msg_1"}
@@ -41,11 +42,7 @@ class Receiving:
             stderr=subprocess.PIPE,
             text=True,
         )
-        deadline = time.monotonic() + 30
-        while not port_file.exists():
-            assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(port_file.exists, process=self.process)
         self.port = int(port_file.read_text())
         self.out = self.err = ""
 

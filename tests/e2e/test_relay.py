@@ -8,32 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import time
-from typing import Any
 
 import pytest
 
-from lab import (
-    ADDRESS,
-    FACTS,
-    ORGANIZATION,
-    SANDBOX,
-    Lab,
-    Receiver,
-    as_lines,
-    platform_log_is_delivered,
-    xdm_event,
-)
+from builders import as_lines, xdm_event
+from hookline_process import ADDRESS, FACTS, ORGANIZATION, SANDBOX, Lab, Receiver, platform_log_is_delivered
+from waiting import wait_until
 
 
 def url(receiver: Receiver) -> str:
     return f"https://localhost:{receiver.port}/feedback"
-
-
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_the_platforms_events_are_delivered_or_skipped_with_a_reason(lab: Lab) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab import ORGANIZATION, SANDBOX, Lab, Receiver
+from hookline_process import ORGANIZATION, SANDBOX, Lab, Receiver
 
 CASES = Path(__file__).parents[1] / "cases" / "formats"
 LOG = ("sendgrid/batch-in-one-line", "ses/sns-envelope", "postfix/delivered-bounced-deferred", "twilio/failures")

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from builders import as_lines, xdm_event
 from contract.tunnel import TestProxy, tunnelling
-from lab import LOOPBACK, Lab, as_lines, xdm_event
+from hookline_process import LOOPBACK, Lab
 
 EVENT = as_lines([xdm_event(1, 1)])
 

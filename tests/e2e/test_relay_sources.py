@@ -7,28 +7,21 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backports import zstd
 
-from lab import Lab, Receiver, adds_up, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from hookline_process import Lab, Receiver, adds_up
+from waiting import wait_until
 
 SECONDS = 60
 
 
 def url(receiver: Receiver) -> str:
     return f"https://localhost:{receiver.port}/feedback"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def events(first: int, last: int) -> bytes:

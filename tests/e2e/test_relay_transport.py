@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, xdm_event
+from builders import xdm_event
+from hookline_process import Lab
 
 
 @pytest.mark.parametrize("transport", ["engine", "httpx"])

@@ -18,7 +18,7 @@ import pytest
 from hookline.cli.main import main
 from hookline.model import Address
 from hookline.plan.plan import Action, Change, fingerprint
-from lab import HOOKLINE, clean_environment
+from hookline_process import HOOKLINE, clean_environment
 
 FILE = """\
 version: 1

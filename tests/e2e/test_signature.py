@@ -7,7 +7,6 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from standardwebhooks import Webhook
 
+from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, FACTS, Lab, as_lines, xdm_event
+from hookline_process import ADDRESS, FACTS, Lab
+from waiting import wait_until
 
 NODE = """
 const { Webhook } = require("standardwebhooks");
@@ -117,10 +118,7 @@ def test_secrets_rotate_without_a_refused_request(lab: Lab) -> None:
             def happens(number: int) -> dict[str, Any]:
                 with (lab.directory / "events").open("ab") as log:
                     log.write(as_lines([xdm_event(number, number)]))
-                deadline = time.monotonic() + 60
-                while len(receiver.records()) <= number:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
+                wait_until(lambda: len(receiver.records()) > number)
                 return receiver.records()[number]
 
             number, both = 0, happens(0)
@@ -134,10 +132,7 @@ def test_secrets_rotate_without_a_refused_request(lab: Lab) -> None:
             shutil.copy(lab.secrets / "last", lab.secrets / "fresh")
             (lab.secrets / "fresh").replace(lab.secrets / "old")
             relay.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + 60
-            while "reloading" not in (lab.directory / "relay.log").read_text():
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_until(lambda: "reloading" in (lab.directory / "relay.log").read_text())
             replaced = happens(number + 1)
             for each in (last, new):
                 Webhook(each).verify(body(replaced), replaced["headers"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, platform_log_is_delivered
+from hookline_process import Lab, platform_log_is_delivered
 
 ROOT = Path(__file__).parents[2]
 

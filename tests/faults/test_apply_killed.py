@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lab import HOOKLINE, clean_environment
-from postgres import shared_server
+from hookline_process import HOOKLINE, clean_environment
+from postgres_server import shared_server
 
 # Runs applies in forks of itself, each killed one step later than the one before. Ends with the first that was not
 # killed. `watch` makes the steps, `renew` puts the state of before in place for one run and gives its address.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import xdm_event
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.http.address_policy import NetworkRules
@@ -19,7 +20,7 @@ from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, run_relay
-from lab import ORGANIZATION, SANDBOX, Lab, Receiver, xdm_event
+from hookline_process import ORGANIZATION, SANDBOX, Lab, Receiver
 
 DAY = 86_400.0
 

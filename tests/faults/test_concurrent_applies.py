@@ -13,8 +13,8 @@ import pytest
 
 from hookline.state.factory import open_state
 from hookline.state.history_chain import find_breaks
-from lab import clean_environment
-from postgres import new_state
+from hookline_process import clean_environment
+from postgres_server import new_state
 
 MANY = 20
 

@@ -7,14 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from lab import HOOKLINE, Lab, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from hookline_process import HOOKLINE, Lab
+from waiting import wait_until
 
 # A private disk: only this process and its children see it, and it disappears with them.
 ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")
@@ -30,19 +30,12 @@ FIRST, MORE = 1_500, 4_000
 def test_what_is_read_takes_no_room_from_outcomes(tmp_path: Path, size: str) -> None:
     """Ingest that retries all the time on a full disk never uses the released reserve. All outcomes are recorded."""
     (tmp_path / "spool").mkdir()
-    script = Path(__file__).parents[1] / "full_disk.py"
+    script = Path(__file__).parents[1] / "full_disk_spool.py"
     ran = subprocess.run(
         ("unshare", *ROOT, "--mount", *ALONE_ON_IT, size, sys.executable, script, "spool"),
         cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert ["read some", "recorded all"] == ran.stdout.splitlines()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def fill(disk: Path) -> Path:

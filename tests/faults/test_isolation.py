@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from lab import LOOPBACK, ORGANIZATION, Lab, as_lines, xdm_event
-from rough_endpoint import Endpoint, Ledger, running
+from builders import as_lines, xdm_event
+from faulty_endpoint import Endpoint, Ledger, running
+from hookline_process import LOOPBACK, ORGANIZATION, Lab
+from waiting import wait_until
 
 EVENTS = 1_500  # for each webhook: more than a lane holds at once
 PATIENCE = 240  # seconds; it takes a few
@@ -60,12 +61,12 @@ def test_a_good_endpoint_beside_bad_ones(lab: Lab, refusing: int) -> None:
         ledger, seen = Ledger(endpoint.ledger), Counter[tuple[str, bool]]()
         options = ("--ca-file", str(endpoint.ca_file), "--log-level", "warning", "--grace", "1s")
         with lab.running("relay", *LOOPBACK, *options, str(log)) as relay:
-            deadline = time.monotonic() + PATIENCE
-            while seen["/feedback", True] < EVENTS:
-                assert relay.poll() is None, (lab.directory / "relay.log").read_text()
-                assert time.monotonic() < deadline, seen
-                time.sleep(0.1)
+
+            def all_accepted() -> bool:
                 seen.update((entry.path, entry.accepted) for entry in ledger.news())
+                return seen["/feedback", True] >= EVENTS
+
+            wait_until(all_accepted, within_seconds=PATIENCE, process=relay, detail=lambda: seen)
             relay.terminate()
             assert 4 == relay.wait(timeout=60)
     assert {("/feedback", True), ("/as/hang", False), ("/as/error", False)} == seen.keys()

@@ -5,23 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from lab import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from hookline_process import ADDRESS, ORGANIZATION, SANDBOX, Lab, Receiver
+from waiting import wait_until
 
 GONE = "https://localhost:1/nobody-listens-here"
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

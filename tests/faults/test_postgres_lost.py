@@ -7,32 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from builders import document, entry
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.state.factory import open_state
 from hookline.state.history_chain import find_breaks
 from hookline.state.postgres_errors import parse_postgres
 from hookline.state.postgres_store import PostgresStore
-from hookline.state.store import EMPTY, HistoryEntry, Snapshot, StateStore
-from postgres import Server, running_server, shared_server
+from hookline.state.store import EMPTY, Snapshot, StateStore
+from postgres_server import Server, running_server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
-ENTRY = HistoryEntry(
-    at=datetime(2026, 11, 3, tzinfo=UTC), who="ada", commit=None, branch=None, fingerprint="sha256:f", changes=()
-)
-
-
-def document(address: Address) -> dict[str, Any]:
-    return {
-        "version": 1, "organization": address.organization, "sandbox": address.sandbox, "name": "Feedback",
-        "channels": ["email"], "url": "https://hooks.acme.example/a", "campaigns": "all",
-    }  # fmt: skip
 
 
 class Wire:
@@ -113,7 +104,7 @@ def stored(request: pytest.FixtureRequest) -> tuple[str, Snapshot]:
     database = shared_server().new_database()
     if request.param == "first apply":
         return database, EMPTY
-    return database, at(database).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+    return database, at(database).commit(EMPTY, {PROD: document(PROD)}, entry())
 
 
 def at(database: str) -> StateStore:
@@ -124,7 +115,7 @@ def holds(database: str) -> bool:
     """Whether the chain of the history does, and the lock is free."""
     store = at(database)
     found = store.read()
-    store.commit(found, {PROD: None}, ENTRY)
+    store.commit(found, {PROD: None}, entry())
     after = store.read()
     return not list(find_breaks(str(after.lineage), after.serial, store.history()))
 
@@ -133,7 +124,7 @@ def test_answer_to_commit_lost(stored: tuple[str, Snapshot]) -> None:
     """When COMMIT was carried out and its answer got lost, hookline looks, and goes on: it was applied."""
     database, base = stored
     with wire(shared_server(), database, "swallow answer") as store:
-        after = store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+        after = store.commit(base, {STAGE: document(STAGE)}, entry())
     assert base.serial + 1 == after.serial
     assert after == at(database).read()
     assert holds(database)
@@ -143,7 +134,7 @@ def test_commit_itself_lost(stored: tuple[str, Snapshot]) -> None:
     """When COMMIT never came to the server, hookline looks, and says that nothing was applied."""
     database, base = stored
     with wire(shared_server(), database, "cut") as store, pytest.raises(HooklineError) as told:
-        store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+        store.commit(base, {STAGE: document(STAGE)}, entry())
     assert "nothing was applied" in told.value.message
     assert f"serial {base.serial + 1}" in told.value.message
     assert 1 == told.value.exit_code
@@ -156,12 +147,12 @@ def test_nobody_answers_any_more(stored: tuple[str, Snapshot], how: str) -> None
     """When the server stays silent after COMMIT, hookline says that it does not know, and how to find out."""
     database, base = stored
     with wire(shared_server(), database, how, patience=0.5) as store, pytest.raises(HooklineError) as told:
-        store.commit(base, {STAGE: document(STAGE)}, ENTRY)
-    assert "whether it was applied is unknown" in told.value.message
+        store.commit(base, {STAGE: document(STAGE)}, entry())
+    assert "could not be found out" in told.value.message
     assert "nothing was applied" not in told.value.message
     assert "hookline history" in str(told.value.hint)
     assert f"serial {base.serial + 1}" in str(told.value.hint)
-    assert ENTRY.fingerprint in str(told.value.hint)
+    assert entry().fingerprint in str(told.value.hint)
     assert base.serial + ("swallow" in how) == at(database).read().serial
     assert holds(database)
 
@@ -186,11 +177,11 @@ def test_terminated_before_every_statement(monkeypatch: pytest.MonkeyPatch) -> N
     server = shared_server()
     written = {PROD: None, STAGE: document(STAGE)}
     rehearsal = server.new_database()
-    first = at(rehearsal).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
-    statements = steps_of(lambda: at(rehearsal).commit(first, written, ENTRY), monkeypatch)
+    first = at(rehearsal).commit(EMPTY, {PROD: document(PROD)}, entry())
+    statements = steps_of(lambda: at(rehearsal).commit(first, written, entry()), monkeypatch)
     assert "COMMIT" == statements[-1]
     database = server.new_database()
-    base = at(database).commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+    base = at(database).commit(EMPTY, {PROD: document(PROD)}, entry())
     execute = psycopg.Connection.execute
 
     for number in range(len(statements)):
@@ -205,7 +196,7 @@ def test_terminated_before_every_statement(monkeypatch: pytest.MonkeyPatch) -> N
 
         monkeypatch.setattr(psycopg.Connection, "execute", ending)
         with pytest.raises(HooklineError) as told:
-            at(database).commit(base, written, ENTRY)
+            at(database).commit(base, written, entry())
         monkeypatch.undo()
         assert "nothing was applied" in told.value.message, statements[number]
         assert base == at(database).read()
@@ -217,7 +208,7 @@ def test_server_restarts_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_server() as server:
         database = server.new_database()
         store = open_state(server.url(database))
-        base = store.commit(EMPTY, {PROD: document(PROD)}, ENTRY)
+        base = store.commit(EMPTY, {PROD: document(PROD)}, entry())
         execute = psycopg.Connection.execute
         done = threading.Event()
 
@@ -238,7 +229,7 @@ def test_server_restarts_at_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(psycopg.Connection, "execute", crashing)
         with pytest.raises(HooklineError, match="nothing was applied"):
-            store.commit(base, {STAGE: document(STAGE)}, ENTRY)
+            store.commit(base, {STAGE: document(STAGE)}, entry())
         assert base == store.read()
-        assert 2 == store.commit(base, {STAGE: document(STAGE)}, ENTRY).serial
+        assert 2 == store.commit(base, {STAGE: document(STAGE)}, entry()).serial
         done.set()

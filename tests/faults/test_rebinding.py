@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from lab import Lab, xdm_event
+from builders import xdm_event
+from hookline_process import Lab
 
-PROGRAM = Path(__file__).parents[1] / "changing_names.py"
+PROGRAM = Path(__file__).parents[1] / "dns_rebinding.py"
 PUBLIC, LOOPBACK, METADATA = "93.184.215.14", "127.0.0.1", "169.254.169.254"
 # A network and mounts of its own, which only this process and its children see and which go with them.
 ROOT = () if os.geteuid() == 0 else ("--user", "--map-root-user")

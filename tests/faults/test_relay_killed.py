@@ -13,9 +13,10 @@ from threading import Thread
 
 import pytest
 
+from builders import as_lines, xdm_event
 from hookline.relay.delivery.lane import max_unwritten
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
-from lab import Lab, Receiver, adds_up, as_lines, xdm_event
+from hookline_process import Lab, Receiver, adds_up
 
 FAIL = ("--fail", "503:0.2", "--no-verify-payload")
 CONCURRENCY = 16

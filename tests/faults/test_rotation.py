@@ -15,8 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from builders import as_lines, xdm_event
 from hookline.units import format_moment
-from lab import ADDRESS, Lab, Receiver, as_lines, xdm_event
+from hookline_process import ADDRESS, Lab, Receiver
+from waiting import wait_until
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -78,10 +80,7 @@ def test_no_request_is_refused_while_keys_rotate(lab: Lab, rotations: int) -> No
                 lab.apply(url, authentication={**authentication, "keys": timed})
                 traffic(lab, numbers, lambda new=new: signed_by(receiver)[-20:] == [new["id"]] * 20)  # type: ignore[misc]
             sent = next(numbers)
-            deadline = time.monotonic() + 60
-            while len(set(receiver.accepted())) < sent:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            wait_until(lambda: len(set(receiver.accepted())) >= sent)
             relay.send_signal(signal.SIGTERM)
             assert 0 == relay.wait(timeout=60)
     assert [] == refused(receiver)

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 import pytest
 
+from faulty_endpoint import Endpoint, running
 from hookline.relay.delivery.lane import max_unwritten
-from lab import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
-from rough_endpoint import Endpoint, running
-from soaking import Audit, RotatingLog, line_of
+from hookline_process import LOOPBACK, ORGANIZATION, SANDBOX, Lab, adds_up
+from soak_run import Audit, RotatingLog, line_of
 
 CONCURRENCY: Final = 16
 AT_A_KILL: Final = CONCURRENCY + max_unwritten(CONCURRENCY)  # on the wire, and answered and not yet written

@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
+from builders import ACME, event, line, settlement, xdm_event
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, add_failure
-from hookline.relay.event import Event, payload_bytes
+from hookline.relay.delivery_record import Delivery, FailedAttempt, add_failure
+from hookline.relay.event import payload_bytes
 from hookline.relay.formats.dead_letter_json import dead_letter_line
 from hookline.relay.ids import delivery_id
 from hookline.relay.sources.source import Position
@@ -35,7 +36,6 @@ from hookline.relay.spool.spool import (
     NewDelivery,
     RejectedLine,
     Retention,
-    Settlement,
     State,
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
@@ -44,12 +44,11 @@ from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAG
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
-from lab import ADDRESS, Lab, xdm_event
+from hookline_process import ADDRESS, Lab
 
-ACME = Address("acme", "prod")
 OTHER = Address("other", "prod")
 EVENTS = 240
-WHOLE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
+WHOLE_LINE = {"pending": 140, "dead": 40, "records": 60, "lines": 12, "webhooks": 2}
 
 Damage = Callable[[Path], None]
 
@@ -58,9 +57,9 @@ def delivery(number: int) -> Delivery:
     """One in twenty has a payload with overflow pages."""
     address = OTHER if number % 3 == 0 else ACME
     offers = "x" * 30_000 if number % 20 == 0 else "y" * 500
-    event = Event(channel="email", status="sent", offers=offers, execution_id=f"m{number}")
+    told = event(offers=offers, execution_id=f"m{number}")
     request_id = f"request-{number}"
-    body = payload_bytes(event, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
+    body = payload_bytes(told, address=address, sandbox_id=None, campaign_id=None, request_id=request_id)
     return Delivery(
         id=delivery_id(str(address).encode(), body, request_id), address=address, order_key=number, body=body,
         request_id=request_id, channel="email", status="sent", time=None,
@@ -72,7 +71,7 @@ def make(directory: Path) -> None:
     spool = SqliteSpool(directory, since="now")
     for first in range(0, EVENTS, 40):
         numbers = range(first, first + 40)
-        lines = [RejectedLine(Line(1000 + n, b"broken %d" % n, len(b"broken %d" % n)), n % 2 - 1, "not JSON")
+        lines = [RejectedLine(line(b"broken %d" % n, 1000 + n), n % 2 - 1, "not JSON")
                  for n in numbers[:2]]  # fmt: skip
         taken = [NewDelivery(n, delivery(n)) for n in numbers]
         position = Position(name="events", line=numbers[-1], offset=numbers[-1] * 100, device=1, inode=2,
@@ -87,8 +86,7 @@ def make(directory: Path) -> None:
     states = [State.DELIVERED] * 60 + [State.DEAD] * 40 + [State.PENDING] * 40
     history = add_failure(None, FailedAttempt(1.0, 1, "http 503", 503))
     spool.settle(
-        [Settlement(seq=item.seq, address=item.address, order_key=item.order_key, state=state, attempts=1, tries=1,
-                    refusals=0, posts=1, due=900.0 if state is State.PENDING else None,
+        [settlement(item, state, due=900.0 if state is State.PENDING else None,
                     reason=None if state is State.DELIVERED else "http 503", http=503, history=history)
          for item, state in zip(items, states, strict=False)],
         now=500.0,
@@ -115,7 +113,7 @@ def rows(directory: Path) -> dict[bytes, tuple[Any, ...]]:
         return {row[0]: row for row in found}
 
 
-def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] = WHOLE) -> RecoveryResult:
+def damaged(sound: Path, tmp_path: Path, damage: Damage, whole: dict[str, int] = WHOLE_LINE) -> RecoveryResult:
     """Damage a copy of `sound` as `old`, recover it as `new`, both in `tmp_path`, and check the result."""
     old, new = tmp_path / "old", tmp_path / "new"
     for directory in (old, new):
@@ -155,7 +153,7 @@ def check(new: Path, recovered: RecoveryResult, whole: dict[str, int]) -> None:
 def test_a_sound_spool_is_copied_whole(sound: Path, tmp_path: Path) -> None:
     """Recovery keeps rows, positions, pauses and the tally of a sound spool, and reports it as complete."""
     recovered = damaged(sound, tmp_path, lambda path: None)
-    assert (True, WHOLE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
+    assert (True, WHOLE_LINE, 1, []) == (recovered.complete, recovered.saved, recovered.positions, recovered.notes)
     assert rows(sound) == rows(tmp_path / "new")
     spool = SqliteSpool(tmp_path / "new", since="now")
     assert {ACME: EndpointState(), OTHER: EndpointState(paused=600.0)} == spool.endpoint_states()
@@ -223,7 +221,7 @@ def test_any_page_lost(sound: Path, tmp_path: Path, content: bytes, step: int) -
         recovered = damaged(sound, tmp_path, lambda path, number=number: page(number, path, content))  # type: ignore[misc]
         found = rows(tmp_path / "new")
         assert all(original[identity][4:] == row[4:] for identity, row in found.items())
-        missing = {kind: WHOLE[kind] - recovered.saved[kind] for kind in WHOLE}
+        missing = {kind: WHOLE_LINE[kind] - recovered.saved[kind] for kind in WHOLE_LINE}
         for kind, lost in recovered.lost.items():
             assert lost is None or lost == max(0, missing[kind]), (number, kind, recovered)
         if number == the_root:
@@ -254,7 +252,7 @@ def test_the_lost_rows_are_named(sound: Path, tmp_path: Path) -> None:
 def test_a_damaged_schema_is_replaced(sound: Path, tmp_path: Path) -> None:
     """The first page is the same in every spool, so its damage loses nothing."""
     recovered = damaged(sound, tmp_path, lambda path: page(1, path, b"\0" * PAGE_BYTES))
-    assert (True, WHOLE) == (recovered.complete, recovered.saved)
+    assert (True, WHOLE_LINE) == (recovered.complete, recovered.saved)
     assert ["the header of the database was damaged", "the schema of the database was damaged"] == recovered.notes
 
 
@@ -345,7 +343,7 @@ def test_flipped_bytes_of_the_header(sound: Path, tmp_path: Path, seed: int) -> 
             file.write(generator.randbytes(10))
 
     recovered = damaged(sound, tmp_path, damage)
-    assert WHOLE == recovered.saved
+    assert WHOLE_LINE == recovered.saved
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
@@ -395,12 +393,12 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_log_of_a_killed_relay_is_read(killed: Path, tmp_path: Path) -> None:
     """Commits that were never moved into the database are part of the spool."""
     recovered = damaged(killed, tmp_path, lambda path: None)
-    assert (True, WHOLE | {"webhooks": 2}) == (recovered.complete, recovered.saved)
+    assert (True, WHOLE_LINE | {"webhooks": 2}) == (recovered.complete, recovered.saved)
 
 
 def test_a_lost_log(killed: Path, tmp_path: Path) -> None:
     """Without its log, the spool is older or empty, but usable."""
-    nothing = dict.fromkeys(WHOLE, 0)  # none of it was moved into the database yet
+    nothing = dict.fromkeys(WHOLE_LINE, 0)  # none of it was moved into the database yet
     recovered = damaged(killed, tmp_path, lambda path: path.with_name("spool.db-wal").unlink(), nothing)
     assert nothing == recovered.saved
 

@@ -6,20 +6,13 @@ import json
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from threading import Thread
 
-from lab import Lab, adds_up, as_lines, xdm_event
+from builders import as_lines, xdm_event
+from hookline_process import Lab, adds_up
+from waiting import wait_until
 
 EVENTS = 20_000
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_was_taken_out_of_a_pipe_is_in_the_spool(lab: Lab) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from hookline.relay.delivery_record import Line
+from builders import document, line, routes
+from hookline.model import Address
 from hookline.relay.field_mapping import FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext, build_batch
-from hookline.relay.routing import Defaults, Routes
+from hookline.relay.routing import Defaults
 from hookline.relay.sources.source import Batch, Position
-from hookline.state.store import Snapshot, Stored
 
 TESTS = Path(__file__).parents[1]
 SEED = 20261125
@@ -50,19 +50,7 @@ VALUES: list[Any] = [
     [{}],
     ["x"] * 3,
 ]
-STORED = Stored(
-    {
-        "version": 1,
-        "organization": "ACME@AdobeOrg",
-        "sandbox": "prod",
-        "name": "n",
-        "channels": ["email", "sms"],
-        "url": "https://hooks.acme.example/",
-        "campaigns": "all",
-        "payload": 2,
-    }
-)
-ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES = routes(document(Address("ACME@AdobeOrg", "prod"), channels=["email", "sms"], payload=2))
 PATHS = tuple(parse_mapping(f"{field}={path}") for field, path in [
     ("campaign", "user-variables.campaign"), ("recipient", "to"), ("organization", "0.data.x"), ("requestId", "/id")
 ])  # fmt: skip
@@ -132,7 +120,7 @@ def every_line_has_its_fates(lines: int) -> None:
     ways = readings()
     strange = strange_lines(chance)
     for first in range(0, lines, BATCH):
-        batch = [Line(first + n, data, len(data)) for n, data in enumerate((next(strange) for _ in range(BATCH)), 1)]
+        batch = [line(data, first + n) for n, data in enumerate((next(strange) for _ in range(BATCH)), 1)]
         for way in (chance.choice(ways), ways[0]) if lines < 100_000 else (chance.choice(ways),):
             intake, taken = build_batch(Batch("log", batch, Position(name="log"), False), way)
             assert BATCH == taken

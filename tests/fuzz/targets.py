@@ -11,35 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from builders import document, line, routes
 from hookline.canonical import digest
 from hookline.config.discovery import WebhookFile
 from hookline.config.file_validator import validate_file
 from hookline.errors import Stale, WrongUse
+from hookline.model import Address
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import read_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
-from hookline.relay.delivery_record import Line
 from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.response_reader import MAX_HEAD_BYTES, MAX_RESPONSE_BODY_BYTES, ResponseReader
 from hookline.relay.ingest.batch import IngestContext, build_batch
-from hookline.relay.routing import Defaults, Routes
+from hookline.relay.routing import Defaults
 from hookline.relay.sources.source import Batch, Position
-from hookline.state.store import Snapshot, Stored
 
 TESTS: Final = Path(__file__).parents[1]
-STORED: Final = Stored(
-    {
-        "version": 1,
-        "organization": "ACME@AdobeOrg",
-        "sandbox": "prod",
-        "name": "n",
-        "channels": ["email", "sms"],
-        "url": "https://hooks.acme.example/",
-        "campaigns": "all",
-    }
-)
-ROUTES: Final = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ROUTES: Final = routes(document(Address("ACME@AdobeOrg", "prod"), channels=["email", "sms"]))
 READING: Final = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 
 
@@ -56,7 +45,7 @@ def webhook_file(data: bytes) -> None:
 
 def event_line(data: bytes) -> None:
     """A line has one fate for each event, at least one, and what is rejected says why in a line."""
-    intake, _ = build_batch(Batch("log", [Line(1, data, len(data))], Position(name="log"), False), READING)
+    intake, _ = build_batch(Batch("log", [line(data)], Position(name="log"), False), READING)
     assert intake.read >= 1
     assert intake.read == len(intake.deliveries) + len(intake.rejected) + sum(intake.skipped.values())
     for refused in intake.rejected:
@@ -69,7 +58,7 @@ def event_line(data: bytes) -> None:
 def plan_file(data: bytes) -> None:
     """A plan is refused in our words, or it can be shown, with nothing in it that moves on a terminal."""
     for plan in filter(None, (_read(data), _read(_sealed(data)))):
-        for text in ("\n".join(line.text for line in render_text(plan)), render_markdown(plan)):
+        for text in ("\n".join(row.text for row in render_text(plan)), render_markdown(plan)):
             assert text.replace("\n", "").isprintable(), text
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import trustme
 
+from builders import document, routes, webhook
 from contract.https_server import (
     AUTHORITY,
     DEADLINE,
@@ -35,7 +36,7 @@ from contract.https_server import (
 )
 from contract.tunnel import TestProxy, tunnelling
 from hookline.cli.main import main
-from hookline.model import Address, EnvRef, SecretRef, Webhook
+from hookline.model import Address, EnvRef, SecretRef
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.http.address_policy import NetworkRules
@@ -46,22 +47,13 @@ from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.ingest.batch import IngestContext, route_line
 from hookline.relay.preflight.checks import CheckContext, check_all
 from hookline.relay.preflight.report import CheckReport, CheckStep
-from hookline.relay.routing import Defaults, Routes
+from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.sources.line_splitter import LineSplitter
-from hookline.state.store import Snapshot, Stored
 
-DOCUMENT: dict[str, Any] = {
-    "version": 1,
-    "organization": "ACME@AdobeOrg",
-    "sandbox": "prod",
-    "name": "Feedback",
-    "channels": ["email"],
-    "url": "https://hooks.acme.test/feedback",
-    "campaigns": "all",
-}
-STORED = Stored(DOCUMENT)
-ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={STORED.webhook.address: STORED}))
+ACME = Address("ACME@AdobeOrg", "prod")
+DOCUMENT = document(ACME, url="https://hooks.acme.test/feedback")
+ROUTES = routes(DOCUMENT)
 READING = IngestContext(routes=ROUTES, defaults=Defaults(organization="ACME@AdobeOrg", sandbox="prod"))
 PLANTED = "planted-value-8d1f"
 
@@ -231,14 +223,8 @@ async def _checked(port: int, directory: Path) -> CheckReport:
         ca_file=directory / "ca.pem",
         resolve=resolves_to("127.0.0.1"),
     )
-    webhook = Webhook(
-        address=Address("ACME@AdobeOrg", "prod"),
-        name="n",
-        channels=frozenset(),
-        url=f"https://{HOST}:{port}/",
-        campaigns=None,
-    )
-    (report,) = [one async for one in check_all([webhook], means, send=False)]
+    checked = webhook(ACME, url=f"https://{HOST}:{port}/")
+    (report,) = [one async for one in check_all([checked], means, send=False)]
     return report
 
 
@@ -312,21 +298,14 @@ def _attempt(headers: dict[str, str | SecretRef], directory: Path, value: str = 
 
     async def scenario() -> str:
         async with serving(sends(OK)) as server:
-            webhook = Webhook(
-                address=Address("ACME@AdobeOrg", "prod"),
-                name="n",
-                channels=frozenset(),
-                url=f"https://localhost:{server.port}/",
-                campaigns=None,
-                headers=tuple(headers.items()),
-            )
+            described = webhook(ACME, url=f"https://localhost:{server.port}/", headers=tuple(headers.items()))
             environment = {
                 "PATH": PLANTED,
                 "HOOKLINE_SECRET_OTHER_ADOBEORG__KEY": PLANTED,
                 "HOOKLINE_SECRET_ACME_ADOBEORG__KEY": value,
             }
             endpoint = HttpEndpoint(
-                webhook,
+                described,
                 resolver=SecretResolver(environment=environment, directory=secrets, by_organization=True),
                 clock=lambda: 1.0,
                 random=bytes,

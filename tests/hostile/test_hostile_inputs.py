@@ -41,7 +41,7 @@ from hostile.meeting import (
     url,
     webhook_file,
 )
-from strange_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
+from unusual_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
 
 NOW = datetime.now(UTC)
 ESC = "\x1b]0;owned\x07\x1b[2J"

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from builders import document
 from hookline import canonical
 from hookline.apply import MAX_COMMIT_ATTEMPTS, apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked
 from hookline.canonical import read_webhook
@@ -44,15 +45,6 @@ from hookline.units import Rate
 
 NOW = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 ADA = Provenance("ada", "c0ffee", "main")
-DOCUMENT: dict[str, Any] = {
-    "version": 1,
-    "organization": "acme",
-    "sandbox": "prod",
-    "name": "Feedback",
-    "channels": ["email"],
-    "url": "https://a.example/",
-    "campaigns": "all",
-}
 
 
 class MemoryStore:
@@ -207,7 +199,7 @@ def test_plan_holds_no_unprintable_character(wanted: dict[Address, Declared]) ->
 
 
 def webhook(sandbox: str, **changes: Any) -> Declared:
-    return Declared(read_webhook({**DOCUMENT, "sandbox": sandbox, **changes}), FileLocation("webhooks/a.yaml", 1))
+    return Declared(read_webhook(document(sandbox, **changes)), FileLocation("webhooks/a.yaml", 1))
 
 
 def desired(*found: Declared) -> Desired:
@@ -294,7 +286,7 @@ def test_saved_plan_reaches_what_was_planned(
 ) -> None:
     """A saved plan does what it says, whatever became of other webhooks meanwhile, and leaves those alone."""
     store = MemoryStore()
-    first = Declared(read_webhook({**DOCUMENT, "sandbox": "first"}), FileLocation("f", 1))
+    first = Declared(read_webhook(document("first")), FileLocation("f", 1))
     reach(store, Desired({**prior, first.webhook.address: first}))
     plan = save(store, Desired({**wanted, first.webhook.address: first}))
     touched = {change.address for change in plan.changes}
@@ -390,8 +382,8 @@ def test_saved_plan_moved_by_hand() -> None:
     store = MemoryStore()
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
-    store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): {**DOCUMENT, "name": "By hand"}})
-    with pytest.raises(Stale, match="has changed without an apply: run `hookline drift` for details"):
+    store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): document(name="By hand")})
+    with pytest.raises(Stale, match="no apply changed it: `hookline drift` tells more"):
         apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
 
 
@@ -519,8 +511,8 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
         whole = {**document, "compression": "none"} if defaults is canonical._WEBHOOK_DEFAULTS else document
         return before(whole, defaults)
 
-    monkeypatch.setattr(canonical, "_drop_defaults", without)
-    written = {**DOCUMENT, "compression": "none"}
+    monkeypatch.setattr(canonical, "_without", without)
+    written = document(compression="none")
     assert Draft202012Validator(schema).is_valid(written)
     wanted = desired(Declared(read_webhook(written), FileLocation("f", 1)), webhook("stage"))
     assert () == make_plan(store.read(), wanted, DeletionLimits()).changes

@@ -19,36 +19,25 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import document, routes
 from hookline.cli.relay_options import IngestOptions, ingest_options
+from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
-from hookline.relay.routing import Routes
 from hookline.relay.sources.open import open_sources
 from hookline.relay.summary import summarize
 from hookline.schemas import load_schema
-from hookline.state.store import Snapshot, Stored
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/input.ndjson"))
 PROVIDERS = sorted({case.parent.name for case in CASES})
 NOW = "2026-11-25T12:00:00Z"
 PAYLOAD = Draft202012Validator(load_schema("payload.v1"))
-APPLIED = Stored(
-    {
-        "version": 1,
-        "organization": "ACME@AdobeOrg",
-        "sandbox": "prod",
-        "name": "Case",
-        "channels": ["email", "sms"],
-        "url": "https://hooks.acme.example/feedback",
-        "campaigns": "all",
-    }
-)
-ROUTES = Routes.from_snapshot(Snapshot(lineage="case", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = routes(document(Address("ACME@AdobeOrg", "prod"), channels=["email", "sms"]))
 
 
 def reading(case: Path) -> IngestContext:

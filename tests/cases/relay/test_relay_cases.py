@@ -18,7 +18,7 @@ from hookline.relay.event import Event
 from hookline.relay.formats.line_reader import AUTO, read_line
 from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
 from hookline.state.store import Snapshot, Stored
-from reading import Book
+from source_reader import Book
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/input.ndjson"))

@@ -15,6 +15,7 @@ import pytest
 from hookline.config import loader
 from hookline.config.loader import inspect
 from hookline.errors import HooklineError
+from waiting import wait_until
 
 FORKS = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="elsewhere files are read one after the other"
@@ -91,10 +92,7 @@ def test_ctrl_c_stops_all_of_them_quietly(tmp_path: Path) -> None:
     signal.signal(signal.SIGINT, before)
     with process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-        deadline = time.monotonic() + 30
-        while not children.read_text().strip():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: children.read_text().strip())
         time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from builders import document
 from hookline.canonical import read_webhook
 from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
@@ -14,31 +15,19 @@ from hookline.plan.planner import make_plan
 from hookline.state.store import Snapshot, Stored
 
 
-def document(number: int, *, protected: bool = False) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": f"s{number}",
-        "name": "Feedback",
-        "channels": ["email"],
-        "url": "https://a.example/",
-        "campaigns": "all",
-        **({"protected": True} if protected else {}),
-    }
-
-
 def address(number: int) -> Address:
     return Address("acme", f"s{number}")
 
 
 def snapshot(count: int, protected: frozenset[int] = frozenset()) -> Snapshot:
     numbers = range(count)
-    return Snapshot("L", 3, {address(n): Stored(document(n, protected=n in protected)) for n in numbers})
+    fields: dict[int, dict[str, Any]] = {n: {"protected": True} for n in protected}
+    return Snapshot("L", 3, {address(n): Stored(document(address(n), **fields.get(n, {}))) for n in numbers})
 
 
 def desired(*numbers: int, narrowed: bool = False) -> Desired:
     source = FileLocation("webhooks/a.yaml", 1)
-    return Desired({address(n): Declared(read_webhook(document(n)), source) for n in numbers}, narrowed)
+    return Desired({address(n): Declared(read_webhook(document(address(n))), source) for n in numbers}, narrowed)
 
 
 def blocked(stored: Snapshot, wanted: Desired, brakes: DeletionLimits) -> dict[int, str]:

@@ -7,25 +7,13 @@ from typing import Any
 
 import pytest
 
+from builders import document
 from hookline.canonical import digest, read_webhook
 from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan, Rename, fingerprint
 from hookline.plan.planner import make_plan
 from hookline.state.store import EMPTY, Snapshot, Stored
-
-
-def document(sandbox: str, **changes: Any) -> dict[str, Any]:
-    given = {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": sandbox,
-        "name": "Feedback",
-        "channels": ["sms", "email"],
-        "url": "https://a.example/",
-        "campaigns": "all",
-    }
-    return {**given, **changes}
 
 
 def snapshot(*documents: dict[str, Any], serial: int = 3) -> Snapshot:
@@ -40,7 +28,7 @@ def desired(*documents: dict[str, Any], file: str = "webhooks/a.yaml") -> Desire
 
 def test_same_webhook_in_another_spelling() -> None:
     """What differs only in the order of a set, in spelled-out defaults or in a duration's unit is unchanged."""
-    stored = snapshot(document("prod", delivery={"timeout": "1m"}))
+    stored = snapshot(document("prod", channels=["sms", "email"], delivery={"timeout": "1m"}))
     other = document("prod", channels=["email", "sms"], enabled=True, delivery={"timeout": "60s", "concurrency": 16})
     plan = make_plan(stored, desired(other), DeletionLimits())
     assert (plan.changes, plan.unchanged) == ((), 1)

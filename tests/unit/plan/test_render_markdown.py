@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import document
 from hookline.canonical import read_webhook
 from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.plan.deletion_guard import DeletionLimits
@@ -22,22 +23,13 @@ from hookline.state.store import Snapshot, Stored
 MARKER = re.compile(r"<!-- hookline:plan (sha256:[0-9a-f]{64}) -->")
 
 
-def document(number: int, **changes: Any) -> dict[str, Any]:
-    given = {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": f"s{number:05}",
-        "name": "Feedback",
-        "channels": ["email"],
-        "url": "https://a.example/",
-        "campaigns": "all",
-    }
-    return {**given, **changes}
+def address(number: int) -> Address:
+    return Address("acme", f"s{number:05}")
 
 
 def plan_of(before: Mapping[int, dict[str, Any]], after: Mapping[int, dict[str, Any]], **options: Any) -> Plan:
-    stored = {Address("acme", f"s{n:05}"): Stored(document(n, **changes)) for n, changes in before.items()}
-    webhooks = [read_webhook(document(n, **changes)) for n, changes in after.items()]
+    stored = {address(n): Stored(document(address(n), **changes)) for n, changes in before.items()}
+    webhooks = [read_webhook(document(address(n), **changes)) for n, changes in after.items()]
     declared = {one.address: Declared(one, FileLocation("webhooks/a.yaml", 1)) for one in webhooks}
     return make_plan(Snapshot("L", 3, stored), Desired(declared), DeletionLimits(max_deletes=99_999), **options)
 
@@ -105,7 +97,7 @@ hostile = st.lists(
 @given(names=st.lists(hostile, min_size=1, max_size=6), files=hostile)
 def test_nothing_from_files_leaves_its_fence(names: list[str], files: str) -> None:
     """Outside of the fences there is not a character from a file, and the marker stands in the comment only once."""
-    webhooks = [read_webhook(document(n, name=f"N{name}", owner=name)) for n, name in enumerate(names)]
+    webhooks = [read_webhook(document(address(n), name=f"N{name}", owner=name)) for n, name in enumerate(names)]
     declared = {one.address: Declared(one, FileLocation(f"F{files}", 1)) for one in webhooks}
     plan = make_plan(Snapshot("L", 3, {}), Desired(declared), DeletionLimits())
     outside, fence = [], ""

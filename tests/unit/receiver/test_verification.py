@@ -7,25 +7,13 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from builders import private_key
 from hookline.errors import KeyUnusable
 from hookline.receiver.verification import MAX_CACHED_TOKENS, TokenVerifier, read_keys
 
 NOW = 1_780_000_000.0
 SECRET = b"0123456789abcdef0123456789abcdef"
-
-
-def private_key(algorithm: str) -> Any:
-    match algorithm:
-        case "ES256":
-            return ec.generate_private_key(ec.SECP256R1())
-        case "ES384":
-            return ec.generate_private_key(ec.SECP384R1())
-        case "EdDSA":
-            return ed25519.Ed25519PrivateKey.generate()
-        case _:
-            return rsa.generate_private_key(65537, 2048)
 
 
 class Party:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import event
 from hookline.model import Address
 from hookline.relay.event import Event, MessageFailure, payload_bytes, primary_identity
 
@@ -16,10 +17,6 @@ ROOT = Path(__file__).parents[3]
 EXAMPLE = json.loads((ROOT / "tests/facts/payload-example.json").read_text())
 SCHEMA = json.loads((ROOT / "schemas/payload.v1.schema.json").read_text())
 ADDRESS = Address("myImsOrg", "prod")
-
-
-def event(**changes: Any) -> Event:
-    return Event(**{"channel": "email", "status": "sent", **changes})
 
 
 def body(told: Event, **settled: str | None) -> bytes:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from builders import document, event, line, routes
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, Line
+from hookline.relay.delivery_record import Delivery
 from hookline.relay.event import Event, EventDetails
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.payload_v2 import payload_v2_bytes
-from hookline.relay.routing import Defaults, Routes
+from hookline.relay.routing import Defaults
 from hookline.schemas import load_schema
-from hookline.state.store import Snapshot, Stored
 
 FACTS = Path(__file__).parents[2] / "facts"
 EXAMPLES = {
@@ -26,34 +26,18 @@ VALIDATOR = Draft202012Validator(load_schema("payload.v2"))
 
 
 def body(**told: Any) -> Any:
-    event = Event(**{"channel": "email", "status": "sent", **told})
     sent = payload_v2_bytes(
-        event, address=Address("myImsOrg", "prod"), sandbox_id=None, campaign_id=None, request_id="R-1"
+        event(**told), address=Address("myImsOrg", "prod"), sandbox_id=None, campaign_id=None, request_id="R-1"
     )
     return json.loads(sent)
 
 
-def routes(structure: int) -> Routes:
-    stored = Stored(
-        {
-            "version": 1,
-            "organization": "myImsOrg",
-            "sandbox": "prod",
-            "name": "n",
-            "channels": ["email", "sms"],
-            "url": "https://hooks.acme.example/",
-            "campaigns": "all",
-            "payload": structure,
-        }
-    )
-    return Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={stored.webhook.address: stored}))
-
-
-def relayed(document: object, structure: int) -> Delivery:
-    data = json.dumps(document).encode()
-    (event,) = read_line(Line(1, data, len(data)))
-    assert isinstance(event, Event)
-    fate = routes(structure).route(event, Defaults())
+def relayed(source: object, structure: int) -> Delivery:
+    data = json.dumps(source).encode()
+    (read,) = read_line(line(data))
+    assert isinstance(read, Event)
+    table = routes(document(Address("myImsOrg", "prod"), channels=["email", "sms"], payload=structure))
+    fate = table.route(read, Defaults())
     assert isinstance(fate, Delivery)
     return fate
 

@@ -9,35 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import document, routes
 from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
-from hookline.relay.routing import SKIP_REASONS, Defaults, Routes
-from hookline.state.store import Snapshot, Stored
+from hookline.relay.routing import SKIP_REASONS, Defaults
 
 PROD_ID = "068abf40-575e-11ea-8512-9b1bfdb82603"
 NONE = Defaults()
 
 
 def webhook(**changes: Any) -> dict[str, Any]:
-    document = {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": {"name": "prod", "id": PROD_ID},
-        "name": "n",
-        "channels": ["email", "sms"],
-        "url": "https://hooks.acme.example/",
-        "campaigns": "all",
-    }
-    return {**document, **changes}
-
-
-def routes(*documents: dict[str, Any]) -> Routes:
-    stored = [Stored(document) for document in documents]
-    return Routes.from_snapshot(
-        Snapshot(lineage="l", serial=1, webhooks={each.webhook.address: each for each in stored})
-    )
+    return document(**{"sandbox": {"name": "prod", "id": PROD_ID}, "channels": ["email", "sms"], **changes})
 
 
 def event(**changes: Any) -> Event:

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from builders import delivery, ingest_batch
 from hookline import wiring
 from hookline.errors import HooklineError, SpoolUnusable
-from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery_record import Delivery
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.factory import spool_store
-from hookline.relay.spool.spool import IngestBatch, NewDelivery
+from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite import database
 from hookline.relay.spool.sqlite.embedded import STATUS_FILE
@@ -35,11 +34,7 @@ pytestmark = pytest.mark.anyio
 
 
 def intake(name: str) -> IngestBatch:
-    delivery = Delivery(id=name.encode().ljust(16, b"-"), address=Address("a", "b"), order_key=None, body=b"{}",
-                        request_id="r", channel="email", status="sent")  # fmt: skip
-    return IngestBatch(
-        source="-", position=None, read=1, deliveries=[NewDelivery(1, delivery)], skipped={}, rejected=[]
-    )
+    return ingest_batch(delivery(name))
 
 
 @asynccontextmanager

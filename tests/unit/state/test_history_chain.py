@@ -1,4 +1,4 @@
-"""The chain of hashes: what is changed, removed or put in by hand breaks it, at its place."""
+"""The chain of hashes: what is changed, removed or put in by hand find_breaks it, at its place."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CHANGED: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", [field.name for field in fields(HistoryEntry)])
 def test_every_field_is_sealed(name: str) -> None:
-    """Whichever field of an entry is changed, the chain breaks at that entry, and only there."""
+    """Whichever field of an entry is changed, the chain find_breaks at that entry, and only there."""
     records = chain("a", "b", "c")
     records[1] = replace(records[1], entry=replace(records[1].entry, **{name: CHANGED[name]}))
     assert [2] == [broken.serial for broken in find_breaks("L", 3, records)]
@@ -77,7 +77,7 @@ def test_removed_entry_is_missed(removed: int, expected: ChainBreak) -> None:
 
 
 def test_added_entry_is_found() -> None:
-    """An entry that was put in breaks the chain, also at the end, where it is beyond the state's serial."""
+    """An entry that was put in find_breaks the chain, also at the end, where it is beyond the state's serial."""
     assert [ChainBreak(2, "later than the state, which is at serial 1")] == list(find_breaks("L", 1, chain("a", "b")))
 
 

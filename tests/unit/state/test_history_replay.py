@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import document, entry
 from hookline.canonical import canonical_json
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
@@ -19,25 +19,12 @@ from hookline.state.drift import Drift, DriftedField, DriftedWebhook, DriftKind,
 from hookline.state.history_chain import entry_hash, genesis_hash
 from hookline.state.history_replay import blame_fields, desired_at, replay_history
 from hookline.state.rows import history_row, read_history
-from hookline.state.store import EMPTY, HistoryEntry, HistoryRecord, Snapshot
+from hookline.state.store import EMPTY, HistoryRecord, Snapshot
 from random_webhooks import desired, documents
 
 PROD = Address("acme", "prod")
 STAGE = Address("acme", "stage")
 FREE = DeletionLimits(max_deletes=10_000)
-
-
-def document(address: Address, **changed: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "organization": address.organization,
-        "sandbox": address.sandbox,
-        "name": "Feedback",
-        "channels": ["email"],
-        "url": "https://hooks.acme.example/a",
-        "campaigns": "all",
-        **changed,
-    }
 
 
 def history(*applies: dict[Address, dict[str, Any] | None]) -> tuple[Snapshot, tuple[HistoryRecord, ...]]:
@@ -48,8 +35,8 @@ def history(*applies: dict[Address, dict[str, Any] | None]) -> tuple[Snapshot, t
             {"address": str(address), "action": "delete" if after is None else "update", "after": after}
             for address, after in written.items()
         )
-        previous = entry_hash(previous, serial, entry(changes))
-        records.append(HistoryRecord(serial, entry(changes), previous))
+        previous = entry_hash(previous, serial, entry(changes=changes))
+        records.append(HistoryRecord(serial, entry(changes=changes), previous))
         snapshot = snapshot.after("L", written)
     return snapshot, tuple(records)
 
@@ -84,7 +71,7 @@ def test_replay_to_every_serial() -> None:
 def test_history_that_holds_no_plan(change: dict[str, Any]) -> None:
     """An entry with something else than a plan's changes is named by its serial."""
     with pytest.raises(ValueError, match="entry of serial 7"):
-        replay_history([HistoryRecord(7, entry((change,)), "")])
+        replay_history([HistoryRecord(7, entry(changes=(change,)), "")])
 
 
 def blamed(records: tuple[HistoryRecord, ...], stored: dict[str, Any]) -> dict[str, int | None]:
@@ -173,7 +160,9 @@ def test_rollback_restores_byte_for_byte(applies: list[Desired], data: st.DataOb
     snapshots, records = [EMPTY], []
     for serial, one in enumerate(applies, start=1):
         plan = make_plan(snapshots[-1], one, FREE)
-        records.append(HistoryRecord(serial, entry(tuple(change_document(change) for change in plan.changes)), ""))
+        records.append(
+            HistoryRecord(serial, entry(changes=tuple(change_document(change) for change in plan.changes)), "")
+        )
         snapshots.append(after(snapshots[-1], plan))
     serial = data.draw(st.integers(1, len(applies)))
 
@@ -183,11 +172,6 @@ def test_rollback_restores_byte_for_byte(applies: list[Desired], data: st.DataOb
     assert as_bytes(snapshots[serial]) == {
         address: canonical_json(document) for address, document in documents(applies[serial - 1]).items()
     }
-
-
-def entry(changes: tuple[dict[str, Any], ...]) -> HistoryEntry:
-    at = datetime(2026, 11, 3, tzinfo=UTC)
-    return HistoryEntry(at=at, who="ada", commit=None, branch=None, fingerprint="sha256:0", changes=changes)
 
 
 def after(snapshot: Snapshot, plan: Plan) -> Snapshot:

@@ -13,12 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from builders import document, entry
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state import postgres_sql
 from hookline.state.factory import open_state
-from hookline.state.store import EMPTY, HistoryEntry, StateStore
-from postgres import Server, shared_server
+from hookline.state.store import EMPTY, StateStore
+from postgres_server import Server, shared_server
 
 PROD, STAGE = Address("acme", "prod"), Address("acme", "stage")
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "state-on-postgresql.md"
@@ -37,23 +38,6 @@ def server() -> Server:
 @pytest.fixture
 def database(server: Server) -> str:
     return server.new_database()
-
-
-def document(address: Address, name: str = "Feedback") -> dict[str, Any]:
-    return {
-        "version": 1,
-        "organization": address.organization,
-        "sandbox": address.sandbox,
-        "name": name,
-        "channels": ["email"],
-        "url": "https://hooks.acme.example/a",
-        "campaigns": "all",
-    }
-
-
-def entry(who: str = "ada") -> HistoryEntry:
-    at = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
-    return HistoryEntry(at=at, who=who, commit="c0ffee", branch=None, fingerprint="sha256:0", changes=())
 
 
 @contextmanager
@@ -86,13 +70,13 @@ def test_whatever_reads_cannot_write(server: Server, database: str, ask: Callabl
 def test_a_read_is_of_one_moment(server: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An apply that commits between two statements of a read is in all of what is read, or in none of it."""
     store = open_state(server.url(database))
-    old = store.commit(EMPTY, {PROD: document(PROD, "Old")}, entry())
+    old = store.commit(EMPTY, {PROD: document(PROD, name="Old")}, entry())
     execute = psycopg.Connection.execute
 
     def interrupted(connection: Any, query: Any, *rest: Any, **named: Any) -> Any:
         if query == postgres_sql.READ_WEBHOOKS:
             monkeypatch.setattr(psycopg.Connection, "execute", execute)
-            store.commit(old, {PROD: document(PROD, "New"), STAGE: document(STAGE)}, entry())
+            store.commit(old, {PROD: document(PROD, name="New"), STAGE: document(STAGE)}, entry())
         return execute(connection, query, *rest, **named)
 
     monkeypatch.setattr(psycopg.Connection, "execute", interrupted)
@@ -104,10 +88,10 @@ def test_states_of_one_database_do_not_see_each_other(server: Server, database: 
     """Two names are two states: each with its lineage, serial, webhooks and history, and its own lock."""
     blue = open_state(server.url(database, more="?state=blue"))
     green = open_state(server.url(database, more="?application_name=me&state=green"))
-    first = blue.commit(EMPTY, {PROD: document(PROD, "Blue")}, entry("ada"))
+    first = blue.commit(EMPTY, {PROD: document(PROD, name="Blue")}, entry("ada"))
     assert EMPTY == green.read()
     assert () == green.history()
-    other = green.commit(EMPTY, {PROD: document(PROD, "Green"), STAGE: document(STAGE)}, entry("bob"))
+    other = green.commit(EMPTY, {PROD: document(PROD, name="Green"), STAGE: document(STAGE)}, entry("bob"))
     with holding(server, database, postgres_sql.ACQUIRE_LOCK, postgres_sql.state_key("green")):
         blue.commit(first, {PROD: None}, entry("ada"))
     assert other == green.read()
@@ -127,7 +111,7 @@ def test_roles_as_documented(server: Server, database: str) -> None:
         applier = open_state(server.url(database, "hookline_applier"))
         assert EMPTY == planner.read()
         first = applier.commit(EMPTY, {PROD: document(PROD), STAGE: document(STAGE)}, entry())
-        second = applier.commit(first, {PROD: document(PROD, "New"), STAGE: None}, entry())
+        second = applier.commit(first, {PROD: document(PROD, name="New"), STAGE: None}, entry())
         assert second == planner.read()
         assert 2 == len(planner.history()) == planner.version()[1]
         with pytest.raises(StateUnusable) as refused:
@@ -373,8 +357,8 @@ def test_other_encoding(server: Server) -> None:
         "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
     )
     store = open_state(server.url("latin"))
-    with pytest.raises(StateUnusable, match="cannot store every character"):
-        store.commit(EMPTY, {PROD: document(PROD, "反馈")}, entry())
+    with pytest.raises(StateUnusable, match="cannot hold every character"):
+        store.commit(EMPTY, {PROD: document(PROD, name="反馈")}, entry())
     assert EMPTY == store.read()
 
 
@@ -399,7 +383,7 @@ def test_documents_keep_their_bytes(server: Server, database: str) -> None:
     """What is stored is the canonical text, byte for byte, with every character that JSON can name."""
     store = open_state(server.url(database))
     name = "nul \x00, quote ', backslash \\, percent %s, 反馈, \U0001f600"
-    written = store.commit(EMPTY, {PROD: document(PROD, name)}, entry())
+    written = store.commit(EMPTY, {PROD: document(PROD, name=name)}, entry())
     assert written == store.read()
     assert name == store.read().webhooks[PROD].document["name"]
 

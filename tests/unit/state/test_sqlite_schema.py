@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from builders import document
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.drift import find_drift
@@ -25,15 +26,7 @@ from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import EMPTY, HistoryEntry
 
 PROD = Address("acme", "prod")
-DOCUMENT: dict[str, Any] = {
-    "version": 1,
-    "organization": "acme",
-    "sandbox": "prod",
-    "name": "Feedback",
-    "channels": ["email"],
-    "url": "https://hooks.acme.example/a",
-    "campaigns": "all",
-}
+DOCUMENT = document()
 CHANGES = ({"address": "acme/prod", "action": "create", "after": DOCUMENT, "fields": []},)
 OLD = 0
 # Format 0 of these tests: history has no column `note`, and no hash.

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from builders import document
 from hookline.errors import Stale, StateUnusable
 from hookline.model import Address
 from hookline.state.sqlite_store import SqliteStore
@@ -24,18 +25,6 @@ from hookline.state.store import EMPTY, HistoryEntry, Snapshot
 
 PROD = Address("acme", "prod")
 NOBODY = 65534
-
-
-def document(number: int = 0) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "organization": "acme",
-        "sandbox": "prod",
-        "name": f"Feedback {number}",
-        "channels": ["email"],
-        "url": "https://hooks.acme.example/a",
-        "campaigns": "all",
-    }
 
 
 def entry(**changes: Any) -> HistoryEntry:
@@ -148,9 +137,9 @@ def test_place_without_write_access(read_only_directory: Path) -> None:
 
 
 def test_history_of_every_commit(path: Path, stored: Snapshot) -> None:
-    """Each commit leaves a row: serial, time (UTC), who, commit, branch, fingerprint, changes, lifted, note, seal."""
+    """Each commit leaves a row: serial, time (UTC), who, commit, branch, fingerprint, changes, lifted, note, hash."""
     store_at(path).commit(
-        stored, {PROD: document(1)}, entry(who="bob", commit=None, branch=None, lifted=(), note="n")
+        stored, {PROD: document(name="Feedback 1")}, entry(who="bob", commit=None, branch=None, lifted=(), note="n")
     )
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT * FROM history ORDER BY serial").fetchall()
@@ -166,8 +155,8 @@ def test_history_of_every_commit(path: Path, stored: Snapshot) -> None:
 def test_row_knows_its_serial(path: Path, stored: Snapshot) -> None:
     """A row keeps the serial of the apply that wrote it last; other applies do not touch it."""
     stage = Address("acme", "stage")
-    second = store_at(path).commit(stored, {stage: {**document(), "sandbox": "stage"}}, entry())
-    store_at(path).commit(second, {stage: {**document(1), "sandbox": "stage"}}, entry())
+    second = store_at(path).commit(stored, {stage: document(stage)}, entry())
+    store_at(path).commit(second, {stage: document(stage, name="Feedback 1")}, entry())
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT sandbox, serial FROM webhooks ORDER BY 1").fetchall()
     assert rows == [("prod", 1), ("stage", 3)]
@@ -285,7 +274,7 @@ def test_unusable_state_is_not_rebuilt(name: str, path: Path, stored: Snapshot) 
     spoil(path)
     for base in (stored, EMPTY):
         with pytest.raises(StateUnusable, match=reason):
-            store_at(path).commit(base, {PROD: document(1)}, entry())
+            store_at(path).commit(base, {PROD: document(name="Feedback 1")}, entry())
 
 
 def test_any_damaged_byte(path: Path, stored: Snapshot) -> None:
@@ -308,11 +297,11 @@ def test_locked_by_another_apply(path: Path, stored: Snapshot) -> None:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         with pytest.raises(StateUnusable, match=f"is locked by another process .{os.getpid()}") as refused:
-            store_at(path, patience=30).commit(stored, {PROD: document(1)}, entry())
+            store_at(path, patience=30).commit(stored, {PROD: document(name="Feedback 1")}, entry())
         assert time.monotonic() - began < 10
         assert "--lock-timeout" in str(refused.value.hint)
         assert store_at(path).read() == stored
-    assert store_at(path).commit(stored, {PROD: document(1)}, entry()).serial == 2
+    assert store_at(path).commit(stored, {PROD: document(name="Feedback 1")}, entry()).serial == 2
 
 
 def test_lock_timeout_is_waited_for(path: Path, stored: Snapshot) -> None:
@@ -321,7 +310,7 @@ def test_lock_timeout_is_waited_for(path: Path, stored: Snapshot) -> None:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
         with pytest.raises(StateUnusable, match="locked"):
-            store_at(path, lock_timeout=0.3).commit(stored, {PROD: document(1)}, entry())
+            store_at(path, lock_timeout=0.3).commit(stored, {PROD: document(name="Feedback 1")}, entry())
         assert time.monotonic() - began >= 0.25
 
 
@@ -331,7 +320,7 @@ def test_reader_does_not_stop_a_commit_for_good(path: Path, stored: Snapshot) ->
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM meta").fetchall()
         with pytest.raises(StateUnusable, match="locked"):
-            store_at(path).commit(stored, {PROD: document(1)}, entry())
+            store_at(path).commit(stored, {PROD: document(name="Feedback 1")}, entry())
     assert store_at(path).read() == stored
 
 
@@ -346,8 +335,8 @@ def test_reading_waits_for_a_commit_and_gives_up(path: Path, stored: Snapshot) -
 def test_vanished_state_is_stale(path: Path, stored: Snapshot) -> None:
     """A state that was there when the plan was made and is gone now is not made anew."""
     path.unlink()
-    with pytest.raises(Stale, match="no longer exists"):
-        store_at(path).commit(stored, {PROD: document(1)}, entry())
+    with pytest.raises(Stale, match="has vanished"):
+        store_at(path).commit(stored, {PROD: document(name="Feedback 1")}, entry())
     assert not path.exists()
 
 

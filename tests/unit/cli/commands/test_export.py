@@ -17,7 +17,7 @@ from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
 from hookline.state.store import EMPTY, Snapshot
-from lab import Lab
+from hookline_process import Lab
 from random_webhooks import addresses, desired, documents
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import jwt
 import pytest
 
+from builders import webhook
 from hookline.errors import HooklineError, KeyUnusable
-from hookline.model import Address, FileRef, JwtAuthentication, SigningKey, Webhook
+from hookline.model import FileRef, JwtAuthentication, SigningKey
 from hookline.relay.auth.credentials import CREDENTIAL_CHECK_SECONDS, Credentials
 from hookline.relay.http.request import Header
 from hookline.relay.secrets import SecretResolver
@@ -19,13 +20,7 @@ from hookline.relay.secrets import SecretResolver
 pytestmark = pytest.mark.usefixtures("private_files")
 
 NOW = 1_800_000_000.0
-WEBHOOK = Webhook(
-    address=Address("acme", "prod"),
-    name="n",
-    channels=frozenset(),
-    url="https://hooks.acme.test/feedback",
-    campaigns=None,
-)
+WEBHOOK = webhook(url="https://hooks.acme.test/feedback")
 
 
 def at(seconds: float) -> datetime:

@@ -7,11 +7,10 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt as jose_jwt
 from joserfc.jwk import KeySet, OctKey
 
+from builders import private_key, private_pem
 from hookline.errors import KeyUnusable
 from hookline.model import FileRef, JwtAuthentication, SigningKey
 from hookline.relay.auth.jwks import jwk_set
@@ -26,18 +25,6 @@ URL = "https://hooks.acme.example/feedback"
 ASYMMETRIC = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
 HMAC = {"HS256": b"k" * 32, "HS384": b"k" * 48, "HS512": b"k" * 64}
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "k", "oth"}
-
-
-def new_pem(algorithm: str) -> bytes:
-    made: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-    match algorithm:
-        case "ES256" | "ES384":
-            made = ec.generate_private_key(ec.SECP256R1() if algorithm == "ES256" else ec.SECP384R1())
-        case "EdDSA":
-            made = ed25519.Ed25519PrivateKey.generate()
-        case _:
-            made = rsa.generate_private_key(65537, 2048)
-    return made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def authentication(algorithm: str = "HS256", **fields: Any) -> JwtAuthentication:
@@ -66,7 +53,7 @@ def claims(token: str) -> dict[str, Any]:
 def test_verified_through_the_jwk_set(algorithm: str, tmp_path: Path) -> None:
     """Two other libraries verify a token of every asymmetric algorithm with nothing but the exported JWK Set."""
     for name in ("new.pem", "old.pem"):
-        (tmp_path / name).write_bytes(new_pem(algorithm))
+        (tmp_path / name).write_bytes(private_pem(private_key(algorithm)))
     described = authentication(algorithm)
     resolver = SecretResolver(environment={}, directory=tmp_path)
     exported: Any = jwk_set(described, resolver, "acme", NOW)
@@ -190,7 +177,7 @@ def test_origin(url: str, expected: str) -> None:
 
 def test_rotation_names_the_broken_key(tmp_path: Path) -> None:
     """A key that cannot be read fails the whole set by its id: a receiver must not get half of it."""
-    (tmp_path / "new.pem").write_bytes(new_pem("ES256"))
-    (tmp_path / "old.pem").write_bytes(new_pem("ES384"))
+    (tmp_path / "new.pem").write_bytes(private_pem(private_key("ES256")))
+    (tmp_path / "old.pem").write_bytes(private_pem(private_key("ES384")))
     with pytest.raises(KeyUnusable, match="'2026-05'"):
         jwk_set(authentication("ES256"), SecretResolver(environment={}, directory=tmp_path), "acme", NOW)

@@ -6,7 +6,8 @@ import json
 from random import Random
 from typing import Any
 
-from hookline.model import Address, Webhook
+from builders import queued_delivery, settlement, webhook
+from hookline.model import Address
 from hookline.observe.log import Level, Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.attempt import AttemptRecord
@@ -57,9 +58,8 @@ class Desk:
         self.lines: list[dict[str, Any]] = []
         log = Log(lambda line: self.lines.append(json.loads(line)), level=level, format="json", clock=lambda: 0.0)
         self.attempt_log = AttemptLog(log)
-        webhook = Webhook(address=ADDRESS, name="t", channels=frozenset(), url="https://localhost/", campaigns=None)
         self.lane = Lane(
-            webhook,
+            webhook(ADDRESS),
             Silent(),
             NoListener(),
             configuration_hash="",
@@ -67,19 +67,14 @@ class Desk:
             clock=RelayClock(wall=lambda: 0.0, even=lambda: 0.0),
             random=Random(1),
         )
-        self.item = QueuedDelivery(
-            seq=1, id=b"\x01" * 16, address=ADDRESS, due=None, order_key=None, attempts=0, tries=0, refusals=0,
-            since=0.0, event_time=None, history=None, body=b"ada@example.com", request_id="R-1",
-        )  # fmt: skip
+        self.item = queued_delivery(id=b"\x01" * 16, body=b"ada@example.com", request_id="R-1")
 
     def attempt(self, action: PolicyAction, http: int | None, *, due: float | None = None) -> list[dict[str, Any]]:
         """Log the last attempt of a delivery and return its lines."""
         before = len(self.lines)
         self.attempt_log.attempted(self.lane, self.item, AttemptRecord(3, action, 0.0123, http))
         state = State.PENDING if due is not None else State.DELIVERED
-        one = Settlement(
-            seq=1, address=ADDRESS, order_key=None, state=state, attempts=3, tries=3, refusals=0, posts=1, due=due
-        )
+        one = settlement(self.item, state, attempts=3, tries=3, due=due)
         self.attempt_log.settled(self.lane, self.item, one, 100.0)
         return self.lines[before:]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from builders import delivery, ingest_batch, webhook
 from hookline.errors import SpoolStalled
-from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
+from hookline.model import Address, DeliveryPolicy, RetryPolicy
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
@@ -22,13 +22,13 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
-from hookline.relay.delivery_record import Delivery
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
-from hookline.relay.spool.spool import EndpointState, IngestBatch, NewDelivery, Retention
+from hookline.relay.spool.spool import EndpointState, Retention
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 from hookline.units import parse_duration
+from waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -85,16 +85,8 @@ class Desk:
             concurrency=16,
             retry=RetryPolicy(initial_delay=parse_duration("1h"), max_delay=parse_duration("1h")),
         )
-        webhook = Webhook(
-            address=ADDRESS,
-            name="n",
-            channels=frozenset(),
-            url="https://hooks.acme.test/",
-            campaigns=None,
-            delivery=policy,
-        )
         return Lane(
-            webhook,
+            webhook(ADDRESS, delivery=policy),
             endpoint,
             self.dispatcher,
             configuration_hash=configuration,
@@ -109,8 +101,7 @@ class Desk:
         return lane
 
     async def put(self, number: int) -> None:
-        taken = [NewDelivery(n, delivery(n)) for n in range(number)]
-        intake = IngestBatch(source="events", position=None, read=number, deliveries=taken, skipped={}, rejected=())
+        intake = ingest_batch(*(delivery(str(n)) for n in range(number)))
         await self.thread.run(self.spool.enqueue, intake, now=time.time(), dedupe_window=DAY)
         self.dispatcher.on_enqueued({ADDRESS})
 
@@ -119,24 +110,13 @@ class Desk:
         self.dispatcher.clock_stepped(self.clock.take_step())
 
     async def until(self, condition: Callable[[dict[str, int]], object]) -> dict[str, int]:
-        async with asyncio.timeout(30):
-            while True:
-                tally = await self.thread.run(self.spool.tally)
-                if condition(tally):
-                    return tally
-                await asyncio.sleep(0.005)
+        async def found() -> dict[str, int] | None:
+            tally = await self.thread.run(self.spool.tally)
+            return tally if condition(tally) else None
 
-
-def delivery(number: int) -> Delivery:
-    return Delivery(
-        id=hashlib.blake2b(b"%d" % number, digest_size=16).digest(),
-        address=ADDRESS,
-        order_key=None,
-        body=b"{}",
-        request_id=f"request-{number}",
-        channel="email",
-        status="sent",
-    )
+        tally = await eventually(found)
+        assert tally is not None
+        return tally
 
 
 @asynccontextmanager

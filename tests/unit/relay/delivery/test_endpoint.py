@@ -10,10 +10,10 @@ import httpx
 import jwt
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hookline.model import Address, DeliveryPolicy, EnvRef, FileRef, JwtAuthentication, SigningKey, TlsPolicy, Webhook
+import builders
+from builders import private_key, private_pem
+from hookline.model import DeliveryPolicy, EnvRef, FileRef, JwtAuthentication, SigningKey, TlsPolicy, Webhook
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
@@ -28,13 +28,7 @@ pytestmark = pytest.mark.usefixtures("private_files")
 
 NOW = 1_800_000_000.0
 VARIABLE = "HOOKLINE_SECRET_KEY"
-PLAIN = Webhook(
-    address=Address("acme", "prod"),
-    name="n",
-    channels=frozenset(),
-    url="https://hooks.acme.test/feedback",
-    campaigns=None,
-)
+PLAIN = builders.webhook(url="https://hooks.acme.test/feedback")
 JWT = JwtAuthentication(algorithm="HS256", keys=(SigningKey("k1", EnvRef(VARIABLE)),))
 Answering = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
@@ -206,9 +200,8 @@ def test_open_file(receiver: Receiver) -> None:
 
 
 def test_wrong_key(receiver: Receiver) -> None:
-    """A key of the wrong kind is a local fault that names the required and the actual kind, in one line."""
-    pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (receiver.directory / "k.pem").write_bytes(pem)
+    """A key that does not fit the algorithm is a fault that says what was needed and found, in one line."""
+    (receiver.directory / "k.pem").write_bytes(private_pem(private_key("ES384")))
     described = replace(JWT, algorithm="ES256", keys=(SigningKey("k1", FileRef("k.pem")),))
     result = only(post(receiver.endpoint(replace(PLAIN, authentication=described))))
     assert isinstance(result, LocalFault)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
+import builders
+from builders import queued_delivery
 from hookline.model import Address, DeliveryPolicy, RetryPolicy, Webhook
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.attempt import AttemptRecord
@@ -88,23 +91,16 @@ class Clock:
 
 
 def webhook(*, concurrency: int = 4, rate: str | None = None, initial: str = "1s", enabled: bool = True) -> Webhook:
-    return Webhook(
-        address=ADDRESS, name="test", channels=frozenset(), url="https://localhost/", campaigns=None, enabled=enabled,
-        delivery=DeliveryPolicy(
-            concurrency=concurrency,
-            rate_limit=None if rate is None else parse_rate(rate),
-            retry=RetryPolicy(initial_delay=parse_duration(initial), max_delay=parse_duration("60s")),
-        ),
-    )  # fmt: skip
+    policy = DeliveryPolicy(
+        concurrency=concurrency,
+        rate_limit=None if rate is None else parse_rate(rate),
+        retry=RetryPolicy(initial_delay=parse_duration(initial), max_delay=parse_duration("60s")),
+    )
+    return builders.webhook(ADDRESS, enabled=enabled, delivery=policy)
 
 
-def item(
-    seq: int, *, due: float | None = None, refusals: int = 0, tries: int = 0, since: float = 1_000.0
-) -> QueuedDelivery:
-    return QueuedDelivery(
-        seq=seq, id=seq.to_bytes(16, "big"), address=ADDRESS, due=due, order_key=seq, attempts=tries, tries=tries,
-        refusals=refusals, since=since, event_time=None, history=None, body=b"{}",
-    )  # fmt: skip
+def item(seq: int, *, tries: int = 0, **fields: Any) -> QueuedDelivery:
+    return queued_delivery(seq, **{"attempts": tries, "tries": tries, "since": 1_000.0, **fields})
 
 
 class Bench:

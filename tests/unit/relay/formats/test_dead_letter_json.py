@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import line
 from hookline.model import Address
 from hookline.relay.delivery_record import (
     WHOLE_LINE,
@@ -18,7 +19,6 @@ from hookline.relay.delivery_record import (
     DeadLine,
     Delivery,
     FailedAttempt,
-    Line,
     Rejected,
     add_failure,
     add_replay,
@@ -85,7 +85,7 @@ def test_whatever_stands_in_a_field_nothing_fails(letter: DeadLetter, field: str
     """A letter, or what is wrong with it: in an import and in a relay."""
     data = json.dumps({**json.loads(dead_letter_line(letter)), field: value}).encode()
     assert isinstance(parse_exported_line(data), DeadDelivery | DeadLine | Rejected)
-    assert 1 == len(read_line(Line(1, data, len(data)), "dead-letter"))
+    assert 1 == len(read_line(line(data), "dead-letter"))
 
 
 @given(st.binary(max_size=100))
@@ -151,7 +151,7 @@ def test_a_relay_sends_a_letter_under_its_own_id() -> None:
     """Read as a line, a delivery is what it was, but for its place in the order of its message."""
     letter = delivery()
     data = dead_letter_line(letter).rstrip(b"\n")
-    (read,) = read_line(Line(1, data, len(data)))
+    (read,) = read_line(line(data))
     assert isinstance(read, Delivery)
     assert (letter.id, letter.webhook, letter.body, None) == (read.id, read.address, read.body, read.order_key)
 
@@ -162,7 +162,7 @@ def test_the_deepest_payload_can_be_relayed_again() -> None:
     for _ in range(MAX_JSON_DEPTH - 2):
         offers = [offers]
     data = dead_letter_line(delivery(offers=offers)).rstrip(b"\n")
-    assert isinstance(read_line(Line(1, data, len(data)))[0], Delivery)
+    assert isinstance(read_line(line(data))[0], Delivery)
 
 
 def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
@@ -170,15 +170,15 @@ def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
     event = {"channel": "sms", "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}}}
     inner = dead_letter_line(rejected(json.dumps(event).encode())).rstrip(b"\n")
     for data in (inner, dead_letter_line(rejected(inner)).rstrip(b"\n")):
-        (read,) = read_line(Line(1, data, len(data)))
+        (read,) = read_line(line(data))
         assert isinstance(read, Event)
         assert "sms" == read.channel
     second = dead_letter_line(rejected(json.dumps(event).encode(), part=1))
-    assert [Rejected("the line contains fewer events than before")] == read_line(Line(1, second, len(second)))
+    assert [Rejected("the line holds fewer events than before")] == read_line(line(second))
     both = dead_letter_line(rejected(json.dumps([event, event]).encode(), part=WHOLE_LINE))
     assert json.loads(both)["part"] is None
     assert WHOLE_LINE == parse_exported_line(both.rstrip(b"\n")).part  # type: ignore[union-attr]
     endless = dead_letter_line(rejected(b"{", length=2 << 20))
-    (refused,) = read_line(Line(1, endless, len(endless)))
+    (refused,) = read_line(line(endless))
     assert isinstance(refused, Rejected)
     assert "too long" in refused.reason

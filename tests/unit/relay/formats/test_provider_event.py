@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hookline.relay.delivery_record import Line, Rejected, Skipped
+from builders import line
+from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping, parse_mapping
 from hookline.relay.formats.format import ParsedEvent
@@ -17,7 +18,7 @@ from hookline.relay.formats.line_reader import read_line
 def read(document: object, *mappings: str, format: str = "auto") -> list[ParsedEvent]:
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
     hints = FieldMapping(paths=tuple(map(parse_mapping, mappings))) if mappings else NO_MAPPING
-    return read_line(Line(1, data, len(data)), format, hints)
+    return read_line(line(data), format, hints)
 
 
 def event(document: object, *mappings: str, format: str = "auto") -> Event:

@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from hookline.relay.http.certificate_info import fault_hint, fault_text, read_certificate
-from strange_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
+from unusual_certificates import EDI_PARTY_NAME, X400_ADDRESS, of_version_4, with_name
 
 AUTHORITY = trustme.CA(organization_name="Acme\x1b[2J", organization_unit_name="hooks")
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

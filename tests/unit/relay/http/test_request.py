@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from builders import webhook
 from hookline import __version__
 from hookline.errors import SecretUnavailable
-from hookline.model import Address, EnvRef, SecretRef, Webhook
+from hookline.model import EnvRef, SecretRef, Webhook
 from hookline.relay.auth.credentials import fixed_headers
 from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.request import attempt_headers
@@ -13,15 +14,8 @@ from hookline.relay.secrets import SecretResolver
 NAME = "HOOKLINE_SECRET_KEY"
 
 
-def webhook(*headers: tuple[str, str | SecretRef]) -> Webhook:
-    return Webhook(
-        address=Address("acme", "prod"),
-        name="n",
-        channels=frozenset(),
-        url="https://hooks.acme.example/",
-        campaigns=None,
-        headers=headers,
-    )
+def with_headers(*headers: tuple[str, str | SecretRef]) -> Webhook:
+    return webhook(headers=headers)
 
 
 def resolver(value: str = "") -> SecretResolver:
@@ -36,7 +30,7 @@ def test_fixed() -> None:
         (b"x-team", b"crm"),
         (b"x-key", b"s3cr3t"),
     ]
-    assert expected == fixed_headers(webhook(("x-team", "crm"), ("x-key", EnvRef(NAME))), resolver("s3cr3t\n"))
+    assert expected == fixed_headers(with_headers(("x-team", "crm"), ("x-key", EnvRef(NAME))), resolver("s3cr3t\n"))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +39,7 @@ def test_fixed() -> None:
 def test_unsendable(value: str) -> None:
     """A secret that is no valid header value is refused by its reference, and the message does not contain it."""
     with pytest.raises(SecretUnavailable, match=r"header x-key: secret \{env: HOOKLINE_SECRET_KEY\}") as caught:
-        fixed_headers(webhook(("x-key", EnvRef(NAME))), resolver(value))
+        fixed_headers(with_headers(("x-key", EnvRef(NAME))), resolver(value))
     assert repr(value)[1:-1] not in caught.value.message or value in (" a", "a ", "\t")
 
 
@@ -53,13 +47,13 @@ def test_unsendable(value: str) -> None:
 def test_unsendable_literal(value: str) -> None:
     """A literal value that is no valid header value is refused, too."""
     with pytest.raises(SecretUnavailable, match="header x-team: its value"):
-        fixed_headers(webhook(("x-team", value)), resolver())
+        fixed_headers(with_headers(("x-team", value)), resolver())
 
 
 @pytest.mark.parametrize(("value", "sent"), [("a b\tc", b"a b\tc"), ("Zoë", b"Zo\xeb"), ("x", b"x"), ("", b"")])
 def test_sendable(value: str, sent: bytes) -> None:
     """Visible Latin-1 characters with spaces and tabs between them are sent, also none at all."""
-    assert (b"x-team", sent) in fixed_headers(webhook(("x-team", value)), resolver())
+    assert (b"x-team", sent) in fixed_headers(with_headers(("x-team", value)), resolver())
 
 
 def test_attempt() -> None:

@@ -6,26 +6,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line
+from builders import document, line, routes
+from hookline.model import Address
+from hookline.relay.delivery_record import WHOLE_LINE, Delivery
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE
 from hookline.relay.ingest.batch import MAX_COPIED_BYTES, IngestContext, build_batch, build_replay_batch
-from hookline.relay.routing import MAX_SKIP_NAMES, Defaults, Routes
+from hookline.relay.routing import MAX_SKIP_NAMES, Defaults
 from hookline.relay.sources.source import Batch, Position
 from hookline.relay.spool.spool import IngestBatch, RejectedLine, ReplayedLine
-from hookline.state.store import Snapshot, Stored
 
-APPLIED = Stored(
-    {
-        "version": 1,
-        "organization": "ACME@AdobeOrg",
-        "sandbox": "prod",
-        "name": "n",
-        "channels": ["email", "sms"],
-        "url": "https://hooks.acme.example/",
-        "campaigns": "all",
-    }
-)
-ROUTES = Routes.from_snapshot(Snapshot(lineage="l", serial=1, webhooks={APPLIED.webhook.address: APPLIED}))
+ROUTES = routes(document(Address("ACME@AdobeOrg", "prod"), channels=["email", "sms"]))
 PLACED = Defaults(organization="ACME@AdobeOrg", sandbox="prod")
 
 
@@ -35,7 +25,7 @@ def sendgrid(number: int, event: str = "delivered") -> dict[str, Any]:
 
 def groups(*documents: object, defaults: Defaults = PLACED) -> list[IngestBatch]:
     """What each transaction holds."""
-    lines = [Line(n, data, len(data)) for n, data in enumerate((json.dumps(one).encode() for one in documents), 1)]
+    lines = [line(data, n) for n, data in enumerate((json.dumps(one).encode() for one in documents), 1)]
     batch, start = Batch("log", lines, Position(name="log"), True), 0
     found = []
     while start < len(lines):
@@ -141,7 +131,7 @@ def test_what_is_kept_of_a_line_is_bounded() -> None:
 def test_a_line_rejected_as_a_whole_is_read_again_as_a_whole() -> None:
     """A report that was read as another format's is one dead letter; with that set right it gives all its events."""
     data = json.dumps(sinch(["1", "2"])).encode()
-    batch = Batch("log", [Line(1, data, len(data))], Position(name="log"), True)
+    batch = Batch("log", [line(data)], Position(name="log"), True)
     intake, _ = build_batch(batch, IngestContext(routes=ROUTES, defaults=PLACED, format="ses"))
     replayed = again(intake.rejected[0])
     assert (2, 1) == (len(replayed.deliveries), replayed.read)

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from builders import webhook
 from hookline.model import (
-    Address,
     BodySignature,
     EnvRef,
     FileRef,
@@ -20,9 +20,7 @@ from hookline.relay.secrets import SecretResolver
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 LATER, EARLIER = NOW + timedelta(1), NOW - timedelta(1)
-PLAIN = Webhook(
-    address=Address("acme", "prod"), name="n", channels=frozenset(), url="https://a.test/", campaigns=None
-)
+PLAIN = webhook()
 PRESENT, GONE = EnvRef("HOOKLINE_SECRET_KEY"), FileRef("gone.pem")
 RESOLVER = SecretResolver(environment={PRESENT.name: "s" * 32}, directory=Path("/nowhere"))
 

@@ -26,7 +26,7 @@ from hookline.relay.sources.checkpoints import (
 )
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.source import Position
-from reading import Book
+from source_reader import Book
 
 HEADER = b"# a log with a long header, the same in each of its files\n" * 40
 

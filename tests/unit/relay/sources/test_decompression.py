@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hookline.errors import HooklineError
 from hookline.relay.sources.decompression import Compression, DamagedArchive, Decompressor, compression_of
-from reading import Book
+from source_reader import Book
 
 Pack = Callable[[bytes], bytes]
 RNG = random.Random(20261122)

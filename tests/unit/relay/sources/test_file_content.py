@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 
 from hookline.relay.delivery_record import Line
-from reading import Book
+from source_reader import Book
 
 MANY = [b"event %d" % (number * 7919) for number in range(5000)]
 

@@ -12,7 +12,7 @@ from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
-from reading import Book, Notebook
+from source_reader import Book, Notebook
 
 
 @pytest.fixture

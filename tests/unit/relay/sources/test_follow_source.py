@@ -15,7 +15,7 @@ from backports import zstd
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
-from reading import Book, Follower
+from source_reader import Book, Follower
 
 LINGER = "hookline.relay.sources.rotated_log.ROTATED_LINGER_SECONDS"
 

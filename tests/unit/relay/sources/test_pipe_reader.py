@@ -16,7 +16,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS
-from reading import Book, Notebook
+from source_reader import Book, Notebook
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_what_the_shell_substitutes_is_read_as_a_pipe() -> None:
 READ_STDIN = """
 import sys, msgspec
 from hookline.relay.sources.source import Position
-from reading import Book
+from source_reader import Book
 book = Book(msgspec.json.decode(text, type=Position) for text in sys.argv[2:])
 print([line.data.decode() for line in book.lines(sys.argv[1])])
 print(msgspec.json.encode(book.reached).decode())

@@ -12,8 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from builders import line
 from hookline.model import Address
-from hookline.relay.delivery_record import Line, Rejected, Skipped
+from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure, payload_bytes
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_line
@@ -25,7 +26,7 @@ SCHEMA = Draft202012Validator(json.loads((ROOT / "schemas/event.v1.schema.json")
 
 def read(document: object, choice: str = "payload") -> ParsedEvent:
     data = msgspec.json.encode(document)
-    (reading,) = read_line(Line(1, data, len(data)), choice)
+    (reading,) = read_line(line(data), choice)
     return reading
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from builders import line
 from hookline.model import Address
-from hookline.relay.delivery_record import Line, Rejected, Skipped
+from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, EventDetails, MessageFailure, payload_bytes
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_line
@@ -26,7 +27,7 @@ AT = "_experience.customerJourneyManagement"
 
 def read(document: object, choice: str = "auto") -> ParsedEvent:
     data = msgspec.json.encode(document)
-    (reading,) = read_line(Line(1, data, len(data)), choice)
+    (reading,) = read_line(line(data), choice)
     return reading
 
 

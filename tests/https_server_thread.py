@@ -1,4 +1,4 @@
-"""A scripted HTTPS server that runs beside a test, for commands that are processes of their own."""
+"""A scripted HTTPS server in a thread, for tests of commands that run as separate processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUTHORITY = trustme.CA()
 
 @contextmanager
 def running(script: Script, certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
-    """A server beside the test, in a loop of its own."""
+    """Serve in a thread with its own event loop."""
     found: list[Server] = []
     ready, loop, over = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
 

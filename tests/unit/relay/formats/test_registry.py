@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import line
 from hookline.relay.delivery_record import Line, Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING
@@ -27,10 +28,6 @@ SAMPLES = [*DATASET, PAYLOAD]
 no_event = [Skipped("not_an_event")]
 CHOICES = [AUTO, *FORMATS]
 HALF = "half of a surrogate pair (\\{}) near byte {}: it has no form in UTF-8; the sender has cut a character in two"
-
-
-def line(data: bytes) -> Line:
-    return Line(1, data, len(data))
 
 
 @pytest.mark.parametrize("name", list(FORMATS))

@@ -1,10 +1,10 @@
 """The whole of hookline in a few seconds: from webhook files to delivered feedback, with an endpoint that fails.
 
-Run it by `make demo`, or `python demo/run.py`. It uses the installed `hookline` command, leaves what it made in
-`.demo/`, and touches nothing else.
+Run it by `make demo`, or `python docs/demo/run.py`. It uses the installed `hookline` command. It
+writes into `.demo/` and changes nothing else.
 """
 
-# ruff: noqa: T201, S603 - printing, and running the command that it is about, is what a demo does
+# ruff: noqa: T201, S603 - printing, and running the command that it is about, is the purpose of a demo
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRATCH = Path(".demo")  # all paths are relative to ROOT, as in the commands that are shown
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = Path(".demo")  # all paths are relative to ROOT, also in the commands that the demo shows
 MARKER = SCRATCH / "made-by-the-hookline-demo"
 PORT = 8443  # the repository's own webhooks point there
 STATE = ("--state", f"{SCRATCH}/state.db")
@@ -46,17 +46,17 @@ RECEIVE = (
 REJECTED_LINES = 3  # relay's exit code when a line of a finite input could not be read: one of these is cut off
 
 CLOSING = """\
-You have just seen webhooks that were written as files become applied state, and feedback become signed requests. The
-endpoint was down at first and failed one request in ten after that; the relay came back until each event had been
-accepted once. It skipped what no webhook asked for, and kept the line that it could not read as a dead letter.
+The demo applied webhooks from files and delivered feedback as signed requests. The endpoint was down at first and
+then failed one request in ten. The relay retried every event until the endpoint accepted it. It skipped events that
+no webhook wants, and kept the line that it could not read as a dead letter.
 
-Next: change a line in webhooks/acme/prod.yaml and run `hookline plan --state .demo/state.db`; read what came in, in
-.demo/received.ndjson; run the relay above once more: it goes on where it was, and sends nothing twice.
+Next: change a line in webhooks/acme/prod.yaml and run `hookline plan --state .demo/state.db`. Read the received
+requests in .demo/received.ndjson. Run the relay command again: it sends nothing twice.
 """
 
 
 class DemoFailed(Exception):
-    """A step did not do what it should; the message is for the person who watches."""
+    """A step of the demo failed; the message is for the user."""
 
 
 def main() -> int:
@@ -79,22 +79,22 @@ def _play(hookline: str, environment: Mapping[str, str]) -> None:
     def run(*arguments: str, output: Path | None = None) -> None:
         _run(hookline, arguments, environment, output)
 
-    _heading("The webhook files hold")
+    _heading("Validate the webhook files")
     run("validate")
-    _heading("What applying them would do")
+    _heading("Plan the changes")
     run("plan", *STATE)
-    _heading("Do it")
+    _heading("Apply the plan")
     run("apply", *STATE, "--auto-approve")
-    _heading("The receiver gets the public key")
+    _heading("Give the public key to the receiver")
     run("jwks", PROD, *STATE, "--secrets-dir", f"{SCRATCH}/secrets", output=SCRATCH / "prod.jwks.json")
-    _heading("A receiver that is down at first, and then fails one request in ten")
+    _heading("Start a receiver that is down at first and then fails one request in ten")
     with _receiver(hookline, environment):
         _heading("Relay the events of an export")
-        _run(hookline, RELAY, environment, None, source=Path("demo/events.ndjson"), expected=REJECTED_LINES)
-        _heading("The receiver ends, and counts")
-    _heading("What it has accepted, by webhook")
+        _run(hookline, RELAY, environment, None, source=Path("docs/demo/events.ndjson"), expected=REJECTED_LINES)
+        _heading("Stop the receiver; it prints its counts")
+    _heading("Accepted requests, by webhook")
     _print_received(SCRATCH / "received.ndjson")
-    _heading("What could not be delivered is kept, with its reason")
+    _heading("Dead letters, with their reasons")
     run("dead", "list", "--spool", f"{SCRATCH}/spool")
     print(f"\n{CLOSING}", flush=True)
 
@@ -108,7 +108,7 @@ def _hookline() -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment without settings of hookline's own, and with the one secret that prod names."""
+    """The caller's environment without hookline's settings, plus the secret that the webhook of prod refers to."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
     return {**kept, "HOOKLINE_SECRET_ACME_API_KEY": "an-api-key-for-the-demo"}
 
@@ -119,7 +119,7 @@ def _make_scratch() -> None:
             raise DemoFailed(f"{ROOT / SCRATCH} was not made by this demo; move it away first")
         shutil.rmtree(SCRATCH)
     (SCRATCH / "secrets").mkdir(parents=True, mode=0o700)
-    MARKER.write_text("This directory is deleted by the next run of demo/run.py.\n")
+    MARKER.write_text("This directory is deleted by the next run of docs/demo/run.py.\n")
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     path = SCRATCH / "secrets" / "feedback-2026-11.pem"
@@ -136,7 +136,7 @@ def _run(
     source: Path | None = None,
     expected: int = 0,
 ) -> None:
-    """Show a command, run it, and insist on its exit code. Interrupted, it takes the command along."""
+    """Show a command, run it, and check its exit code. An interrupt also ends the command."""
     redirections = (f" < {source}" if source else "") + (f" > {output}" if output else "")
     _show(arguments, redirections)
     with (source or Path(os.devnull)).open("rb") as stdin, output.open("wb") if output else nullcontext() as stdout:

@@ -13,7 +13,7 @@ import pytest
 
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content, follow_source, rotated_log
-from reading import Book
+from source_reader import Book
 
 KEPT = 30
 TICK = 0.005  # files that change within one tick of the kernel have the same time: nobody could say which is older

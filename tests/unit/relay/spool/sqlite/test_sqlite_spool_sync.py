@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.spool_stores import delivery, end, fresh, put
+from builders import delivery, settlement
+from contract.spool_stores import fresh, put
 from hookline.relay.spool.spool import Spool
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
@@ -38,7 +39,7 @@ def test_outcomes_are_synced_also_when_nothing_follows(spool: Spool, monkeypatch
 
     monkeypatch.setattr(os, "fsync", counting)
     put(spool, delivery("a"), now=100.0)
-    spool.settle([end(fresh(spool)[0])], now=100.1)
+    spool.settle([settlement(fresh(spool)[0])], now=100.1)
     for _ in range(2):
         spool.changed_by_others()
     assert ["spool.db-wal"] == synced

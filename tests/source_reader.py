@@ -1,4 +1,4 @@
-"""Reads sources to their end, or for as long as something comes: what tests of sources share."""
+"""Reads sources in tests: to their end, until a condition holds, or for some time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hookline.relay.sources.source import MAX_LINES_PER_BATCH, LineSource, Posit
 
 
 class Notebook:
-    """Implements port.Notes: remembers what was said, as (level, what, fields)."""
+    """Implements source.SourceLog: keeps every note as (level, text, fields)."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str, dict[str, object]]] = []
@@ -35,7 +35,7 @@ class Notebook:
 
 
 class Book:
-    """What a spool would hold: the latest position of each content, and every line that was taken."""
+    """Stands in for a spool: the latest position of each content, and the lines that were read."""
 
     def __init__(self, positions: Iterable[Position] = ()) -> None:
         self.positions: dict[tuple[bytes, int, int], Position] = {}
@@ -52,7 +52,7 @@ class Book:
         )
 
     def run(self, *names: Path | str, from_start: bool = False) -> list[bytes]:
-        """A finite run over the names: the lines that it takes."""
+        """The lines that a finite run over the files reads."""
         return [line.data for line in self.lines(*names, from_start=from_start)]
 
     def lines(self, *names: Path | str, from_start: bool = False) -> list[Line]:
@@ -73,7 +73,7 @@ class Book:
         )  # fmt: skip
 
     def take(self, source: LineSource, lines: list[Line]) -> bool:
-        """One batch, as the relay takes it; whether it was the last."""
+        """Read one batch, as the relay does; whether it was the last."""
         batch = source.read()
         assert len(batch.lines) <= MAX_LINES_PER_BATCH
         assert not batch.lines or batch.source
@@ -92,20 +92,20 @@ class Book:
 
     @property
     def reached(self) -> Position:
-        """The position, where there is one source."""
+        """The position of the only source."""
         (position,) = self.positions.values()
         return position
 
 
 class Follower:
-    """A source that follows, read by hand."""
+    """A following source that the test reads step by step."""
 
     def __init__(self, book: Book, source: LineSource) -> None:
         self.book = book
         self.source = source
 
     def takes(self, *expected: bytes, timeout: float = 20) -> None:
-        """Read until as many lines as expected have come, and a little longer: those lines come and no others."""
+        """Read as many lines as expected, and half a second longer: exactly these lines must come."""
         lines = self._read_until(lambda lines: len(lines) >= len(expected), timeout)
         lines += self.read_for(0.5)
         assert list(expected) == [line.data for line in lines]
@@ -114,11 +114,11 @@ class Follower:
         self.takes()
 
     def read_lines(self, n: int, timeout: float = 20) -> list[Line]:
-        """Read until at least so many lines have come."""
+        """Read until at least `n` lines have come."""
         return self._read_until(lambda lines: len(lines) >= n, timeout)
 
     def until(self, condition: Callable[[], bool], timeout: float = 20) -> list[Line]:
-        """Read until something holds."""
+        """Read until the condition holds."""
         return self._read_until(lambda _: condition(), timeout)
 
     def _read_until(self, enough: Callable[[list[Line]], bool], timeout: float) -> list[Line]:

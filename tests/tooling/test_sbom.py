@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "release" / "sbom.py"
+SCRIPT = ROOT / ".ci" / "sbom.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Certificates that OpenSSL takes and shows, and that other readers choke on."""
+"""Certificates that OpenSSL accepts and that other parsers fail on."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-# GeneralName (RFC 5280 §4.2.1.6) has nine forms; these two are seen by nobody.
+# GeneralName (RFC 5280 §4.2.1.6) has nine forms; nobody uses these two.
 X400_ADDRESS = b"\xa3\x02\x30\x00"
 EDI_PARTY_NAME = b"\xa5\x05\xa1\x03\x0c\x01x"
 _VERSION_3, _VERSION_4 = b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"
 
 
 def with_name(authority: trustme.CA, host: str, further: bytes) -> trustme.LeafCert:
-    """One for `host`, which has a further name of a form that is given in DER."""
+    """A certificate for `host` with one more name, given as DER."""
     return _leaf(authority, _dns(host) + further)
 
 
 def of_version_4(authority: trustme.CA, host: str) -> trustme.LeafCert:
-    """One of a version that there is not."""
+    """A certificate with the version 4, which does not exist."""
     return _leaf(authority, _dns(host), future=True)
 
 
@@ -62,7 +62,7 @@ def _leaf(authority: trustme.CA, names: bytes, *, future: bool = False) -> trust
 
 
 def _as_version_4(made: x509.Certificate, signer: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    """The same, signed once more: the builder knows no such version."""
+    """The certificate with version 4, signed again, because the builder does not support it."""
     body = made.tbs_certificate_bytes.replace(_VERSION_3, _VERSION_4, 1)
     if isinstance(signer, ec.EllipticCurvePrivateKey):
         signature = signer.sign(body, ec.ECDSA(SHA256()))

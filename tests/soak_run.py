@@ -1,4 +1,4 @@
-"""What a soak run is made of: numbered events, a log that rotates while it is written, and the audit at the end."""
+"""The parts of a soak run: numbered events, a log that rotates during writes, and the audit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from lab import as_lines, xdm_event
-from rough_endpoint import MANNERS, Entry, Ledger
+from builders import as_lines, xdm_event
+from faulty_endpoint import MANNERS, Entry, Ledger
 
 EVENTS_OF_A_MESSAGE: Final = 3
 
 
 def message_of(number: int) -> int:
-    """Each message has three events, with those of three others between them."""
+    """The message of an event. A message has three events; events of three other messages lie between them."""
     return number // 12 * 4 + number % 4
 
 
@@ -28,10 +28,9 @@ def line_of(number: int) -> bytes:
 
 
 class RotatingLog:
-    """A log at `path`, in a directory of its own, written and rotated as programs and logrotate do it.
+    """A log at `path`, in its own directory, that is written and rotated as by programs and logrotate.
 
-    Lines are written in any pieces, so that a reader meets half lines. Rotated files are named by when they were
-    rotated, `-0001` first.
+    Writes end anywhere in a line, so that a reader sees partial lines. Rotated files are numbered, `-0001` first.
     """
 
     def __init__(self, path: Path, random: Random) -> None:
@@ -44,7 +43,7 @@ class RotatingLog:
         self._rotations = 0
 
     def write(self, lines: int) -> None:
-        """The next events, the last of them perhaps only in part: the next write begins with its rest."""
+        """Write the next events. The last one may be partial; the next write begins with its rest."""
         text = self._rest + b"".join(map(line_of, range(self.written, self.written + lines)))
         self.written += lines
         kept = self._random.choice((0, 0, self._random.randrange(1, 200)))
@@ -62,7 +61,7 @@ class RotatingLog:
         self._rest = b""
 
     def close(self) -> None:
-        """Write the rest of the last line, and no more."""
+        """Write the rest of the last line and close the file."""
         self.complete()
         self._file.close()
 
@@ -75,13 +74,15 @@ class RotatingLog:
         self._file = self.path.open("ab", buffering=0)
 
     def copy_and_truncate(self) -> None:
-        """Only sound when all that is written has been read: what comes between copy and truncation would be lost."""
+        """Copy and truncate. Lines between the two are lost, so the reader must have read everything before."""
         shutil.copyfile(self.path, self._next_name())
         self._file.truncate(0)
 
     def compress(self) -> None:
-        """As gzip does it: the compressed file grows under its final name, gets the original's times, and then the
-        original goes. The newest of the rotated files is left, since the writer may still have it open."""
+        """Compress as gzip does: write under the final name, copy the original's times, then remove the original.
+
+        The newest rotated file stays, because the writer may still have it open.
+        """
         for plain in self._rotated()[:-1]:
             with plain.open("rb") as source, gzip.open(f"{plain}.gz", "wb", compresslevel=1) as target:
                 shutil.copyfileobj(source, target)
@@ -89,7 +90,7 @@ class RotatingLog:
             plain.unlink()
 
     def forget(self) -> None:
-        """Remove what is compressed, as logrotate does with the oldest. Only sound when it has been read."""
+        """Remove the compressed files, as logrotate does. The reader must have read them."""
         for path in self.path.parent.glob(f"{self.path.name}-*.gz"):
             path.unlink()
 
@@ -103,8 +104,11 @@ class RotatingLog:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Repeated acceptances, each by what explains it: the manner in which the endpoint lost the answer before, the
-    life whose kill came between an answer and its commit, or an answer that came when the sender had given up."""
+    """Repeated acceptances, by their explanation.
+
+    The endpoint's manner lost the answer; a kill of the sender came between an answer and its commit; or the answer
+    came after the sender's timeout.
+    """
 
     by_manner: Counter[str] = field(default_factory=Counter)
     by_kill: Counter[int] = field(default_factory=Counter)
@@ -121,7 +125,7 @@ class Duplicates:
 
 
 class Audit:
-    """What the endpoint has accepted so far, by the numbers of the events."""
+    """The accepted events of the endpoint, by their numbers."""
 
     def __init__(self, ledger: Path) -> None:
         self._ledger = Ledger(ledger)
@@ -138,19 +142,19 @@ class Audit:
                 self._numbers.add(number_of(entry))
 
     def accepted(self) -> int:
-        """How many different events are accepted."""
+        """The number of distinct accepted events."""
         self.update()
         return len(self._numbers)
 
     def first_missing(self) -> int:
-        """All events before this one are accepted, so a producer may begin again here."""
+        """The first event that is not accepted. A producer can restart here."""
         self.update()
         while self._first_missing in self._numbers:
             self._first_missing += 1
         return self._first_missing
 
     def has_heard_of(self, life: int) -> bool:
-        """Whether this life has sent anything, accepted or not."""
+        """Whether this life has sent a request, accepted or not."""
         self.update()
         return life in self._lives
 
@@ -159,17 +163,17 @@ class Audit:
         return set(range(events)) - self._numbers
 
     def identities(self) -> int:
-        """How many different deliveries were accepted: one for each event, when events keep their identity."""
+        """The number of distinct accepted deliveries: one per event if events keep their identity."""
         return len(self._accepted)
 
     def bodies_changed(self) -> list[str]:
-        """Deliveries of which not every request had the same bytes."""
+        """Deliveries whose requests differ in their bytes."""
         return [
             identity for identity, entries in self._accepted.items() if len({one.checksum for one in entries}) > 1
         ]
 
     def out_of_order(self) -> list[int]:
-        """Messages of which a later event was accepted before an earlier one. First acceptances count."""
+        """Messages whose events were first accepted out of order."""
         latest: dict[int, int] = {}
         wrong = []
         for number in (number_of(entries[0]) for entries in self._accepted.values()):  # a dict keeps the order
@@ -180,7 +184,10 @@ class Audit:
         return wrong
 
     def duplicates(self, *, killed: Iterable[int], timeout: float) -> Duplicates:
-        """`killed` are the lives that ended with SIGKILL. `timeout` is how long the sender waits, in seconds."""
+        """Explain the repeated acceptances.
+
+        `killed` are the lives that ended with SIGKILL; `timeout` is the sender's timeout in seconds.
+        """
         found, dead, late, unexplained = Duplicates(), set(killed), 0, []
         for entries in self._accepted.values():
             for before, after in pairwise(entries):

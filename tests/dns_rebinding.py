@@ -1,12 +1,12 @@
-"""A network of its own in which a name changes its meaning: for a test of what the relay connects to.
+"""A network namespace in which a name changes its addresses: a DNS rebinding test of the relay.
 
-    unshare [--user --map-root-user] --mount --net python tests/changing_names.py DIRECTORY TRANSPORT ANSWERS
+    unshare [--user --map-root-user] --mount --net python tests/dns_rebinding.py DIRECTORY TRANSPORT ANSWERS
 
-DIRECTORY holds a state with a webhook at https://hooks.acme.test:8443 and `events`. ANSWERS is a JSON list: what the
-name server says to each question in turn, the last one to all further ones. Prints a JSON object of what happened.
+DIRECTORY holds a state with a webhook at https://hooks.acme.test:8443 and `events`. ANSWERS is a JSON list of the
+name server's answers, one for each query; the last one answers all further queries. Prints the result as JSON.
 
-The system's resolver cannot be pointed at a port, so the name server needs port 53; and an endpoint that needs no
---allow-network needs a public address. In a network namespace both are ours for the taking.
+The system's resolver always uses port 53, and an endpoint without --allow-network needs a public address. A network
+namespace makes both available.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import cast
 
 import trustme
 
-from lab import HOOKLINE, ORGANIZATION, SANDBOX, clean_environment
+from hookline_process import HOOKLINE, ORGANIZATION, SANDBOX, clean_environment
 
 HOST, PORT = "hooks.acme.test", 8443
 PUBLIC, FORBIDDEN = "93.184.215.14", "127.0.0.1"
@@ -35,7 +35,7 @@ SIOCSIFADDR, SIOCSIFFLAGS, IFF_UP = 0x8916, 0x8914, 1
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Answers questions for addresses (RFC 1035), with no time to live. `asked`: how often, IPv4 and IPv6 as one."""
+    """Answers address queries (RFC 1035) with a TTL of 0. `asked` counts them, IPv4 and IPv6 as one."""
 
     def __init__(self, answers: list[list[str]]) -> None:
         self._answers = answers
@@ -57,7 +57,7 @@ class NameServer(asyncio.DatagramProtocol):
 
 
 class Listener:
-    """Counts connections and answers every request with 200, and no connection serves twice."""
+    """Counts connections and answers the first request of each with 200, then closes it."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -70,7 +70,7 @@ class Listener:
 
 
 def prepare(directory: Path) -> None:
-    """Loopback up with a public address beside its own, and a resolver that asks the name server on it."""
+    """Bring loopback up, add a public address to it, and make the resolver use the name server there."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
         address = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(PUBLIC))

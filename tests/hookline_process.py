@@ -1,4 +1,4 @@
-"""A laboratory for tests that use hookline as its users do: real processes, files, sockets and certificates."""
+"""Runs hookline as its users do: as processes, with real files, sockets and certificates."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+from builders import as_lines
+from waiting import wait_until
 
 HOOKLINE = (sys.executable, "-m", "hookline")
 FACTS = Path(__file__).parent / "facts"
@@ -21,45 +23,12 @@ LOOPBACK = ("--allow-network", "127.0.0.0/8", "--allow-network", "::1/128")
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without any HOOKLINE_ variable, and with some more."""
+    """This process's environment without HOOKLINE_ variables, plus `more`."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}, **more}
 
 
-def xdm_event(number: int, message: int, status: str = "sent", **failure: str) -> dict[str, Any]:
-    """An event of the platform's dataset; equal `message`s are events of one message to one recipient."""
-    return {
-        "_id": f"event-{number}",
-        "eventType": "message.feedback",
-        "timestamp": "2026-05-18T17:01:25.000Z",
-        "identityMap": {"email": [{"id": f"user{message}@example.com", "primary": True}]},
-        "_experience": {
-            "customerJourneyManagement": {
-                "messageExecution": {
-                    "messageExecutionID": f"message-{message}",
-                    "messageType": "transactional",
-                    "campaignID": "16f24a15-7e21-477c-848a-d5695ca7f137",
-                    "campaignVersionID": "2ca10c10-56dd-4505-87cd-fa5da84e7a5d",
-                },
-                "messageProfile": {
-                    "channel": {"_id": "https://ns.adobe.com/xdm/channels/email"},
-                    "requestID": f"request-{number}",
-                },
-                "messageDeliveryfeedback": {
-                    "feedbackStatus": status,
-                    "retryCount": 0,
-                    **({"messageFailure": failure} if failure else {}),
-                },
-            }
-        },
-    }
-
-
-def as_lines(events: Iterable[dict[str, Any]]) -> bytes:
-    return b"".join(json.dumps(event, separators=(",", ":")).encode() + b"\n" for event in events)
-
-
 class Receiver:
-    """A `hookline receive` process that is ready."""
+    """A `hookline receive` process that accepts connections."""
 
     def __init__(
         self,
@@ -76,11 +45,7 @@ class Receiver:
         with (directory / "receiver.log").open("ab") as log:
             arguments = self._arguments(options, record, port)
             self.process = self._start((*program, *arguments), directory, log)
-        deadline = time.monotonic() + 30
-        while not port_file.exists():
-            assert self.process.poll() is None, (directory / "receiver.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(port_file.exists, process=self.process, detail=(directory / "receiver.log").read_text)
         self.port = int(port_file.read_text())
 
     @staticmethod
@@ -96,10 +61,10 @@ class Receiver:
         )  # fmt: skip
 
     def records(self) -> list[dict[str, Any]]:
-        """Every request so far, in the order of arrival; the one that is being written down is not there yet."""
+        """All recorded requests in the order of arrival, without the one that is being written."""
         if not self.record_file.exists():
             return []
-        # What stands behind the last line end is still being written.
+        # The text after the last line end is still being written.
         return [json.loads(line) for line in self.record_file.read_text().split("\n")[:-1]]
 
     def accepted(self) -> list[str]:
@@ -113,7 +78,7 @@ class Receiver:
 
 
 class Lab:
-    """A directory with a state in it, in which commands are run."""
+    """A directory with webhooks, state and spool, in which a test runs commands."""
 
     def __init__(self, directory: Path, program: Sequence[str] = HOOKLINE) -> None:
         self.program = tuple(program)
@@ -163,7 +128,7 @@ class Lab:
     def relay(
         self, receiver: Receiver, *arguments: str, stdin: bytes | None = None, code: int | None = 0
     ) -> dict[str, Any]:
-        """Run the relay to its end; its summary, which must add up."""
+        """Run the relay to its end; its summary, whose counts must balance."""
         options = self.relay_arguments(receiver, "--summary", "json", *arguments)
         done = self.hookline(*options, stdin=stdin, code=code)
         summary: dict[str, Any] = json.loads(done.stdout)
@@ -172,7 +137,7 @@ class Lab:
 
     @contextmanager
     def running(self, *arguments: str, stdin: int | None = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
-        """A command that runs beside the test; killed at the end if it is still there."""
+        """Run a command during the test. If it still runs at the end, it is killed."""
         with (self.directory / "relay.log").open("ab") as log:
             process = subprocess.Popen(
                 (*self.program, *arguments), cwd=self.directory, env=clean_environment(**self.environment),
@@ -183,7 +148,7 @@ class Lab:
         finally:
             process.kill()
             process.wait()
-            with suppress(BrokenPipeError):  # what was still buffered for the killed one
+            with suppress(BrokenPipeError):  # the rest of the buffer for a killed process
                 if process.stdin is not None:
                     process.stdin.close()
             assert process.stdout is not None
@@ -207,7 +172,7 @@ def adds_up(summary: dict[str, Any]) -> bool:
 
 
 def platform_log_is_delivered(lab: Lab) -> None:
-    """The main job on the platform's example log: each line a request or a skip; a second run sends nothing."""
+    """Relay the platform's example log: every line is a request or a skip; a second run sends nothing."""
     with lab.receiver() as receiver:
         lab.apply(f"https://localhost:{receiver.port}/feedback")
         log = str(FACTS / "xdm-feedback-events.ndjson")

@@ -1,8 +1,8 @@
-"""A hosting site in a directory: a bare repository, pull requests, and a runner for the workflow that `init` writes.
+"""A stub of GitHub in a directory: a bare repository, pull requests, and a runner for the workflow of `init`.
 
-The runner knows as much of workflows as that one uses. It takes the `run:` steps from the YAML and executes them with
-bash in a checkout, evaluates `if:` and `${{ … }}`, hands a job only the secrets and the permissions that are its own,
-and stands in for the actions that check out and that keep artifacts.
+The runner supports only the features that this workflow uses. It runs the `run:` steps with bash in a checkout and
+evaluates `if:` and `${{ … }}`. A job gets only its own secrets and permissions. The runner replaces the actions that
+check out a repository and that store artifacts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from lab import clean_environment
+from hookline_process import clean_environment
 
 REPOSITORY = "acme/webhooks"
 _WORD = re.compile(r"'[^']*'|&&|\|\||!=|==|!|[A-Za-z_][\w.-]*(?:\(\))?|[()]|\s+")
@@ -29,7 +29,7 @@ _FUNCTIONS = {"cancelled()": "False", "always()": "True"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What started a run. `sha` is the commit that is checked out, `head` the pull request's own last commit."""
+    """The event that started a run. `sha` is the commit to check out, `head` the last commit of the pull request."""
 
     name: str
     sha: str
@@ -42,7 +42,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`code` is that of the step that failed, 0 when none did. `log` is all that was printed."""
+    """A finished job. `code` is the exit code of the failed step, or 0. `log` is the whole output."""
 
     code: int
     log: str
@@ -50,8 +50,8 @@ class Job:
     summary: str
 
 
-class Hosted:
-    """`secrets` are the repository's, `environments` those of an environment, by its name."""
+class GithubStub:
+    """The site. `secrets` are those of the repository, `environments` those of each environment by its name."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -66,7 +66,7 @@ class Hosted:
             "python", f'[ "$1 $2" = "-m pip" ] && {{ echo "$@" >> "{directory}/pip.log"; exit 0; }}\n{python} "$@"'
         )
         self._tool("hookline", f'{python} -P -m hookline "$@"')
-        self._tool("gh", f'{python} "{Path(__file__).with_name("hosted_gh.py")}" "$@"')
+        self._tool("gh", f'{python} "{Path(__file__).with_name("github_cli_stub.py")}" "$@"')
         self.origin = directory / "origin.git"
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
 
@@ -102,14 +102,14 @@ class Hosted:
         return found
 
     def say(self, number: int, login: str, body: str) -> None:
-        """Somebody writes a comment."""
+        """Add a comment by the user `login`."""
         stored = self.read()
         comment = {"id": stored["next"], "user": {"login": login}, "body": body}
         comments = {**stored["comments"], str(number): [*self.comments(number), comment]}
         self._change(next=stored["next"] + 1, comments=comments)
 
     def open_pull(self, branch: str) -> int:
-        """A pull request of a branch that was pushed; its number."""
+        """Open a pull request for a pushed branch; its number."""
         stored = self.read()
         head = {"ref": branch, "sha": self.git("rev-parse", branch, at=self.origin)}
         pull = {"number": stored["next"], "head": head, "merged_at": None, "merge_commit_sha": None}
@@ -127,7 +127,7 @@ class Hosted:
         return place, head, self.git("rev-parse", "HEAD", at=place)
 
     def check(self, number: int, *, source: str = REPOSITORY) -> dict[str, Job]:
-        """What runs when a pull request is opened or pushed to: the workflow on its merge with main."""
+        """Run the workflow for an opened or updated pull request, on its merge with main."""
         place, head, sha = self._merged(number, "--no-ff", "--no-edit")
         self.git("push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/merge", at=place)
         ref = f"refs/pull/{number}/merge"
@@ -146,7 +146,7 @@ class Hosted:
         return sha
 
     def run(self, event: Event) -> dict[str, Job]:
-        """Run the workflow as it stands in the event's commit; the jobs that ran, by name."""
+        """Run the workflow of the event's commit; the jobs that ran, by name."""
         number = self.read()["next"]
         run = {"id": number, "event": event.name, "head_sha": event.head or event.sha, "artifacts": {}}
         self._change(next=number + 1, runs=[*self.read()["runs"], run])
@@ -182,7 +182,7 @@ class Hosted:
         return context | {f"env.{name}": _filled(value, context) for name, value in environment.items()}
 
     def keep(self, number: int, name: str, place: Path) -> None:
-        """Make a directory an artifact of a run."""
+        """Store a directory as an artifact of a run."""
         runs = self.read()["runs"]
         next(one for one in runs if one["id"] == number)["artifacts"][name] = str(place)
         self._change(runs=runs)
@@ -196,9 +196,9 @@ class Hosted:
 
 
 class _Steps:
-    """One job on a fresh runner: an empty workspace, and nothing in its environment but what is its own."""
+    """One job on a fresh runner, with an empty workspace and only its own environment variables."""
 
-    def __init__(self, site: Hosted, event: Event, number: int, context: dict[str, str], job: Any) -> None:
+    def __init__(self, site: GithubStub, event: Event, number: int, context: dict[str, str], job: Any) -> None:
         self.site, self.event, self.number, self.context, self.job = site, event, number, context, job
         self.base = site.directory / f"runner-{number}-{job['name'].split()[0]}"
         self.workspace = self.base / "workspace"
@@ -247,9 +247,9 @@ class _Steps:
             **inherited, **own, PATH=self.site.search_path, HOME=str(self.base), CI="true", GITHUB_ACTIONS="true",
             GITHUB_ACTOR="ada", GITHUB_SHA=self.event.sha, GITHUB_REPOSITORY=REPOSITORY, GITHUB_OUTPUT=str(output),
             GITHUB_STEP_SUMMARY=str(self.base / "summary"), RUNNER_TEMP=str(self.base / "temp"),
-            HOSTED_STORE=str(self.site.store),
+            GITHUB_STUB_STORE=str(self.site.store),
         )  # fmt: skip
-        # What `shell: bash` means (docs.github.com, "Workflow syntax", jobs.<job_id>.steps[*].shell).
+        # The command of `shell: bash` (docs.github.com, "Workflow syntax", jobs.<job_id>.steps[*].shell).
         shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])
         done = subprocess.run(
             shell, cwd=self.workspace, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -271,7 +271,7 @@ def _holds(condition: str, context: Mapping[str, str]) -> bool:
 
 
 def _value(expression: str, context: Mapping[str, str]) -> Any:
-    """An expression of the workflow language, as far as it is used: strings, comparisons, names, cancelled()."""
+    """Evaluate an expression of the workflow language: strings, comparisons, names, cancelled()."""
     python, rest = "", expression.strip()
     while rest:
         found = _WORD.match(rest)

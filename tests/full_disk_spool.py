@@ -1,18 +1,17 @@
-"""A spool on a disk of its own that is full: run as a program, on a small disk, by tests/faults/test_full_disk.py.
+"""A spool on a full disk: tests/faults/test_full_disk.py runs this program on a small disk.
 
-Prints what a relay would meet there, one fact a line.
+It prints one fact per line.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
+from builders import delivery, ingest_batch, settlement
 from hookline.errors import SpoolStalled
 from hookline.model import Address
-from hookline.relay.delivery_record import Delivery
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool import DequeueRequest, QueuedDelivery, Settlement, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 
 ACME = Address("acme", "prod")
@@ -21,19 +20,9 @@ BODY = bytes(1000)
 
 
 def read_until_stalled(spool: SqliteSpool, first: int) -> int:
-    """Store groups of deliveries until the disk is full. Returns the next number."""
+    """Append groups of deliveries until the spool stalls; the number of the next delivery."""
     while True:
-        deliveries = [
-            Delivery(
-                id=hashlib.blake2b(b"%d" % number, digest_size=16).digest(), address=ACME, order_key=None, body=BODY,
-                request_id=f"request-{number}", channel="email", status="sent",
-            )
-            for number in range(first, first + GROUP)
-        ]  # fmt: skip
-        intake = IngestBatch(
-            source="events", position=None, read=GROUP, deliveries=[NewDelivery(1, one) for one in deliveries],
-            skipped={}, rejected=[],
-        )  # fmt: skip
+        intake = ingest_batch(*(delivery(str(number), body=BODY) for number in range(first, first + GROUP)))
         try:
             spool.enqueue(intake, now=first, dedupe_window=0.0)
         except SpoolStalled:
@@ -42,16 +31,15 @@ def read_until_stalled(spool: SqliteSpool, first: int) -> int:
 
 
 def failed(item: QueuedDelivery) -> Settlement:
-    """An outcome that needs the most space: it adds a history of failures and keeps the payload."""
-    return Settlement(
-        seq=item.seq, address=item.address, order_key=None, state=State.PENDING, attempts=1, tries=1, refusals=0,
-        posts=1, due=9e9, history="x" * 400,
-    )  # fmt: skip
+    """The settlement that needs most space: a long history, and the payload is kept."""
+    return settlement(item, State.PENDING, due=9e9, history="x" * 400)
 
 
 def record(spool: SqliteSpool, most: int) -> int:
-    """Record an outcome for each of `count` deliveries, while ingest retries all the time. Returns how many were
-    recorded: the second try of each group must succeed."""
+    """Settle `most` deliveries while ingest retries all the time; the number of recorded settlements.
+
+    The second try of each group must succeed.
+    """
     recorded = after = 0
     while recorded < most:
         items = spool.dequeue_new([DequeueRequest(ACME, after, GROUP, False)])[0][0]

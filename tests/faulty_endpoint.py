@@ -1,10 +1,10 @@
-"""An HTTPS endpoint that misbehaves by a seed and writes down what it accepted, for fault tests and for benchmarks.
+"""An HTTPS endpoint that fails at random (by a seed) and records every request, for fault tests and benchmarks.
 
-    python tests/rough_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …]
+    python tests/faulty_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …]
 
-It is quick rather than complete: it takes requests with a Content-Length and looks only at what it writes down. In
-DIRECTORY it leaves `ca.pem`, `port` and `ledger`, a line for each request, written before the request is answered.
-A path such as `/as/hang` is always treated in the manner that it names.
+It is fast, not complete: it supports only requests with a Content-Length and parses only the fields that it records.
+It writes `ca.pem`, `port` and `ledger` into DIRECTORY. The ledger gets a line for each request before the answer. A
+path such as `/as/hang` always gets the manner that it names.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ from typing import Final, cast
 
 import trustme
 
+from waiting import wait_until
+
 LARGEST_REQUEST: Final = 1 << 20  # bytes
 
 
 class End(Enum):
-    """What becomes of the connection."""
+    """The state of the connection after the answer."""
 
     KEEP = "is kept"
     CLOSE = "is closed"
@@ -45,7 +47,7 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """One way to treat a request: whether it counts as accepted, what is answered, and how it ends."""
+    """One way to treat a request: whether it is accepted, the bytes of the answer, and the end of the connection."""
 
     accepts: bool
     answer: bytes
@@ -53,7 +55,7 @@ class Manner:
 
     @property
     def loses_the_answer(self) -> bool:
-        """Accepted, and the sender cannot know: it must send again, and that is a duplicate that is explained."""
+        """Whether the sender cannot know that the request was accepted. It sends again: an explained duplicate."""
         return self.accepts and b"\r\n\r\n" not in self.answer
 
 
@@ -85,9 +87,12 @@ _REQUEST_ID = re.compile(rb'"requestId":"([^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request: when it was treated (Unix nanoseconds), in which second it was sent by its own account, path, the
-    sender's life (its X-Life header, 0 without), the identity of the delivery, the event's requestId, a checksum of
-    the body, and the name of the manner in which it was treated."""
+    """One request.
+
+    `time` is its arrival in Unix nanoseconds, `sent` the second of its webhook-timestamp header, `life` the number of
+    the sender's process (X-Life header, 0 without), `identity` the webhook-id, `request_id` the event's requestId,
+    `checksum` that of the body, and `manner` the treatment.
+    """
 
     time: int
     sent: int
@@ -109,14 +114,14 @@ class Entry:
 
 
 class Ledger:
-    """A ledger that is being written, read as it grows."""
+    """Reads a ledger while the endpoint writes it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
 
     def news(self) -> Iterator[Entry]:
-        """The whole entries since the last call."""
+        """The complete entries since the last call."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -128,7 +133,7 @@ class Ledger:
 
 
 class Choice:
-    """Chooses a manner for each request, by path or by chance."""
+    """Chooses a manner for each request, by its path or at random."""
 
     def __init__(self, shares: Sequence[tuple[str, float]], random: Random) -> None:
         self._names = [*(name for name, _ in shares), "accept"]
@@ -141,7 +146,7 @@ class Choice:
 
 
 class Connection(asyncio.Protocol):
-    """One connection of a client."""
+    """A client connection."""
 
     def __init__(self, choice: Choice, ledger: int) -> None:
         self._choice = choice
@@ -228,15 +233,11 @@ class Endpoint:
 
 @contextmanager
 def running(directory: Path, *options: str) -> Iterator[Endpoint]:
-    """Start one as a process of its own, and end it."""
+    """Start an endpoint in a process; end it afterwards."""
     directory.mkdir()
     process = subprocess.Popen((sys.executable, __file__, str(directory), *options), stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 30
-        while not (directory / "port").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the endpoint did not start")
-            time.sleep(0.02)
+        wait_until((directory / "port").exists, process=process)
         port = int((directory / "port").read_text())
         yield Endpoint(process, port, directory / "ca.pem", directory / "ledger")
     finally:
