@@ -21,6 +21,7 @@ from statistics import median
 from hookline.relay.delivery_record import Line
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.line_reader import read_line
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext, build_batch, route_line

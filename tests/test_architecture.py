@@ -286,7 +286,7 @@ def test_a_name_that_is_defined_twice_is_found() -> None:
     assert {"port"} == set(shared_modules({"state.port": "", "relay.port": "", "cli.commands.port": ""}))
 
 
-MAX_PARAMETERS = 15
+MAX_PARAMETERS = 8
 
 
 def long_parameter_lists(sources: Mapping[str, str]) -> list[str]:

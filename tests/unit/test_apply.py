@@ -383,7 +383,7 @@ def test_saved_plan_moved_by_hand() -> None:
     reach(store, desired(webhook("prod")))
     plan = save(store, desired(webhook("prod", name="New")))
     store.snapshot = store.snapshot.after("L", {Address("acme", "prod"): document(name="By hand")})
-    with pytest.raises(Stale, match="no apply changed it: `hookline drift` tells more"):
+    with pytest.raises(Stale, match="has changed without an apply: run `hookline drift` for details"):
         apply_saved_plan(store, plan, DeletionLimits(), ADA, NOW)
 
 
@@ -511,7 +511,7 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
         whole = {**document, "compression": "none"} if defaults is canonical._WEBHOOK_DEFAULTS else document
         return before(whole, defaults)
 
-    monkeypatch.setattr(canonical, "_without", without)
+    monkeypatch.setattr(canonical, "_drop_defaults", without)
     written = document(compression="none")
     assert Draft202012Validator(schema).is_valid(written)
     wanted = desired(Declared(read_webhook(written), FileLocation("f", 1)), webhook("stage"))

@@ -87,7 +87,7 @@ async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monke
             async with asyncio.timeout(30):
                 while (reason := collector.unready()) is None:
                     await asyncio.sleep(0.01)
-            assert "another process has kept the spool" in reason
+            assert "another process has locked the spool" in reason
             assert reason == collector.relay().stalled
             other.execute("ROLLBACK")
         await writing

@@ -357,7 +357,7 @@ def test_other_encoding(server: Server) -> None:
         "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
     )
     store = open_state(server.url("latin"))
-    with pytest.raises(StateUnusable, match="cannot hold every character"):
+    with pytest.raises(StateUnusable, match="cannot store every character"):
         store.commit(EMPTY, {PROD: document(PROD, name="反馈")}, entry())
     assert EMPTY == store.read()
 

@@ -335,7 +335,7 @@ def test_reading_waits_for_a_commit_and_gives_up(path: Path, stored: Snapshot) -
 def test_vanished_state_is_stale(path: Path, stored: Snapshot) -> None:
     """A state that was there when the plan was made and is gone now is not made anew."""
     path.unlink()
-    with pytest.raises(Stale, match="has vanished"):
+    with pytest.raises(Stale, match="no longer exists"):
         store_at(path).commit(stored, {PROD: document(name="Feedback 1")}, entry())
     assert not path.exists()
 

@@ -162,8 +162,8 @@ def test_sms_failure_keeps_the_senders_wording(capsys: Output) -> None:
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
-        (("--map", "color=x"), "is not a field; there are: organization"),
-        (("--map", "campaign"), "is not of the form FIELD=PATH"),
+        (("--map", "color=x"), "is not a field; the fields are: organization"),
+        (("--map", "campaign"), "does not have the form FIELD=PATH"),
         (("--timezone", "Mars/Olympus"), "is not a time zone (write Europe/Paris, UTC or +02:00)"),
         (("--timezone", "+99:99"), "is not a time zone"),
         (("--timezone", "../etc"), "is not a time zone"),

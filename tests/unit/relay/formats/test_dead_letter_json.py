@@ -174,7 +174,7 @@ def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
         assert isinstance(read, Event)
         assert "sms" == read.channel
     second = dead_letter_line(rejected(json.dumps(event).encode(), part=1))
-    assert [Rejected("the line holds fewer events than before")] == read_line(line(second))
+    assert [Rejected("the line contains fewer events than before")] == read_line(line(second))
     both = dead_letter_line(rejected(json.dumps([event, event]).encode(), part=WHOLE_LINE))
     assert json.loads(both)["part"] is None
     assert WHOLE_LINE == parse_exported_line(both.rstrip(b"\n")).part  # type: ignore[union-attr]
