@@ -176,7 +176,7 @@ def test_status_of_a_running_relay_and_at_rest(lab: Lab) -> None:
 def test_status_and_trace_without_a_spool(lab: Lab) -> None:
     """Exit 8 with the way out."""
     for command in (("status",), ("trace", "R")):
-        assert b"a relay makes it" in lab.hookline(*command, code=8).stderr
+        assert b"start a relay, which creates it" in lab.hookline(*command, code=8).stderr
 
 
 def test_trace_tells_what_became_of_a_request(lab: Lab) -> None:
@@ -323,7 +323,7 @@ def test_draining_shows_what_is_left(lab: Lab) -> None:
         lab.apply(url(receiver))
         port = receiver.port
         lab.relay(receiver, "-", "--max-wait", "1s", stdin=as_lines(xdm_event(n, n) for n in range(300)), code=4)
-    with lab.receiver(port=port) as receiver:
+    with lab.receiver("--delay", "40ms", port=port) as receiver:  # slow enough for the bar to be drawn
         code, shown = on_a_terminal(lab, *lab.relay_arguments(receiver, "--drain"), width=120)
     plain = _CONTROL.sub("", shown)
     assert 0 == code

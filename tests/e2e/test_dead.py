@@ -92,7 +92,7 @@ def test_a_running_relay_reads_rejected_lines_again(lab: Lab) -> None:
             wait_until(lambda: (lab.directory / ".hookline/spool/spool.db").exists() and lab.dead())
             lab.apply(url(receiver), campaigns="all")
             done = lab.hookline("dead", "replay", "line-1")
-            assert b"a running relay has them within a second" in done.stderr
+            assert b"a running relay delivers them within a second" in done.stderr
             wait_until(receiver.accepted)
             relay.communicate(timeout=30)
 

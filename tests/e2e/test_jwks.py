@@ -85,7 +85,7 @@ def test_a_receiver_can_verify_with_it(applied: Path, capsys: pytest.CaptureFixt
         ("acme@Org/prd", 1, "did you mean acme@Org/prod"),
         ("nobody/nowhere", 1, "`hookline list`"),
         ("acme", 64, "ORGANIZATION/SANDBOX"),
-        ("acme@Org/plain", 1, "authentication is of type none"),
+        ("acme@Org/plain", 1, "authentication has the type none"),
         ("acme@Org/shared", 1, "HS256 is symmetric"),
     ],
 )

@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from hookline.config.yaml_scalars import resolve
 from hookline.escaping import printable
 from hookline.schemas import load_schema
 
-# Text that YAML 1.1 and 1.2 both read as text. All other text is quoted.
+# Only these forms may stay plain, and only if the parser reads them as text. All other text is quoted.
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_./@-])|[ ](?=[A-Za-z0-9]))*", re.ASCII)
-_NOT_TEXT = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 # Several lines that need no escapes: the first is not indented, and none ends with a space.
 _BLOCK = re.compile(r"\S(?:[^\n]*\S)?(?:\n(?:[^\n]*\S)?)*\n[^\n]*\S\n?")
 _BREAK = "\n"
@@ -64,7 +64,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     style: str | None = '"'
-    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+    if _PLAIN.fullmatch(text) and resolve(text) == text:
         style = None
     elif _BLOCK.fullmatch(text) and text.replace(_BREAK, "").isprintable():
         style = "|"
