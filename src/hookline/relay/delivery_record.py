@@ -70,7 +70,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 FIRST_ATTEMPTS_KEPT: Final = 4
-LAST_ATTEMPTS_KEPT: Final = 20
+MAX_ATTEMPTS_KEPT: Final = 20
 MAX_REASON_CHARACTERS: Final = 200
 REPLAYED: Final = "replayed"
 
@@ -100,7 +100,7 @@ def add_failure(history: str | None, failed: FailedAttempt) -> str:
     """Returns the history with one more attempt at its end."""
     one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:MAX_REASON_CHARACTERS])
     all_of_them = [*parse_history(history), one]
-    if len(all_of_them) > LAST_ATTEMPTS_KEPT:
+    if len(all_of_them) > MAX_ATTEMPTS_KEPT:
         del all_of_them[FIRST_ATTEMPTS_KEPT]
     return _encoder.encode(all_of_them).decode()
 

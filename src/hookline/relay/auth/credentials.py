@@ -14,7 +14,7 @@ from hookline.relay.auth.body_signature import BodySigner, load_signature_key
 from hookline.relay.auth.jwt_signer import JwtSigner
 from hookline.relay.auth.keys import JwtKey, load_key
 from hookline.relay.http.exchange import Attempt
-from hookline.relay.http.request import _VALUE, Header
+from hookline.relay.http.request import SENDABLE_VALUE, Header
 from hookline.relay.secrets import Secret, SecretResolver, without_newline
 from hookline.units import format_moment
 
@@ -40,7 +40,7 @@ def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organiza
         encoded = raw.decode("utf-8").encode("latin-1")
     except UnicodeError:
         encoded = b"\n"
-    if _VALUE.fullmatch(encoded) is None:
+    if SENDABLE_VALUE.fullmatch(encoded) is None:
         raise SecretUnavailable(
             f"header {name}: {origin} cannot be sent: it contains a line end, another control character, a character"
             " beyond Latin-1, or a space at its beginning or end",

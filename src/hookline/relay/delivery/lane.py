@@ -237,7 +237,7 @@ class Lane:
         if settlement.state is State.DELIVERED:
             self._last_success = series.ended
         if settlement.state is not State.PENDING:
-            self._counters.latency.add(self._clock.cautious_now() - item.since)
+            self._counters.latency.add(series.ended - item.since)
         return settlement
 
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:

@@ -16,7 +16,7 @@ import msgspec
 
 from hookline.model import Address
 from hookline.relay.delivery_record import (
-    LAST_ATTEMPTS_KEPT,
+    MAX_ATTEMPTS_KEPT,
     MAX_REASON_CHARACTERS,
     WHOLE_LINE,
     DeadDelivery,
@@ -69,7 +69,7 @@ class _Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reason: _Text
     http_status: _Http | None
     attempts: _Count
-    history: Annotated[list[_Attempt], msgspec.Meta(max_length=LAST_ATTEMPTS_KEPT)]
+    history: Annotated[list[_Attempt], msgspec.Meta(max_length=MAX_ATTEMPTS_KEPT)]
     source: _Text
     line: _Number
     time: datetime

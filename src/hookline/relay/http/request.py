@@ -15,7 +15,7 @@ from hookline.relay.http.exchange import Attempt
 Header = tuple[bytes, bytes]
 
 # RFC 9110 §5.5: visible characters (Latin-1 as sent), spaces and tabs only between them.
-_VALUE = re.compile(rb"(?:[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff\t]*[\x21-\x7e\xa0-\xff])?)?")
+SENDABLE_VALUE = re.compile(rb"(?:[\x21-\x7e\xa0-\xff](?:[\x20-\x7e\xa0-\xff\t]*[\x21-\x7e\xa0-\xff])?)?")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _EVENT_TIME = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -56,7 +56,7 @@ def request_lines(target: bytes, netloc: bytes, headers: Iterable[Header]) -> by
     """The beginning of a request: its line, the host and `headers`. More lines may follow. Raises UnfitHeader."""
     lines = [b"POST %b HTTP/1.1\r\nhost: %b\r\n" % (target, netloc)]
     for name, value in headers:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not _NAME.fullmatch(name) or not SENDABLE_VALUE.fullmatch(value):
             raise UnfitHeader(f"header {name.decode('latin-1')!r:.60} is malformed")
         lines.append(b"%b: %b\r\n" % (name, value))
     return b"".join(lines)

@@ -110,12 +110,13 @@ class Bench:
         self.endpoint = Scripted(script)
         self.notes = Notes()
         self.clock = Clock()
+        self.counters = WebhookCounters()
         self.lane = Lane(
             config or webhook(),
             self.endpoint,
             self.notes,
             configuration_hash="sha256:1",
-            counters=WebhookCounters(),
+            counters=self.counters,
             clock=self.clock.relay_clock(),
             random=Random(1),
         )
@@ -258,6 +259,20 @@ async def test_a_clock_that_was_set_forward_expires_nothing() -> None:
     bench.clock.now += bench.lane.max_age_seconds
     (second,) = await bench.run(item(1, due=first.due, tries=first.tries))
     assert (State.DEAD, "expired") == (second.state, second.reason)
+
+
+@pytest.mark.parametrize("steps", [(3_600,), (-3_600, 3_600)], ids=["forward", "back-and-corrected"])
+async def test_the_time_to_a_result_is_exact_after_the_clock_was_set(steps: tuple[float, ...]) -> None:
+    """Deliveries that are read after a step of the clock count with the time that they really took."""
+    bench = Bench(always(200))
+    for seconds in steps:
+        bench.clock.step(seconds)
+        await bench.run(item(1, since=bench.clock.now))
+    bench.counters.latency.seconds = 0.0
+    read = bench.clock.now
+    bench.clock.now += 7.0
+    assert [State.DELIVERED] == states(await bench.run(item(2, since=read)))
+    assert 7.0 == bench.counters.latency.seconds
 
 
 async def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
