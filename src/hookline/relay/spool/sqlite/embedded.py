@@ -32,10 +32,13 @@ _decoder = msgspec.json.Decoder(RelayStatus)
 
 
 class StatusFile:
-    """Implements spool.StatusPublisher."""
+    """Implements spool.StatusPublisher. The relay that creates it holds the lock of the spool."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / STATUS_FILE
+        for draft in directory.glob(f".{STATUS_FILE}.*"):  # a relay was killed while it wrote
+            with suppress(OSError):
+                draft.unlink()
         self._writing = threading.Lock()
         self._withdrawn = False
 

@@ -57,12 +57,19 @@ def test_an_earlier_relays_words_are_not_believed(spool: SqliteSpool, tmp_path: 
 
 def test_the_file_is_private_and_goes_away(tmp_path: Path) -> None:
     """Only its owner can read the file. After the end of the relay, a late `publish` does not write it."""
-    beacon = StatusFile(tmp_path)
-    beacon.publish(relay_facts(1))
+    status_file = StatusFile(tmp_path)
+    status_file.publish(relay_facts(1))
     assert 0o600 == (tmp_path / STATUS_FILE).stat().st_mode & 0o777
-    beacon.withdraw()
-    beacon.publish(relay_facts(1))
+    status_file.withdraw()
+    status_file.publish(relay_facts(1))
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_draft_of_a_killed_relay_is_removed(tmp_path: Path) -> None:
+    """A relay that was killed while it wrote its status leaves a draft. The next one removes it."""
+    (tmp_path / f".{STATUS_FILE}.0123456789abcdef").write_bytes(b'{"half')
+    StatusFile(tmp_path).publish(relay_facts(1))
+    assert [STATUS_FILE] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_asking_does_not_keep_a_relay_from_starting(tmp_path: Path) -> None:
