@@ -94,6 +94,31 @@ def test_help_imports_no_command() -> None:
     assert all(name in done.stdout for name in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [
+        ("validate", ("hookline.relay", "hookline.state", "deepdiff", "jsonschema", "msgspec", "sqlite3")),
+        ("list", ("hookline.relay.http", "deepdiff", "httpx", "jsonschema", "yaml")),
+        ("plan", ("hookline.relay.http", "cryptography", "httpx", "jsonschema", "rich")),
+    ],
+)
+def test_commands_import_only_their_libraries(tmp_path: Path, command: str, unneeded: tuple[str, ...]) -> None:
+    """A command does not load the libraries of others: CI starts a new process for each one."""
+    (tmp_path / "webhooks").mkdir()
+    (tmp_path / "webhooks" / "a.yaml").write_text(
+        "version: 1\norganization: acme\nsandbox: prod\nname: n\nchannels: [email]\n"
+        "url: https://hooks.acme.example/\ncampaigns: all\n"
+    )
+    code = (
+        f"import sys; from hookline.cli.main import main; main([{command!r}]);"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    loaded = set(done.stderr.splitlines()[-1].split())
+    assert "hookline.cli.main" in loaded
+    assert set() == loaded & set(unneeded)
+
+
 def test_dead_letters_are_filtered_by_the_words_of_the_contract() -> None:
     """--channel accepts email and sms; --status accepts the four feedback statuses."""
     output = CliRunner().invoke(program, ["dead", "list", "--help"]).output

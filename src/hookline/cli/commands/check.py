@@ -14,11 +14,10 @@ from typing import Any
 import click
 
 from hookline.cli.applied_state import find, read_applied
+from hookline.cli.network_options import NetworkOptions, network_options
 from hookline.cli.options import (
-    NetworkOptions,
     SecretOptions,
     format_option,
-    network_options,
     secrets_options,
     state_option,
 )

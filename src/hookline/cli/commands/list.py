@@ -11,7 +11,6 @@ import click
 from hookline.cli.applied_state import read_applied, read_backlogs
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.tables import columns
-from hookline.cli.yaml_writer import as_yaml_list
 from hookline.escaping import printable
 from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.spool.admin import Backlog
@@ -68,6 +67,8 @@ def list_command(
                 json.dumps([_document(webhook, backlogs) for webhook in webhooks], indent=2, ensure_ascii=False)
             )
         case "yaml":
+            from hookline.cli.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
+
             click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks))
         case _:
             _print_table(webhooks, backlogs, narrowed=len(webhooks) < len(applied))

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import click
 
+from hookline.cli.network_options import NetworkOptions, network_options
 from hookline.cli.options import (
-    NetworkOptions,
     SecretOptions,
-    network_options,
     secrets_options,
     spool_option,
     state_option,

@@ -1,0 +1,102 @@
+"""The options of commands that reach endpoints: `relay` and `check`.
+
+They are apart from `options`, because they import the HTTP client, which most commands do not need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from hookline.cli.options import ParsedParameter, bundle
+from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.proxy import Proxy, parse_proxy
+from hookline.relay.http.transport_factory import TRANSPORTS
+from hookline.settings import proxy_variables
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error} (write 10.1.0.0/16 or fd00::/8)") from None
+
+
+def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
+    """click's callback for `--proxy`. No error message contains the value, because it may contain a password."""
+    if value is None:
+        return None
+    source = context.get_parameter_source(parameter.name or "")
+    on_command_line = value != "environment" and source is ParameterSource.COMMANDLINE
+    bypass = ""
+    if value == "environment":
+        variable, bypass = proxy_variables()
+        if not variable:
+            raise click.BadParameter("HTTPS_PROXY is not set", context, parameter)
+        value = variable if "://" in variable else f"http://{variable}"
+    try:
+        proxy = parse_proxy(value, bypass)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+    if on_command_line and proxy.authorization is not None:
+        raise click.BadParameter(
+            "every user of this machine can see credentials on the command line; set HOOKLINE_RELAY_PROXY instead",
+            context,
+            parameter,
+        )
+    return proxy
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """How `relay` and `check` reach endpoints. `ca_file` is in PEM, `transport` one of TRANSPORTS."""
+
+    rules: NetworkRules
+    ca_file: Path | None
+    transport: str
+    proxy: Proxy | None
+
+
+def _network_options(
+    allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
+) -> NetworkOptions:
+    return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
+
+
+# `check` reads the relay's variables, so that its result applies to the relay.
+network_options = bundle(
+    "network",
+    _network_options,
+    click.option(
+        "--allow-network",
+        type=ParsedParameter("cidr", _network),
+        multiple=True,
+        envvar="HOOKLINE_RELAY_ALLOW_NETWORK",
+        help="Permit requests to this private network (CIDR).",
+    ),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        envvar="HOOKLINE_RELAY_CA_FILE",
+        help="Additional certificate authorities, in PEM.",
+    ),
+    click.option(
+        "--transport",
+        type=click.Choice([*TRANSPORTS]),
+        default="engine",
+        show_default=True,
+        envvar="HOOKLINE_RELAY_TRANSPORT",
+        help="The HTTP client: hookline's own engine, or the library httpx (slower).",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL|environment",
+        envvar="HOOKLINE_RELAY_PROXY",
+        callback=read_proxy,
+        help="Send requests through http://host:port. 'environment': use HTTPS_PROXY and NO_PROXY.",
+    ),
+)
