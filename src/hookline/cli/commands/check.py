@@ -56,8 +56,7 @@ def check_command(
     Checks that secrets resolve, keys fit their algorithm, the host name resolves to permitted addresses, a TLS
     connection succeeds, and the certificate is valid for another 30 days. With --send, the endpoint must also
     accept one test event. Run it on the relay's machine, as the same user and with the same options, so that the
-    result applies to the relay. The connection has the webhook's delivery.timeout as its limit, and so has the
-    event.
+    result applies to the relay. The webhook's delivery.timeout limits the connection, and again the test event.
     """
     snapshot = read_applied(state)
     selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
