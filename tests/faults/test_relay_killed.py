@@ -23,6 +23,9 @@ CONCURRENCY = 16
 IN_FLIGHT_AT_A_KILL = CONCURRENCY + max_unwritten(CONCURRENCY)  # what is on the wire, and what is being written
 
 
+MAX_BYTES_UNTIL_KILL = 1_500_000  # some 700 recorded requests
+
+
 def apply(lab: Lab, receiver: Receiver) -> None:
     lab.apply(
         f"https://localhost:{receiver.port}/feedback",
@@ -57,6 +60,32 @@ def all_there(lab: Lab, receiver: Receiver, events: int) -> Counter[str]:
     return Counter(request["headers"]["webhook-id"] for request in accepted)
 
 
+def kill_under_way(relay: subprocess.Popen[bytes], receiver: Receiver, rng: random.Random, max_bytes: int) -> bool:
+    """Kill a relay at a random moment: within its start, or after a random amount of further requests.
+
+    Args:
+        relay: the process.
+        receiver: records the requests. The size of its record measures the progress, at any speed of the machine.
+        rng: chooses the moment.
+        max_bytes: the largest amount of recorded requests until the kill.
+
+    Returns:
+        Whether the relay was killed. It was not if it ended before.
+    """
+    recorded = receiver.record_file.stat().st_size if receiver.record_file.exists() else 0
+    at_start = rng.random() < 0.2
+    deadline = time.monotonic() + (rng.uniform(0.0, 0.6) if at_start else 60.0)
+    target = recorded + rng.randrange(max_bytes)
+    while relay.poll() is None and time.monotonic() < deadline:
+        if not at_start and receiver.record_file.exists() and receiver.record_file.stat().st_size > target:
+            break
+        time.sleep(0.005)
+    if relay.poll() is not None:
+        return False
+    relay.kill()
+    return True
+
+
 @pytest.mark.parametrize(
     ("events", "most_kills"), [(8_000, 12), pytest.param(60_000, 200, marks=pytest.mark.soak)]
 )  # fmt: skip
@@ -69,12 +98,9 @@ def test_from_a_file_nothing_is_lost(lab: Lab, events: int, most_kills: int) -> 
         kills = 0
         while kills < most_kills:
             with lab.running(*lab.relay_arguments(receiver, log)) as relay:
-                try:
-                    relay.wait(timeout=rng.uniform(0.4, 2.0))
+                if not kill_under_way(relay, receiver, rng, MAX_BYTES_UNTIL_KILL):
                     break
-                except subprocess.TimeoutExpired:
-                    relay.kill()
-                    kills += 1
+                kills += 1
         summary = lab.relay(receiver, log)
         times = all_there(lab, receiver, events)
         account = tally(lab)
@@ -124,12 +150,8 @@ def test_from_a_pipe_a_rerun_repeats_only_what_was_in_flight(lab: Lab, events: i
                 lab.running(*lab.relay_arguments(receiver, "-"), stdin=subprocess.PIPE) as relay,
                 producing(relay, lines),
             ):
-                deadline = time.monotonic() + rng.uniform(0.5, 2.5)
-                while relay.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.01)
-                if relay.poll() is not None:
+                if not kill_under_way(relay, receiver, rng, MAX_BYTES_UNTIL_KILL):
                     break
-                relay.kill()
                 kills += 1
         summary = lab.relay(receiver, "-", stdin=b"".join(lines))
         times = all_there(lab, receiver, events)
