@@ -265,3 +265,11 @@ def test_blocks_are_of_a_known_language(page: Path) -> None:
 def test_readme_shows_the_two_commands(command: str) -> None:
     """Each stands alone on its line, as CI and a newcomer look for it."""
     assert command in (ROOT / "README.md").read_text().splitlines()
+
+
+def test_readme_shows_the_demo_as_it_is() -> None:
+    """Each heading of the demo's output in README is one that the demo prints."""
+    shown = re.findall(r"^== (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    script = (ROOT / "docs" / "demo" / "run.py").read_text()
+    assert len(shown) >= 3
+    assert [] == [heading for heading in shown if heading not in script]
