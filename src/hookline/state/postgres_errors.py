@@ -206,7 +206,7 @@ def commit_unknown_error(where: PostgresAddress, record: HistoryRecord, reason: 
         f"the connection to {where} was lost while serial {record.serial} was being committed; whether it was "
         f"applied is unknown ({_one_line(reason)})",
         hint="either all of it was applied or nothing; when the server answers again, run `hookline history`: it was "
-        f"applied if serial {record.serial} is there with plan {record.entry.fingerprint}",
+        f"applied if the history shows serial {record.serial} with plan {record.entry.fingerprint}",
     )
 
 
