@@ -88,7 +88,7 @@ def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
 
 @click.command(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
 )
 @click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # CI may set HOOKLINE_VERSION

@@ -88,7 +88,6 @@ network_options = bundle(
         "--transport",
         type=click.Choice([*TRANSPORTS]),
         default="engine",
-        show_default=True,
         envvar="HOOKLINE_RELAY_TRANSPORT",
         help="The HTTP client: hookline's own engine, or the library httpx (slower).",
     ),

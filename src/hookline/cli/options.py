@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from hookline.model import Address
-from hookline.settings import (
-    DEFAULT_CONFIG,
-    DEFAULT_SECRETS_DIR,
-    DEFAULT_SPOOL,
-    DEFAULT_STATE,
-    secret_environment,
-)
+from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE, secret_environment
 from hookline.units import parse_duration, parse_listen, parse_rate
 
 if TYPE_CHECKING:
     from hookline.relay.secrets import SecretResolver
-
 
 Parsed = TypeVar("Parsed")
 
@@ -84,14 +77,15 @@ def bundle(
 ) -> Callable[[Decorated], Decorated]:
     """Declare options that belong together. The command receives the result of `make` as its argument `name`.
 
-    The parameters of `make` have the names of the options.
+    The parameters of `make` have the names of the options, or of the bundles among them.
     """
     parameters = tuple(signature(make).parameters)
 
     def decorate(function: Decorated) -> Decorated:
         @wraps(function)
         def command(*arguments: Any, **values: Any) -> Any:
-            values[name] = make(**{parameter: values.pop(parameter) for parameter in parameters})
+            own = {parameter: values.pop(parameter) for parameter in parameters if parameter in values}
+            values[name] = make(**own)
             return function(*arguments, **values)
 
         for option in reversed(options):
@@ -101,36 +95,22 @@ def bundle(
     return decorate
 
 
-def config_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--config",
-        default=DEFAULT_CONFIG,
-        show_default=True,
-        type=click.Path(path_type=Path),
-        envvar="HOOKLINE_CONFIG",
-        help="The configuration directory.",
-    )(function)
-
-
-def state_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--state",
-        default=DEFAULT_STATE,
-        show_default=True,
-        envvar="HOOKLINE_STATE",
-        help="The stored state: the path of its SQLite file, or postgresql://…",
-    )(function)
-
-
-def spool_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--spool",
-        default=DEFAULT_SPOOL,
-        show_default=True,
-        metavar="PATH",
-        envvar="HOOKLINE_SPOOL",
-        help="The spool: a directory.",
-    )(function)
+config_option = click.option(
+    "--config",
+    default=DEFAULT_CONFIG,
+    type=click.Path(path_type=Path),
+    envvar="HOOKLINE_CONFIG",
+    help="The configuration directory.",
+)
+state_option = click.option(
+    "--state",
+    default=DEFAULT_STATE,
+    envvar="HOOKLINE_STATE",
+    help="The stored state: the path of its SQLite file, or postgresql://…",
+)
+spool_option = click.option(
+    "--spool", default=DEFAULT_SPOOL, metavar="PATH", envvar="HOOKLINE_SPOOL", help="The spool: a directory."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +121,17 @@ class SecretOptions:
     secrets_by_organization: bool
     insecure_secret_files: bool
 
-    def resolver(self) -> SecretResolver:
-        """A resolver for the environment of this process. The caller sets the organizations of the state."""
+    def resolver(self, applied: Iterable[Address] = ()) -> SecretResolver:
+        """A resolver for the environment of this process. `applied` are the addresses of the state."""
         from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
 
+        organizations = {address.organization for address in applied}
         return SecretResolver(
             environment=secret_environment(),
             directory=self.secrets_dir,
             by_organization=self.secrets_by_organization,
             insecure_files=self.insecure_secret_files,
+            organizations=lambda: organizations,
         )
 
 
@@ -159,7 +141,6 @@ secrets_options = bundle(
     click.option(
         "--secrets-dir",
         default=DEFAULT_SECRETS_DIR,
-        show_default=True,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
         help="The directory that contains the files of {file: …} references.",
@@ -181,7 +162,7 @@ secrets_options = bundle(
 
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
     """`--format`, with the parameter name `form`. The first form is the default."""
-    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=help)
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], help=help)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +178,6 @@ apply_options = bundle(
     ApplyOptions,
     click.option("--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal."),
     click.option(
-        "--lock-timeout",
-        type=DURATION,
-        default="0s",
-        show_default=True,
-        help="Wait this long while another apply has locked the state.",
+        "--lock-timeout", type=DURATION, default="0s", help="Wait this long while another apply has locked the state."
     ),
 )

@@ -14,20 +14,19 @@ from hookline.plan.deletion_guard import DeletionLimits
 
 
 def paths_argument(metavar: str = "[PATH]...") -> Callable[[Decorated], Decorated]:
-    def decorate(function: Decorated) -> Decorated:
-        return click.argument("paths", nargs=-1, metavar=metavar, type=click.Path(path_type=Path))(function)
-
-    return decorate
+    return click.argument("paths", nargs=-1, metavar=metavar, type=click.Path(path_type=Path))
 
 
-def target_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--target",
-        multiple=True,
-        metavar="ORG/SANDBOX",
-        type=ADDRESS,
-        help="Plan only this webhook (repeatable). A narrowed run never deletes.",
-    )(function)
+target_option = click.option(
+    "--target",
+    multiple=True,
+    metavar="ORG/SANDBOX",
+    type=ADDRESS,
+    help="Plan only this webhook (repeatable). A narrowed run never deletes.",
+)
+verbose_option = click.option(
+    "--verbose", "-v", is_flag=True, help="Show every field of each created webhook, even if the plan creates many."
+)
 
 
 def _deletion_limits(allow_delete: tuple[Address, ...], max_deletes: int | None) -> DeletionLimits:
@@ -52,15 +51,6 @@ deletion_options = bundle(
         "blocked.",
     ),
 )
-
-
-def verbose_option(function: Decorated) -> Decorated:
-    return click.option(
-        "--verbose",
-        "-v",
-        is_flag=True,
-        help="Show every field of each created webhook, even if the plan creates many.",
-    )(function)
 
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from hookline.cli.options import DURATION, LISTEN, ParsedParameter, bundle
+from hookline.cli.options import LISTEN, ParsedParameter, bundle
 from hookline.observe.log import Level, Log
-from hookline.relay.field_mapping import FIELDS, FieldMapping, FieldPath, parse_mapping
+from hookline.relay.field_mapping import FIELDS, FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.routing import Defaults
@@ -29,58 +30,34 @@ def _time_zone(text: str) -> tzinfo:
         raise ValueError(f"{text!r} is not a time zone (write Europe/Paris, UTC or +02:00)") from None
 
 
-@dataclass(frozen=True, slots=True)
-class IngestOptions:
-    """The format of the lines, and the values of fields that events do not carry."""
-
-    format: str
-    defaults: Defaults
-
-
-def _ingest(
-    *,
-    format: str,
-    organization: str | None,
-    sandbox: str | None,
-    campaign: str | None,
-    mappings: tuple[tuple[str, FieldPath], ...],
-    timezone: tzinfo,
-) -> IngestOptions:
-    defaults = Defaults(
-        organization=organization,
-        sandbox=sandbox,
-        campaign=campaign,
-        mapping=FieldMapping(paths=mappings, timezone=timezone, clock=time.time),
-    )
-    return IngestOptions(format, defaults)
-
-
-ingest_options = bundle(
-    "ingest",
-    _ingest,
-    click.option(
-        "--format",
-        type=click.Choice([AUTO, *FORMATS]),
-        default=AUTO,
-        show_default=True,
-        help="The format of the lines. auto detects it for each line.",
-    ),
+line_format_option = click.option(
+    "--format",
+    type=click.Choice([AUTO, *FORMATS]),
+    default=AUTO,
+    help="The format of the lines. auto detects it for each line.",
+)
+defaults_options = bundle(
+    "defaults",
+    Defaults,
     click.option("--organization", help="The organization of events that name none (imsOrg)."),
     click.option("--sandbox", help="The sandbox of events that name none."),
     click.option("--campaign", help="The campaign of events that name none (campaignID)."),
-    click.option(
-        "--map",
-        "mappings",
-        type=ParsedParameter("field=path", parse_mapping),
-        multiple=True,
-        help=f"The path of a field that events carry under another name. Fields: {', '.join(FIELDS)}.",
-    ),
-    click.option(
-        "--timezone",
-        type=ParsedParameter("zone", _time_zone),
-        default="UTC",
-        show_default=True,
-        help="The time zone of syslog times that have none (classic syslog).",
+    bundle(
+        "mapping",
+        partial(FieldMapping, clock=time.time),
+        click.option(
+            "--map",
+            "paths",
+            type=ParsedParameter("field=path", parse_mapping),
+            multiple=True,
+            help=f"The path of a field that events carry under another name. Fields: {', '.join(FIELDS)}.",
+        ),
+        click.option(
+            "--timezone",
+            type=ParsedParameter("zone", _time_zone),
+            default="UTC",
+            help="The time zone of syslog times that have none (classic syslog).",
+        ),
     ),
 )
 
@@ -102,67 +79,9 @@ mode_options = bundle(
     click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."),
     click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
     click.option(
-        "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LimitOptions:
-    """The limits of a run: times in seconds, `records_max` in records, `spool_max` in pending deliveries."""
-
-    dedupe_window: float
-    retain: float
-    records_max: int
-    max_wait: float
-    grace: float
-    spool_max: int
-
-
-limit_options = bundle(
-    "limits",
-    LimitOptions,
-    click.option(
-        "--dedupe-window",
-        type=DURATION,
-        default="24h",
-        show_default=True,
-        help="How long the id of a delivered event identifies duplicates.",
-    ),
-    click.option(
-        "--retain",
-        type=DURATION,
-        default="30d",
-        show_default=True,
-        help="How long to keep dead letters and records of deliveries.",
-    ),
-    click.option(
-        "--records-max",
-        type=click.IntRange(min=0),
-        default=5_000_000,
-        show_default=True,
-        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
-    ),
-    click.option(
-        "--max-wait",
-        type=DURATION,
-        default="10m",
-        show_default=True,
-        help="How long to wait for retries after the end of the input.",
-    ),
-    click.option(
-        "--grace",
-        type=DURATION,
-        default="20s",
-        show_default=True,
-        help="How long to wait for attempts in flight when stopped.",
-    ),
-    click.option(
-        "--spool-max",
-        type=click.IntRange(min=1),
-        default=1_000_000,
-        show_default=True,
-        help="Pause reading while this many deliveries are pending.",
+        "--dry-run",
+        is_flag=True,
+        help="Show the routing result of each event; send nothing and store nothing.",
     ),
 )
 
@@ -194,28 +113,24 @@ output_options = bundle(
         "--metrics-webhooks",
         type=click.IntRange(min=0),
         default=1000,
-        show_default=True,
         help="The number of webhooks with their own metrics; the others are summed.",
     ),
     click.option(
         "--summary",
         type=click.Choice(["text", "json"]),
         default="text",
-        show_default=True,
         help="A table on stderr, or JSON on stdout.",
     ),
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
-        show_default=True,
         help="The format of log lines, on stderr.",
     ),
     click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning"]),
         default="info",
-        show_default=True,
         help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need "
         "attention.",
     ),

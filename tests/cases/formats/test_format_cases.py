@@ -20,7 +20,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from builders import document, routes
-from hookline.cli.relay_options import IngestOptions, ingest_options
+from hookline.cli.relay_options import defaults_options, line_format_option
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected
@@ -28,6 +28,7 @@ from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
+from hookline.relay.routing import Defaults
 from hookline.relay.sources.open import open_sources
 from hookline.relay.summary import summarize
 from hookline.schemas import load_schema
@@ -44,18 +45,17 @@ def reading(case: Path) -> IngestContext:
     """How the case's options say that its lines are read."""
 
     @click.command
-    @ingest_options
-    def relay(ingest: IngestOptions) -> IngestOptions:
+    @line_format_option
+    @defaults_options
+    def relay(format: str, defaults: Defaults) -> tuple[str, Defaults]:
         """Only parses."""
-        return ingest
+        return format, defaults
 
-    chosen: IngestOptions = relay.main(shlex.split((case / "args").read_text()), standalone_mode=False)
+    format, defaults = relay.main(shlex.split((case / "args").read_text()), standalone_mode=False)
     now = case / "now"
     clock = datetime.fromisoformat(now.read_text().strip() if now.exists() else NOW).timestamp
-    hints = msgspec.structs.replace(chosen.defaults.mapping, clock=clock)
-    return IngestContext(
-        routes=ROUTES, defaults=dataclasses.replace(chosen.defaults, mapping=hints), format=chosen.format
-    )
+    hints = msgspec.structs.replace(defaults.mapping, clock=clock)
+    return IngestContext(routes=ROUTES, defaults=dataclasses.replace(defaults, mapping=hints), format=format)
 
 
 def rehearsed(case: Path) -> tuple[list[DryRunEvent], dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
-from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, config_option, state_option
+from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, bundle, config_option, state_option
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
@@ -93,12 +93,11 @@ class _Request:
     """The options of a run, without the selection of webhooks."""
 
     config: Path
-    store: StateStore
     deletion_limits: DeletionLimits
-    expect: str | None
     allow_older: bool
-    auto_approve: bool
+    expect: str | None
     verbose: bool
+    applying: ApplyOptions
 
 
 @click.command(
@@ -107,32 +106,25 @@ class _Request:
     "the expected one, 8 the state is locked or cannot be used."
 )
 @paths_argument("[PATH]... | PLANFILE")
-@config_option
-@state_option
-@target_option
-@deletion_options
-@click.option(
-    "--allow-older", is_flag=True, help="Apply a commit even if it is not a descendant of the one applied last."
+@bundle(
+    "request",
+    _Request,
+    config_option,
+    state_option,
+    target_option,
+    deletion_options,
+    click.option(
+        "--allow-older", is_flag=True, help="Apply a commit even if it is not a descendant of the one applied last."
+    ),
+    click.option(
+        "--expect",
+        type=ParsedParameter("fingerprint", _fingerprint),
+        help="Apply only the plan with this fingerprint; refuse any other.",
+    ),
+    verbose_option,
+    apply_options,
 )
-@click.option(
-    "--expect",
-    type=ParsedParameter("fingerprint", _fingerprint),
-    help="Apply only the plan with this fingerprint; refuse any other.",
-)
-@verbose_option
-@apply_options
-def apply_command(
-    *,
-    paths: tuple[Path, ...],
-    config: Path,
-    state: str,
-    target: tuple[Address, ...],
-    deletion_limits: DeletionLimits,
-    allow_older: bool,
-    expect: str | None,
-    verbose: bool,
-    applying: ApplyOptions,
-) -> None:
+def apply_command(*, paths: tuple[Path, ...], state: str, target: tuple[Address, ...], request: _Request) -> None:
     """Apply the changes in the webhook files, or in a saved plan, to the stored state.
 
     Shows the plan, asks for approval on a terminal, and writes all changes or none. A PATH narrows the run to the
@@ -145,17 +137,9 @@ def apply_command(
     Inside a git repository the commit must be a descendant of the one applied last. If webhook files differ from
     the commit, the history records that.
     """
-    request = _Request(
-        config=config,
-        store=open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout)),
-        deletion_limits=deletion_limits,
-        expect=expect,
-        allow_older=allow_older,
-        auto_approve=applying.auto_approve,
-        verbose=verbose,
-    )
+    store = open_state(state, lock_timeout=timedelta(seconds=request.applying.lock_timeout))
     file = _plan_file(paths, target)
-    applied = _apply_files(request, paths, target) if file is None else _apply_file(request, file)
+    applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)
     if applied is not None:
         click.echo(f"Applied: the state is at serial {applied.serial}.")
 
@@ -175,55 +159,53 @@ def _plan_file(paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Path | 
     return plan_files[0] if plan_files else None
 
 
-def _apply_files(request: _Request, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Snapshot | None:
+def _apply_files(
+    store: StateStore, request: _Request, paths: tuple[Path, ...], targets: tuple[Address, ...]
+) -> Snapshot | None:
     desired = load_desired(request.config, paths, targets)
-    stored = request.store.read()
+    stored = store.read()
     plan = make_plan(stored, desired, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
-    if not plan.changes and was_applied(request.store, request.expect):
+    if not plan.changes and was_applied(store, request.expect):
         return None
-    refuse_unexpected(request.store, request.expect, plan)
+    refuse_unexpected(store, request.expect, plan)
     raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
-    lifted = _check_commit(request, provenance)
-    if not request.auto_approve:
+    lifted = _check_commit(store, request, provenance)
+    if not request.applying.auto_approve:
         ask_for_approval()
-    return apply_plan(request.store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
+    return apply_plan(store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
 
 
-def _apply_file(request: _Request, file: Path) -> Snapshot | None:
+def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | None:
     from hookline.cli.plan_input import read_plan_file, refuse_documents  # noqa: PLC0415 - only for a PLANFILE
 
     saved = read_plan_file(file)
     refuse_documents(saved, str(file))
-    refuse_unexpected(request.store, request.expect, saved)
-    _, plan = rebase_saved_plan(request.store, saved, request.deletion_limits)
+    refuse_unexpected(store, request.expect, saved)
+    _, plan = rebase_saved_plan(store, saved, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
     raise_if_blocked(plan)
     if not plan.changes:
         return None
     provenance = provenance_of(request.config)
-    check_commit = partial(_check_commit, request, provenance)
+    check_commit = partial(_check_commit, store, request, provenance)
     check_commit()
-    if not request.auto_approve:
+    if not request.applying.auto_approve:
         ask_for_approval()
     return apply_saved_plan(
-        request.store, saved, request.deletion_limits, provenance, datetime.now(UTC), check_commit=check_commit
+        store, saved, request.deletion_limits, provenance, datetime.now(UTC), check_commit=check_commit
     )
 
 
-def _check_commit(request: _Request, provenance: Provenance) -> tuple[str, ...]:
+def _check_commit(store: StateStore, request: _Request, provenance: Provenance) -> tuple[str, ...]:
     """Raise Blocked unless the commit is a descendant of the commit applied last.
 
     Returns the lifted rules for the history.
     """
     if provenance.commit is None:
         return ()
-    return check_commit_order(
-        request.store.history(),
-        provenance.commit,
-        partial(is_ancestor, request.config),
-        allow_older=request.allow_older,
-    )
+    descends = partial(is_ancestor, request.config)
+    return check_commit_order(store.history(), provenance.commit, descends, allow_older=request.allow_older)

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +15,14 @@ import click
 
 from hookline.cli.applied_state import find, read_applied
 from hookline.cli.network_options import NetworkOptions, network_options
-from hookline.cli.options import (
-    SecretOptions,
-    format_option,
-    secrets_options,
-    state_option,
-)
+from hookline.cli.options import SecretOptions, format_option, secrets_options, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.model import Webhook
 from hookline.relay.http.certificate_info import Certificate
 from hookline.relay.preflight.checks import CheckContext, check_all
-from hookline.relay.preflight.report import CheckFinding, CheckReport, Grade
+from hookline.relay.preflight.report import CheckReport, Grade
 
 _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
@@ -43,13 +38,7 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 @network_options
 @format_option("text", "json", help="For people or for programs.")
 def check_command(
-    *,
-    addresses: tuple[str, ...],
-    send: bool,
-    state: str,
-    secrets: SecretOptions,
-    network: NetworkOptions,
-    form: str,
+    *, addresses: tuple[str, ...], send: bool, state: str, secrets: SecretOptions, network: NetworkOptions, form: str
 ) -> int:
     """Check applied webhooks before they are used: all of them, or the named ones.
 
@@ -61,9 +50,8 @@ def check_command(
     snapshot = read_applied(state)
     selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
-    organizations = {address.organization for address in snapshot.webhooks}
     context = CheckContext(
-        resolver=replace(secrets.resolver(), organizations=lambda: organizations),
+        resolver=secrets.resolver(snapshot.webhooks),
         rules=network.rules,
         clock=time.time,
         random=os.urandom,
@@ -81,14 +69,7 @@ def check_command(
 
 
 async def _check(webhooks: Sequence[Webhook], context: CheckContext, *, send: bool, show: bool) -> list[CheckReport]:
-    """All reports, in order.
-
-    Args:
-        webhooks: the webhooks to check.
-        context: the way to secrets and endpoints, as in the relay.
-        send: send a test event to each endpoint.
-        show: print each report as soon as it and all earlier ones are complete.
-    """
+    """All reports, in order. With `show`, each is printed as soon as it and all earlier ones are complete."""
     reports = []
     async for report in check_all(webhooks, context, send=send):
         reports.append(report)
@@ -120,15 +101,10 @@ def _document(report: CheckReport, now: datetime) -> dict[str, Any]:
         "url": report.url,
         "ok": report.failed_at is None,
         "failedAt": report.failed_at,
-        "findings": list(_findings(report.findings)),
+        "findings": [asdict(finding) for finding in report.findings],
         "addresses": list(report.addresses),
         "certificates": [_certificate(certificate, now) for certificate in report.certificates],
     }
-
-
-def _findings(findings: Sequence[CheckFinding]) -> Iterator[dict[str, Any]]:
-    for finding in findings:
-        yield {"step": finding.step, "grade": finding.grade, "detail": finding.detail, "hint": finding.hint}
 
 
 def _certificate(certificate: Certificate, now: datetime) -> dict[str, Any]:

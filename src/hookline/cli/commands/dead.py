@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hookline.cli.commands.dead_files import dead_export_command, dead_import_command
-from hookline.cli.dead_letter_options import filter_from, filter_options, letter_count_text, require_selection
+from hookline.cli.dead_letter_options import filter_options, letter_count_text, selection_options
 from hookline.cli.options import RATE, format_option, spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import Blocked, WrongUse
@@ -24,23 +24,17 @@ from hookline.units import utc_text
 
 @click.command("replay", epilog="Example: hookline dead replay --http-status 422 --rate 50/s")
 @spool_option
-@filter_options
-@click.argument("ids", nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="Replay every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
+@selection_options("Replay")
 @click.option(
     "--rate", type=RATE, help="Replay at this rate for each webhook, such as 50/s or 1000/m. Default: all at once."
 )
-def dead_replay_command(
-    *, spool: str, ids: tuple[str, ...], everything: bool, dry_run: bool, rate: float | None, **filters: Any
-) -> None:
+def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: float | None) -> None:
     """Make dead letters pending again, under the same ids, with a new age.
 
     A running relay delivers them within a second; otherwise the next relay does. Rejected lines are read again with
     the options of that relay. If a line has several events, only its rejected events are replayed. If the command
     is interrupted, run it again to replay the rest.
     """
-    selection = require_selection(filter_from(ids, filters), everything)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         cut = dead.count_truncated(selection) if count.lines else 0
@@ -70,16 +64,10 @@ def _next_step(replayed: Count, rate: float | None) -> str:
 
 @click.command("discard", epilog="Example: hookline dead discard --until 2026-01-01 --yes")
 @spool_option
-@filter_options
-@click.argument("ids", nargs=-1, metavar="[ID]…")
-@click.option("--all", "everything", is_flag=True, help="Discard every dead letter.")
-@click.option("--dry-run", is_flag=True, help="Only count the dead letters.")
+@selection_options("Discard")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def dead_discard_command(
-    *, spool: str, ids: tuple[str, ...], everything: bool, dry_run: bool, yes: bool, **filters: Any
-) -> None:
+def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: bool) -> None:
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
-    selection = require_selection(filter_from(ids, filters), everything)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         if dry_run or not count.total:
@@ -112,17 +100,10 @@ def dead_command() -> None:
 @dead_command.command("list", epilog="Example: hookline dead list --webhook ACME@AdobeOrg/prod --reason 'http 422'")
 @spool_option
 @filter_options
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Show at most this many, the newest ones.",
-)
+@click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many, the newest ones.")
 @format_option("text", "json", help="One line each, or a JSON array.")
-def dead_list_command(*, spool: str, limit: int, form: str, **filters: Any) -> None:
+def dead_list_command(*, spool: str, selection: Filter, limit: int, form: str) -> None:
     """List dead letters, the newest first."""
-    selection = filter_from((), filters)
     with spool_store(spool).dead_letters() as dead:
         if form == "json":
             _print_json(dead, selection, limit)

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import click
 
-from hookline.cli.dead_letter_options import filter_from, filter_options, letter_count_text
+from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
 from hookline.cli.options import spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import HooklineError
@@ -21,7 +21,7 @@ from hookline.exit_codes import ExitCode
 from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, parse_exported_line
-from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport
+from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport, Filter
 from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
 
@@ -38,14 +38,13 @@ _OLD_SECONDS: Final = 30 * 86_400.0
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of standard output."
 )
-@click.argument("ids", nargs=-1, metavar="[ID]…")
-def dead_export_command(*, spool: str, out: Path | None, ids: tuple[str, ...], **filters: Any) -> None:
+@ids_argument
+def dead_export_command(*, spool: str, selection: Filter, out: Path | None) -> None:
     """Write dead letters as NDJSON, one per line, with their ids (`hookline schema dead-letter`).
 
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
-    selection = filter_from(ids, filters)
     count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(selection).total
@@ -95,8 +94,7 @@ def dead_import_command(*, spool: str, file: Path) -> int:
     )
     if old:
         click.echo(
-            f"  {old:,} are more than 30 days old: replay them, or a relay with that --retain deletes them",
-            err=True,
+            f"  {old:,} are more than 30 days old: replay them, or a relay with that --retain deletes them", err=True
         )
     if refusals.total:
         return ExitCode.INCOMPLETE if seen.total else ExitCode.FAILED

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import click
 
-from hookline.cli.relay_options import IngestOptions, ingest_options
+from hookline.cli.relay_options import defaults_options, line_format_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -21,7 +21,7 @@ from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
 from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_document, preview_line
-from hookline.relay.routing import SkipNames
+from hookline.relay.routing import Defaults, SkipNames
 from hookline.relay.sources.open import open_sources
 
 _MAX_CELL_CHARS = 60
@@ -42,19 +42,16 @@ def formats_command(context: click.Context) -> None:
     "test", epilog="Example: hookline formats test --format sendgrid --map campaign=category events.ndjson"
 )
 @click.argument("file", metavar="FILE|-")
-@ingest_options
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="A table or JSON."
-)
-def formats_test_command(*, file: str, ingest: IngestOptions, output: str) -> int:
+@line_format_option
+@defaults_options
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="A table or JSON.")
+def formats_test_command(*, file: str, format: str, defaults: Defaults, output: str) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
     Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
     """
     counts = _Counts()
-    events = (
-        event for line in _lines(file) for event in counts.add(preview_line(line, ingest.format, ingest.defaults))
-    )
+    events = (event for line in _lines(file) for event in counts.add(preview_line(line, format, defaults)))
     if output == "json":
         _print_json(events, counts)
     else:

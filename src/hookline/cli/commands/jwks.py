@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import assert_never
 
 import click
@@ -34,8 +33,7 @@ def jwks_command(*, address: str, signature: bool, state: str, secrets: SecretOp
     """
     snapshot = read_applied(state)
     webhook = find(snapshot, address).webhook
-    organizations = {known.organization for known in snapshot.webhooks}
-    resolver = replace(secrets.resolver(), organizations=lambda: organizations)
+    resolver = secrets.resolver(snapshot.webhooks)
     if signature:
         for line in public_signature_keys(webhook, resolver, time.time()):
             click.echo(line)

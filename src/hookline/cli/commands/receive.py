@@ -26,18 +26,13 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 @click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
 @click.option(
-    "--listen",
-    default="127.0.0.1:8443",
-    show_default=True,
-    type=LISTEN,
-    help="The address to listen on. Port 0: any free port.",
+    "--listen", default="127.0.0.1:8443", type=LISTEN, help="The address to listen on. Port 0: any free port."
 )
 @click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
 @click.option(
     "--tls-dir",
     type=DIRECTORY,
     default=".hookline/receive",
-    show_default=True,
     help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
 )
 @click.option("--port-file", type=FILE, help="Write the port to this file once the receiver accepts connections.")
@@ -57,11 +52,16 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Answer 401 unless webhook-signature is valid for a secret in this file: one whsec_… or whpk_… per line.",
 )
 @click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must have.")
-@click.option("--token-header", default="Authorization", show_default=True, help="The header that carries the token.")
+@click.option("--token-header", default="Authorization", help="The header that carries the token.")
 @click.option(
     "--protect", multiple=True, metavar="PATH", help="Require a token or signature only below this path (repeatable)."
 )
-@click.option("--verify-payload/--no-verify-payload", default=True, help="Check bodies against the payload schema.")
+@click.option(
+    "--verify-payload/--no-verify-payload",
+    default=True,
+    show_default=False,
+    help="Check bodies against the payload schema.",
+)
 @click.option("--strict", is_flag=True, help="Answer 422 if a body does not match the schema.")
 @click.option(
     "--fail",
@@ -70,19 +70,16 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
     help="Fail a share of the requests, such as 503:0.2 (repeatable).",
 )
 @click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="The seed of --fail. Equal seeds fail the same sequence of requests.",
+    "--seed", type=int, default=0, help="The seed of --fail. Equal seeds fail the same sequence of requests."
 )
 @click.option(
     "--outage",
     type=DURATION,
     default="0s",
+    show_default=False,
     help="Answer 503 for this long, starting with the first request.",
 )
-@click.option("--delay", type=DURATION, default="0s", help="Wait this long before each response.")
+@click.option("--delay", type=DURATION, default="0s", show_default=False, help="Wait this long before each response.")
 @click.option(
     "--retry-after",
     type=click.IntRange(min=0),
@@ -127,8 +124,7 @@ def receive_command(
     )
     url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
     receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
-    stats = asyncio.run(_serve(receiver, url_host, port_file))
-    _print_stats(stats)
+    _print_stats(asyncio.run(_serve(receiver, url_host, port_file)))
     return ExitCode.DONE
 
 

@@ -12,20 +12,13 @@ from pathlib import Path
 import click
 
 from hookline.cli.network_options import NetworkOptions, network_options
-from hookline.cli.options import (
-    SecretOptions,
-    secrets_options,
-    spool_option,
-    state_option,
-)
+from hookline.cli.options import DURATION, SecretOptions, bundle, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import (
-    IngestOptions,
-    LimitOptions,
     ModeOptions,
     OutputOptions,
-    ingest_options,
-    limit_options,
+    defaults_options,
+    line_format_option,
     mode_options,
     output_options,
 )
@@ -48,9 +41,55 @@ from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 @state_option
 @spool_option
 @secrets_options
-@ingest_options
-@mode_options
-@limit_options
+@bundle(
+    "settings",
+    RelaySettings,
+    line_format_option,
+    defaults_options,
+    mode_options,
+    click.option(
+        "--dedupe-window",
+        "dedupe_window_seconds",
+        type=DURATION,
+        default="24h",
+        help="How long the id of a delivered event identifies duplicates.",
+    ),
+    click.option(
+        "--retain",
+        "retain_seconds",
+        type=DURATION,
+        default="30d",
+        help="How long to keep dead letters and records of deliveries.",
+    ),
+    click.option(
+        "--records-max",
+        "max_records",
+        type=click.IntRange(min=0),
+        default=5_000_000,
+        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
+    ),
+    click.option(
+        "--max-wait",
+        "max_wait_seconds",
+        type=DURATION,
+        default="10m",
+        help="How long to wait for retries after the end of the input.",
+    ),
+    click.option(
+        "--grace",
+        "grace_seconds",
+        type=DURATION,
+        default="20s",
+        help="How long to wait for attempts in flight when stopped.",
+    ),
+    click.option(
+        "--spool-max",
+        "max_pending",
+        type=click.IntRange(min=1),
+        default=1_000_000,
+        help="Pause reading while this many deliveries are pending.",
+    ),
+)
 @click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
 @network_options
 @output_options
@@ -60,9 +99,8 @@ def relay_command(
     state: str,
     spool: str,
     secrets: SecretOptions,
-    ingest: IngestOptions,
+    settings: RelaySettings,
     mode: ModeOptions,
-    limits: LimitOptions,
     allow_empty: bool,
     network: NetworkOptions,
     output: OutputOptions,
@@ -73,21 +111,12 @@ def relay_command(
     '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
     on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
     """
-    _refuse_contradictions(files, mode, limits)
+    _refuse_contradictions(files, mode, settings)
     options = RelayOptions(
         state=state,
         spool=spool,
         sources=() if mode.drain else (files or ("-",)),
-        settings=RelaySettings(
-            format=ingest.format,
-            defaults=ingest.defaults,
-            dedupe_window_seconds=limits.dedupe_window,
-            retain_seconds=limits.retain,
-            max_records=limits.records_max,
-            max_wait_seconds=limits.max_wait,
-            grace_seconds=limits.grace,
-            max_pending=limits.spool_max,
-        ),
+        settings=settings,
         resolver=secrets.resolver(),
         rules=network.rules,
         ca_file=network.ca_file,
@@ -104,14 +133,14 @@ def relay_command(
     return _dry_run(options, output) if mode.dry_run else _run(options, output)
 
 
-def _refuse_contradictions(files: tuple[str, ...], mode: ModeOptions, limits: LimitOptions) -> None:
+def _refuse_contradictions(files: tuple[str, ...], mode: ModeOptions, settings: RelaySettings) -> None:
     """Raise WrongUse for options that exclude each other."""
     if mode.drain and files:
         raise WrongUse("--drain reads no input, so it takes no FILE", hint="leave out one of them")
-    if limits.dedupe_window > limits.retain:
+    if settings.dedupe_window_seconds > settings.retain_seconds:
         raise WrongUse(
-            f"--dedupe-window is longer than --retain ({limits.retain:g} s): the relay would forget delivered ids "
-            "too early",
+            f"--dedupe-window is longer than --retain ({settings.retain_seconds:g} s): the relay would forget "
+            "delivered ids too early",
             hint="make --retain longer, or the window shorter",
         )
     if mode.follow and (mode.drain or mode.dry_run):
@@ -125,17 +154,14 @@ def _run(options: RelayOptions, output: OutputOptions) -> int:
         write, on_progress = (_write_line, None) if bar is None else (bar.write, bar.show)
         ending, summary = asyncio.run(run_relay(options, output.log(write), on_progress))
     _print_summary(summary, output.summary)
-    print_advice(ending, summary, options.settings, sources=options.sources, followed=options.follow)
+    print_advice(ending, summary, options)
     return _exit_code(ending, summary, followed=options.follow)
 
 
 def _dry_run(options: RelayOptions, output: OutputOptions) -> int:
     summary = dry_run_relay(options, output.log(_write_line), _print_result)
     _print_summary(summary, output.summary)
-    click.echo(
-        "Dry run: nothing was sent or stored; deliveries that would be sent count as pending.",
-        err=True,
-    )
+    click.echo("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", err=True)
     return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
 
 
@@ -177,19 +203,9 @@ def _print_summary(summary: Summary, form: str) -> None:
         click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
 
 
-def print_advice(
-    ending: Ending, summary: Summary, settings: RelaySettings, *, sources: Sequence[str], followed: bool
-) -> None:
-    """Write to stderr, for each condition that needs attention, a line with the next step.
-
-    Args:
-        ending: why the run ended.
-        summary: the accounting of the run.
-        settings: the limits that the lines quote.
-        sources: the inputs; none if the relay only drained its spool.
-        followed: whether the relay ran with --follow.
-    """
-    lines = [_ending_text(ending, summary, settings, sources, followed=followed)]
+def print_advice(ending: Ending, summary: Summary, options: RelayOptions) -> None:
+    """Write to stderr, for each condition that needs attention, a line with the next step."""
+    lines = [_ending_text(ending, summary, options)]
     if summary.pending:
         lines.append(f"{summary.pending:,} still pending: `hookline relay --drain` delivers them.")
     if summary.dead or summary.rejected:
@@ -203,10 +219,9 @@ def print_advice(
         click.echo(line, err=True)
 
 
-def _ending_text(
-    ending: Ending, summary: Summary, settings: RelaySettings, sources: Sequence[str], *, followed: bool
-) -> str | None:
-    """Why the run ended early; None if it did not. The parameters are those of `print_advice`."""
+def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str | None:
+    """Why the run ended early; None if it did not."""
+    settings = options.settings
     if ending is Ending.WRONG_FORMAT:
         known = f", {summary.duplicates:,} of them by an earlier run" if summary.duplicates else ""
         return (
@@ -222,7 +237,7 @@ def _ending_text(
         )
     if ending is Ending.TIMED_OUT:
         return f"Not all deliveries were accepted within --max-wait ({settings.max_wait_seconds:g} s)."
-    return _stopped_text(sources) if ending is Ending.STOPPED and not followed else None
+    return _stopped_text(options.sources) if ending is Ending.STOPPED and not options.follow else None
 
 
 def _stopped_text(sources: Sequence[str]) -> str:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hookline.cli.commands.relay import print_advice
+from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import Ending, RelaySettings
 from hookline.relay.routing import Defaults
+from hookline.relay.secrets import SecretResolver
 from hookline.relay.summary import Summary, summarize
+from hookline.wiring import RelayOptions
 
-SETTINGS = RelaySettings(defaults=Defaults(), format="payload")
+OPTIONS = RelayOptions(
+    state="state.db",
+    spool="spool",
+    sources=(),
+    settings=RelaySettings(defaults=Defaults(), format="payload"),
+    resolver=SecretResolver(environment={}, directory=Path("secrets")),
+    rules=NetworkRules(),
+)
 
 
 def summed(**tally: int) -> Summary:
@@ -34,7 +45,7 @@ def advice(
     *,
     followed: bool = False,
 ) -> str:
-    print_advice(ending, summary, SETTINGS, sources=sources, followed=followed)
+    print_advice(ending, summary, replace(OPTIONS, sources=sources, follow=followed))
     return capsys.readouterr().err
 
 
