@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import click
 
 from hookline.diagnostics import did_you_mean, nearest
 from hookline.errors import HooklineError, SpoolUnusable, Stale, StateUnusable, WrongUse
 from hookline.model import Address
+from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.factory import spool_store
 from hookline.state.factory import open_state, without_password
@@ -53,6 +55,12 @@ def find(snapshot: Snapshot, text: str) -> Stored:
     if address in snapshot.webhooks:
         return snapshot.webhooks[address]
     raise HooklineError(f"no webhook is applied for {text}", hint=nearest_hint(text, snapshot.webhooks))
+
+
+def resolver_for(snapshot: Snapshot, resolver: SecretResolver) -> SecretResolver:
+    """The resolver for the organizations of the state."""
+    organizations = {address.organization for address in snapshot.webhooks}
+    return replace(resolver, organizations=lambda: organizations)
 
 
 def nearest_hint(text: str, addresses: Iterable[Address]) -> str:

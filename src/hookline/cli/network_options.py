@@ -5,7 +5,6 @@ They are apart from `options`, because they import the HTTP client, which most c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -51,28 +50,14 @@ def read_proxy(context: click.Context, parameter: click.Parameter, value: str | 
     return proxy
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """How `relay` and `check` reach endpoints. `ca_file` is in PEM, `transport` one of TRANSPORTS."""
-
-    rules: NetworkRules
-    ca_file: Path | None
-    transport: str
-    proxy: Proxy | None
-
-
-def _network_options(
-    allow_network: tuple[IPv4Network | IPv6Network, ...], ca_file: Path | None, transport: str, proxy: Proxy | None
-) -> NetworkOptions:
-    return NetworkOptions(NetworkRules(allow_network), ca_file, transport, proxy)
-
-
-# `check` reads the relay's variables, so that its result applies to the relay.
+# The command receives `rules`, `ca_file`, `transport` (one of TRANSPORTS) and `proxy`. `check` reads the relay's
+# variables, so that its result applies to the relay.
 network_options = bundle(
-    "network",
-    _network_options,
+    "rules",
+    NetworkRules,
     click.option(
         "--allow-network",
+        "allowed",
         type=ParsedParameter("cidr", _network),
         multiple=True,
         envvar="HOOKLINE_RELAY_ALLOW_NETWORK",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -113,33 +113,24 @@ spool_option = click.option(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SecretOptions:
-    """Which secrets a webhook may use."""
+def _resolver(directory: Path, by_organization: bool, insecure_files: bool) -> SecretResolver:
+    from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
 
-    secrets_dir: Path
-    secrets_by_organization: bool
-    insecure_secret_files: bool
-
-    def resolver(self, applied: Iterable[Address] = ()) -> SecretResolver:
-        """A resolver for the environment of this process. `applied` are the addresses of the state."""
-        from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
-
-        organizations = {address.organization for address in applied}
-        return SecretResolver(
-            environment=secret_environment(),
-            directory=self.secrets_dir,
-            by_organization=self.secrets_by_organization,
-            insecure_files=self.insecure_secret_files,
-            organizations=lambda: organizations,
-        )
+    return SecretResolver(
+        environment=secret_environment(),
+        directory=directory,
+        by_organization=by_organization,
+        insecure_files=insecure_files,
+    )
 
 
+# The command sets the resolver's organizations to those of the state.
 secrets_options = bundle(
-    "secrets",
-    SecretOptions,
+    "resolver",
+    _resolver,
     click.option(
         "--secrets-dir",
+        "directory",
         default=DEFAULT_SECRETS_DIR,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
@@ -147,12 +138,14 @@ secrets_options = bundle(
     ),
     click.option(
         "--secrets-by-organization",
+        "by_organization",
         is_flag=True,
         envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
         help="Restrict each webhook to the secrets of its own organization.",
     ),
     click.option(
         "--insecure-secret-files",
+        "insecure_files",
         is_flag=True,
         envvar="HOOKLINE_INSECURE_SECRET_FILES",
         help="Also accept secret files that other users can read or write.",

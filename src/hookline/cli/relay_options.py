@@ -1,108 +1,96 @@
-"""The options of `relay` in groups. `formats test` shares those for reading lines."""
+"""The options of `relay`: a bundle that builds its RelayOptions, and those of its output."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from hookline.cli.options import LISTEN, ParsedParameter, bundle
+from hookline.cli.ingest_options import defaults_options, line_format_option
+from hookline.cli.network_options import network_options
+from hookline.cli.options import DURATION, LISTEN, bundle, secrets_options, spool_option, state_option
 from hookline.observe.log import Level, Log
-from hookline.relay.field_mapping import FIELDS, FieldMapping, parse_mapping
-from hookline.relay.formats.line_reader import AUTO
-from hookline.relay.formats.registry import FORMATS
-from hookline.relay.routing import Defaults
+from hookline.relay.relay import RelaySettings
+from hookline.wiring import RelayOptions
+
+# Creates the log, from the function that writes its lines.
+MakeLog = Callable[[Callable[[str], object]], Log]
 
 
-def _time_zone(text: str) -> tzinfo:
-    """A name of the IANA time zone database, or an offset from UTC."""
-    try:
-        if text[:1] in ("+", "-"):
-            return datetime.strptime(text, "%z").tzinfo or UTC
-        return ZoneInfo(text)
-    except (ValueError, ZoneInfoNotFoundError, OSError):
-        raise ValueError(f"{text!r} is not a time zone (write Europe/Paris, UTC or +02:00)") from None
+def _log(log_level: Level, log_format: Literal["text", "json"]) -> MakeLog:
+    return partial(Log, level=log_level, format=log_format, clock=time.time)
 
 
-line_format_option = click.option(
-    "--format",
-    type=click.Choice([AUTO, *FORMATS]),
-    default=AUTO,
-    help="The format of the lines. auto detects it for each line.",
-)
-defaults_options = bundle(
-    "defaults",
-    Defaults,
-    click.option("--organization", help="The organization of events that name none (imsOrg)."),
-    click.option("--sandbox", help="The sandbox of events that name none."),
-    click.option("--campaign", help="The campaign of events that name none (campaignID)."),
+relay_options = bundle(
+    "options",
+    RelayOptions,
+    click.argument("sources", nargs=-1, metavar="[FILE…|-]"),
+    state_option,
+    spool_option,
+    secrets_options,
     bundle(
-        "mapping",
-        partial(FieldMapping, clock=time.time),
+        "settings",
+        RelaySettings,
+        line_format_option,
+        defaults_options,
+        click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
         click.option(
-            "--map",
-            "paths",
-            type=ParsedParameter("field=path", parse_mapping),
-            multiple=True,
-            help=f"The path of a field that events carry under another name. Fields: {', '.join(FIELDS)}.",
+            "--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."
+        ),
+        click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Show the routing result of each event; send nothing and store nothing.",
         ),
         click.option(
-            "--timezone",
-            type=ParsedParameter("zone", _time_zone),
-            default="UTC",
-            help="The time zone of syslog times that have none (classic syslog).",
+            "--dedupe-window",
+            "dedupe_window_seconds",
+            type=DURATION,
+            default="24h",
+            help="How long the id of a delivered event identifies duplicates.",
+        ),
+        click.option(
+            "--retain",
+            "retain_seconds",
+            type=DURATION,
+            default="30d",
+            help="How long to keep dead letters and records of deliveries.",
+        ),
+        click.option(
+            "--records-max",
+            "max_records",
+            type=click.IntRange(min=0),
+            default=5_000_000,
+            help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
+        ),
+        click.option(
+            "--max-wait",
+            "max_wait_seconds",
+            type=DURATION,
+            default="10m",
+            help="How long to wait for retries after the end of the input.",
+        ),
+        click.option(
+            "--grace",
+            "grace_seconds",
+            type=DURATION,
+            default="20s",
+            help="How long to wait for attempts in flight when stopped.",
+        ),
+        click.option(
+            "--spool-max",
+            "max_pending",
+            type=click.IntRange(min=1),
+            default=1_000_000,
+            help="Pause reading while this many deliveries are pending.",
         ),
     ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ModeOptions:
-    """How the relay reads its input, and whether it sends anything."""
-
-    follow: bool
-    from_start: bool
-    drain: bool
-    dry_run: bool
-
-
-mode_options = bundle(
-    "mode",
-    ModeOptions,
-    click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
-    click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."),
-    click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
-    click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Show the routing result of each event; send nothing and store nothing.",
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """The monitoring server, the form of the summary, and the log."""
-
-    listen: tuple[str, int] | None
-    metrics_webhooks: int
-    summary: Literal["text", "json"]
-    log_format: Literal["text", "json"]
-    log_level: Level
-
-    def log(self, write: Callable[[str], object]) -> Log:
-        return Log(write, level=self.log_level, format=self.log_format, clock=time.time)
-
-
-output_options = bundle(
-    "output",
-    OutputOptions,
+    click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
+    network_options,
     click.option(
         "--listen",
         type=LISTEN,
@@ -121,17 +109,21 @@ output_options = bundle(
         default="text",
         help="A table on stderr, or JSON on stdout.",
     ),
-    click.option(
-        "--log-format",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="The format of log lines, on stderr.",
-    ),
-    click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning"]),
-        default="info",
-        help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need "
-        "attention.",
+    bundle(
+        "log",
+        _log,
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            help="The format of log lines, on stderr.",
+        ),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning"]),
+            default="info",
+            help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need "
+            "attention.",
+        ),
     ),
 )

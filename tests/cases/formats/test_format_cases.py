@@ -20,7 +20,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from builders import document, routes
-from hookline.cli.relay_options import defaults_options, line_format_option
+from hookline.cli.ingest_options import defaults_options, line_format_option
 from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected

@@ -7,15 +7,16 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
 
-from hookline.cli.applied_state import find, read_applied
-from hookline.cli.network_options import NetworkOptions, network_options
-from hookline.cli.options import SecretOptions, format_option, secrets_options, state_option
+from hookline.cli.applied_state import find, read_applied, resolver_for
+from hookline.cli.network_options import network_options
+from hookline.cli.options import bundle, format_option, secrets_options, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -34,12 +35,14 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 @click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]")
 @click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
 @state_option
-@secrets_options
-@network_options
+@bundle(
+    "context",
+    partial(CheckContext, clock=time.time, random=os.urandom),
+    secrets_options,
+    network_options,
+)
 @format_option("text", "json", help="For people or for programs.")
-def check_command(
-    *, addresses: tuple[str, ...], send: bool, state: str, secrets: SecretOptions, network: NetworkOptions, form: str
-) -> int:
+def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context: CheckContext, form: str) -> int:
     """Check applied webhooks before they are used: all of them, or the named ones.
 
     Checks that secrets resolve, keys fit their algorithm, the host name resolves to permitted addresses, a TLS
@@ -50,15 +53,7 @@ def check_command(
     snapshot = read_applied(state)
     selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
-    context = CheckContext(
-        resolver=secrets.resolver(snapshot.webhooks),
-        rules=network.rules,
-        clock=time.time,
-        random=os.urandom,
-        ca_file=network.ca_file,
-        transport=network.transport,
-        proxy=network.proxy,
-    )
+    context = replace(context, resolver=resolver_for(snapshot, context.resolver))
     reports = asyncio.run(_check(webhooks, context, send=send, show=form == "text"))
     if form == "json":
         now = datetime.now(UTC)

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import click
 
-from hookline.cli.relay_options import defaults_options, line_format_option
+from hookline.cli.ingest_options import defaults_options, line_format_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode

@@ -8,11 +8,12 @@ from typing import assert_never
 
 import click
 
-from hookline.cli.applied_state import find, read_applied
-from hookline.cli.options import SecretOptions, secrets_options, state_option
+from hookline.cli.applied_state import find, read_applied, resolver_for
+from hookline.cli.options import secrets_options, state_option
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.auth.jwks import jwk_set, public_signature_keys
+from hookline.relay.secrets import SecretResolver
 
 
 @click.command(
@@ -25,7 +26,7 @@ from hookline.relay.auth.jwks import jwk_set, public_signature_keys
 )
 @state_option
 @secrets_options
-def jwks_command(*, address: str, signature: bool, state: str, secrets: SecretOptions) -> None:
+def jwks_command(*, address: str, signature: bool, state: str, resolver: SecretResolver) -> None:
     """Print the public halves of an applied webhook's keys as a JWK Set.
 
     The receiver verifies tokens with it. It contains all keys that are not retired, in the order of the file, so
@@ -33,7 +34,7 @@ def jwks_command(*, address: str, signature: bool, state: str, secrets: SecretOp
     """
     snapshot = read_applied(state)
     webhook = find(snapshot, address).webhook
-    resolver = secrets.resolver(snapshot.webhooks)
+    resolver = resolver_for(snapshot, resolver)
     if signature:
         for line in public_signature_keys(webhook, resolver, time.time()):
             click.echo(line)

@@ -7,27 +7,19 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from hookline.cli.network_options import NetworkOptions, network_options
-from hookline.cli.options import DURATION, SecretOptions, bundle, secrets_options, spool_option, state_option
 from hookline.cli.progress import ProgressBar
-from hookline.cli.relay_options import (
-    ModeOptions,
-    OutputOptions,
-    defaults_options,
-    line_format_option,
-    mode_options,
-    output_options,
-)
+from hookline.cli.relay_options import MakeLog, relay_options
 from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
-from hookline.relay.relay import Ending, RelaySettings
+from hookline.relay.relay import Ending
 from hookline.relay.summary import Summary
 from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 
@@ -37,105 +29,26 @@ from hookline.wiring import RelayOptions, dry_run_relay, run_relay
     "Exit codes: 0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are still pending, "
     "8 the state or the spool cannot be used."
 )
-@click.argument("files", nargs=-1, metavar="[FILE…|-]")
-@state_option
-@spool_option
-@secrets_options
-@bundle(
-    "settings",
-    RelaySettings,
-    line_format_option,
-    defaults_options,
-    mode_options,
-    click.option(
-        "--dedupe-window",
-        "dedupe_window_seconds",
-        type=DURATION,
-        default="24h",
-        help="How long the id of a delivered event identifies duplicates.",
-    ),
-    click.option(
-        "--retain",
-        "retain_seconds",
-        type=DURATION,
-        default="30d",
-        help="How long to keep dead letters and records of deliveries.",
-    ),
-    click.option(
-        "--records-max",
-        "max_records",
-        type=click.IntRange(min=0),
-        default=5_000_000,
-        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
-    ),
-    click.option(
-        "--max-wait",
-        "max_wait_seconds",
-        type=DURATION,
-        default="10m",
-        help="How long to wait for retries after the end of the input.",
-    ),
-    click.option(
-        "--grace",
-        "grace_seconds",
-        type=DURATION,
-        default="20s",
-        help="How long to wait for attempts in flight when stopped.",
-    ),
-    click.option(
-        "--spool-max",
-        "max_pending",
-        type=click.IntRange(min=1),
-        default=1_000_000,
-        help="Pause reading while this many deliveries are pending.",
-    ),
-)
-@click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied.")
-@network_options
-@output_options
-def relay_command(
-    *,
-    files: tuple[str, ...],
-    state: str,
-    spool: str,
-    secrets: SecretOptions,
-    settings: RelaySettings,
-    mode: ModeOptions,
-    allow_empty: bool,
-    network: NetworkOptions,
-    output: OutputOptions,
-) -> int:
+@relay_options
+def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary: str, log: MakeLog) -> int:
     """Read events, one per line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
 
     A FILE is a file (gzip and zstd are decompressed), a named pipe, a directory, or a quoted pattern such as
     '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
     on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
     """
-    _refuse_contradictions(files, mode, settings)
-    options = RelayOptions(
-        state=state,
-        spool=spool,
-        sources=() if mode.drain else (files or ("-",)),
-        settings=settings,
-        resolver=secrets.resolver(),
-        rules=network.rules,
-        ca_file=network.ca_file,
-        proxy=network.proxy,
-        follow=mode.follow,
-        from_start=mode.from_start,
-        allow_empty=allow_empty,
-        transport=network.transport,
-        listen=output.listen,
-        metrics_webhooks=output.metrics_webhooks,
-    )
+    _refuse_contradictions(options, drain=drain, dry_run=dry_run)
+    if not drain:
+        options = replace(options, sources=options.sources or ("-",))
     if "-" in options.sources and sys.stdin.isatty():
         click.echo("Reading events from the terminal, one per line; end with Ctrl-D.", err=True)
-    return _dry_run(options, output) if mode.dry_run else _run(options, output)
+    return _dry_run(options, log, summary) if dry_run else _run(options, log, summary)
 
 
-def _refuse_contradictions(files: tuple[str, ...], mode: ModeOptions, settings: RelaySettings) -> None:
+def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool) -> None:
     """Raise WrongUse for options that exclude each other."""
-    if mode.drain and files:
+    settings = options.settings
+    if drain and options.sources:
         raise WrongUse("--drain reads no input, so it takes no FILE", hint="leave out one of them")
     if settings.dedupe_window_seconds > settings.retain_seconds:
         raise WrongUse(
@@ -143,24 +56,24 @@ def _refuse_contradictions(files: tuple[str, ...], mode: ModeOptions, settings: 
             "delivered ids too early",
             hint="make --retain longer, or the window shorter",
         )
-    if mode.follow and (mode.drain or mode.dry_run):
+    if options.follow and (drain or dry_run):
         raise WrongUse(
             "--follow reads without an end, but --drain and --dry-run end", hint="leave out one of the options"
         )
 
 
-def _run(options: RelayOptions, output: OutputOptions) -> int:
+def _run(options: RelayOptions, log: MakeLog, form: str) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
         write, on_progress = (_write_line, None) if bar is None else (bar.write, bar.show)
-        ending, summary = asyncio.run(run_relay(options, output.log(write), on_progress))
-    _print_summary(summary, output.summary)
+        ending, summary = asyncio.run(run_relay(options, log(write), on_progress))
+    _print_summary(summary, form)
     print_advice(ending, summary, options)
     return _exit_code(ending, summary, followed=options.follow)
 
 
-def _dry_run(options: RelayOptions, output: OutputOptions) -> int:
-    summary = dry_run_relay(options, output.log(_write_line), _print_result)
-    _print_summary(summary, output.summary)
+def _dry_run(options: RelayOptions, log: MakeLog, form: str) -> int:
+    summary = dry_run_relay(options, log(_write_line), _print_result)
+    _print_summary(summary, form)
     click.echo("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", err=True)
     return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
 
