@@ -12,8 +12,6 @@ from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.admin import Count, Filter
 
-CHANNEL = click.Choice([*map(str, Channel)])
-
 
 def _unix(_context: click.Context, _parameter: click.Parameter, moment: datetime | None) -> float | None:
     return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
@@ -24,7 +22,7 @@ filter_options = bundle(
     "selection",
     Filter,
     click.option("--webhook", type=ADDRESS, help="Only dead letters of this webhook (ORGANIZATION/SANDBOX)."),
-    click.option("--channel", type=CHANNEL, help="Only dead letters of this channel."),
+    click.option("--channel", type=click.Choice([*map(str, Channel)]), help="Only dead letters of this channel."),
     click.option(
         "--status",
         type=click.Choice([*map(str, FeedbackStatus)]),

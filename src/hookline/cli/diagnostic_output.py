@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import click
 
 from hookline.diagnostics import Diagnostic, Severity
-
-
-def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
-    """Write diagnostics to stderr, in the given order."""
-    for diagnostic in diagnostics:
-        click.echo(diagnostic_text(diagnostic), err=True)
 
 
 def diagnostic_text(diagnostic: Diagnostic) -> str:

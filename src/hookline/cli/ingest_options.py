@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from hookline.cli.options import ParsedParameter, bundle
+from hookline.cli.options import ParsedParameter, bundle, choice_option
 from hookline.relay.field_mapping import FIELDS, FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import AUTO
 from hookline.relay.formats.registry import FORMATS
@@ -26,11 +26,8 @@ def _time_zone(text: str) -> tzinfo:
         raise ValueError(f"{text!r} is not a time zone (write Europe/Paris, UTC or +02:00)") from None
 
 
-line_format_option = click.option(
-    "--format",
-    type=click.Choice([AUTO, *FORMATS]),
-    default=AUTO,
-    help="The format of the lines. auto detects it for each line.",
+line_format_option = choice_option(
+    "--format", forms=[AUTO, *FORMATS], help="The format of the lines. auto detects it for each line."
 )
 defaults_options = bundle(
     "defaults",

@@ -66,10 +66,10 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete from names and summaries, because Tab must not import every command."""
-        items = [
-            CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)
-        ]
-        return items + click.Command.shell_complete(self, ctx, incomplete)
+        found = [(name, text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=text) for name, text in found] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
 
 
 def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
@@ -112,9 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
         failed.show()
         return ExitCode.FAILED
     except InvalidConfiguration as invalid:
-        from hookline.cli.diagnostic_output import print_diagnostics  # noqa: PLC0415 - loaded only for output
+        from hookline.cli.diagnostic_output import diagnostic_text  # noqa: PLC0415 - loaded only for output
 
-        print_diagnostics(invalid.diagnostics)
+        for diagnostic in invalid.diagnostics:
+            click.echo(diagnostic_text(diagnostic), err=True)
         return invalid.exit_code
     except HooklineError as error:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {_printable_lines(error.message)}", err=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -113,14 +112,14 @@ spool_option = click.option(
 )
 
 
-def _resolver(directory: Path, by_organization: bool, insecure_files: bool) -> SecretResolver:
+def _resolver(secrets_dir: Path, secrets_by_organization: bool, insecure_secret_files: bool) -> SecretResolver:
     from hookline.relay.secrets import SecretResolver  # noqa: PLC0415 - most commands resolve no secrets
 
     return SecretResolver(
         environment=secret_environment(),
-        directory=directory,
-        by_organization=by_organization,
-        insecure_files=insecure_files,
+        directory=secrets_dir,
+        by_organization=secrets_by_organization,
+        insecure_files=insecure_secret_files,
     )
 
 
@@ -130,7 +129,6 @@ secrets_options = bundle(
     _resolver,
     click.option(
         "--secrets-dir",
-        "directory",
         default=DEFAULT_SECRETS_DIR,
         type=click.Path(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
@@ -138,14 +136,12 @@ secrets_options = bundle(
     ),
     click.option(
         "--secrets-by-organization",
-        "by_organization",
         is_flag=True,
         envvar="HOOKLINE_SECRETS_BY_ORGANIZATION",
         help="Restrict each webhook to the secrets of its own organization.",
     ),
     click.option(
         "--insecure-secret-files",
-        "insecure_files",
         is_flag=True,
         envvar="HOOKLINE_INSECURE_SECRET_FILES",
         help="Also accept secret files that other users can read or write.",
@@ -153,24 +149,19 @@ secrets_options = bundle(
 )
 
 
+def choice_option(*names: str, forms: Sequence[str], help: str) -> Callable[[Decorated], Decorated]:
+    """An option whose default is the first of its `forms`."""
+    return click.option(*names, type=click.Choice(forms), default=forms[0], help=help)
+
+
 def format_option(*forms: str, help: str) -> Callable[[Decorated], Decorated]:
-    """`--format`, with the parameter name `form`. The first form is the default."""
-    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], help=help)
+    """`--format`, with the parameter name `form`."""
+    return choice_option("--format", "form", forms=forms, help=help)
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyOptions:
-    """Options of commands that write the state. `lock_timeout` is in seconds."""
-
-    auto_approve: bool
-    lock_timeout: float
-
-
-apply_options = bundle(
-    "applying",
-    ApplyOptions,
-    click.option("--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal."),
-    click.option(
-        "--lock-timeout", type=DURATION, default="0s", help="Wait this long while another apply has locked the state."
-    ),
+auto_approve_option = click.option(
+    "--auto-approve", is_flag=True, help="Do not ask for approval. Required without a terminal."
+)
+lock_timeout_option = click.option(
+    "--lock-timeout", type=DURATION, default="0s", help="Wait this long while another apply has locked the state."
 )

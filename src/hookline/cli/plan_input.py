@@ -1,4 +1,4 @@
-"""Reads and shows saved plans, and checks their documents.
+"""Reads saved plans, and checks their documents.
 
 A plan file is as untrusted as a webhook file, so the same rules apply to its documents.
 """
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hookline.canonical import read_webhook, write_webhook
-from hookline.cli.plan_output import FORMS, print_plan
 from hookline.config import file_validator, schema_validator
 from hookline.config.document_access import RuleFinding, text_at
 from hookline.config.fast_validator import webhook_validator
@@ -52,16 +51,6 @@ def read_plan_file(path: Path) -> Plan:
     return read_plan(data, str(path))
 
 
-def show_plan_file(path: Path, form: str) -> None:
-    """Write the plan in a file to stdout, in one of `FORMS`. Does not compare it with a state.
-
-    Raises like `read_plan_file`, and WrongUse for an unknown form.
-    """
-    if form not in FORMS:
-        raise WrongUse(f"a plan cannot be shown as {form}", hint=f"use --format {', '.join(FORMS)}")
-    print_plan(read_plan_file(path), form)
-
-
 def _read(path: Path) -> bytes:
     """The content, at most one byte more than a plan may have."""
     try:
@@ -90,7 +79,11 @@ def refuse_documents(plan: Plan, file: str) -> None:
     if diagnostics:
         raise InvalidConfiguration(sorted_diagnostics(diagnostics))
     for change in written:
-        _require_canonical(change, file)
+        if change.after is not None and write_webhook(read_webhook(change.after)) != change.after:
+            raise WrongUse(
+                f"{file} cannot be applied: {printable(str(change.address))} is not in canonical form",
+                hint="create the plan again: hookline plan --out FILE",
+            )
 
 
 def _findings(change: Change) -> Iterator[RuleFinding]:
@@ -118,11 +111,3 @@ def _diagnostic(finding: RuleFinding, file: str, change: Change) -> Diagnostic:
     return Diagnostic(
         code=finding.code, file=file, address=address, summary=f"{address}: {finding.summary}", hint=finding.hint
     )
-
-
-def _require_canonical(change: Change, file: str) -> None:
-    if change.after is not None and write_webhook(read_webhook(change.after)) != change.after:
-        raise WrongUse(
-            f"{file} cannot be applied: {printable(str(change.address))} is not in canonical form",
-            hint="create the plan again: hookline plan --out FILE",
-        )

@@ -18,7 +18,7 @@ from hookline.errors import WrongUse
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document
 from hookline.plan.render_markdown import render_markdown
-from hookline.plan.render_text import PlanRow, Tone, render_text
+from hookline.plan.render_text import Tone, render_text
 from hookline.private_files import open_replacement
 from hookline.settings import no_colour
 
@@ -108,16 +108,11 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, 
 
 def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
     """Write a plan to stdout. Text is coloured on a terminal."""
-    if form == "text":
-        print_rows(render_text(plan, verbose=verbose))
-    else:
+    if form != "text":
         click.echo(FORMS[form](plan), nl=False)
-
-
-def print_rows(rows: Sequence[PlanRow]) -> None:
-    """Write a rendered plan to stdout, coloured on a terminal."""
+        return
     plain = no_colour()
-    for row in rows:
+    for row in render_text(plan, verbose=verbose):
         colour = None if plain else _COLOURS.get(row.tone)
         click.echo(click.style(row.text, fg=colour) if colour else row.text)
 

@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import Final
 
 from rich.console import Console
@@ -59,9 +58,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._console.show_cursor(True)  # a killed process would leave the cursor hidden
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def write(self, line: str) -> None:

@@ -11,7 +11,16 @@ import click
 
 from hookline.cli.ingest_options import defaults_options, line_format_option
 from hookline.cli.network_options import network_options
-from hookline.cli.options import DURATION, LISTEN, bundle, secrets_options, spool_option, state_option
+from hookline.cli.options import (
+    DURATION,
+    LISTEN,
+    Decorated,
+    bundle,
+    choice_option,
+    secrets_options,
+    spool_option,
+    state_option,
+)
 from hookline.observe.log import Level, Log
 from hookline.relay.relay import RelaySettings
 from hookline.wiring import RelayOptions
@@ -24,6 +33,42 @@ def _log(log_level: Level, log_format: Literal["text", "json"]) -> MakeLog:
     return partial(Log, level=log_level, format=log_format, clock=time.time)
 
 
+def _seconds(flag: str, default: str, help: str) -> Callable[[Decorated], Decorated]:
+    """A duration. Its parameter ends with the unit, as in RelaySettings."""
+    name = flag.removeprefix("--").replace("-", "_") + "_seconds"
+    return click.option(flag, name, type=DURATION, default=default, help=help)
+
+
+_settings_options = bundle(
+    "settings",
+    RelaySettings,
+    line_format_option,
+    defaults_options,
+    click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
+    click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."),
+    click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
+    click.option(
+        "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
+    ),
+    _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
+    _seconds("--retain", "30d", "How long to keep dead letters and records of deliveries."),
+    click.option(
+        "--records-max",
+        "max_records",
+        type=click.IntRange(min=0),
+        default=5_000_000,
+        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
+    ),
+    _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input."),
+    _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped."),
+    click.option(
+        "--spool-max",
+        "max_pending",
+        type=click.IntRange(min=1),
+        default=1_000_000,
+        help="Pause reading while this many deliveries are pending.",
+    ),
+)
 relay_options = bundle(
     "options",
     RelayOptions,
@@ -31,64 +76,7 @@ relay_options = bundle(
     state_option,
     spool_option,
     secrets_options,
-    bundle(
-        "settings",
-        RelaySettings,
-        line_format_option,
-        defaults_options,
-        click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
-        click.option(
-            "--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."
-        ),
-        click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
-        click.option(
-            "--dry-run",
-            is_flag=True,
-            help="Show the routing result of each event; send nothing and store nothing.",
-        ),
-        click.option(
-            "--dedupe-window",
-            "dedupe_window_seconds",
-            type=DURATION,
-            default="24h",
-            help="How long the id of a delivered event identifies duplicates.",
-        ),
-        click.option(
-            "--retain",
-            "retain_seconds",
-            type=DURATION,
-            default="30d",
-            help="How long to keep dead letters and records of deliveries.",
-        ),
-        click.option(
-            "--records-max",
-            "max_records",
-            type=click.IntRange(min=0),
-            default=5_000_000,
-            help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
-        ),
-        click.option(
-            "--max-wait",
-            "max_wait_seconds",
-            type=DURATION,
-            default="10m",
-            help="How long to wait for retries after the end of the input.",
-        ),
-        click.option(
-            "--grace",
-            "grace_seconds",
-            type=DURATION,
-            default="20s",
-            help="How long to wait for attempts in flight when stopped.",
-        ),
-        click.option(
-            "--spool-max",
-            "max_pending",
-            type=click.IntRange(min=1),
-            default=1_000_000,
-            help="Pause reading while this many deliveries are pending.",
-        ),
-    ),
+    _settings_options,
     click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
     network_options,
     click.option(
@@ -103,21 +91,11 @@ relay_options = bundle(
         default=1000,
         help="The number of webhooks with their own metrics; the others are summed.",
     ),
-    click.option(
-        "--summary",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        help="A table on stderr, or JSON on stdout.",
-    ),
+    choice_option("--summary", forms=["text", "json"], help="A table on stderr, or JSON on stdout."),
     bundle(
         "log",
         _log,
-        click.option(
-            "--log-format",
-            type=click.Choice(["text", "json"]),
-            default="text",
-            help="The format of log lines, on stderr.",
-        ),
+        choice_option("--log-format", forms=["text", "json"], help="The format of log lines, on stderr."),
         click.option(
             "--log-level",
             type=click.Choice(["debug", "info", "warning"]),

@@ -12,7 +12,14 @@ from pathlib import Path
 import click
 
 from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
-from hookline.cli.options import ApplyOptions, ParsedParameter, apply_options, bundle, config_option, state_option
+from hookline.cli.options import (
+    ParsedParameter,
+    auto_approve_option,
+    bundle,
+    config_option,
+    lock_timeout_option,
+    state_option,
+)
 from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
@@ -29,10 +36,7 @@ from hookline.state.store import Snapshot, StateStore
 
 def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     """The provenance. If files differ from the commit, the commit gets a mark, and stderr a warning."""
-    if provenance.commit is None:
-        return provenance
-    names = uncommitted_files(config)
-    if not names:
+    if provenance.commit is None or not (names := uncommitted_files(config)):
         return provenance
     verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
     click.echo(
@@ -97,7 +101,7 @@ class _Request:
     allow_older: bool
     expect: str | None
     verbose: bool
-    applying: ApplyOptions
+    auto_approve: bool
 
 
 @click.command(
@@ -122,9 +126,12 @@ class _Request:
         help="Apply only the plan with this fingerprint; refuse any other.",
     ),
     verbose_option,
-    apply_options,
+    auto_approve_option,
+    lock_timeout_option,
 )
-def apply_command(*, paths: tuple[Path, ...], state: str, target: tuple[Address, ...], request: _Request) -> None:
+def apply_command(
+    *, paths: tuple[Path, ...], state: str, target: tuple[Address, ...], request: _Request, lock_timeout: float
+) -> None:
     """Apply the changes in the webhook files, or in a saved plan, to the stored state.
 
     Shows the plan, asks for approval on a terminal, and writes all changes or none. A PATH narrows the run to the
@@ -137,7 +144,7 @@ def apply_command(*, paths: tuple[Path, ...], state: str, target: tuple[Address,
     Inside a git repository the commit must be a descendant of the one applied last. If webhook files differ from
     the commit, the history records that.
     """
-    store = open_state(state, lock_timeout=timedelta(seconds=request.applying.lock_timeout))
+    store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     file = _plan_file(paths, target)
     applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)
     if applied is not None:
@@ -174,7 +181,7 @@ def _apply_files(
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
     lifted = _check_commit(store, request, provenance)
-    if not request.applying.auto_approve:
+    if not request.auto_approve:
         ask_for_approval()
     return apply_plan(store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
 
@@ -193,7 +200,7 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
     provenance = provenance_of(request.config)
     check_commit = partial(_check_commit, store, request, provenance)
     check_commit()
-    if not request.applying.auto_approve:
+    if not request.auto_approve:
         ask_for_approval()
     return apply_saved_plan(
         store, saved, request.deletion_limits, provenance, datetime.now(UTC), check_commit=check_commit
@@ -201,10 +208,7 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
 
 
 def _check_commit(store: StateStore, request: _Request, provenance: Provenance) -> tuple[str, ...]:
-    """Raise Blocked unless the commit is a descendant of the commit applied last.
-
-    Returns the lifted rules for the history.
-    """
+    """The lifted rules for the history. Raises Blocked unless the commit is a descendant of the one applied last."""
     if provenance.commit is None:
         return ()
     descends = partial(is_ancestor, request.config)

@@ -35,12 +35,7 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 @click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]")
 @click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
 @state_option
-@bundle(
-    "context",
-    partial(CheckContext, clock=time.time, random=os.urandom),
-    secrets_options,
-    network_options,
-)
+@bundle("context", partial(CheckContext, clock=time.time, random=os.urandom), secrets_options, network_options)
 @format_option("text", "json", help="For people or for programs.")
 def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context: CheckContext, form: str) -> int:
     """Check applied webhooks before they are used: all of them, or the named ones.

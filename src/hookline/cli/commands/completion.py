@@ -5,8 +5,6 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-SHELLS = ("bash", "zsh", "fish")
-
 
 @click.command(
     epilog="""\b
@@ -14,7 +12,7 @@ Example, bash:  echo 'eval "$(hookline completion bash)"' >> ~/.bashrc
 Example, zsh:   echo 'eval "$(hookline completion zsh)"' >> ~/.zshrc
 Example, fish:  hookline completion fish > ~/.config/fish/completions/hookline.fish"""
 )
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print a completion script for SHELL.

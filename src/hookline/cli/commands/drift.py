@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, assert_never
 
 import click
@@ -49,15 +50,13 @@ def _document(snapshot: Snapshot, records: tuple[HistoryRecord, ...], drift: Dri
         "lineage": snapshot.lineage,
         "serial": snapshot.serial,
         "head": records[-1].hash if records else None,
-        "history": [{"serial": broken.serial, "reason": broken.reason} for broken in drift.breaks],
+        "history": [asdict(broken) for broken in drift.breaks],
         "webhooks": [
             {
                 "address": str(drifted.address),
                 "kind": str(drifted.kind),
                 "serial": drifted.serial,
-                "fields": [
-                    {"path": field.path, "applied": field.applied, "stored": field.stored} for field in drifted.fields
-                ],
+                "fields": [asdict(field) for field in drifted.fields],
             }
             for drifted in drift.webhooks
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 import click
@@ -11,7 +12,7 @@ from hookline.cli.applied_state import nearest_hint
 from hookline.cli.options import ADDRESS, Decorated, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
-from hookline.relay.spool.admin import Backlog
+from hookline.relay.spool.admin import Backlog, WebhookControl
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import EndpointState
 from hookline.state.factory import open_state
@@ -19,16 +20,16 @@ from hookline.units import utc_text
 
 
 def _webhook_argument(function: Decorated) -> Decorated:
-    """Declare the parameters `address`, `state` and `spool`."""
     argument = click.argument("address", type=ADDRESS, metavar="ORG/SANDBOX")
     return argument(state_option(spool_option(function)))
 
 
-def _require_known(address: Address, state: str, spool: str) -> None:
-    """Raise HooklineError with the nearest addresses if neither the spool nor the state contains the webhook.
+def _control(address: Address, state: str, spool: str) -> AbstractContextManager[WebhookControl]:
+    """The control of a webhook. Raises HooklineError with the nearest addresses for an unknown webhook.
 
-    Creates the spool if it is missing, so that a request made before the first relay is kept. Reads the state only
-    for a webhook that the spool does not know, so that a pause works while the state cannot be reached.
+    A webhook is known if the spool or the state contains it. Creates the spool if it is missing, so that a request
+    made before the first relay is kept. Reads the state only for a webhook that the spool does not know, so that a
+    pause works while the state cannot be reached.
     """
     store = spool_store(spool)
     known = store.statistics().endpoint_states()
@@ -40,10 +41,10 @@ def _require_known(address: Address, state: str, spool: str) -> None:
                 hint=nearest_hint(str(address), {*applied, *known}),
             )
     store.create_if_missing(since=utc_text(datetime.now(UTC)))
+    return store.webhook_control()
 
 
 def _current(address: Address, spool: str) -> tuple[EndpointState, Backlog]:
-    """The stored state and the backlog of a webhook."""
     statistics = spool_store(spool).statistics()
     backlogs = statistics.backlogs() or {}
     return statistics.endpoint_states().get(address, EndpointState()), backlogs.get(address, Backlog())
@@ -53,12 +54,7 @@ def _count_text(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _pending_text(backlog: Backlog) -> str:
-    return _count_text(backlog.pending, "pending delivery", "pending deliveries")
-
-
 def _print_hint(text: str) -> None:
-    """Write the next step to stderr."""
     click.echo(f"  {text}", err=True)
 
 
@@ -73,10 +69,9 @@ def pause_command(*, address: Address, state: str, spool: str) -> None:
     The pause is stored in the spool until `hookline resume`. It survives restarts and applies. It also works while
     no relay runs.
     """
-    _require_known(address, state, spool)
-    with spool_store(spool).webhook_control() as control:
+    with _control(address, state, spool) as control:
         new = control.pause(address, now=time.time())
-    pending = _pending_text(_current(address, spool)[1])
+    pending = _count_text(_current(address, spool)[1].pending, "pending delivery", "pending deliveries")
     result = "is paused" if new else "was already paused"
     click.echo(f"{address} {result}: {pending}; a running relay stops sending within a second.")
     _print_hint(f"next: hookline resume {address}")
@@ -89,11 +84,10 @@ def pause_command(*, address: Address, state: str, spool: str) -> None:
 @_webhook_argument
 def resume_command(*, address: Address, state: str, spool: str) -> None:
     """Resume a paused webhook. The duration of the pause does not count towards the age of its deliveries."""
-    _require_known(address, state, spool)
-    with spool_store(spool).webhook_control() as control:
+    with _control(address, state, spool) as control:
         was_paused = control.resume(address, now=time.time())
     webhook_state, backlog = _current(address, spool)
-    pending = _pending_text(backlog)
+    pending = _count_text(backlog.pending, "pending delivery", "pending deliveries")
     if not was_paused:
         click.echo(f"{address} was not paused: {pending}; nothing changed.")
     else:
@@ -115,8 +109,7 @@ def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     This also applies after a Retry-After, a refused token, or a 410. If no relay runs, the next one does it.
     Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
-    _require_known(address, state, spool)
-    with spool_store(spool).webhook_control() as control:
+    with _control(address, state, spool) as control:
         due = control.retry_now(address, now=time.time())
     retries = _count_text(due, "retry is", "retries are")
     click.echo(f"{address}: {retries} due now; a running relay starts sending within a second.")

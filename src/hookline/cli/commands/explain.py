@@ -33,16 +33,8 @@ def explain_command(code: str | None) -> None:
 
 
 def _as_text(explanation: Explanation) -> str:
-    return "\n".join(
-        [
-            f"{click.style(explanation.code, bold=True)}: {explanation.title}",
-            "",
-            fill(explanation.why, _LINE_WIDTH),
-            "",
-            click.style("Wrong:", fg="red"),
-            indent(explanation.wrong, "    "),
-            "",
-            click.style("Right:", fg="green"),
-            indent(explanation.right, "    "),
-        ]
+    return (
+        f"{click.style(explanation.code, bold=True)}: {explanation.title}\n\n{fill(explanation.why, _LINE_WIDTH)}\n\n"
+        f"{click.style('Wrong:', fg='red')}\n{indent(explanation.wrong, '    ')}\n\n"
+        f"{click.style('Right:', fg='green')}\n{indent(explanation.right, '    ')}"
     )

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.ingest_options import defaults_options, line_format_option
+from hookline.cli.options import choice_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -44,7 +45,7 @@ def formats_command(context: click.Context) -> None:
 @click.argument("file", metavar="FILE|-")
 @line_format_option
 @defaults_options
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", help="A table or JSON.")
+@choice_option("--output", forms=["text", "json"], help="A table or JSON.")
 def formats_test_command(*, file: str, format: str, defaults: Defaults, output: str) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
@@ -88,7 +89,6 @@ class _Counts:
         self._names = SkipNames()
 
     def add(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:
-        """Count each event and yield it."""
         for one in events:
             self.formats[one.format or "none"] += 1
             self.missing.update(one.missing)

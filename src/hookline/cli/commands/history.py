@@ -111,22 +111,18 @@ def blame_command(address: str, state: str, form: str) -> None:
     if form == "json":
         click.echo(json.dumps([_blame_document(one) for one in blamed], indent=2, ensure_ascii=False))
     else:
-        for line in columns([_HEADINGS, *(_row(one) for one in blamed)]):
-            click.echo(line)
+        click.echo("\n".join(columns([_HEADINGS, *map(_row, blamed)])))
 
 
 def _blame_document(blamed: BlamedField) -> dict[str, Any]:
     record = blamed.record
-    entry = record.entry if record else None
+    entry = record and record.entry
     return {
         "path": blamed.path,
         "value": blamed.value,
-        "serial": record.serial if record else None,
-        "at": time_text(entry.at) if entry else None,
-        "who": entry.who if entry else None,
-        "commit": entry.commit if entry else None,
-        "branch": entry.branch if entry else None,
-        "note": entry.note if entry else None,
+        "serial": record and record.serial,
+        "at": entry and time_text(entry.at),
+        **{name: getattr(entry, name, None) for name in ("who", "commit", "branch", "note")},
     }
 
 

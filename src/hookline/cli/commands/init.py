@@ -65,7 +65,9 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
             if target.exists() or target.is_symlink():
                 existing.append(path)
                 continue
-            _make_parents(target, made)
+            for parent in reversed([parent for parent in target.parents if not parent.exists()]):
+                parent.mkdir()
+                made.append(parent)
             # "x" follows no link and refuses a file that another process has just created.
             with target.open("x", encoding="utf-8") as file:
                 made.append(target)
@@ -89,13 +91,6 @@ def repository_above(directory: Path) -> Path | None:
     if (here / ".git").exists():
         return None
     return next((parent for parent in here.parents if (parent / ".git").exists()), None)
-
-
-def _make_parents(target: Path, made: list[Path]) -> None:
-    missing = [parent for parent in target.parents if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir()
-        made.append(parent)
 
 
 @contextmanager

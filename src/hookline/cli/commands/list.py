@@ -12,11 +12,13 @@ from hookline.cli.applied_state import read_applied, read_backlogs
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
-from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
+from hookline.model import Address, Channel, JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.spool.admin import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
+# The only type of body signatures.
+_SIGNATURE = "standard-webhooks"
 
 Backlogs = Mapping[Address, Backlog] | None
 
@@ -29,9 +31,7 @@ Backlogs = Mapping[Address, Backlog] | None
 @spool_option
 @click.option("--organization", metavar="NAME", help="Only webhooks of this organization.")
 @click.option("--sandbox", metavar="NAME", help="Only webhooks of sandboxes with this name.")
-@click.option(
-    "--channel", type=click.Choice([str(channel) for channel in Channel]), help="Only webhooks with this channel."
-)
+@click.option("--channel", type=click.Choice([*map(str, Channel)]), help="Only webhooks with this channel.")
 @click.option("--enabled/--disabled", default=None, help="Only enabled webhooks, or only disabled ones.")
 @click.option("--url", metavar="TEXT", help="Only webhooks with this text in the URL. Case does not matter.")
 @format_option("text", "json", "yaml", help="A table, a JSON array, or a YAML list.")
@@ -63,9 +63,8 @@ def list_command(
     backlogs = read_backlogs(spool)
     match form:
         case "json":
-            click.echo(
-                json.dumps([_document(webhook, backlogs) for webhook in webhooks], indent=2, ensure_ascii=False)
-            )
+            documents = [_document(webhook, backlogs) for webhook in webhooks]
+            click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         case "yaml":
             from hookline.cli.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
 
@@ -82,7 +81,7 @@ def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
         "channels": [str(channel) for channel in sorted(webhook.channels)],
         "url": webhook.url,
         "authentication": _authentication(webhook),
-        "signature": _signature(webhook),
+        "signature": None if webhook.signature is None else _SIGNATURE,
         "enabled": webhook.enabled,
         "pending": None if backlog is None else backlog.pending,
         "dead": None if backlog is None else backlog.dead,
@@ -113,22 +112,12 @@ def _authentication(webhook: Webhook) -> str:
             assert_never(webhook.authentication)
 
 
-def _signature(webhook: Webhook) -> str | None:
-    match webhook.signature:
-        case None:
-            return None
-        case BodySignature():
-            return "standard-webhooks"
-        case _:
-            assert_never(webhook.signature)
-
-
 def _authentication_cell(webhook: Webhook) -> str:
     """Token, signature, both or neither."""
-    authentication, signature = _authentication(webhook), _signature(webhook)
-    if signature is None:
+    authentication = _authentication(webhook)
+    if webhook.signature is None:
         return authentication
-    return signature if authentication == "none" else f"{authentication},{signature}"
+    return _SIGNATURE if authentication == "none" else f"{authentication},{_SIGNATURE}"
 
 
 def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:
@@ -136,5 +125,4 @@ def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool)
         click.echo("No applied webhook matches the filters." if narrowed else "No webhook is applied.", err=True)
         return
     headings = _HEADINGS if backlogs is None else (*_HEADINGS, *_SPOOL_HEADINGS)
-    for line in columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)]):
-        click.echo(line)
+    click.echo("\n".join(columns([headings, *(_row(webhook, backlogs) for webhook in webhooks)])))

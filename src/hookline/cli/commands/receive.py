@@ -21,7 +21,6 @@ from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
@@ -31,7 +30,7 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
 @click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
 @click.option(
     "--tls-dir",
-    type=DIRECTORY,
+    type=click.Path(path_type=Path, file_okay=False),
     default=".hookline/receive",
     help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
 )
@@ -86,7 +85,9 @@ DIRECTORY = click.Path(path_type=Path, file_okay=False)
     metavar="SECONDS",
     help="Send Retry-After with each response of --fail and --outage.",
 )
-@click.option("--requests", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests.")
+@click.option(
+    "--requests", "stop_after", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests."
+)
 def receive_command(
     *,
     listen: tuple[str, int],
@@ -97,7 +98,6 @@ def receive_command(
     fail: tuple[Fault, ...],
     outage: float,
     delay: float,
-    requests: int | None,
     **settings_by_name: Any,
 ) -> int:
     """Run a local HTTPS receiver for development.
@@ -119,12 +119,22 @@ def receive_command(
         protected=protect or ("/",),
         fault_plan=fault_plan,
         delay=timedelta(seconds=delay),
-        stop_after=requests,
         **settings_by_name,
     )
     url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
     receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
-    _print_stats(asyncio.run(_serve(receiver, url_host, port_file)))
+    stats = asyncio.run(_serve(receiver, url_host, port_file))
+    rows = {
+        "requests": stats.requests,
+        "accepted": stats.accepted,
+        "failed on purpose": stats.failed_on_purpose,
+        "invalid": stats.invalid,
+        "client closed early": stats.disconnected,
+        "distinct webhook-id": len(stats.ids),
+        "repeated webhook-id": stats.repeated,
+    }
+    for label, count in rows.items():
+        click.echo(f"{label:<24}{count:>9,}", err=True)
     return ExitCode.DONE
 
 
@@ -149,17 +159,3 @@ def _write_port(path: Path, port: int) -> None:
         replace_file(path, f"{port}\n".encode(), mode=0o666, synced=False)
     except OSError as error:
         raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
-
-
-def _print_stats(stats: Stats) -> None:
-    rows = {
-        "requests": stats.requests,
-        "accepted": stats.accepted,
-        "failed on purpose": stats.failed_on_purpose,
-        "invalid": stats.invalid,
-        "client closed early": stats.disconnected,
-        "distinct webhook-id": len(stats.ids),
-        "repeated webhook-id": stats.repeated,
-    }
-    for label, count in rows.items():
-        click.echo(f"{label:<24}{count:>9,}", err=True)

@@ -64,7 +64,7 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
 
 def _run(options: RelayOptions, log: MakeLog, form: str) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
-        write, on_progress = (_write_line, None) if bar is None else (bar.write, bar.show)
+        write, on_progress = (sys.stderr.write, None) if bar is None else (bar.write, bar.show)
         ending, summary = asyncio.run(run_relay(options, log(write), on_progress))
     _print_summary(summary, form)
     print_advice(ending, summary, options)
@@ -72,14 +72,10 @@ def _run(options: RelayOptions, log: MakeLog, form: str) -> int:
 
 
 def _dry_run(options: RelayOptions, log: MakeLog, form: str) -> int:
-    summary = dry_run_relay(options, log(_write_line), _print_result)
+    summary = dry_run_relay(options, log(sys.stderr.write), _print_result)
     _print_summary(summary, form)
     click.echo("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", err=True)
     return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
-
-
-def _write_line(line: str) -> None:
-    sys.stderr.write(line)
 
 
 def _print_result(event: DryRunEvent) -> None:
@@ -87,9 +83,8 @@ def _print_result(event: DryRunEvent) -> None:
     match event.result:
         case Delivery() as delivery:
             action = "duplicate" if event.duplicate else "deliver"
-            click.echo(
-                f"{place} {action} {delivery.address} {delivery.channel} {delivery.status} {delivery.id.hex()}"
-            )
+            sent = f"{delivery.address} {delivery.channel} {delivery.status} {delivery.id.hex()}"
+            click.echo(f"{place} {action} {sent}")
         case Skipped(reason, name):
             click.echo(f"{place} skip {reason}{f' {printable(name)}' if name else ''}")
         case Rejected(reason):

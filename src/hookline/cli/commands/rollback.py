@@ -10,7 +10,7 @@ import click
 from hookline.apply import apply_plan, raise_if_blocked
 from hookline.cli.applied_state import read_with_history
 from hookline.cli.commands.apply import ask_for_approval
-from hookline.cli.options import ApplyOptions, apply_options, state_option
+from hookline.cli.options import auto_approve_option, lock_timeout_option, state_option
 from hookline.cli.plan_options import deletion_options
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
@@ -41,15 +41,18 @@ from hookline.state.store_errors import damaged_state_error
 )
 @state_option
 @deletion_options
-@apply_options
-def rollback_command(*, serial: int, state: str, deletion_limits: DeletionLimits, applying: ApplyOptions) -> None:
+@auto_approve_option
+@lock_timeout_option
+def rollback_command(
+    *, serial: int, state: str, deletion_limits: DeletionLimits, auto_approve: bool, lock_timeout: float
+) -> None:
     """Return the stored state to an earlier serial.
 
     Shows the plan, asks for approval on a terminal, and applies the plan as the next serial. The history keeps the
     serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
     well, or the next apply undoes the rollback.
     """
-    store = open_state(state, lock_timeout=timedelta(seconds=applying.lock_timeout))
+    store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     stored, records = read_with_history(store, state)
     plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits)
     if not plan.changes:
@@ -57,7 +60,7 @@ def rollback_command(*, serial: int, state: str, deletion_limits: DeletionLimits
         return
     print_plan(plan, "text")
     _raise_if_blocked(plan)
-    if not applying.auto_approve:
+    if not auto_approve:
         ask_for_approval()
     provenance = Provenance(user_name(), None, None)
     applied = apply_plan(store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}")

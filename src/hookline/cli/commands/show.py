@@ -34,9 +34,12 @@ def show_command(subject: str, state: str, spool: str, form: str) -> None:
     pending deliveries and dead letters.
     """
     if Path(subject).is_file():
-        from hookline.cli.plan_input import show_plan_file  # noqa: PLC0415 - only needed for plans
+        from hookline.cli.plan_input import read_plan_file  # noqa: PLC0415 - only needed for plans
+        from hookline.cli.plan_output import FORMS, print_plan  # noqa: PLC0415 - only needed for plans
 
-        show_plan_file(Path(subject), form)
+        if form not in FORMS:
+            raise WrongUse(f"a plan cannot be shown as {form}", hint=f"use --format {', '.join(FORMS)}")
+        print_plan(read_plan_file(Path(subject)), form)
         return
     if form == "markdown":
         raise WrongUse("a webhook cannot be shown as markdown", hint="use --format text, json or yaml")

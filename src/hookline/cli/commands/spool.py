@@ -58,8 +58,7 @@ def _print(new: Path, recovered: RecoveryResult) -> None:
         lost = recovered.lost[kind]
         rows.append((name, f"{recovered.saved[kind]:,}", "unknown" if lost is None else f"{lost:,}"))
     rows.append(("positions of sources", f"{recovered.positions:,}", f"{recovered.dropped:,} dropped"))
-    for line in columns(rows):
-        click.echo(line)
+    click.echo("\n".join(columns(rows)))
     for note in recovered.notes:
         click.echo(f"  found: {note}", err=True)
     if recovered.complete:

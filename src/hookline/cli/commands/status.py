@@ -22,6 +22,7 @@ MAX_WEBHOOK_ROWS: Final = 40
 MAX_SOURCE_ROWS: Final = 10
 MAX_REASON_ROWS: Final = 6
 _MAX_REASON_CHARS: Final = 60
+_TOTALS: Final = ("read", "replayed", "delivered", "skipped", "rejected", "dead", "duplicates")
 _UNHEALTHY: Final = ("gone", "open", "half_open")
 
 
@@ -74,23 +75,15 @@ def _head(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> 
     oldest = "" if spool.oldest is None else f", the oldest {duration_text(spool.oldest)} old"
     yield "pending", f"{tally.get('pending', 0):,}{oldest}"
     yield "dead letters", letter_count_text(Count(spool.dead, spool.lines))
-    yield "totals", ", ".join(f"{name} {n:,}" for name, n in _totals(tally))
-    if skipped := _skipped(tally):
+    skipped = _skipped(tally)
+    totals = {**tally, "skipped": sum(n for _, n in skipped)}
+    yield "totals", ", ".join(f"{name} {totals.get(name, 0):,}" for name in _TOTALS)
+    if skipped:
+        more = f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""
         reasons = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
-        yield (
-            "skipped for",
-            reasons + (f" and {len(skipped) - MAX_REASON_ROWS} more" if skipped[MAX_REASON_ROWS:] else ""),
-        )
+        yield "skipped for", reasons + more
     yield "records", _records_text(spool, relay)
     yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
-
-
-def _totals(tally: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    for name in ("read", "replayed", "delivered"):
-        yield name, tally.get(name, 0)
-    yield "skipped", sum(n for _, n in _skipped(tally))
-    for name in ("rejected", "dead", "duplicates"):
-        yield name, tally.get(name, 0)
 
 
 def _skipped(tally: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -193,5 +186,4 @@ def status_command(*, spool: str, everything: bool, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(status_document(spool_status, relay, holder), indent=2))
         return
-    for line in status_text(spool_status, relay, holder, everything=everything):
-        click.echo(line)
+    click.echo("\n".join(status_text(spool_status, relay, holder, everything=everything)))

@@ -42,7 +42,6 @@ def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
 
 
 def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
-    """The lines of the trace for people."""
     for one in found.deliveries:
         yield f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {printable(one.request_id)}"
         for label, text in _steps(one, waits(one)):

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import click
+
 from hookline import __version__
 from hookline.cli.diagnostic_output import diagnostic_text
+from hookline.cli.options import config_option, format_option
 from hookline.diagnostics import Diagnostic, Severity
+from hookline.errors import WrongUse
+from hookline.exit_codes import ExitCode
 
 if TYPE_CHECKING:  # the import takes longer than `validate --help` may take
     from hookline.config.loader import Inspection
-from pathlib import Path
-
-import click
-
-from hookline.cli.options import config_option, format_option
-from hookline.errors import WrongUse
-from hookline.exit_codes import ExitCode
 
 _FIELDS = ("code", "severity", "file", "line", "column", "address", "summary", "hint")
 # GitHub shows ten annotations of a severity per step.
@@ -41,7 +39,7 @@ def json_report(inspection: Inspection) -> str:
         "valid": not inspection.diagnostics,
         "webhooks": inspection.documents,
         "files": inspection.files,
-        "diagnostics": [_as_json(diagnostic) for diagnostic in inspection.diagnostics],
+        "diagnostics": [{name: getattr(one, name) for name in _FIELDS} for one in inspection.diagnostics],
     }
     return json.dumps(report, indent=2, ensure_ascii=False)
 
@@ -85,11 +83,6 @@ def _count_text(inspection: Inspection) -> str:
         f"{webhooks} webhook{'' if webhooks == 1 else 's'} in {files} file{'' if files == 1 else 's'}"
         f" {'is' if webhooks == 1 else 'are'}"
     )
-
-
-def _as_json(diagnostic: Diagnostic) -> dict[str, Any]:
-    fields = asdict(diagnostic)
-    return {name: fields[name] for name in _FIELDS}
 
 
 def _annotation(diagnostic: Diagnostic) -> str:
