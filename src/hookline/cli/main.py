@@ -118,21 +118,18 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(diagnostic_text(diagnostic), err=True)
         return invalid.exit_code
     except HooklineError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {_printable_lines(error.message)}", err=True)
-        if error.hint:
-            click.echo(f"  hint: {_printable_lines(error.hint)}", err=True)
+        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
+
+        # They may quote untrusted text. Line breaks remain.
+        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in (error.message, error.hint or ""))
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
+        if hint:
+            click.echo(f"  hint: {hint}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.FAILED
     return code if isinstance(code, int) else 0
-
-
-def _printable_lines(message: str) -> str:
-    """The message with its line breaks, safe for a terminal. It may quote untrusted text."""
-    from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
-
-    return "\n".join(map(printable, message.split("\n")))
 
 
 def run() -> None:

@@ -25,27 +25,25 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         raise ValueError(f"{error} (write 10.1.0.0/16 or fd00::/8)") from None
 
 
-def read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
+def _read_proxy(context: click.Context, parameter: click.Parameter, value: str | None) -> Proxy | None:
     """click's callback for `--proxy`. No error message contains the value, because it may contain a password."""
-    if value is None:
-        return None
     source = context.get_parameter_source(parameter.name or "")
-    on_command_line = value != "environment" and source is ParameterSource.COMMANDLINE
-    bypass = ""
+    try:
+        return None if value is None else _proxy(value, on_command_line=source is ParameterSource.COMMANDLINE)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+def _proxy(value: str, *, on_command_line: bool) -> Proxy:
     if value == "environment":
         variable, bypass = proxy_variables()
         if not variable:
-            raise click.BadParameter("HTTPS_PROXY is not set", context, parameter)
-        value = variable if "://" in variable else f"http://{variable}"
-    try:
-        proxy = parse_proxy(value, bypass)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
+            raise ValueError("HTTPS_PROXY is not set")
+        return parse_proxy(variable if "://" in variable else f"http://{variable}", bypass)
+    proxy = parse_proxy(value, "")
     if on_command_line and proxy.authorization is not None:
-        raise click.BadParameter(
-            "every user of this machine can see credentials on the command line; set HOOKLINE_RELAY_PROXY instead",
-            context,
-            parameter,
+        raise ValueError(
+            "every user of this machine can see credentials on the command line; set HOOKLINE_RELAY_PROXY instead"
         )
     return proxy
 
@@ -80,7 +78,7 @@ network_options = bundle(
         "--proxy",
         metavar="URL|environment",
         envvar="HOOKLINE_RELAY_PROXY",
-        callback=read_proxy,
+        callback=_read_proxy,
         help="Send requests through http://host:port. 'environment': use HTTPS_PROXY and NO_PROXY.",
     ),
 )

@@ -29,18 +29,15 @@ verbose_option = click.option(
 )
 
 
-def _deletion_limits(allow_delete: tuple[Address, ...], max_deletes: int | None) -> DeletionLimits:
-    return DeletionLimits(allow_delete=frozenset(allow_delete), max_deletes=max_deletes)
-
-
 deletion_options = bundle(
     "deletion_limits",
-    _deletion_limits,
+    DeletionLimits,
     click.option(
         "--allow-delete",
         multiple=True,
         metavar="ORG/SANDBOX",
         type=ADDRESS,
+        callback=lambda _context, _parameter, addresses: frozenset(addresses),
         help="Allow the deletion of this webhook, even if it is protected (repeatable).",
     ),
     click.option(

@@ -50,12 +50,15 @@ def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context
     webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
     context = replace(context, resolver=resolver_for(snapshot, context.resolver))
     reports = asyncio.run(_check(webhooks, context, send=send, show=form == "text"))
+    failed = sum(1 for report in reports if report.failed_at)
     if form == "json":
         now = datetime.now(UTC)
         click.echo(json.dumps([_document(report, now) for report in reports], indent=2, ensure_ascii=False))
     else:
-        _print_totals(reports)
-    return ExitCode.FAILED if any(report.failed_at for report in reports) else ExitCode.DONE
+        warned = sum(1 for report in reports if report.has_warning and not report.failed_at)
+        passed = len(reports) - failed - warned
+        click.echo(f"{len(reports)} checked: {passed} passed, {warned} with warnings, {failed} failed.", err=True)
+    return ExitCode.FAILED if failed else ExitCode.DONE
 
 
 async def _check(webhooks: Sequence[Webhook], context: CheckContext, *, send: bool, show: bool) -> list[CheckReport]:
@@ -76,13 +79,6 @@ def _print_report(report: CheckReport) -> None:
         click.echo(line.replace(grade, click.style(grade, fg=_COLOURS[finding.grade]), 1))
         if finding.hint and finding.grade is not Grade.OK:
             click.echo(f"    hint: {printable(finding.hint)}")
-
-
-def _print_totals(reports: Sequence[CheckReport]) -> None:
-    failed = sum(1 for report in reports if report.failed_at)
-    warned = sum(1 for report in reports if report.has_warning and not report.failed_at)
-    passed = len(reports) - failed - warned
-    click.echo(f"{len(reports)} checked: {passed} passed, {warned} with warnings, {failed} failed.", err=True)
 
 
 def _document(report: CheckReport, now: datetime) -> dict[str, Any]:

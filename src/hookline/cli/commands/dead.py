@@ -51,15 +51,9 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
             err=True,
         )
     if not dry_run and replayed.total:
-        click.echo(f"  next: {_next_step(replayed, rate)}", err=True)
-
-
-def _next_step(replayed: Count, rate: float | None) -> str:
-    if replayed.deliveries and rate is not None:
-        sent = f"a running relay delivers {rate:g} per second for each webhook"
-    else:
-        sent = "a running relay delivers them within a second"
-    return f"{sent}; if none runs: `hookline relay --drain`"
+        each = f"{rate:g} per second for each webhook" if replayed.deliveries and rate is not None else None
+        sent = f"a running relay delivers {each or 'them within a second'}"
+        click.echo(f"  next: {sent}; if none runs: `hookline relay --drain`", err=True)
 
 
 @click.command("discard", epilog="Example: hookline dead discard --until 2026-01-01 --yes")
@@ -73,18 +67,14 @@ def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: b
         if dry_run or not count.total:
             click.echo(f"Would discard {letter_count_text(count)}.")
             return
-        if not yes:
-            _ask(f"Discard {letter_count_text(count)} permanently?")
+        question = f"Discard {letter_count_text(count)} permanently?"
+        if not yes and not sys.stdin.isatty():
+            raise Blocked(f"{question} No terminal to ask on", hint="give --yes")
+        if not yes and not click.confirm(question, err=True):
+            raise Blocked("nothing was discarded")
         with count_progress("discarding", count.total) as on_progress:
             discarded = dead.discard(selection, now=time.time(), on_progress=on_progress)
     click.echo(f"Discarded {letter_count_text(discarded)}.")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Blocked(f"{question} No terminal to ask on", hint="give --yes")
-    if not click.confirm(question, err=True):
-        raise Blocked("nothing was discarded")
 
 
 @click.group(epilog="Example: hookline dead list --http-status 422, then: hookline dead replay --http-status 422")

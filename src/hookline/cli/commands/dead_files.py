@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
@@ -51,7 +51,9 @@ def dead_export_command(*, spool: str, selection: Filter, out: Path | None) -> N
         with count_progress("exporting", total) as on_progress, _output(out) as file:
             for letter in dead.all_in_order(selection):
                 file.write(dead_letter_line(letter))
-                count = _add_one(count, letter, on_progress)
+                count += _count([letter])
+                if on_progress is not None and count.total % _GROUP_LETTERS == 0:
+                    on_progress(count)
     click.echo(f"Exported {letter_count_text(count)}.", err=True)
 
 
@@ -84,9 +86,8 @@ def dead_import_command(*, spool: str, file: Path) -> int:
         letters = _letters(lines, refusals)
         while group := list(islice(letters, _GROUP_LETTERS)):
             new += spooled.add(group)
-            for letter in group:
-                seen = _add_one(seen, letter, None)
-                old += letter.at < time.time() - _OLD_SECONDS
+            seen += _count(group)
+            old += sum(letter.at < time.time() - _OLD_SECONDS for letter in group)
             if on_progress is not None:
                 on_progress(seen)
     click.echo(
@@ -154,8 +155,6 @@ def _bounded_lines(file: IO[bytes]) -> Iterator[bytes | None]:
         yield None
 
 
-def _add_one(count: Count, letter: DeadLetter, on_progress: Callable[[Count], None] | None) -> Count:
-    count += Count(1, 0) if isinstance(letter, DeadDelivery) else Count(0, 1)
-    if on_progress is not None and count.total % _GROUP_LETTERS == 0:
-        on_progress(count)
-    return count
+def _count(letters: Sequence[DeadLetter]) -> Count:
+    deliveries = sum(isinstance(letter, DeadDelivery) for letter in letters)
+    return Count(deliveries, len(letters) - deliveries)

@@ -38,8 +38,7 @@ def drift_command(state: str, form: str) -> int:
     if form == "json":
         click.echo(json.dumps(_document(snapshot, records, drift), indent=2, ensure_ascii=False))
     else:
-        for line in _lines(snapshot, records, drift):
-            click.echo(printable(line))
+        click.echo("\n".join(map(printable, _lines(snapshot, records, drift))))
     for hint in _hints(drift):
         click.echo(f"  hint: {hint}", err=True)
     return ExitCode.DRIFTED if drift else ExitCode.DONE
@@ -51,15 +50,7 @@ def _document(snapshot: Snapshot, records: tuple[HistoryRecord, ...], drift: Dri
         "serial": snapshot.serial,
         "head": records[-1].hash if records else None,
         "history": [asdict(broken) for broken in drift.breaks],
-        "webhooks": [
-            {
-                "address": str(drifted.address),
-                "kind": str(drifted.kind),
-                "serial": drifted.serial,
-                "fields": [asdict(field) for field in drifted.fields],
-            }
-            for drifted in drift.webhooks
-        ],
+        "webhooks": [{**asdict(drifted), "address": str(drifted.address)} for drifted in drift.webhooks],
     }
 
 

@@ -54,10 +54,6 @@ def _count_text(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _print_hint(text: str) -> None:
-    click.echo(f"  {text}", err=True)
-
-
 @click.command(
     epilog="Example: hookline pause ACME@AdobeOrg/prod, and later: hookline resume ACME@AdobeOrg/prod. Exit codes: "
     "0 paused, 1 no such webhook, 8 the spool cannot be used."
@@ -74,7 +70,7 @@ def pause_command(*, address: Address, state: str, spool: str) -> None:
     pending = _count_text(_current(address, spool)[1].pending, "pending delivery", "pending deliveries")
     result = "is paused" if new else "was already paused"
     click.echo(f"{address} {result}: {pending}; a running relay stops sending within a second.")
-    _print_hint(f"next: hookline resume {address}")
+    click.echo(f"  next: hookline resume {address}", err=True)
 
 
 @click.command(
@@ -88,12 +84,12 @@ def resume_command(*, address: Address, state: str, spool: str) -> None:
         was_paused = control.resume(address, now=time.time())
     webhook_state, backlog = _current(address, spool)
     pending = _count_text(backlog.pending, "pending delivery", "pending deliveries")
-    if not was_paused:
-        click.echo(f"{address} was not paused: {pending}; nothing changed.")
-    else:
+    if was_paused:
         click.echo(f"{address} is resumed: {pending}; a running relay starts sending within a second.")
+    else:
+        click.echo(f"{address} was not paused: {pending}; nothing changed.")
     if webhook_state.disabled:
-        _print_hint("it is also disabled: the relay sends nothing until `enabled: true` is applied")
+        click.echo("  it is also disabled: the relay sends nothing until `enabled: true` is applied", err=True)
 
 
 @click.command(
@@ -115,9 +111,9 @@ def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     click.echo(f"{address}: {retries} due now; a running relay starts sending within a second.")
     webhook_state, backlog = _current(address, spool)
     if webhook_state.paused is not None:
-        _print_hint(f"it is paused, so the relay sends nothing yet: hookline resume {address}")
+        click.echo(f"  it is paused, so the relay sends nothing yet: hookline resume {address}", err=True)
     if webhook_state.disabled:
-        _print_hint("it is disabled: the relay sends nothing until `enabled: true` is applied")
+        click.echo("  it is disabled: the relay sends nothing until `enabled: true` is applied", err=True)
     if backlog.dead:
         remaining = _count_text(backlog.dead, "dead letter remains", "dead letters remain")
-        _print_hint(f"{remaining}: hookline dead replay --webhook {address}")
+        click.echo(f"  {remaining}: hookline dead replay --webhook {address}", err=True)

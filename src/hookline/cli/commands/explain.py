@@ -6,7 +6,7 @@ from textwrap import fill, indent
 
 import click
 
-from hookline.config.error_codes import TITLES, Explanation, explanations, find_code, nearest_codes
+from hookline.config.error_codes import TITLES, explanations, find_code, nearest_codes
 from hookline.diagnostics import did_you_mean
 from hookline.errors import WrongUse
 
@@ -29,12 +29,9 @@ def explain_command(code: str | None) -> None:
         near = [f"{known} ({TITLES[known]})" for known in nearest_codes(code)]
         hint = did_you_mean(near, "`hookline explain` without a code lists all codes")
         raise WrongUse(f"unknown code: {code}", hint=hint)
-    click.echo(_as_text(explanations()[found]))
-
-
-def _as_text(explanation: Explanation) -> str:
-    return (
-        f"{click.style(explanation.code, bold=True)}: {explanation.title}\n\n{fill(explanation.why, _LINE_WIDTH)}\n\n"
+    explanation = explanations()[found]
+    click.echo(
+        f"{click.style(found, bold=True)}: {explanation.title}\n\n{fill(explanation.why, _LINE_WIDTH)}\n\n"
         f"{click.style('Wrong:', fg='red')}\n{indent(explanation.wrong, '    ')}\n\n"
         f"{click.style('Right:', fg='green')}\n{indent(explanation.right, '    ')}"
     )

@@ -99,7 +99,6 @@ def export_command(directory: Path, state: str) -> None:
 
 
 def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
-    """The content of each file, by its path."""
     paths = file_names(snapshot.webhooks)
     return {
         paths[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()

@@ -148,8 +148,7 @@ def _counter_text(counter: Counter[str]) -> str:
 
 
 def _row(one: PreviewedEvent) -> tuple[str, ...]:
-    read_as, recipient, message, campaign = _cells(one)
-    cells = (read_as, recipient, message, campaign, ", ".join(one.missing))
+    cells = (*_cells(one), ", ".join(one.missing))
     return (str(one.line), one.format or "-", *(shortened(printable(cell), _MAX_CELL_CHARS) for cell in cells))
 
 
@@ -163,8 +162,6 @@ def _cells(one: PreviewedEvent) -> tuple[str, str, str, str]:
             return f"{delivery.channel} {delivery.status}, with the id {delivery.id.hex()}", "", "", ""
         case Event() as event:
             read_as = f"{event.channel} {event.status}"
-            if event.failure is not None:
-                read_as += (
-                    f", {event.failure.type or 'no type'} {event.failure.code or ''} {event.failure.reason or ''}"
-                )
+            if (failure := event.failure) is not None:
+                read_as += f", {failure.type or 'no type'} {failure.code or ''} {failure.reason or ''}"
             return read_as, primary_identity(event) or "", event.execution_id or "", event.campaign_id or ""

@@ -44,11 +44,7 @@ def _document(record: HistoryRecord) -> dict[str, Any]:
     entry = record.entry
     return {
         "serial": record.serial,
-        "at": time_text(entry.at),
-        "who": entry.who,
-        "commit": entry.commit,
-        "branch": entry.branch,
-        "note": entry.note,
+        **_origin(entry),
         "fingerprint": entry.fingerprint,
         "summary": _counts(entry),
         "changes": [
@@ -58,6 +54,11 @@ def _document(record: HistoryRecord) -> dict[str, Any]:
         "lifted": list(entry.lifted),
         "hash": record.hash,
     }
+
+
+def _origin(entry: HistoryEntry | None) -> dict[str, Any]:
+    names = ("who", "commit", "branch", "note")
+    return {"at": entry and time_text(entry.at), **{name: getattr(entry, name, None) for name in names}}
 
 
 def _lines(record: HistoryRecord) -> Iterator[str]:
@@ -116,13 +117,11 @@ def blame_command(address: str, state: str, form: str) -> None:
 
 def _blame_document(blamed: BlamedField) -> dict[str, Any]:
     record = blamed.record
-    entry = record and record.entry
     return {
         "path": blamed.path,
         "value": blamed.value,
         "serial": record and record.serial,
-        "at": entry and time_text(entry.at),
-        **{name: getattr(entry, name, None) for name in ("who", "commit", "branch", "note")},
+        **_origin(record.entry if record else None),
     }
 
 

@@ -126,25 +126,17 @@ def init_command(directory: Path) -> None:
     """
     written = write_new(directory, scaffold())
     if written.created:
-        click.echo(f"Created in {directory}:")
-        click.echo("\n".join(f"  {path}" for path in written.created))
+        click.echo("\n  ".join([f"Created in {directory}:", *written.created]))
     if written.existing:
-        click.echo("Not changed, because it exists:")
-        click.echo("\n".join(f"  {path}" for path in written.existing))
-    for note in _notes(directory, written):
-        click.echo(f"note: {note}", err=True)
-    click.echo(_next_steps(directory))
-
-
-def _notes(directory: Path, written: ScaffoldResult) -> list[str]:
-    """Conditions that need a change by the user."""
-    notes = []
+        click.echo("\n  ".join(["Not changed, because it exists:", *written.existing]))
     if ".gitignore" in written.existing and not ignores_state(directory):
-        notes.append(f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state")
+        note = f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state"
+        click.echo(f"note: {note}", err=True)
     root = repository_above(directory)
     if root is not None and WORKFLOW in written.created:
-        notes.append(f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}")
-    return notes
+        note = f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}"
+        click.echo(f"note: {note}", err=True)
+    click.echo(_next_steps(directory))
 
 
 def _next_steps(directory: Path) -> str:

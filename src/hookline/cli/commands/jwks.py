@@ -11,7 +11,7 @@ import click
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.options import secrets_options, state_option
 from hookline.errors import HooklineError
-from hookline.model import JwtAuthentication, NoAuthentication, Webhook
+from hookline.model import JwtAuthentication, NoAuthentication
 from hookline.relay.auth.jwks import jwk_set, public_signature_keys
 from hookline.relay.secrets import SecretResolver
 
@@ -39,14 +39,10 @@ def jwks_command(*, address: str, signature: bool, state: str, resolver: SecretR
         for line in public_signature_keys(webhook, resolver, time.time()):
             click.echo(line)
         return
-    authentication = _jwt(webhook)
-    click.echo(json.dumps(jwk_set(authentication, resolver, webhook.address.organization, time.time()), indent=2))
-
-
-def _jwt(webhook: Webhook) -> JwtAuthentication:
     match webhook.authentication:
         case JwtAuthentication() as authentication:
-            return authentication
+            keys = jwk_set(authentication, resolver, webhook.address.organization, time.time())
+            click.echo(json.dumps(keys, indent=2))
         case NoAuthentication():
             raise HooklineError(
                 f"{webhook.address} sends no tokens: its authentication has the type none",

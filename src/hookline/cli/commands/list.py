@@ -17,8 +17,7 @@ from hookline.relay.spool.admin import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
-# The only type of body signatures.
-_SIGNATURE = "standard-webhooks"
+_SIGNATURE = "standard-webhooks"  # the only type of body signatures
 
 Backlogs = Mapping[Address, Backlog] | None
 

@@ -16,7 +16,6 @@ from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
 from hookline.plan.deletion_guard import DeletionLimits
-from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.provenance import Provenance
 from hookline.settings import user_name
@@ -59,7 +58,11 @@ def rollback_command(
         click.echo(f"Nothing to do: the state matches serial {serial}.")
         return
     print_plan(plan, "text")
-    _raise_if_blocked(plan)
+    try:
+        raise_if_blocked(plan)
+    except Blocked as blocked:
+        hint = f"if you intend this, allow it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
+        raise Blocked(blocked.message, hint=hint) from blocked
     if not auto_approve:
         ask_for_approval()
     provenance = Provenance(user_name(), None, None)
@@ -88,11 +91,3 @@ def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], ser
         return desired_at(records, serial)
     except ValueError as broken:
         raise damaged_state_error(state, str(broken)) from broken
-
-
-def _raise_if_blocked(plan: Plan) -> None:
-    try:
-        raise_if_blocked(plan)
-    except Blocked as blocked:
-        hint = f"if you intend this, allow it: --allow-delete {plan.blocked[0].address}, or --max-deletes N"
-        raise Blocked(blocked.message, hint=hint) from blocked

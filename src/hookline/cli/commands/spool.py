@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -46,7 +46,16 @@ def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
     with progress_bar("rows") as on_progress:
         recovered = recover(old, new, on_progress)
     if form == "json":
-        click.echo(json.dumps(_as_json(old, new, recovered), ensure_ascii=False))
+        document = {
+            "from": str(old),
+            "to": str(new),
+            "complete": recovered.complete,
+            "saved": recovered.saved,
+            "lost": recovered.lost,
+            "positions": {"kept": recovered.positions, "dropped": recovered.dropped},
+            "notes": recovered.notes,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
     else:
         _print(new, recovered)
     return ExitCode.DONE if recovered.complete else ExitCode.FAILED
@@ -70,15 +79,3 @@ def _print(new: Path, recovered: RecoveryResult) -> None:
             err=True,
         )
     click.echo(f"  next: hookline relay --spool {new}", err=True)
-
-
-def _as_json(old: Path, new: Path, recovered: RecoveryResult) -> dict[str, Any]:
-    return {
-        "from": str(old),
-        "to": str(new),
-        "complete": recovered.complete,
-        "saved": recovered.saved,
-        "lost": recovered.lost,
-        "positions": {"kept": recovered.positions, "dropped": recovered.dropped},
-        "notes": recovered.notes,
-    }

@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -58,7 +59,6 @@ def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
 
 
 def _steps(one: TracedDelivery, waits: str | None) -> Iterator[tuple[str, str]]:
-    """The steps of a delivery in order, each with its label."""
     approximately = "" if one.exact else "about "
     yield "read", f"{one.source}:{one.line}, {approximately}{moment(one.read)}"
     if one.event_time is not None:
@@ -100,8 +100,8 @@ def _masked(text: str) -> str:
     return _RECIPIENT.sub("[recipient]", text)
 
 
-def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str:
-    """The strongest reason why a pending delivery is not sent now, for people.
+def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, now: float) -> str | None:
+    """The strongest reason why a pending delivery is not sent now, for people; None for a settled one.
 
     Args:
         one: the delivery.
@@ -110,6 +110,8 @@ def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, n
         now: Unix seconds.
     """
     lane = None if relay is None else next((lane for lane in relay.lanes if lane.webhook == one.webhook), None)
+    if one.state is not State.PENDING:
+        return None
     if one.paused is not None:
         return f"an operator paused its webhook at {moment(one.paused)}"
     if one.disabled or (lane is not None and lane.disabled):
@@ -192,11 +194,7 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
     store = spool_store(spool)
     found = store.trace_search().trace(identity)
     holder, relay = store.statistics().relay_status()
-    now = time.time()
-
-    def waits(one: TracedDelivery) -> str | None:
-        return why_waiting(one, relay, held=holder is not None, now=now) if one.state is State.PENDING else None
-
+    waits = partial(why_waiting, relay=relay, held=holder is not None, now=time.time())
     if form == "json":
         click.echo(json.dumps(_document(found, waits, payload=payload), indent=2))
     else:

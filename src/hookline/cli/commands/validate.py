@@ -86,13 +86,8 @@ def _count_text(inspection: Inspection) -> str:
 
 
 def _annotation(diagnostic: Diagnostic) -> str:
-    properties = {
-        "file": diagnostic.file,
-        "line": diagnostic.line,
-        "col": diagnostic.column,
-        "title": diagnostic.code,
-    }
-    written = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items() if value is not None)
+    values = {"file": diagnostic.file, "line": diagnostic.line, "col": diagnostic.column, "title": diagnostic.code}
+    written = ",".join(f"{name}={_property(str(value))}" for name, value in values.items() if value is not None)
     message = diagnostic.summary + (f"\nhint: {diagnostic.hint}" if diagnostic.hint else "")
     return f"::{diagnostic.severity} {written}::{_data(message)}"
 

@@ -28,7 +28,9 @@ def lane(phase: str = "closed", *, reason: str | None = None, until: float | Non
 
 
 def why(one: TracedDelivery, relay: RelayStatus | None, *, held: bool = True, **changed: object) -> str:
-    return why_waiting(msgspec.structs.replace(one, **changed), relay, held=held, now=1000.0)
+    reason = why_waiting(msgspec.structs.replace(one, **changed), relay, held=held, now=1000.0)
+    assert reason is not None
+    return reason
 
 
 def test_why_it_waits() -> None:
