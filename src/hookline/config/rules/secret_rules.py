@@ -24,7 +24,7 @@ from hookline.config.document_access import (
     text_at,
 )
 from hookline.key_rotation import KeyPeriod, find_gap
-from hookline.units import MOMENT_PATTERN, format_moment, parse_moment
+from hookline.units import MOMENT_PATTERN, parse_moment, utc_text
 
 _EXAMPLE = "2026-11-01T00:00:00Z"
 _ENV = re.compile(r"HOOKLINE_SECRET_[A-Za-z0-9_]+")
@@ -148,14 +148,14 @@ def _not_in_calendar(path: DocumentPath, text: str) -> RuleFinding:
 
 
 def _out_of_order(path: DocumentPath, activate: datetime) -> RuleFinding:
-    summary = f"{path_text(path)}: the key retires before it is active ({format_moment(activate)})"
+    summary = f"{path_text(path)}: the key retires before it is active ({utc_text(activate)})"
     hint = "write a retire time that is later than activate"
     return RuleFinding(code=error_codes.KEY_TIMES, path=path, summary=summary, hint=hint)
 
 
 def _gap(path: DocumentPath, periods: list[KeyPeriod], begins: datetime, ends: datetime | None) -> RuleFinding:
     last = next(index for index, period in enumerate(periods) if period.retire == begins)
-    period_text = f"from {format_moment(begins)}" + (" on" if ends is None else f" to {format_moment(ends)}")
+    period_text = f"from {utc_text(begins)}" + (" on" if ends is None else f" to {utc_text(ends)}")
     summary = f"{path_text(path)}: no key is active {period_text}"
     hint = "retire a key only after the next one is active, and leave the last one without retire"
     return RuleFinding(code=error_codes.KEY_GAP, path=(*path, last, "retire"), summary=summary, hint=hint)
