@@ -13,11 +13,18 @@ from typing import Any, TypeVar
 
 from hookline.config import error_codes
 from hookline.config.discovery import WebhookFile
-from hookline.config.document_access import DocumentPath, RuleFinding, address_of, quote, text_at
+from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
 from hookline.config.source_text import SourceText, decode_source
-from hookline.config.yaml_parser import PositionMap, SourceFinding, YamlDocument, find_positions, parse_yaml
+from hookline.config.yaml_parser import (
+    PositionMap,
+    SourceFinding,
+    SourcePosition,
+    YamlDocument,
+    find_positions,
+    parse_yaml,
+)
 from hookline.diagnostics import Diagnostic
 
 # For each document; findings of the YAML parser: for each file.
@@ -51,18 +58,16 @@ def validate_file(file: WebhookFile) -> ValidatedFile:
     """Decodes, parses and checks a file with any content."""
     text = decode_source(file.data)
     if isinstance(text, SourceFinding):
-        return ValidatedFile((), (_source_diagnostic(file.name, text),))
+        return ValidatedFile((), (_diagnostic(file.name, text, text.position, None),))
     parsed = parse_yaml(text.text)
     written = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
     if not written and not parsed.findings:
         hint = "write a webhook into it, or delete the file"
-        summary = "contains no webhook"
-        return ValidatedFile(
-            (), (Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary=summary, hint=hint),)
-        )
+        empty = Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="contains no webhook", hint=hint)
+        return ValidatedFile((), (empty,))
     found = {index: findings for index, document in written if (findings := _validate_document(document))}
     documents = tuple(_validated(file.name, index, document, valid=index not in found) for index, document in written)
-    diagnostics = [_source_diagnostic(file.name, finding, text) for finding in _limit(parsed.findings)]
+    diagnostics = [_diagnostic(file.name, finding, finding.position, text) for finding in _limit(parsed.findings)]
     diagnostics += locate_findings(text, documents, {index: _limit(findings) for index, findings in found.items()})
     return ValidatedFile(documents, tuple(diagnostics))
 
@@ -111,16 +116,8 @@ def _locate(
     text: SourceText, document: ValidatedDocument, positions: PositionMap | None, finding: RuleFinding
 ) -> Diagnostic:
     position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
-    return Diagnostic(
-        code=finding.code,
-        file=document.file,
-        line=position.line if position else None,
-        column=position.column if position else None,
-        address="/".join(document.address) if document.address else None,
-        summary=finding.summary,
-        hint=finding.hint,
-        excerpt=text.excerpt(position.line, position.column) if position else None,
-    )
+    address = "/".join(document.address) if document.address else None
+    return replace(_diagnostic(document.file, finding, position, text), address=address)
 
 
 def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) -> ValidatedDocument:
@@ -158,16 +155,18 @@ def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
     return any(finding.path[:length] in refused for length in range(len(finding.path) + 1))
 
 
-def _source_diagnostic(file: str, finding: SourceFinding, text: SourceText | None = None) -> Diagnostic:
-    line, column = finding.position.line, finding.position.column
+def _diagnostic(
+    file: str, finding: SourceFinding | RuleFinding, position: SourcePosition | None, text: SourceText | None
+) -> Diagnostic:
+    """A finding in a file. Without `text`, it has no excerpt."""
     return Diagnostic(
         code=finding.code,
         file=file,
-        line=line,
-        column=column,
+        line=position.line if position else None,
+        column=position.column if position else None,
         summary=finding.summary,
         hint=finding.hint,
-        excerpt=text.excerpt(line, column) if text else None,
+        excerpt=text.excerpt(position.line, position.column) if position and text else None,
     )
 
 
@@ -191,13 +190,13 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
 
 
 def _second_webhook(address: str, first: ValidatedDocument) -> RuleFinding:
-    summary = f"sandbox: {address} already has a webhook in {first.file}:{first.line}"
+    problem = f"{address} already has a webhook in {first.file}:{first.line}"
     hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
-    return RuleFinding(code=error_codes.SECOND_WEBHOOK, path=("sandbox",), summary=summary, hint=hint)
+    return finding_at(("sandbox",), error_codes.SECOND_WEBHOOK, problem, hint)
 
 
 def _shared_id(identifier: str, other: ValidatedDocument) -> RuleFinding:
     sandbox = other.address[1] if other.address else ""
-    summary = f"sandbox.id: {quote(identifier)} is also the id of sandbox {sandbox} in {other.file}:{other.line}"
+    problem = f"{quote(identifier)} is also the id of sandbox {sandbox} in {other.file}:{other.line}"
     hint = "correct one of the two; an event that has only the id could not be routed"
-    return RuleFinding(code=error_codes.SHARED_SANDBOX_ID, path=("sandbox", "id"), summary=summary, hint=hint)
+    return finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)
