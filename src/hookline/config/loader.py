@@ -20,8 +20,7 @@ from hookline.config import file_validator
 from hookline.config.discovery import FilePath, WebhookFile, find_files, read_file
 from hookline.config.document_access import RuleFinding
 from hookline.config.file_validator import ValidatedDocument, ValidatedFile, locate_findings, validate_file
-from hookline.config.source_text import SourceText, decode_source
-from hookline.config.yaml_parser import SourceFinding
+from hookline.config.source_text import SourceFinding, SourceText, decode_source
 from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagnostics
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, FileLocation

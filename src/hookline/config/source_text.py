@@ -10,7 +10,6 @@ from functools import cached_property
 
 from hookline.config import error_codes
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS
-from hookline.config.yaml_parser import SourceFinding, SourcePosition
 from hookline.escaping import mask_unprintable
 
 # Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); characters that are invisible in a
@@ -29,6 +28,24 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_IN_URL = re.compile(rf"""([?&][^=&\s]*(?:{"|".join(sorted(SECRET_WORDS))}|key)=)[^&\s"'#]+""", re.IGNORECASE)
 _USER_IN_URL = re.compile(r"(://)[^/?#@\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Line and column, both from 1, in characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFinding:
+    """A problem of the text: it is not YAML, or YAML that webhook files do not allow."""
+
+    code: str
+    position: SourcePosition
+    summary: str
+    hint: str
 
 
 @dataclass(frozen=True)

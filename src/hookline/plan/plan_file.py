@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -71,6 +71,14 @@ _MAX_MESSAGE_CHARACTERS = 200
 _Count = Annotated[int, Meta(ge=0)]
 _Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 _Pointer = Annotated[str, Meta(pattern=r"^(?:/(?:[^~/]|~[01])*)*\Z")]  # RFC 6901
+
+
+# The keys of a change that its action requires. Those of `source`, `before` and `after` that it does not are null.
+_REQUIRED_KEYS = {
+    Action.CREATE: {"source", "after"},
+    Action.UPDATE: {"source", "before", "after"},
+    Action.DELETE: {"before"},
+}
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -184,8 +192,8 @@ def _plan(file: _PlanFile) -> Plan:
 
 def _change(change: _Change, where: str) -> Change:
     action, before, after = change.action, change.before, change.after
-    for key, wanted in _required_keys(action).items():
-        matches = (getattr(change, key) is not None) == wanted
+    for key in ("source", "before", "after"):
+        matches = (getattr(change, key) is not None) == (key in _REQUIRED_KEYS[action])
         _require(matches, f"{where}.{key} does not match the action {action}")
     _require((before is None) == (change.before_hash is None), f"{where}.beforeHash does not match before")
     _require(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not match the action")
@@ -208,19 +216,6 @@ def _change(change: _Change, where: str) -> Change:
         blocked=change.blocked,
         pending=change.pending,
     )
-
-
-def _required_keys(action: Action) -> Mapping[str, bool]:
-    """For each key of a change: True if it must be set, False if it must be null."""
-    match action:
-        case Action.CREATE:
-            return {"source": True, "before": False, "after": True}
-        case Action.UPDATE:
-            return {"source": True, "before": True, "after": True}
-        case Action.DELETE:
-            return {"source": False, "before": True, "after": False}
-        case _:
-            assert_never(action)
 
 
 def _address(text: str, where: str) -> Address:

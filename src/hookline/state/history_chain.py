@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.canonical import digest
-from hookline.state.store import HistoryEntry, HistoryRecord
+from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot
 from hookline.units import utc_text
 
 
@@ -24,7 +24,7 @@ class ChainBreak:
 
 
 def genesis_hash(lineage: str) -> str:
-    """The hash that the first entry follows."""
+    """The hash before the first entry."""
     return digest({"lineage": lineage})
 
 
@@ -44,6 +44,12 @@ def entry_hash(previous: str, serial: int, entry: HistoryEntry) -> str:
             "note": entry.note,
         }
     )
+
+
+def next_record(previous: str | None, snapshot: Snapshot, entry: HistoryEntry) -> HistoryRecord:
+    """The record of the apply that leads to `snapshot`. `previous` is the last hash, None for the first apply."""
+    hash_before = previous or genesis_hash(str(snapshot.lineage))
+    return HistoryRecord(snapshot.serial, entry, entry_hash(hash_before, snapshot.serial, entry))
 
 
 def time_text(at: datetime) -> str:

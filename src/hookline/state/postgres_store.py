@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
 from hookline.state import postgres_sql as sql
-from hookline.state.history_chain import entry_hash, genesis_hash
+from hookline.state.history_chain import next_record
 from hookline.state.postgres_errors import (
     LockHolder,
     PostgresAddress,
@@ -104,9 +104,9 @@ class PostgresStore:
                         raise
             if self._close_version_connection is not None:
                 self._close_version_connection()
-            self._version_connection = self._connect()
-            self._close_version_connection = weakref.finalize(self, self._version_connection.close)
-            return self._read_version_or_empty(self._version_connection)
+            self._version_connection = connection = self._connect()
+            self._close_version_connection = weakref.finalize(self, connection.close)
+            return self._read_version_or_empty(connection)
 
     def history(self) -> tuple[HistoryRecord, ...]:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
@@ -135,25 +135,16 @@ class PostgresStore:
     def _write(
         self, connection: PostgresConnection, base: Snapshot, written: DocumentWrites, entry: HistoryEntry
     ) -> tuple[Snapshot, HistoryRecord]:
-        """Write the rows of a commit. Raises Stale if `base` is not the stored state.
-
-        Args:
-            connection: In the transaction that holds the lock.
-            base: The state that the change was decided on.
-            written: The documents to write; None deletes.
-            entry: The history entry of the apply.
-        """
+        """Write the rows of a `commit`, in the transaction that holds the lock. Raises Stale like it."""
         name = self._where.name
         self._ensure_tables(connection)
-        row = connection.execute(sql.LOCK_STATE_ROW, (name,)).fetchone()
-        found = None if row is None else (str(row[0]), int(row[1]))
+        found: Any = connection.execute(sql.LOCK_STATE_ROW, (name,)).fetchone()
         last = _history_rows(connection, sql.READ_LAST_RECORD, name)
         if found != (base.lineage, base.serial):
             raise_if_stale(self._where, base, found, read_history(last)[-1].entry if last else None)
         lineage = found[0] if found else self._new_lineage()
         snapshot = base.after(lineage, written)
-        previous = last[-1][-1] if last else genesis_hash(lineage)
-        record = HistoryRecord(snapshot.serial, entry, entry_hash(previous, snapshot.serial, entry))
+        record = next_record(last[-1][-1] if last else None, snapshot, entry)
         if found is None:
             connection.execute(sql.INSERT_STATE, (name, lineage, snapshot.serial))
         else:
@@ -174,11 +165,10 @@ class PostgresStore:
         if self._has_tables(connection):
             return
         connection.execute(sql.ACQUIRE_LOCK, (sql.TABLES_KEY,))
-        if self._has_tables(connection):
-            return
-        if connection.execute(sql.FIND_SCHEMA).fetchone() is None:
-            connection.execute(sql.CREATE_SCHEMA)
-        connection.execute(sql.CREATE_TABLES)
+        if not self._has_tables(connection):
+            if connection.execute(sql.FIND_SCHEMA).fetchone() is None:
+                connection.execute(sql.CREATE_SCHEMA)
+            connection.execute(sql.CREATE_TABLES)
 
     def _has_tables(self, connection: PostgresConnection) -> bool:
         """Whether the tables exist. Raises StateUnusable if some are missing or their format is unknown."""
@@ -192,9 +182,8 @@ class PostgresStore:
         if row is None:
             raise postgres_damaged_error(self._where, "its format is missing")
         if row[1] != sql.APPLICATION or row[0] < sql.POSTGRES_FORMAT:
-            raise earlier_build_error(
-                self._where, "move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old"
-            )
+            move = "move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old"
+            raise earlier_build_error(self._where, move)
         if row[0] > sql.POSTGRES_FORMAT:
             raise newer_format_error(self._where, row[0], sql.POSTGRES_FORMAT)
         return True
@@ -218,9 +207,9 @@ class PostgresStore:
         try:
             with closing(self._connect_until(end)) as connection:
                 self._begin_write(connection, timedelta(seconds=max(1.0, end - time.monotonic())), record.entry.who)
-                row = None
-                if self._has_tables(connection):
-                    row = connection.execute(sql.READ_HASH, (self._where.name, record.serial)).fetchone()
+                found = self._has_tables(connection)
+                key = (self._where.name, record.serial)
+                row = connection.execute(sql.READ_HASH, key).fetchone() if found else None
         except (psycopg.Error, StateUnusable) as failed:
             raise commit_unknown_error(self._where, record, str(failed)) from failed
         if row is None or row[0] != record.hash:
@@ -268,9 +257,8 @@ class PostgresStore:
         try:
             yield
         except psycopg.Error as error:
-            raise postgres_state_error(
-                self._where, error.sqlstate, error.diag.message_primary or str(error)
-            ) from error
+            text = error.diag.message_primary or str(error)
+            raise postgres_state_error(self._where, error.sqlstate, text) from error
         except ValueError as error:
             raise postgres_damaged_error(self._where, str(error)) from error
 
@@ -290,13 +278,11 @@ def _history_rows(connection: PostgresConnection, statement: str, name: str) -> 
 
 def _write_webhooks(connection: PostgresConnection, name: str, serial: int, written: DocumentWrites) -> None:
     deleted = [address for address, document in written.items() if document is None]
-    kept = {address: json_text(document) for address, document in written.items() if document is not None}
+    kept = [(*address, json_text(document)) for address, document in written.items() if document is not None]
     if deleted:
-        columns = ([address.organization for address in deleted], [address.sandbox for address in deleted])
-        connection.execute(sql.DELETE_WEBHOOKS, (*columns, name))
+        connection.execute(sql.DELETE_WEBHOOKS, (*map(list, zip(*deleted, strict=True)), name))
     if kept:
-        columns = ([address.organization for address in kept], [address.sandbox for address in kept])
-        connection.execute(sql.WRITE_WEBHOOKS, (name, serial, *columns, list(kept.values())))
+        connection.execute(sql.WRITE_WEBHOOKS, (name, serial, *map(list, zip(*kept, strict=True))))
 
 
 def _conninfo(address: PostgresAddress) -> str:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from hookline.errors import HooklineError, StateUnusable
 from hookline.private_files import create_private_file, state_file_exists
-from hookline.state.history_chain import entry_hash, genesis_hash
+from hookline.state.history_chain import next_record
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
 from hookline.state.sqlite_schema import (
     EARLIER_STATE_APPLICATION_ID,
@@ -162,12 +162,8 @@ class SqliteStore:
         return self._open("ro", self._patience)
 
     def _open(self, mode: Literal["ro", "rw"], wait: timedelta) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=wait.total_seconds(),
-        )
+        uri, seconds = f"{self._path.absolute().as_uri()}?mode={mode}", wait.total_seconds()
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=seconds)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
             # This reads the first page, so a foreign file or an interrupted commit fails here.
@@ -234,8 +230,7 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Document
             connection.execute("INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?)", row)
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
     last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()
-    previous = last[0] if last else genesis_hash(str(snapshot.lineage))
-    record = HistoryRecord(snapshot.serial, entry, entry_hash(previous, snapshot.serial, entry))
+    record = next_record(last[0] if last else None, snapshot, entry)
     connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
 
 

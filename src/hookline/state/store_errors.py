@@ -42,13 +42,10 @@ def foreign_database_error(path: Path) -> StateUnusable:
 
 def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
     """Return the error for a state that has changed since it was read. `last` is the apply that changed it."""
-    by = f", applied by {_describe(last)}" if last else ""
-    return Stale(f"{detail}{by}", hint="nothing was changed; plan again, and apply the new plan")
-
-
-def _describe(entry: HistoryEntry) -> str:
-    commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
-    return f"{entry.who} on {time_text(entry.at)}{commit}"
+    if last is not None:
+        commit = f" at commit {last.commit[:12]}" if last.commit else ""
+        detail += f", applied by {last.who} on {time_text(last.at)}{commit}"
+    return Stale(detail, hint="nothing was changed; plan again, and apply the new plan")
 
 
 def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None, last: HistoryEntry | None) -> None:
@@ -69,17 +66,14 @@ def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None,
         return
     lineage, serial = found
     if base.lineage is None:
-        raise stale_state_error(
-            f"the state {where} was created since the plan was made: it is at serial {serial}", last
-        )
-    if base.lineage != lineage:
-        raise stale_state_error(
-            f"{where} now holds another state: lineage {lineage}; the plan was made on {base.lineage}", last
-        )
-    if base.serial != serial:
-        raise stale_state_error(
-            f"the state {where} has changed: the plan was made on serial {base.serial}, now it is at {serial}", last
-        )
+        detail = f"the state {where} was created since the plan was made: it is at serial {serial}"
+    elif base.lineage != lineage:
+        detail = f"{where} now holds another state: lineage {lineage}; the plan was made on {base.lineage}"
+    elif base.serial != serial:
+        detail = f"the state {where} has changed: the plan was made on serial {base.serial}, now it is at {serial}"
+    else:
+        return
+    raise stale_state_error(detail, last)
 
 
 def lock_holder(path: Path) -> int | None:
