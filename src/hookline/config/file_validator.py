@@ -87,15 +87,10 @@ def _limit(findings: Sequence[_Finding]) -> list[_Finding]:
 def locate_findings(
     text: SourceText, documents: Iterable[ValidatedDocument], found: Mapping[int, Sequence[RuleFinding]]
 ) -> list[Diagnostic]:
-    """Returns the findings of documents of one file with their positions in its text.
+    """Returns the findings of documents of one file, by the index of their document, with their positions in its text.
 
     Only a file with findings is parsed a second time. If the file changed after it was parsed, a document may be
     missing; its findings then have no position.
-
-    Args:
-        text: the text of the file.
-        documents: the documents that have findings, and possibly others.
-        found: the findings by the index of their document in the file.
     """
     maps = find_positions(text.text) if found else []
     return [
@@ -128,16 +123,14 @@ def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) ->
 def _validate_document(document: YamlDocument) -> list[RuleFinding]:
     """The findings of one document. Values that the parser refused have no further findings."""
     value = document.value
-    findings = [] if webhook_validator()(value) else _check_schema(value)
+    findings: list[RuleFinding] = []
+    if not webhook_validator()(value):
+        from hookline.config import schema_validator  # noqa: PLC0415 - a valid document needs no schema library
+
+        findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
         findings += all_rules.check_rules(value)
     return [finding for finding in findings if not _is_refused(finding, document.refused)]
-
-
-def _check_schema(value: Any) -> list[RuleFinding]:
-    from hookline.config import schema_validator  # noqa: PLC0415 - only an invalid document needs the schema library
-
-    return schema_validator.check_schema(value)
 
 
 def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
@@ -173,23 +166,13 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
         organization, sandbox = document.address
         first = by_address.setdefault(document.address, document)
         if first is not document:
-            yield index, _second_webhook(f"{organization}/{sandbox}", first)
-            continue
-        if document.sandbox_id is None:
-            continue
-        other = by_id.setdefault((organization, document.sandbox_id), document)
-        if other is not document:
-            yield index, _shared_id(document.sandbox_id, other)
-
-
-def _second_webhook(address: str, first: ValidatedDocument) -> RuleFinding:
-    problem = f"{address} already has a webhook in {first.file}:{first.line}"
-    hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
-    return finding_at(("sandbox",), error_codes.SECOND_WEBHOOK, problem, hint)
-
-
-def _shared_id(identifier: str, other: ValidatedDocument) -> RuleFinding:
-    sandbox = other.address[1] if other.address else ""
-    problem = f"{quote(identifier)} is also the id of sandbox {sandbox} in {other.file}:{other.line}"
-    hint = "correct one of the two; an event that has only the id could not be routed"
-    return finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)
+            problem = f"{organization}/{sandbox} already has a webhook in {first.file}:{first.line}"
+            hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
+            yield index, finding_at(("sandbox",), error_codes.SECOND_WEBHOOK, problem, hint)
+        elif (sandbox_id := document.sandbox_id) is not None:
+            other = by_id.setdefault((organization, sandbox_id), document)
+            if other is not document:
+                name = other.address[1] if other.address else ""
+                problem = f"{quote(sandbox_id)} is also the id of sandbox {name} in {other.file}:{other.line}"
+                hint = "correct one of the two; an event that has only the id could not be routed"
+                yield index, finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)
