@@ -108,11 +108,11 @@ class Explanation:
 def explanations() -> Mapping[str, Explanation]:
     """Returns every explanation by its code, in the order of the codes."""
     text = (files("hookline.config") / "explanations.md").read_text(encoding="utf-8")
-    found = [
-        {name: dedent(part) for name, part in section.groupdict().items()} for section in _SECTION.finditer(text)
-    ]
-    found.sort(key=itemgetter("code"))
-    return MappingProxyType({parts["code"]: Explanation(title=TITLES[parts["code"]], **parts) for parts in found})
+    found: dict[str, Explanation] = {}
+    for section in sorted(_SECTION.finditer(text), key=itemgetter("code")):
+        parts = {name: dedent(part) for name, part in section.groupdict().items()}
+        found[section["code"]] = Explanation(title=TITLES[section["code"]], **parts)
+    return MappingProxyType(found)
 
 
 def find_code(text: str) -> str | None:

@@ -87,7 +87,7 @@ def _limit(findings: Sequence[_Finding]) -> list[_Finding]:
 def locate_findings(
     text: SourceText, documents: Iterable[ValidatedDocument], found: Mapping[int, Sequence[RuleFinding]]
 ) -> list[Diagnostic]:
-    """Returns the findings of documents of one file, by the index of their document, with their positions in its text.
+    """Returns findings of one file, by the index of their document, with their positions in its text.
 
     Only a file with findings is parsed a second time. If the file changed after it was parsed, a document may be
     missing; its findings then have no position.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hookline.canonical import digest
 from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot
@@ -30,20 +31,21 @@ def genesis_hash(lineage: str) -> str:
 
 def entry_hash(previous: str, serial: int, entry: HistoryEntry) -> str:
     """``sha256:…`` of an entry at `serial`; `previous` is the hash of the entry before it."""
-    return digest(
-        {
-            "previous": previous,
-            "serial": serial,
-            "at": time_text(entry.at),
-            "who": entry.who,
-            "commit": entry.commit,
-            "branch": entry.branch,
-            "fingerprint": entry.fingerprint,
-            "changes": entry.changes,
-            "lifted": entry.lifted,
-            "note": entry.note,
-        }
-    )
+    return digest({"previous": previous, "serial": serial, **entry_values(entry)})
+
+
+def entry_values(entry: HistoryEntry) -> dict[str, Any]:
+    """The values of an entry as they are hashed, in the order of the columns of `history`."""
+    return {
+        "at": time_text(entry.at),
+        "who": entry.who,
+        "commit": entry.commit,
+        "branch": entry.branch,
+        "fingerprint": entry.fingerprint,
+        "changes": entry.changes,
+        "lifted": entry.lifted,
+        "note": entry.note,
+    }
 
 
 def next_record(previous: str | None, snapshot: Snapshot, entry: HistoryEntry) -> HistoryRecord:
