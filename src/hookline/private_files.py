@@ -44,9 +44,8 @@ def state_file_exists(path: Path) -> bool:
         size = path.stat().st_size
     except FileNotFoundError:
         if path.is_symlink():
-            raise StateUnusable(
-                f"the state {path} is a broken symbolic link", hint="correct or remove the link"
-            ) from None
+            hint = "correct or remove the link"
+            raise StateUnusable(f"the state {path} is a broken symbolic link", hint=hint) from None
         return False
     except OSError as failed:
         raise StateUnusable(

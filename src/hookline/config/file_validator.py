@@ -16,8 +16,8 @@ from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
-from hookline.config.source_text import SourceFinding, SourcePosition, SourceText, decode_source
-from hookline.config.yaml_parser import PositionMap, YamlDocument, find_positions, parse_yaml
+from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition, SourceText, decode_source
+from hookline.config.yaml_parser import YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
 # For each document; findings of the YAML parser: for each file.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hookline.config import error_codes
+from hookline.config.document_access import DocumentPath
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS
 from hookline.escaping import mask_unprintable
 
@@ -36,6 +37,23 @@ class SourcePosition:
 
     line: int
     column: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMap:
+    """The positions of the keys and values of one document."""
+
+    keys: dict[DocumentPath, SourcePosition]
+    values: dict[DocumentPath, SourcePosition]
+
+    def of(self, path: DocumentPath, *, on_key: bool) -> SourcePosition:
+        """Returns the position of a key or value, or of its nearest parent if it is not in the file."""
+        if path in self.values and not (on_key and path in self.keys):
+            return self.values[path]
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.keys:
+                return self.keys[path[:length]]
+        return self.values[()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,13 +48,11 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The text around an error: the line before it, its character ("" at the end of the file), and the line on which
-    the unfinished construct begins.
-    """
+    """The text around an error."""
 
-    before: str
-    char: str
-    beginning: str
+    before: str  # the line up to it
+    char: str  # "" at the end of the file
+    beginning: str  # the line on which the unfinished construct begins
 
     @classmethod
     def at(cls, text: str, index: int | None, begin: int | None) -> ErrorContext:
@@ -70,13 +68,7 @@ class ErrorContext:
 
 
 def explain_yaml_error(problem: str, context: str, around: ErrorContext) -> tuple[str, str]:
-    """Returns a summary and a hint.
-
-    Args:
-        problem: the library's message.
-        context: the library's description of the construct that it was parsing.
-        around: the text of the file around the error.
-    """
+    """Returns a summary and a hint. `problem` and `context` are the library's texts on the error and construct."""
     explanation = _explain_line(problem, around)
     if explanation is None:
         matches = (entry[2:] for entry in _EXPLANATIONS if entry[0] in problem and entry[1] in context)

@@ -2,21 +2,21 @@
 
 This is the only module that reads with the YAML library, and it uses only the event stream. The library's composer is
 recursive C code that ends the process on 50,000 open brackets; it resolves aliases, and it lets the last of two equal
-keys win. A second pass, `find_positions`, finds the positions of values. Only a file with a finding needs it.
+keys win. Only a file with a finding needs the second pass, `find_positions`.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath, path_text, quote
 from hookline.config.secret_names import looks_secret
-from hookline.config.source_text import SourceFinding, SourcePosition
+from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition
 from hookline.config.yaml_errors import VISIBLE_LATER, ErrorContext, explain_yaml_error
 from hookline.config.yaml_scalars import BOOLEAN_WORDS, NUMBERS, Ambiguous, resolve
 
@@ -43,35 +43,19 @@ class YamlDocument:
     refused: frozenset[DocumentPath]
 
 
-class ParsedFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ParsedFile:
     """The complete documents of a file, and its findings in the order of the file."""
 
     documents: tuple[YamlDocument, ...]
     findings: tuple[SourceFinding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PositionMap:
-    """The positions of the keys and values of one document."""
-
-    keys: dict[DocumentPath, SourcePosition]
-    values: dict[DocumentPath, SourcePosition]
-
-    def of(self, path: DocumentPath, *, on_key: bool) -> SourcePosition:
-        """Returns the position of a key or value, or of its nearest parent if it is not in the file."""
-        if path in self.values and not (on_key and path in self.keys):
-            return self.values[path]
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.keys:
-                return self.keys[path[:length]]
-        return self.values[()]
-
-
 def parse_yaml(text: str) -> ParsedFile:
-    """Returns the documents and the findings of a file. Stops if the rest cannot be parsed safely."""
+    """Returns the documents and the findings of a file."""
     builder = _Builder(text)
     try:
-        _feed(builder, text)
+        builder.read()
     except yaml.YAMLError as error:
         builder.findings.append(_syntax_finding(error, text))
     return ParsedFile(tuple(builder.documents), tuple(builder.findings))
@@ -81,18 +65,8 @@ def find_positions(text: str) -> list[PositionMap]:
     """Returns the positions of all keys and values, one map for each complete document of a parsed text."""
     builder = _Builder(text, with_positions=True)
     with suppress(yaml.YAMLError):  # `parse_yaml` has reported it
-        _feed(builder, text)
+        builder.read()
     return builder.position_maps
-
-
-def _feed(builder: _Builder, text: str) -> None:
-    parser = _Parser(text)
-    try:
-        for event in iter(parser.get_event, None):
-            if not builder.take(event):
-                break
-    finally:
-        parser.dispose()
 
 
 def _syntax_finding(error: yaml.YAMLError, text: str) -> SourceFinding:
@@ -138,20 +112,28 @@ class _Builder:
         self.documents: list[YamlDocument] = []
         self.findings: list[SourceFinding] = []
         self.position_maps: list[PositionMap] = []
-        self._text = text
-        self._with_positions = with_positions
+        self._text, self._with_positions = text, with_positions
         self._stack: list[_Frame] = []
         self._begin_document(0)
 
     def _begin_document(self, index: int) -> None:
         self._begin = self._counted = index
-        self._bytes = 0
+        self._bytes, self._root_line = 0, 1
         self._root: Any = None
-        self._root_line = 1
         self._refused: set[DocumentPath] = set()
         self._positions = PositionMap({}, {})
 
-    def take(self, event: _Event) -> bool:
+    def read(self) -> None:
+        """Processes the events of the text. Stops if the rest cannot be parsed safely."""
+        parser = _Parser(self._text)
+        try:
+            for event in iter(parser.get_event, None):
+                if not self._take(event):
+                    break
+        finally:
+            parser.dispose()
+
+    def _take(self, event: _Event) -> bool:
         """Processes one event. Returns False if parsing must stop."""
         if event.end_mark.index - self._begin > _MIN_COUNTED_CHARACTERS and self._is_large(event.end_mark.index):
             summary = f"document larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
@@ -176,7 +158,7 @@ class _Builder:
         return True
 
     def _is_large(self, end: int) -> bool:
-        """Counts each character once, because a large document has many events."""
+        # Counts each character once, because a large document has many events.
         self._bytes += len(self._text[self._counted : end].encode(errors="replace"))
         self._counted = max(end, self._counted)
         return self._bytes > MAX_DOCUMENT_BYTES
@@ -197,8 +179,7 @@ class _Builder:
 
     def _refuse(self, code: str, event: _Event, problem: str, hint: str) -> None:
         """Adds a finding. Its summary is the path of the event and `problem`; no path leads through a refused key."""
-        path = self._path()
-        where = path_text(path) if _UNKNOWN_KEY not in path else ""
+        where = "" if _UNKNOWN_KEY in (path := self._path()) else path_text(path)
         self._add(code, event, f"{where}: {problem}" if where else problem, hint)
 
     def _add(self, code: str, event: _Event, summary: str, hint: str) -> None:

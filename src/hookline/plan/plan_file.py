@@ -9,6 +9,7 @@ rules for webhooks live in config.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -171,10 +172,8 @@ def _refuse_other_format(document: Any, name: str) -> None:
 
 def _plan(file: _PlanFile) -> Plan:
     _require((file.serial == 0) == (file.lineage is None), "serial and lineage do not match")
-    changes = sorted(
-        (_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)),
-        key=lambda change: change.address,
-    )
+    changes = [_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)]
+    changes.sort(key=lambda change: change.address)
     twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
     _require(twice is None, f"{twice} occurs twice")
     plan = Plan(
@@ -262,8 +261,7 @@ def _check_json(data: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
         raise _InvalidPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
     return value
 

@@ -30,13 +30,10 @@ def make_plan(
     changes = [
         _delete(address, stored.webhooks[address], decisions[address], counts.get(address)) for address in deleted
     ]
-    unchanged = 0
     for address, declared in desired.webhooks.items():
-        change = _change(declared, stored.webhooks.get(address), counts.get(address))
-        if change is None:
-            unchanged += 1
-        else:
+        if change := _change(declared, stored.webhooks.get(address), counts.get(address)):
             changes.append(change)
+    unchanged = len(desired.webhooks) + len(deleted) - len(changes)
     changes.sort(key=lambda change: change.address)
     return Plan(
         lineage=stored.lineage,

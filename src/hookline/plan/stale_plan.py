@@ -20,12 +20,8 @@ _PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE
 
 def changed_since(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
     """The changes of `saved` whose webhook has changed since the plan was made. Other webhooks do not matter."""
-    return tuple(change for change in saved.changes if change.before_hash != _hash(change, stored))
-
-
-def _hash(change: Change, stored: Snapshot) -> str | None:
-    found = stored.webhooks.get(change.address)
-    return None if found is None else found.hash
+    found = ((change, stored.webhooks.get(change.address)) for change in saved.changes)
+    return tuple(change for change, webhook in found if change.before_hash != (webhook.hash if webhook else None))
 
 
 def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
@@ -33,10 +29,9 @@ def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
     remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
     decisions = guard_deletions(deleted, stored, remaining, limits)
-    no_limit = DeletionDecision()
     changes = []
     for change in saved.changes:
-        decision = decisions.get(change.address, no_limit)
+        decision = decisions.get(change.address, DeletionDecision())
         changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
     unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
@@ -84,20 +79,15 @@ def _hint(saved: Plan) -> str:
 def _describe(saved: Plan, change: Change, records: Iterable[HistoryRecord]) -> str:
     address = str(change.address)
     touching = [
-        (record, action)
+        (record, _PAST_TENSE.get(found["action"], "changed"))
         for record in records
-        for action in [_action_on(record, address)]
-        if record.serial > saved.serial and action is not None
+        for found in record.entry.changes
+        if record.serial > saved.serial and found.get("address") == address
     ]
     if not touching:
         return f"{printable(address)} has changed without an apply: run `hookline drift` for details"
     record, action = touching[-1]
     return f"{printable(address)} was {action} by {attribution(record)}"
-
-
-def _action_on(record: HistoryRecord, address: str) -> str | None:
-    found = next((change for change in record.entry.changes if change.get("address") == address), None)
-    return None if found is None else _PAST_TENSE.get(found["action"], "changed")
 
 
 def attribution(record: HistoryRecord) -> str:

@@ -97,10 +97,8 @@ class LockHolder(NamedTuple):
     since: str | None
 
     def __str__(self) -> str:
-        application = f" {self.application}" if self.application else ""
-        user = f" of {self.user}" if self.user else ""
-        since = f", since {self.since}" if self.since else ""
-        return f"session {self.pid}{user}{application}{since}"
+        parts = zip((" of ", " ", ", since "), self[1:], strict=True)
+        return f"session {self.pid}" + "".join(f"{before}{text}" for before, text in parts if text)
 
 
 # The texts of libpq or the server when a connection fails. Such an error has no code, so its text is matched.
