@@ -180,8 +180,8 @@ def check_commit_order(
         finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
         hint = (
             "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: 0); "
-            "or, if that commit no longer exists, use --allow-older"
         )
+        hint += "or, if that commit no longer exists, use --allow-older"
     if not allow_older:
         raise Blocked(f"nothing was applied: {finding}", hint=hint)
     return (f"{finding} (allowed by --allow-older)",)

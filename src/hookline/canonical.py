@@ -154,19 +154,12 @@ _MOMENT = _Converter(parse_moment, utc_text)
 _SECRET = _Converter(_read_secret, _write_value)
 _FILE = _Converter(lambda document: FileRef(document["file"]), _write_value)
 
+_ID = _Converter(str, _unchanged)
+_SIGNING_KEY = _Record(SigningKey, id=_ID, secret=_SECRET, passphrase=_SECRET, activate=_MOMENT, retire=_MOMENT)
 _JWT = _Record(
     JwtAuthentication,
     algorithm=_PLAIN,
-    keys=_list_of(
-        _Record(
-            SigningKey,
-            id=_Converter(str, _unchanged),
-            secret=_SECRET,
-            passphrase=_SECRET,
-            activate=_MOMENT,
-            retire=_MOMENT,
-        )
-    ),
+    keys=_list_of(_SIGNING_KEY),
     issuer=_PLAIN,
     subject=_PLAIN,
     audience=_PLAIN,

@@ -52,13 +52,10 @@ def worker_count(files: int) -> int:
 
 
 def _validate_in_pool(paths: Sequence[FilePath], workers: int) -> Iterator[ValidatedFile]:
-    # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
-    from concurrent.futures.process import (  # noqa: PLC0415 - only many files need a pool
-        BrokenProcessPool,
-        ProcessPoolExecutor,
-    )
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415 - for many files
     from multiprocessing import get_context  # noqa: PLC0415
 
+    # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
     # Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback.
     ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
     pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=ignore_interrupts)

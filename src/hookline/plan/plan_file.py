@@ -163,10 +163,9 @@ def _require(condition: bool, otherwise: str) -> None:
 def _refuse_other_format(document: Any, name: str) -> None:
     found = document.get("formatVersion") if isinstance(document, dict) else None
     if type(found) is int and found > FORMAT_VERSION:
-        raise WrongUse(
-            f"the plan {name} was made by a newer hookline (plan format {found}; this one reads {FORMAT_VERSION})",
-            hint="upgrade hookline here, or make the plan again with this one",
-        )
+        newer = f"plan format {found}; this one reads {FORMAT_VERSION}"
+        hint = "upgrade hookline here, or make the plan again with this one"
+        raise WrongUse(f"the plan {name} was made by a newer hookline ({newer})", hint=hint)
     _require(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
 
 

@@ -27,9 +27,7 @@ def make_plan(
     deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
     decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
-    changes = [
-        _delete(address, stored.webhooks[address], decisions[address], counts.get(address)) for address in deleted
-    ]
+    changes = [_delete(one, stored.webhooks[one], decisions[one], counts.get(one)) for one in deleted]
     for address, declared in desired.webhooks.items():
         if change := _change(declared, stored.webhooks.get(address), counts.get(address)):
             changes.append(change)

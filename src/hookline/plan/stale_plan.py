@@ -41,10 +41,8 @@ def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:
     """Raise Stale if the history has an apply of this plan. Call it only if the state does not match the plan."""
     done = [one for one in records if one.serial > saved.serial and one.entry.fingerprint == saved.fingerprint]
     if done:
-        raise Stale(
-            f"nothing was applied: this plan was applied already, by {attribution(done[-1])}",
-            hint="nothing needs to be done; `hookline plan` shows the remaining changes, if there are any",
-        )
+        hint = "nothing needs to be done; `hookline plan` shows the remaining changes, if there are any"
+        raise Stale(f"nothing was applied: this plan was applied already, by {attribution(done[-1])}", hint=hint)
 
 
 def raise_if_other_lineage(saved: Plan, stored: Snapshot) -> None:
@@ -66,10 +64,8 @@ def raise_if_changed(saved: Plan, changes: Sequence[Change], records: Sequence[H
         return
     listed = "; ".join(_describe(saved, change, records) for change in changes[:_MAX_LISTED])
     more = f"; and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
-    raise Stale(
-        f"nothing was applied: the state has changed since the plan was made (serial {saved.serial}): {listed}{more}",
-        hint=_hint(saved),
-    )
+    changed = f"the state has changed since the plan was made (serial {saved.serial}): {listed}{more}"
+    raise Stale(f"nothing was applied: {changed}", hint=_hint(saved))
 
 
 def _hint(saved: Plan) -> str:

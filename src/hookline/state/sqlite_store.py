@@ -99,9 +99,8 @@ class SqliteStore:
             connection.execute(f"PRAGMA busy_timeout = {int(self.patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
         if copy is not None:
-            _log.warning(
-                "The state %s was migrated to format %d. A copy of the old one is %s.", self.path, STATE_FORMAT, copy
-            )
+            text = "The state %s was migrated to format %d. A copy of the old one is %s."
+            _log.warning(text, self.path, STATE_FORMAT, copy)
         return snapshot
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
@@ -114,10 +113,8 @@ class SqliteStore:
                 f"the state {self.path} was created since the plan was made", self._last_apply()
             ) from lost
         except OSError as failed:
-            raise StateUnusable(
-                f"the state {self.path} cannot be created: {failed.strerror}",
-                hint="make its directory writable, or name another file with --state",
-            ) from failed
+            hint = "make its directory writable, or name another file with --state"
+            raise StateUnusable(f"the state {self.path} cannot be created: {failed.strerror}", hint=hint) from failed
         return snapshot
 
     @contextmanager

@@ -35,9 +35,8 @@ def earlier_build_error(where: object, move: str) -> StateUnusable:
 
 
 def foreign_database_error(path: Path) -> StateUnusable:
-    return StateUnusable(
-        f"{path} is an SQLite database, but not a state of hookline", hint="name the state's file with --state"
-    )
+    hint = "name the state's file with --state"
+    return StateUnusable(f"{path} is an SQLite database, but not a state of hookline", hint=hint)
 
 
 def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
@@ -59,10 +58,8 @@ def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None,
     """
     if found is None:
         if base.lineage is not None:
-            raise Stale(
-                f"the state {where} no longer exists: it was read at serial {base.serial}",
-                hint="nothing was changed; find out who removed it, restore it, and plan again",
-            )
+            hint = "nothing was changed; find out who removed it, restore it, and plan again"
+            raise Stale(f"the state {where} no longer exists: it was read at serial {base.serial}", hint=hint)
         return
     lineage, serial = found
     if base.lineage is None:
@@ -103,27 +100,20 @@ def sqlite_state_error(path: Path, result: str, text: str) -> HooklineError:
     `result` is the name of the extended result code (https://www.sqlite.org/rescode.html), "" if there is none.
     """
     if result == "SQLITE_READONLY_ROLLBACK":
-        return StateUnusable(
-            f"an apply to {path} was interrupted, and undoing it needs write access",
-            hint="run `hookline list` once as a user who may write the state",
-        )
+        hint = "run `hookline list` once as a user who may write the state"
+        return StateUnusable(f"an apply to {path} was interrupted, and undoing it needs write access", hint=hint)
     match result.split("_")[1:2]:
         case ["BUSY" | "LOCKED"]:
             process = lock_holder(path)
             by = "another process" if process is None else f"another process ({process})"
-            return StateUnusable(
-                f"the state {path} is locked by {by}",
-                hint="another apply is running: wait for it, or use --lock-timeout 30s",
-            )
+            hint = "another apply is running: wait for it, or use --lock-timeout 30s"
+            return StateUnusable(f"the state {path} is locked by {by}", hint=hint)
         case ["NOTADB"]:
-            return StateUnusable(
-                f"{path} is not an SQLite database", hint=f"name the state's file with --state, or {_BACKUP}"
-            )
+            hint = f"name the state's file with --state, or {_BACKUP}"
+            return StateUnusable(f"{path} is not an SQLite database", hint=hint)
         case ["READONLY" | "CANTOPEN" | "PERM" | "AUTH"]:
-            return StateUnusable(
-                f"the state {path} cannot be opened: {text}",
-                hint="check the permissions of the file and of its directory",
-            )
+            hint = "check the permissions of the file and of its directory"
+            return StateUnusable(f"the state {path} cannot be opened: {text}", hint=hint)
         case ["FULL" | "IOERR"]:
             return HooklineError(f"the state {path}: {text}", hint="nothing was changed; check the disk")
         case _:
