@@ -98,9 +98,8 @@ def decode_source(data: bytes) -> SourceText | SourceFinding:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", errors="replace")
-        return _refuse(
-            error_codes.NOT_UTF8, before, f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8"
-        )
+        summary = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        return _refuse(error_codes.NOT_UTF8, before, summary, "save the file as UTF-8")
     if found := _INVISIBLE.search(text):
         char = found[0]
         name = unicodedata.name(char, "control character")

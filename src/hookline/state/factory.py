@@ -53,8 +53,6 @@ def _open_postgres(target: str, lock_timeout: timedelta) -> StateStore:
     except ImportError as missing:
         if missing.name is not None and missing.name.split(".")[0] == "hookline":
             raise
-        raise StateUnusable(
-            f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}",
-            hint="install it: pip install 'hookline[postgres]'",
-        ) from missing
+        message = f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}"
+        raise StateUnusable(message, hint="install it: pip install 'hookline[postgres]'") from missing
     return PostgresStore(address, new_lineage=_new_lineage, lock_timeout=lock_timeout)

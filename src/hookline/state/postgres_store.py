@@ -76,8 +76,7 @@ class PostgresStore:
 
     def read(self) -> Snapshot:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
-            found = self._read_version(connection)
-            if found is None:
+            if (found := self._read_version(connection)) is None:
                 return EMPTY
             rows = connection.execute(sql.READ_WEBHOOKS, (self.where.name,)).fetchall()
             return Snapshot(lineage=found[0], serial=found[1], webhooks=read_webhooks(rows))
