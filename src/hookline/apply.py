@@ -137,16 +137,14 @@ def raise_if_blocked(plan: Plan) -> None:
     if not plan.blocked:
         return
     first, count = plan.blocked[0], len(plan.blocked)
-    what, more = ("a deletion", "") if count == 1 else (f"{count} deletions", f" (and {count - 1} more)")
+    blocked, more = "a deletion", ""
     hint = f"restore the file; or allow this deletion with --allow-delete {first.address}"
     if count > 1:
-        hint = (
-            f"restore the files; or allow the deletions with --allow-delete {first.address} and so on, "
-            f"or with --max-deletes {plan.count(Action.DELETE)} (which does not allow protected webhooks)"
-        )
-    raise Blocked(
-        f"nothing was applied: the deletion guard blocks {what}: {first.address}: {first.blocked}{more}", hint=hint
-    )
+        blocked, more = f"{count} deletions", f" (and {count - 1} more)"
+        hint = f"restore the files; or allow the deletions with --allow-delete {first.address} and so on, "
+        hint += f"or with --max-deletes {plan.count(Action.DELETE)} (which does not allow protected webhooks)"
+    message = f"nothing was applied: the deletion guard blocks {blocked}: {first.address}: {first.blocked}{more}"
+    raise Blocked(message, hint=hint)
 
 
 def check_commit_order(
@@ -182,8 +180,8 @@ def check_commit_order(
         finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
         hint = (
             "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: 0); "
-            "or, if that commit no longer exists, use --allow-older"
         )
+        hint += "or, if that commit no longer exists, use --allow-older"
     if not allow_older:
         raise Blocked(f"nothing was applied: {finding}", hint=hint)
     return (f"{finding} (allowed by --allow-older)",)

@@ -16,6 +16,7 @@ import h11
 # After the last response, further input is read and dropped for this long. Closing at once would reset the connection
 # before the client has read the response (RFC 9112 section 9.6).
 LINGER_SECONDS: Final = 0.5
+_REASONS: Final[Mapping[int, str]] = {status: status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,19 +82,14 @@ class HttpConnection(asyncio.Protocol):
         self._ended = False  # the client sends no more
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
-        self.closed = asyncio.Event()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing can be sent any more."""
-        return self.closed.is_set()
+        self.closed = asyncio.Event()  # set when nothing can be sent any more
 
     # -- for the server
 
     def respond(self, response: HttpResponse) -> None:
         """Send the response to the current request, and continue with the next one."""
         self._waiting = False
-        if self.is_closed:
+        if self.closed.is_set():
             return
         self._send(response, close=response.close or self._closing)
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
@@ -167,7 +163,9 @@ class HttpConnection(asyncio.Protocol):
                     self._transport.close()
                     return
                 case _:
-                    self._continue()
+                    if self._http.they_are_waiting_for_100_continue:
+                        proceed = h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[])
+                        self._transport.write(self._http.send(proceed) or b"")
                     return
 
     def _begin(self, head: h11.Request) -> None:
@@ -176,10 +174,6 @@ class HttpConnection(asyncio.Protocol):
         lengths = [int(value) for name, value in head.headers if name == b"content-length"]
         if lengths and lengths[0] > self._limits.body_bytes:
             self._complete(too_large=True)
-
-    def _continue(self) -> None:
-        if self._http.they_are_waiting_for_100_continue:
-            self._transport.write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
 
     def _complete(self, *, too_large: bool = False) -> None:
         assert self._head is not None
@@ -192,9 +186,6 @@ class HttpConnection(asyncio.Protocol):
         path = self._head.target.decode("latin-1")
         body = None if too_large else bytes(self._body)
         self._on_request(self, HttpRequest(self._head.method.decode("ascii"), path, headers, body))
-
-    def _too_slow(self) -> None:
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request took too long")
 
     def _refuse(self, status: int, reason: str) -> None:
         self._on_malformed()
@@ -211,7 +202,7 @@ class HttpConnection(asyncio.Protocol):
             headers.append(("content-length", str(len(response.body))))
         if close:
             headers.append(("connection", "close"))
-        head = h11.Response(status_code=response.status, headers=headers, reason=_reason(response.status))
+        head = h11.Response(status_code=response.status, headers=headers, reason=_REASONS.get(response.status, ""))
         data = [self._http.send(head)]
         if response.body and (self._head is None or self._head.method != b"HEAD"):
             data.append(self._http.send(h11.Data(data=response.body)))
@@ -234,16 +225,10 @@ class HttpConnection(asyncio.Protocol):
 
     def _start_timer(self) -> None:
         if self._limits.seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._limits.seconds, self._too_slow)
+            late = HTTPStatus.REQUEST_TIMEOUT, "the request took too long"
+            self._timer = asyncio.get_running_loop().call_later(self._limits.seconds, self._refuse, *late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _reason(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

@@ -188,10 +188,7 @@ class Webhook:
             case NoAuthentication():
                 pass
             case JwtAuthentication(keys=keys):
-                for key in keys:
-                    yield key.secret
-                    if key.passphrase is not None:
-                        yield key.passphrase
+                yield from (part for key in keys for part in (key.secret, key.passphrase) if part is not None)
             case _:
                 assert_never(self.authentication)
         if self.signature is not None:

@@ -44,28 +44,22 @@ def state_file_exists(path: Path) -> bool:
         size = path.stat().st_size
     except FileNotFoundError:
         if path.is_symlink():
-            raise StateUnusable(
-                f"the state {path} is a broken symbolic link", hint="correct or remove the link"
-            ) from None
+            hint = "correct or remove the link"
+            raise StateUnusable(f"the state {path} is a broken symbolic link", hint=hint) from None
         return False
     except OSError as failed:
-        raise StateUnusable(
-            f"the state {path} cannot be examined: {failed.strerror}", hint="check the path and its permissions"
-        ) from failed
+        hint = "check the path and its permissions"
+        raise StateUnusable(f"the state {path} cannot be examined: {failed.strerror}", hint=hint) from failed
     if not path.is_file():
         raise StateUnusable(f"the state {path} is not a file", hint="name the SQLite file with --state")
     if size == 0:
-        raise StateUnusable(
-            f"the state {path} is an empty file",
-            hint="restore it from a backup; if nothing was ever applied, remove the file and apply again",
-        )
+        hint = "restore it from a backup; if nothing was ever applied, remove the file and apply again"
+        raise StateUnusable(f"the state {path} is an empty file", hint=hint)
     # Any user could have forged a world-writable state. A state of another user is accepted, because CI needs that.
     for checked, name in ((path, "the state"), (path.resolve().parent, "the directory of the state,")):
         if is_world_writable(checked):
-            raise StateUnusable(
-                f"anybody can write to {name} {checked}",
-                hint=f"chmod o-w {checked}, then check for changes with `hookline drift`",
-            )
+            hint = f"chmod o-w {checked}, then check for changes with `hookline drift`"
+            raise StateUnusable(f"anybody can write to {name} {checked}", hint=hint)
     return True
 
 
@@ -107,9 +101,8 @@ def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
         with _draft_of(file, mode, os.replace) as draft:
             yield draft
     except OSError as failed:
-        raise HooklineError(
-            f"{file} cannot be written: {failed.strerror}", hint="check the path, its permissions and the disk"
-        ) from failed
+        hint = "check the path, its permissions and the disk"
+        raise HooklineError(f"{file} cannot be written: {failed.strerror}", hint=hint) from failed
 
 
 def sync_directory(directory: Path) -> None:

@@ -68,8 +68,7 @@ def uncommitted_files(directory: Path) -> tuple[str, ...]:
 
     Names are relative to `directory`. Empty outside a repository.
     """
-    committed = _committed(directory)
-    if committed is None:
+    if (committed := _committed(directory)) is None:
         return ()
     found = dict(_webhook_files(directory))
     names = committed.keys() | found.keys()
@@ -118,8 +117,7 @@ def _blob(content: bytes, like: str) -> str:
 
 def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     """Run git; None if it is not installed or does not finish in time."""
-    git = shutil.which("git")
-    if git is None:
+    if (git := shutil.which("git")) is None:
         return None
     try:
         return subprocess.run(  # noqa: S603 - a fixed program; other arguments are a path or a checked hash

@@ -85,11 +85,6 @@ def parse_moment(text: str) -> datetime:
         raise ValueError(f"time out of range: {text!r}") from error
 
 
-def format_moment(moment: datetime) -> str:
-    """Returns the canonical spelling of a moment: in UTC, to the second, with ``Z``."""
-    return utc_text(moment)
-
-
 def utc_text(at: datetime | float, timespec: Literal["seconds", "milliseconds", "microseconds"] = "seconds") -> str:
     """Formats a time with a zone, or Unix seconds, as ISO 8601 in UTC: ``2026-05-18T17:01:25Z``."""
     moment = at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)

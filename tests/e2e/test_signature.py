@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from standardwebhooks import Webhook
 
 from builders import as_lines, xdm_event
-from hookline.units import format_moment
+from hookline.units import utc_text
 from hookline_process import ADDRESS, FACTS, Lab
 from waiting import wait_until
 
@@ -109,7 +109,7 @@ def test_secrets_rotate_without_a_refused_request(lab: Lab) -> None:
     (lab.directory / "events").touch()
     with lab.receiver() as receiver:
         url = f"https://localhost:{receiver.port}/feedback"
-        soon = format_moment(datetime.now(UTC) + timedelta(seconds=2))
+        soon = utc_text(datetime.now(UTC) + timedelta(seconds=2))
         lab.apply(
             url, signature=signature({"secret": {"file": "new"}, "activate": soon}, {"secret": {"file": "old"}})
         )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from builders import as_lines, xdm_event
-from hookline.units import format_moment
+from hookline.units import utc_text
 from hookline_process import ADDRESS, Lab, Receiver
 from waiting import wait_until
 
@@ -33,7 +33,7 @@ def new_key(lab: Lab, name: str) -> dict[str, Any]:
 
 
 def soon(seconds: float) -> str:
-    return format_moment(datetime.now(UTC) + timedelta(seconds=seconds))
+    return utc_text(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
 def signed_by(receiver: Receiver) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator
 from builders import document
 from hookline import canonical
 from hookline.apply import MAX_COMMIT_ATTEMPTS, apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked
-from hookline.canonical import read_webhook
+from hookline.canonical import read_webhook, write_webhook
 from hookline.errors import Blocked, Stale
 from hookline.model import (
     Address,
@@ -504,14 +505,13 @@ def test_release_with_a_new_default(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     reach(store, desired(webhook("prod"), webhook("stage")))
     # The next release: its canonical form knows the field, and its webhooks have it.
-    monkeypatch.setitem(canonical._WEBHOOK_DEFAULTS, "compression", "none")
-    before = canonical._drop_defaults
-
-    def without(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-        whole = {**document, "compression": "none"} if defaults is canonical._WEBHOOK_DEFAULTS else document
-        return before(whole, defaults)
-
-    monkeypatch.setattr(canonical, "_drop_defaults", without)
+    released = dataclasses.make_dataclass(
+        "Released", [("compression", str, "none")], bases=(Webhook,), frozen=True, kw_only=True
+    )
+    row = ("compression", "compression", str, str, "none")
+    monkeypatch.setattr(canonical._WEBHOOK, "_kind", released)
+    monkeypatch.setattr(canonical._WEBHOOK, "_rows", [*canonical._WEBHOOK._rows, row])
+    assert "compression" in write_webhook(read_webhook(document(compression="gzip")))
     written = document(compression="none")
     assert Draft202012Validator(schema).is_valid(written)
     wanted = desired(Declared(read_webhook(written), FileLocation("f", 1)), webhook("stage"))

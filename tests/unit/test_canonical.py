@@ -216,9 +216,9 @@ def test_the_schema_has_the_defaults_of_the_model(path: tuple[str, ...]) -> None
 def test_every_default_is_in_the_schema() -> None:
     """Fields of the model that have a default other than nothing give it in the schema, too."""
     full = {
-        *((key,) for key in canonical._WEBHOOK_DEFAULTS),
-        *(("authentication", key) for key in canonical._JWT_DEFAULTS),
-        *(("delivery", key) for key in canonical._DELIVERY_DEFAULTS),
-        *(("delivery", "retry", key) for key in canonical._RETRY_DEFAULTS),
+        *((key,) for key in canonical._WEBHOOK.keys_with_default),
+        *(("authentication", key) for key in canonical._JWT.keys_with_default),
+        *(("delivery", key) for key in canonical._DELIVERY.keys_with_default),
+        *(("delivery", "retry", key) for key in canonical._RETRY.keys_with_default),
     }
     assert full | {("authentication", "type")} == DEFAULTS.keys()

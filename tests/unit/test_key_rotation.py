@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.key_rotation import KeyPeriod, active_keys, find_gap, next_change, unretired_keys
-from hookline.units import format_moment, parse_moment
+from hookline.units import parse_moment, utc_text
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 days = st.none() | st.integers(0, 6).map(lambda number: START + timedelta(days=number))
@@ -70,7 +70,7 @@ def test_nothing_changes_before_the_next_change(keys: list[KeyPeriod], hours: in
 def test_moments(text: str) -> None:
     """A moment has the same spelling for every time zone."""
     assert START == parse_moment(text)
-    assert "2026-11-01T00:00:00Z" == format_moment(parse_moment(text))
+    assert "2026-11-01T00:00:00Z" == utc_text(parse_moment(text))
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,8 @@ def find_files(directory: Path, paths: Sequence[Path]) -> list[FilePath | Diagno
         root = _root_of(path, directory).resolve()
         inside = path.resolve().is_relative_to(root) if path.is_dir() else False
         for entry in _walk(path, root, inside=inside) if path.is_dir() else [_check_link(str(path), root)]:
-            found.setdefault(_sort_key(entry), entry)
+            found.setdefault(entry.name if isinstance(entry, FilePath) else entry.file or "", entry)
     return [found[name] for name in sorted(found)]
-
-
-def _sort_key(entry: FilePath | Diagnostic) -> str:
-    return entry.name if isinstance(entry, FilePath) else entry.file or ""
 
 
 def _root_of(path: Path, directory: Path) -> Path:

@@ -31,6 +31,21 @@ class RuleFinding:
     on_key: bool = False
 
 
+def finding_at(path: DocumentPath, code: str, problem: str, hint: str | None, *, on_key: bool = False) -> RuleFinding:
+    """Returns a finding whose summary is the path and the problem.
+
+    Args:
+        path: leads to the value.
+        code: the error code.
+        problem: the summary without the path.
+        hint: the next step.
+        on_key: whether the key is wrong, not its value.
+    """
+    where = path_text(path)
+    summary = f"{where}: {problem}" if where else problem
+    return RuleFinding(code=code, path=path, summary=summary, hint=hint, on_key=on_key)
+
+
 def path_text(path: DocumentPath) -> str:
     """Returns a path as in ``authentication.keys[0].secret``; ``""`` is the whole document."""
     text = ""

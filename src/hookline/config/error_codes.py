@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from operator import itemgetter
 from textwrap import dedent
 from types import MappingProxyType
 from typing import Final
@@ -107,18 +108,11 @@ class Explanation:
 def explanations() -> Mapping[str, Explanation]:
     """Returns every explanation by its code, in the order of the codes."""
     text = (files("hookline.config") / "explanations.md").read_text(encoding="utf-8")
-    found = {section["code"]: _explanation(section) for section in _SECTION.finditer(text)}
-    return MappingProxyType({code: found[code] for code in sorted(found)})
-
-
-def _explanation(section: re.Match[str]) -> Explanation:
-    return Explanation(
-        code=section["code"],
-        title=TITLES[section["code"]],
-        why=section["why"],
-        wrong=dedent(section["wrong"]),
-        right=dedent(section["right"]),
-    )
+    found: dict[str, Explanation] = {}
+    for section in sorted(_SECTION.finditer(text), key=itemgetter("code")):
+        parts = {name: dedent(part) for name, part in section.groupdict().items()}
+        found[section["code"]] = Explanation(title=TITLES[section["code"]], **parts)
+    return MappingProxyType(found)
 
 
 def find_code(text: str) -> str | None:
@@ -129,9 +123,7 @@ def find_code(text: str) -> str | None:
 
 
 def nearest_codes(text: str) -> list[str]:
-    """Returns at most three codes that are similar to an unknown one: by a word of their titles, otherwise by
-    spelling.
-    """
+    """Returns at most three codes similar to an unknown one: by a word of their titles, otherwise by spelling."""
     word = text.strip().lower()
     by_title = [code for code, title in TITLES.items() if len(word) > 2 and word in title.lower()]
     return by_title[:3] or nearest(text.strip(), TITLES, max_count=3, min_similarity=0.5)

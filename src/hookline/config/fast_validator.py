@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import ge, le, pos
 from typing import Any
 
 from hookline.schemas import load_schema
 
 Accepts = Callable[[Any], bool]
 _Schema = Mapping[str, Any]
+# The arguments: the value of a keyword, the schema of the keyword, and the whole schema.
+_Compiler = Callable[[Any, _Schema, _Schema], Accepts]
 
 _ANNOTATIONS = frozenset(
     ["$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "format"]
@@ -44,9 +47,7 @@ def compile_validator(schema: _Schema) -> Accepts:
 
 @cache
 def compiled_pattern(pattern: str) -> re.Pattern[str]:
-    """Compiles a pattern by ECMA-262, as JSON Schema requires: `$` matches only at the end, not before a last line
-    break.
-    """
+    """Compiles a pattern by ECMA-262, as JSON Schema requires: `$` does not match before a last line break."""
     return re.compile(pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern)
 
 
@@ -100,39 +101,22 @@ def _enum(allowed: list[Any], _: _Schema, __: _Schema) -> Accepts:
     return lambda value: isinstance(value, str | int) and (type(value), value) in known
 
 
-def _const(allowed: Any, schema: _Schema, root: _Schema) -> Accepts:
-    return _enum([allowed], schema, root)
-
-
 def _pattern(pattern: str, _: _Schema, __: _Schema) -> Accepts:
     search = compiled_pattern(pattern).search
     return lambda value: type(value) is not str or search(value) is not None
 
 
-def _length(kind: type[Any], *, minimum: bool) -> Callable[[int, _Schema, _Schema], Accepts]:
-    def make(bound: int, _: _Schema, __: _Schema) -> Accepts:
-        if minimum:
-            return lambda value: type(value) is not kind or len(value) >= bound
-        return lambda value: type(value) is not kind or len(value) <= bound
-
-    return make
-
-
-def _minimum(bound: int, _: _Schema, __: _Schema) -> Accepts:
-    return lambda value: not isinstance(value, int | float) or value >= bound
-
-
-def _maximum(bound: int, _: _Schema, __: _Schema) -> Accepts:
-    return lambda value: not isinstance(value, int | float) or value <= bound
+def _bounded(kinds: tuple[type, ...], measure: Callable[[Any], int], holds: Callable[[Any, Any], bool]) -> _Compiler:
+    """Compiles a limit: `holds` compares the measure of a value with it. Values of other types are accepted."""
+    return lambda bound, _, __: lambda value: type(value) not in kinds or holds(measure(value), bound)
 
 
 def _unique(wanted: bool, _: _Schema, __: _Schema) -> Accepts:
-    def unique(value: Any) -> bool:
-        if not wanted or type(value) is not list:
-            return True
-        return all(type(item) is str for item in value) and len(set(value)) == len(value)
-
-    return unique
+    if not wanted:
+        return lambda _: True
+    return lambda value: (
+        type(value) is not list or (all(type(item) is str for item in value) and len(set(value)) == len(value))
+    )
 
 
 def _items(schema: _Schema, _: _Schema, root: _Schema) -> Accepts:
@@ -171,9 +155,7 @@ def _additional(others: _Schema | bool, schema: _Schema, root: _Schema) -> Accep
 
 
 def _if(condition: _Schema, schema: _Schema, root: _Schema) -> Accepts:
-    """Compiles `if`, `then` and `else`. The condition must be exact, because a wrong False would select the wrong
-    branch.
-    """
+    # A wrong False of the condition would select the wrong branch.
     if not _is_exact(condition):
         return _never
     holds = _compile(condition, root)
@@ -183,44 +165,35 @@ def _if(condition: _Schema, schema: _Schema, root: _Schema) -> Accepts:
 
 def _is_exact(schema: _Schema) -> bool:
     """Whether the compiled schema returns False only if the library does."""
-    for keyword, wanted in schema.items():
-        if keyword == "properties":
-            if not all(_is_exact(item) for item in wanted.values()):
-                return False
-        elif keyword == "const":
-            if not isinstance(wanted, str):
-                return False
-        elif keyword not in ("type", "required"):
-            return False
-    return True
+    return all(
+        keyword in ("type", "required")
+        or (keyword == "properties" and all(map(_is_exact, wanted.values())))
+        or (keyword == "const" and isinstance(wanted, str))
+        for keyword, wanted in schema.items()
+    )
 
 
-def _not(_: _Schema, __: _Schema, ___: _Schema) -> Accepts:
-    """The schema uses only `not: {}`, which accepts nothing. The library checks any other."""
-    return _never
-
-
-_COMPILERS: Mapping[str, Callable[[Any, _Schema, _Schema], Accepts]] = {
+_COMPILERS: Mapping[str, _Compiler] = {
     "$ref": _reference,
     "type": _type,
     "enum": _enum,
-    "const": _const,
+    "const": lambda allowed, schema, root: _enum([allowed], schema, root),
     "pattern": _pattern,
-    "minLength": _length(str, minimum=True),
-    "maxLength": _length(str, minimum=False),
-    "minItems": _length(list, minimum=True),
-    "maxItems": _length(list, minimum=False),
-    "minProperties": _length(dict, minimum=True),
-    "maxProperties": _length(dict, minimum=False),
-    "minimum": _minimum,
-    "maximum": _maximum,
+    "minLength": _bounded((str,), len, ge),
+    "maxLength": _bounded((str,), len, le),
+    "minItems": _bounded((list,), len, ge),
+    "maxItems": _bounded((list,), len, le),
+    "minProperties": _bounded((dict,), len, ge),
+    "maxProperties": _bounded((dict,), len, le),
+    "minimum": _bounded((int, float), pos, ge),
+    "maximum": _bounded((int, float), pos, le),
     "uniqueItems": _unique,
     "items": _items,
     "required": _required,
     "properties": _properties,
     "additionalProperties": _additional,
     "if": _if,
-    "not": _not,
+    "not": lambda *_: _never,  # the schema uses only `not: {}`, which accepts nothing; the library checks any other
 }
 # Another keyword or an editor reads these.
 _IGNORED = _ANNOTATIONS | {"then", "else", "patternErrorMessage"}

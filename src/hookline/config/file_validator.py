@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from hookline.config import error_codes
 from hookline.config.discovery import WebhookFile
-from hookline.config.document_access import DocumentPath, RuleFinding, address_of, quote, text_at
+from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
-from hookline.config.source_text import SourceText, decode_source
-from hookline.config.yaml_parser import PositionMap, SourceFinding, YamlDocument, find_positions, parse_yaml
+from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition, SourceText, decode_source
+from hookline.config.yaml_parser import YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
 # For each document; findings of the YAML parser: for each file.
@@ -51,18 +51,16 @@ def validate_file(file: WebhookFile) -> ValidatedFile:
     """Decodes, parses and checks a file with any content."""
     text = decode_source(file.data)
     if isinstance(text, SourceFinding):
-        return ValidatedFile((), (_source_diagnostic(file.name, text),))
+        return ValidatedFile((), (_diagnostic(file.name, text, text.position, None),))
     parsed = parse_yaml(text.text)
     written = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
     if not written and not parsed.findings:
         hint = "write a webhook into it, or delete the file"
-        summary = "contains no webhook"
-        return ValidatedFile(
-            (), (Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary=summary, hint=hint),)
-        )
+        empty = Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="contains no webhook", hint=hint)
+        return ValidatedFile((), (empty,))
     found = {index: findings for index, document in written if (findings := _validate_document(document))}
     documents = tuple(_validated(file.name, index, document, valid=index not in found) for index, document in written)
-    diagnostics = [_source_diagnostic(file.name, finding, text) for finding in _limit(parsed.findings)]
+    diagnostics = [_diagnostic(file.name, finding, finding.position, text) for finding in _limit(parsed.findings)]
     diagnostics += locate_findings(text, documents, {index: _limit(findings) for index, findings in found.items()})
     return ValidatedFile(documents, tuple(diagnostics))
 
@@ -89,15 +87,10 @@ def _limit(findings: Sequence[_Finding]) -> list[_Finding]:
 def locate_findings(
     text: SourceText, documents: Iterable[ValidatedDocument], found: Mapping[int, Sequence[RuleFinding]]
 ) -> list[Diagnostic]:
-    """Returns the findings of documents of one file with their positions in its text.
+    """Returns findings of one file, by the index of their document, with their positions in its text.
 
     Only a file with findings is parsed a second time. If the file changed after it was parsed, a document may be
     missing; its findings then have no position.
-
-    Args:
-        text: the text of the file.
-        documents: the documents that have findings, and possibly others.
-        found: the findings by the index of their document in the file.
     """
     maps = find_positions(text.text) if found else []
     return [
@@ -111,16 +104,8 @@ def _locate(
     text: SourceText, document: ValidatedDocument, positions: PositionMap | None, finding: RuleFinding
 ) -> Diagnostic:
     position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
-    return Diagnostic(
-        code=finding.code,
-        file=document.file,
-        line=position.line if position else None,
-        column=position.column if position else None,
-        address="/".join(document.address) if document.address else None,
-        summary=finding.summary,
-        hint=finding.hint,
-        excerpt=text.excerpt(position.line, position.column) if position else None,
-    )
+    address = "/".join(document.address) if document.address else None
+    return replace(_diagnostic(document.file, finding, position, text), address=address)
 
 
 def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) -> ValidatedDocument:
@@ -138,16 +123,14 @@ def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) ->
 def _validate_document(document: YamlDocument) -> list[RuleFinding]:
     """The findings of one document. Values that the parser refused have no further findings."""
     value = document.value
-    findings = [] if webhook_validator()(value) else _check_schema(value)
+    findings: list[RuleFinding] = []
+    if not webhook_validator()(value):
+        from hookline.config import schema_validator  # noqa: PLC0415 - a valid document needs no schema library
+
+        findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
         findings += all_rules.check_rules(value)
     return [finding for finding in findings if not _is_refused(finding, document.refused)]
-
-
-def _check_schema(value: Any) -> list[RuleFinding]:
-    from hookline.config import schema_validator  # noqa: PLC0415 - only an invalid document needs the schema library
-
-    return schema_validator.check_schema(value)
 
 
 def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
@@ -158,16 +141,18 @@ def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
     return any(finding.path[:length] in refused for length in range(len(finding.path) + 1))
 
 
-def _source_diagnostic(file: str, finding: SourceFinding, text: SourceText | None = None) -> Diagnostic:
-    line, column = finding.position.line, finding.position.column
+def _diagnostic(
+    file: str, finding: SourceFinding | RuleFinding, position: SourcePosition | None, text: SourceText | None
+) -> Diagnostic:
+    """A finding in a file. Without `text`, it has no excerpt."""
     return Diagnostic(
         code=finding.code,
         file=file,
-        line=line,
-        column=column,
+        line=position.line if position else None,
+        column=position.column if position else None,
         summary=finding.summary,
         hint=finding.hint,
-        excerpt=text.excerpt(line, column) if text else None,
+        excerpt=text.excerpt(position.line, position.column) if position and text else None,
     )
 
 
@@ -181,23 +166,13 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
         organization, sandbox = document.address
         first = by_address.setdefault(document.address, document)
         if first is not document:
-            yield index, _second_webhook(f"{organization}/{sandbox}", first)
-            continue
-        if document.sandbox_id is None:
-            continue
-        other = by_id.setdefault((organization, document.sandbox_id), document)
-        if other is not document:
-            yield index, _shared_id(document.sandbox_id, other)
-
-
-def _second_webhook(address: str, first: ValidatedDocument) -> RuleFinding:
-    summary = f"sandbox: {address} already has a webhook in {first.file}:{first.line}"
-    hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
-    return RuleFinding(code=error_codes.SECOND_WEBHOOK, path=("sandbox",), summary=summary, hint=hint)
-
-
-def _shared_id(identifier: str, other: ValidatedDocument) -> RuleFinding:
-    sandbox = other.address[1] if other.address else ""
-    summary = f"sandbox.id: {quote(identifier)} is also the id of sandbox {sandbox} in {other.file}:{other.line}"
-    hint = "correct one of the two; an event that has only the id could not be routed"
-    return RuleFinding(code=error_codes.SHARED_SANDBOX_ID, path=("sandbox", "id"), summary=summary, hint=hint)
+            problem = f"{organization}/{sandbox} already has a webhook in {first.file}:{first.line}"
+            hint = "merge the two, or correct organization or sandbox; each sandbox has exactly one webhook"
+            yield index, finding_at(("sandbox",), error_codes.SECOND_WEBHOOK, problem, hint)
+        elif (sandbox_id := document.sandbox_id) is not None:
+            other = by_id.setdefault((organization, sandbox_id), document)
+            if other is not document:
+                name = other.address[1] if other.address else ""
+                problem = f"{quote(sandbox_id)} is also the id of sandbox {name} in {other.file}:{other.line}"
+                hint = "correct one of the two; an event that has only the id could not be routed"
+                yield index, finding_at(("sandbox", "id"), error_codes.SHARED_SANDBOX_ID, problem, hint)

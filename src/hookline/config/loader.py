@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hookline.canonical import read_webhook
@@ -20,8 +21,7 @@ from hookline.config import file_validator
 from hookline.config.discovery import FilePath, WebhookFile, find_files, read_file
 from hookline.config.document_access import RuleFinding
 from hookline.config.file_validator import ValidatedDocument, ValidatedFile, locate_findings, validate_file
-from hookline.config.source_text import SourceText, decode_source
-from hookline.config.yaml_parser import SourceFinding
+from hookline.config.source_text import SourceFinding, SourceText, decode_source
 from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagnostics
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, FileLocation
@@ -38,8 +38,7 @@ def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
     if workers < 2:
         yield from map(_read_and_validate, paths)
         return
-    chunks = [paths[start : start + _CHUNK_FILES] for start in range(0, len(paths), _CHUNK_FILES)]
-    yield from _validate_in_pool(chunks, workers)
+    yield from _validate_in_pool(paths, workers)
 
 
 def worker_count(files: int) -> int:
@@ -52,32 +51,21 @@ def worker_count(files: int) -> int:
     return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
 
 
-def _validate_in_pool(chunks: Sequence[Sequence[FilePath]], workers: int) -> Iterator[ValidatedFile]:
-    # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
-    from concurrent.futures.process import (  # noqa: PLC0415 - only many files need a pool
-        BrokenProcessPool,
-        ProcessPoolExecutor,
-    )
+def _validate_in_pool(paths: Sequence[FilePath], workers: int) -> Iterator[ValidatedFile]:
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415 - for many files
     from multiprocessing import get_context  # noqa: PLC0415
 
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_ignore_interrupts)
+    # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
+    # Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback.
+    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=ignore_interrupts)
     try:
-        for validated in pool.map(_read_and_validate_all, chunks):
-            yield from validated
+        yield from pool.map(_read_and_validate, paths, chunksize=_CHUNK_FILES)
     except BrokenProcessPool as broken:
         hint = "check the available memory, then run the command again"
         raise HooklineError("a process that read webhook files has died", hint=hint) from broken
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _read_and_validate_all(paths: Sequence[FilePath]) -> list[ValidatedFile]:
-    return [_read_and_validate(path) for path in paths]
 
 
 def _read_and_validate(path: FilePath) -> ValidatedFile:

@@ -20,7 +20,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from hookline.config import error_codes
-from hookline.config.document_access import DocumentPath, RuleFinding, path_text, quote
+from hookline.config.document_access import DocumentPath, RuleFinding, finding_at, path_text, quote
 from hookline.config.fast_validator import compiled_pattern
 from hookline.config.secret_names import looks_secret
 from hookline.diagnostics import did_you_mean, nearest
@@ -47,8 +47,8 @@ def check_schema(document: Any) -> list[RuleFinding]:
     version = document.get("version", DOCUMENT_VERSION) if isinstance(document, dict) else DOCUMENT_VERSION
     if isinstance(version, int) and not isinstance(version, bool) and version != DOCUMENT_VERSION:
         hint = f"write version: {DOCUMENT_VERSION}, or use a newer release of hookline"
-        summary = f"version: must be {DOCUMENT_VERSION} for this release, found {quote(version)}"
-        return [RuleFinding(code=error_codes.OTHER_VERSION, path=("version",), summary=summary, hint=hint)]
+        problem = f"must be {DOCUMENT_VERSION} for this release, found {quote(version)}"
+        return [finding_at(("version",), error_codes.OTHER_VERSION, problem, hint)]
     by_path: dict[DocumentPath, tuple[int, RuleFinding]] = {}
     findings: list[RuleFinding] = []
     for error in validator().iter_errors(document):
@@ -81,18 +81,11 @@ def _path(error: ValidationError) -> DocumentPath:
     return tuple(error.absolute_path)
 
 
-def _finding(code: str, path: DocumentPath, message: str, hint: str | None, *, on_key: bool = False) -> RuleFinding:
-    where = path_text(path)
-    return RuleFinding(
-        code=code, path=path, summary=f"{where}: {message}" if where else message, hint=hint, on_key=on_key
-    )
-
-
 def _found(error: ValidationError) -> str:
     """The value as text, or the kind of a list or mapping. A value whose name looks secret is hidden."""
     value = error.instance
     if isinstance(value, dict | list):
-        return "a mapping of keys" if isinstance(value, dict) else "a list"
+        return _TYPES["object" if isinstance(value, dict) else "array"]
     if value is None:
         return "nothing"
     secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
@@ -114,7 +107,7 @@ def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
         hint = did_you_mean(map(quote, near), f"known keys: {', '.join(known)}")
         if (parent := _parents().get(key)) is not None and parent != path_text(_path(error)):
             hint = f"move {key} under {parent}" if near != [key] else hint
-        yield _finding(error_codes.UNKNOWN_KEY, path, f"unknown key {quote(key)}", hint, on_key=True)
+        yield finding_at(path, error_codes.UNKNOWN_KEY, f"unknown key {quote(key)}", hint, on_key=True)
 
 
 @cache
@@ -133,7 +126,7 @@ def _parents() -> dict[str, str]:
 def _only_with_jwt(error: ValidationError) -> Iterator[RuleFinding]:
     """Only the keys of a JWT have `not` schemas, which apply if the type is `none`."""
     hint = "remove it, or write type: jwt"
-    yield _finding(error_codes.UNKNOWN_KEY, _path(error), "has no meaning with type: none", hint, on_key=True)
+    yield finding_at(_path(error), error_codes.UNKNOWN_KEY, "has no meaning with type: none", hint, on_key=True)
 
 
 def _missing(error: ValidationError) -> Iterator[RuleFinding]:
@@ -146,7 +139,7 @@ def _missing(error: ValidationError) -> Iterator[RuleFinding]:
             continue
         examples = properties.get(key, {}).get("examples", [])
         hint = f"add {key}: {_as_yaml(examples[0])}" if examples else f"add {key}"
-        yield _finding(error_codes.MISSING_KEY, _path(error), f"key {quote(key)} is missing", hint, on_key=True)
+        yield finding_at(_path(error), error_codes.MISSING_KEY, f"key {quote(key)} is missing", hint, on_key=True)
 
 
 def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
@@ -179,11 +172,7 @@ def _wrong_type(error: ValidationError) -> Iterator[RuleFinding]:
     if "file" in schema.get("properties", {}):
         wanted = "text or a reference" if "string" in allowed else "a reference"
         hint = _REFERENCE if "env" in schema["properties"] else "write {file: …}"
-    if (
-        isinstance(value, str)
-        and value in ("true", "false", "1")
-        and _TYPES.keys() & {"boolean", "integer"} & {*allowed}
-    ):
+    if value in ("true", "false", "1") and {"boolean", "integer"} & {*allowed}:
         hint = f"remove the quotes: {value}"
     elif "string" in allowed and isinstance(value, int | float) and _found(error) == quote(value):
         fits = compiled_pattern(schema.get("pattern", "")).search(quote(value))
@@ -198,21 +187,17 @@ def _wrong_type(error: ValidationError) -> Iterator[RuleFinding]:
         hint = _example(error)
     if not error.absolute_path:
         hint = "write one document per webhook, with the keys version, organization …; separate documents by ---"
-    yield _finding(error_codes.WRONG_TYPE, _path(error), f"must be {wanted}, found {_found(error)}", hint)
+    yield finding_at(_path(error), error_codes.WRONG_TYPE, f"must be {wanted}, found {_found(error)}", hint)
 
 
 def _not_allowed(error: ValidationError) -> Iterator[RuleFinding]:
     allowed = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     wanted = f"one of {', '.join(str(value) for value in allowed)}" if len(allowed) > 1 else str(allowed[0])
-    near = nearest(str(error.instance), [str(value) for value in allowed]) if _is_text(error) else []
+    near = nearest(str(error.instance), [str(value) for value in allowed]) if isinstance(error.instance, str) else []
     hint = did_you_mean(near, "") or None if near != [str(error.instance)] else None
     if _path(error) == ("campaigns",):
         wanted, hint = "all, or a list of campaign ids", hint or f"write a list: [{_found(error)[1:-1]}]"
-    yield _finding(error_codes.NOT_ALLOWED, _path(error), f"must be {wanted}, found {_found(error)}", hint)
-
-
-def _is_text(error: ValidationError) -> bool:
-    return isinstance(error.instance, str)
+    yield finding_at(_path(error), error_codes.NOT_ALLOWED, f"must be {wanted}, found {_found(error)}", hint)
 
 
 def _wrong_pattern(error: ValidationError) -> Iterator[RuleFinding]:
@@ -221,15 +206,14 @@ def _wrong_pattern(error: ValidationError) -> Iterator[RuleFinding]:
         return
     schema = error.schema if isinstance(error.schema, dict) else {}
     message = schema.get("patternErrorMessage", "does not have the required form")
-    yield _finding(error_codes.WRONG_FORM, path, f"{message}, found {_found(error)}", _example(error))
+    yield finding_at(path, error_codes.WRONG_FORM, f"{message}, found {_found(error)}", _example(error))
 
 
 def _wrong_length(error: ValidationError) -> Iterator[RuleFinding]:
-    limit = error.validator_value
-    message = "must not be empty" if limit == 1 else f"must be at most {limit} characters long"
+    message = "must not be empty"  # no minimum of the schema is above 1
     if error.validator == "maxLength":
-        message = f"must be at most {limit} characters long, found {len(_value(error))}"
-    yield _finding(error_codes.WRONG_FORM, _path(error), message, _example(error))
+        message = f"must be at most {error.validator_value} characters long, found {len(_value(error))}"
+    yield finding_at(_path(error), error_codes.WRONG_FORM, message, _example(error))
 
 
 def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
@@ -239,7 +223,7 @@ def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
     noun = "reference" if is_reference else "item" if error.validator_value == 1 else "items"
     message = f"must contain {bound} {noun}, found {len(_value(error))}"
     hint = _REFERENCE if is_reference else _example(error) if is_minimum else None
-    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, hint)
+    yield finding_at(_path(error), error_codes.OUT_OF_RANGE, message, hint)
 
 
 def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
@@ -248,18 +232,18 @@ def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
         if quote(item) in earlier:
             path = (*_path(error), index)
             message = f"{quote(item)} is already in the list"
-            yield _finding(error_codes.REPEATED_ITEM, path, message, "remove one of the two")
+            yield finding_at(path, error_codes.REPEATED_ITEM, message, "remove one of the two")
         earlier.add(quote(item))
 
 
 def _out_of_range(error: ValidationError) -> Iterator[RuleFinding]:
     bound = "at least" if error.validator == "minimum" else "at most"
     message = f"must be {bound} {error.validator_value}, found {_found(error)}"
-    yield _finding(error_codes.OUT_OF_RANGE, _path(error), message, None)
+    yield finding_at(_path(error), error_codes.OUT_OF_RANGE, message, None)
 
 
 def _other(error: ValidationError) -> Iterator[RuleFinding]:
-    yield _finding(error_codes.WRONG_FORM, _path(error), error.message, None)
+    yield finding_at(_path(error), error_codes.WRONG_FORM, error.message, None)
 
 
 _EXPLANATIONS: dict[str, Callable[[ValidationError], Iterator[RuleFinding]]] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hookline.config import error_codes
+from hookline.config.document_access import DocumentPath
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS
-from hookline.config.yaml_parser import SourceFinding, SourcePosition
 from hookline.escaping import mask_unprintable
 
 # Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); characters that are invisible in a
@@ -29,6 +29,41 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_IN_URL = re.compile(rf"""([?&][^=&\s]*(?:{"|".join(sorted(SECRET_WORDS))}|key)=)[^&\s"'#]+""", re.IGNORECASE)
 _USER_IN_URL = re.compile(r"(://)[^/?#@\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Line and column, both from 1, in characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMap:
+    """The positions of the keys and values of one document."""
+
+    keys: dict[DocumentPath, SourcePosition]
+    values: dict[DocumentPath, SourcePosition]
+
+    def of(self, path: DocumentPath, *, on_key: bool) -> SourcePosition:
+        """Returns the position of a key or value, or of its nearest parent if it is not in the file."""
+        if path in self.values and not (on_key and path in self.keys):
+            return self.values[path]
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.keys:
+                return self.keys[path[:length]]
+        return self.values[()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFinding:
+    """A problem of the text: it is not YAML, or YAML that webhook files do not allow."""
+
+    code: str
+    position: SourcePosition
+    summary: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -63,9 +98,8 @@ def decode_source(data: bytes) -> SourceText | SourceFinding:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", errors="replace")
-        return _refuse(
-            error_codes.NOT_UTF8, before, f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8"
-        )
+        summary = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        return _refuse(error_codes.NOT_UTF8, before, summary, "save the file as UTF-8")
     if found := _INVISIBLE.search(text):
         char = found[0]
         name = unicodedata.name(char, "control character")

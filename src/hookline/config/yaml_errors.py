@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_NOT_CLOSED, _NO_COLON, _NO_SPACE = "is not closed", "a key without a colon", "a colon without a space after it"
+_OPEN, _NO_COLON, _NO_SPACE = "is not closed", "a key without a colon", "a colon without a space after it"
 _CONFLICT = "a merge conflict that was not resolved"
 # The library detects these errors later in the file. Their position is the line on which they begin.
-VISIBLE_LATER = (_NOT_CLOSED, _NO_COLON, _NO_SPACE, _CONFLICT)
+VISIBLE_LATER = (_OPEN, _NO_COLON, _NO_SPACE, _CONFLICT)
 
 _QUOTE = 'quote a value that contains ": " or " #", or begins with one of %@`*&!|>{}[]"\''
 _INDENT = "begin the keys of one mapping in the same column"
@@ -20,17 +20,17 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
     (
         "expected ',' or ']'",
         "",
-        f"a list in brackets {_NOT_CLOSED}",
+        f"a list in brackets {_OPEN}",
         "close it with ], and separate its items by commas",
     ),
     (
         "expected ',' or '}'",
         "",
-        f"a mapping in braces {_NOT_CLOSED}",
+        f"a mapping in braces {_OPEN}",
         "close it with }, and separate its keys by commas",
     ),
-    ("unexpected end of stream", "quoted", f"a quoted text {_NOT_CLOSED}", "close it with the quote that opened it"),
-    ("found unexpected document indicator", "", f"a quoted text {_NOT_CLOSED}", "close it before --- or ..."),
+    ("unexpected end of stream", "quoted", f"a quoted text {_OPEN}", "close it with the quote that opened it"),
+    ("found unexpected document indicator", "", f"a quoted text {_OPEN}", "close it before --- or ..."),
     ("expected '-' indicator", "", "a key in the middle of a list", _INDENT),
     ("did not find expected key", "", "text where a key was expected", f"{_INDENT}; {_QUOTE}"),
     ("could not find expected ':'", "", _NO_COLON, "write key: value, with a space after the colon"),
@@ -48,13 +48,11 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The text around an error: the line before it, its character ("" at the end of the file), and the line on which
-    the unfinished construct begins.
-    """
+    """The text around an error."""
 
-    before: str
-    char: str
-    beginning: str
+    before: str  # the line up to it
+    char: str  # "" at the end of the file
+    beginning: str  # the line on which the unfinished construct begins
 
     @classmethod
     def at(cls, text: str, index: int | None, begin: int | None) -> ErrorContext:
@@ -70,13 +68,7 @@ class ErrorContext:
 
 
 def explain_yaml_error(problem: str, context: str, around: ErrorContext) -> tuple[str, str]:
-    """Returns a summary and a hint.
-
-    Args:
-        problem: the library's message.
-        context: the library's description of the construct that it was parsing.
-        around: the text of the file around the error.
-    """
+    """Returns a summary and a hint. `problem` and `context` are the library's texts on the error and construct."""
     explanation = _explain_line(problem, around)
     if explanation is None:
         matches = (entry[2:] for entry in _EXPLANATIONS if entry[0] in problem and entry[1] in context)

@@ -2,13 +2,13 @@
 
 This is the only module that reads with the YAML library, and it uses only the event stream. The library's composer is
 recursive C code that ends the process on 50,000 open brackets; it resolves aliases, and it lets the last of two equal
-keys win. A second pass, `find_positions`, finds the positions of values. Only a file with a finding needs it.
+keys win. Only a file with a finding needs the second pass, `find_positions`.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath, path_text, quote
 from hookline.config.secret_names import looks_secret
+from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition
 from hookline.config.yaml_errors import VISIBLE_LATER, ErrorContext, explain_yaml_error
 from hookline.config.yaml_scalars import BOOLEAN_WORDS, NUMBERS, Ambiguous, resolve
 
@@ -31,24 +32,6 @@ MAX_DEPTH = 50
 MAX_DOCUMENT_BYTES = 1 << 20
 # A document with fewer characters cannot be too large, because a character has at most four bytes.
 _MIN_COUNTED_CHARACTERS = MAX_DOCUMENT_BYTES // 4
-
-
-@dataclass(frozen=True, slots=True)
-class SourcePosition:
-    """Line and column, both from 1, in characters."""
-
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFinding:
-    """A problem of the text: it is not YAML, or YAML that webhook files do not allow."""
-
-    code: str
-    position: SourcePosition
-    summary: str
-    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +51,11 @@ class ParsedFile:
     findings: tuple[SourceFinding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PositionMap:
-    """The positions of the keys and values of one document."""
-
-    keys: dict[DocumentPath, SourcePosition]
-    values: dict[DocumentPath, SourcePosition]
-
-    def of(self, path: DocumentPath, *, on_key: bool) -> SourcePosition:
-        """Returns the position of a key or value, or of its nearest parent if it is not in the file."""
-        if on_key and path in self.keys:
-            return self.keys[path]
-        if path in self.values:
-            return self.values[path]
-        while path:
-            path = path[:-1]
-            if path in self.keys:
-                return self.keys[path]
-        return self.values[()]
-
-
 def parse_yaml(text: str) -> ParsedFile:
-    """Returns the documents and the findings of a file. Stops if the rest cannot be parsed safely."""
+    """Returns the documents and the findings of a file."""
     builder = _Builder(text)
     try:
-        _feed(builder, text)
+        builder.read()
     except yaml.YAMLError as error:
         builder.findings.append(_syntax_finding(error, text))
     return ParsedFile(tuple(builder.documents), tuple(builder.findings))
@@ -102,28 +65,16 @@ def find_positions(text: str) -> list[PositionMap]:
     """Returns the positions of all keys and values, one map for each complete document of a parsed text."""
     builder = _Builder(text, with_positions=True)
     with suppress(yaml.YAMLError):  # `parse_yaml` has reported it
-        _feed(builder, text)
+        builder.read()
     return builder.position_maps
 
 
-def _feed(builder: _Builder, text: str) -> None:
-    parser = _Parser(text)
-    try:
-        for event in iter(parser.get_event, None):
-            if not builder.take(event):
-                break
-    finally:
-        parser.dispose()
-
-
 def _syntax_finding(error: yaml.YAMLError, text: str) -> SourceFinding:
-    mark, begin, problem, context = None, None, str(error), ""
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        begin = error.context_mark or mark
-        problem, context = error.problem or "", error.context or ""
+    marked = error if isinstance(error, yaml.MarkedYAMLError) else yaml.MarkedYAMLError(problem=str(error))
+    mark = marked.problem_mark or marked.context_mark
+    begin = marked.context_mark or mark
     around = ErrorContext.at(text, mark.index if mark else None, begin.index if begin else None)
-    summary, hint = explain_yaml_error(problem, context, around)
+    summary, hint = explain_yaml_error(marked.problem or "", marked.context or "", around)
     if summary.endswith(VISIBLE_LATER):
         mark = begin
     position = SourcePosition(1, 1) if mark is None else SourcePosition(mark.line + 1, mark.column + 1)
@@ -134,26 +85,24 @@ def _position(event: _Event) -> SourcePosition:
     return SourcePosition(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
+@dataclass(slots=True)
 class _Frame:
     """An open mapping or list.
 
     For a mapping, `expects_key` is true if the next value is a key, and `lines` has the lines of its keys.
     """
 
-    __slots__ = ("container", "expects_key", "key", "lines")
-
-    def __init__(self, container: dict[Any, Any] | list[Any]) -> None:
-        self.container = container
-        self.key: Any = None
-        self.expects_key = isinstance(container, dict)
-        self.lines: dict[Any, int] = {}
-
-
-_UNKNOWN_KEY = "\0"  # replaces a refused key in a path; a key of a file cannot contain it unescaped
+    container: dict[Any, Any] | list[Any]
+    expects_key: bool
+    key: Any = None
+    lines: dict[Any, int] = field(default_factory=dict)
 
 
 class _RefusedKey:
     """Replaces a refused key, so that its value is skipped. It never equals a key of the file."""
+
+
+_UNKNOWN_KEY = "\0"  # replaces a refused key in a path; a key of a file cannot contain it unescaped
 
 
 class _Builder:
@@ -163,26 +112,28 @@ class _Builder:
         self.documents: list[YamlDocument] = []
         self.findings: list[SourceFinding] = []
         self.position_maps: list[PositionMap] = []
-        self._text = text
-        self._with_positions = with_positions
+        self._text, self._with_positions = text, with_positions
         self._stack: list[_Frame] = []
-        self._begin = self._counted = self._bytes = 0
-        self._reset()
+        self._begin_document(0)
 
-    def _begin_document(self, event: _Event) -> None:
-        self._begin = self._counted = event.start_mark.index
-        self._reset()
-        if event.tags:
-            self._refuse(error_codes.TAG, event, "%TAG directive", "remove it: webhook files use no tags")
-
-    def _reset(self) -> None:
-        self._bytes = 0
+    def _begin_document(self, index: int) -> None:
+        self._begin = self._counted = index
+        self._bytes, self._root_line = 0, 1
         self._root: Any = None
-        self._root_line = 1
         self._refused: set[DocumentPath] = set()
         self._positions = PositionMap({}, {})
 
-    def take(self, event: _Event) -> bool:
+    def read(self) -> None:
+        """Processes the events of the text. Stops if the rest cannot be parsed safely."""
+        parser = _Parser(self._text)
+        try:
+            for event in iter(parser.get_event, None):
+                if not self._take(event):
+                    break
+        finally:
+            parser.dispose()
+
+    def _take(self, event: _Event) -> bool:
         """Processes one event. Returns False if parsing must stop."""
         if event.end_mark.index - self._begin > _MIN_COUNTED_CHARACTERS and self._is_large(event.end_mark.index):
             summary = f"document larger than {MAX_DOCUMENT_BYTES >> 20} MiB"
@@ -198,14 +149,16 @@ class _Builder:
         elif kind is yaml.AliasEvent:
             self._alias(event)
         elif kind is yaml.DocumentStartEvent:
-            self._begin_document(event)
+            self._begin_document(event.start_mark.index)
+            if event.tags:
+                self._refuse(error_codes.TAG, event, "%TAG directive", "remove it: webhook files use no tags")
         elif kind is yaml.DocumentEndEvent:
             self.documents.append(YamlDocument(self._root_line, self._root, frozenset(self._refused)))
             self.position_maps.append(self._positions)
         return True
 
     def _is_large(self, end: int) -> bool:
-        """Counts each character once, because a large document has many events."""
+        # Counts each character once, because a large document has many events.
         self._bytes += len(self._text[self._counted : end].encode(errors="replace"))
         self._counted = max(end, self._counted)
         return self._bytes > MAX_DOCUMENT_BYTES
@@ -224,19 +177,12 @@ class _Builder:
                 parts.append(frame.key if isinstance(frame.key, str) else _UNKNOWN_KEY)
         return tuple(parts)
 
-    def _refuse(self, code: str, event: _Event, summary: str, hint: str, *, with_path: bool = True) -> None:
-        """Adds a finding.
+    def _refuse(self, code: str, event: _Event, problem: str, hint: str) -> None:
+        """Adds a finding. Its summary is the path of the event and `problem`; no path leads through a refused key."""
+        where = "" if _UNKNOWN_KEY in (path := self._path()) else path_text(path)
+        self._add(code, event, f"{where}: {problem}" if where else problem, hint)
 
-        Args:
-            code: the error code.
-            event: the event at the position of the finding.
-            summary: the problem, without its path.
-            hint: the next step.
-            with_path: whether the summary begins with the path.
-        """
-        path = self._path()
-        where = path_text(path) if with_path and _UNKNOWN_KEY not in path else ""
-        summary = f"{where}: {summary}" if where else summary
+    def _add(self, code: str, event: _Event, summary: str, hint: str) -> None:
         self.findings.append(SourceFinding(code=code, position=_position(event), summary=summary, hint=hint))
 
     def _refuse_properties(self, event: _Event) -> None:
@@ -254,12 +200,12 @@ class _Builder:
         value = event.value if event.style or not event.implicit[0] else resolve(event.value)
         if self._stack and self._stack[-1].expects_key:  # not `_expects_key`: this is the hot path
             self._key(event, value)
-            return
-        if isinstance(value, Ambiguous):
+        elif isinstance(value, Ambiguous):
             self._refuse_ambiguous(event, value)
             self._refused.add(self._path())
-            value = value.text
-        self._put(event, value)
+            self._put(event, value.text)
+        else:
+            self._put(event, value)
 
     def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
         secret = any(looks_secret(part) for part in self._path() if isinstance(part, str))
@@ -301,14 +247,14 @@ class _Builder:
             self._refuse(error_codes.ALIAS, event, f"alias *{event.anchor}", hint)
         if self._expects_key():
             self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
-            return
-        self._refused.add(self._path())
-        self._put(event, None)
+        else:
+            self._refused.add(self._path())
+            self._put(event, None)
 
     def _open(self, event: _Event) -> bool:
         if len(self._stack) >= MAX_DEPTH:
             hint = "close open brackets; webhook files need 5 levels"
-            self._refuse(error_codes.TOO_DEEP, event, f"nested deeper than {MAX_DEPTH} levels", hint, with_path=False)
+            self._add(error_codes.TOO_DEEP, event, f"nested deeper than {MAX_DEPTH} levels", hint)
             return False
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
@@ -324,19 +270,18 @@ class _Builder:
             self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
         else:
             self._put(event, container)
-        self._stack.append(_Frame(container))
+        self._stack.append(_Frame(container, isinstance(container, dict)))
         return True
 
     def _put(self, event: _Event, value: Any) -> None:
         if self._with_positions:
             self._positions.values[self._path()] = _position(event)
-        if not self._stack:
+        frame = self._stack[-1] if self._stack else None
+        if frame is None:
             self._root, self._root_line = value, event.start_mark.line + 1
-            return
-        frame = self._stack[-1]
-        if isinstance(frame.container, list):
+        elif isinstance(frame.container, list):
             frame.container.append(value)
-            return
-        if isinstance(frame.key, str):
-            frame.container[frame.key] = value
-        frame.expects_key = True
+        else:
+            if isinstance(frame.key, str):
+                frame.container[frame.key] = value
+            frame.expects_key = True

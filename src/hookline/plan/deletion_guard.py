@@ -31,11 +31,7 @@ class DeletionLimits:
 
 @dataclass(frozen=True, slots=True)
 class DeletionDecision:
-    """The decision on one deletion.
-
-    `blocked` is the reason for blocking it. `allowed` is the limit that an option lifted for it. Both are None if no
-    limit applies.
-    """
+    """`blocked` is the reason for blocking a deletion, `allowed` the limit that an option lifted for it, if any."""
 
     blocked: str | None = None
     allowed: str | None = None

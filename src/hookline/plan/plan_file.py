@@ -9,9 +9,10 @@ rules for webhooks live in config.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -71,6 +72,14 @@ _MAX_MESSAGE_CHARACTERS = 200
 _Count = Annotated[int, Meta(ge=0)]
 _Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 _Pointer = Annotated[str, Meta(pattern=r"^(?:/(?:[^~/]|~[01])*)*\Z")]  # RFC 6901
+
+
+# The keys of a change that its action requires. Those of `source`, `before` and `after` that it does not are null.
+_REQUIRED_KEYS = {
+    Action.CREATE: {"source", "after"},
+    Action.UPDATE: {"source", "before", "after"},
+    Action.DELETE: {"before"},
+}
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -154,19 +163,16 @@ def _require(condition: bool, otherwise: str) -> None:
 def _refuse_other_format(document: Any, name: str) -> None:
     found = document.get("formatVersion") if isinstance(document, dict) else None
     if type(found) is int and found > FORMAT_VERSION:
-        raise WrongUse(
-            f"the plan {name} was made by a newer hookline (plan format {found}; this one reads {FORMAT_VERSION})",
-            hint="upgrade hookline here, or make the plan again with this one",
-        )
+        newer = f"plan format {found}; this one reads {FORMAT_VERSION}"
+        hint = "upgrade hookline here, or make the plan again with this one"
+        raise WrongUse(f"the plan {name} was made by a newer hookline ({newer})", hint=hint)
     _require(type(found) is int and found == FORMAT_VERSION, "it has no formatVersion 1")
 
 
 def _plan(file: _PlanFile) -> Plan:
     _require((file.serial == 0) == (file.lineage is None), "serial and lineage do not match")
-    changes = sorted(
-        (_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)),
-        key=lambda change: change.address,
-    )
+    changes = [_change(change, f"changes[{index}]") for index, change in enumerate(file.changes)]
+    changes.sort(key=lambda change: change.address)
     twice = next((one.address for one, other in pairwise(changes) if one.address == other.address), None)
     _require(twice is None, f"{twice} occurs twice")
     plan = Plan(
@@ -184,8 +190,8 @@ def _plan(file: _PlanFile) -> Plan:
 
 def _change(change: _Change, where: str) -> Change:
     action, before, after = change.action, change.before, change.after
-    for key, wanted in _required_keys(action).items():
-        matches = (getattr(change, key) is not None) == wanted
+    for key in ("source", "before", "after"):
+        matches = (getattr(change, key) is not None) == (key in _REQUIRED_KEYS[action])
         _require(matches, f"{where}.{key} does not match the action {action}")
     _require((before is None) == (change.before_hash is None), f"{where}.beforeHash does not match before")
     _require(bool(change.fields) == (action is Action.UPDATE), f"{where}.fields does not match the action")
@@ -208,19 +214,6 @@ def _change(change: _Change, where: str) -> Change:
         blocked=change.blocked,
         pending=change.pending,
     )
-
-
-def _required_keys(action: Action) -> Mapping[str, bool]:
-    """For each key of a change: True if it must be set, False if it must be null."""
-    match action:
-        case Action.CREATE:
-            return {"source": True, "before": False, "after": True}
-        case Action.UPDATE:
-            return {"source": True, "before": True, "after": True}
-        case Action.DELETE:
-            return {"source": False, "before": True, "after": False}
-        case _:
-            assert_never(action)
 
 
 def _address(text: str, where: str) -> Address:
@@ -267,8 +260,7 @@ def _check_json(data: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)
         raise _InvalidPlan(f"the key {json.dumps(twice)[:80]} occurs twice in one object")
     return value
 

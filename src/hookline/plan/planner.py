@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from hookline.canonical import Document, canonical_json, digest, write_webhook
-from hookline.model import Address, Declared, Desired, Webhook
+from hookline.model import Address, Declared, Desired
 from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.diff import differences
 from hookline.plan.plan import Action, Change, Plan, Rename, fingerprint
@@ -27,16 +27,11 @@ def make_plan(
     deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
     decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
-    changes = [
-        _delete(address, stored.webhooks[address], decisions[address], counts.get(address)) for address in deleted
-    ]
-    unchanged = 0
+    changes = [_delete(one, stored.webhooks[one], decisions[one], counts.get(one)) for one in deleted]
     for address, declared in desired.webhooks.items():
-        change = _change(declared, stored.webhooks.get(address), counts.get(address))
-        if change is None:
-            unchanged += 1
-        else:
+        if change := _change(declared, stored.webhooks.get(address), counts.get(address)):
             changes.append(change)
+    unchanged = len(desired.webhooks) + len(deleted) - len(changes)
     changes.sort(key=lambda change: change.address)
     return Plan(
         lineage=stored.lineage,
@@ -49,28 +44,19 @@ def make_plan(
 
 
 def _change(declared: Declared, stored: Stored | None, pending: int | None) -> Change | None:
-    after = _document(declared.webhook)
-    if stored is None:
-        return Change(
-            address=declared.webhook.address,
-            action=Action.CREATE,
-            source=declared.source,
-            before=None,
-            after=after,
-            before_hash=None,
-        )
+    after = _sorted(write_webhook(declared.webhook))
     # Hashing is about 50 times cheaper than the diff, and nearly every webhook is unchanged.
-    if digest(after) == stored.hash:
+    if stored is not None and digest(after) == stored.hash:
         return None
-    before = _sorted(stored.document)
+    before = None if stored is None else _sorted(stored.document)
     return Change(
         address=declared.webhook.address,
-        action=Action.UPDATE,
+        action=Action.CREATE if stored is None else Action.UPDATE,
         source=declared.source,
         before=before,
         after=after,
-        before_hash=stored.hash,
-        fields=differences(before, after),
+        before_hash=None if stored is None else stored.hash,
+        fields=() if before is None else differences(before, after),
         pending=pending,
     )
 
@@ -87,10 +73,6 @@ def _delete(address: Address, stored: Stored, decision: DeletionDecision, pendin
         allowed=decision.allowed,
         pending=pending,
     )
-
-
-def _document(webhook: Webhook) -> Document:
-    return _sorted(write_webhook(webhook))
 
 
 def _sorted(document: Document) -> Document:

@@ -37,15 +37,7 @@ MAX_DETAILED_CREATIONS = 3
 """If a plan has more creations than this, each has one row."""
 _SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 # Fields that have a default value. Other fields have no value when they are not set.
-_FIELDS_WITH_DEFAULT = (
-    "/delivery",
-    "/authentication",
-    "/events",
-    "/messageTypes",
-    "/payload",
-    "/enabled",
-    "/protected",
-)
+_WITH_DEFAULT = ("/delivery", "/authentication", "/events", "/messageTypes", "/payload", "/enabled", "/protected")
 
 
 def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
@@ -68,10 +60,8 @@ def sorted_changes(plan: Plan) -> list[Change]:
 
 
 def rename_rows(plan: Plan) -> list[PlanRow]:
-    return [
-        PlanRow(f"Possible rename: {rename.before} -> {rename.after} (equal but for the address)", Tone.NOTE)
-        for rename in plan.renames
-    ]
+    text = "Possible rename: {} -> {} (equal but for the address)"
+    return [PlanRow(text.format(rename.before, rename.after), Tone.NOTE) for rename in plan.renames]
 
 
 def plan_summary(plan: Plan) -> str:
@@ -106,9 +96,8 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
             yield from _deletion(change)
         case Action.UPDATE:
             for field in change.fields:
-                yield PlanRow(
-                    f"    {field.path or '/'}: {_side(field, field.before)} -> {_side(field, field.after)}", tone
-                )
+                sides = f"{_side(field, field.before)} -> {_side(field, field.after)}"
+                yield PlanRow(f"    {field.path or '/'}: {sides}", tone)
         case Action.CREATE:
             for path, value in _leaves(change.after or {}):
                 yield PlanRow(f"    {path}: {_value(value)}", tone)
@@ -147,7 +136,7 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str,
 def _side(field: FieldChange, value: Any) -> str:
     if value is not None:
         return _value(value)
-    return "(default)" if field.path.startswith(_FIELDS_WITH_DEFAULT) else "(none)"
+    return "(default)" if field.path.startswith(_WITH_DEFAULT) else "(none)"
 
 
 def _value(value: Any) -> str:

@@ -20,12 +20,8 @@ _PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE
 
 def changed_since(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
     """The changes of `saved` whose webhook has changed since the plan was made. Other webhooks do not matter."""
-    return tuple(change for change in saved.changes if change.before_hash != _hash(change, stored))
-
-
-def _hash(change: Change, stored: Snapshot) -> str | None:
-    found = stored.webhooks.get(change.address)
-    return None if found is None else found.hash
+    found = ((change, stored.webhooks.get(change.address)) for change in saved.changes)
+    return tuple(change for change, webhook in found if change.before_hash != (webhook.hash if webhook else None))
 
 
 def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
@@ -33,10 +29,9 @@ def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
     remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
     decisions = guard_deletions(deleted, stored, remaining, limits)
-    no_limit = DeletionDecision()
     changes = []
     for change in saved.changes:
-        decision = decisions.get(change.address, no_limit)
+        decision = decisions.get(change.address, DeletionDecision())
         changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
     unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
@@ -46,10 +41,8 @@ def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:
     """Raise Stale if the history has an apply of this plan. Call it only if the state does not match the plan."""
     done = [one for one in records if one.serial > saved.serial and one.entry.fingerprint == saved.fingerprint]
     if done:
-        raise Stale(
-            f"nothing was applied: this plan was applied already, by {attribution(done[-1])}",
-            hint="nothing needs to be done; `hookline plan` shows the remaining changes, if there are any",
-        )
+        hint = "nothing needs to be done; `hookline plan` shows the remaining changes, if there are any"
+        raise Stale(f"nothing was applied: this plan was applied already, by {attribution(done[-1])}", hint=hint)
 
 
 def raise_if_other_lineage(saved: Plan, stored: Snapshot) -> None:
@@ -71,10 +64,8 @@ def raise_if_changed(saved: Plan, changes: Sequence[Change], records: Sequence[H
         return
     listed = "; ".join(_describe(saved, change, records) for change in changes[:_MAX_LISTED])
     more = f"; and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
-    raise Stale(
-        f"nothing was applied: the state has changed since the plan was made (serial {saved.serial}): {listed}{more}",
-        hint=_hint(saved),
-    )
+    changed = f"the state has changed since the plan was made (serial {saved.serial}): {listed}{more}"
+    raise Stale(f"nothing was applied: {changed}", hint=_hint(saved))
 
 
 def _hint(saved: Plan) -> str:
@@ -84,20 +75,15 @@ def _hint(saved: Plan) -> str:
 def _describe(saved: Plan, change: Change, records: Iterable[HistoryRecord]) -> str:
     address = str(change.address)
     touching = [
-        (record, action)
+        (record, _PAST_TENSE.get(found["action"], "changed"))
         for record in records
-        for action in [_action_on(record, address)]
-        if record.serial > saved.serial and action is not None
+        for found in record.entry.changes
+        if record.serial > saved.serial and found.get("address") == address
     ]
     if not touching:
         return f"{printable(address)} has changed without an apply: run `hookline drift` for details"
     record, action = touching[-1]
     return f"{printable(address)} was {action} by {attribution(record)}"
-
-
-def _action_on(record: HistoryRecord, address: str) -> str | None:
-    found = next((change for change in record.entry.changes if change.get("address") == address), None)
-    return None if found is None else _PAST_TENSE.get(found["action"], "changed")
 
 
 def attribution(record: HistoryRecord) -> str:

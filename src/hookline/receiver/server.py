@@ -193,7 +193,7 @@ class Receiver:
         """
         if self._stats.accepted == self._settings.stop_after:  # accepts exactly the given number
             response = ReceiverResponse(503, close=True, on_purpose=True)
-        sent = None if connection.is_closed else response
+        sent = None if connection.closed.is_set() else response
         self._stats.count(request, verified, sent)
         self._log.add(request_as_line(request, verified, at=arrived, status=sent.status if sent else None))
         if not self._outbox:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def open_state(target: str, *, lock_timeout: timedelta = timedelta(0)) -> StateS
     """
     scheme = _scheme(target)
     if scheme in POSTGRES_SCHEMES:
-        return _open_postgres(target, _new_lineage, lock_timeout)
+        return _open_postgres(target, lock_timeout)
     if scheme is not None:
         raise WrongUse(f"--state: hookline does not support {scheme}://", hint=_KINDS)
     if not target:
@@ -46,7 +45,7 @@ def _new_lineage() -> str:
     return str(uuid.uuid4())
 
 
-def _open_postgres(target: str, new_lineage: Callable[[], str], lock_timeout: timedelta) -> StateStore:
+def _open_postgres(target: str, lock_timeout: timedelta) -> StateStore:
     address = parse_postgres(target)
     try:
         # Imported here because a state in a file works without the package for PostgreSQL.
@@ -54,8 +53,6 @@ def _open_postgres(target: str, new_lineage: Callable[[], str], lock_timeout: ti
     except ImportError as missing:
         if missing.name is not None and missing.name.split(".")[0] == "hookline":
             raise
-        raise StateUnusable(
-            f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}",
-            hint="install it: pip install 'hookline[postgres]'",
-        ) from missing
-    return PostgresStore(address, new_lineage=new_lineage, lock_timeout=lock_timeout)
+        message = f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}"
+        raise StateUnusable(message, hint="install it: pip install 'hookline[postgres]'") from missing
+    return PostgresStore(address, new_lineage=_new_lineage, lock_timeout=lock_timeout)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from hookline.canonical import digest
-from hookline.state.store import HistoryEntry, HistoryRecord
+from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot
 from hookline.units import utc_text
 
 
@@ -24,26 +25,33 @@ class ChainBreak:
 
 
 def genesis_hash(lineage: str) -> str:
-    """The hash that the first entry follows."""
+    """The hash before the first entry."""
     return digest({"lineage": lineage})
 
 
 def entry_hash(previous: str, serial: int, entry: HistoryEntry) -> str:
     """``sha256:…`` of an entry at `serial`; `previous` is the hash of the entry before it."""
-    return digest(
-        {
-            "previous": previous,
-            "serial": serial,
-            "at": time_text(entry.at),
-            "who": entry.who,
-            "commit": entry.commit,
-            "branch": entry.branch,
-            "fingerprint": entry.fingerprint,
-            "changes": entry.changes,
-            "lifted": entry.lifted,
-            "note": entry.note,
-        }
-    )
+    return digest({"previous": previous, "serial": serial, **entry_values(entry)})
+
+
+def entry_values(entry: HistoryEntry) -> dict[str, Any]:
+    """The values of an entry as they are hashed, in the order of the columns of `history`."""
+    return {
+        "at": time_text(entry.at),
+        "who": entry.who,
+        "commit": entry.commit,
+        "branch": entry.branch,
+        "fingerprint": entry.fingerprint,
+        "changes": entry.changes,
+        "lifted": entry.lifted,
+        "note": entry.note,
+    }
+
+
+def next_record(previous: str | None, snapshot: Snapshot, entry: HistoryEntry) -> HistoryRecord:
+    """The record of the apply that leads to `snapshot`. `previous` is the last hash, None for the first apply."""
+    hash_before = previous or genesis_hash(str(snapshot.lineage))
+    return HistoryRecord(snapshot.serial, entry, entry_hash(hash_before, snapshot.serial, entry))
 
 
 def time_text(at: datetime) -> str:

@@ -15,6 +15,7 @@ from hookline.model import Address, Declared, Desired, FileLocation
 from hookline.state.store import HistoryRecord
 
 _REFERENCES = ({"env"}, {"file"})
+_Known = dict[str, tuple[Any, HistoryRecord]]  # by the path of a field: its value, and the apply that set it
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def blame_fields(address: Address, document: Document, records: Iterable[History
     After a deletion, the apply that creates the webhook again sets all fields. Raises ValueError if the history
     cannot be replayed.
     """
-    known: dict[str, tuple[Any, HistoryRecord]] = {}
+    known: _Known = {}
     for record in records:
         for at, after in written_documents(record):
             if at == address:
@@ -97,16 +98,14 @@ def blame_fields(address: Address, document: Document, records: Iterable[History
     return tuple(_blamed(path, value, known) for path, value in document_fields(document).items())
 
 
-def _updated(
-    known: dict[str, tuple[Any, HistoryRecord]], after: Document, record: HistoryRecord
-) -> dict[str, tuple[Any, HistoryRecord]]:
+def _updated(known: _Known, after: Document, record: HistoryRecord) -> _Known:
     return {
         path: known[path] if path in known and equal_as_json(known[path][0], value) else (value, record)
         for path, value in document_fields(after).items()
     }
 
 
-def _blamed(path: str, value: Any, known: dict[str, tuple[Any, HistoryRecord]]) -> BlamedField:
+def _blamed(path: str, value: Any, known: _Known) -> BlamedField:
     applied = known.get(path)
     return BlamedField(path, value, applied[1] if applied and equal_as_json(applied[0], value) else None)
 

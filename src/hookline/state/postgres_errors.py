@@ -81,10 +81,8 @@ def _state_name(given: list[str]) -> str:
         raise WrongUse("--state: the address names more than one state", hint=f"give state= once: {_EXAMPLE}")
     name = unquote(given[0].partition("=")[2])
     if _NAME.fullmatch(name) is None:
-        raise WrongUse(
-            f"--state: {name!r} is not a valid name of a state",
-            hint="use at most 63 letters, digits, '.', '_' and '-', the first of them a letter or digit",
-        )
+        hint = "use at most 63 letters, digits, '.', '_' and '-', the first of them a letter or digit"
+        raise WrongUse(f"--state: {name!r} is not a valid name of a state", hint=hint)
     return name
 
 
@@ -97,10 +95,8 @@ class LockHolder(NamedTuple):
     since: str | None
 
     def __str__(self) -> str:
-        application = f" {self.application}" if self.application else ""
-        user = f" of {self.user}" if self.user else ""
-        since = f", since {self.since}" if self.since else ""
-        return f"session {self.pid}{user}{application}{since}"
+        parts = zip((" of ", " ", ", since "), self[1:], strict=True)
+        return f"session {self.pid}" + "".join(f"{before}{text}" for before, text in parts if text)
 
 
 # The texts of libpq or the server when a connection fails. Such an error has no code, so its text is matched.
@@ -152,10 +148,8 @@ def postgres_state_error(where: PostgresAddress, code: str | None, text: str) ->
     """
     detail = _one_line(text)
     if is_connection_lost(code):
-        return HooklineError(
-            f"the connection to {where} was lost ({detail}); nothing was applied",
-            hint="the server has rolled back the transaction, so the state is unchanged; try again",
-        )
+        hint = "the server has rolled back the transaction, so the state is unchanged; try again"
+        return HooklineError(f"the connection to {where} was lost ({detail}); nothing was applied", hint=hint)
     match code:
         case "42501":
             return StateUnusable(f"this role may not use the state {where}: {detail}", hint=_ROLES)
@@ -166,16 +160,13 @@ def postgres_state_error(where: PostgresAddress, code: str | None, text: str) ->
                 "with ?target_session_attrs=read-write",
             )
         case "22P05" | "22021":
-            return StateUnusable(
-                f"the database of {where} cannot store every character: {detail}",
-                hint="keep the state in a database with ENCODING 'UTF8'; nothing was changed",
-            )
+            hint = "keep the state in a database with ENCODING 'UTF8'; nothing was changed"
+            return StateUnusable(f"the database of {where} cannot store every character: {detail}", hint=hint)
         # Writes of hookline satisfy the constraints: another program has written rows.
         case "23502" | "23503" | "23505" | "23514" | "42P01" | "42703" | "42804" | "42883" | "XX001" | "XX002":
             return postgres_damaged_error(where, detail)
-    return HooklineError(
-        f"the state {where}: {detail} (SQLSTATE {code})", hint="nothing was changed; the server's log has details"
-    )
+    hint = "nothing was changed; the server's log has details"
+    return HooklineError(f"the state {where}: {detail} (SQLSTATE {code})", hint=hint)
 
 
 def postgres_damaged_error(where: PostgresAddress, detail: str) -> StateUnusable:
@@ -187,10 +178,8 @@ def postgres_damaged_error(where: PostgresAddress, detail: str) -> StateUnusable
 def postgres_locked_error(where: PostgresAddress, holders: Iterable[LockHolder]) -> StateUnusable:
     held = "; ".join(str(holder) for holder in holders)
     by = f"it is held by {held}" if held else "its holder has just released it"
-    return StateUnusable(
-        f"the state {where} is locked: {by}",
-        hint="another apply is running: wait for it, or use --lock-timeout 30s; nothing was changed",
-    )
+    hint = "another apply is running: wait for it, or use --lock-timeout 30s; nothing was changed"
+    return StateUnusable(f"the state {where} is locked: {by}", hint=hint)
 
 
 def commit_not_applied_error(where: PostgresAddress, record: HistoryRecord) -> HooklineError:

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -21,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
 from hookline.state import postgres_sql as sql
-from hookline.state.history_chain import entry_hash, genesis_hash
+from hookline.state.history_chain import next_record
 from hookline.state.postgres_errors import (
     LockHolder,
     PostgresAddress,
@@ -53,43 +54,31 @@ _LIBPQ_DEFAULTS = {
 }
 
 
+@dataclass(eq=False)
 class PostgresStore:
-    """A StateStore in PostgreSQL."""
+    """A StateStore in PostgreSQL. The first commit calls `new_lineage` for the new state.
 
-    def __init__(
-        self,
-        address: PostgresAddress,
-        *,
-        new_lineage: Callable[[], str],
-        lock_timeout: timedelta = timedelta(0),
-        patience: timedelta = CONNECTION_PATIENCE,
-    ) -> None:
-        """Create the store without connecting.
+    `commit` waits for `lock_timeout` while another apply holds the state. For `patience`, the store tries to find out
+    the result of a COMMIT that got no answer. Raises WrongUse if libpq cannot read the address.
+    """
 
-        Args:
-            address: The address of the state.
-            new_lineage: Returns the lineage of a new state; called by the first commit.
-            lock_timeout: How long `commit` waits while another apply holds the state.
-            patience: How long to try to find out the result of a COMMIT that got no answer.
+    where: PostgresAddress
+    _: KW_ONLY
+    new_lineage: Callable[[], str]
+    lock_timeout: timedelta = timedelta(0)
+    patience: timedelta = CONNECTION_PATIENCE
 
-        Raises:
-            WrongUse: libpq cannot read the address.
-        """
-        self._where = address
-        self._conninfo = _conninfo(address)
-        self._new_lineage = new_lineage
-        self._lock_timeout = lock_timeout
-        self._patience = patience
+    def __post_init__(self) -> None:
+        self._conninfo = _conninfo(self.where)
         self._version_lock = threading.Lock()
         self._version_connection: PostgresConnection | None = None
         self._close_version_connection: Callable[[], object] | None = None
 
     def read(self) -> Snapshot:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
-            found = self._read_version(connection)
-            if found is None:
+            if (found := self._read_version(connection)) is None:
                 return EMPTY
-            rows = connection.execute(sql.READ_WEBHOOKS, (self._where.name,)).fetchall()
+            rows = connection.execute(sql.READ_WEBHOOKS, (self.where.name,)).fetchall()
             return Snapshot(lineage=found[0], serial=found[1], webhooks=read_webhooks(rows))
 
     def version(self) -> tuple[str | None, int]:
@@ -104,20 +93,20 @@ class PostgresStore:
                         raise
             if self._close_version_connection is not None:
                 self._close_version_connection()
-            self._version_connection = self._connect()
-            self._close_version_connection = weakref.finalize(self, self._version_connection.close)
-            return self._read_version_or_empty(self._version_connection)
+            self._version_connection = connection = self._connect()
+            self._close_version_connection = weakref.finalize(self, connection.close)
+            return self._read_version_or_empty(connection)
 
     def history(self) -> tuple[HistoryRecord, ...]:
         with self._mapped_errors(), closing(self._connect()) as connection, _read_transaction(connection):
             if self._read_version(connection) is None:
                 return ()
-            return read_history(_history_rows(connection, sql.READ_HISTORY, self._where.name))
+            return read_history(_history_rows(connection, sql.READ_HISTORY, self.where.name))
 
     def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
         with self._mapped_errors(), closing(self._connect()) as connection:
             try:
-                self._begin_write(connection, self._lock_timeout, entry.who)
+                self._begin_write(connection, self.lock_timeout, entry.who)
                 snapshot, record = self._write(connection, base, written, entry)
             except psycopg.errors.LockNotAvailable as busy:
                 raise self._lock_error(base) from busy
@@ -135,25 +124,16 @@ class PostgresStore:
     def _write(
         self, connection: PostgresConnection, base: Snapshot, written: DocumentWrites, entry: HistoryEntry
     ) -> tuple[Snapshot, HistoryRecord]:
-        """Write the rows of a commit. Raises Stale if `base` is not the stored state.
-
-        Args:
-            connection: In the transaction that holds the lock.
-            base: The state that the change was decided on.
-            written: The documents to write; None deletes.
-            entry: The history entry of the apply.
-        """
-        name = self._where.name
+        """Write the rows of a `commit`, in the transaction that holds the lock. Raises Stale like it."""
+        name = self.where.name
         self._ensure_tables(connection)
-        row = connection.execute(sql.LOCK_STATE_ROW, (name,)).fetchone()
-        found = None if row is None else (str(row[0]), int(row[1]))
+        found: Any = connection.execute(sql.LOCK_STATE_ROW, (name,)).fetchone()
         last = _history_rows(connection, sql.READ_LAST_RECORD, name)
         if found != (base.lineage, base.serial):
-            raise_if_stale(self._where, base, found, read_history(last)[-1].entry if last else None)
-        lineage = found[0] if found else self._new_lineage()
+            raise_if_stale(self.where, base, found, read_history(last)[-1].entry if last else None)
+        lineage = found[0] if found else self.new_lineage()
         snapshot = base.after(lineage, written)
-        previous = last[-1][-1] if last else genesis_hash(lineage)
-        record = HistoryRecord(snapshot.serial, entry, entry_hash(previous, snapshot.serial, entry))
+        record = next_record(last[-1][-1] if last else None, snapshot, entry)
         if found is None:
             connection.execute(sql.INSERT_STATE, (name, lineage, snapshot.serial))
         else:
@@ -168,17 +148,16 @@ class PostgresStore:
         milliseconds = max(1, int(wait / timedelta(milliseconds=1)))
         connection.execute(sql.BEGIN_WRITE)
         connection.execute(sql.TRANSACTION_SETTINGS, (str(milliseconds), f"hookline ({who})"))
-        connection.execute(sql.ACQUIRE_LOCK, (sql.state_key(self._where.name),))
+        connection.execute(sql.ACQUIRE_LOCK, (sql.state_key(self.where.name),))
 
     def _ensure_tables(self, connection: PostgresConnection) -> None:
         if self._has_tables(connection):
             return
         connection.execute(sql.ACQUIRE_LOCK, (sql.TABLES_KEY,))
-        if self._has_tables(connection):
-            return
-        if connection.execute(sql.FIND_SCHEMA).fetchone() is None:
-            connection.execute(sql.CREATE_SCHEMA)
-        connection.execute(sql.CREATE_TABLES)
+        if not self._has_tables(connection):
+            if connection.execute(sql.FIND_SCHEMA).fetchone() is None:
+                connection.execute(sql.CREATE_SCHEMA)
+            connection.execute(sql.CREATE_TABLES)
 
     def _has_tables(self, connection: PostgresConnection) -> bool:
         """Whether the tables exist. Raises StateUnusable if some are missing or their format is unknown."""
@@ -187,22 +166,21 @@ class PostgresStore:
             return False
         if missing := sorted(set(sql.POSTGRES_TABLES) - found):
             names = ", ".join(f"hookline.{name}" for name in missing)
-            raise postgres_damaged_error(self._where, f"missing tables: {names}")
+            raise postgres_damaged_error(self.where, f"missing tables: {names}")
         row = connection.execute(sql.READ_FORMAT).fetchone()
         if row is None:
-            raise postgres_damaged_error(self._where, "its format is missing")
+            raise postgres_damaged_error(self.where, "its format is missing")
         if row[1] != sql.APPLICATION or row[0] < sql.POSTGRES_FORMAT:
-            raise earlier_build_error(
-                self._where, "move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old"
-            )
+            move = "move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old"
+            raise earlier_build_error(self.where, move)
         if row[0] > sql.POSTGRES_FORMAT:
-            raise newer_format_error(self._where, row[0], sql.POSTGRES_FORMAT)
+            raise newer_format_error(self.where, row[0], sql.POSTGRES_FORMAT)
         return True
 
     def _read_version(self, connection: PostgresConnection) -> tuple[str, int] | None:
         if not self._has_tables(connection):
             return None
-        row = connection.execute(sql.READ_STATE, (self._where.name,)).fetchone()
+        row = connection.execute(sql.READ_STATE, (self.where.name,)).fetchone()
         return None if row is None else (row[0], row[1])
 
     def _read_version_or_empty(self, connection: PostgresConnection) -> tuple[str | None, int]:
@@ -214,17 +192,17 @@ class PostgresStore:
 
         The lock is free only after the old transaction has ended. A read under the lock is therefore final.
         """
-        end = time.monotonic() + self._patience.total_seconds()
+        end = time.monotonic() + self.patience.total_seconds()
         try:
             with closing(self._connect_until(end)) as connection:
                 self._begin_write(connection, timedelta(seconds=max(1.0, end - time.monotonic())), record.entry.who)
-                row = None
-                if self._has_tables(connection):
-                    row = connection.execute(sql.READ_HASH, (self._where.name, record.serial)).fetchone()
+                found = self._has_tables(connection)
+                key = (self.where.name, record.serial)
+                row = connection.execute(sql.READ_HASH, key).fetchone() if found else None
         except (psycopg.Error, StateUnusable) as failed:
-            raise commit_unknown_error(self._where, record, str(failed)) from failed
+            raise commit_unknown_error(self.where, record, str(failed)) from failed
         if row is None or row[0] != record.hash:
-            raise commit_not_applied_error(self._where, record) from lost
+            raise commit_not_applied_error(self.where, record) from lost
 
     def _connect_until(self, end: float) -> PostgresConnection:
         while True:
@@ -240,7 +218,7 @@ class PostgresStore:
             # No prepared statements, because a pooler may run every transaction in another session.
             return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as failed:
-            raise postgres_connection_error(self._where, str(failed)) from failed
+            raise postgres_connection_error(self.where, str(failed)) from failed
 
     def _lock_error(self, base: Snapshot) -> HooklineError:
         """The reason for a lock timeout: the state has changed, or another session holds it.
@@ -248,31 +226,30 @@ class PostgresStore:
         The holders are read before the version: if the version has not changed since `base`, the holders that were
         read are about to change it.
         """
-        keys = [sql.state_key(self._where.name), sql.TABLES_KEY]
+        keys = [sql.state_key(self.where.name), sql.TABLES_KEY]
         holders: list[LockHolder] = []
         try:
             with closing(self._connect()) as connection:
                 holders = [LockHolder(*row) for row in connection.execute(sql.LOCK_HOLDERS, (keys,))]
                 found = self._read_version(connection)
                 if found not in (None, (base.lineage, base.serial)):
-                    last = read_history(_history_rows(connection, sql.READ_LAST_RECORD, self._where.name))
-                    raise_if_stale(self._where, base, found, last[-1].entry if last else None)
+                    last = read_history(_history_rows(connection, sql.READ_LAST_RECORD, self.where.name))
+                    raise_if_stale(self.where, base, found, last[-1].entry if last else None)
         except Stale as stale:
             return stale
         except (psycopg.Error, StateUnusable, ValueError):
             pass  # The message is complete without the holders.
-        return postgres_locked_error(self._where, holders)
+        return postgres_locked_error(self.where, holders)
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
-            raise postgres_state_error(
-                self._where, error.sqlstate, error.diag.message_primary or str(error)
-            ) from error
+            text = error.diag.message_primary or str(error)
+            raise postgres_state_error(self.where, error.sqlstate, text) from error
         except ValueError as error:
-            raise postgres_damaged_error(self._where, str(error)) from error
+            raise postgres_damaged_error(self.where, str(error)) from error
 
 
 @contextmanager
@@ -290,13 +267,11 @@ def _history_rows(connection: PostgresConnection, statement: str, name: str) -> 
 
 def _write_webhooks(connection: PostgresConnection, name: str, serial: int, written: DocumentWrites) -> None:
     deleted = [address for address, document in written.items() if document is None]
-    kept = {address: json_text(document) for address, document in written.items() if document is not None}
+    kept = [(*address, json_text(document)) for address, document in written.items() if document is not None]
     if deleted:
-        columns = ([address.organization for address in deleted], [address.sandbox for address in deleted])
-        connection.execute(sql.DELETE_WEBHOOKS, (*columns, name))
+        connection.execute(sql.DELETE_WEBHOOKS, (*map(list, zip(*deleted, strict=True)), name))
     if kept:
-        columns = ([address.organization for address in kept], [address.sandbox for address in kept])
-        connection.execute(sql.WRITE_WEBHOOKS, (name, serial, *columns, list(kept.values())))
+        connection.execute(sql.WRITE_WEBHOOKS, (name, serial, *map(list, zip(*kept, strict=True))))
 
 
 def _conninfo(address: PostgresAddress) -> str:

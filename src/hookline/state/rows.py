@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from hookline.canonical import canonical_json
 from hookline.model import Address
-from hookline.state.history_chain import time_text
+from hookline.state.history_chain import entry_values
 from hookline.state.store import HistoryEntry, HistoryRecord, Stored
 
 HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | None, str]
@@ -18,18 +18,8 @@ HistoryRow = tuple[int, str, str, str | None, str | None, str, str, str, str | N
 def history_row(record: HistoryRecord) -> HistoryRow:
     """The columns of `history`, in their order. Times are UTC, ISO 8601, in milliseconds."""
     entry = record.entry
-    return (
-        record.serial,
-        time_text(entry.at),
-        entry.who,
-        entry.commit,
-        entry.branch,
-        entry.fingerprint,
-        json_text(entry.changes),
-        json_text(entry.lifted),
-        entry.note,
-        record.hash,
-    )
+    values = entry_values(entry) | {"changes": json_text(entry.changes), "lifted": json_text(entry.lifted)}
+    return cast(HistoryRow, (record.serial, *values.values(), record.hash))
 
 
 def json_text(value: object) -> str:

@@ -11,13 +11,14 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from hookline.errors import HooklineError, StateUnusable
 from hookline.private_files import create_private_file, state_file_exists
-from hookline.state.history_chain import entry_hash, genesis_hash
+from hookline.state.history_chain import next_record
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
 from hookline.state.sqlite_schema import (
     EARLIER_STATE_APPLICATION_ID,
@@ -46,87 +47,74 @@ LOCK_PATIENCE = timedelta(seconds=5)
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class SqliteStore:
-    """A StateStore in an SQLite file."""
+    """A StateStore in an SQLite file. The first commit creates it, and calls `new_lineage` for the new state.
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        new_lineage: Callable[[], str],
-        lock_timeout: timedelta = timedelta(0),
-        patience: timedelta = LOCK_PATIENCE,
-    ) -> None:
-        """Create the store without opening the file.
+    `commit` waits for `lock_timeout` while another apply holds the database. For `patience`, a reader waits for a
+    writer's commit, and a writer for readers.
+    """
 
-        Args:
-            path: The file. The first commit creates it.
-            new_lineage: Returns the lineage of a new state; called by the first commit.
-            lock_timeout: How long `commit` waits while another apply holds the database.
-            patience: How long a reader waits for a writer's commit, and a writer for readers.
-        """
-        self._path = path
-        self._new_lineage = new_lineage
-        self._lock_timeout = lock_timeout
-        self._patience = patience
+    path: Path
+    _: KW_ONLY
+    new_lineage: Callable[[], str]
+    lock_timeout: timedelta = timedelta(0)
+    patience: timedelta = LOCK_PATIENCE
 
     def read(self) -> Snapshot:
-        if not state_file_exists(self._path):
+        if not state_file_exists(self.path):
             return EMPTY
         with self._read_transaction("webhooks") as (connection, lineage, serial):
             rows = connection.execute("SELECT organization, sandbox, document FROM webhooks ORDER BY 1, 2")
             return Snapshot(lineage=lineage, serial=serial, webhooks=read_webhooks(rows))
 
     def version(self) -> tuple[str | None, int]:
-        if not state_file_exists(self._path):
+        if not state_file_exists(self.path):
             return EMPTY.lineage, EMPTY.serial
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             lineage, serial, _ = self._read_meta(connection)
             return lineage, serial
 
     def history(self) -> tuple[HistoryRecord, ...]:
-        if not state_file_exists(self._path):
+        if not state_file_exists(self.path):
             return ()
         with self._read_transaction("history") as (connection, _, _):
             return read_history(connection.execute("SELECT * FROM history ORDER BY serial"))
 
     def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
-        if not state_file_exists(self._path):
+        if not state_file_exists(self.path):
             return self._create(base, written, entry)
         copy = None
-        with self._mapped_errors(), closing(self._open("rw", self._lock_timeout)) as connection:
+        with self._mapped_errors(), closing(self._open("rw", self.lock_timeout)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             lineage, serial, written_in = self._read_meta(connection)
             if (base.lineage, base.serial) != (lineage, serial):
-                raise_if_stale(self._path, base, (lineage, serial), self._last_apply())
+                raise_if_stale(self.path, base, (lineage, serial), self._last_apply())
             if written_in < STATE_FORMAT:
-                copy = keep_copy(connection, self._path, written_in)
+                copy = keep_copy(connection, self.path, written_in)
                 migrate(connection, written_in)
             snapshot = base.after(lineage, written)
             _write(connection, snapshot, written, entry)
             # This connection holds the lock. COMMIT waits for readers only, and they are quick.
-            connection.execute(f"PRAGMA busy_timeout = {int(self._patience / timedelta(milliseconds=1))}")
+            connection.execute(f"PRAGMA busy_timeout = {int(self.patience / timedelta(milliseconds=1))}")
             connection.execute("COMMIT")
         if copy is not None:
-            _log.warning(
-                "The state %s was migrated to format %d. A copy of the old one is %s.", self._path, STATE_FORMAT, copy
-            )
+            text = "The state %s was migrated to format %d. A copy of the old one is %s."
+            _log.warning(text, self.path, STATE_FORMAT, copy)
         return snapshot
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
-        raise_if_stale(self._path, base, None, None)
-        snapshot = base.after(self._new_lineage(), written)
+        raise_if_stale(self.path, base, None, None)
+        snapshot = base.after(self.new_lineage(), written)
         try:
-            create_private_file(self._path, _first_image(snapshot, written, entry))
+            create_private_file(self.path, _first_image(snapshot, written, entry))
         except FileExistsError as lost:
             raise stale_state_error(
-                f"the state {self._path} was created since the plan was made", self._last_apply()
+                f"the state {self.path} was created since the plan was made", self._last_apply()
             ) from lost
         except OSError as failed:
-            raise StateUnusable(
-                f"the state {self._path} cannot be created: {failed.strerror}",
-                hint="make its directory writable, or name another file with --state",
-            ) from failed
+            hint = "make its directory writable, or name another file with --state"
+            raise StateUnusable(f"the state {self.path} cannot be created: {failed.strerror}", hint=hint) from failed
         return snapshot
 
     @contextmanager
@@ -149,25 +137,21 @@ class SqliteStore:
 
     def _open_for_reading(self) -> sqlite3.Connection:
         try:
-            return self._open("ro", self._patience)
+            return self._open("ro", self.patience)
         except sqlite3.OperationalError as error:
             if _result_code(error) != "SQLITE_READONLY_ROLLBACK":
                 raise
         # An apply was killed during its commit. The next process that may write the file restores the old state when
         # it opens the file (https://www.sqlite.org/lockingv3.html#hot_journals).
         try:
-            self._open("rw", self._patience).close()
+            self._open("rw", self.patience).close()
         except sqlite3.OperationalError as error:
-            raise sqlite_state_error(self._path, "SQLITE_READONLY_ROLLBACK", "") from error
-        return self._open("ro", self._patience)
+            raise sqlite_state_error(self.path, "SQLITE_READONLY_ROLLBACK", "") from error
+        return self._open("ro", self.patience)
 
     def _open(self, mode: Literal["ro", "rw"], wait: timedelta) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=wait.total_seconds(),
-        )
+        uri, seconds = f"{self.path.absolute().as_uri()}?mode={mode}", wait.total_seconds()
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=seconds)
         try:
             connection.execute("PRAGMA synchronous = EXTRA")
             # This reads the first page, so a foreign file or an interrupted commit fails here.
@@ -180,26 +164,26 @@ class SqliteStore:
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found == EARLIER_STATE_APPLICATION_ID:
-            raise earlier_build_error(self._path, "move the file away")
+            raise earlier_build_error(self.path, "move the file away")
         if found != STATE_APPLICATION_ID:
-            raise foreign_database_error(self._path)
+            raise foreign_database_error(self.path)
 
     def _read_meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         """Lineage, serial and format."""
         row = connection.execute("SELECT format FROM meta").fetchone()
         if row is None:
-            raise damaged_state_error(self._path, "its format is missing")
+            raise damaged_state_error(self.path, "its format is missing")
         if row[0] > STATE_FORMAT:
-            raise newer_format_error(self._path, row[0], STATE_FORMAT)
+            raise newer_format_error(self.path, row[0], STATE_FORMAT)
         if not can_migrate(row[0]):
-            raise earlier_build_error(self._path, "move the file away")
+            raise earlier_build_error(self.path, "move the file away")
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
         return lineage, serial, row[0]
 
     def _check(self, connection: sqlite3.Connection, table: Literal["webhooks", "history"]) -> None:
         (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
         if result != "ok":
-            raise damaged_state_error(self._path, result)
+            raise damaged_state_error(self.path, result)
 
     def _last_apply(self) -> HistoryEntry | None:
         """The last apply, for messages; None if it cannot be read."""
@@ -214,9 +198,9 @@ class SqliteStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise sqlite_state_error(self._path, _result_code(error), str(error)) from error
+            raise sqlite_state_error(self.path, _result_code(error), str(error)) from error
         except ValueError as error:
-            raise damaged_state_error(self._path, str(error)) from error
+            raise damaged_state_error(self.path, str(error)) from error
 
 
 def _result_code(error: sqlite3.Error) -> str:
@@ -234,8 +218,7 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Document
             connection.execute("INSERT OR REPLACE INTO webhooks VALUES (?, ?, ?, ?)", row)
     connection.execute("UPDATE meta SET serial = ?", (snapshot.serial,))
     last = connection.execute("SELECT hash FROM history ORDER BY serial DESC LIMIT 1").fetchone()
-    previous = last[0] if last else genesis_hash(str(snapshot.lineage))
-    record = HistoryRecord(snapshot.serial, entry, entry_hash(previous, snapshot.serial, entry))
+    record = next_record(last[0] if last else None, snapshot, entry)
     connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", history_row(record))
 
 

@@ -91,15 +91,12 @@ class StateStore(Protocol):
         A command calls it once; the relay calls it when `version` has changed. Raises StateUnusable if the state
         exists and cannot be read: it is damaged, an empty file, or written by a newer hookline.
         """
-        ...
 
     def version(self) -> tuple[str | None, int]:
         """Lineage and serial. The relay calls this every second. Raises StateUnusable like `read`."""
-        ...
 
     def history(self) -> tuple[HistoryRecord, ...]:
         """Every apply, the oldest first; empty if there is no state. Raises StateUnusable like `read`."""
-        ...
 
     def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
         """Write the documents and the history entry in one transaction, or write nothing.
@@ -107,4 +104,3 @@ class StateStore(Protocol):
         `base` is the state that the change was decided on. Returns the state after the write. Raises Stale if the
         stored lineage or serial differs from that of `base`, StateUnusable if the state is locked.
         """
-        ...

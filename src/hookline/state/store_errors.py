@@ -35,20 +35,16 @@ def earlier_build_error(where: object, move: str) -> StateUnusable:
 
 
 def foreign_database_error(path: Path) -> StateUnusable:
-    return StateUnusable(
-        f"{path} is an SQLite database, but not a state of hookline", hint="name the state's file with --state"
-    )
+    hint = "name the state's file with --state"
+    return StateUnusable(f"{path} is an SQLite database, but not a state of hookline", hint=hint)
 
 
 def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
     """Return the error for a state that has changed since it was read. `last` is the apply that changed it."""
-    by = f", applied by {_describe(last)}" if last else ""
-    return Stale(f"{detail}{by}", hint="nothing was changed; plan again, and apply the new plan")
-
-
-def _describe(entry: HistoryEntry) -> str:
-    commit = f" at commit {entry.commit[:12]}" if entry.commit else ""
-    return f"{entry.who} on {time_text(entry.at)}{commit}"
+    if last is not None:
+        commit = f" at commit {last.commit[:12]}" if last.commit else ""
+        detail += f", applied by {last.who} on {time_text(last.at)}{commit}"
+    return Stale(detail, hint="nothing was changed; plan again, and apply the new plan")
 
 
 def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None, last: HistoryEntry | None) -> None:
@@ -62,24 +58,19 @@ def raise_if_stale(where: object, base: Snapshot, found: tuple[str, int] | None,
     """
     if found is None:
         if base.lineage is not None:
-            raise Stale(
-                f"the state {where} no longer exists: it was read at serial {base.serial}",
-                hint="nothing was changed; find out who removed it, restore it, and plan again",
-            )
+            hint = "nothing was changed; find out who removed it, restore it, and plan again"
+            raise Stale(f"the state {where} no longer exists: it was read at serial {base.serial}", hint=hint)
         return
     lineage, serial = found
     if base.lineage is None:
-        raise stale_state_error(
-            f"the state {where} was created since the plan was made: it is at serial {serial}", last
-        )
-    if base.lineage != lineage:
-        raise stale_state_error(
-            f"{where} now holds another state: lineage {lineage}; the plan was made on {base.lineage}", last
-        )
-    if base.serial != serial:
-        raise stale_state_error(
-            f"the state {where} has changed: the plan was made on serial {base.serial}, now it is at {serial}", last
-        )
+        detail = f"the state {where} was created since the plan was made: it is at serial {serial}"
+    elif base.lineage != lineage:
+        detail = f"{where} now holds another state: lineage {lineage}; the plan was made on {base.lineage}"
+    elif base.serial != serial:
+        detail = f"the state {where} has changed: the plan was made on serial {base.serial}, now it is at {serial}"
+    else:
+        return
+    raise stale_state_error(detail, last)
 
 
 def lock_holder(path: Path) -> int | None:
@@ -109,27 +100,20 @@ def sqlite_state_error(path: Path, result: str, text: str) -> HooklineError:
     `result` is the name of the extended result code (https://www.sqlite.org/rescode.html), "" if there is none.
     """
     if result == "SQLITE_READONLY_ROLLBACK":
-        return StateUnusable(
-            f"an apply to {path} was interrupted, and undoing it needs write access",
-            hint="run `hookline list` once as a user who may write the state",
-        )
+        hint = "run `hookline list` once as a user who may write the state"
+        return StateUnusable(f"an apply to {path} was interrupted, and undoing it needs write access", hint=hint)
     match result.split("_")[1:2]:
         case ["BUSY" | "LOCKED"]:
             process = lock_holder(path)
             by = "another process" if process is None else f"another process ({process})"
-            return StateUnusable(
-                f"the state {path} is locked by {by}",
-                hint="another apply is running: wait for it, or use --lock-timeout 30s",
-            )
+            hint = "another apply is running: wait for it, or use --lock-timeout 30s"
+            return StateUnusable(f"the state {path} is locked by {by}", hint=hint)
         case ["NOTADB"]:
-            return StateUnusable(
-                f"{path} is not an SQLite database", hint=f"name the state's file with --state, or {_BACKUP}"
-            )
+            hint = f"name the state's file with --state, or {_BACKUP}"
+            return StateUnusable(f"{path} is not an SQLite database", hint=hint)
         case ["READONLY" | "CANTOPEN" | "PERM" | "AUTH"]:
-            return StateUnusable(
-                f"the state {path} cannot be opened: {text}",
-                hint="check the permissions of the file and of its directory",
-            )
+            hint = "check the permissions of the file and of its directory"
+            return StateUnusable(f"the state {path} cannot be opened: {text}", hint=hint)
         case ["FULL" | "IOERR"]:
             return HooklineError(f"the state {path}: {text}", hint="nothing was changed; check the disk")
         case _:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.config import error_codes
-from hookline.config.yaml_parser import MAX_DOCUMENT_BYTES, SourcePosition, find_positions, parse_yaml
+from hookline.config.source_text import SourcePosition
+from hookline.config.yaml_parser import MAX_DOCUMENT_BYTES, find_positions, parse_yaml
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(codec="ascii")),

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from hookline.config import error_codes
-from hookline.config.document_access import DocumentPath, RuleFinding, mapping_at, path_text, quote, text_at
+from hookline.config.document_access import DocumentPath, RuleFinding, finding_at, mapping_at, quote, text_at
 from hookline.model import RetryPolicy
 from hookline.units import format_duration, parse_duration
 
@@ -38,10 +38,10 @@ def check_delivery(document: Any) -> Iterator[RuleFinding]:
     for path, (minimum, maximum) in _RANGES.items():
         duration = _duration_at(document, path)
         if duration is not None and not minimum <= duration <= maximum:
-            summary = f"{path_text(path)}: must be from {format_duration(minimum)} to {format_duration(maximum)}"
-            summary += f", found {quote(text_at(document, *path))}"
+            problem = f"must be from {format_duration(minimum)} to {format_duration(maximum)}"
+            problem += f", found {quote(text_at(document, *path))}"
             hint = "write a duration such as 100ms, 10s, 5m or 24h"
-            yield RuleFinding(code=error_codes.OUT_OF_RANGE, path=path, summary=summary, hint=hint)
+            yield finding_at(path, error_codes.OUT_OF_RANGE, problem, hint)
     yield from _check_order(document)
     yield from _check_pair(document)
 
@@ -56,11 +56,10 @@ def _check_order(document: Any) -> Iterator[RuleFinding]:
         low, high = delays[smaller], delays[larger]
         if low is not None and high is not None and high < low <= _RANGES[*_RETRY, smaller][1]:
             path = (*_RETRY, smaller if smaller in written else larger)
-            summary = f"{path_text(path)}: {smaller} ({format_duration(low)}) is longer than {larger}"
-            summary += f" ({format_duration(high)})"
+            problem = f"{smaller} ({format_duration(low)}) is longer than {larger} ({format_duration(high)})"
             defaults = "{}, {} and {}".format(*map(format_duration, _RETRY_DEFAULTS.values()))
             hint = f"write initialDelay ≤ maxDelay ≤ maxAge; the defaults are {defaults}"
-            yield RuleFinding(code=error_codes.RETRY_ORDER, path=path, summary=summary, hint=hint)
+            yield finding_at(path, error_codes.RETRY_ORDER, problem, hint)
 
 
 def _check_pair(document: Any) -> Iterator[RuleFinding]:
@@ -69,8 +68,7 @@ def _check_pair(document: Any) -> Iterator[RuleFinding]:
         if name in tls and other not in tls:
             path: DocumentPath = ("delivery", "tls", name)
             hint = f"add {other}: {{file: …}}, or remove {name}"
-            summary = f"{path_text(path)}: requires {other}"
-            yield RuleFinding(code=error_codes.TLS_PAIR, path=path, summary=summary, hint=hint, on_key=True)
+            yield finding_at(path, error_codes.TLS_PAIR, f"requires {other}", hint, on_key=True)
 
 
 def _duration_at(document: Any, path: DocumentPath) -> timedelta | None:

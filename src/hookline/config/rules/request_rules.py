@@ -12,7 +12,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from hookline.config import error_codes
-from hookline.config.document_access import DocumentPath, RuleFinding, mapping_at, path_text, quote, text_at, value_at
+from hookline.config.document_access import (
+    DocumentPath,
+    RuleFinding,
+    finding_at,
+    mapping_at,
+    quote,
+    text_at,
+    value_at,
+)
 from hookline.config.secret_names import looks_like_secret_value, looks_secret
 
 _URL = re.compile(
@@ -112,7 +120,7 @@ def _a_label_hint(name: str) -> str:
 
 
 def _in_url(code: str, message: str, hint: str) -> RuleFinding:
-    return RuleFinding(code=code, path=("url",), summary=f"url: {message}", hint=hint)
+    return finding_at(("url",), code, message, hint)
 
 
 def _without_secrets(url: str) -> str:
@@ -132,10 +140,12 @@ def check_headers(document: Any) -> Iterator[RuleFinding]:
         yield from _check_name(path, name, on_key=True)
         if (first := first_spellings.setdefault(name.lower(), name)) != name:
             hint = "keep one of the two; header names ignore upper and lower case"
-            yield _on_name(error_codes.HEADER_REPEATED, path, f"is the same header as {quote(first)}", hint)
+            yield finding_at(
+                path, error_codes.HEADER_REPEATED, f"is the same header as {quote(first)}", hint, on_key=True
+            )
         if jwt and name.lower() == (jwt_header or "authorization").lower():
             hint = "remove it here, or send the JWT in another header: authentication: {header: …}"
-            yield _on_name(error_codes.HEADER_OF_JWT, path, "this header carries the JWT", hint)
+            yield finding_at(path, error_codes.HEADER_OF_JWT, "this header carries the JWT", hint, on_key=True)
         if isinstance(value, str):
             yield from _check_literal(path, name, value)
 
@@ -149,20 +159,18 @@ def _check_name(path: DocumentPath, name: str, *, on_key: bool) -> Iterator[Rule
         hint = "choose another name: HTTP or hookline sets this header in every request"
     else:
         return
-    summary = f"{path_text(path)}: {quote(name)} {problem}"
-    yield RuleFinding(code=code, path=path, summary=summary, hint=hint, on_key=on_key)
+    yield finding_at(path, code, f"{quote(name)} {problem}", hint, on_key=on_key)
 
 
 def _check_literal(path: DocumentPath, name: str, value: str) -> Iterator[RuleFinding]:
     secret = looks_secret(name) or looks_like_secret_value(value)
     if secret:
         hint = f"write {name}: {{env: HOOKLINE_SECRET_…}} or {{file: …}}; replace the secret if it is real"
-        yield _on_name(error_codes.HEADER_SECRET, path, "the value looks like a secret", hint)
+        yield finding_at(path, error_codes.HEADER_SECRET, "the value looks like a secret", hint, on_key=True)
     if _VALUE.fullmatch(value) is None:
         problem, hint = _value_problem(value)
-        summary = f"{path_text(path)}: {problem}"
         # If the value may be secret, the caret points to the key.
-        yield RuleFinding(code=error_codes.HEADER_VALUE, path=path, summary=summary, hint=hint, on_key=secret)
+        yield finding_at(path, error_codes.HEADER_VALUE, problem, hint, on_key=secret)
 
 
 def _value_problem(value: str) -> tuple[str, str]:
@@ -175,7 +183,3 @@ def _value_problem(value: str) -> tuple[str, str]:
     if not value:
         return "the value is empty", "write a value, or remove the header"
     return "the value begins or ends with a space", "remove the space; receivers drop it"
-
-
-def _on_name(code: str, path: DocumentPath, message: str, hint: str) -> RuleFinding:
-    return RuleFinding(code=code, path=path, summary=f"{path_text(path)}: {message}", hint=hint, on_key=True)

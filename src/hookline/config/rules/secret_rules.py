@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,15 +17,15 @@ from hookline.config import error_codes
 from hookline.config.document_access import (
     DocumentPath,
     RuleFinding,
+    finding_at,
     list_at,
     mapping_at,
-    path_text,
     quote,
     secret_references,
     text_at,
 )
 from hookline.key_rotation import KeyPeriod, find_gap
-from hookline.units import MOMENT_PATTERN, format_moment, parse_moment
+from hookline.units import MOMENT_PATTERN, parse_moment, utc_text
 
 _EXAMPLE = "2026-11-01T00:00:00Z"
 _ENV = re.compile(r"HOOKLINE_SECRET_[A-Za-z0-9_]+")
@@ -60,8 +61,7 @@ def _invalid_env(path: DocumentPath, name: str) -> RuleFinding:
         suffix = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_") or "NAME"
         problem = "does not begin with HOOKLINE_SECRET_"
         hint = f"set HOOKLINE_SECRET_{suffix} for the relay; webhook files can use only HOOKLINE_SECRET_… variables"
-    summary = f"{path_text(path)}: {quote(name)} {problem}"
-    return RuleFinding(code=error_codes.SECRET_ENV, path=path, summary=summary, hint=hint)
+    return finding_at(path, error_codes.SECRET_ENV, f"{quote(name)} {problem}", hint)
 
 
 def _check_file(path: DocumentPath, file: str) -> Iterator[RuleFinding]:
@@ -73,7 +73,7 @@ def _check_file(path: DocumentPath, file: str) -> Iterator[RuleFinding]:
     else:
         return
     hint = "write a path below the relay's --secrets-dir, as in feedback-2026-11.pem"
-    yield RuleFinding(code=error_codes.SECRET_FILE, path=path, summary=f"{path_text(path)}: {problem}", hint=hint)
+    yield finding_at(path, error_codes.SECRET_FILE, problem, hint)
 
 
 def check_signing(document: Any) -> Iterator[RuleFinding]:
@@ -81,25 +81,22 @@ def check_signing(document: Any) -> Iterator[RuleFinding]:
     for claim in mapping_at(document, "authentication", "claims"):
         if claim in _REGISTERED:
             path: DocumentPath = ("authentication", "claims", claim)
-            summary = f"{path_text(path)}: {quote(claim)} is a registered claim"
-            hint = _REGISTERED[claim]
-            yield RuleFinding(code=error_codes.REGISTERED_CLAIM, path=path, summary=summary, hint=hint, on_key=True)
+            problem = f"{quote(claim)} is a registered claim"
+            yield finding_at(path, error_codes.REGISTERED_CLAIM, problem, _REGISTERED[claim], on_key=True)
     is_hmac = (text_at(document, "authentication", "algorithm") or "").startswith("HS")
     indexes: dict[str, int] = {}
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
         if is_hmac and "passphrase" in mapping_at(document, "authentication", "keys", index):
             path = ("authentication", "keys", index, "passphrase")
-            summary = f"{path_text(path)}: the shared secret of an HS… algorithm is not encrypted"
+            problem = "the shared secret of an HS… algorithm is not encrypted"
             hint = "remove it; a passphrase opens the private key of RS256, ES256, EdDSA …"
-            yield RuleFinding(
-                code=error_codes.NEEDLESS_PASSPHRASE, path=path, summary=summary, hint=hint, on_key=True
-            )
+            yield finding_at(path, error_codes.NEEDLESS_PASSPHRASE, problem, hint, on_key=True)
         identifier = text_at(document, "authentication", "keys", index, "id")
         if identifier is not None and indexes.setdefault(identifier, index) != index:
             path = ("authentication", "keys", index, "id")
-            summary = f"{path_text(path)}: {quote(identifier)} is also the id of keys[{indexes[identifier]}]"
+            problem = f"{quote(identifier)} is also the id of keys[{indexes[identifier]}]"
             hint = "give each key its own id; receivers choose the key by its id (kid)"
-            yield RuleFinding(code=error_codes.REPEATED_KEY_ID, path=path, summary=summary, hint=hint)
+            yield finding_at(path, error_codes.REPEATED_KEY_ID, problem, hint)
 
 
 def check_key_times(document: Any) -> Iterator[RuleFinding]:
@@ -123,10 +120,13 @@ def _check_keys(document: Any, path: DocumentPath) -> Iterator[RuleFinding]:
             times[name] = moment = _parsed_moment(text)
             readable = readable and moment is not None
             if moment is None and re.fullmatch(MOMENT_PATTERN, text):  # the schema reports any other text
-                findings.append(_not_in_calendar(at, text))
+                problem, hint = f"{quote(text)} does not exist in the calendar", f'write a time such as "{_EXAMPLE}"'
+                findings.append(finding_at(at, error_codes.WRONG_FORM, problem, hint))
         period = KeyPeriod(times["activate"], times["retire"])
         if period.activate is not None and period.retire is not None and period.retire <= period.activate:
-            findings.append(_out_of_order((*path, index, "retire"), period.activate))
+            problem = f"the key retires before it is active ({utc_text(period.activate)})"
+            hint = "write a retire time that is later than activate"
+            findings.append(finding_at((*path, index, "retire"), error_codes.KEY_TIMES, problem, hint))
         periods.append(period)
     yield from findings
     # A wrong time may itself cause the gap, so gaps are checked only if every time is valid.
@@ -141,21 +141,9 @@ def _parsed_moment(text: str) -> datetime | None:
         return None
 
 
-def _not_in_calendar(path: DocumentPath, text: str) -> RuleFinding:
-    summary = f"{path_text(path)}: {quote(text)} does not exist in the calendar"
-    hint = f'write a time such as "{_EXAMPLE}"'
-    return RuleFinding(code=error_codes.WRONG_FORM, path=path, summary=summary, hint=hint)
-
-
-def _out_of_order(path: DocumentPath, activate: datetime) -> RuleFinding:
-    summary = f"{path_text(path)}: the key retires before it is active ({format_moment(activate)})"
-    hint = "write a retire time that is later than activate"
-    return RuleFinding(code=error_codes.KEY_TIMES, path=path, summary=summary, hint=hint)
-
-
 def _gap(path: DocumentPath, periods: list[KeyPeriod], begins: datetime, ends: datetime | None) -> RuleFinding:
     last = next(index for index, period in enumerate(periods) if period.retire == begins)
-    period_text = f"from {format_moment(begins)}" + (" on" if ends is None else f" to {format_moment(ends)}")
-    summary = f"{path_text(path)}: no key is active {period_text}"
+    period_text = f"from {utc_text(begins)}" + (" on" if ends is None else f" to {utc_text(ends)}")
     hint = "retire a key only after the next one is active, and leave the last one without retire"
-    return RuleFinding(code=error_codes.KEY_GAP, path=(*path, last, "retire"), summary=summary, hint=hint)
+    finding = finding_at(path, error_codes.KEY_GAP, f"no key is active {period_text}", hint)
+    return replace(finding, path=(*path, last, "retire"))

@@ -16,7 +16,7 @@ from hookline.relay.auth.keys import JwtKey, load_key
 from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.request import SENDABLE_VALUE, Header
 from hookline.relay.secrets import Secret, SecretResolver, without_newline
-from hookline.units import format_moment
+from hookline.units import utc_text
 
 
 def fixed_headers(webhook: Webhook, resolver: SecretResolver) -> list[Header]:
@@ -173,4 +173,4 @@ def usable_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
 
 def _next_activation(keys: Iterable[TimedKey], now: float) -> str:
     coming = [key.activate for key in keys if key.activate is not None and key.activate.timestamp() > now]
-    return f"the next key becomes active at {format_moment(min(coming))}" if coming else "all keys are retired"
+    return f"the next key becomes active at {utc_text(min(coming))}" if coming else "all keys are retired"
