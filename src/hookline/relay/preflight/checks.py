@@ -29,15 +29,7 @@ from hookline.relay.delivery.response_policy import (
 )
 from hookline.relay.event import Event, payload_bytes
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import (
-    Attempt,
-    ExchangeResult,
-    Failure,
-    FailureKind,
-    LocalFault,
-    Response,
-    one_line,
-)
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses

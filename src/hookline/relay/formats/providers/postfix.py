@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, classify, email_failure, is_permanent
+from hookline.relay.formats.bounce_classes import classify, email_failure, is_permanent
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import ProviderFields, build_event, recipient_of
+from hookline.relay.formats.provider_event import complete_event, recipient_of
 
 NAME = "postfix"
 
@@ -74,20 +74,16 @@ def _event(syslog: SyslogMessage, found: re.Match[str], mapping: FieldMapping) -
     source = {"host": syslog.host, "program": syslog.program, "queue_id": queue_id, "to": found["to"], **fields}
     recipient = recipient_of(found["to"], source, mapping)
     now = mapping.clock() if mapping.clock else None
-    return build_event(
-        source,
-        mapping,
-        ProviderFields(
-            # Short queue ids recur. The identity includes the time as written, which does not depend on the reader.
-            identity=f"postfix:{syslog.host}:{syslog.time}:{queue_id}:{recipient}:{name}",
-            status=status,
-            recipient=recipient,
-            time=parse_syslog_time(syslog.time, zone=mapping.timezone, now=now),
-            failure=_failure(name, dsn, wording) if status == "bounce" else None,
-            detail=wording,
-            execution_id=f"{syslog.host}/{queue_id}",
-        ),
+    parsed = Event(
+        # Short queue ids recur. The identity includes the time as written, which does not depend on the reader.
+        identity=f"postfix:{syslog.host}:{syslog.time}:{queue_id}:{recipient}:{name}",
+        status=status,
+        time=parse_syslog_time(syslog.time, zone=mapping.timezone, now=now),
+        failure=_failure(name, dsn, wording) if status == "bounce" else None,
+        detail=wording,
+        execution_id=f"{syslog.host}/{queue_id}",
     )
+    return complete_event(parsed, source, mapping, recipient=recipient)
 
 
 def _fields(written: str) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def _fields(written: str) -> dict[str, Any]:
 def _failure(name: str, dsn: str | None, wording: str) -> MessageFailure:
     status = dsn if dsn and dsn[0] in "45" else None
     permanent = name == "bounced" and is_permanent(status, wording)
-    return email_failure(classify(status, wording), SYNC, HARD if permanent else SOFT, wording)
+    return email_failure(classify(status, wording), "sync", "Hard" if permanent else "Soft", wording)
 
 
 _PRIORITY = r"(?:<\d{1,3}>)?"

@@ -13,23 +13,12 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import (
-    ASYNC,
-    HARD,
-    IGNORED_KIND,
-    SOFT,
-    SYNC,
-    BounceKind,
-    Category,
-    classify,
-    email_failure,
-    enhanced_status,
-)
+from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
-from hookline.relay.formats.provider_event import ProviderFields, build_event, mailbox, recipient_of, skip_or_reject
+from hookline.relay.formats.provider_event import complete_event, mailbox, recipient_of, skip_or_reject
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "ses"
@@ -42,7 +31,7 @@ STATUSES: Mapping[str, str] = {
     "Rendering Failure": "error",
 }
 OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
-_KINDS: dict[str, BounceKind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED_KIND}
+_KINDS: dict[str, BounceKind] = {"Permanent": "Hard", "Transient": "Soft", "Undetermined": "Ignored"}
 # `bounceSubType` values that are more precise than their type, then the types themselves.
 _SUBTYPES = {
     "NoEmail": 10,
@@ -158,20 +147,15 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
         recipient = recipient_of(address, value, mapping)
-        yield build_event(
-            value,
-            mapping,
-            ProviderFields(
-                identity=f"ses:{_event_id(event, kind)}:{recipient}",
-                status=status,
-                recipient=recipient,
-                variables=event.mail.tags,
-                time=time,
-                failure=failure,
-                detail=detail,
-                execution_id=event.mail.message_id,
-            ),
+        parsed = Event(
+            identity=f"ses:{_event_id(event, kind)}:{recipient}",
+            status=status,
+            time=time,
+            failure=failure,
+            detail=detail,
+            execution_id=event.mail.message_id,
         )
+        yield complete_event(parsed, value, mapping, recipient=recipient, variables=event.mail.tags)
     if is_empty:
         yield Rejected("no recipient: the event names no recipient")
 
@@ -205,7 +189,7 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.delivery.timestamp or event.mail.timestamp, None, event.delivery.response
     else:
         wording = event.reject.reason if event.reject else event.failure.message if event.failure else None
-        failure = email_failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
+        failure = email_failure(None, "sync", wording=wording) if STATUSES[kind] == "error" else None
         for recipient in event.mail.destination or ():
             yield mailbox(recipient), event.mail.timestamp, failure, wording
 
@@ -224,4 +208,4 @@ def _category(bounce: _Bounce) -> Category:
     failure.
     """
     refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
-    return SYNC if refused else ASYNC
+    return "sync" if refused else "async"
