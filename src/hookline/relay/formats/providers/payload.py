@@ -10,25 +10,23 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
-    NO_EXECUTION,
     OTHERS,
     STATUSES,
     IdentityMap,
     PlatformExecution,
-    RawDetails,
+    PlatformFeedback,
     RawIdentityMap,
     decode_quickly,
-    event_details,
     has_other_type,
     is_well_formed,
     map_and_complete,
-    platform_status,
+    platform_event,
 )
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
@@ -47,17 +45,10 @@ class _Status(msgspec.Struct, frozen=True):
     value: str
 
 
-class _Feedback(msgspec.Struct, frozen=True):
+class _Feedback(PlatformFeedback, frozen=True, kw_only=True):
     status: _Status = msgspec.field(name="feedbackStatus")
-    offers: Any = None
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
     response_code: Any = msgspec.field(name="responseCode", default=None)
     response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class _PayloadFields(msgspec.Struct, frozen=True):
@@ -120,38 +111,23 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> Event:
     sandbox = payload.sandbox or _NO_SANDBOX
-    execution = payload.execution or NO_EXECUTION
     context: dict[str, Any] = payload.context if isinstance(payload.context, dict) else _NO_CONTEXT
-    status, failure = platform_status(payload.feedback.status.value, payload.feedback.failure)
-    return Event(
+    details = {
+        "profile_id": payload.execution and payload.execution.profile_id,
+        "profile_number": context.get("profileNumber"),
+        "profile_address": context.get("profileAddress"),
+        "response_code": payload.feedback.response_code,
+        "response_millis": payload.feedback.response_millis,
+    }
+    return platform_event(
+        payload.execution,
+        payload.feedback,
+        status=payload.feedback.status.value,
+        details=details,
         request_id=payload.request_id,
         organization=payload.organization,
         sandbox_name=sandbox.name,
         sandbox_id=sandbox.id,
         channel=payload.channel,
-        status=status,
-        execution_id=execution.execution_id,
-        message_type=execution.message_type,
-        campaign_id=execution.campaign_id,
-        campaign_version_id=execution.campaign_version_id,
-        campaign_type=plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
-        offers=payload.feedback.offers,
-        exclusion=payload.feedback.exclusion,
-        failure=failure,
-        retry_count=payload.feedback.retry_count,
         identity_map=identity_map,
-        further=event_details(
-            RawDetails(
-                message_id=execution.message_id,
-                profile_id=execution.profile_id,
-                profile_number=context.get("profileNumber"),
-                encoding=payload.feedback.encoding,
-                message_parts=payload.feedback.message_parts,
-                delivered_at=payload.feedback.delivered_at,
-                profile_address=context.get("profileAddress"),
-                response_code=payload.feedback.response_code,
-                response_millis=payload.feedback.response_millis,
-            )
-        ),
     )

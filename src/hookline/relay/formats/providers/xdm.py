@@ -14,25 +14,23 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.platform_common import (
     DATASET_KEYS,
     FEEDBACK,
-    NO_EXECUTION,
     OTHERS,
     STATUSES,
     IdentityMap,
     PlatformExecution,
-    RawDetails,
+    PlatformFeedback,
     RawIdentityMap,
     decode_quickly,
-    event_details,
     has_other_type,
     is_well_formed,
     map_and_complete,
-    platform_status,
+    platform_event,
 )
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
@@ -67,15 +65,8 @@ class _Profile(msgspec.Struct, frozen=True):
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
 
 
-class _Feedback(msgspec.Struct, frozen=True):
+class _Feedback(PlatformFeedback, frozen=True, kw_only=True):
     status: str = msgspec.field(name="feedbackStatus")
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
-    offers: Any = None
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class _Management(msgspec.Struct, frozen=True):
@@ -167,35 +158,18 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
-    execution = management.execution or NO_EXECUTION
-    status, failure = platform_status(management.feedback.status, management.feedback.failure)
-    return Event(
+    profile = management.profile
+    number = management.sms.get("profileNumber") if isinstance(management.sms, dict) else None
+    return platform_event(
+        management.execution,
+        management.feedback,
+        status=management.feedback.status,
+        details={"profile_id": profile.profile_id, "profile_number": number},
         identity=f"xdm:{event.id}" if event.id else None,
-        request_id=management.profile.request_id,
-        channel=management.profile.channel.id.rpartition("/")[2],
-        status=status,
-        execution_id=execution.execution_id,
-        message_type=execution.message_type,
-        campaign_id=execution.campaign_id,
-        campaign_version_id=execution.campaign_version_id,
-        campaign_type=plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
-        offers=management.feedback.offers,
-        exclusion=management.feedback.exclusion,
-        failure=failure,
-        retry_count=management.feedback.retry_count,
+        request_id=profile.request_id,
+        channel=profile.channel.id.rpartition("/")[2],
         identity_map=identity_map,
         time=event.timestamp,
-        further=event_details(
-            RawDetails(
-                message_id=execution.message_id,
-                profile_id=management.profile.profile_id,
-                profile_number=management.sms.get("profileNumber") if isinstance(management.sms, dict) else None,
-                encoding=management.feedback.encoding,
-                message_parts=management.feedback.message_parts,
-                delivered_at=management.feedback.delivered_at,
-            )
-        ),
     )
 
 
