@@ -22,16 +22,17 @@ from hookline.observe.status import waiting_by_reason
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-def gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+def gauge(name: str, text: str, samples: Samples | float, *labels: str) -> Metric:
+    """Returns a gauge. One number is the sample of a gauge without labels."""
     return _filled(GaugeMetricFamily(f"hookline_{name}", text, labels=labels), samples)
 
 
-def counter(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+def counter(name: str, text: str, samples: Samples | float, *labels: str) -> Metric:
     return _filled(CounterMetricFamily(f"hookline_{name}", text, labels=labels), samples)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
-    for labels, value in samples:
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples | float) -> Metric:
+    for labels, value in [((), samples)] if isinstance(samples, int | float) else samples:
         family.add_metric(labels, value)
     return family
 
@@ -45,28 +46,28 @@ def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     """Yields the spool's size, its records, and the age of its counted values."""
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
-    yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", [((), relay.spool_max)])
-    yield gauge("spool_full", "1 while reading pauses because the spool is full.", [((), int(relay.full))])
-    yield gauge("spool_stalled", "1 while the relay cannot write the spool, for example because the disk is full.",
-                 [((), int(relay.stalled is not None))])  # fmt: skip
-    yield gauge("records", "Records of settled deliveries, used to detect duplicates.", [((), spool.records)])
-    yield gauge("oldest_record_age_seconds", "Age of the oldest record; 0 if there is none.",
-                 [((), spool.oldest_record or 0.0)])  # fmt: skip
-    yield gauge("surveyed_seconds", "Age of the values on this page that were counted in the spool.",
-                 [((), max(0.0, relay.at - spool.at))])  # fmt: skip
+    yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", relay.spool_max)
+    yield gauge("spool_full", "1 while reading pauses because the spool is full.", relay.full)
+    stalled = "1 while the relay cannot write the spool, for example because the disk is full."
+    yield gauge("spool_stalled", stalled, relay.stalled is not None)
+    yield gauge("records", "Records of settled deliveries, used to detect duplicates.", spool.records)
+    oldest = "Age of the oldest record; 0 if there is none."
+    yield gauge("oldest_record_age_seconds", oldest, spool.oldest_record or 0.0)
+    surveyed = "Age of the values on this page that were counted in the spool."
+    yield gauge("surveyed_seconds", surveyed, max(0.0, relay.at - spool.at))
 
 
 def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     """Yields the families of the process and of the state that it uses."""
     relay = report.relay
     yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
-    yield gauge("start_time_seconds", "Start of the relay, as Unix time.", [((), relay.started)])
-    yield gauge("ready", "1 while /readyz answers 200.", [((), int(relay.unready is None))])
-    yield gauge("webhooks", "Number of applied webhooks.", [((), len(relay.lanes))])
-    yield gauge("state_serial", "Serial of the state that the relay uses.", [((), relay.serial)])
-    yield gauge("state_unreadable", "1 while the relay cannot read the state; it continues with the last one.",
-                 [((), int(relay.unreadable is not None))])  # fmt: skip
-    yield counter("clock_steps", "Number of times that the machine's clock was set.", [((), relay.clock_steps)])
+    yield gauge("start_time_seconds", "Start of the relay, as Unix time.", relay.started)
+    yield gauge("ready", "1 while /readyz answers 200.", relay.unready is None)
+    yield gauge("webhooks", "Number of applied webhooks.", len(relay.lanes))
+    yield gauge("state_serial", "Serial of the state that the relay uses.", relay.serial)
+    unreadable = "1 while the relay cannot read the state; it continues with the last one."
+    yield gauge("state_unreadable", unreadable, relay.unreadable is not None)
+    yield counter("clock_steps", "Number of times that the machine's clock was set.", relay.clock_steps)
 
 
 OTHER_LABEL: Final = "other"
@@ -143,12 +144,12 @@ class Metrics:
     def _account_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
         tally = report.spool.tally
         for what, text in _ACCOUNT.items():
-            yield counter(what, text, [((), tally.get(what, 0))])
+            yield counter(what, text, tally.get(what, 0))
         skipped = self._folded(self._skips, _skipped(report))
         yield counter("skipped", "Skipped events, by reason.", by_name(skipped), "reason")
         yield gauge(
             "unsettled", "Events read or replayed and not yet settled; always the sum of hookline_pending.",
-            [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
+            tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally),
         )  # fmt: skip
 
     def _webhook_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -160,8 +161,7 @@ class Metrics:
                     by_name(self._oldest(webhooks)), "webhook")  # fmt: skip
         yield self._summed("dead_letters", "Deliveries in the dead letters.",
                            ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
-        yield gauge("rejected_lines", "Rejected lines or events in the dead letters.",
-                    [((), report.spool.lines)])  # fmt: skip
+        yield gauge("rejected_lines", "Rejected lines or events in the dead letters.", report.spool.lines)
         deaths = self._folded(self._deaths, report.counts.dead)
         yield counter("dead_by_reason", "Deliveries that this process dead-lettered, by kind of reason.",
                       by_name(deaths), "reason")  # fmt: skip
