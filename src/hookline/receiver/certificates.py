@@ -30,8 +30,6 @@ MIN_REMAINING = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The files of the authority and of the server."""
-
     ca_file: Path
     server_file: Path
 
@@ -102,14 +100,7 @@ def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> 
 
 
 def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
-    """Whether a certificate can still be used.
-
-    Args:
-        server_file: the file of the certificate, which may be missing or damaged.
-        authority: the authority that must have issued it.
-        names: the names that it must cover.
-        now: the time after which it must be valid for another day.
-    """
+    """Whether `authority` issued the server's certificate for all `names`, and it is valid for another day."""
     try:
         certificate = x509.load_pem_x509_certificate(server_file.read_bytes())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.cert_pem.bytes()))
@@ -117,9 +108,8 @@ def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], no
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False  # missing, damaged or of another authority: a new one is issued
     known = {*covered.get_values_for_type(x509.DNSName), *map(str, covered.get_values_for_type(x509.IPAddress))}
-    return {
-        _canonical_name(name) for name in names
-    } <= known and certificate.not_valid_after_utc > now + MIN_REMAINING
+    covers_all = known.issuperset(map(_canonical_name, names))
+    return covers_all and certificate.not_valid_after_utc > now + MIN_REMAINING
 
 
 def _canonical_name(name: str) -> str:

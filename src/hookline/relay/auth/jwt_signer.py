@@ -49,16 +49,14 @@ class JwtSigner:
         self._lifetime = authentication.lifetime.total_seconds()
         self._backdated = min(_BACKDATED_SHARE * self._lifetime, _MAX_BACKDATED_SECONDS)
         self._one_time = authentication.one_time
+        registered = {
+            "iss": authentication.issuer,
+            "sub": authentication.subject,
+            "aud": authentication.audience or origin(url),
+        }
         self._claims = {
-            name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS
-        } | {
-            name: value
-            for name, value in (
-                ("iss", authentication.issuer),
-                ("sub", authentication.subject),
-                ("aud", authentication.audience or origin(url)),
-            )
-            if value is not None
+            **{name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS},
+            **{name: value for name, value in registered.items() if value is not None},
         }
         self._token: str | None = None
         self._signed_at = 0.0
@@ -76,7 +74,6 @@ class JwtSigner:
         return self._token
 
     def renew(self) -> None:
-        """Discard the current token."""
         self._token = None
 
     def _sign(self, issued_at: float) -> str:
