@@ -1,7 +1,6 @@
-"""Finds the webhook for an event: a pure function of the event and of the applied webhooks.
+"""Finds the webhook for an event: a pure function of the event and of the applied webhooks, never of a file.
 
-Routing uses only the stored state, never a file. It does not check whether a webhook is enabled. The events of a
-disabled webhook remain pending in the spool.
+Routing does not check whether a webhook is enabled. The events of a disabled webhook remain pending in the spool.
 
 A skipped event is counted by its reason, and a status that is not relayed also by its name. The reasons are a fixed
 set. The names come from providers, so `SkipNames` bounds their number and their characters: a log with a million
@@ -142,8 +141,7 @@ class Routes:
 
     def reroute(self, delivery: Delivery) -> RoutingResult:
         """Returns a delivery that was routed before, or Skipped if its webhook no longer exists."""
-        address = delivery.address
-        known = (address.organization, address.sandbox) in self.by_name
+        known = (delivery.address.organization, delivery.address.sandbox) in self.by_name
         return delivery if known else Skipped("no_webhook")
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
@@ -160,9 +158,8 @@ class Routes:
         found = self.by_name.get((organization, name))
         if found is None:
             return Skipped("sandbox_mismatch" if by_id else "no_webhook")
-        if identifier and (found.sandbox_id or identifier) != identifier:
-            return Skipped("sandbox_mismatch")
-        if by_id is not None and by_id is not found:
+        contradicts = identifier and (found.sandbox_id or identifier) != identifier
+        if contradicts or (by_id is not None and by_id is not found):
             return Skipped("sandbox_mismatch")
         return found
 
@@ -177,13 +174,11 @@ class AddressParts(NamedTuple):
     @property
     def missing_parts(self) -> tuple[str, ...]:
         """``organization``, ``sandbox``: the missing parts. The event is rejected for the first of them."""
-        if self.organization and (self.sandbox or self.sandbox_id):
+        sandbox = self.sandbox or self.sandbox_id
+        if self.organization and sandbox:
             return ()
-        return tuple(
-            name
-            for name, value in (("organization", self.organization), ("sandbox", self.sandbox or self.sandbox_id))
-            if not value
-        )
+        parts = {"organization": self.organization, "sandbox": sandbox}
+        return tuple(name for name, value in parts.items() if not value)
 
 
 _MISSING: Mapping[str, Rejected] = {
@@ -246,10 +241,11 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
         content = _own_content(event, route, campaign, request_id)
     assert event.channel is not None
     assert event.status is not None
+    execution = event.execution_id
     return Delivery(
         id=delivery_id(route.seed, content, request_id),
         address=route.address,
-        order_key=_order_key(event, route),
+        order_key=order_key(route.seed, execution, primary_identity(event) or "") if execution else None,
         body=body,
         request_id=request_id,
         channel=event.channel,
@@ -279,16 +275,9 @@ def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> st
     return derived_request_id(route.seed, b"event" + _own_content(event, route, campaign, None))
 
 
-def _order_key(event: Event, route: _Route) -> int | None:
-    if not event.execution_id:
-        return None
-    return order_key(route.seed, event.execution_id, primary_identity(event) or "")
-
-
 MAX_SKIP_NAMES: Final = 50
 MAX_SKIP_NAME_CHARACTERS: Final = 40
 OTHER_NAME: Final = "other"
-_SEPARATOR: Final = ":"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
 
 
@@ -299,23 +288,20 @@ class SkipNames:
     """
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
-        named = (key.removeprefix("skipped:").partition(_SEPARATOR)[2] for key in counted)
+        named = (key.removeprefix("skipped:").partition(":")[2] for key in counted)
         self._admitted = {name for name in named if name and name != OTHER_NAME}
 
     def key(self, skipped: Skipped) -> str:
         """``no_webhook``, or ``status_not_relayed:open``."""
         if skipped.name is None:
             return skipped.reason
-        return f"{skipped.reason}{_SEPARATOR}{self._name(skipped.name)}"
+        return f"{skipped.reason}:{self._name(skipped.name)}"
 
     def _name(self, name: str) -> str:
         if name in self._admitted:
             return name
-        if (
-            len(self._admitted) >= MAX_SKIP_NAMES
-            or not 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS
-            or not _NAME_CHARACTERS.issuperset(name)
-        ):
+        plain = 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS and _NAME_CHARACTERS.issuperset(name)
+        if not plain or len(self._admitted) >= MAX_SKIP_NAMES:
             return OTHER_NAME
         self._admitted.add(name)
         return name

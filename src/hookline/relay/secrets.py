@@ -46,17 +46,13 @@ FileStamp = tuple[int, int, int, int, int]
 
 
 def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) -> bytes:
-    """Returns the content of a secret file.
+    """Returns the content of a secret file. Raises UnusableSecretFile.
 
     Args:
         path: the path of the file, without links.
         root: the secrets directory.
         public: everyone may read the file, for example a certificate.
         insecure: do not check the modes.
-
-    Raises:
-        UnusableSecretFile: the file cannot be read, is not a regular file, is too large or empty, or is open to
-            others.
     """
     try:
         # O_NONBLOCK: without it, opening a FIFO waits for a writer. O_NOFOLLOW: the path must not become a link.
@@ -86,7 +82,6 @@ def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) ->
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """Returns the stamp of a file, or None if it cannot be accessed."""
     try:
         status = path.stat()
     except OSError:
