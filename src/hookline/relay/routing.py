@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hookline.errors import WrongUse
-from hookline.model import Address, Channel, FeedbackStatus, Webhook
+from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event, payload_bytes, primary_identity
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
@@ -70,31 +70,18 @@ class Defaults:
                 raise WrongUse(f"--{name}: not valid UTF-8", hint="check the terminal's encoding") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """The fields of a webhook that routing needs. `seed` begins every hash."""
+class _Route(NamedTuple):
+    """A webhook, its sets as plain text, and the `seed` that begins every hash."""
 
-    address: Address
-    sandbox_id: str | None
+    webhook: Webhook
     channels: frozenset[str]
-    message_types: frozenset[str]
     events: frozenset[str]
-    campaigns: frozenset[str] | None
-    structure: int
     seed: bytes
 
     @classmethod
     def from_webhook(cls, webhook: Webhook) -> _Route:
-        return cls(
-            address=webhook.address,
-            sandbox_id=webhook.sandbox_id,
-            channels=frozenset(webhook.channels),
-            message_types=webhook.message_types,
-            events=frozenset(webhook.events),
-            campaigns=webhook.campaigns,
-            structure=webhook.payload,
-            seed=framed(webhook.address.organization) + framed(webhook.address.sandbox),
-        )
+        seed = framed(webhook.address.organization) + framed(webhook.address.sandbox)
+        return cls(webhook, frozenset(webhook.channels), frozenset(webhook.events), seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +93,15 @@ class Routes:
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Routes:
-        routes = [_Route.from_webhook(stored.webhook) for stored in snapshot.webhooks.values()]
+        by_name: dict[tuple[str, str], _Route] = {}
         by_id: dict[tuple[str, str], list[_Route]] = {}
-        for route in routes:
-            if route.sandbox_id is not None:
-                by_id.setdefault((route.address.organization, route.sandbox_id), []).append(route)
+        for stored in snapshot.webhooks.values():
+            webhook, organization = stored.webhook, stored.webhook.address.organization
+            by_name[organization, webhook.address.sandbox] = route = _Route.from_webhook(webhook)
+            if webhook.sandbox_id is not None:
+                by_id.setdefault((organization, webhook.sandbox_id), []).append(route)
         return cls(
-            by_name={(route.address.organization, route.address.sandbox): route for route in routes},
+            by_name=by_name,
             # An id that two webhooks claim is ambiguous, so it identifies neither.
             by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
         )
@@ -129,13 +118,13 @@ class Routes:
         if refusal := _refuse_for_webhook(event, found):
             return refusal
         campaign = event.campaign_id or defaults.campaign or None
-        if found.campaigns is not None:
+        if found.webhook.campaigns is not None:
             if campaign is None:
                 return Rejected(
-                    f"no campaign: the event has no campaignID, and {found.address} is enabled for certain "
+                    f"no campaign: the event has no campaignID, and {found.webhook.address} is enabled for certain "
                     "campaigns only; --campaign or --map campaign=PATH supplies it"
                 )
-            if campaign not in found.campaigns:
+            if campaign not in found.webhook.campaigns:
                 return Skipped("campaign_not_enabled")
         return _delivery(event, found, campaign)
 
@@ -158,7 +147,7 @@ class Routes:
         found = self.by_name.get((organization, name))
         if found is None:
             return Skipped("sandbox_mismatch" if by_id else "no_webhook")
-        contradicts = identifier and (found.sandbox_id or identifier) != identifier
+        contradicts = identifier and (found.webhook.sandbox_id or identifier) != identifier
         if contradicts or (by_id is not None and by_id is not found):
             return Skipped("sandbox_mismatch")
         return found
@@ -217,7 +206,7 @@ def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | Non
         return Skipped("status_not_selected")
     if event.channel not in route.channels:
         return Skipped("channel_not_selected")
-    if (event.message_type or _DEFAULT_MESSAGE_TYPE) not in route.message_types:
+    if (event.message_type or _DEFAULT_MESSAGE_TYPE) not in route.webhook.message_types:
         return Skipped("message_type_not_selected")
     if event.journey_version_id:
         return Skipped("journey")
@@ -226,16 +215,16 @@ def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | Non
 
 def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     request_id = event.request_id or _derived_request_id(event, route, campaign)
-    body = _BODIES[route.structure](
+    body = _BODIES[route.webhook.payload](
         event,
-        address=route.address,
-        sandbox_id=event.sandbox_id or route.sandbox_id,
+        address=route.webhook.address,
+        sandbox_id=event.sandbox_id or route.webhook.sandbox_id,
         campaign_id=campaign,
         request_id=request_id,
     )
     if event.identity:
         content = event.identity.encode()
-    elif route.structure == 1 and event.further is None and (event.sandbox_id or not route.sandbox_id):
+    elif route.webhook.payload == 1 and event.further is None and (event.sandbox_id or not route.webhook.sandbox_id):
         content = body
     else:
         content = _own_content(event, route, campaign, request_id)
@@ -244,7 +233,7 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     execution = event.execution_id
     return Delivery(
         id=delivery_id(route.seed, content, request_id),
-        address=route.address,
+        address=route.webhook.address,
         order_key=order_key(route.seed, execution, primary_identity(event) or "") if execution else None,
         body=body,
         request_id=request_id,
@@ -261,7 +250,7 @@ def _own_content(event: Event, route: _Route, campaign: str | None, request_id: 
     deliveries of old events.
     """
     own = payload_bytes(
-        event, address=route.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
+        event, address=route.webhook.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
     )
     return own if event.further is None else own + msgspec.json.encode(event.further)
 

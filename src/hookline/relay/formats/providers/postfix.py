@@ -42,19 +42,13 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    syslog = _syslog_message(value)
+    syslog = parse_syslog(value.text) if isinstance(value, LineText) else from_journal(value)
     if syslog is None:
         return [_NO_EVENT if recognizes(value) else _fault(value)]
     found = _DELIVERY.match(syslog.message) if syslog.program.rpartition("/")[2] in _AGENTS else None
     if found is None:
         return [Skipped("status_not_relayed", "expired") if _EXPIRED in syslog.message else _NO_EVENT]
     return [_event(syslog, found, mapping)]
-
-
-def _syslog_message(value: object) -> SyslogMessage | None:
-    if isinstance(value, LineText):
-        return parse_syslog(value.text)
-    return from_journal(value) if isinstance(value, dict) else None
 
 
 def _fault(value: object) -> Rejected:
@@ -144,8 +138,10 @@ def parse_syslog(line: str) -> SyslogMessage | None:
     return SyslogMessage(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
 
 
-def from_journal(entry: dict[str, Any]) -> SyslogMessage | None:
+def from_journal(entry: object) -> SyslogMessage | None:
     """Returns the parts of an entry of ``journalctl -o json``, or None if one of them is missing."""
+    if not isinstance(entry, dict):
+        return None
     host, program, message, microseconds = (
         entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
     )

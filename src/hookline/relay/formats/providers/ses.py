@@ -125,9 +125,9 @@ def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iter
         return [Rejected(f"Message: {value.fault}") if message.lstrip().startswith("{") else _NO_EVENT]
     if isinstance(value, Rejected):
         return [Rejected(f"Message: {value.reason}")]
-    return (
-        _parse(value, mapping.within(envelope)) if isinstance(value, dict) and _is_ses_event(value) else [_NO_EVENT]
-    )
+    if not (isinstance(value, dict) and _is_ses_event(value)):
+        return [_NO_EVENT]
+    return _parse(value, mapping.within(envelope))
 
 
 def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
@@ -177,7 +177,7 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
     """Returns recipient, time, failure and text for each recipient of the event."""
     if kind == "Bounce" and event.bounce is not None:
         for bounced in event.bounce.recipients:
-            failure: MessageFailure | None = _bounce_failure(event.bounce, bounced)
+            failure = _bounce_failure(event.bounce, bounced)
             yield (
                 mailbox(bounced.address),
                 event.bounce.timestamp or event.mail.timestamp,
@@ -189,9 +189,9 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.delivery.timestamp or event.mail.timestamp, None, event.delivery.response
     else:
         wording = event.reject.reason if event.reject else event.failure.message if event.failure else None
-        failure = email_failure(None, "sync", wording=wording) if STATUSES[kind] == "error" else None
+        error = email_failure(None, "sync", wording=wording) if STATUSES[kind] == "error" else None
         for recipient in event.mail.destination or ():
-            yield mailbox(recipient), event.mail.timestamp, failure, wording
+            yield mailbox(recipient), event.mail.timestamp, error, wording
 
 
 def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
@@ -202,10 +202,8 @@ def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
 
 
 def _category(bounce: _Bounce) -> Category:
-    """Returns sync if the server that SES contacted refused the message, async if another server reported it later.
-
-    `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` the server that reports the
-    failure.
+    """Returns sync if the server that SES contacted (`remoteMtaIp`) refused the message, async if another server
+    reported it later (`reportingMTA`).
     """
     refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
     return "sync" if refused else "async"

@@ -144,16 +144,14 @@ def _event(value: Any, report: _Report, mapping: FieldMapping) -> ParsedEvent:
         return Skipped("status_not_relayed", report.status)
     recipient = recipient_of(as_text(report.recipient), value, mapping)
     time = report.operator_status_at or report.at
-    channel = Channel.SMS if report.type is None or not report.type.endswith("_mms") else "mms"
     code = as_text(report.code)
     parsed = Event(
         identity=f"sinch:{report.batch_id}:{recipient}:{name}",
         status=status,
-        channel=channel,
+        channel="mms" if (report.type or "").endswith("_mms") else Channel.SMS,
         time=time,
         failure=_failure(report, status),
-        detail=report.status_message
-        or (f"{report.status} {code}" if (code := as_text(report.code)) else report.status),
+        detail=report.status_message or (f"{report.status} {code}" if code else report.status),
         further=EventDetails(
             profile_number=recipient,
             encoding=report.encoding,
