@@ -10,12 +10,9 @@ import msgspec
 from hookline.model import Channel
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import MAX_MAPPED_INTEGER, RECIPIENT, FieldMapping, fields_in_variables
+from hookline.relay.field_mapping import RECIPIENT, FieldMapping, fields_in_variables
 from hookline.relay.formats.format import ParsedEvent
 
-JsonScalar = str | int | float | None
-
-_MAX_EXACT_FLOAT = 2**53  # above this, a fraction may have lost digits
 _NAMESPACES: dict[str, str] = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 
@@ -85,25 +82,3 @@ def first_object(value: object) -> dict[str, Any] | None:
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, dict) else None
-
-
-def as_text(value: JsonScalar) -> str | None:
-    """Returns as text a value that providers write as a text or a number; None if it is absent."""
-    if value is None or isinstance(value, str):
-        return value or None
-    if not abs(value) < (_MAX_EXACT_FLOAT if isinstance(value, float) else MAX_MAPPED_INTEGER):
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def as_count(value: JsonScalar) -> int | None:
-    """Returns a number of fewer than 10 digits that can also be written as text; None for any other value."""
-    text = as_text(value)
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None
-
-
-def mailbox(address: str | None) -> str | None:
-    """Returns the address of a mailbox, without its display name (RFC 5322 §3.4)."""
-    if address and address.endswith(">") and "<" in address:
-        return address[address.rindex("<") + 1 : -1] or None
-    return address or None

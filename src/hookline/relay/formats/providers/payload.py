@@ -12,28 +12,13 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.platform_common import (
-    DATASET_KEYS,
-    FEEDBACK,
-    OTHERS,
-    STATUSES,
-    IdentityMap,
-    PlatformExecution,
-    PlatformFeedback,
-    RawIdentityMap,
-    decode_quickly,
-    has_other_type,
-    is_well_formed,
-    map_and_complete,
-    platform_event,
-)
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "payload"
-
-__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
+STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 
 class _Sandbox(msgspec.Struct, frozen=True):
@@ -45,7 +30,7 @@ class _Status(msgspec.Struct, frozen=True):
     value: str
 
 
-class _Feedback(PlatformFeedback, frozen=True, kw_only=True):
+class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
     status: _Status = msgspec.field(name="feedbackStatus")
     response_code: Any = msgspec.field(name="responseCode", default=None)
     response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
@@ -59,17 +44,17 @@ class _PayloadFields(msgspec.Struct, frozen=True):
     sandbox: _Sandbox | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
     context: Any = msgspec.field(name="channelContext", default=None)
-    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
 
 
 class _Payload(_PayloadFields, frozen=True):
-    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 class _QuickPayload(_PayloadFields, frozen=True):
     """The payload, with an identity map that can be passed through as decoded."""
 
-    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _NO_SANDBOX = _Sandbox()
@@ -80,8 +65,12 @@ _quick_decoder = msgspec.json.Decoder(_QuickPayload)
 def quick(data: bytes) -> Event | None:
     if b'"messageDeliveryFeedback"' not in data:
         return None
-    payload = decode_quickly(data, _quick_decoder)
-    if payload is None or payload.event_type not in (None, FEEDBACK) or not is_well_formed(payload.identity_map):
+    payload = platform.decode_quickly(data, _quick_decoder)
+    if (
+        payload is None
+        or payload.event_type not in (None, platform.FEEDBACK)
+        or not platform.is_well_formed(payload.identity_map)
+    ):
         return None
     return _to_event(payload, payload.identity_map)
 
@@ -92,15 +81,15 @@ def recognizes(value: object) -> bool:
         return False
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
-    return event.get("eventType") == FEEDBACK and not any(key in event for key in DATASET_KEYS)
+    return event.get("eventType") == platform.FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_and_complete(value, mapping, _event)
+    return platform.map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
-    if has_other_type(value, "eventType"):
+    if platform.has_other_type(value, "eventType"):
         return Skipped("not_an_event")
     payload = to_struct(value, _Payload)
     if isinstance(payload, Rejected):
@@ -119,7 +108,7 @@ def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> E
         "response_code": payload.feedback.response_code,
         "response_millis": payload.feedback.response_millis,
     }
-    return platform_event(
+    return platform.platform_event(
         payload.execution,
         payload.feedback,
         status=payload.feedback.status.value,

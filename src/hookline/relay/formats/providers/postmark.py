@@ -16,15 +16,13 @@ from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    as_text,
     complete_event,
     first_object,
     map_items,
     recipient_of,
     skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "postmark"
 

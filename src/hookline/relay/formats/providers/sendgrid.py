@@ -15,16 +15,8 @@ from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status, is_permanent
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    as_count,
-    as_text,
-    complete_event,
-    first_object,
-    map_items,
-    skip_or_reject,
-)
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sendgrid"

@@ -18,8 +18,8 @@ from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
-from hookline.relay.formats.provider_event import complete_event, mailbox, recipient_of, skip_or_reject
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
+from hookline.relay.formats.typed_fields import mailbox, to_struct
 
 NAME = "ses"
 

@@ -16,16 +16,8 @@ from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    as_count,
-    as_text,
-    complete_event,
-    first_object,
-    map_items,
-    skip_or_reject,
-)
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sparkpost"
@@ -40,24 +32,10 @@ STATUSES: Mapping[str, str] = {
     "generation_failure": "error",
     "generation_rejection": "error",
 }
-OTHERS: tuple[str, ...] = (
-    "delay",
-    "spam_complaint",
-    "open",
-    "initial_open",
-    "click",
-    "amp_open",
-    "amp_initial_open",
-    "amp_click",
-    "link_unsubscribe",
-    "list_unsubscribe",
-    "relay_injection",
-    "relay_rejection",
-    "relay_delivery",
-    "relay_tempfail",
-    "relay_permfail",
-    "sms_status",
-)
+_OPENS = ("open", "initial_open", "click", "amp_open", "amp_initial_open", "amp_click")
+_UNSUBSCRIBES = ("link_unsubscribe", "list_unsubscribe")
+_INBOUND = ("relay_injection", "relay_rejection", "relay_delivery", "relay_tempfail", "relay_permfail")
+OTHERS: tuple[str, ...] = ("delay", "spam_complaint", *_OPENS, *_UNSUBSCRIBES, *_INBOUND, "sms_status")
 _NO_EVENT = Skipped("not_an_event")
 
 

@@ -16,7 +16,8 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import as_text, complete_event, first_object, map_items, recipient_of
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, recipient_of
+from hookline.relay.formats.typed_fields import as_text
 from hookline.units import utc_text
 
 NAME = "twilio"

@@ -16,28 +16,13 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.platform_common import (
-    DATASET_KEYS,
-    FEEDBACK,
-    OTHERS,
-    STATUSES,
-    IdentityMap,
-    PlatformExecution,
-    PlatformFeedback,
-    RawIdentityMap,
-    decode_quickly,
-    has_other_type,
-    is_well_formed,
-    map_and_complete,
-    platform_event,
-)
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "xdm"
-
-__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
+STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
@@ -65,14 +50,14 @@ class _Profile(msgspec.Struct, frozen=True):
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
 
 
-class _Feedback(PlatformFeedback, frozen=True, kw_only=True):
+class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
     status: str = msgspec.field(name="feedbackStatus")
 
 
 class _Management(msgspec.Struct, frozen=True):
     feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
     profile: _Profile = msgspec.field(name="messageProfile")
-    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
     sms: Any = msgspec.field(name="smsChannelContext", default=None)
 
 
@@ -88,7 +73,7 @@ class _XdmFields(msgspec.Struct, frozen=True):
 
 
 class _XdmEvent(_XdmFields, frozen=True):
-    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _Present = msgspec.Raw | msgspec.UnsetType
@@ -97,7 +82,7 @@ _Present = msgspec.Raw | msgspec.UnsetType
 class _ExportedEvent(_XdmFields, frozen=True):
     """The event as in exported data sets, with the fields that mark a line of another form."""
 
-    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
     payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
     payload_execution: _Present = msgspec.field(name="messageExecution", default=msgspec.UNSET)
 
@@ -113,8 +98,12 @@ def quick(data: bytes) -> Event | None:
     for other in _OTHER_SPELLINGS:
         if other in data:
             return None
-    event = decode_quickly(data, _quick_decoder)
-    if event is None or event.event_type not in (None, FEEDBACK) or not is_well_formed(event.identity_map):
+    event = platform.decode_quickly(data, _quick_decoder)
+    if (
+        event is None
+        or event.event_type not in (None, platform.FEEDBACK)
+        or not platform.is_well_formed(event.identity_map)
+    ):
         return None
     if event.payload_feedback is not msgspec.UNSET or event.payload_execution is not msgspec.UNSET:
         return None
@@ -128,8 +117,8 @@ def recognizes(value: object) -> bool:
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
-    if event.get("eventType") == FEEDBACK or event.get("xdm:eventType") == FEEDBACK:
-        return any(key in event for key in DATASET_KEYS) or _has_full_names(event)
+    if event.get("eventType") == platform.FEEDBACK or event.get("xdm:eventType") == platform.FEEDBACK:
+        return any(key in event for key in platform.DATASET_KEYS) or _has_full_names(event)
     return _has_full_names(event)
 
 
@@ -142,12 +131,12 @@ def _has_full_names(value: dict[str, Any]) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_and_complete(value, mapping, _event)
+    return platform.map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
     plain = _with_short_names(value) if isinstance(value, dict) else value
-    if has_other_type(plain, "eventType"):
+    if platform.has_other_type(plain, "eventType"):
         return Skipped("not_an_event")
     event = to_struct(plain, _XdmEvent)
     if isinstance(event, Rejected):
@@ -160,7 +149,7 @@ def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
     profile = management.profile
     number = management.sms.get("profileNumber") if isinstance(management.sms, dict) else None
-    return platform_event(
+    return platform.platform_event(
         management.execution,
         management.feedback,
         status=management.feedback.status,
