@@ -38,12 +38,10 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples | 
 
 
 def by_name(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
-    """Returns samples with one label."""
     return [((name,), value) for name, value in values.items()]
 
 
 def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
-    """Yields the spool's size, its records, and the age of its counted values."""
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
     yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", relay.spool_max)
@@ -58,7 +56,6 @@ def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
 
 
 def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
-    """Yields the families of the process and of the state that it uses."""
     relay = report.relay
     yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
     yield gauge("start_time_seconds", "Start of the relay, as Unix time.", relay.started)
@@ -134,22 +131,20 @@ class Metrics:
         return CONTENT_TYPE, generate_latest(registry)
 
     def _families(self, report: StatusSnapshot) -> Iterator[Metric]:
-        yield from self._account_metrics(report)
-        yield from self._webhook_metrics(report)
-        yield from self._attempt_metrics(report)
-        yield from self._source_metrics(report)
-        yield from spool_metrics(report)
-        yield from relay_metrics(report)
+        own = (self._account_metrics, self._webhook_metrics, self._attempt_metrics, self._source_metrics)
+        for metrics in (*own, spool_metrics, relay_metrics):
+            yield from metrics(report)
 
     def _account_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
-        tally = report.spool.tally
+        tally, skips = report.spool.tally, _skipped(report)
+        settled = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
         for what, text in _ACCOUNT.items():
             yield counter(what, text, tally.get(what, 0))
-        skipped = self._folded(self._skips, _skipped(report))
+        skipped = self._folded(self._skips, skips)
         yield counter("skipped", "Skipped events, by reason.", by_name(skipped), "reason")
         yield gauge(
             "unsettled", "Events read or replayed and not yet settled; always the sum of hookline_pending.",
-            tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally),
+            tally.get("read", 0) + tally.get("replayed", 0) - settled - sum(skips.values()),
         )  # fmt: skip
 
     def _webhook_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -195,19 +190,15 @@ class Metrics:
         yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
 
     def _latencies(self, latency: Mapping[str, LatencyStatus], bounds: list[str]) -> Metric:
-        family = HistogramMetricFamily(
-            "hookline_settle_seconds",
-            "Time from reading or replay to the result: delivered or dead.",
-            labels=["webhook"],
-        )
+        text = "Time from reading or replay to the result: delivered or dead."
+        family = HistogramMetricFamily("hookline_settle_seconds", text, labels=["webhook"])
         folded: dict[str, LatencyStatus] = {}
         for webhook, one in latency.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 folded[label] = _added(folded[label], one) if label in folded else one
         for label, one in folded.items():
-            family.add_metric(
-                [label], list(zip([*bounds, "+Inf"], accumulate(one.buckets), strict=True)), one.seconds
-            )
+            buckets = zip([*bounds, "+Inf"], accumulate(one.buckets), strict=True)
+            family.add_metric([label], list(buckets), one.seconds)
         return family
 
     def _source_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -268,11 +259,6 @@ class _Page:
 def _skipped(report: StatusSnapshot) -> dict[str, int]:
     prefix = "skipped:"
     return {what.removeprefix(prefix): n for what, n in report.spool.tally.items() if what.startswith(prefix)}
-
-
-def _settled(tally: Mapping[str, int]) -> int:
-    results = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
-    return results + sum(n for what, n in tally.items() if what.startswith("skipped:"))
 
 
 def _added(one: LatencyStatus, other: LatencyStatus) -> LatencyStatus:

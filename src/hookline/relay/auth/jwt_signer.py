@@ -32,13 +32,9 @@ def origin(url: str) -> str:
 
 
 class JwtSigner:
-    """Makes the tokens of one webhook.
+    """Makes the tokens of one webhook. The origin of its `url` is the default audience.
 
-    Args:
-        authentication: The webhook's claims, lifetime and algorithm.
-        key: The key that signs.
-        url: The webhook's URL, whose origin is the default audience.
-        random: Returns a number of random bytes, for each token's ``jti``.
+    `random` returns a number of random bytes, for each token's ``jti``.
     """
 
     def __init__(

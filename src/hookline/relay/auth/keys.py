@@ -46,7 +46,7 @@ class JwtKey:
 
 
 def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> JwtKey:
-    """Read a key.
+    """Read a key. Raises KeyUnusable if it cannot be read, or if it does not fit the algorithm.
 
     Args:
         secret: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key. The bytes are
@@ -54,9 +54,6 @@ def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | N
         algorithm: The algorithm that the key is for.
         key_id: The key's id, which error messages contain.
         passphrase: For an encrypted PEM file only.
-
-    Raises:
-        KeyUnusable: The key cannot be read, or it does not fit the algorithm.
     """
     text = secret.reveal()
     jwk = _as_jwk(text)

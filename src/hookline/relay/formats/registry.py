@@ -1,6 +1,4 @@
-"""The formats of event logs, by name, with their descriptions. A format is a module that has the names of
-`format.Format`.
-"""
+"""The formats of event logs, by name, with their descriptions. A format is a module with the names of `Format`."""
 
 from __future__ import annotations
 

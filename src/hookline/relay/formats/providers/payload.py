@@ -1,6 +1,4 @@
-"""The platform's payload in structure 1 or 2: hookline also reads the payload that it sends
-(`schemas/event.v1.schema.json`).
-"""
+"""The platform's payload in structure 1 or 2, as hookline itself sends it (`schemas/event.v1.schema.json`)."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _EXPIRED = "status=expired, returned to sender"  # from the queue manager, which
 
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
-        return looks_like(value.text)
+        return _BEGINNING.match(value.text) is not None
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 
@@ -123,11 +123,6 @@ class SyslogMessage(msgspec.Struct, frozen=True):
 _BEGINNING = re.compile(
     _PRIORITY + r"(?:(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+)|1 -) \S+ \S"
 )
-
-
-def looks_like(line: str) -> bool:
-    """Returns whether the line begins like a syslog line."""
-    return _BEGINNING.match(line) is not None
 
 
 def parse_syslog(line: str) -> SyslogMessage | None:
