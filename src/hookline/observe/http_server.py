@@ -69,7 +69,6 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """The URL of the server, with its real port."""
         port: int = self._server.sockets[0].getsockname()[1]
         return f"http://{listen_address(self._host, port)}"
 

@@ -91,9 +91,8 @@ def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
 
 def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> bytes:
     try:
-        issued = authority.issue_cert(
-            *names, not_before=now - timedelta(days=1), not_after=now + CERTIFICATE_LIFETIME
-        )
+        begin, end = now - timedelta(days=1), now + CERTIFICATE_LIFETIME
+        issued = authority.issue_cert(*names, not_before=begin, not_after=end)
     except ValueError as error:
         raise WrongUse(f"cannot create a certificate for {', '.join(names)}: {error}") from error
     return issued.private_key_and_cert_chain_pem.bytes()

@@ -77,8 +77,8 @@ def map_items(
     return [parse(value, mapping)]
 
 
-def first_object(value: object) -> dict[str, Any] | None:
-    """Returns the object by which a line is recognized: the line itself, or the first item of its list."""
+def first_object(value: object) -> dict[str, Any]:
+    """Returns the object by which a line is recognized: the line itself, the first item of its list, or {}."""
     if isinstance(value, list) and value:
         value = value[0]
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}

@@ -81,7 +81,7 @@ _NO_HEADERS = _Headers()
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "email" in event or "specversion" in event:
+    if "email" in event or "specversion" in event:
         return False
     if _ENVELOPE in event:
         return True

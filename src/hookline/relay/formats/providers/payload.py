@@ -75,8 +75,6 @@ def quick(data: bytes) -> Event | None:
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
     return event.get("eventType") == platform.FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)

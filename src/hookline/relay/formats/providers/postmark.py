@@ -75,8 +75,7 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
-    return event is not None and "RecordType" in event
+    return "RecordType" in first_object(value)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:

@@ -60,9 +60,8 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "event" not in event or "email" not in event:
-        return False
-    return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
+    named = "event" in event and "email" in event
+    return named and ("sg_event_id" in event or "sg_message_id" in event or "timestamp" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:

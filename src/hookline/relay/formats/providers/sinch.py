@@ -87,7 +87,7 @@ class _Batch(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "batch_id" not in event:
+    if "batch_id" not in event:
         return False
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith(_REPORTS):

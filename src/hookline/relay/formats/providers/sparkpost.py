@@ -56,8 +56,6 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 

@@ -40,8 +40,7 @@ MAX_FIELDS = 200
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
         return _is_form(value.text)
-    event = first_object(value)
-    return event is not None and any(name in event for name in _IDS)
+    return not first_object(value).keys().isdisjoint(_IDS)
 
 
 def _is_form(line: str) -> bool:

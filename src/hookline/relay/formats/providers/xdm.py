@@ -112,8 +112,6 @@ def quick(data: bytes) -> Event | None:
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
