@@ -23,15 +23,12 @@ _HINTS: Final = {
 
 
 class PageResponse(NamedTuple):
-    """The response to one request."""
-
     status: HTTPStatus
     content_type: str
     body: bytes
 
 
 def text_page(status: HTTPStatus, text: str) -> PageResponse:
-    """A response of one line of text."""
     return PageResponse(status, "text/plain; charset=utf-8", f"{text}\n".encode())
 
 
@@ -72,7 +69,6 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """The URL of the server, with its real port."""
         port: int = self._server.sockets[0].getsockname()[1]
         return f"http://{listen_address(self._host, port)}"
 
@@ -116,15 +112,13 @@ class HttpServer:
 
 
 def _response(page: PageResponse) -> HttpResponse:
-    """A response that closes the connection."""
-    headers = [
+    allow = (("allow", "GET, HEAD"),) if page.status is HTTPStatus.METHOD_NOT_ALLOWED else ()
+    headers = (
         ("content-type", page.content_type),
         ("cache-control", "no-store"),
         ("x-content-type-options", "nosniff"),
-    ]
-    if page.status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append(("allow", "GET, HEAD"))
-    return HttpResponse(page.status, tuple(headers), page.body, close=True)
+    )
+    return HttpResponse(page.status, (*headers, *allow), page.body, close=True)
 
 
 def listen_address(host: str, port: int) -> str:

@@ -9,28 +9,23 @@ from typing import Literal
 from hookline.units import utc_text
 
 Level = Literal["debug", "info", "warning"]
+LogFormat = Literal["text", "json"]
 _ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2}
 
 
 class Log:
-    """Formats log lines. Omits fields that are None."""
+    """Formats log lines. Omits fields that are None.
+
+    Args:
+        write: Called with each line, including its newline.
+        level: The lowest level that is written.
+        format: The format of the lines.
+        clock: Returns Unix seconds.
+    """
 
     def __init__(
-        self,
-        write: Callable[[str], object],
-        *,
-        level: Level,
-        format: Literal["text", "json"],
-        clock: Callable[[], float],
+        self, write: Callable[[str], object], *, level: Level, format: LogFormat, clock: Callable[[], float]
     ) -> None:
-        """Create a log.
-
-        Args:
-            write: Called with each line, including its newline.
-            level: The lowest level that is written.
-            format: The format of the lines.
-            clock: Returns Unix seconds.
-        """
         self._write = write
         self._min_level = _ORDER[level]
         self._format = _text_line if format == "text" else _json_line

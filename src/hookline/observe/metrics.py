@@ -22,51 +22,49 @@ from hookline.observe.status import waiting_by_reason
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
-def gauge(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+def gauge(name: str, text: str, samples: Samples | float, *labels: str) -> Metric:
+    """Returns a gauge. One number is the sample of a gauge without labels."""
     return _filled(GaugeMetricFamily(f"hookline_{name}", text, labels=labels), samples)
 
 
-def counter(name: str, text: str, samples: Samples, *labels: str) -> Metric:
+def counter(name: str, text: str, samples: Samples | float, *labels: str) -> Metric:
     return _filled(CounterMetricFamily(f"hookline_{name}", text, labels=labels), samples)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
-    for labels, value in samples:
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples | float) -> Metric:
+    for labels, value in [((), samples)] if isinstance(samples, int | float) else samples:
         family.add_metric(labels, value)
     return family
 
 
 def by_name(values: Mapping[str, float]) -> list[tuple[tuple[str, ...], float]]:
-    """Returns samples with one label."""
     return [((name,), value) for name, value in values.items()]
 
 
 def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
-    """Yields the spool's size, its records, and the age of its counted values."""
     spool, relay = report.spool, report.relay
     yield gauge("spool_bytes", "Size of the spool's files.", by_name(spool.sizes), "part")
-    yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", [((), relay.spool_max)])
-    yield gauge("spool_full", "1 while reading pauses because the spool is full.", [((), int(relay.full))])
-    yield gauge("spool_stalled", "1 while the relay cannot write the spool, for example because the disk is full.",
-                 [((), int(relay.stalled is not None))])  # fmt: skip
-    yield gauge("records", "Records of settled deliveries, used to detect duplicates.", [((), spool.records)])
-    yield gauge("oldest_record_age_seconds", "Age of the oldest record; 0 if there is none.",
-                 [((), spool.oldest_record or 0.0)])  # fmt: skip
-    yield gauge("surveyed_seconds", "Age of the values on this page that were counted in the spool.",
-                 [((), max(0.0, relay.at - spool.at))])  # fmt: skip
+    yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", relay.spool_max)
+    yield gauge("spool_full", "1 while reading pauses because the spool is full.", relay.full)
+    stalled = "1 while the relay cannot write the spool, for example because the disk is full."
+    yield gauge("spool_stalled", stalled, relay.stalled is not None)
+    yield gauge("records", "Records of settled deliveries, used to detect duplicates.", spool.records)
+    oldest = "Age of the oldest record; 0 if there is none."
+    yield gauge("oldest_record_age_seconds", oldest, spool.oldest_record or 0.0)
+    surveyed = "Age of the values on this page that were counted in the spool."
+    yield gauge("surveyed_seconds", surveyed, max(0.0, relay.at - spool.at))
 
 
 def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
-    """Yields the families of the process and of the state that it uses."""
     relay = report.relay
     yield gauge("build_info", "Always 1; the label is the version.", [((relay.version,), 1)], "version")
-    yield gauge("start_time_seconds", "Start of the relay, as Unix time.", [((), relay.started)])
-    yield gauge("ready", "1 while /readyz answers 200.", [((), int(relay.unready is None))])
-    yield gauge("webhooks", "Number of applied webhooks.", [((), len(relay.lanes))])
-    yield gauge("state_serial", "Serial of the state that the relay uses.", [((), relay.serial)])
-    yield gauge("state_unreadable", "1 while the relay cannot read the state; it continues with the last one.",
-                 [((), int(relay.unreadable is not None))])  # fmt: skip
-    yield counter("clock_steps", "Number of times that the machine's clock was set.", [((), relay.clock_steps)])
+    yield gauge("start_time_seconds", "Start of the relay, as Unix time.", relay.started)
+    yield gauge("ready", "1 while /readyz answers 200.", relay.unready is None)
+    yield gauge("webhooks", "Number of applied webhooks.", len(relay.lanes))
+    yield gauge("state_serial", "Serial of the state that the relay uses.", relay.serial)
+    unreadable = "1 while the relay cannot read the state; it continues with the last one."
+    yield gauge("state_unreadable", unreadable, relay.unreadable is not None)
+    yield counter("clock_steps", "Number of times that the machine's clock was set.", relay.clock_steps)
 
 
 OTHER_LABEL: Final = "other"
@@ -133,22 +131,20 @@ class Metrics:
         return CONTENT_TYPE, generate_latest(registry)
 
     def _families(self, report: StatusSnapshot) -> Iterator[Metric]:
-        yield from self._account_metrics(report)
-        yield from self._webhook_metrics(report)
-        yield from self._attempt_metrics(report)
-        yield from self._source_metrics(report)
-        yield from spool_metrics(report)
-        yield from relay_metrics(report)
+        own = (self._account_metrics, self._webhook_metrics, self._attempt_metrics, self._source_metrics)
+        for metrics in (*own, spool_metrics, relay_metrics):
+            yield from metrics(report)
 
     def _account_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
-        tally = report.spool.tally
+        tally, skips = report.spool.tally, _skipped(report)
+        settled = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
         for what, text in _ACCOUNT.items():
-            yield counter(what, text, [((), tally.get(what, 0))])
-        skipped = self._folded(self._skips, _skipped(report))
+            yield counter(what, text, tally.get(what, 0))
+        skipped = self._folded(self._skips, skips)
         yield counter("skipped", "Skipped events, by reason.", by_name(skipped), "reason")
         yield gauge(
             "unsettled", "Events read or replayed and not yet settled; always the sum of hookline_pending.",
-            [((), tally.get("read", 0) + tally.get("replayed", 0) - _settled(tally))],
+            tally.get("read", 0) + tally.get("replayed", 0) - settled - sum(skips.values()),
         )  # fmt: skip
 
     def _webhook_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -160,8 +156,7 @@ class Metrics:
                     by_name(self._oldest(webhooks)), "webhook")  # fmt: skip
         yield self._summed("dead_letters", "Deliveries in the dead letters.",
                            ((one.webhook, one.dead) for one in webhooks if one.dead))  # fmt: skip
-        yield gauge("rejected_lines", "Rejected lines or events in the dead letters.",
-                    [((), report.spool.lines)])  # fmt: skip
+        yield gauge("rejected_lines", "Rejected lines or events in the dead letters.", report.spool.lines)
         deaths = self._folded(self._deaths, report.counts.dead)
         yield counter("dead_by_reason", "Deliveries that this process dead-lettered, by kind of reason.",
                       by_name(deaths), "reason")  # fmt: skip
@@ -195,19 +190,15 @@ class Metrics:
         yield self._latencies(report.counts.latency, [str(float(bound)) for bound in report.counts.bounds])
 
     def _latencies(self, latency: Mapping[str, LatencyStatus], bounds: list[str]) -> Metric:
-        family = HistogramMetricFamily(
-            "hookline_settle_seconds",
-            "Time from reading or replay to the result: delivered or dead.",
-            labels=["webhook"],
-        )
+        text = "Time from reading or replay to the result: delivered or dead."
+        family = HistogramMetricFamily("hookline_settle_seconds", text, labels=["webhook"])
         folded: dict[str, LatencyStatus] = {}
         for webhook, one in latency.items():
             if (label := self._webhooks.of(webhook)) is not None:
                 folded[label] = _added(folded[label], one) if label in folded else one
         for label, one in folded.items():
-            family.add_metric(
-                [label], list(zip([*bounds, "+Inf"], accumulate(one.buckets), strict=True)), one.seconds
-            )
+            buckets = zip([*bounds, "+Inf"], accumulate(one.buckets), strict=True)
+            family.add_metric([label], list(buckets), one.seconds)
         return family
 
     def _source_metrics(self, report: StatusSnapshot) -> Iterator[Metric]:
@@ -268,11 +259,6 @@ class _Page:
 def _skipped(report: StatusSnapshot) -> dict[str, int]:
     prefix = "skipped:"
     return {what.removeprefix(prefix): n for what, n in report.spool.tally.items() if what.startswith(prefix)}
-
-
-def _settled(tally: Mapping[str, int]) -> int:
-    results = sum(tally.get(what, 0) for what in ("delivered", "rejected", "dead", "duplicates"))
-    return results + sum(n for what, n in tally.items() if what.startswith("skipped:"))
 
 
 def _added(one: LatencyStatus, other: LatencyStatus) -> LatencyStatus:

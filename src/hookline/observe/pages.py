@@ -50,11 +50,7 @@ class MonitoringPages:
                 return await self._health()
             case "/readyz":
                 unready = self._relay.unready()
-                return (
-                    text_page(HTTPStatus.SERVICE_UNAVAILABLE, unready)
-                    if unready
-                    else text_page(HTTPStatus.OK, "ready")
-                )
+                return text_page(HTTPStatus.SERVICE_UNAVAILABLE if unready else HTTPStatus.OK, unready or "ready")
             case "/":
                 return text_page(HTTPStatus.OK, _INDEX)
             case _:

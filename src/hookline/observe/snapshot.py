@@ -1,6 +1,7 @@
 """Frozen values that describe a spool and its relay. Other modules of this folder render them.
 
 Webhooks are named by their address as text. Times are Unix seconds, durations and ages are seconds, sizes are bytes.
+A value of None does not apply at the moment, for example because nothing is pending, paused or due.
 """
 
 from __future__ import annotations
@@ -14,15 +15,12 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook in the spool.
 
     Attributes:
-        webhook: The address, ``organization/sandbox``.
-        pending: The number of pending deliveries.
-        oldest: The age in seconds of the oldest pending delivery, without the time during which the webhook was
-            paused or disabled; None if nothing is pending.
-        dead: The number of deliveries in the dead letters.
-        disabled: Whether the applied webhook is disabled.
-        paused: The Unix time at which an operator paused the webhook; None if it is not paused.
-        gone_reason: The reason why the endpoint is gone, for example ``http 410``; None if it is not.
-        not_before: The Unix time before which no attempt is made, requested by the endpoint; None if there is none.
+        pending, dead: Numbers of deliveries.
+        oldest: The age of the oldest pending delivery, without the time during which the webhook was paused or
+            disabled.
+        paused: The time at which an operator paused the webhook.
+        gone_reason: The reason why the endpoint is gone, for example ``http 410``.
+        not_before: The time before which no attempt is made, requested by the endpoint.
     """
 
     webhook: str
@@ -36,14 +34,7 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The position up to which a source is acknowledged.
-
-    Attributes:
-        name: The name of the source.
-        line: The number of lines before the position.
-        offset: The position in bytes.
-        at: The Unix time of the last acknowledgement.
-    """
+    """The position up to which a source is acknowledged: `line` lines, `offset` bytes, last at the time `at`."""
 
     name: str
     line: int
@@ -55,14 +46,13 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A spool at one moment.
 
     Attributes:
-        at: The Unix time at which the spool was read.
+        at: The time at which the spool was read.
         tally: Counts by name, as in `Spool.tally`.
-        webhooks: The webhooks in the spool.
-        checkpoints: The checkpoints, the latest first.
+        checkpoints: The latest first.
         lines: The number of rejected lines in the dead letters.
         records: The number of records of settled deliveries.
-        oldest_record: The age in seconds of the oldest record; None if there is none.
-        sizes: The size in bytes by part: ``database``, ``log``, ``reserve``.
+        oldest_record: The age of the oldest record.
+        sizes: By part: ``database``, ``log``, ``reserve``.
     """
 
     at: float
@@ -76,12 +66,10 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dead(self) -> int:
-        """The number of deliveries in the dead letters, of all webhooks."""
         return sum(one.dead for one in self.webhooks)
 
     @property
     def oldest(self) -> float | None:
-        """The age in seconds of the oldest pending delivery of all webhooks; None if nothing is pending."""
         return max((one.oldest for one in self.webhooks if one.oldest is not None), default=None)
 
 
@@ -89,16 +77,14 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One webhook in a running relay.
 
     Attributes:
-        webhook: The address, ``organization/sandbox``.
         phase: The phase of the circuit breaker: ``closed``, ``open``, ``half_open`` or ``gone``.
         reason: The reason for the phase; None if it is closed.
-        until: The Unix time at which an open breaker becomes half-open.
+        until: The time at which an open breaker becomes half-open.
         in_flight: The number of attempts in flight.
         queued: The number of deliveries in memory, including those in flight.
-        next_due: The Unix time of the next retry; None if none is due.
+        next_due: The time of the next retry.
         ordered: Whether the webhook receives deliveries with the same order key in order.
         paused: Whether an operator has paused the webhook.
-        disabled: Whether the applied webhook is disabled.
     """
 
     webhook: str
@@ -114,14 +100,11 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a running relay in a source.
+    """The progress of a running relay in a source: `line` lines, `offset` bytes.
 
     Attributes:
-        name: The name of the source.
-        line: The number of lines read.
-        offset: The position in bytes.
         behind: The number of bytes not read yet; None if it is unknown, as for a pipe.
-        seconds: The seconds since the position last changed; 0 while nothing is left to read.
+        seconds: The time since the position last changed; 0 while nothing is left to read.
     """
 
     name: str
@@ -135,20 +118,16 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A running relay.
 
     Attributes:
-        version: The version of hookline.
         process: The process id.
-        started: The Unix time of the start.
-        at: The Unix time of this status.
-        unready: The reason why the relay does not work at the moment; None if it does.
-        stalled: The reason why the spool cannot be written; None if it can.
-        unreadable: The reason why the state cannot be read; None if it can.
+        at: The time of this status.
+        unready: The reason why the relay does not work at the moment.
+        stalled: The reason why the spool cannot be written.
+        unreadable: The reason why the state cannot be read.
         full: Whether reading pauses because the spool is full.
         serial: The serial of the state that the relay uses.
         clock_steps: The number of times that the machine's clock was set.
-        read_rate: Events read per second.
-        delivered_rate: Events delivered per second.
+        read_rate, delivered_rate: Events per second.
         spool_max: The number of pending deliveries at which reading pauses.
-        dedupe_window: The duplicate window in seconds.
         records_max: The maximum number of records.
         lanes: The webhooks that the relay delivers to.
         lags: The sources that the relay reads.
@@ -184,9 +163,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The counts of a relay since its start.
 
     Attributes:
-        attempts: The number of attempts by webhook and outcome.
+        attempts: By webhook and outcome.
         latency: The time to settle by webhook.
-        bounds: The upper bounds in seconds of the buckets of all histograms.
+        bounds: The upper bounds of the buckets of all histograms.
         dead: The number of dead deliveries by kind of reason.
     """
 

@@ -11,10 +11,7 @@ from hookline.units import utc_text
 
 
 def status_document(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None = None) -> dict[str, Any]:
-    """The status of a spool and its relay as JSON values.
-
-    `relay` is None if no relay runs, or if it gives no status. In the second case `holder` names the relay.
-    """
+    """`relay` is None if no relay runs, or if it gives no status. In the second case `holder` names the relay."""
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
     known = {one.webhook: one for one in spool.webhooks}
     webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in sorted(known.keys() | lanes.keys())]

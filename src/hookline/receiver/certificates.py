@@ -30,8 +30,6 @@ MIN_REMAINING = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The files of the authority and of the server."""
-
     ca_file: Path
     server_file: Path
 
@@ -93,23 +91,15 @@ def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
 
 def _certificate(authority: trustme.CA, names: Sequence[str], now: datetime) -> bytes:
     try:
-        issued = authority.issue_cert(
-            *names, not_before=now - timedelta(days=1), not_after=now + CERTIFICATE_LIFETIME
-        )
+        begin, end = now - timedelta(days=1), now + CERTIFICATE_LIFETIME
+        issued = authority.issue_cert(*names, not_before=begin, not_after=end)
     except ValueError as error:
         raise WrongUse(f"cannot create a certificate for {', '.join(names)}: {error}") from error
     return issued.private_key_and_cert_chain_pem.bytes()
 
 
 def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], now: datetime) -> bool:
-    """Whether a certificate can still be used.
-
-    Args:
-        server_file: the file of the certificate, which may be missing or damaged.
-        authority: the authority that must have issued it.
-        names: the names that it must cover.
-        now: the time after which it must be valid for another day.
-    """
+    """Whether `authority` issued the server's certificate for all `names`, and it is valid for another day."""
     try:
         certificate = x509.load_pem_x509_certificate(server_file.read_bytes())
         certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.cert_pem.bytes()))
@@ -117,9 +107,8 @@ def _is_valid(server_file: Path, authority: trustme.CA, names: Sequence[str], no
     except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False  # missing, damaged or of another authority: a new one is issued
     known = {*covered.get_values_for_type(x509.DNSName), *map(str, covered.get_values_for_type(x509.IPAddress))}
-    return {
-        _canonical_name(name) for name in names
-    } <= known and certificate.not_valid_after_utc > now + MIN_REMAINING
+    covers_all = known.issuperset(map(_canonical_name, names))
+    return covers_all and certificate.not_valid_after_utc > now + MIN_REMAINING
 
 
 def _canonical_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The settings of a receiver, as frozen values."""
+"""The settings of a receiver."""
 
 from __future__ import annotations
 

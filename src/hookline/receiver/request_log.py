@@ -24,15 +24,10 @@ _ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 def request_as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
-    """Returns the request as a line of NDJSON.
+    """Returns the request, which arrived `at` (Unix time in seconds), as a line of NDJSON.
 
     The body is in ``body`` if it is JSON, otherwise in ``bodyText`` if it is UTF-8, otherwise in ``bodyBase64``.
-
-    Args:
-        request: the request.
-        verified: the results of its verification.
-        at: the time of the request, as Unix time in seconds.
-        status: the status of the response; None if the client left before it.
+    `status` is None if the client left before the response.
     """
     fields = {
         "time": utc_text(at, "milliseconds"),

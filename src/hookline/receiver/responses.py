@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from hookline.http_connection import HttpRequest, HttpResponse
+from hookline.receiver.receiver_settings import ReceiverSettings
 
 ACCEPTED = 204
 
@@ -17,8 +18,6 @@ VerificationResult = Literal[True] | str | None
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The results of the verification of a request."""
-
     jwt: VerificationResult = None
     payload: VerificationResult = None
     signature: VerificationResult = None
@@ -29,55 +28,37 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class ReceiverResponse:
-    """`close`: the connection ends after this response. `on_purpose`: the settings require this failure."""
+class ReceiverResponse(HttpResponse):
+    """`on_purpose`: the settings require this failure."""
 
-    status: int
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    close: bool = False
     on_purpose: bool = False
 
     @property
     def accepts(self) -> bool:
         return 200 <= self.status < 300
 
-    def to_http(self) -> HttpResponse:
-        return HttpResponse(self.status, self.headers, self.body, close=self.close)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """The rules of this receiver. Only failures on purpose have `retry_after` (seconds)."""
-
-    strict: bool = False
-    retry_after: int | None = None
-
-
-def respond_to(request: HttpRequest, verified: Verified, failure: int | None, rules: Rules) -> ReceiverResponse:
+def respond_to(
+    request: HttpRequest, verified: Verified, failure: int | None, settings: ReceiverSettings
+) -> ReceiverResponse:
     """Returns the response to a request.
 
-    A failure on purpose has precedence over authentication, like a failing gateway in front of an application.
-
-    Args:
-        request: the request.
-        verified: the results of its verification.
-        failure: the status of a failure on purpose, or None.
-        rules: the rules of this receiver.
+    A failure on purpose (`failure`, its status) has precedence over authentication, like a failing gateway in front
+    of an application.
     """
     if request.body is None:
         return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 1 MiB", close=True)
     if request.method != "POST":
         return _refuse(HTTPStatus.METHOD_NOT_ALLOWED, "only POST is supported", ("allow", "POST"))
     if failure is not None:
-        headers = () if rules.retry_after is None else (("retry-after", str(rules.retry_after)),)
+        headers = () if settings.retry_after is None else (("retry-after", str(settings.retry_after)),)
         return ReceiverResponse(failure, headers, on_purpose=True)
     if isinstance(verified.jwt, str):
         # RFC 6750 section 3: the challenge. The reason is in the body, which may contain any character.
         return _refuse(HTTPStatus.UNAUTHORIZED, verified.jwt, ("www-authenticate", 'Bearer error="invalid_token"'))
     if isinstance(verified.signature, str):
         return _refuse(HTTPStatus.UNAUTHORIZED, verified.signature)
-    if rules.strict and isinstance(verified.payload, str):
+    if settings.strict and isinstance(verified.payload, str):
         return _refuse(HTTPStatus.UNPROCESSABLE_ENTITY, verified.payload)
     return ReceiverResponse(ACCEPTED)
 
@@ -89,9 +70,8 @@ def _refuse(status: HTTPStatus, reason: str, *headers: tuple[str, str], close: b
 
 @dataclass(slots=True)
 class Stats:
-    """The counts of a run. `repeated` counts accepted requests whose ``webhook-id`` was accepted before.
-
-    `disconnected` counts the requests whose client left before the response.
+    """The counts of a run. `disconnected`: the client left before the response. `repeated`: accepted requests whose
+    ``webhook-id`` was accepted before.
     """
 
     requests: int = 0
@@ -101,6 +81,9 @@ class Stats:
     disconnected: int = 0
     repeated: int = 0
     ids: set[str] = field(default_factory=set)
+
+    def count_malformed(self) -> None:
+        self.invalid += 1
 
     def count(self, request: HttpRequest, verified: Verified, response: ReceiverResponse | None) -> None:
         """Counts one request. `response` is None if the client left before it."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
@@ -16,27 +16,18 @@ from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
 from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
 from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
-from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
+from hookline.receiver.responses import ReceiverResponse, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
-from hookline.receiver.verification import TokenVerifier, read_keys
-
-if TYPE_CHECKING:
-    from hookline.receiver.verification import PayloadCheck
+from hookline.receiver.verification import PayloadCheck, TokenVerifier, read_keys
 
 # An idle client need not answer the end of TLS (RFC 8446 section 6.1), so the receiver waits at most this long.
 CLOSING_SECONDS = 0.5
 
 
 class Receiver:
-    """One run of a receiver.
+    """One run of a receiver. `output` gets one line for each request. `clock` returns Unix time in seconds.
 
-    Args:
-        settings: the settings.
-        output: gets one line for each request.
-        clock: returns Unix time in seconds.
-
-    Raises:
-        HooklineError: keys or certificates cannot be used.
+    Raises HooklineError if keys or certificates cannot be used.
     """
 
     def __init__(
@@ -48,10 +39,13 @@ class Receiver:
         self.identity = certificates.prepare_certificates(
             settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
         )
-        self._rules = Rules(strict=settings.strict, retry_after=settings.retry_after)
-        self._tokens = self._token_verifier()
-        self._signatures = self._signature_verifier()
-        self._payloads = self._payload_check()
+        self._tokens: TokenVerifier | None = None
+        if settings.jwks is not None or settings.hmac_secret_file is not None:
+            keys = read_keys(settings.jwks, settings.hmac_secret_file)
+            self._tokens = TokenVerifier(keys, audience=settings.audience, clock=clock)
+        secrets = settings.signature_secret_file
+        self._signatures = None if secrets is None else SignatureVerifier(read_signature_keys(secrets), clock=clock)
+        self._payloads = PayloadCheck() if settings.verify_payload else None
         self._random = random.Random(settings.seed)  # noqa: S311 - the seed repeats the sequence; it is no secret
         self._first_request_at: float | None = None
         self._stats = Stats()
@@ -60,24 +54,6 @@ class Receiver:
         self.unanswered = 0
         self._stopping = asyncio.Event()
         self._failure: OSError | None = None
-
-    def _token_verifier(self) -> TokenVerifier | None:
-        settings = self._settings
-        if settings.jwks is None and settings.hmac_secret_file is None:
-            return None
-        keys = read_keys(settings.jwks, settings.hmac_secret_file)
-        return TokenVerifier(keys, audience=settings.audience, clock=self._clock)
-
-    def _signature_verifier(self) -> SignatureVerifier | None:
-        path = self._settings.signature_secret_file
-        return None if path is None else SignatureVerifier(read_signature_keys(path), clock=self._clock)
-
-    def _payload_check(self) -> PayloadCheck | None:
-        if not self._settings.verify_payload:
-            return None
-        from hookline.receiver.verification import PayloadCheck  # noqa: PLC0415 - jsonschema takes 165 ms to import
-
-        return PayloadCheck()
 
     def stop(self) -> None:
         """Stops accepting requests and ends `serve` after the pending responses. Call it in the event loop."""
@@ -125,7 +101,7 @@ class Receiver:
             on_request=self._on_request,
             on_open=self._connections.add,
             on_close=self._connections.discard,
-            on_malformed=self._on_malformed,
+            on_malformed=self._stats.count_malformed,
         )
 
     async def _close_connections(self) -> None:
@@ -138,13 +114,10 @@ class Receiver:
         for connection in tuple(self._connections):
             connection.abort()
 
-    def _on_malformed(self) -> None:
-        self._stats.invalid += 1
-
     def _on_request(self, connection: HttpConnection, request: HttpRequest) -> None:
         arrived = self._clock()
         verified = self._verify(request)
-        response = respond_to(request, verified, self._failure_status(request, arrived), self._rules)
+        response = respond_to(request, verified, self._failure_status(request, arrived), self._settings)
         self.unanswered += 1
         if delay := self._settings.delay.total_seconds():
             loop = asyncio.get_running_loop()
@@ -182,15 +155,7 @@ class Receiver:
         response: ReceiverResponse,
         arrived: float,
     ) -> None:
-        """Counts and records a request, and schedules its response.
-
-        Args:
-            connection: the connection of the request.
-            request: the request.
-            verified: the results of its verification.
-            response: the response by the rules.
-            arrived: the Unix time of the request in seconds.
-        """
+        """Counts and records a request that `arrived` (Unix time in seconds), and schedules its response."""
         if self._stats.accepted == self._settings.stop_after:  # accepts exactly the given number
             response = ReceiverResponse(503, close=True, on_purpose=True)
         sent = None if connection.closed.is_set() else response
@@ -216,4 +181,4 @@ class Receiver:
             self.stop()
             return
         for connection, response in outbox:
-            connection.respond(response.to_http())
+            connection.respond(response)

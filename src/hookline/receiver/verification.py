@@ -15,6 +15,7 @@ from typing import Any, Literal
 import jwt
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from jwt.types import Options
 
 from hookline.errors import KeyUnusable
 from hookline.receiver.request_log import parse_json
@@ -28,6 +29,8 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": ("ES256",), "P-384": ("ES384",), "Ed25519": ("EdDSA",)}
 # RFC 7518 section 3.2: a key has at least the size of the hash.
 _HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+# The times are checked against the receiver's own clock instead.
+_OWN_TIMES: Options = {"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,15 @@ def _read_jwks(path: Path) -> dict[str | None, dict[str, jwt.PyJWK]]:
         raise KeyUnusable(f'{path} is not a JWK Set (a JSON object with "keys")', hint=hint) from error
     if not isinstance(entries, list) or not entries:
         raise KeyUnusable(f"the JWK Set {path} contains no key", hint=hint)
-    return {_key_id(entry): _read_key(path, number, entry) for number, entry in enumerate(entries, start=1)}
+    keys = {}
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise KeyUnusable(f"{path}: key {number} is not a JSON object")
+        keys[entry.get("kid")] = _read_key(path, number, entry)
+    return keys
 
 
-def _key_id(entry: Any) -> str | None:
-    return entry.get("kid") if isinstance(entry, dict) else None
-
-
-def _read_key(path: Path, number: int, entry: Any) -> dict[str, jwt.PyJWK]:
-    if not isinstance(entry, dict):
-        raise KeyUnusable(f"{path}: key {number} is not a JSON object")
+def _read_key(path: Path, number: int, entry: dict[str, Any]) -> dict[str, jwt.PyJWK]:
     algorithms = _RSA if entry.get("kty") == "RSA" else _CURVES.get(entry.get("crv", ""), ())
     allowed = [name for name in algorithms if entry.get("alg", name) == name]
     if not allowed:
@@ -124,19 +126,9 @@ class TokenVerifier:
 
 
 def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float) -> float:
-    """Verifies a token.
+    """Returns the Unix time until which the token is valid, with the leeway. Raises jwt.PyJWTError if it is invalid.
 
-    Args:
-        token: the token of the request.
-        keys: the keys that may have signed it.
-        audience: the required audience; None accepts any.
-        now: Unix time in seconds.
-
-    Returns:
-        The Unix time until which the token is valid, with the leeway.
-
-    Raises:
-        jwt.PyJWTError: the token is not valid.
+    `audience` None accepts any. `now` is Unix time in seconds.
     """
     header = jwt.get_unverified_header(token)
     key, algorithm = _choose_key(keys, header)
@@ -145,14 +137,7 @@ def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float
         key,
         algorithms=[algorithm],
         audience=audience,
-        # The times are checked below, against the given clock.
-        options={
-            "require": ["exp"],
-            "verify_aud": audience is not None,
-            "verify_exp": False,
-            "verify_nbf": False,
-            "verify_iat": False,
-        },
+        options={**_OWN_TIMES, "verify_aud": audience is not None},
     )
     expires, begins = _time(claims, "exp", now), _time(claims, "nbf", 0.0)
     if expires + TOKEN_LEEWAY_SECONDS <= now:

@@ -97,7 +97,6 @@ def parse_history(history: str | None) -> list[FailedAttempt]:
 
 
 def add_failure(history: str | None, failed: FailedAttempt) -> str:
-    """Returns the history with one more attempt at its end."""
     one = msgspec.structs.replace(failed, at=round(failed.at, 3), reason=failed.reason[:MAX_REASON_CHARACTERS])
     all_of_them = [*parse_history(history), one]
     if len(all_of_them) > MAX_ATTEMPTS_KEPT:
@@ -114,7 +113,6 @@ def add_replay(history: str | None, at: float) -> str | None:
 
 
 def encode_history(failed: Sequence[FailedAttempt]) -> str | None:
-    """Returns the text that `parse_history` reads."""
     return _encoder.encode(failed).decode() if failed else None
 
 

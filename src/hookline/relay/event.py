@@ -97,7 +97,7 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
-class _Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PayloadExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     execution_id: str | None = msgspec.field(name="messageExecutionID")
     message_type: str | None = msgspec.field(name="messageType")
     campaign_id: str | None = msgspec.field(name="campaignID")
@@ -108,7 +108,7 @@ class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str | None
 
 
-class _DeliveryFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PayloadFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: Status = msgspec.field(name="feedbackStatus")
     offers: Any
     exclusion: Any = msgspec.field(name="messageExclusion")
@@ -124,26 +124,17 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox: Sandbox
     channel: str | None
     event_type: str = msgspec.field(name="eventType")
-    execution: _Execution = msgspec.field(name="messageExecution")
-    feedback: _DeliveryFeedback = msgspec.field(name="messageDeliveryFeedback")
+    execution: PayloadExecution = msgspec.field(name="messageExecution")
+    feedback: PayloadFeedback = msgspec.field(name="messageDeliveryFeedback")
     identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
-_encoder = msgspec.json.Encoder()
-
-
-def encode_payload(payload: msgspec.Struct) -> bytes:
-    """Returns the bytes of a payload, the same as those that were sent."""
-    return _encoder.encode(payload)
+# Encodes a payload to the bytes that are sent.
+encode_payload = msgspec.json.Encoder().encode
 
 
 def payload_bytes(
-    event: Event,
-    *,
-    address: Address,
-    sandbox_id: str | None,
-    campaign_id: str | None,
-    request_id: str | None,
+    event: Event, *, address: Address, sandbox_id: str | None, campaign_id: str | None, request_id: str | None
 ) -> bytes:
     """Returns the body of the request in structure 1: compact UTF-8, with every field; absent values are ``null``.
 
@@ -154,15 +145,15 @@ def payload_bytes(
         campaign_id: the campaign, from the event or the command line.
         request_id: the request id, from the event or derived.
     """
-    return _encoder.encode(
+    return encode_payload(
         Payload(
             request_id,
             address.organization,
             Sandbox(sandbox_id, address.sandbox),
             event.channel,
             event.event_type,
-            _Execution(event.execution_id, event.message_type, campaign_id, event.campaign_version_id),
-            _DeliveryFeedback(Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count),
+            PayloadExecution(event.execution_id, event.message_type, campaign_id, event.campaign_version_id),
+            PayloadFeedback(Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count),
             event.identity_map,
         )
     )

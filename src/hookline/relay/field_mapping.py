@@ -69,7 +69,6 @@ class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
     envelopes: tuple[object, ...] = ()
 
     def within(self, envelope: object) -> FieldMapping:
-        """Returns the mapping for an event in `envelope`."""
         return msgspec.structs.replace(self, envelopes=(envelope, *self.envelopes)) if self.paths else self
 
     def found(self, source: object) -> dict[str, str]:
@@ -83,11 +82,8 @@ class FieldMapping(msgspec.Struct, frozen=True, kw_only=True):
 
     def completed(self, event: Event, source: object) -> Event:
         """Returns the event with values for its absent fields, except the recipient. For the platform's formats."""
-        absent = {
-            field: value
-            for field, value in self.found(source).items()
-            if field != RECIPIENT and not getattr(event, field)
-        }
+        found = self.found(source).items()
+        absent = {field: value for field, value in found if field != RECIPIENT and not getattr(event, field)}
         return msgspec.structs.replace(event, **absent) if absent else event
 
 

@@ -6,6 +6,7 @@ All are BLAKE2b (RFC 7693), each with its own personalization, over texts with t
 from __future__ import annotations
 
 from hashlib import blake2b
+from uuid import UUID
 
 PREFIX_BYTES = 4
 
@@ -38,8 +39,7 @@ def derived_request_id(seed: bytes, content: bytes) -> str:
     digest = bytearray(blake2b(seed + content, digest_size=16, person=b"request").digest())
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
-    written = digest.hex()
-    return f"{written[:8]}-{written[8:12]}-{written[12:16]}-{written[16:20]}-{written[20:]}"
+    return str(UUID(bytes=bytes(digest)))
 
 
 def order_key(seed: bytes, execution_id: str, recipient: str) -> int:

@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 
 from hookline.model import Address, Channel
-from hookline.relay.event import Event, EventDetails, MessageFailure, Sandbox, Status
+from hookline.relay.event import (
+    Event,
+    EventDetails,
+    Payload,
+    PayloadExecution,
+    PayloadFeedback,
+    Sandbox,
+    Status,
+    encode_payload,
+)
 from hookline.units import utc_text_of_iso
 
 CAMPAIGN_TYPES = ("Scheduled", "ApiTriggered")
@@ -18,41 +27,23 @@ _CAMPAIGN_TYPE = {name.lower(): name for name in CAMPAIGN_TYPES}
 _NOTHING = EventDetails()
 
 
-class _EmailExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    execution_id: str | None = msgspec.field(name="messageExecutionID")
-    message_type: str | None = msgspec.field(name="messageType")
-    campaign_id: str | None = msgspec.field(name="campaignID")
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID")
+class _EmailExecution(PayloadExecution, frozen=True, forbid_unknown_fields=True):
     campaign_type: str | None = msgspec.field(name="campaignType")
 
 
-class _SmsExecution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    execution_id: str | None = msgspec.field(name="messageExecutionID")
-    message_type: str | None = msgspec.field(name="messageType")
-    campaign_id: str | None = msgspec.field(name="campaignID")
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID")
+class _SmsExecution(PayloadExecution, frozen=True, forbid_unknown_fields=True):
     message_id: str | None = msgspec.field(name="messageID")
     profile_id: str | None = msgspec.field(name="messageProfileID")
     campaign_type: str | None = msgspec.field(name="campaignType")
 
 
-class _EmailFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    status: Status = msgspec.field(name="feedbackStatus")
-    offers: Any
-    exclusion: Any = msgspec.field(name="messageExclusion")
-    failure: MessageFailure | None = msgspec.field(name="messageFailure")
-    retry_count: int | None = msgspec.field(name="retryCount")
+class _EmailFeedback(PayloadFeedback, frozen=True, forbid_unknown_fields=True):
     encoding: str | None
     message_parts: str | None = msgspec.field(name="numberOfMessageParts")
     delivered_at: str | None = msgspec.field(name="deliveryTimestamp")
 
 
-class _SmsFeedback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    status: Status = msgspec.field(name="feedbackStatus")
-    offers: Any
-    exclusion: Any = msgspec.field(name="messageExclusion")
-    failure: MessageFailure | None = msgspec.field(name="messageFailure")
-    retry_count: int | None = msgspec.field(name="retryCount")
+class _SmsFeedback(PayloadFeedback, frozen=True, forbid_unknown_fields=True):
     response_code: int | str | None = msgspec.field(name="responseCode")
     response_millis: int | None = msgspec.field(name="responseDurationMillis")
     encoding: str | None
@@ -65,15 +56,10 @@ class _SmsContext(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile_number: str | None = msgspec.field(name="profileNumber")
 
 
-class EmailPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    request_id: str | None = msgspec.field(name="requestId")
-    organization: str = msgspec.field(name="imsOrg")
-    sandbox: Sandbox
-    channel: str | None
-    event_type: str = msgspec.field(name="eventType")
+class EmailPayload(Payload, frozen=True, forbid_unknown_fields=True):
+    # A field that is defined again keeps its place.
     execution: _EmailExecution = msgspec.field(name="messageExecution")
     feedback: _EmailFeedback = msgspec.field(name="messageDeliveryFeedback")
-    identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
 class SmsPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,78 +74,32 @@ class SmsPayload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_map: dict[str, Any] | None = msgspec.field(name="identityMap")
 
 
-_encoder = msgspec.json.Encoder()
-
-
 def payload_v2_bytes(
     event: Event, *, address: Address, sandbox_id: str | None, campaign_id: str | None, request_id: str | None
 ) -> bytes:
     """Returns the body of the request in structure 2. The arguments are those of `event.payload_bytes`."""
-    sandbox = Sandbox(sandbox_id, address.sandbox)
-    form = _sms if event.channel == Channel.SMS else _email
-    return _encoder.encode(form(event, address.organization, sandbox, campaign_id, request_id))
-
-
-def _email(
-    event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
-) -> EmailPayload:
-    further = event.further or _NOTHING
-    return EmailPayload(
-        request_id,
-        organization,
-        sandbox,
-        event.channel,
-        event.event_type,
-        _EmailExecution(
-            event.execution_id, event.message_type, campaign_id, event.campaign_version_id, _campaign_type(event)
-        ),
-        _EmailFeedback(
-            Status(event.status),
-            event.offers,
-            event.exclusion,
-            event.failure,
-            event.retry_count,
-            further.encoding,
-            further.message_parts,
-            _delivered_at(event, further),
-        ),
-        event.identity_map,
-    )
-
-
-def _sms(
-    event: Event, organization: str, sandbox: Sandbox, campaign_id: str | None, request_id: str | None
-) -> SmsPayload:
-    further = event.further or _NOTHING
-    return SmsPayload(
-        request_id,
-        organization,
-        sandbox,
-        event.channel,
-        event.event_type,
-        _SmsContext(further.profile_address, further.profile_number),
-        _SmsExecution(
-            event.execution_id,
-            event.message_type,
-            campaign_id,
-            event.campaign_version_id,
-            further.message_id,
-            further.profile_id,
-            _campaign_type(event),
-        ),
-        _SmsFeedback(
-            Status(event.status),
-            event.offers,
-            event.exclusion,
-            event.failure,
-            event.retry_count,
-            further.response_code,
-            further.response_millis,
-            further.encoding,
-            further.message_parts,
-            _delivered_at(event, further),
-        ),
-        event.identity_map,
+    further, campaign_type = event.further or _NOTHING, _campaign_type(event)
+    head = (request_id, address.organization, Sandbox(sandbox_id, address.sandbox), event.channel, event.event_type)
+    execution = (event.execution_id, event.message_type, campaign_id, event.campaign_version_id)
+    feedback = (Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count)
+    ending = (further.encoding, further.message_parts, _delivered_at(event, further))
+    if event.channel != Channel.SMS:
+        return encode_payload(
+            EmailPayload(
+                *head,
+                _EmailExecution(*execution, campaign_type),
+                _EmailFeedback(*feedback, *ending),
+                event.identity_map,
+            )
+        )
+    return encode_payload(
+        SmsPayload(
+            *head,
+            _SmsContext(further.profile_address, further.profile_number),
+            _SmsExecution(*execution, further.message_id, further.profile_id, campaign_type),
+            _SmsFeedback(*feedback, further.response_code, further.response_millis, *ending),
+            event.identity_map,
+        )
     )
 
 

@@ -1,7 +1,6 @@
-"""Finds the webhook for an event: a pure function of the event and of the applied webhooks.
+"""Finds the webhook for an event: a pure function of the event and of the applied webhooks, never of a file.
 
-Routing uses only the stored state, never a file. It does not check whether a webhook is enabled. The events of a
-disabled webhook remain pending in the spool.
+Routing does not check whether a webhook is enabled. The events of a disabled webhook remain pending in the spool.
 
 A skipped event is counted by its reason, and a status that is not relayed also by its name. The reasons are a fixed
 set. The names come from providers, so `SkipNames` bounds their number and their characters: a log with a million
@@ -17,7 +16,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from hookline.errors import WrongUse
-from hookline.model import Address, Channel, FeedbackStatus, Webhook
+from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event, payload_bytes, primary_identity
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
@@ -71,31 +70,18 @@ class Defaults:
                 raise WrongUse(f"--{name}: not valid UTF-8", hint="check the terminal's encoding") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """The fields of a webhook that routing needs. `seed` begins every hash."""
+class _Route(NamedTuple):
+    """A webhook, its sets as plain text, and the `seed` that begins every hash."""
 
-    address: Address
-    sandbox_id: str | None
+    webhook: Webhook
     channels: frozenset[str]
-    message_types: frozenset[str]
     events: frozenset[str]
-    campaigns: frozenset[str] | None
-    structure: int
     seed: bytes
 
     @classmethod
     def from_webhook(cls, webhook: Webhook) -> _Route:
-        return cls(
-            address=webhook.address,
-            sandbox_id=webhook.sandbox_id,
-            channels=frozenset(webhook.channels),
-            message_types=webhook.message_types,
-            events=frozenset(webhook.events),
-            campaigns=webhook.campaigns,
-            structure=webhook.payload,
-            seed=framed(webhook.address.organization) + framed(webhook.address.sandbox),
-        )
+        seed = framed(webhook.address.organization) + framed(webhook.address.sandbox)
+        return cls(webhook, frozenset(webhook.channels), frozenset(webhook.events), seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +93,15 @@ class Routes:
 
     @classmethod
     def from_snapshot(cls, snapshot: Snapshot) -> Routes:
-        routes = [_Route.from_webhook(stored.webhook) for stored in snapshot.webhooks.values()]
+        by_name: dict[tuple[str, str], _Route] = {}
         by_id: dict[tuple[str, str], list[_Route]] = {}
-        for route in routes:
-            if route.sandbox_id is not None:
-                by_id.setdefault((route.address.organization, route.sandbox_id), []).append(route)
+        for stored in snapshot.webhooks.values():
+            webhook, organization = stored.webhook, stored.webhook.address.organization
+            by_name[organization, webhook.address.sandbox] = route = _Route.from_webhook(webhook)
+            if webhook.sandbox_id is not None:
+                by_id.setdefault((organization, webhook.sandbox_id), []).append(route)
         return cls(
-            by_name={(route.address.organization, route.address.sandbox): route for route in routes},
+            by_name=by_name,
             # An id that two webhooks claim is ambiguous, so it identifies neither.
             by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
         )
@@ -130,20 +118,19 @@ class Routes:
         if refusal := _refuse_for_webhook(event, found):
             return refusal
         campaign = event.campaign_id or defaults.campaign or None
-        if found.campaigns is not None:
+        if found.webhook.campaigns is not None:
             if campaign is None:
                 return Rejected(
-                    f"no campaign: the event has no campaignID, and {found.address} is enabled for certain "
+                    f"no campaign: the event has no campaignID, and {found.webhook.address} is enabled for certain "
                     "campaigns only; --campaign or --map campaign=PATH supplies it"
                 )
-            if campaign not in found.campaigns:
+            if campaign not in found.webhook.campaigns:
                 return Skipped("campaign_not_enabled")
         return _delivery(event, found, campaign)
 
     def reroute(self, delivery: Delivery) -> RoutingResult:
         """Returns a delivery that was routed before, or Skipped if its webhook no longer exists."""
-        address = delivery.address
-        known = (address.organization, address.sandbox) in self.by_name
+        known = (delivery.address.organization, delivery.address.sandbox) in self.by_name
         return delivery if known else Skipped("no_webhook")
 
     def _find(self, event: Event, defaults: Defaults) -> _Route | Skipped | Rejected:
@@ -160,9 +147,8 @@ class Routes:
         found = self.by_name.get((organization, name))
         if found is None:
             return Skipped("sandbox_mismatch" if by_id else "no_webhook")
-        if identifier and (found.sandbox_id or identifier) != identifier:
-            return Skipped("sandbox_mismatch")
-        if by_id is not None and by_id is not found:
+        contradicts = identifier and (found.webhook.sandbox_id or identifier) != identifier
+        if contradicts or (by_id is not None and by_id is not found):
             return Skipped("sandbox_mismatch")
         return found
 
@@ -177,13 +163,11 @@ class AddressParts(NamedTuple):
     @property
     def missing_parts(self) -> tuple[str, ...]:
         """``organization``, ``sandbox``: the missing parts. The event is rejected for the first of them."""
-        if self.organization and (self.sandbox or self.sandbox_id):
+        sandbox = self.sandbox or self.sandbox_id
+        if self.organization and sandbox:
             return ()
-        return tuple(
-            name
-            for name, value in (("organization", self.organization), ("sandbox", self.sandbox or self.sandbox_id))
-            if not value
-        )
+        parts = {"organization": self.organization, "sandbox": sandbox}
+        return tuple(name for name, value in parts.items() if not value)
 
 
 _MISSING: Mapping[str, Rejected] = {
@@ -222,7 +206,7 @@ def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | Non
         return Skipped("status_not_selected")
     if event.channel not in route.channels:
         return Skipped("channel_not_selected")
-    if (event.message_type or _DEFAULT_MESSAGE_TYPE) not in route.message_types:
+    if (event.message_type or _DEFAULT_MESSAGE_TYPE) not in route.webhook.message_types:
         return Skipped("message_type_not_selected")
     if event.journey_version_id:
         return Skipped("journey")
@@ -231,25 +215,26 @@ def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | Non
 
 def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     request_id = event.request_id or _derived_request_id(event, route, campaign)
-    body = _BODIES[route.structure](
+    body = _BODIES[route.webhook.payload](
         event,
-        address=route.address,
-        sandbox_id=event.sandbox_id or route.sandbox_id,
+        address=route.webhook.address,
+        sandbox_id=event.sandbox_id or route.webhook.sandbox_id,
         campaign_id=campaign,
         request_id=request_id,
     )
     if event.identity:
         content = event.identity.encode()
-    elif route.structure == 1 and event.further is None and (event.sandbox_id or not route.sandbox_id):
+    elif route.webhook.payload == 1 and event.further is None and (event.sandbox_id or not route.webhook.sandbox_id):
         content = body
     else:
         content = _own_content(event, route, campaign, request_id)
     assert event.channel is not None
     assert event.status is not None
+    execution = event.execution_id
     return Delivery(
         id=delivery_id(route.seed, content, request_id),
-        address=route.address,
-        order_key=_order_key(event, route),
+        address=route.webhook.address,
+        order_key=order_key(route.seed, execution, primary_identity(event) or "") if execution else None,
         body=body,
         request_id=request_id,
         channel=event.channel,
@@ -265,7 +250,7 @@ def _own_content(event: Event, route: _Route, campaign: str | None, request_id: 
     deliveries of old events.
     """
     own = payload_bytes(
-        event, address=route.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
+        event, address=route.webhook.address, sandbox_id=event.sandbox_id, campaign_id=campaign, request_id=request_id
     )
     return own if event.further is None else own + msgspec.json.encode(event.further)
 
@@ -279,16 +264,9 @@ def _derived_request_id(event: Event, route: _Route, campaign: str | None) -> st
     return derived_request_id(route.seed, b"event" + _own_content(event, route, campaign, None))
 
 
-def _order_key(event: Event, route: _Route) -> int | None:
-    if not event.execution_id:
-        return None
-    return order_key(route.seed, event.execution_id, primary_identity(event) or "")
-
-
 MAX_SKIP_NAMES: Final = 50
 MAX_SKIP_NAME_CHARACTERS: Final = 40
 OTHER_NAME: Final = "other"
-_SEPARATOR: Final = ":"
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-. /")
 
 
@@ -299,23 +277,20 @@ class SkipNames:
     """
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
-        named = (key.removeprefix("skipped:").partition(_SEPARATOR)[2] for key in counted)
+        named = (key.removeprefix("skipped:").partition(":")[2] for key in counted)
         self._admitted = {name for name in named if name and name != OTHER_NAME}
 
     def key(self, skipped: Skipped) -> str:
         """``no_webhook``, or ``status_not_relayed:open``."""
         if skipped.name is None:
             return skipped.reason
-        return f"{skipped.reason}{_SEPARATOR}{self._name(skipped.name)}"
+        return f"{skipped.reason}:{self._name(skipped.name)}"
 
     def _name(self, name: str) -> str:
         if name in self._admitted:
             return name
-        if (
-            len(self._admitted) >= MAX_SKIP_NAMES
-            or not 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS
-            or not _NAME_CHARACTERS.issuperset(name)
-        ):
+        plain = 0 < len(name) <= MAX_SKIP_NAME_CHARACTERS and _NAME_CHARACTERS.issuperset(name)
+        if not plain or len(self._admitted) >= MAX_SKIP_NAMES:
             return OTHER_NAME
         self._admitted.add(name)
         return name

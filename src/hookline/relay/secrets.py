@@ -46,17 +46,13 @@ FileStamp = tuple[int, int, int, int, int]
 
 
 def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) -> bytes:
-    """Returns the content of a secret file.
+    """Returns the content of a secret file. Raises UnusableSecretFile.
 
     Args:
         path: the path of the file, without links.
         root: the secrets directory.
         public: everyone may read the file, for example a certificate.
         insecure: do not check the modes.
-
-    Raises:
-        UnusableSecretFile: the file cannot be read, is not a regular file, is too large or empty, or is open to
-            others.
     """
     try:
         # O_NONBLOCK: without it, opening a FIFO waits for a writer. O_NOFOLLOW: the path must not become a link.
@@ -86,7 +82,6 @@ def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) ->
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """Returns the stamp of a file, or None if it cannot be accessed."""
     try:
         status = path.stat()
     except OSError:
@@ -97,12 +92,12 @@ def file_stamp(path: Path) -> FileStamp | None:
 def _check_mode(path: Path, status: os.stat_result, *, public: bool) -> None:
     mode = stat.S_IMODE(status.st_mode)
     if mode & _GROUP_OR_OTHERS_WRITE:
-        raise _too_open(f"{path} can be written by {_who(mode, stat.S_IWGRP, stat.S_IWOTH)}", mode)
+        raise _too_open(f"{path} can be written by {_who(mode, stat.S_IWOTH)}", mode)
     if public or not mode & (stat.S_IRGRP | stat.S_IROTH):
         return
     groups = {0, os.getegid(), *os.getgroups()}
     if mode & stat.S_IROTH or not is_handed_over_by_root(status.st_uid, status.st_gid, groups):
-        raise _too_open(f"{path} can be read by {_who(mode, stat.S_IRGRP, stat.S_IROTH)}", mode)
+        raise _too_open(f"{path} can be read by {_who(mode, stat.S_IROTH)}", mode)
 
 
 def is_handed_over_by_root(owner: int, group: int, groups: Collection[int]) -> bool:
@@ -125,8 +120,8 @@ def _check_directory(root: Path) -> None:
         )
 
 
-def _who(mode: int, group: int, others: int) -> str:
-    return "everybody" if mode & others else "its group" if mode & group else "nobody"
+def _who(mode: int, others: int) -> str:
+    return "everybody" if mode & others else "its group"
 
 
 def _too_open(problem: str, mode: int) -> UnusableSecretFile:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from hookline.http_connection import HttpRequest
-from hookline.receiver.responses import ReceiverResponse, Rules, Stats, Verified, respond_to
+from hookline.receiver.receiver_settings import ReceiverSettings
+from hookline.receiver.responses import ReceiverResponse, Stats, Verified, respond_to
 
 POST = HttpRequest("POST", "/", {}, b"{}")
 GOOD = Verified(True, True)
@@ -12,17 +13,17 @@ GOOD = Verified(True, True)
 @pytest.mark.parametrize(
     ("request_", "verified", "failure", "house", "expected"),
     [
-        (POST, GOOD, None, Rules(), 204),
-        (POST, Verified(None, "wrong"), None, Rules(), 204),
-        (POST, Verified(None, "wrong"), None, Rules(strict=True), 422),
-        (POST, Verified("wrong", "wrong"), None, Rules(strict=True), 401),
-        (POST, Verified("wrong", None), 503, Rules(), 503),
-        (HttpRequest("GET", "/", {}, b""), Verified(), None, Rules(), 405),
-        (HttpRequest("POST", "/", {}, None), Verified(), 503, Rules(), 413),
+        (POST, GOOD, None, ReceiverSettings(), 204),
+        (POST, Verified(None, "wrong"), None, ReceiverSettings(), 204),
+        (POST, Verified(None, "wrong"), None, ReceiverSettings(strict=True), 422),
+        (POST, Verified("wrong", "wrong"), None, ReceiverSettings(strict=True), 401),
+        (POST, Verified("wrong", None), 503, ReceiverSettings(), 503),
+        (HttpRequest("GET", "/", {}, b""), Verified(), None, ReceiverSettings(), 405),
+        (HttpRequest("POST", "/", {}, None), Verified(), 503, ReceiverSettings(), 413),
     ],
 )
 def test_the_first_rule_that_applies_gives_the_status(
-    request_: HttpRequest, verified: Verified, failure: int | None, house: Rules, expected: int
+    request_: HttpRequest, verified: Verified, failure: int | None, house: ReceiverSettings, expected: int
 ) -> None:
     """Size, method, failure on purpose, token, payload: in that order."""
     assert expected == respond_to(request_, verified, failure, house).status
@@ -30,7 +31,7 @@ def test_the_first_rule_that_applies_gives_the_status(
 
 def test_retry_after_goes_with_failures_on_purpose_only() -> None:
     """A 401 is not a reason to wait; a failure that was asked for is."""
-    house = Rules(retry_after=7)
+    house = ReceiverSettings(retry_after=7)
     assert (("retry-after", "7"),) == respond_to(POST, GOOD, 503, house).headers
     assert "retry-after" not in dict(respond_to(POST, Verified("wrong", None), None, house).headers)
 

@@ -20,16 +20,9 @@ def public_files(policy: TlsPolicy) -> frozenset[FileRef]:
 def read_certificates(
     policy: TlsPolicy, *, ca_file: Path | None, resolver: SecretResolver, organization: str
 ) -> Certificates:
-    """Read the files that `policy` names, and the relay's own `ca_file`.
+    """Read the files that a webhook's `policy` names, and the relay's own `ca_file`.
 
-    Args:
-        policy: The webhook's TLS policy.
-        ca_file: The relay's authorities. The TLS context reports a file that cannot be read.
-        resolver: Locates and reads the webhook's files.
-        organization: The webhook's organization.
-
-    Raises:
-        SecretUnavailable: A file of the webhook cannot be read.
+    Raises SecretUnavailable if a file of the webhook cannot be read. The TLS context reports an unreadable `ca_file`.
     """
 
     def read(ref: FileRef) -> bytes:

@@ -15,15 +15,8 @@ def jwk_set(
 ) -> dict[str, list[dict[str, str]]]:
     """``{"keys": […]}`` with the public half of every key that is not retired, in order. The first active key signs.
 
-    Args:
-        authentication: The webhook's authentication.
-        resolver: Resolves the keys' secrets.
-        organization: The webhook's organization.
-        now: Unix time in seconds.
-
-    Raises:
-        SecretUnavailable: A secret cannot be resolved.
-        KeyUnusable: A key cannot be used, or it is symmetric and has no public half.
+    `now` is Unix time in seconds. Raises SecretUnavailable, and KeyUnusable, also for a symmetric key, which has no
+    public half.
     """
     return {
         "keys": [

@@ -32,13 +32,9 @@ def origin(url: str) -> str:
 
 
 class JwtSigner:
-    """Makes the tokens of one webhook.
+    """Makes the tokens of one webhook. The origin of its `url` is the default audience.
 
-    Args:
-        authentication: The webhook's claims, lifetime and algorithm.
-        key: The key that signs.
-        url: The webhook's URL, whose origin is the default audience.
-        random: Returns a number of random bytes, for each token's ``jti``.
+    `random` returns a number of random bytes, for each token's ``jti``.
     """
 
     def __init__(
@@ -49,16 +45,14 @@ class JwtSigner:
         self._lifetime = authentication.lifetime.total_seconds()
         self._backdated = min(_BACKDATED_SHARE * self._lifetime, _MAX_BACKDATED_SECONDS)
         self._one_time = authentication.one_time
+        registered = {
+            "iss": authentication.issuer,
+            "sub": authentication.subject,
+            "aud": authentication.audience or origin(url),
+        }
         self._claims = {
-            name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS
-        } | {
-            name: value
-            for name, value in (
-                ("iss", authentication.issuer),
-                ("sub", authentication.subject),
-                ("aud", authentication.audience or origin(url)),
-            )
-            if value is not None
+            **{name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS},
+            **{name: value for name, value in registered.items() if value is not None},
         }
         self._token: str | None = None
         self._signed_at = 0.0
@@ -76,7 +70,6 @@ class JwtSigner:
         return self._token
 
     def renew(self) -> None:
-        """Discard the current token."""
         self._token = None
 
     def _sign(self, issued_at: float) -> str:

@@ -46,7 +46,7 @@ class JwtKey:
 
 
 def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | None = None) -> JwtKey:
-    """Read a key.
+    """Read a key. Raises KeyUnusable if it cannot be read, or if it does not fit the algorithm.
 
     Args:
         secret: PKCS#8, PKCS#1 or SEC 1 in PEM, a private JWK (RFC 7517), or the bytes of an HMAC key. The bytes are
@@ -54,19 +54,19 @@ def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | N
         algorithm: The algorithm that the key is for.
         key_id: The key's id, which error messages contain.
         passphrase: For an encrypted PEM file only.
-
-    Raises:
-        KeyUnusable: The key cannot be read, or it does not fit the algorithm.
     """
     text = secret.reveal()
     jwk = _as_jwk(text)
     if passphrase is not None and (jwk is not None or algorithm in _MIN_HMAC_BYTES):
         raise _needless_passphrase(key_id, "a JWK" if jwk is not None else "a shared secret")
-    if algorithm in _MIN_HMAC_BYTES:
-        material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
-        _check_hmac(material, algorithm, key_id)
-        return JwtKey(key_id, algorithm, material)
-    key = _from_pem(text, algorithm, key_id, passphrase) if jwk is None else _from_jwk(jwk, key_id)
+    try:
+        if algorithm in _MIN_HMAC_BYTES:
+            material = _oct(jwk, key_id) if jwk is not None else without_newline(text)
+            _check_hmac(material, algorithm, key_id)
+            return JwtKey(key_id, algorithm, material)
+        key = _from_pem(text, algorithm, key_id, passphrase) if jwk is None else _from_members(jwk)
+    except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
+        raise _broken_jwk(key_id, error) from error
     return JwtKey(key_id, algorithm, _checked(key, algorithm, key_id))
 
 
@@ -163,7 +163,8 @@ def _from_pem(text: bytes, algorithm: str, key_id: str, passphrase: Secret | Non
                 f"key {key_id!r}: the passphrase does not decrypt the PEM file",
                 hint="try it: openssl pkey -in KEY.pem -noout",
             ) from error
-        found = "a public key or certificate" if _is_public(text) else "something else"
+        is_public = any(mark in text for mark in (b"BEGIN PUBLIC KEY", b"BEGIN RSA PUBLIC KEY", b"BEGIN CERTIFICATE"))
+        found = "a public key or certificate" if is_public else "something else"
         raise KeyUnusable(
             f"key {key_id!r}: expected a private key in PEM or JWK, found {found}",
             hint=f"the private key signs; create one: {_CREATE.get(algorithm, _CREATE_RSA)}",
@@ -175,10 +176,6 @@ def _needless_passphrase(key_id: str, found: str) -> KeyUnusable:
         f"key {key_id!r}: the passphrase is not needed, because the secret is {found}",
         hint="remove passphrase from the key, or store the key encrypted",
     )
-
-
-def _is_public(text: bytes) -> bool:
-    return any(mark in text for mark in (b"BEGIN PUBLIC KEY", b"BEGIN RSA PUBLIC KEY", b"BEGIN CERTIFICATE"))
 
 
 def _as_jwk(text: bytes) -> dict[str, Any] | None:
@@ -197,17 +194,7 @@ def _oct(jwk: Mapping[str, Any], key_id: str) -> bytes:
             f"key {key_id!r}: an HS algorithm needs a JWK with kty oct, found {jwk['kty']!r:.40}",
             hint="an asymmetric key belongs to RS256, ES256, EdDSA …",
         )
-    try:
-        return _decode(jwk["k"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _broken_jwk(key_id, error) from error
-
-
-def _from_jwk(jwk: Mapping[str, Any], key_id: str) -> object:
-    try:
-        return _from_members(jwk)
-    except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
-        raise _broken_jwk(key_id, error) from error
+    return _decode(jwk["k"])
 
 
 def _from_members(jwk: Mapping[str, Any]) -> object:

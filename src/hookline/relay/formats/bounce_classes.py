@@ -7,40 +7,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 
 from hookline.relay.event import MessageFailure
 
 Category = Literal["sync", "async"]
 BounceKind = Literal["Hard", "Soft", "Ignored"]
 
-HARD: Final = "Hard"
-SOFT: Final = "Soft"
-IGNORED_KIND: Final = "Ignored"
-SYNC: Final = "sync"  # refused during submission
-ASYNC: Final = "async"  # reported later
 
 # Code → its name, and its type, unless the provider gives a better one.
 CLASSES: Mapping[int, tuple[str, BounceKind]] = {
-    1: ("Undetermined", IGNORED_KIND),
-    10: ("Invalid Recipient", HARD),
-    15: ("Recipient Refused", HARD),
-    20: ("Soft Bounce", SOFT),
-    21: ("DNS Failure", SOFT),
-    22: ("Mailbox Full", SOFT),
-    23: ("Too Large", IGNORED_KIND),
-    24: ("Timeout", IGNORED_KIND),
-    25: ("Admin Failure", IGNORED_KIND),
-    30: ("Generic Bounce: No RCPT", IGNORED_KIND),
-    40: ("Generic Bounce", IGNORED_KIND),
-    50: ("Mail Block", IGNORED_KIND),
-    51: ("Spam Block", IGNORED_KIND),
-    52: ("Spam Content", IGNORED_KIND),
-    53: ("Prohibited Attachment", IGNORED_KIND),
-    54: ("Relaying Denied", SOFT),
-    60: ("Auto-Reply", IGNORED_KIND),
-    70: ("Transient Failure", IGNORED_KIND),
-    100: ("Challenge-Response", SOFT),
+    1: ("Undetermined", "Ignored"),
+    10: ("Invalid Recipient", "Hard"),
+    15: ("Recipient Refused", "Hard"),
+    20: ("Soft Bounce", "Soft"),
+    21: ("DNS Failure", "Soft"),
+    22: ("Mailbox Full", "Soft"),
+    23: ("Too Large", "Ignored"),
+    24: ("Timeout", "Ignored"),
+    25: ("Admin Failure", "Ignored"),
+    30: ("Generic Bounce: No RCPT", "Ignored"),
+    40: ("Generic Bounce", "Ignored"),
+    50: ("Mail Block", "Ignored"),
+    51: ("Spam Block", "Ignored"),
+    52: ("Spam Content", "Ignored"),
+    53: ("Prohibited Attachment", "Ignored"),
+    54: ("Relaying Denied", "Soft"),
+    60: ("Auto-Reply", "Ignored"),
+    70: ("Transient Failure", "Ignored"),
+    100: ("Challenge-Response", "Soft"),
 }
 
 _BY_STATUS: Mapping[str, int] = {

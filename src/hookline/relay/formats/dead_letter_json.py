@@ -38,6 +38,7 @@ ENVELOPE_VERSION: Final = 1
 MAX_TEXT_CHARACTERS: Final = 4096
 MAX_ENVELOPE_BYTES: Final = 1024 * 1024  # the most that a spool keeps of one line
 
+_INVALID_TIME = Rejected("time: not a moment with its offset, between 1970 and 9999")
 AnyPayload = Payload | EmailPayload | SmsPayload
 
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARACTERS)]
@@ -111,7 +112,7 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
                 "history": history_as_json(letter.history),
                 "source": letter.source[:MAX_TEXT_CHARACTERS],
                 "line": letter.line,
-                "time": as_time(letter.at),
+                "time": utc_text(letter.at, "microseconds"),
                 "eventTime": letter.event_time,
                 "detail": letter.detail and letter.detail[:MAX_TEXT_CHARACTERS],
                 "payload": msgspec.Raw(letter.body),
@@ -125,7 +126,7 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
                 "source": letter.source[:MAX_TEXT_CHARACTERS],
                 "line": letter.line,
                 "part": None if letter.part == WHOLE_LINE else letter.part,
-                "time": as_time(letter.at),
+                "time": utc_text(letter.at, "microseconds"),
                 "bytes": letter.length,
                 "sha256": letter.sha256.hex(),
                 **_content(letter.data),
@@ -133,21 +134,21 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
 
 
 def dead_letter_line(letter: DeadLetter) -> bytes:
-    """Returns the dead letter as a line of NDJSON, with its line end."""
+    """Returns the dead letter as a line of NDJSON."""
     return msgspec.json.encode(dead_letter_document(letter)) + b"\n"
 
 
 def history_as_json(history: str | None) -> list[dict[str, Any]]:
     """Returns the failed attempts, the oldest first. Attempt 0 marks an operator's replay."""
     return [
-        {"time": as_time(one.at), "attempt": one.number, "reason": one.reason, "httpStatus": one.http}
+        {
+            "time": utc_text(one.at, "microseconds"),
+            "attempt": one.number,
+            "reason": one.reason,
+            "httpStatus": one.http,
+        }
         for one in parse_history(history)
     ]
-
-
-def as_time(at: float) -> str:
-    """Returns Unix seconds as RFC 3339, with microseconds."""
-    return utc_text(at, "microseconds")
 
 
 def _content(data: bytes) -> dict[str, str]:
@@ -168,11 +169,9 @@ def parse_exported_line(data: bytes) -> DeadLetter | Rejected:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Rejected("not JSON")
-    return (
-        parse_dead_letter(value)
-        if is_dead_letter(value)
-        else Rejected('not a dead letter: it lacks "hookline": "dead-letter"')
-    )
+    if not is_dead_letter(value):
+        return Rejected('not a dead letter: it lacks "hookline": "dead-letter"')
+    return parse_dead_letter(value)
 
 
 def parse_dead_letter(value: object) -> DeadLetter | Rejected:
@@ -195,9 +194,8 @@ def _read_delivery(value: object) -> DeadLetter | Rejected:
         return payload
     if contradiction := _contradiction(fields, payload, webhook):
         return Rejected(contradiction)
-    times = [fields.time, *(one.time for one in fields.history)]
-    if not all(map(_is_storable_time, times)):
-        return Rejected("time: not a moment with its offset, between 1970 and 9999")
+    if not all(map(_is_storable_time, [fields.time, *(one.time for one in fields.history)])):
+        return _INVALID_TIME
     history = [
         FailedAttempt(one.time.timestamp(), one.attempt, one.reason, one.http_status) for one in fields.history
     ]
@@ -257,7 +255,7 @@ def _read_line(value: object) -> DeadLetter | Rejected:
     if isinstance(data, Rejected):
         return data
     if not _is_storable_time(fields.time):
-        return Rejected("time: not a moment with its offset, between 1970 and 9999")
+        return _INVALID_TIME
     digest = bytes.fromhex(fields.sha256)
     whole = fields.bytes == len(data)
     if whole and (len(data) > MAX_ENVELOPE_BYTES or hashlib.sha256(data).digest() != digest):

@@ -69,9 +69,7 @@ def _half_character(data: bytes) -> str | None:
 
 
 def _why_not(error: msgspec.DecodeError) -> str:
-    """Returns the decoder's message. The decoder counts bytes from 0 and is off by one after some faults, hence
-    "near".
-    """
+    """The decoder counts bytes from 0 and is off by one after some faults, hence "near"."""
     if isinstance(error, msgspec.ValidationError):  # valid JSON, such as 1e999
         return str(error).split(" - at ")[0].lower()
     fault = str(error).removeprefix("JSON is malformed: ").split(" - at ")[0]

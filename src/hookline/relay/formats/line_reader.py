@@ -54,10 +54,7 @@ def read_with_format(
 
 def find_format(value: object) -> Format | None:
     """Returns the format that recognizes `value`, if any."""
-    for known in FORMATS.values():
-        if known.recognizes(value):
-            return known
-    return None
+    return next((known for known in FORMATS.values() if known.recognizes(value)), None)
 
 
 def _read_within(line: Line, part: int, mapping: FieldMapping) -> list[ParsedEvent]:

@@ -40,7 +40,19 @@ class PlatformExecution(msgspec.Struct, frozen=True):
     campaign_type: Any = msgspec.field(name="campaignType", default=None)
 
 
-NO_EXECUTION = PlatformExecution()
+_NO_EXECUTION = PlatformExecution()
+
+
+class PlatformFeedback(msgspec.Struct, frozen=True):
+    """The fields of the feedback that both formats have."""
+
+    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
+    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
+    retry_count: int | None = msgspec.field(name="retryCount", default=None)
+    offers: Any = None
+    encoding: Any = None
+    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
+    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class PlatformIdentity(msgspec.Struct, frozen=True):
@@ -54,6 +66,8 @@ IdentityMap = dict[str, list[PlatformIdentity]]
 # An identity map as it is passed through. It is also an IdentityMap if it is well formed.
 RawIdentityMap = dict[str, list[dict[str, Any]]]
 
+Details = dict[str, Any]
+_NUMBERS = ("response_code", "response_millis")
 _Struct = TypeVar("_Struct")
 
 
@@ -82,11 +96,43 @@ def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[_Struct]) -> _Stru
         return None
 
 
-def platform_status(status: str, failure: MessageFailure | None) -> tuple[str, MessageFailure | None]:
-    """Returns ``bounce`` for ``out_of_band``, a bounce that was reported later, and other statuses unchanged."""
-    if status != _OUT_OF_BAND:
-        return status, failure
-    return "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
+def platform_event(
+    execution: PlatformExecution | None, feedback: PlatformFeedback, *, status: str, details: Details, **own: Any
+) -> Event:
+    """Returns the event of a line. ``out_of_band`` is a bounce that was reported later.
+
+    Args:
+        execution: the message execution.
+        feedback: the common fields of the feedback.
+        status: the status in the line.
+        details: the values of EventDetails that `execution` and `feedback` do not have.
+        own: the fields of Event that the two formats have in different places.
+    """
+    execution = execution or _NO_EXECUTION
+    failure = feedback.failure
+    if status == _OUT_OF_BAND:
+        status, failure = "bounce", msgspec.structs.replace(failure or MessageFailure(), category="async")
+    return Event(
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        campaign_type=plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id,
+        offers=feedback.offers,
+        exclusion=feedback.exclusion,
+        failure=failure,
+        retry_count=feedback.retry_count,
+        further=_event_details(
+            message_id=execution.message_id,
+            encoding=feedback.encoding,
+            message_parts=feedback.message_parts,
+            delivered_at=feedback.delivered_at,
+            **details,
+        ),
+        **own,
+    )
 
 
 def has_other_type(value: object, key: str) -> bool:
@@ -95,42 +141,24 @@ def has_other_type(value: object, key: str) -> bool:
     return isinstance(name, str) and name != FEEDBACK
 
 
-class RawDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The values of EventDetails as they are in the line, of any type."""
-
-    message_id: object = None
-    profile_id: object = None
-    profile_address: object = None
-    profile_number: object = None
-    response_code: object = None
-    response_millis: object = None
-    encoding: object = None
-    message_parts: object = None
-    delivered_at: object = None
-
-
-_NO_DETAILS = RawDetails()
-
-
-def event_details(raw: RawDetails) -> EventDetails | None:
+def _event_details(**raw: Any) -> EventDetails | None:
     """Returns the fields that only structure 2 of the payload contains, or None if the event has none of them.
 
     Structure 1 does not use these fields. A value of another type therefore counts as absent and does not reject
     the line.
     """
-    if raw == _NO_DETAILS:
-        return None
-    return EventDetails(
-        message_id=_text(raw.message_id),
-        profile_id=_text(raw.profile_id),
-        profile_address=_text(raw.profile_address),
-        profile_number=_text(raw.profile_number),
-        response_code=raw.response_code if type(raw.response_code) is int else _text(raw.response_code),
-        response_millis=raw.response_millis if type(raw.response_millis) is int else None,
-        encoding=_text(raw.encoding),
-        message_parts=_text(raw.message_parts),
-        delivered_at=_text(raw.delivered_at),
-    )
+    found: dict[str, Any] = {
+        name: value if type(value) is str and value and name not in _NUMBERS else _detail(name, value)
+        for name, value in raw.items()
+        if value is not None
+    }
+    return EventDetails(**found) if found else None
+
+
+def _detail(name: str, value: Any) -> Any:
+    if name in _NUMBERS and type(value) is int:
+        return value
+    return None if name == "response_millis" else plain_text(value)
 
 
 def map_and_complete(
@@ -143,7 +171,3 @@ def map_and_complete(
         return mapping.completed(parsed, item) if mapping.paths and isinstance(parsed, Event) else parsed
 
     return map_items(value, mapping, completed)
-
-
-def _text(value: object) -> str | None:
-    return value if value is None or (type(value) is str and value) else plain_text(value)

@@ -9,77 +9,42 @@ import msgspec
 
 from hookline.model import Channel
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Rejected, Skipped
-from hookline.relay.event import Event, EventDetails, MessageFailure
-from hookline.relay.field_mapping import MAX_MAPPED_INTEGER, RECIPIENT, FieldMapping, fields_in_variables
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import RECIPIENT, FieldMapping, fields_in_variables
 from hookline.relay.formats.format import ParsedEvent
 
-JsonScalar = str | int | float | None
-
-_MAX_EXACT_FLOAT = 2**53  # above this, a fraction may have lost digits
-_NAMESPACES = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
+_NAMESPACES: dict[str, str] = {Channel.EMAIL: "email", Channel.SMS: "Phone"}
 
 
-class ProviderFields(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a provider's event, as arguments of `build_event`.
+def complete_event(
+    event: Event, source: object, mapping: FieldMapping, *, recipient: str | None, variables: object = None
+) -> ParsedEvent:
+    """Returns the event with its recipient and the payload's fields, or Rejected if it has no recipient.
 
-    Attributes:
-        identity: the provider's event id, with the format as its prefix.
-        status: the platform's status.
-        variables: custom arguments, tags or metadata of the event. Objects other than a dict have no effect.
-        time: ISO 8601.
-        detail: the provider's text, for people.
-        execution_id: the provider's equivalent of the message execution, for example its message id.
-        request_id: the provider's equivalent of the request.
-        campaign_id: the provider's equivalent of the campaign.
+    The fields come from `variables`, otherwise from the paths of `mapping` in `source`, otherwise from `event`, which
+    has the provider's equivalents. An event without a channel is an email.
+
+    Args:
+        event: the fields that the provider gives.
+        source: the object in which `mapping` finds further fields.
+        mapping: the paths of ``--map``.
+        recipient: the provider's recipient.
+        variables: custom arguments, tags or metadata. Objects other than a dict have no effect.
     """
-
-    identity: str | None
-    status: str
-    recipient: str | None
-    variables: object = None
-    channel: str = Channel.EMAIL
-    time: str | None = None
-    failure: MessageFailure | None = None
-    detail: str | None = None
-    retry_count: int | None = None
-    further: EventDetails | None = None
-    execution_id: str | None = None
-    request_id: str | None = None
-    campaign_id: str | None = None
-
-
-def build_event(source: object, mapping: FieldMapping, fields: ProviderFields) -> ParsedEvent:
-    """Returns a provider's event, or Rejected if it has no recipient.
-
-    The fields of the payload come from `fields.variables`, otherwise from the paths of `mapping` in `source`,
-    otherwise from the provider's equivalent field.
-    """
-    values = fields_in_variables(fields.variables)
+    values = fields_in_variables(variables)
     if mapping.paths:
         values = {**mapping.found(source), **values}
-    recipient = fields.recipient or values.get(RECIPIENT)
+    recipient = recipient or values.get(RECIPIENT)
+    values.pop(RECIPIENT, None)
     if not recipient:
         return Rejected("no recipient: the event names no recipient; --map recipient=PATH supplies it")
-    channel = fields.channel
-    return Event(
-        identity=fields.identity,
-        request_id=values.get("request_id") or fields.request_id,
-        organization=values.get("organization"),
-        sandbox_name=values.get("sandbox_name"),
-        sandbox_id=values.get("sandbox_id"),
+    channel = event.channel or Channel.EMAIL
+    return msgspec.structs.replace(
+        event,
         channel=channel,
-        status=fields.status,
-        execution_id=values.get("execution_id") or fields.execution_id,
-        message_type=values.get("message_type"),
-        campaign_id=values.get("campaign_id") or fields.campaign_id,
-        campaign_version_id=values.get("campaign_version_id"),
-        campaign_type=values.get("campaign_type"),
-        failure=fields.failure,
-        retry_count=fields.retry_count,
-        identity_map={_NAMESPACES.get(channel, channel): [{"id": recipient, "primary": True}]},  # type: ignore[call-overload]
-        time=fields.time,
-        further=fields.further,
-        detail=fields.detail[:MAX_DETAIL_CHARACTERS] if fields.detail else None,
+        identity_map={_NAMESPACES.get(channel, channel): [{"id": recipient, "primary": True}]},
+        detail=event.detail[:MAX_DETAIL_CHARACTERS] if event.detail else None,
+        **values,
     )
 
 
@@ -112,30 +77,8 @@ def map_items(
     return [parse(value, mapping)]
 
 
-def first_object(value: object) -> dict[str, Any] | None:
-    """Returns the object by which a line is recognized: the line itself, or the first item of its list."""
+def first_object(value: object) -> dict[str, Any]:
+    """Returns the object by which a line is recognized: the line itself, the first item of its list, or {}."""
     if isinstance(value, list) and value:
         value = value[0]
-    return value if isinstance(value, dict) else None
-
-
-def as_text(value: JsonScalar) -> str | None:
-    """Returns as text a value that providers write as a text or a number; None if it is absent."""
-    if value is None or isinstance(value, str):
-        return value or None
-    if not abs(value) < (_MAX_EXACT_FLOAT if isinstance(value, float) else MAX_MAPPED_INTEGER):
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def as_count(value: JsonScalar) -> int | None:
-    """Returns a number of fewer than 10 digits that can also be written as text; None for any other value."""
-    text = as_text(value)
-    return int(text) if text is not None and text.isdecimal() and len(text) < 10 else None
-
-
-def mailbox(address: str | None) -> str | None:
-    """Returns the address of a mailbox, without its display name (RFC 5322 §3.4)."""
-    if address and address.endswith(">") and "<" in address:
-        return address[address.rindex("<") + 1 : -1] or None
-    return address or None
+    return value if isinstance(value, dict) else {}

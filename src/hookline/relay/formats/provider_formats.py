@@ -16,15 +16,5 @@ from hookline.relay.formats.providers import (
     xdm,
 )
 
-PROVIDER_FORMATS: dict[str, Format] = {
-    payload.NAME: payload,
-    xdm.NAME: xdm,
-    sendgrid.NAME: sendgrid,
-    ses.NAME: ses,
-    mailgun.NAME: mailgun,
-    postmark.NAME: postmark,
-    sparkpost.NAME: sparkpost,
-    twilio.NAME: twilio,
-    sinch.NAME: sinch,
-    postfix.NAME: postfix,
-}
+_FORMATS: tuple[Format, ...] = (payload, xdm, sendgrid, ses, mailgun, postmark, sparkpost, twilio, sinch, postfix)
+PROVIDER_FORMATS = {known.NAME: known for known in _FORMATS}

@@ -29,22 +29,14 @@ from hookline.relay.delivery.response_policy import (
 )
 from hookline.relay.event import Event, payload_bytes
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import (
-    Attempt,
-    ExchangeResult,
-    Failure,
-    FailureKind,
-    LocalFault,
-    Response,
-    one_line,
-)
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.transport import Transport
 from hookline.relay.http.transport_factory import TransportFactory, transport_factory_by_name
 from hookline.relay.payload_v2 import payload_v2_bytes
-from hookline.relay.preflight.connection_check import check_connection
+from hookline.relay.preflight.connection_check import ConnectionReport, check_connection
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.preflight.secret_checks import key_findings, make_tls_context, secret_findings
 from hookline.relay.secrets import SecretResolver
@@ -114,8 +106,19 @@ def _unexpected(webhook: Webhook, error: Exception) -> CheckReport:
     """The report on a check that raised an unexpected exception. It fails the last step."""
     detail = one_line(f"unexpected {type(error).__name__}: {error}")
     hint = "this is a fault of hookline: report it with this line"
-    finding = CheckFinding(CheckStep.HTTP, Grade.FAILED, detail, hint)
-    return CheckReport(address=str(webhook.address), url=webhook.url, findings=(finding,))
+    return _report(webhook, [CheckFinding(CheckStep.HTTP, Grade.FAILED, detail, hint)])
+
+
+def _report(
+    webhook: Webhook, findings: Sequence[CheckFinding], connection: ConnectionReport | None = None
+) -> CheckReport:
+    return CheckReport(
+        address=str(webhook.address),
+        url=webhook.url,
+        findings=tuple(findings),
+        addresses=connection.addresses if connection else (),
+        certificates=connection.certificates if connection else (),
+    )
 
 
 async def check_webhook(webhook: Webhook, context: CheckContext, *, send: bool) -> CheckReport:
@@ -131,7 +134,7 @@ async def check_webhook(webhook: Webhook, context: CheckContext, *, send: bool) 
         target = parse_target(webhook.url)
     except HooklineError as error:
         findings.append(CheckFinding(CheckStep.DNS, Grade.FAILED, error.message, error.hint))
-        return CheckReport(address=str(webhook.address), url=webhook.url, findings=tuple(findings))
+        return _report(webhook, findings)
     connection = await check_connection(
         target,
         tls_context,
@@ -144,13 +147,7 @@ async def check_webhook(webhook: Webhook, context: CheckContext, *, send: bool) 
     findings += connection.findings
     if send and all(finding.grade is not Grade.FAILED for finding in findings):
         findings.append(await _send_test_event(webhook, context))
-    return CheckReport(
-        address=str(webhook.address),
-        url=webhook.url,
-        findings=tuple(findings),
-        addresses=connection.addresses,
-        certificates=connection.certificates,
-    )
+    return _report(webhook, findings, connection)
 
 
 async def _send_test_event(webhook: Webhook, context: CheckContext) -> CheckFinding:
@@ -220,18 +217,19 @@ def with_test_header(factory: TransportFactory) -> TransportFactory:
 def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
     """The finding on the result of a test event: the relay's next action, and a hint. `seconds`: the duration."""
     action = apply_policy(result, renewed=True, confirming=True, max_delay_seconds=0.0)
+    hint: str | None = None
     match result:
         case Response(status):
             if isinstance(action, Delivered):
                 return CheckFinding(CheckStep.HTTP, Grade.OK, f"{status} after {seconds:.2f} s")
-            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{status}: {_consequence(action)}", _hint(status))
+            detail, hint = str(status), _hint(status)
         case Failure(kind, detail):
             hint = _SLOW if kind is FailureKind.TIMEOUT else _RECEIVER_LOG
-            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(action)}", hint)
         case LocalFault(detail):  # the detail has the hint, and the receiver got no request
-            return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(action)}")
+            pass
         case _:
             assert_never(result)
+    return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(action)}", hint)
 
 
 def _hint(status: int) -> str:

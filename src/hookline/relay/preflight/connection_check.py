@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -30,15 +29,6 @@ _HINTS = {
 _PROXY_HINT = "check whether the proxy runs, and whether it admits connections from this machine to this address"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionCheck:
-    """`addresses`: those of the name. `certificates`: those that the endpoint shows, its own first."""
-
-    findings: tuple[CheckFinding, ...]
-    addresses: tuple[str, ...]
-    certificates: tuple[Certificate, ...]
-
-
 async def check_connection(
     target: Target,
     context: ssl.SSLContext | None,
@@ -48,7 +38,7 @@ async def check_connection(
     proxy: Proxy | None,
     deadline: float,
     now: datetime,
-) -> ConnectionCheck:
+) -> ConnectionReport:
     """Connect as a delivery does, and report each step.
 
     Args:
@@ -72,14 +62,12 @@ async def check_connection(
         observe=events.append,
     )
     error = await _connect(connector, context, deadline)
-    report = _Report(target, rules, proxy, now)
+    report = ConnectionReport(target, rules, proxy, now)
     for event in events:
         report.add(event)
     if error is not None:
         report.fail(error, deadline)
-    return ConnectionCheck(
-        findings=tuple(report.findings), addresses=report.addresses, certificates=report.certificates
-    )
+    return report
 
 
 async def _connect(connector: Connector, context: ssl.SSLContext | None, deadline: float) -> Exception | None:
@@ -105,8 +93,11 @@ async def _connect(connector: Connector, context: ssl.SSLContext | None, deadlin
     return None
 
 
-class _Report:
-    """Turns the events of one connection, and the error that ended it, into findings. No I/O."""
+class ConnectionReport:
+    """Turns the events of one connection, and the error that ended it, into findings. No I/O.
+
+    `addresses`: those of the name. `certificates`: those that the endpoint shows, its own first.
+    """
 
     def __init__(self, target: Target, rules: NetworkRules, proxy: Proxy | None, now: datetime) -> None:
         self._target, self._rules, self._proxy, self._now = target, rules, proxy, now
@@ -116,7 +107,6 @@ class _Report:
         self.certificates: tuple[Certificate, ...] = ()
 
     def add(self, event: ConnectEvent) -> None:
-        """Add the findings on one step of the connection."""
         match event:
             case Resolved(addresses):
                 self._resolved(addresses)
@@ -131,7 +121,6 @@ class _Report:
                 assert_never(event)
 
     def fail(self, error: Exception, deadline: float) -> None:
-        """Add the finding on the error that ended the connection. `deadline` is in seconds."""
         match error:
             case AddressRefused():
                 pass  # each refused address has its finding
@@ -178,9 +167,8 @@ class _Report:
         in_chain = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
         detail += f", expires in {days} days, on {_date(soonest.not_after)}{in_chain}"
         if days < WARN_DAYS:
-            return CheckFinding(
-                CheckStep.TLS, Grade.WARNING, detail, "have the receiver's certificate renewed in time"
-            )
+            hint = "have the receiver's certificate renewed in time"
+            return CheckFinding(CheckStep.TLS, Grade.WARNING, detail, hint)
         return CheckFinding(CheckStep.TLS, Grade.OK, detail)
 
     def _ok(self, detail: str) -> None:

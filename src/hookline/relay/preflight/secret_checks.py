@@ -79,7 +79,6 @@ def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iter
 def _jwt_key_findings(
     authentication: JwtAuthentication, resolver: SecretResolver, organization: str, now: float
 ) -> Iterator[CheckFinding]:
-    """Args: as for `key_findings`; `organization` is the webhook's."""
     for key in unretired_keys(authentication.keys, now):
         try:
             passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)

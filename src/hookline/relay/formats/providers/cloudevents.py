@@ -40,7 +40,7 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    return event is not None and "specversion" in event and ("type" in event or "source" in event)
+    return "specversion" in event and ("type" in event or "source" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:

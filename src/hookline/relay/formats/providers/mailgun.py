@@ -11,31 +11,12 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import (
-    ASYNC,
-    HARD,
-    SOFT,
-    SYNC,
-    BounceKind,
-    classify,
-    email_failure,
-    enhanced_status,
-)
+from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    ProviderFields,
-    as_count,
-    as_text,
-    build_event,
-    first_object,
-    mailbox,
-    map_items,
-    skip_or_reject,
-)
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, mailbox, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "mailgun"
@@ -48,7 +29,7 @@ STATUSES: Mapping[str, str] = {
     "rejected": "error",
 }
 OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribed", "complained", "stored")
-_KINDS: dict[str, BounceKind] = {"hard": HARD, "soft": SOFT}
+_KINDS: dict[str, BounceKind] = {"hard": "Hard", "soft": "Soft"}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
 _DAY = 24 * 3600
 
@@ -100,7 +81,7 @@ _NO_HEADERS = _Headers()
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "email" in event or "specversion" in event:
+    if "email" in event or "specversion" in event:
         return False
     if _ENVELOPE in event:
         return True
@@ -129,21 +110,17 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     )
     attempt = as_count(delivery.attempt)
     headers = (event.message.headers if event.message else None) or _NO_HEADERS
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=_identity(event),
-            status=status,
-            recipient=event.recipient or _header_recipient(headers.to),
-            variables=event.variables,
-            time=utc_text_of_unix(event.timestamp),
-            failure=_failure(event, delivery, status, wording),
-            detail=wording,
-            retry_count=attempt - 1 if attempt else None,
-            execution_id=headers.message_id,
-        ),
+    parsed = Event(
+        identity=_identity(event),
+        status=status,
+        time=utc_text_of_unix(event.timestamp),
+        failure=_failure(event, delivery, status, wording),
+        detail=wording,
+        retry_count=attempt - 1 if attempt else None,
+        execution_id=headers.message_id,
     )
+    recipient = event.recipient or _header_recipient(headers.to)
+    return complete_event(parsed, value, mapping, recipient=recipient, variables=event.variables)
 
 
 def _status_name(event: Any, severity: object) -> Any:
@@ -152,13 +129,16 @@ def _status_name(event: Any, severity: object) -> Any:
 
 def _failure(event: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
     if status == "error":
-        return email_failure(None, SYNC, wording=wording)
+        return email_failure(None, "sync", wording=wording)
     if status != "bounce":
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
     code = classify(enhanced, wording, as_text(delivery.code), provider=_REASONS.get(event.reason or ""))
     return email_failure(
-        code, ASYNC if event.flags and event.flags.delayed else SYNC, _KINDS.get(delivery.bounce_type or ""), wording
+        code,
+        "async" if event.flags and event.flags.delayed else "sync",
+        _KINDS.get(delivery.bounce_type or ""),
+        wording,
     )
 
 

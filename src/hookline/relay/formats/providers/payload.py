@@ -1,6 +1,4 @@
-"""The platform's payload in structure 1 or 2: hookline also reads the payload that it sends
-(`schemas/event.v1.schema.json`).
-"""
+"""The platform's payload in structure 1 or 2, as hookline itself sends it (`schemas/event.v1.schema.json`)."""
 
 from __future__ import annotations
 
@@ -10,32 +8,15 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.platform_common import (
-    DATASET_KEYS,
-    FEEDBACK,
-    NO_EXECUTION,
-    OTHERS,
-    STATUSES,
-    IdentityMap,
-    PlatformExecution,
-    RawDetails,
-    RawIdentityMap,
-    decode_quickly,
-    event_details,
-    has_other_type,
-    is_well_formed,
-    map_and_complete,
-    platform_status,
-)
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "payload"
-
-__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
+STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 
 class _Sandbox(msgspec.Struct, frozen=True):
@@ -47,17 +28,10 @@ class _Status(msgspec.Struct, frozen=True):
     value: str
 
 
-class _Feedback(msgspec.Struct, frozen=True):
+class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
     status: _Status = msgspec.field(name="feedbackStatus")
-    offers: Any = None
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
     response_code: Any = msgspec.field(name="responseCode", default=None)
     response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class _PayloadFields(msgspec.Struct, frozen=True):
@@ -68,17 +42,17 @@ class _PayloadFields(msgspec.Struct, frozen=True):
     sandbox: _Sandbox | None = None
     event_type: str | None = msgspec.field(name="eventType", default=None)
     context: Any = msgspec.field(name="channelContext", default=None)
-    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
 
 
 class _Payload(_PayloadFields, frozen=True):
-    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 class _QuickPayload(_PayloadFields, frozen=True):
     """The payload, with an identity map that can be passed through as decoded."""
 
-    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _NO_SANDBOX = _Sandbox()
@@ -89,27 +63,29 @@ _quick_decoder = msgspec.json.Decoder(_QuickPayload)
 def quick(data: bytes) -> Event | None:
     if b'"messageDeliveryFeedback"' not in data:
         return None
-    payload = decode_quickly(data, _quick_decoder)
-    if payload is None or payload.event_type not in (None, FEEDBACK) or not is_well_formed(payload.identity_map):
+    payload = platform.decode_quickly(data, _quick_decoder)
+    if (
+        payload is None
+        or payload.event_type not in (None, platform.FEEDBACK)
+        or not platform.is_well_formed(payload.identity_map)
+    ):
         return None
     return _to_event(payload, payload.identity_map)
 
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
-    return event.get("eventType") == FEEDBACK and not any(key in event for key in DATASET_KEYS)
+    return event.get("eventType") == platform.FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_and_complete(value, mapping, _event)
+    return platform.map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
-    if has_other_type(value, "eventType"):
+    if platform.has_other_type(value, "eventType"):
         return Skipped("not_an_event")
     payload = to_struct(value, _Payload)
     if isinstance(payload, Rejected):
@@ -120,38 +96,23 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> Event:
     sandbox = payload.sandbox or _NO_SANDBOX
-    execution = payload.execution or NO_EXECUTION
     context: dict[str, Any] = payload.context if isinstance(payload.context, dict) else _NO_CONTEXT
-    status, failure = platform_status(payload.feedback.status.value, payload.feedback.failure)
-    return Event(
+    details = {
+        "profile_id": payload.execution and payload.execution.profile_id,
+        "profile_number": context.get("profileNumber"),
+        "profile_address": context.get("profileAddress"),
+        "response_code": payload.feedback.response_code,
+        "response_millis": payload.feedback.response_millis,
+    }
+    return platform.platform_event(
+        payload.execution,
+        payload.feedback,
+        status=payload.feedback.status.value,
+        details=details,
         request_id=payload.request_id,
         organization=payload.organization,
         sandbox_name=sandbox.name,
         sandbox_id=sandbox.id,
         channel=payload.channel,
-        status=status,
-        execution_id=execution.execution_id,
-        message_type=execution.message_type,
-        campaign_id=execution.campaign_id,
-        campaign_version_id=execution.campaign_version_id,
-        campaign_type=plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
-        offers=payload.feedback.offers,
-        exclusion=payload.feedback.exclusion,
-        failure=failure,
-        retry_count=payload.feedback.retry_count,
         identity_map=identity_map,
-        further=event_details(
-            RawDetails(
-                message_id=execution.message_id,
-                profile_id=execution.profile_id,
-                profile_number=context.get("profileNumber"),
-                encoding=payload.feedback.encoding,
-                message_parts=payload.feedback.message_parts,
-                delivered_at=payload.feedback.delivered_at,
-                profile_address=context.get("profileAddress"),
-                response_code=payload.feedback.response_code,
-                response_millis=payload.feedback.response_millis,
-            )
-        ),
     )

@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import HARD, SOFT, SYNC, classify, email_failure, is_permanent
+from hookline.relay.formats.bounce_classes import classify, email_failure, is_permanent
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import ProviderFields, build_event, recipient_of
+from hookline.relay.formats.provider_event import complete_event, recipient_of
 
 NAME = "postfix"
 
@@ -37,24 +37,18 @@ _EXPIRED = "status=expired, returned to sender"  # from the queue manager, which
 
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
-        return looks_like(value.text)
+        return _BEGINNING.match(value.text) is not None
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    syslog = _syslog_message(value)
+    syslog = parse_syslog(value.text) if isinstance(value, LineText) else from_journal(value)
     if syslog is None:
         return [_NO_EVENT if recognizes(value) else _fault(value)]
     found = _DELIVERY.match(syslog.message) if syslog.program.rpartition("/")[2] in _AGENTS else None
     if found is None:
         return [Skipped("status_not_relayed", "expired") if _EXPIRED in syslog.message else _NO_EVENT]
     return [_event(syslog, found, mapping)]
-
-
-def _syslog_message(value: object) -> SyslogMessage | None:
-    if isinstance(value, LineText):
-        return parse_syslog(value.text)
-    return from_journal(value) if isinstance(value, dict) else None
 
 
 def _fault(value: object) -> Rejected:
@@ -74,20 +68,16 @@ def _event(syslog: SyslogMessage, found: re.Match[str], mapping: FieldMapping) -
     source = {"host": syslog.host, "program": syslog.program, "queue_id": queue_id, "to": found["to"], **fields}
     recipient = recipient_of(found["to"], source, mapping)
     now = mapping.clock() if mapping.clock else None
-    return build_event(
-        source,
-        mapping,
-        ProviderFields(
-            # Short queue ids recur. The identity includes the time as written, which does not depend on the reader.
-            identity=f"postfix:{syslog.host}:{syslog.time}:{queue_id}:{recipient}:{name}",
-            status=status,
-            recipient=recipient,
-            time=parse_syslog_time(syslog.time, zone=mapping.timezone, now=now),
-            failure=_failure(name, dsn, wording) if status == "bounce" else None,
-            detail=wording,
-            execution_id=f"{syslog.host}/{queue_id}",
-        ),
+    parsed = Event(
+        # Short queue ids recur. The identity includes the time as written, which does not depend on the reader.
+        identity=f"postfix:{syslog.host}:{syslog.time}:{queue_id}:{recipient}:{name}",
+        status=status,
+        time=parse_syslog_time(syslog.time, zone=mapping.timezone, now=now),
+        failure=_failure(name, dsn, wording) if status == "bounce" else None,
+        detail=wording,
+        execution_id=f"{syslog.host}/{queue_id}",
     )
+    return complete_event(parsed, source, mapping, recipient=recipient)
 
 
 def _fields(written: str) -> dict[str, Any]:
@@ -99,7 +89,7 @@ def _fields(written: str) -> dict[str, Any]:
 def _failure(name: str, dsn: str | None, wording: str) -> MessageFailure:
     status = dsn if dsn and dsn[0] in "45" else None
     permanent = name == "bounced" and is_permanent(status, wording)
-    return email_failure(classify(status, wording), SYNC, HARD if permanent else SOFT, wording)
+    return email_failure(classify(status, wording), "sync", "Hard" if permanent else "Soft", wording)
 
 
 _PRIORITY = r"(?:<\d{1,3}>)?"
@@ -135,11 +125,6 @@ _BEGINNING = re.compile(
 )
 
 
-def looks_like(line: str) -> bool:
-    """Returns whether the line begins like a syslog line."""
-    return _BEGINNING.match(line) is not None
-
-
 def parse_syslog(line: str) -> SyslogMessage | None:
     """Returns the parts of a line, or None if it has neither form."""
     found = _CLASSIC.match(line) or _MODERN.match(line)
@@ -148,8 +133,10 @@ def parse_syslog(line: str) -> SyslogMessage | None:
     return SyslogMessage(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
 
 
-def from_journal(entry: dict[str, Any]) -> SyslogMessage | None:
+def from_journal(entry: object) -> SyslogMessage | None:
     """Returns the parts of an entry of ``journalctl -o json``, or None if one of them is missing."""
+    if not isinstance(entry, dict):
+        return None
     host, program, message, microseconds = (
         entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
     )

@@ -11,33 +11,27 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import (
-    HARD,
-    SOFT,
-    SYNC,
-    BounceKind,
-    classify,
-    email_failure,
-    enhanced_status,
-)
+from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    ProviderFields,
-    as_text,
-    build_event,
+    complete_event,
     first_object,
     map_items,
     recipient_of,
     skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "postmark"
 
-_BOUNCES: dict[str, BounceKind] = {"HardBounce": HARD, "SoftBounce": SOFT, "Transient": SOFT, "DnsError": SOFT}
+_BOUNCES: dict[str, BounceKind] = {
+    "HardBounce": "Hard",
+    "SoftBounce": "Soft",
+    "Transient": "Soft",
+    "DnsError": "Soft",
+}
 _ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
 _BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
 _BY_TYPE: Mapping[str, str] = {**dict.fromkeys(_BOUNCES, "bounce"), **dict.fromkeys(_ERRORS, "error")}
@@ -81,8 +75,7 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
-    return event is not None and "RecordType" in event
+    return "RecordType" in first_object(value)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
@@ -101,20 +94,15 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if status is None:
         return Skipped("status_not_relayed", name)
     recipient = recipient_of(event.recipient or event.email, value, mapping)
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=_identity(event, recipient),
-            status=status,
-            recipient=recipient,
-            variables=event.metadata,
-            time=event.bounced_at if event.record_type == "Bounce" else event.delivered_at,
-            failure=_failure(event, status),
-            detail=event.details or event.description,
-            execution_id=event.message_id,
-        ),
+    parsed = Event(
+        identity=_identity(event, recipient),
+        status=status,
+        time=event.bounced_at if event.record_type == "Bounce" else event.delivered_at,
+        failure=_failure(event, status),
+        detail=event.details or event.description,
+        execution_id=event.message_id,
     )
+    return complete_event(parsed, value, mapping, recipient=recipient, variables=event.metadata)
 
 
 def _failure(event: _Event, status: str) -> MessageFailure | None:
@@ -122,8 +110,8 @@ def _failure(event: _Event, status: str) -> MessageFailure | None:
     wording = event.description or event.details
     if status == "bounce":
         code = classify(enhanced_status(event.details), event.details, provider=_CLASSES[kind])
-        return email_failure(code, SYNC, _BOUNCES[kind], wording)
-    return email_failure(_CLASSES.get(kind), SYNC, wording=wording) if status == "error" else None
+        return email_failure(code, "sync", _BOUNCES[kind], wording)
+    return email_failure(_CLASSES.get(kind), "sync", wording=wording) if status == "error" else None
 
 
 def _identity(event: _Event, recipient: str | None) -> str | None:

@@ -11,30 +11,12 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import (
-    ASYNC,
-    HARD,
-    SOFT,
-    SYNC,
-    classify,
-    email_failure,
-    enhanced_status,
-    is_permanent,
-)
+from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status, is_permanent
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    ProviderFields,
-    as_count,
-    as_text,
-    build_event,
-    first_object,
-    map_items,
-    skip_or_reject,
-)
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sendgrid"
@@ -78,9 +60,8 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "event" not in event or "email" not in event:
-        return False
-    return "sg_event_id" in event or "sg_message_id" in event or "timestamp" in event
+    named = "event" in event and "email" in event
+    return named and ("sg_event_id" in event or "sg_message_id" in event or "timestamp" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
@@ -95,26 +76,22 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if status is None:
         return Skipped("status_not_relayed", event.event)
     event_id = as_text(event.event_id)
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=f"sendgrid:{event_id}" if event_id else None,
-            status=status,
-            recipient=event.email,
-            variables=value,  # custom arguments are among the event's own fields
-            time=utc_text_of_unix(event.timestamp),
-            failure=_failure(event, status),
-            detail=event.reason or event.response,
-            retry_count=as_count(event.attempt),
-            execution_id=as_text(event.message_id),
-        ),
+    parsed = Event(
+        identity=f"sendgrid:{event_id}" if event_id else None,
+        status=status,
+        time=utc_text_of_unix(event.timestamp),
+        failure=_failure(event, status),
+        detail=event.reason or event.response,
+        retry_count=as_count(event.attempt),
+        execution_id=as_text(event.message_id),
     )
+    # Custom arguments are among the event's own fields.
+    return complete_event(parsed, value, mapping, recipient=event.email, variables=value)
 
 
 def _failure(event: _Event, status: str) -> MessageFailure | None:
     if status == "error":
-        return email_failure(_DROPPED.get(event.reason or ""), SYNC, wording=event.reason)
+        return email_failure(_DROPPED.get(event.reason or ""), "sync", wording=event.reason)
     if status != "bounce":
         return None
     enhanced = enhanced_status(as_text(event.status), event.reason)
@@ -122,4 +99,4 @@ def _failure(event: _Event, status: str) -> MessageFailure | None:
     provider = _EXPIRED if event.type == "expired" else _CLASSES.get(event.classification or "")
     code = classify(enhanced, event.reason, provider=provider)
     # A bounce that was reported later does not have the id of its message.
-    return email_failure(code, SYNC if event.message_id else ASYNC, HARD if permanent else SOFT, event.reason)
+    return email_failure(code, "sync" if event.message_id else "async", "Hard" if permanent else "Soft", event.reason)

@@ -13,24 +13,13 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import (
-    ASYNC,
-    HARD,
-    IGNORED_KIND,
-    SOFT,
-    SYNC,
-    BounceKind,
-    Category,
-    classify,
-    email_failure,
-    enhanced_status,
-)
+from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
-from hookline.relay.formats.provider_event import ProviderFields, build_event, mailbox, recipient_of, skip_or_reject
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
+from hookline.relay.formats.typed_fields import mailbox, to_struct
 
 NAME = "ses"
 
@@ -42,7 +31,7 @@ STATUSES: Mapping[str, str] = {
     "Rendering Failure": "error",
 }
 OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
-_KINDS: dict[str, BounceKind] = {"Permanent": HARD, "Transient": SOFT, "Undetermined": IGNORED_KIND}
+_KINDS: dict[str, BounceKind] = {"Permanent": "Hard", "Transient": "Soft", "Undetermined": "Ignored"}
 # `bounceSubType` values that are more precise than their type, then the types themselves.
 _SUBTYPES = {
     "NoEmail": 10,
@@ -136,9 +125,9 @@ def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iter
         return [Rejected(f"Message: {value.fault}") if message.lstrip().startswith("{") else _NO_EVENT]
     if isinstance(value, Rejected):
         return [Rejected(f"Message: {value.reason}")]
-    return (
-        _parse(value, mapping.within(envelope)) if isinstance(value, dict) and _is_ses_event(value) else [_NO_EVENT]
-    )
+    if not (isinstance(value, dict) and _is_ses_event(value)):
+        return [_NO_EVENT]
+    return _parse(value, mapping.within(envelope))
 
 
 def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
@@ -158,20 +147,15 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
         recipient = recipient_of(address, value, mapping)
-        yield build_event(
-            value,
-            mapping,
-            ProviderFields(
-                identity=f"ses:{_event_id(event, kind)}:{recipient}",
-                status=status,
-                recipient=recipient,
-                variables=event.mail.tags,
-                time=time,
-                failure=failure,
-                detail=detail,
-                execution_id=event.mail.message_id,
-            ),
+        parsed = Event(
+            identity=f"ses:{_event_id(event, kind)}:{recipient}",
+            status=status,
+            time=time,
+            failure=failure,
+            detail=detail,
+            execution_id=event.mail.message_id,
         )
+        yield complete_event(parsed, value, mapping, recipient=recipient, variables=event.mail.tags)
     if is_empty:
         yield Rejected("no recipient: the event names no recipient")
 
@@ -193,7 +177,7 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
     """Returns recipient, time, failure and text for each recipient of the event."""
     if kind == "Bounce" and event.bounce is not None:
         for bounced in event.bounce.recipients:
-            failure: MessageFailure | None = _bounce_failure(event.bounce, bounced)
+            failure = _bounce_failure(event.bounce, bounced)
             yield (
                 mailbox(bounced.address),
                 event.bounce.timestamp or event.mail.timestamp,
@@ -205,9 +189,9 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.delivery.timestamp or event.mail.timestamp, None, event.delivery.response
     else:
         wording = event.reject.reason if event.reject else event.failure.message if event.failure else None
-        failure = email_failure(None, SYNC, wording=wording) if STATUSES[kind] == "error" else None
+        error = email_failure(None, "sync", wording=wording) if STATUSES[kind] == "error" else None
         for recipient in event.mail.destination or ():
-            yield mailbox(recipient), event.mail.timestamp, failure, wording
+            yield mailbox(recipient), event.mail.timestamp, error, wording
 
 
 def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
@@ -218,10 +202,8 @@ def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
 
 
 def _category(bounce: _Bounce) -> Category:
-    """Returns sync if the server that SES contacted refused the message, async if another server reported it later.
-
-    `remoteMtaIp` is the server to which SES tried to deliver, and `reportingMTA` the server that reports the
-    failure.
+    """Returns sync if the server that SES contacted (`remoteMtaIp`) refused the message, async if another server
+    reported it later (`reportingMTA`).
     """
     refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
-    return SYNC if refused else ASYNC
+    return "sync" if refused else "async"

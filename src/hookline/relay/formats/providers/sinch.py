@@ -12,21 +12,18 @@ import msgspec
 
 from hookline.model import Channel
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import EventDetails, MessageFailure
+from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import ASYNC, HARD, SOFT, SYNC, BounceKind
+from hookline.relay.formats.bounce_classes import BounceKind
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    ProviderFields,
-    as_text,
-    build_event,
+    complete_event,
     each_item,
     first_object,
     recipient_of,
     skip_or_reject,
 )
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "sinch"
 
@@ -44,13 +41,13 @@ STATUSES: Mapping[str, str] = {
 OTHERS: tuple[str, ...] = ("queued", "unknown")
 # The REST API's codes: their names, and whether a retry can succeed.
 _CODES: dict[str, tuple[str, BounceKind | None]] = {
-    "402": ("Message unroutable", HARD),
+    "402": ("Message unroutable", "Hard"),
     "403": ("Internal error", None),
-    "404": ("Temporary delivery failure", SOFT),
+    "404": ("Temporary delivery failure", "Soft"),
     "405": ("Unmatched parameter", None),
     "406": ("Internal expiry", None),
     "407": ("Cancelled", None),
-    "408": ("Internal reject", HARD),
+    "408": ("Internal reject", "Hard"),
     "410": ("Unmatched default originator", None),
     "411": ("Exceeded parts limit", None),
     "412": ("Unprovisioned region", None),
@@ -90,7 +87,7 @@ class _Batch(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None or "batch_id" not in event:
+    if "batch_id" not in event:
         return False
     kind = event.get("type")
     if isinstance(kind, str) and kind.startswith(_REPORTS):
@@ -145,30 +142,24 @@ def _event(value: Any, report: _Report, mapping: FieldMapping) -> ParsedEvent:
         return Skipped("status_not_relayed", report.status)
     recipient = recipient_of(as_text(report.recipient), value, mapping)
     time = report.operator_status_at or report.at
-    channel = Channel.SMS if report.type is None or not report.type.endswith("_mms") else "mms"
     code = as_text(report.code)
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=f"sinch:{report.batch_id}:{recipient}:{name}",
-            status=status,
-            recipient=recipient,
-            channel=channel,
-            time=time,
-            failure=_failure(report, status),
-            detail=report.status_message
-            or (f"{report.status} {code}" if (code := as_text(report.code)) else report.status),
-            further=EventDetails(
-                profile_number=recipient,
-                encoding=report.encoding,
-                message_parts=as_text(report.parts),
-                delivered_at=time if status == "delivered" else None,
-            ),
-            execution_id=report.batch_id,
-            request_id=report.client_reference,  # the client's own name for the request of the batch
+    parsed = Event(
+        identity=f"sinch:{report.batch_id}:{recipient}:{name}",
+        status=status,
+        channel="mms" if (report.type or "").endswith("_mms") else Channel.SMS,
+        time=time,
+        failure=_failure(report, status),
+        detail=report.status_message or (f"{report.status} {code}" if code else report.status),
+        further=EventDetails(
+            profile_number=recipient,
+            encoding=report.encoding,
+            message_parts=as_text(report.parts),
+            delivered_at=time if status == "delivered" else None,
         ),
+        execution_id=report.batch_id,
+        request_id=report.client_reference,  # the client's own name for the request of the batch
     )
+    return complete_event(parsed, value, mapping, recipient=recipient)
 
 
 def _failure(report: _Report, status: str) -> MessageFailure | None:
@@ -178,7 +169,7 @@ def _failure(report: _Report, status: str) -> MessageFailure | None:
     code = as_text(report.code)
     name, kind = _CODES.get(code or "", (None, None))
     return MessageFailure(
-        category=ASYNC if status == "bounce" else SYNC,
+        category="async" if status == "bounce" else "sync",
         type=kind,
         code=code,
         reason=report.status_message or name or report.status,

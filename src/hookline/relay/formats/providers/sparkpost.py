@@ -12,21 +12,12 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import MessageFailure
+from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import ASYNC, SYNC, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import (
-    JsonScalar,
-    ProviderFields,
-    as_count,
-    as_text,
-    build_event,
-    first_object,
-    map_items,
-    skip_or_reject,
-)
-from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
 NAME = "sparkpost"
@@ -41,24 +32,10 @@ STATUSES: Mapping[str, str] = {
     "generation_failure": "error",
     "generation_rejection": "error",
 }
-OTHERS: tuple[str, ...] = (
-    "delay",
-    "spam_complaint",
-    "open",
-    "initial_open",
-    "click",
-    "amp_open",
-    "amp_initial_open",
-    "amp_click",
-    "link_unsubscribe",
-    "list_unsubscribe",
-    "relay_injection",
-    "relay_rejection",
-    "relay_delivery",
-    "relay_tempfail",
-    "relay_permfail",
-    "sms_status",
-)
+_OPENS = ("open", "initial_open", "click", "amp_open", "amp_initial_open", "amp_click")
+_UNSUBSCRIBES = ("link_unsubscribe", "list_unsubscribe")
+_INBOUND = ("relay_injection", "relay_rejection", "relay_delivery", "relay_tempfail", "relay_permfail")
+OTHERS: tuple[str, ...] = ("delay", "spam_complaint", *_OPENS, *_UNSUBSCRIBES, *_INBOUND, "sms_status")
 _NO_EVENT = Skipped("not_an_event")
 
 
@@ -79,8 +56,6 @@ class _Event(msgspec.Struct, frozen=True):
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
@@ -102,23 +77,18 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if status is None:
         return Skipped("status_not_relayed", event.type)
     event_id = as_text(event.event_id)
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=f"sparkpost:{event_id}" if event_id else None,
-            status=status,
-            recipient=event.recipient,
-            variables=event.variables,
-            time=utc_text_of_unix(event.timestamp),
-            failure=_failure(event, status),
-            detail=event.raw_reason or event.reason,
-            retry_count=as_count(event.retries),
-            execution_id=as_text(event.message_id),
-            request_id=as_text(event.transmission_id),  # the API request of the message
-            campaign_id=as_text(event.campaign_id),
-        ),
+    parsed = Event(
+        identity=f"sparkpost:{event_id}" if event_id else None,
+        status=status,
+        time=utc_text_of_unix(event.timestamp),
+        failure=_failure(event, status),
+        detail=event.raw_reason or event.reason,
+        retry_count=as_count(event.retries),
+        execution_id=as_text(event.message_id),
+        request_id=as_text(event.transmission_id),  # the API request of the message
+        campaign_id=as_text(event.campaign_id),
     )
+    return complete_event(parsed, value, mapping, recipient=event.recipient, variables=event.variables)
 
 
 def _failure(event: _Event, status: str) -> MessageFailure | None:
@@ -133,4 +103,4 @@ def _failure(event: _Event, status: str) -> MessageFailure | None:
     code = as_count(event.bounce_class)
     if code is None and status == "bounce":
         code = classify(enhanced_status(wording), wording)
-    return email_failure(code, ASYNC if event.type == "out_of_band" else SYNC, wording=wording)
+    return email_failure(code, "async" if event.type == "out_of_band" else "sync", wording=wording)

@@ -13,18 +13,11 @@ from urllib.parse import unquote_plus
 
 from hookline.model import Channel
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import EventDetails, MessageFailure
+from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import ASYNC, HARD, SYNC
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import (
-    ProviderFields,
-    as_text,
-    build_event,
-    first_object,
-    map_items,
-    recipient_of,
-)
+from hookline.relay.formats.provider_event import complete_event, first_object, map_items, recipient_of
+from hookline.relay.formats.typed_fields import as_text
 from hookline.units import utc_text
 
 NAME = "twilio"
@@ -47,8 +40,7 @@ MAX_FIELDS = 200
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
         return _is_form(value.text)
-    event = first_object(value)
-    return event is not None and any(name in event for name in _IDS)
+    return not first_object(value).keys().isdisjoint(_IDS)
 
 
 def _is_form(line: str) -> bool:
@@ -89,26 +81,21 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     channel, number = _recipient(fields.get("to"))
     number = recipient_of(number, value, mapping)
     time = _carrier_time(fields.get("rawdlrdonedate")) or fields.get("timestamp")
-    return build_event(
-        value,
-        mapping,
-        ProviderFields(
-            identity=f"twilio:{sid}:{name}",
-            status=status,
-            recipient=number,
-            variables=value.get("tags"),
-            channel=channel,
-            time=time,
-            failure=_failure(fields, status, name),
-            detail=fields.get("errormessage") or fields.get("channelstatusmessage"),
-            further=EventDetails(
-                profile_number=number,
-                message_parts=fields.get("numsegments") or fields.get("numberofsegments"),
-                delivered_at=time if status == "delivered" else None,
-            ),
-            execution_id=sid,
+    parsed = Event(
+        identity=f"twilio:{sid}:{name}",
+        status=status,
+        channel=channel,
+        time=time,
+        failure=_failure(fields, status, name),
+        detail=fields.get("errormessage") or fields.get("channelstatusmessage"),
+        further=EventDetails(
+            profile_number=number,
+            message_parts=fields.get("numsegments") or fields.get("numberofsegments"),
+            delivered_at=time if status == "delivered" else None,
         ),
+        execution_id=sid,
     )
+    return complete_event(parsed, value, mapping, recipient=number, variables=value.get("tags"))
 
 
 def _scalar_text(value: object) -> str | None:
@@ -127,8 +114,8 @@ def _failure(fields: dict[str, str | None], status: str, name: str) -> MessageFa
         return None
     code = fields.get("errorcode")
     return MessageFailure(
-        category=ASYNC if status == "bounce" else SYNC,
-        type=HARD if code in _PERMANENT else None,
+        category="async" if status == "bounce" else "sync",
+        type="Hard" if code in _PERMANENT else None,
         code=code,
         reason=fields.get("errormessage") or fields.get("channelstatusmessage") or name,
     )

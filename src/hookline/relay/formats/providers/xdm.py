@@ -14,32 +14,15 @@ from typing import Any
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.event import Event, MessageFailure
-from hookline.relay.field_mapping import FieldMapping, plain_text
+from hookline.relay.event import Event
+from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.platform_common import (
-    DATASET_KEYS,
-    FEEDBACK,
-    NO_EXECUTION,
-    OTHERS,
-    STATUSES,
-    IdentityMap,
-    PlatformExecution,
-    RawDetails,
-    RawIdentityMap,
-    decode_quickly,
-    event_details,
-    has_other_type,
-    is_well_formed,
-    map_and_complete,
-    platform_status,
-)
 from hookline.relay.formats.provider_event import first_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "xdm"
-
-__all__ = ["NAME", "OTHERS", "STATUSES", "events", "quick", "recognizes"]
+STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
 
 _FULL = "https://ns.adobe.com/experience/customerJourneyManagement"
 _ROOT = "customerJourneyManagement"
@@ -67,21 +50,14 @@ class _Profile(msgspec.Struct, frozen=True):
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
 
 
-class _Feedback(msgspec.Struct, frozen=True):
+class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
     status: str = msgspec.field(name="feedbackStatus")
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
-    offers: Any = None
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
 
 
 class _Management(msgspec.Struct, frozen=True):
     feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
     profile: _Profile = msgspec.field(name="messageProfile")
-    execution: PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
     sms: Any = msgspec.field(name="smsChannelContext", default=None)
 
 
@@ -97,7 +73,7 @@ class _XdmFields(msgspec.Struct, frozen=True):
 
 
 class _XdmEvent(_XdmFields, frozen=True):
-    identity_map: IdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.IdentityMap | None = msgspec.field(name="identityMap", default=None)
 
 
 _Present = msgspec.Raw | msgspec.UnsetType
@@ -106,7 +82,7 @@ _Present = msgspec.Raw | msgspec.UnsetType
 class _ExportedEvent(_XdmFields, frozen=True):
     """The event as in exported data sets, with the fields that mark a line of another form."""
 
-    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
     payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
     payload_execution: _Present = msgspec.field(name="messageExecution", default=msgspec.UNSET)
 
@@ -122,8 +98,12 @@ def quick(data: bytes) -> Event | None:
     for other in _OTHER_SPELLINGS:
         if other in data:
             return None
-    event = decode_quickly(data, _quick_decoder)
-    if event is None or event.event_type not in (None, FEEDBACK) or not is_well_formed(event.identity_map):
+    event = platform.decode_quickly(data, _quick_decoder)
+    if (
+        event is None
+        or event.event_type not in (None, platform.FEEDBACK)
+        or not platform.is_well_formed(event.identity_map)
+    ):
         return None
     if event.payload_feedback is not msgspec.UNSET or event.payload_execution is not msgspec.UNSET:
         return None
@@ -132,13 +112,11 @@ def quick(data: bytes) -> Event | None:
 
 def recognizes(value: object) -> bool:
     event = first_object(value)
-    if event is None:
-        return False
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
-    if event.get("eventType") == FEEDBACK or event.get("xdm:eventType") == FEEDBACK:
-        return any(key in event for key in DATASET_KEYS) or _has_full_names(event)
+    if event.get("eventType") == platform.FEEDBACK or event.get("xdm:eventType") == platform.FEEDBACK:
+        return any(key in event for key in platform.DATASET_KEYS) or _has_full_names(event)
     return _has_full_names(event)
 
 
@@ -151,12 +129,12 @@ def _has_full_names(value: dict[str, Any]) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_and_complete(value, mapping, _event)
+    return platform.map_and_complete(value, mapping, _event)
 
 
 def _event(value: object) -> ParsedEvent:
     plain = _with_short_names(value) if isinstance(value, dict) else value
-    if has_other_type(plain, "eventType"):
+    if platform.has_other_type(plain, "eventType"):
         return Skipped("not_an_event")
     event = to_struct(plain, _XdmEvent)
     if isinstance(event, Rejected):
@@ -167,35 +145,18 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
-    execution = management.execution or NO_EXECUTION
-    status, failure = platform_status(management.feedback.status, management.feedback.failure)
-    return Event(
+    profile = management.profile
+    number = management.sms.get("profileNumber") if isinstance(management.sms, dict) else None
+    return platform.platform_event(
+        management.execution,
+        management.feedback,
+        status=management.feedback.status,
+        details={"profile_id": profile.profile_id, "profile_number": number},
         identity=f"xdm:{event.id}" if event.id else None,
-        request_id=management.profile.request_id,
-        channel=management.profile.channel.id.rpartition("/")[2],
-        status=status,
-        execution_id=execution.execution_id,
-        message_type=execution.message_type,
-        campaign_id=execution.campaign_id,
-        campaign_version_id=execution.campaign_version_id,
-        campaign_type=plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
-        offers=management.feedback.offers,
-        exclusion=management.feedback.exclusion,
-        failure=failure,
-        retry_count=management.feedback.retry_count,
+        request_id=profile.request_id,
+        channel=profile.channel.id.rpartition("/")[2],
         identity_map=identity_map,
         time=event.timestamp,
-        further=event_details(
-            RawDetails(
-                message_id=execution.message_id,
-                profile_id=management.profile.profile_id,
-                profile_number=management.sms.get("profileNumber") if isinstance(management.sms, dict) else None,
-                encoding=management.feedback.encoding,
-                message_parts=management.feedback.message_parts,
-                delivered_at=management.feedback.delivered_at,
-            )
-        ),
     )
 
 
