@@ -209,6 +209,6 @@ class Ingester:
             self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._reader.shutdown)
-        if self.source is not None:
-            self.source.close()
+        if self.source is not None:  # in the reader's thread, and so after the last read
+            await asyncio.get_running_loop().run_in_executor(self._reader, self.source.close)
+        self._reader.shutdown()

@@ -138,11 +138,12 @@ class Checkpoints:
 
     def __init__(self, positions: Iterable[Position]) -> None:
         self._rows: dict[_Row, Position] = {}
-        self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
+        self._by_head: dict[tuple[int, bytes], dict[_Row, None]] = {}  # a dict, because a set has no order
         self._lengths: dict[int, int] = {}
         self._claimed: set[bytes] = set()
         self._last: dict[str, Position] = {}
-        for position in positions:
+        # In an order that depends on no inode number: keys and the spool's order of equal rows contain them.
+        for position in sorted(positions, key=lambda one: (one.at, one.name, one.offset)):
             if position.head_length:
                 self.keep(position)
             if position.inode and position.at >= self.last(position.name).at:
@@ -156,7 +157,7 @@ class Checkpoints:
         elif len(self._rows) >= MAX_CHECKPOINTS:
             self._remove_oldest()
         self._rows[row] = position
-        self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
+        self._by_head.setdefault((position.head_length, position.head_hash), {})[row] = None
         self._lengths[position.head_length] = self._lengths.get(position.head_length, 0) + 1
 
     def _remove_oldest(self) -> None:
@@ -168,7 +169,7 @@ class Checkpoints:
     def _remove(self, row: _Row, position: Position) -> None:
         del self._rows[row]
         rows = self._by_head[position.head_length, position.head_hash]
-        rows.discard(row)
+        del rows[row]
         if not rows:
             del self._by_head[position.head_length, position.head_hash]
         self._lengths[position.head_length] -= 1

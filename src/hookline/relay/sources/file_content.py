@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Protocol
 
 from hookline.relay.sources.decompression import DamagedArchive, Decompressor
 from hookline.relay.sources.line_splitter import TAIL_BYTES
+from hookline.relay.sources.timing import Timing
 
 
 class FileReplaced(Exception):
@@ -151,15 +151,16 @@ OLD_FILE_SECONDS = 60.0  # since the last change, also by another machine's cloc
 class QuietPeriod:
     """Measures the time without writes to an open file, from the first call of `has_lasted` on."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, timing: Timing) -> None:
         self._descriptor = descriptor
+        self._timing = timing
         self._stamp: tuple[int, int] | None = None
         self._since = 0.0
 
     def has_lasted(self, seconds: float) -> bool:
         """Returns whether the file did not change for `seconds`, or changed more than OLD_FILE_SECONDS ago."""
         status = os.fstat(self._descriptor)
-        now = time.monotonic()
+        now = self._timing.monotonic()
         if self._stamp != (stamp := (status.st_size, status.st_mtime_ns)):
             self._stamp, self._since = stamp, now
-        return now - self._since >= seconds or time.time() - status.st_mtime >= OLD_FILE_SECONDS
+        return now - self._since >= seconds or self._timing.wall() - status.st_mtime >= OLD_FILE_SECONDS

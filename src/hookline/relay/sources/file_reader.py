@@ -31,6 +31,7 @@ from hookline.relay.sources.source import (
     SourceLag,
     SourceLog,
 )
+from hookline.relay.sources.timing import Timing
 
 _CHUNK_BYTES = 256 * 1024
 _BEGINNING_BYTES = 4096
@@ -60,7 +61,9 @@ class FileReader:
         unfinished_bytes: the bytes of an incomplete last line.
     """
 
-    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog) -> None:
+    def __init__(
+        self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog, timing: Timing
+    ) -> None:
         self.name = name
         self.position = START_POSITION
         self.unfinished_bytes = 0
@@ -71,7 +74,7 @@ class FileReader:
         self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
-        self._quiet_period = QuietPeriod(descriptor)
+        self._quiet_period = QuietPeriod(descriptor, timing)
         self._reset()
 
     def _reset(self) -> None:

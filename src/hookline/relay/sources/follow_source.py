@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import stat
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from hookline.relay.sources.rotated_log import RotatedLog
 from hookline.relay.sources.rotated_names import base_of, display_name
 from hookline.relay.sources.rotation_search import InodeIdentity
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, SourceLag, SourceLog
+from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.tracked_file import TrackedFile
 
 READ_INTERVAL_SECONDS = 0.2  # between checks of the files
@@ -30,13 +29,14 @@ MAX_OPEN_FILES = 512
 class FollowSource:
     """Implements LineSource. Reads logs and pipes in turn, so that a long one does not delay the others."""
 
-    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, logger: SourceLog) -> None:
+    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> None:
         self._unresolved = list(dict.fromkeys(names))  # names that do not exist yet, of any kind
         self._patterns: list[str] = []  # patterns and directories
         self._listings: dict[str, list[str]] = {}
         self._failed_listings: set[str] = set()
         self._checkpoints = checkpoints
         self._logger = logger
+        self._timing = timing
         self._tracked: dict[InodeIdentity, TrackedFile] = {}
         self._logs: dict[str, RotatedLog] = {}
         self._pipes: list[PipeReader] = []
@@ -49,18 +49,18 @@ class FollowSource:
         self._max_open = min(MAX_OPEN_FILES, max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def read(self) -> Batch:
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = self._timing.monotonic() + WAIT_SECONDS
         if self._finishing:
             return self._drain_pipes()
         while True:
-            now = time.monotonic()
+            now = self._timing.monotonic()
             if now >= self._next_housekeeping:
                 self._check_files(now)
             if (batch := self._next_turn(now)) is not None:
                 return batch
             if self._is_at_end():
                 return Batch("", [], START_POSITION, True)
-            if (now := time.monotonic()) >= deadline:
+            if (now := self._timing.monotonic()) >= deadline:
                 return Batch("", [], START_POSITION, False)
             if not self._turns:
                 self._wait(min(deadline, self._next_housekeeping) - now)
@@ -106,9 +106,7 @@ class FollowSource:
             log.check_names(now)
         for key in [key for key, log in self._logs.items() if log.is_empty]:
             del self._logs[key]
-        waiting = set(map(id, self._turns))
-        readers: list[RotatedLog | PipeReader] = [*self._logs.values(), *self._pipes]
-        self._turns += [one for one in readers if id(one) not in waiting]
+        self._turns = deque(dict.fromkeys((*self._turns, *self._logs.values(), *self._pipes)))
 
     def _resolve(self, name: str) -> None:
         """Decides the kind of a name: standard input, a directory or pattern, a pipe, or a log."""
@@ -131,7 +129,7 @@ class FollowSource:
                 self._unresolved.remove(name)
 
     def _open_stream(self, name: str) -> None:
-        reader = open_reader(name, self._checkpoints, self._logger, follow=True)
+        reader = open_reader(name, self._checkpoints, self._logger, self._timing, follow=True)
         if isinstance(reader, FileReader):  # standard input, redirected from a file
             self._logs[name] = self._new_log(name, named=True)
             self._logs[name].adopt(reader)
@@ -139,20 +137,29 @@ class FollowSource:
             self._pipes.append(reader)
 
     def _new_log(self, path: str, *, named: bool) -> RotatedLog:
-        return RotatedLog(path, self._tracked, self._checkpoints, self._logger, named=named, max_open=self._max_open)
+        return RotatedLog(
+            path,
+            self._tracked,
+            self._checkpoints,
+            self._logger,
+            self._timing,
+            named=named,
+            max_open=self._max_open,
+        )
 
     def _scan(self) -> None:
         """Assigns the files of directories and patterns to their logs."""
-        found = {path for name in self._patterns for path in self._listed(name)}
-        members: dict[str, set[str]] = {}
+        found = dict.fromkeys(path for name in self._patterns for path in self._listed(name))
+        members: dict[str, list[str]] = {}
         for path in found:
             base, packed = base_of(Path(path).name)
             log_path = str(Path(path).parent / base) if Path(path).parent != Path() else base
             # ``app.log.1`` is a rotated file. ``worker-1`` is a rotated file only beside ``worker``.
             is_rotated = packed or "." in base or log_path in found or log_path in self._logs
-            members.setdefault(log_path if is_rotated else path, set()).add(path)
-        for key in members.keys() - self._logs.keys():
-            self._logs[key] = self._new_log(key, named=False)
+            members.setdefault(log_path if is_rotated else path, []).append(path)
+        for key in members:
+            if key not in self._logs:
+                self._logs[key] = self._new_log(key, named=False)
         for key, log in self._logs.items():
             log.members = members.get(key, ())
 
@@ -213,10 +220,7 @@ class FollowSource:
         """Waits until a pipe has data, at most `seconds`."""
         # A pipe without writers would always be ready. It is read at every check of the files.
         polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
-        poll = select.poll()
-        for descriptor in polled:
-            poll.register(descriptor, select.POLLIN | select.POLLPRI)
-        self._turns += [polled[descriptor] for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)]
+        self._turns += [polled[descriptor] for descriptor in self._timing.poll(list(polled), seconds)]
 
 
 def _is_stream(name: str) -> bool:

@@ -13,12 +13,15 @@ from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.rotated_names import display_name, is_pattern, rotation_number
 from hookline.relay.sources.source import SourceLog
+from hookline.relay.sources.timing import Timing
 
 STANDARD_INPUT = "-"
 Reader = FileReader | PipeReader
 
 
-def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follow: bool = False) -> Reader:
+def open_reader(
+    name: str, checkpoints: Checkpoints, logger: SourceLog, timing: Timing, *, follow: bool = False
+) -> Reader:
     """Opens a file, a named pipe (``<(zcat …)``, a FIFO), or ``-`` for standard input, also redirected from a file.
 
     With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if the input is missing, is
@@ -30,7 +33,7 @@ def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follo
     except OSError as error:
         raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
     if stat.S_ISREG(mode):
-        return FileReader(display_name(name), descriptor, checkpoints, logger)
+        return FileReader(display_name(name), descriptor, checkpoints, logger, timing)
     if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise HooklineError(
@@ -39,7 +42,8 @@ def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follo
         )
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
     has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
-    return PipeReader(display_name(name), descriptor, logger, reopens=follow and stat.S_ISFIFO(mode) and has_path)
+    reopens = follow and stat.S_ISFIFO(mode) and has_path
+    return PipeReader(display_name(name), descriptor, logger, timing, reopens=reopens)
 
 
 def status_of(name: str) -> os.stat_result | None:

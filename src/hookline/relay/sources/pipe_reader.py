@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
@@ -25,6 +24,7 @@ from hookline.relay.sources.source import (
     SourceLag,
     SourceLog,
 )
+from hookline.relay.sources.timing import Timing
 
 _CHUNK = 256 * 1024
 
@@ -38,6 +38,7 @@ class PipeReader:
         name: the name of the pipe, ``-`` for standard input.
         descriptor: closed by `close`, except for standard input, output and error.
         logger: the log of the source.
+        timing: its clocks and waits.
         reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
 
     Attributes:
@@ -46,7 +47,9 @@ class PipeReader:
         has_no_writers: the last writer has closed the pipe.
     """
 
-    def __init__(self, name: str, descriptor: int, logger: SourceLog, *, reopens: bool = False) -> None:
+    def __init__(
+        self, name: str, descriptor: int, logger: SourceLog, timing: Timing, *, reopens: bool = False
+    ) -> None:
         self.name = name
         self.descriptor = descriptor
         self.ended = False
@@ -57,8 +60,7 @@ class PipeReader:
         self._logger = logger
         self._splitter = LineSplitter()
         self._taken_line = 0
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN | select.POLLPRI)
+        self._timing = timing
         self._reset()
 
     def _reset(self) -> None:
@@ -121,7 +123,7 @@ class PipeReader:
 
     def _read_available(self, wait: float) -> bytes | None:
         """Returns None if no data is available, and no bytes if the writers have closed the pipe."""
-        if self._finishing or not self._poll.poll(wait * 1000):
+        if self._finishing or not self._timing.poll([self.descriptor], wait):
             return None
         try:
             data = os.read(self.descriptor, _CHUNK)

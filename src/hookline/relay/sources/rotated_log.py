@@ -24,6 +24,7 @@ from hookline.relay.sources.rotation_search import (
     find_unread_files,
 )
 from hookline.relay.sources.source import START_POSITION, Position, SourceLag, SourceLog
+from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.tracked_file import TrackedFile
 
 
@@ -49,6 +50,7 @@ class RotatedLog:
         tracked: the files of all logs by their identity, so that no file is read twice.
         checkpoints: the checkpoints of all files.
         logger: the log of the source.
+        timing: its clocks and waits.
         named: the command line names this log; otherwise a pattern or directory contains it.
         max_open: with more tracked files than this, files are closed when all of their content was read.
 
@@ -63,6 +65,7 @@ class RotatedLog:
         tracked: dict[InodeIdentity, TrackedFile],
         checkpoints: Checkpoints,
         logger: SourceLog,
+        timing: Timing,
         *,
         named: bool,
         max_open: int,
@@ -73,6 +76,7 @@ class RotatedLog:
         self._tracked = tracked
         self._checkpoints = checkpoints
         self._logger = logger
+        self._timing = timing
         self._named = named
         self._max_open = max_open
         self._warnings: dict[tuple[str, str], dict[str, object]] = {}
@@ -83,9 +87,8 @@ class RotatedLog:
         """Checks which files have the names now. Removes files that are finished."""
         if self.path == STANDARD_INPUT:
             return
-        present = [
-            (path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None
-        ]
+        paths = dict.fromkeys((*self.members, self.path))
+        present = [(path, status) for path in paths if (status := self._status(path)) is not None]
         present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in present}
         for file in self.files:
@@ -313,7 +316,7 @@ class RotatedLog:
     def _open(self, file: TrackedFile) -> bool:
         """Opens the file. Returns False if that fails, or if another file has its name now."""
         try:
-            return file.open(self._checkpoints, self._logger)
+            return file.open(self._checkpoints, self._logger, self._timing)
         except HooklineError as error:
             file.log_error(self._logger, "file cannot be opened, will try again", error)
             return False

@@ -243,7 +243,7 @@ def _without_duplicates(present: list[RotatedFile]) -> list[RotatedFile]:
     its inode, otherwise to the newest.
     """
     owners: dict[bytes, RotatedFile] = {}
-    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified)):
+    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified, rotation_number(file.path))):
         owners[file.key] = file
     return [
         file
@@ -293,7 +293,7 @@ def _possible_names(path: str, identity: InodeIdentity, last_seen: str) -> Itera
 
 
 def _find_names(path: str) -> dict[str, InodeIdentity]:
-    """Returns the files with the log's name or the name of a rotated file, by path."""
+    """Returns the files with the log's name or the name of a rotated file, by path, in the order of their paths."""
     directory, name = os.path.split(path)
     found: dict[str, InodeIdentity] = {}
     with suppress(OSError):
@@ -305,4 +305,6 @@ def _find_names(path: str) -> dict[str, InodeIdentity]:
                     found[known_as] = (status.st_dev, status.st_ino)
     # A program that compresses a file removes it when the archive is complete. Until then the archive is left out.
     unpacked = {file: unpacked_name(file) for file in found}
-    return {file: found[file] for file in found if unpacked[file] in {file, path} or unpacked[file] not in found}
+    return {
+        file: found[file] for file in sorted(found) if unpacked[file] in {file, path} or unpacked[file] not in found
+    }
