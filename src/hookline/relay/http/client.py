@@ -95,11 +95,10 @@ class HttpClient:
         self._timer_due = float("inf")
         self._is_closed = False
 
-    async def exchange(self, request: bytes, deadline: float, *, keep_body: bool = False) -> ResponseReader:
+    async def exchange(self, request: bytes, deadline: float) -> ResponseReader:
         """Send one request and read its response, all within `deadline` seconds.
 
-        `keep_body` keeps the response's body. Raises AddressRefused, NotHttp and OSError, which includes
-        ssl.SSLError and TimeoutError.
+        Raises AddressRefused, NotHttp and OSError, which includes ssl.SSLError and TimeoutError.
         """
         now = asyncio.get_running_loop().time()
         due = now + deadline
@@ -112,7 +111,7 @@ class HttpClient:
             if connection is not None:
                 try:
                     self._set_due(connection, due)
-                    return await connection.exchange(request, keep_body=keep_body)
+                    return await connection.exchange(request)
                 except ConnectionError:
                     # A server may close an idle connection at the moment at which the next request is sent
                     # (RFC 9112 §9.3.1). The receiver recognizes a second copy by its webhook-id.
@@ -120,7 +119,7 @@ class HttpClient:
                         raise
             connection = await self._connect(due)
             self._set_due(connection, due)
-            return await connection.exchange(request, keep_body=keep_body)
+            return await connection.exchange(request)
         finally:
             self._slots.release()
             if connection is not None:

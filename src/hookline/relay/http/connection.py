@@ -84,13 +84,13 @@ class ClientConnection:
             self.close(error)
         return waiting
 
-    def exchange(self, request: bytes, *, keep_body: bool = False) -> asyncio.Future[ResponseReader]:
+    def exchange(self, request: bytes) -> asyncio.Future[ResponseReader]:
         """Send a request while the connection is `reusable`, and read its response.
 
         The future is done when the response is finished, or when its body takes too long. Without a complete head
         the future raises NotHttp or OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
         """
-        self._response = ResponseReader(keep_body=keep_body)
+        self._response = ResponseReader()
         waiting = self._waiting = self._loop.create_future()
         if self._is_closed:  # after the handshake and before this call
             self._settle(PeerClosed("the connection was closed before the response"))

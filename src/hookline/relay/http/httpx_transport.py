@@ -1,4 +1,4 @@
-"""httpx in both directions: a `Transport` over any httpx transport, and the relay's client as an httpx transport.
+"""The transport of `--transport httpx`: httpx's values and exceptions over httpcore's connections.
 
 No httpx client is involved, because it would follow proxies, cookies and redirects.
 """
@@ -7,29 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
 
 import httpx
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.client import HttpClient
-from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import error_text, map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.httpcore_backend import DUE, open_httpcore
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.proxy_tunnel import connection_opener
-from hookline.relay.http.request import Header, Target, UnfitHeader, attempt_headers, request_lines
+from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.resolver import Resolve, system_addresses
-from hookline.relay.http.response_head import NotHttp, parse_retry_after
-from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES, ResponseReader
+from hookline.relay.http.response_head import parse_retry_after
+from hookline.relay.http.response_reader import MAX_RESPONSE_BODY_BYTES
 from hookline.relay.http.transport import Transport
-
-# The deadline of a request without a timeout.
-_DEFAULT_DEADLINE_SECONDS: Final = 3600.0
-# Headers that the client writes itself.
-_FRAMING_HEADERS: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"})
 
 
 class HttpxTransport:
@@ -111,95 +102,5 @@ def open_httpx(
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
 ) -> Transport:
-    """The transport of `--transport httpx`: httpx's values and exceptions over httpcore's connections.
-
-    Args: as for `transport.open_client`.
-    """
+    """Opens the transport. Its arguments are those of `transport.open_client`."""
     return HttpxTransport(open_httpcore(rules, context, limit, resolve, proxy), target, clock)
-
-
-class HttpxAdapter(httpx.AsyncBaseTransport):
-    """The relay's client with httpx's interface, for POST requests over https.
-
-    A complete body of at most 16 KiB is returned whole. From any other body, the reader gets the part that arrived
-    and then httpx.ReadError. The part is empty if the declared length is above the limit. The longest of the
-    request's timeouts is the deadline for the whole exchange.
-
-    Args:
-        rules: Which addresses may be connected to. Requests raise AddressRefused, besides httpx's exceptions.
-        ssl_context: TLS for every connection.
-        limit: The largest number of connections to one host.
-        resolve: The resolver.
-        proxy: The relay's proxy. It is used for the hosts to which it applies.
-    """
-
-    def __init__(
-        self,
-        rules: NetworkRules,
-        ssl_context: ssl.SSLContext,
-        limit: int,
-        resolve: Resolve = system_addresses,
-        proxy: Proxy | None = None,
-    ) -> None:
-        self._rules, self._context, self._limit, self._resolve = rules, ssl_context, limit, resolve
-        self._proxy = proxy
-        self._clients: dict[tuple[str, int], HttpClient] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method != "POST" or request.url.scheme != "https":
-            raise httpx.UnsupportedProtocol("this transport supports only POST over https", request=request)
-        body = await request.aread()
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _FRAMING_HEADERS]
-        try:
-            lines = request_lines(request.url.raw_path, request.headers["host"].encode("ascii"), headers)
-            data = b"%bcontent-length: %d\r\n\r\n%b" % (lines, len(body), body)
-            response = await self._client(request.url).exchange(data, _deadline(request), keep_body=True)
-        except UnfitHeader as error:
-            raise httpx.LocalProtocolError(str(error), request=request) from error
-        except NotHttp as error:
-            raise httpx.RemoteProtocolError(str(error), request=request) from error
-        except TimeoutError as error:
-            raise httpx.ReadTimeout(str(error), request=request) from error
-        except OSError as error:
-            raise httpx.ReadError(str(error), request=request) from error
-        return _convert(response)
-
-    async def aclose(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
-
-    def _client(self, url: httpx.URL) -> HttpClient:
-        host, port = origin = (url.raw_host.decode("ascii"), url.port or 443)
-        if origin not in self._clients:
-            connector = Connector(
-                host=host,
-                port=port,
-                rules=self._rules,
-                resolve=self._resolve,
-                open_connection=connection_opener(self._proxy, host, port),
-            )
-            self._clients[origin] = HttpClient(connector, self._context, self._limit)
-        return self._clients[origin]
-
-
-def _deadline(request: httpx.Request) -> float:
-    given = [seconds for seconds in request.extensions.get("timeout", {}).values() if seconds is not None]
-    return max(given, default=_DEFAULT_DEADLINE_SECONDS)
-
-
-def _convert(response: ResponseReader) -> httpx.Response:
-    head = response.head
-    assert head is not None
-    return httpx.Response(
-        head.status, headers=head.headers(), stream=_ReadBody(response.body, whole=response.complete)
-    )
-
-
-class _ReadBody(httpx.AsyncByteStream):
-    def __init__(self, body: bytes, *, whole: bool) -> None:
-        self._body, self._whole = body, whole
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._body
-        if not self._whole:
-            raise httpx.ReadError(f"the body is broken, or longer than {MAX_RESPONSE_BODY_BYTES // 1024} KiB")
