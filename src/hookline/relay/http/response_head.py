@@ -11,12 +11,15 @@ response").
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final
 
 import msgspec
+
+from hookline.relay.http.exchange import Response
 
 MAX_HEADER_LINES: Final = 256
 
@@ -179,6 +182,13 @@ def _framing(status: int, length: int | None, codings: list[bytes]) -> Framing:
 def _has_no_body(status: int) -> bool:
     """RFC 9112 §6.3: these statuses have no body, regardless of their headers."""
     return status < 200 or status in (204, 304)
+
+
+def response_of(status: int, retry_after: bytes | None, clock: Callable[[], float]) -> Response:
+    """The result of a complete head with this value of Retry-After. `clock` returns Unix time in seconds."""
+    if retry_after is None or 200 <= status < 300:
+        return Response(status)
+    return Response(status, parse_retry_after(retry_after.decode("latin-1"), clock()))
 
 
 def parse_retry_after(value: str, now: float) -> float | None:

@@ -10,12 +10,12 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import map_error
-from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.http.exchange import Attempt, ExchangeResult
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
 from hookline.relay.http.resolver import Resolve, system_addresses
-from hookline.relay.http.response_head import Head, parse_retry_after
+from hookline.relay.http.response_head import response_of
 
 
 class Transport(Protocol):
@@ -89,15 +89,10 @@ class ClientTransport:
         except Exception as error:  # the port promises a result for every error of a network
             return map_error(error, deadline)
         assert head is not None
-        return Response(head.status, self._retry_after(head))
+        return response_of(head.status, head.retry_after, self._clock)
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-    def _retry_after(self, head: Head) -> float | None:
-        if head.retry_after is None or 200 <= head.status < 300:
-            return None
-        return parse_retry_after(head.retry_after.decode("latin-1"), self._clock())
 
 
 def open_client(

@@ -6,7 +6,6 @@ import re
 import sys
 import zlib
 from enum import Enum
-from typing import Protocol
 
 from hookline.errors import HooklineError
 
@@ -50,8 +49,7 @@ def compression_of(head: bytes) -> Compression:
 
 def refuse_compression(name: str, compression: Compression) -> None:
     """Raises HooklineError for xz and bzip2. Read as lines, such a file would become many dead letters."""
-    if compression in {Compression.XZ, Compression.BZIP2}:
-        program = compression.value
+    if (program := compression.value) in {"xz", "bzip2"}:
         source = "standard input" if name == "-" else name
         raise HooklineError(
             f"{source} is compressed ({program})",
@@ -63,22 +61,9 @@ class DamagedArchive(Exception):
     """The compressed data cannot be decompressed further. The text gives the reason."""
 
 
-class _Member(Protocol):
-    """One member (gzip) or frame (zstd). A step returns at most `max_bytes`."""
-
-    def decompress(self, data: bytes, max_bytes: int) -> bytes: ...
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    @property
-    def unused_input(self) -> bytes: ...
-
-
 class _Gzip:
+    """One member of gzip, with the interface that ZstdDecompressor has for one frame."""
+
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
         self.needs_input = True
@@ -94,27 +79,7 @@ class _Gzip:
         return self._inner.eof
 
     @property
-    def unused_input(self) -> bytes:
-        return self._inner.unused_data
-
-
-class _Zstd:
-    def __init__(self) -> None:
-        self._inner = ZstdDecompressor()
-
-    def decompress(self, data: bytes, max_bytes: int) -> bytes:
-        return self._inner.decompress(data, max_bytes)
-
-    @property
-    def needs_input(self) -> bool:
-        return self._inner.needs_input
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_input(self) -> bytes:
+    def unused_data(self) -> bytes:
         return self._inner.unused_data
 
 
@@ -123,7 +88,7 @@ class Decompressor:
 
     def __init__(self) -> None:
         self._input = b""
-        self._member: _Member | None = None
+        self._member: _Gzip | ZstdDecompressor | None = None
         self._has_members = False
 
     @property
@@ -144,12 +109,12 @@ class Decompressor:
                 return b""
             out = self._step(self._member, max_bytes)
             if self._member.eof:
-                self._input = self._member.unused_input + self._input
+                self._input = self._member.unused_data + self._input
                 self._member = None
             if out:
                 return out
 
-    def _step(self, member: _Member, max_bytes: int) -> bytes:
+    def _step(self, member: _Gzip | ZstdDecompressor, max_bytes: int) -> bytes:
         # An error loses the output of its step. The steps are therefore small, and the check at a member's end is a
         # step of its own.
         size = min(_STEP_BYTES, max(len(self._input) - _TRAILER_BYTES, 0)) or _CHECKSUM_BYTES
@@ -169,6 +134,6 @@ class Decompressor:
             return False
         if kind not in {Compression.GZIP, Compression.ZSTD}:
             raise DamagedArchive("other data follows the compressed data")
-        self._member = _Gzip() if kind is Compression.GZIP else _Zstd()
+        self._member = _Gzip() if kind is Compression.GZIP else ZstdDecompressor()
         self._has_members = True
         return True

@@ -71,21 +71,16 @@ class Content(Protocol):
     @property
     def at_definite_end(self) -> bool:
         """Whether no more data can follow: a compressed stream has ended or is damaged."""
-        ...
 
     @property
     def damage(self) -> str | None:
         """The reason why a compressed stream cannot be decompressed further, or is incomplete without more input."""
-        ...
 
     def next(self, size: int) -> bytes:
         """Returns at most `size` bytes, and none at the current end. Raises FileReplaced."""
-        ...
 
 
 class PlainContent:
-    """Content without compression."""
-
     at_definite_end = False
     damage = None
 
