@@ -17,6 +17,7 @@ import trustme
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult
 from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve
 from hookline.relay.http.tls import tls_context
@@ -36,6 +37,7 @@ class Opener(Protocol):
         clock: Clock,
         *,
         resolve: Resolve = ...,
+        proxy: Proxy | None = ...,
     ) -> Transport: ...
 
 

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -82,10 +83,9 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _issuer_name(certificate: x509.Certificate) -> str:
-    for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        for attribute in certificate.issuer.get_attributes_for_oid(kind):
-            return str(attribute.value)
-    return ""
+    kinds = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
+    names = [str(one.value) for kind in kinds for one in certificate.issuer.get_attributes_for_oid(kind)]
+    return names[0] if names else ""
 
 
 def fault_text(code: int, message: str, certificate: Certificate | None = None) -> str:
@@ -171,18 +171,12 @@ async def refused_certificate(
         reconnect: Connects to the same address once more.
         due: When to stop reading the certificate, in seconds on the loop's clock. The exception then has none.
     """
-    certificate = await peer_certificate(reconnect, host, due=due)
-    return CertificateRefused(error.verify_code, error.verify_message, certificate)
-
-
-async def peer_certificate(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
-    """The certificate that the endpoint shows for `host`, None if CERTIFICATE_READ_SECONDS or `due` pass first."""
-    try:
+    certificate = None
+    with suppress(Exception):  # the message is about the first connection, so errors of the second are not reported
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
-            der = await _read_der(await reconnect(), host)
-    except Exception:  # the message is about the first connection, so errors of the second are not reported
-        return None
-    return None if der is None else read_certificate(der)
+            if (der := await _read_der(await reconnect(), host)) is not None:
+                certificate = read_certificate(der)
+    return CertificateRefused(error.verify_code, error.verify_message, certificate)
 
 
 async def _read_der(connected: socket.socket, host: str) -> bytes | None:

@@ -196,17 +196,12 @@ class HttpClient:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    # -- deadlines
-
     def _set_due(self, connection: ClientConnection, due: float) -> None:
         connection.due = due
         if due < self._timer_due:
-            self._set_timer(due)
-
-    def _set_timer(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._close_expired), due
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._close_expired), due
 
     def _close_expired(self) -> None:
         """Close the connections that are past their deadline, and set the timer to the next deadline."""
@@ -215,6 +210,6 @@ class HttpClient:
         for connection in list(self._open):
             if connection.due <= now:
                 connection.close(TimeoutError())
-        soonest = min((connection.due for connection in self._open), default=float("inf"))
-        if soonest < float("inf"):
-            self._set_timer(soonest)
+        if self._open:
+            soonest = min(self._open, key=lambda connection: connection.due)
+            self._set_due(soonest, soonest.due)

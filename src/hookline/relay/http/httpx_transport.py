@@ -38,7 +38,6 @@ class HttpxTransport:
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
     ) -> ExchangeResult:
-        """Make one POST; see the port."""
         framing = [(b"host", self._target.netloc), (b"content-length", b"%d" % len(attempt.body))]
         sent = [*framing, *headers, *attempt_headers(attempt, signature)]
         result: Response | None = None

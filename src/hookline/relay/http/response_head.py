@@ -75,10 +75,6 @@ class Head(msgspec.Struct, frozen=True):
     retry_after: bytes | None
     block: bytes
 
-    @property
-    def informational(self) -> bool:
-        return self.status < 200
-
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Names and values, in order."""
         lines = (line.partition(b":") for line in self.block.split(b"\r\n")[1:-2])
@@ -114,7 +110,8 @@ def parse_head(block: bytes) -> Head:
     has_invalid_lines = found is None
     if found is None:
         found = _HEAD_WITH_INVALID_LINES.fullmatch(block)
-        block = _without_invalid_lines(block)
+        first, *lines = block.splitlines(keepends=True)
+        block = b"".join([first, *filter(_VALID_LINE.fullmatch, lines), b"\r\n"])
     if found is None:
         raise NotHttp("a malformed head")
     status = int(found[2])
@@ -140,11 +137,6 @@ def parse_head(block: bytes) -> Head:
         retry_after=retry_after[0] if retry_after else None,
         block=block,
     )
-
-
-def _without_invalid_lines(block: bytes) -> bytes:
-    first, *lines = block.splitlines(keepends=True)
-    return b"".join([first, *filter(_VALID_LINE.fullmatch, lines), b"\r\n"])
 
 
 def _values(block: bytes, lowered: bytes, name: bytes) -> list[bytes]:

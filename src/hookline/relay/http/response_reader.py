@@ -28,14 +28,10 @@ _MAX_CACHED_BYTES: Final = 2048
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)[ \t]*+(?:;[^\x00\r\n]*+)?\r\n")
 
 
-def _parse_whole(data: bytes) -> Head | None:
-    """The head, if `data` is exactly one clean response of an ordinary size."""
-    return _parse_cached(data) if len(data) <= _MAX_CACHED_BYTES else None
-
-
 # An endpoint mostly sends the same bytes until the second in its date header changes.
 @lru_cache(maxsize=64)
-def _parse_cached(data: bytes) -> Head | None:
+def _parse_whole(data: bytes) -> Head | None:
+    """The head, if `data` is exactly one clean response."""
     reader = ResponseReader()
     try:
         reader._feed_head(data)  # `feed` would look into this cache again
@@ -79,7 +75,7 @@ class ResponseReader:
         """Read the next bytes. Raises NotHttp, unless the final head was complete before."""
         if self.finished:
             self.clean = self.clean and not data
-        elif self.is_empty and (head := _parse_whole(data)) is not None:
+        elif self.is_empty and len(data) <= _MAX_CACHED_BYTES and (head := _parse_whole(data)) is not None:
             self.head = head
             self.finished = self.clean = True
             self.is_empty = False
@@ -117,7 +113,7 @@ class ResponseReader:
             self._passed += end
             pending = pending[end:]
             search_from = 0
-            if not head.informational:
+            if head.status >= 200:
                 return self._begin_body(head, bytes(pending))
             self._skip(head)
 
@@ -171,7 +167,10 @@ class ResponseReader:
             elif line is None:
                 break
             elif (size := int(line[1], 16)) == 0:
-                self._read_trailers(part, line.end())
+                if (end_of_trailers := find_trailers_end(part, line.end())) is not None:
+                    self._finish(clean=end_of_trailers == len(part))
+                elif part.find(b"\r\n\r\n", line.end()) >= 0:
+                    self._finish()
                 break
             else:
                 end = line.end() + size
@@ -182,13 +181,6 @@ class ResponseReader:
                 else:
                     at = end + 2
         return part[at:]
-
-    def _read_trailers(self, part: bytes, start: int) -> None:
-        end = find_trailers_end(part, start)
-        if end is not None:
-            self._finish(clean=end == len(part))
-        elif part.find(b"\r\n\r\n", start) >= 0:
-            self._finish()
 
     def _finish(self, *, clean: bool = False) -> None:
         self.finished = True

@@ -53,7 +53,11 @@ class BatchSource:
             source = current.name
             lines, position, ended = self._read(current, left)
             if ended:
-                self._finish(current)
+                if isinstance(current, FileReader) and current.unfinished_bytes:
+                    self._unfinished.append((current.name, current.unfinished_bytes))
+                self._bytes_done += current.bytes_read
+                current.close()
+                self._current = None
             if lines or position is not START_POSITION:
                 return Batch(source, lines, position, ended and not self._pending)
         return Batch(source, [], START_POSITION, False)
@@ -141,18 +145,8 @@ class BatchSource:
             return lines, current.take_position(), current.ended
         lines, status = current.read(final=True)
         if status is ReadStatus.REPLACED:
-            self._logger.warning(
-                "file was truncated or replaced during the read; the next run reads its current content",
-                source=current.name,
-                byte=current.bytes_read,
-            )
+            event = "file was truncated or replaced during the read; the next run reads its current content"
+            self._logger.warning(event, source=current.name, byte=current.bytes_read)
         if status is ReadStatus.WAITING and not lines:
             self._timing.sleep(min(wait, _RETRY_SECONDS))
         return lines, current.take_position(), status in {ReadStatus.AT_END, ReadStatus.REPLACED}
-
-    def _finish(self, current: Reader) -> None:
-        if isinstance(current, FileReader) and current.unfinished_bytes:
-            self._unfinished.append((current.name, current.unfinished_bytes))
-        self._bytes_done += current.bytes_read
-        current.close()
-        self._current = None

@@ -63,7 +63,10 @@ class FollowSource:
             if (now := self._timing.monotonic()) >= deadline:
                 return Batch("", [], START_POSITION, False)
             if not self._turns:
-                self._wait(min(deadline, self._next_housekeeping) - now)
+                # A pipe without writers would always be ready. It is read at every check of the files.
+                polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
+                seconds = min(deadline, self._next_housekeeping) - now
+                self._turns += [polled[descriptor] for descriptor in self._timing.poll(list(polled), seconds)]
 
     def lags(self) -> list[SourceLag]:
         of_files = [lag for log in tuple(self._logs.values()) for lag in log.lags()]
@@ -74,9 +77,8 @@ class FollowSource:
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Returns the incomplete lines of pipes. Incomplete lines of files remain in the file."""
-        return [
-            (pipe.name, pipe.unfinished_bytes) for pipe in self._pipes if self._finishing and pipe.unfinished_bytes
-        ]
+        pipes = self._pipes if self._finishing else []
+        return [(pipe.name, pipe.unfinished_bytes) for pipe in pipes if pipe.unfinished_bytes]
 
     def finish(self) -> None:
         self._finishing = True
@@ -110,42 +112,29 @@ class FollowSource:
 
     def _resolve(self, name: str) -> None:
         """Decides the kind of a name: standard input, a directory or pattern, a pipe, or a log."""
-        if name == STANDARD_INPUT:
+        if name == STANDARD_INPUT or _is_stream(name):
             self._unresolved.remove(name)
-            self._open_stream(name)
+            self._logs.pop(name, None)
+            reader = open_reader(name, self._checkpoints, self._logger, self._timing, follow=True)
+            if isinstance(reader, FileReader):  # standard input, redirected from a file
+                self._logs[name] = self._new_log(name, named=True)
+                self._logs[name].adopt(reader)
+            else:
+                self._pipes.append(reader)
         elif is_pattern_or_directory(name):
             self._unresolved.remove(name)
             self._logs.pop(name, None)
             self._patterns.append(name)
             if not self._listed(name) and name not in self._failed_listings:
                 self._logger.warning("no file exists yet, waiting for one", source=display_name(name))
-        elif _is_stream(name):
-            self._unresolved.remove(name)
-            self._logs.pop(name, None)
-            self._open_stream(name)
         else:
             log = self._logs.setdefault(name, self._new_log(name, named=True))
             if log.files:
                 self._unresolved.remove(name)
 
-    def _open_stream(self, name: str) -> None:
-        reader = open_reader(name, self._checkpoints, self._logger, self._timing, follow=True)
-        if isinstance(reader, FileReader):  # standard input, redirected from a file
-            self._logs[name] = self._new_log(name, named=True)
-            self._logs[name].adopt(reader)
-        else:
-            self._pipes.append(reader)
-
     def _new_log(self, path: str, *, named: bool) -> RotatedLog:
-        return RotatedLog(
-            path,
-            self._tracked,
-            self._checkpoints,
-            self._logger,
-            self._timing,
-            named=named,
-            max_open=self._max_open,
-        )
+        shared = self._tracked, self._checkpoints, self._logger, self._timing
+        return RotatedLog(path, *shared, named=named, max_open=self._max_open)
 
     def _scan(self) -> None:
         """Assigns the files of directories and patterns to their logs."""
@@ -171,12 +160,8 @@ class FollowSource:
         except HooklineError as error:
             if name not in self._failed_listings:
                 self._failed_listings.add(name)
-                self._logger.warning(
-                    "directory cannot be listed, will try again",
-                    source=display_name(name),
-                    reason=error.message,
-                    hint=error.hint,
-                )
+                event = "directory cannot be listed, will try again"
+                self._logger.warning(event, source=display_name(name), reason=error.message, hint=error.hint)
         return self._listings.get(name, [])
 
     def _next_turn(self, now: float) -> Batch | None:
@@ -185,13 +170,13 @@ class FollowSource:
         one = self._turns.popleft()
         if isinstance(one, PipeReader):
             return self._read_pipe(one)
-        found = one.read(now)
-        if found.more:
+        batch, more = one.read(now)
+        if more:
             self._turns.append(one)
-        if not found.lines and found.position is START_POSITION:
+        if not batch.lines and batch.position is START_POSITION:
             return None
-        self._bytes += sum(line.length for line in found.lines)
-        return Batch(found.source, found.lines, found.position, False)
+        self._bytes += sum(line.length for line in batch.lines)
+        return batch
 
     def _read_pipe(self, pipe: PipeReader) -> Batch | None:
         try:
@@ -215,12 +200,6 @@ class FollowSource:
     def _is_at_end(self) -> bool:
         """Returns whether all sources were pipes that cannot be reopened, and all have ended."""
         return not (self._pipes or self._logs or self._patterns or self._unresolved)
-
-    def _wait(self, seconds: float) -> None:
-        """Waits until a pipe has data, at most `seconds`."""
-        # A pipe without writers would always be ready. It is read at every check of the files.
-        polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
-        self._turns += [polled[descriptor] for descriptor in self._timing.poll(list(polled), seconds)]
 
 
 def _is_stream(name: str) -> bool:

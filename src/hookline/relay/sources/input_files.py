@@ -37,8 +37,7 @@ def open_reader(
     if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise HooklineError(
-            f"{display_name(name)} is a directory",
-            hint="it was a file or a pipe at the start; start the relay again",
+            f"{display_name(name)} is a directory", hint="it was a file or a pipe at the start; start the relay again"
         )
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
     has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
@@ -59,14 +58,18 @@ def _open_descriptor(name: str) -> int:
     try:
         # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise HooklineError(
-            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
-        ) from error
-    except OSError as error:
-        raise HooklineError(f"{display_name(name)}: cannot be opened: {error.strerror}") from error
-    except ValueError as error:
-        raise HooklineError(f"{name!r} is not a file name: {error}") from error
+    except (OSError, ValueError) as error:
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: OSError | ValueError) -> HooklineError:
+    match error:
+        case FileNotFoundError():
+            return HooklineError(f"{display_name(name)}: no such file", hint="check the path; - reads standard input")
+        case OSError():
+            return HooklineError(f"{display_name(name)}: cannot be opened: {error.strerror}")
+        case ValueError():
+            return HooklineError(f"{name!r} is not a file name: {error}")
 
 
 def expand(name: str) -> list[str]:
@@ -76,8 +79,13 @@ def expand(name: str) -> list[str]:
     a file does not exist, no file matches, or a directory cannot be listed.
     """
     if name == STANDARD_INPUT or not is_pattern_or_directory(name):
-        if name != STANDARD_INPUT:
-            _require(name)
+        try:
+            if name != STANDARD_INPUT:
+                os.stat(name)  # noqa: PTH116 - the name may be no path
+        except (FileNotFoundError, ValueError) as error:
+            raise _unusable(name, error) from error
+        except OSError:
+            pass  # it exists; the error of opening it is more precise
         return [name]
     found = files_in(name)
     if not found and not Path(name).is_dir():
@@ -85,19 +93,6 @@ def expand(name: str) -> list[str]:
             f"{display_name(name)}: no file matches", hint="check the pattern, and the directory that it names"
         )
     return found
-
-
-def _require(name: str) -> None:
-    try:
-        os.stat(name)  # noqa: PTH116 - the name may be no path
-    except ValueError as error:
-        raise HooklineError(f"{name!r} is not a file name: {error}") from error
-    except FileNotFoundError as error:
-        raise HooklineError(
-            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
-        ) from error
-    except OSError:
-        pass  # it exists; the error of opening it is more precise
 
 
 def is_pattern_or_directory(name: str) -> bool:

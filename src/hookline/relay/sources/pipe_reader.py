@@ -7,14 +7,7 @@ import os
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import pipe_position
-from hookline.relay.sources.decompression import (
-    MAX_MAGIC_BYTES,
-    Compression,
-    DamagedArchive,
-    Decompressor,
-    compression_of,
-    refuse_compression,
-)
+from hookline.relay.sources.decompression import Compression, Decompressor, compression_of, refuse_compression
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -130,7 +123,8 @@ class PipeReader:
         except BlockingIOError:
             return None
         except OSError as error:
-            raise HooklineError(f"{self._described_name()} cannot be read: {error.strerror}") from error
+            name = "standard input" if self.name == "-" else self.name
+            raise HooklineError(f"{name} cannot be read: {error.strerror}") from error
         self._writers_gone = self.has_no_writers = not data
         return data
 
@@ -138,7 +132,7 @@ class PipeReader:
         """Returns the data that needs no decompression. Feeds compressed data to the decompressor."""
         if self._undetermined is not None:
             data, self._undetermined = self._undetermined + data, None
-            compression = compression_of(data[:MAX_MAGIC_BYTES])
+            compression = compression_of(data)
             if compression is Compression.UNKNOWN and not self._writers_gone:
                 self._undetermined = data
                 return b""
@@ -147,27 +141,21 @@ class PipeReader:
                 self._decompressor = Decompressor()
         if self._decompressor is None:
             return data
-        if not self._is_damaged:
-            self._decompressor.feed(data)
+        self._decompressor.feed(data)
         return b""
 
     def _decompressed(self) -> bytes:
-        if self._decompressor is None or self._is_damaged:
+        if self._decompressor is None:
             return b""
-        try:
-            return self._decompressor.next(_CHUNK)
-        except DamagedArchive as error:
-            self._log_damage(str(error))
-            return b""
+        piece = self._decompressor.next(_CHUNK)
+        if self._decompressor.damage and not self._is_damaged:
+            self._log_damage(self._decompressor.damage)
+        return piece
 
     def _log_damage(self, reason: str) -> None:
         self._is_damaged = True
-        self._logger.warning(
-            "compressed input is damaged, its intact part was read",
-            source=self.name,
-            reason=reason,
-            line=self._splitter.number,
-        )
+        event = "compressed input is damaged, its intact part was read"
+        self._logger.warning(event, source=self.name, reason=reason, line=self._splitter.number)
 
     def _take_last_line(self) -> list[Line]:
         """Returns the last line, after the writers have closed the pipe and all data was decompressed."""
@@ -178,6 +166,3 @@ class PipeReader:
         self._splitter.end_stream()
         self.ended = not self._reopens
         return [last] if last else []
-
-    def _described_name(self) -> str:
-        return "standard input" if self.name == "-" else self.name

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity
-from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of
+from hookline.relay.sources.decompression import Compression, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
 from hookline.relay.sources.source import START_POSITION, Position
@@ -72,7 +72,7 @@ class FileInspector:
     def _compare(self, path: str, descriptor: int, status: os.stat_result) -> RotatedFile:
         file = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, ReadProgress.UNKNOWN)
         head = os.pread(descriptor, HEAD_BYTES, 0)
-        if compression_of(head[:MAX_MAGIC_BYTES]) in {Compression.GZIP, Compression.ZSTD}:
+        if compression_of(head) in {Compression.GZIP, Compression.ZSTD}:
             candidates = self._checkpoints.candidates(_identity(path, status, None, _unpacked_head(descriptor)))
             if any((one.packed, one.inode) == (status.st_size, status.st_ino) for one in candidates):
                 return msgspec.structs.replace(file, progress=ReadProgress.FINISHED)

@@ -50,8 +50,12 @@ class TrackedFile:
         return display_name(self.path)
 
     def open(self, checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> bool:
-        """Opens the file. Returns False if its path now belongs to another file. Raises HooklineError."""
-        reader = open_reader(self.path, checkpoints, logger, timing)
+        """Opens the file. Returns False if that fails, or if another file has its name now."""
+        try:
+            reader = open_reader(self.path, checkpoints, logger, timing)
+        except HooklineError as error:
+            self.log_error(logger, "file cannot be opened, will try again", error)
+            return False
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != self.identity:
             reader.close()  # the next check of the names finds the other file
             return False

@@ -19,6 +19,7 @@ from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
+from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.transport import Transport
 from hookline.relay.http.transport_factory import transport_factory
@@ -49,7 +50,14 @@ class Receiver:
         return await self.answering(request) if self.answering else httpx.Response(200)
 
     def open(
-        self, target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
+        self,
+        target: Target,
+        rules: NetworkRules,
+        context: ssl.SSLContext,
+        limit: int,
+        clock: Callable[[], float],
+        *,
+        proxy: Proxy | None = None,
     ) -> Transport:
         self.opened.append((rules, context, limit))
         return RecordingTransport(self, target)
