@@ -65,8 +65,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         *("relay.auth.keys", "relay.auth.body_signature", "relay.http.certificate_info"),
         *("receiver.certificates", "receiver.signature_verifier"),
     ),
-    "httpx": ("relay.http.httpx_transport", "relay.http.httpcore_backend", "relay.http.request"),
-    "httpcore": ("relay.http.httpcore_backend",),
+    "httpx": ("relay.http.request",),
+    "httpcore": ("relay.http.httpx_transport", "relay.http.httpcore_backend"),
     "h11": ("http_connection",),
     "trustme": ("receiver.certificates",),
     "click": ("cli.",),
@@ -103,6 +103,11 @@ PURE = (
     *("relay.sources.decompression", "relay.preflight.report"),
     *("relay.spool.sqlite.recovery.row_validation", "observe.snapshot", "observe.metrics", "observe.status"),
 )
+# The sources read clocks and wait through the value of relay/sources/timing.py, which a simulation replaces.
+TIMED, TIMING = "relay.sources.", "relay.sources.timing"
+CLOCKS = {"asyncio", "datetime", "select", "selectors", "threading", "time"}
+# Iteration there depends on no address in memory and no hash seed.
+ORDERED = ("relay.sources.", "relay.ingest.")
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
 MAX_MODULES_IN_FOLDER = 18
@@ -151,6 +156,7 @@ def violations(sources: Mapping[str, str]) -> list[str]:
         layer = module.split(".")[0]
         for name in imports(text):
             found += _layer_rule(module, layer, name) or _relay_rule(module, name) or _spool_rule(module, name)
+        found += _determinism_rule(module, text)
         if "os.environ" in text or "getenv" in text:
             found += [f"{module} reads the environment"] if module != "settings" else []
     return found
@@ -196,6 +202,31 @@ def _spool_rule(module: str, name: str) -> list[str]:
     else:
         allowed = target in (*SPOOL_PORTS, SPOOL_FACTORY) or (module, target) in SPOOL_EXCEPTIONS
     return [] if allowed else [f"{module} reaches into the spool: {target}"]
+
+
+def _determinism_rule(module: str, text: str) -> list[str]:
+    """Sources and ingest repeat a run exactly if they get the same files, times and waits."""
+    used = {name.split(".")[0] for name in imports(text)} & CLOCKS
+    found = [f"{module} uses {name} instead of Timing" for name in sorted(used)]
+    found = found if module.startswith(TIMED) and module != TIMING else []
+    if _among(module, ORDERED):
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.Name(id="id" | "hash" as name, ctx=ast.Load()):
+                    found.append(f"{module} uses {name}")
+                case ast.For(iter=source) | ast.comprehension(iter=source) if _is_unordered(source):
+                    found.append(f"{module} iterates over a set: {ast.unparse(source)}")
+    return found
+
+
+def _is_unordered(source: ast.expr) -> bool:
+    """Whether an expression is a set, as far as its form shows it."""
+    match source:
+        case ast.Set() | ast.SetComp() | ast.Call(func=ast.Name(id="set" | "frozenset")):
+            return True
+        case ast.BinOp(op=ast.BitAnd() | ast.BitOr() | ast.BitXor() | ast.Sub()):
+            return True
+    return False
 
 
 def _among(module: str, patterns: tuple[str, ...]) -> bool:
@@ -371,6 +402,11 @@ def test_a_long_parameter_list_is_found() -> None:
             "relay.spool.factory reaches into the spool: relay.spool.sqlite.sqlite_spool",
         ),
         ("relay.spool.admin", "import sqlite3", "relay.spool.admin knows sqlite3"),
+        ("relay.sources.open", "import time", "relay.sources.open uses time instead of Timing"),
+        ("relay.sources.open", "from select import poll", "relay.sources.open uses select instead of Timing"),
+        ("relay.ingest.ingester", "x = id(y)", "relay.ingest.ingester uses id"),
+        ("relay.sources.open", "for x in a - b: pass", "relay.sources.open iterates over a set: a - b"),
+        ("relay.sources.open", "x = [y for y in {1}]", "relay.sources.open iterates over a set: {1}"),
     ],
 )
 def test_a_planted_violation_is_found(module: str, text: str, rule: str) -> None:

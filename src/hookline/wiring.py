@@ -22,7 +22,7 @@ from hookline.relay.delivery.endpoint_state import restore_lane
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.proxy import Proxy
-from hookline.relay.http.transport_factory import transport_factory_by_name
+from hookline.relay.http.transport_factory import TRANSPORTS, transport_factory
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.ingest.dry_run import DryRunEvent, count_results, dry_run
 from hookline.relay.ingest.ingester import Ingester, IngestLimits
@@ -236,7 +236,7 @@ def _lane_factory(
         clock: The relay's clock.
         organizations: Returns the organizations of all applied webhooks.
     """
-    transport_factory = transport_factory_by_name(options.transport, options.rules, time.time, options.proxy)
+    factory = transport_factory(TRANSPORTS[options.transport], options.rules, time.time, options.proxy)
     resolver = replace(options.resolver, organizations=organizations)
     generator = random.SystemRandom()
 
@@ -246,7 +246,7 @@ def _lane_factory(
             resolver=resolver,
             clock=time.time,
             random=os.urandom,
-            transport_factory=transport_factory,
+            transport_factory=factory,
             ca_file=options.ca_file,
         )
         lane = Lane(

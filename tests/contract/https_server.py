@@ -16,9 +16,10 @@ import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult
-from hookline.relay.http.httpx_transport import HttpxAdapter, HttpxTransport, open_httpx
+from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target, parse_target
-from hookline.relay.http.resolver import Resolve, system_addresses
+from hookline.relay.http.resolver import Resolve
 from hookline.relay.http.tls import tls_context
 from hookline.relay.http.transport import Transport, open_client
 
@@ -36,25 +37,13 @@ class Opener(Protocol):
         clock: Clock,
         *,
         resolve: Resolve = ...,
+        proxy: Proxy | None = ...,
     ) -> Transport: ...
-
-
-def open_client_below_httpx(
-    target: Target,
-    rules: NetworkRules,
-    context: ssl.SSLContext,
-    limit: int,
-    clock: Clock,
-    *,
-    resolve: Resolve = system_addresses,
-) -> Transport:
-    return HttpxTransport(HttpxAdapter(rules, context, limit, resolve), target, clock)
 
 
 # A new transport is added here. It must pass every test that is parametrized with OPENERS.
 OPENERS: dict[str, Opener] = {
     "engine": open_client,
-    "engine below httpx": open_client_below_httpx,
     "httpx": open_httpx,
 }
 

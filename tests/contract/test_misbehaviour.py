@@ -244,7 +244,7 @@ def test_flood(opener: Opener, case: Case, traced: None) -> None:
     assert peak - before < MEMORY
 
 
-@pytest.mark.parametrize("opener", ["engine", "engine below httpx"], indirect=True)
+@pytest.mark.parametrize("opener", ["engine"], indirect=True)
 def test_answer_before_the_request_is_whole(opener: Opener) -> None:
     """A response that arrives before the request was sent whole counts, and the connection is closed.
 

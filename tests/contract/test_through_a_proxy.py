@@ -29,21 +29,21 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import ExchangeResult, Failure, FailureKind, LocalFault, Response
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy, parse_proxy
-from hookline.relay.http.transport import OpenThroughProxy, open_client
+from hookline.relay.http.transport import OpenTransport, open_client
 
-THROUGH: dict[str, OpenThroughProxy] = {"engine": open_client, "httpx": open_httpx}
+THROUGH: dict[str, OpenTransport] = {"engine": open_client, "httpx": open_httpx}
 
 
 @pytest.fixture(params=list(THROUGH))
-def through(request: pytest.FixtureRequest) -> OpenThroughProxy:
+def through(request: pytest.FixtureRequest) -> OpenTransport:
     return THROUGH[request.param]
 
 
-def opener(through: OpenThroughProxy, proxy: Proxy) -> Opener:
+def opener(through: OpenTransport, proxy: Proxy) -> Opener:
     return partial(through, proxy=proxy)
 
 
-async def answered(through: OpenThroughProxy, proxy: TestProxy, deadline: float = DEADLINE) -> ExchangeResult:
+async def answered(through: OpenTransport, proxy: TestProxy, deadline: float = DEADLINE) -> ExchangeResult:
     """The result of one post through a proxy to an endpoint that accepts everything."""
     async with (
         tunnelling(proxy),
@@ -53,7 +53,7 @@ async def answered(through: OpenThroughProxy, proxy: TestProxy, deadline: float 
         return await post(transport, deadline)
 
 
-def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -> None:
+def test_the_proxy_is_asked_for_the_checked_address(through: OpenTransport) -> None:
     """CONNECT names the address that was checked; TLS within names and verifies the host. Connections are kept."""
 
     async def scenario() -> None:
@@ -75,7 +75,7 @@ def test_the_proxy_is_asked_for_the_checked_address(through: OpenThroughProxy) -
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["8.8.8.8", "169.254.169.254"], ["::ffff:10.0.0.1"]])
-def test_forbidden_addresses_stay_so(through: OpenThroughProxy, addresses: list[str]) -> None:
+def test_forbidden_addresses_stay_so(through: OpenTransport, addresses: list[str]) -> None:
     """A name with a forbidden address is a local fault, and the proxy gets no request."""
 
     async def scenario() -> None:
@@ -90,7 +90,7 @@ def test_forbidden_addresses_stay_so(through: OpenThroughProxy, addresses: list[
     run(scenario())
 
 
-def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None:
+def test_certificates_are_verified_through_it(through: OpenTransport) -> None:
     """An endpoint with a wrong certificate gets no request, and the message has the certificate's names."""
 
     async def scenario() -> None:
@@ -120,7 +120,7 @@ def test_certificates_are_verified_through_it(through: OpenThroughProxy) -> None
     ],
     ids=["forbidden", "redirect", "ssh", "NUL", "half a head", "more than asked", "head without end"],
 )
-def test_what_a_proxy_may_answer(through: OpenThroughProxy, answer: bytes, words: str) -> None:
+def test_what_a_proxy_may_answer(through: OpenTransport, answer: bytes, words: str) -> None:
     """A proxy's response without a connection is a network failure that names the proxy."""
 
     async def scenario() -> None:
@@ -129,7 +129,7 @@ def test_what_a_proxy_may_answer(through: OpenThroughProxy, answer: bytes, words
     run(scenario())
 
 
-def test_a_proxy_that_wants_credentials(through: OpenThroughProxy) -> None:
+def test_a_proxy_that_wants_credentials(through: OpenTransport) -> None:
     """Status 407 from the proxy is a local fault, with a hint on where credentials belong."""
 
     async def scenario() -> None:
@@ -141,7 +141,7 @@ def test_a_proxy_that_wants_credentials(through: OpenThroughProxy) -> None:
     run(scenario())
 
 
-def test_a_proxy_that_is_silent(through: OpenThroughProxy) -> None:
+def test_a_proxy_that_is_silent(through: OpenTransport) -> None:
     """If the proxy does not answer, the attempt fails before its deadline with a message that names the proxy."""
 
     async def scenario() -> None:
@@ -151,7 +151,7 @@ def test_a_proxy_that_is_silent(through: OpenThroughProxy) -> None:
     run(scenario())
 
 
-def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThroughProxy) -> None:
+def test_a_proxy_that_speaks_something_else_and_waits(through: OpenTransport) -> None:
     """The relay does not wait for the rest of bytes that are not HTTP, such as the greeting of a mail server."""
 
     async def scenario() -> None:
@@ -162,7 +162,7 @@ def test_a_proxy_that_speaks_something_else_and_waits(through: OpenThroughProxy)
     run(scenario())
 
 
-def test_a_proxy_that_breaks_off(through: OpenThroughProxy) -> None:
+def test_a_proxy_that_breaks_off(through: OpenTransport) -> None:
     """The message on a connection that the proxy resets names the proxy as the cause."""
 
     async def scenario() -> None:
@@ -172,7 +172,7 @@ def test_a_proxy_that_breaks_off(through: OpenThroughProxy) -> None:
     run(scenario())
 
 
-def test_a_proxy_that_is_not_there(through: OpenThroughProxy) -> None:
+def test_a_proxy_that_is_not_there(through: OpenTransport) -> None:
     """If no process listens at the proxy's address, that is a network failure that names the proxy."""
 
     async def scenario() -> None:
@@ -187,7 +187,7 @@ def test_a_proxy_that_is_not_there(through: OpenThroughProxy) -> None:
     run(scenario())
 
 
-def test_what_bypasses_it(through: OpenThroughProxy) -> None:
+def test_what_bypasses_it(through: OpenTransport) -> None:
     """A host that NO_PROXY covers is reached directly."""
 
     async def scenario() -> None:
@@ -201,7 +201,7 @@ def test_what_bypasses_it(through: OpenThroughProxy) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_misbehaviour(through: OpenThroughProxy, case: Case) -> None:
+def test_misbehaviour(through: OpenTransport, case: Case) -> None:
     """Every misbehaviour of an endpoint has the same result with and without a proxy."""
 
     async def scenario() -> None:

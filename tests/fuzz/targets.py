@@ -22,7 +22,7 @@ from hookline.plan.plan_file import read_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import render_text
 from hookline.relay.http.response_head import NotHttp
-from hookline.relay.http.response_reader import MAX_HEAD_BYTES, MAX_RESPONSE_BODY_BYTES, ResponseReader
+from hookline.relay.http.response_reader import MAX_HEAD_BYTES, ResponseReader
 from hookline.relay.ingest.batch import IngestContext, build_batch
 from hookline.relay.routing import Defaults
 from hookline.relay.sources.source import Batch, Position
@@ -92,7 +92,7 @@ def http_answer(data: bytes) -> None:
 
 
 def _answer(data: bytes, size: int) -> tuple[object, ...]:
-    reader = ResponseReader(keep_body=True)
+    reader = ResponseReader()
     try:
         for start in range(0, len(data), size):
             reader.feed(data[start : start + size])
@@ -108,8 +108,7 @@ def _answer(data: bytes, size: int) -> tuple[object, ...]:
     assert reader.head is not None
     assert 200 <= reader.head.status <= 999
     assert len(reader.head.block) <= MAX_HEAD_BYTES + 1024
-    assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
-    return reader.head.status, reader.head.headers(), reader.body, reader.complete
+    return reader.head.status, reader.head.headers()
 
 
 def _files(*patterns: str) -> list[bytes]:

@@ -10,9 +10,9 @@ calls globally reachable (AS112, anycast PCP and TURN) are refused as well, beca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from hookline.errors import HooklineError
 
@@ -20,8 +20,8 @@ IpNetwork = IPv4Network | IPv6Network
 IpAddress = IPv4Address | IPv6Address
 
 # The first row that contains an address names it, so a narrow range comes before the wide range around it.
-_IPV4 = tuple(
-    (IPv4Network(network), kind)
+_SPECIAL = tuple(
+    (ip_network(network), kind)
     for network, kind in (
         ("0.0.0.0/32", "unspecified"),
         ("0.0.0.0/8", '"this network"'),
@@ -47,11 +47,6 @@ _IPV4 = tuple(
         ("224.0.0.0/4", "multicast"),
         ("255.255.255.255/32", "broadcast"),
         ("240.0.0.0/4", "reserved"),
-    )
-)
-_IPV6 = tuple(
-    (IPv6Network(network), kind)
-    for network, kind in (
         ("::/128", "unspecified"),
         ("::1/128", "loopback"),
         ("::/96", "IPv4-compatible (deprecated)"),
@@ -126,11 +121,11 @@ def _connected_to(address: str) -> IpAddress:
 
 def _special(address: IpAddress) -> str | None:
     if isinstance(address, IPv4Address):
-        return _first(address, _IPV4)
+        return _first(address)
     if address in _NAT64:
         # RFC 6052 §3.1: the gateway connects to the IPv4 address in the last 32 bits, which must be public.
         return _embedded("NAT64", address)
-    if kind := _first(address, _IPV6) or (None if address in _GLOBAL_UNICAST else "not global unicast"):
+    if kind := _first(address) or (None if address in _GLOBAL_UNICAST else "not global unicast"):
         return kind
     if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
         return _embedded("ISATAP", address)
@@ -139,9 +134,9 @@ def _special(address: IpAddress) -> str | None:
 
 def _embedded(mechanism: str, address: IPv6Address) -> str | None:
     inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-    kind = _first(inner, _IPV4)
+    kind = _first(inner)
     return None if kind is None else f"{mechanism} of {inner}, which is {kind}"
 
 
-def _first(address: IpAddress, table: Iterable[tuple[IpNetwork, str]]) -> str | None:
-    return next((kind for network, kind in table if address in network), None)
+def _first(address: IpAddress) -> str | None:
+    return next((kind for network, kind in _SPECIAL if address in network), None)

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -82,10 +83,9 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 
 def _issuer_name(certificate: x509.Certificate) -> str:
-    for kind in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        for attribute in certificate.issuer.get_attributes_for_oid(kind):
-            return str(attribute.value)
-    return ""
+    kinds = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
+    names = [str(one.value) for kind in kinds for one in certificate.issuer.get_attributes_for_oid(kind)]
+    return names[0] if names else ""
 
 
 def fault_text(code: int, message: str, certificate: Certificate | None = None) -> str:
@@ -93,28 +93,28 @@ def fault_text(code: int, message: str, certificate: Certificate | None = None) 
 
     `code` is OpenSSL's X509_V_ERR_…, and `message` is OpenSSL's text.
     """
-    fault = _FAULTS.get(code)
-    words = f"the certificate is not accepted: {message}" if fault is None else fault.words
-    detail = "" if fault is None or certificate is None else fault.detail(certificate)
+    words, _ = _FAULTS.get(code, (f"the certificate is not accepted: {message}", ""))
+    detail = "" if certificate is None else _detail(code, certificate)
     return f"{words}: {detail}" if detail else words
 
 
 def fault_hint(code: int, host: str) -> str:
     """The next step for an operator whose relay connects to `host`."""
-    fault = _FAULTS.get(code)
-    return (_CHAIN if fault is None else fault.hint).format(host=host)
+    return _FAULTS.get(code, ("", _CHAIN))[1].format(host=host)
 
 
-def _until(certificate: Certificate) -> str:
-    return f"valid until {certificate.not_after.isoformat(' ', 'minutes')}"
-
-
-def _from(certificate: Certificate) -> str:
-    return f"valid from {certificate.not_before.isoformat(' ', 'minutes')}"
-
-
-def _issued(certificate: Certificate) -> str:
-    return f"issued by {certificate.issuer_name}" if certificate.issuer_name else ""
+def _detail(code: int, certificate: Certificate) -> str:
+    """The part of the certificate that shows the fault; empty if none does."""
+    match code:
+        case 9:
+            return f"valid from {certificate.not_before.isoformat(' ', 'minutes')}"
+        case 10:
+            return f"valid until {certificate.not_after.isoformat(' ', 'minutes')}"
+        case 19 | 20 | 21 if certificate.issuer_name:
+            return f"issued by {certificate.issuer_name}"
+        case 62 | 64:
+            return _named(certificate)
+    return ""
 
 
 def _named(certificate: Certificate) -> str:
@@ -125,36 +125,23 @@ def _named(certificate: Certificate) -> str:
     return f"it has {', '.join(shown)}" + (f" and {more} more" if more else "")
 
 
-def _nothing(_: Certificate) -> str:
-    return ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    words: str
-    detail: Callable[[Certificate], str]
-    hint: str
-
-
 _CLOCK: Final = "have the receiver's certificate renewed, and check the clock of this machine"
 _HOST: Final = "have a certificate issued for {host}, or correct the host in url"
 _CHAIN: Final = (
     "the receiver must send its whole chain; to trust a private authority, use --ca-file, or delivery.tls.caFile in"
     " the webhook file"
 )
-_UNKNOWN_AUTHORITY: Final = _Fault("the certificate is from an unknown authority", _issued, _CHAIN)
+_UNKNOWN_AUTHORITY: Final = ("the certificate is from an unknown authority", _CHAIN)
 
-# By OpenSSL's X509_V_ERR_…, see openssl-verification-options(1).
+# Words and hint by OpenSSL's X509_V_ERR_…, see openssl-verification-options(1).
 _FAULTS: Final = {
-    9: _Fault("the certificate is not valid yet", _from, _CLOCK),
-    10: _Fault("the certificate has expired", _until, _CLOCK),
-    18: _Fault("the certificate is self-signed", _nothing, _CHAIN),
-    19: _UNKNOWN_AUTHORITY,
-    20: _UNKNOWN_AUTHORITY,
-    21: _UNKNOWN_AUTHORITY,
-    23: _Fault("the certificate was revoked", _nothing, _CHAIN),
-    62: _Fault("the certificate is for another host", _named, _HOST),
-    64: _Fault("the certificate is for another address", _named, _HOST),
+    9: ("the certificate is not valid yet", _CLOCK),
+    10: ("the certificate has expired", _CLOCK),
+    18: ("the certificate is self-signed", _CHAIN),
+    **dict.fromkeys((19, 20, 21), _UNKNOWN_AUTHORITY),
+    23: ("the certificate was revoked", _CHAIN),
+    62: ("the certificate is for another host", _HOST),
+    64: ("the certificate is for another address", _HOST),
 }
 
 
@@ -184,18 +171,12 @@ async def refused_certificate(
         reconnect: Connects to the same address once more.
         due: When to stop reading the certificate, in seconds on the loop's clock. The exception then has none.
     """
-    certificate = await peer_certificate(reconnect, host, due=due)
-    return CertificateRefused(error.verify_code, error.verify_message, certificate)
-
-
-async def peer_certificate(reconnect: Reconnect, host: str, *, due: float = inf) -> Certificate | None:
-    """The certificate that the endpoint shows for `host`, None if CERTIFICATE_READ_SECONDS or `due` pass first."""
-    try:
+    certificate = None
+    with suppress(Exception):  # the message is about the first connection, so errors of the second are not reported
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
-            der = await _read_der(await reconnect(), host)
-    except Exception:  # the message is about the first connection, so errors of the second are not reported
-        return None
-    return None if der is None else read_certificate(der)
+            if (der := await _read_der(await reconnect(), host)) is not None:
+                certificate = read_certificate(der)
+    return CertificateRefused(error.verify_code, error.verify_message, certificate)
 
 
 async def _read_der(connected: socket.socket, host: str) -> bytes | None:

@@ -95,11 +95,10 @@ class HttpClient:
         self._timer_due = float("inf")
         self._is_closed = False
 
-    async def exchange(self, request: bytes, deadline: float, *, keep_body: bool = False) -> ResponseReader:
+    async def exchange(self, request: bytes, deadline: float) -> ResponseReader:
         """Send one request and read its response, all within `deadline` seconds.
 
-        `keep_body` keeps the response's body. Raises AddressRefused, NotHttp and OSError, which includes
-        ssl.SSLError and TimeoutError.
+        Raises AddressRefused, NotHttp and OSError, which includes ssl.SSLError and TimeoutError.
         """
         now = asyncio.get_running_loop().time()
         due = now + deadline
@@ -112,7 +111,7 @@ class HttpClient:
             if connection is not None:
                 try:
                     self._set_due(connection, due)
-                    return await connection.exchange(request, keep_body=keep_body)
+                    return await connection.exchange(request)
                 except ConnectionError:
                     # A server may close an idle connection at the moment at which the next request is sent
                     # (RFC 9112 §9.3.1). The receiver recognizes a second copy by its webhook-id.
@@ -120,7 +119,7 @@ class HttpClient:
                         raise
             connection = await self._connect(due)
             self._set_due(connection, due)
-            return await connection.exchange(request, keep_body=keep_body)
+            return await connection.exchange(request)
         finally:
             self._slots.release()
             if connection is not None:
@@ -197,17 +196,12 @@ class HttpClient:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    # -- deadlines
-
     def _set_due(self, connection: ClientConnection, due: float) -> None:
         connection.due = due
         if due < self._timer_due:
-            self._set_timer(due)
-
-    def _set_timer(self, due: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._close_expired), due
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._timer_due = asyncio.get_running_loop().call_at(due, self._close_expired), due
 
     def _close_expired(self) -> None:
         """Close the connections that are past their deadline, and set the timer to the next deadline."""
@@ -216,6 +210,6 @@ class HttpClient:
         for connection in list(self._open):
             if connection.due <= now:
                 connection.close(TimeoutError())
-        soonest = min((connection.due for connection in self._open), default=float("inf"))
-        if soonest < float("inf"):
-            self._set_timer(soonest)
+        if self._open:
+            soonest = min(self._open, key=lambda connection: connection.due)
+            self._set_due(soonest, soonest.due)

@@ -32,8 +32,9 @@ class PeerClosed(ConnectionError):
 class ClientConnection:
     """A TLS session over a connected, non-blocking socket, within one loop.
 
-    The client owns `due` and `retire_at`, both in seconds on the loop's clock: the time at which it closes the
-    connection with a TimeoutError, and the time from which it does not use the connection again.
+    `tls` is the session, with the negotiated version and the endpoint's certificates. The client owns `due` and
+    `retire_at`, both in seconds on the loop's clock: the time at which it closes the connection with a TimeoutError,
+    and the time from which it does not use the connection again.
 
     Args:
         connected: The socket.
@@ -47,7 +48,7 @@ class ClientConnection:
 
     __slots__ = (
         "_handshake_done", "_incoming", "_is_closed", "_loop", "_on_closed", "_outgoing", "_poll", "_response",
-        "_set_due", "_socket", "_tls", "_unsent", "_waiting", "_write_failed", "due", "retire_at",
+        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "due", "retire_at", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +63,7 @@ class ClientConnection:
         self._loop = asyncio.get_running_loop()
         self._socket = connected
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name(host))
         self._set_due, self._on_closed = set_due, on_closed
         self._response = ResponseReader.unused()
         self._waiting: asyncio.Future[ResponseReader] | None = None
@@ -73,8 +74,6 @@ class ClientConnection:
         self.due = self.retire_at = float("inf")
         self._loop.add_reader(connected, self._readable)
 
-    # -- for the client
-
     def handshake(self) -> asyncio.Future[ResponseReader]:
         """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError."""
         waiting = self._waiting = self._loop.create_future()
@@ -84,27 +83,25 @@ class ClientConnection:
             self.close(error)
         return waiting
 
-    def exchange(self, request: bytes, *, keep_body: bool = False) -> asyncio.Future[ResponseReader]:
+    def exchange(self, request: bytes) -> asyncio.Future[ResponseReader]:
         """Send a request while the connection is `reusable`, and read its response.
 
         The future is done when the response is finished, or when its body takes too long. Without a complete head
         the future raises NotHttp or OSError, which includes ssl.SSLError, TimeoutError and PeerClosed.
         """
-        self._response = ResponseReader(keep_body=keep_body)
+        self._response = ResponseReader()
         waiting = self._waiting = self._loop.create_future()
         if self._is_closed:  # after the handshake and before this call
             self._settle(PeerClosed("the connection was closed before the response"))
             return waiting
         try:
-            self._send(request)
+            sent = self.tls.write(request)
+            while sent < len(request):  # one TLS record at a time
+                sent += self.tls.write(memoryview(request)[sent:])
+            self._flush()
         except OSError as error:
             self.close(error)
         return waiting
-
-    @property
-    def tls(self) -> ssl.SSLObject:
-        """The session, with the negotiated version and the endpoint's certificates."""
-        return self._tls
 
     @property
     def reusable(self) -> bool:
@@ -140,8 +137,6 @@ class ClientConnection:
         self._settle(error or PeerClosed("the connection was closed"))
         self._on_closed(self)
 
-    # -- events of the socket
-
     def _readable(self) -> None:
         """Any error ends the connection and reaches the waiting caller. The loop sees no exception."""
         try:
@@ -161,7 +156,7 @@ class ClientConnection:
 
     def _continue_handshake(self) -> None:
         try:
-            self._tls.do_handshake()
+            self.tls.do_handshake()
             self._handshake_done = True
         except ssl.SSLWantReadError:
             return
@@ -175,7 +170,7 @@ class ClientConnection:
         response = self._response
         while True:
             try:
-                plain = self._tls.read(_READ_BYTES)
+                plain = self.tls.read(_READ_BYTES)
             except ssl.SSLWantReadError:
                 break
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -189,31 +184,17 @@ class ClientConnection:
         if self._outgoing.pending:  # messages of TLS itself, for example the response to a key update
             self._flush()
         if ended:
-            self._end_response(response)
+            if response.is_empty:
+                raise PeerClosed("the connection was closed before the response")
+            response.end()
+            self.close()
         elif self._waiting is None:
             if not response.clean:
                 self.close()  # bytes without a request: the next request would take them for its response
         elif response.finished:
             self._settle(None)
-        elif response.head is not None:
-            self._limit_body_time()
-
-    def _end_response(self, response: ResponseReader) -> None:
-        if response.is_empty:
-            raise PeerClosed("the connection was closed before the response")
-        response.end()
-        self.close()
-
-    def _limit_body_time(self) -> None:
-        body_due = self._loop.time() + MAX_BODY_SECONDS
-        if body_due < self.due:
+        elif response.head is not None and (body_due := self._loop.time() + MAX_BODY_SECONDS) < self.due:
             self._set_due(self, body_due)
-
-    def _send(self, request: bytes) -> None:
-        sent = self._tls.write(request)
-        while sent < len(request):  # one TLS record at a time
-            sent += self._tls.write(memoryview(request)[sent:])
-        self._flush()
 
     def _flush(self) -> None:
         """Send the output of TLS. If the socket is full, the rest follows when there is room."""
@@ -238,8 +219,6 @@ class ClientConnection:
         elif before and not data:
             self._loop.remove_writer(self._socket)
 
-    # -- the waiting caller
-
     def _settle(self, error: BaseException | None) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is None or waiting.done():
@@ -253,6 +232,6 @@ class ClientConnection:
         """RFC 8446 §6.1. The relay does not wait for the endpoint's close_notify."""
         with suppress(OSError):
             try:
-                self._tls.unwrap()
+                self.tls.unwrap()
             except ssl.SSLWantReadError:
                 self._socket.send(self._outgoing.read())

@@ -86,12 +86,12 @@ class Closable(Protocol):
 AnyConnection = TypeVar("AnyConnection", bound=Closable)
 
 
+@dataclass(frozen=True, slots=True)
 class RawConnection:
     """A connected, non-blocking socket. `connect_checked` closes it if another address was faster."""
 
-    def __init__(self, connected: socket.socket, address: str) -> None:
-        self.socket = connected
-        self.address = address
+    socket: socket.socket
+    address: str
 
     async def aclose(self) -> None:
         self.socket.close()
@@ -118,12 +118,7 @@ class Connector:
             return RawConnection(await self.open_connection(address, self.port, due), address)
 
         raw = await connect_checked(
-            self.host,
-            self.port,
-            rules=self.rules,
-            resolve=self.resolve,
-            connect=connect_to,
-            observe=self.observe,
+            self.host, self.port, rules=self.rules, resolve=self.resolve, connect=connect_to, observe=self.observe
         )
         self.observe(Connected(raw.address))
         return raw
@@ -188,10 +183,6 @@ async def _first_connected(
     finally:
         for attempt in running:
             attempt.cancel()
-        await _close_all_but(winner, [*finished, *running])
-
-
-async def _close_all_but(winner: Closable | None, attempts: Sequence[asyncio.Future[AnyConnection]]) -> None:
-    for result in await asyncio.gather(*attempts, return_exceptions=True):
-        if not isinstance(result, BaseException) and result is not winner:
-            await result.aclose()
+        for result in await asyncio.gather(*finished, *running, return_exceptions=True):
+            if not isinstance(result, BaseException) and result is not winner:
+                await result.aclose()

@@ -72,15 +72,11 @@ def parse_proxy(url: str, bypass: str = "") -> Proxy:
     if not host or parts.path not in ("", "/") or parts.query or parts.fragment or not host.isprintable():
         raise ValueError("not of the form http://host:port")
     entries = tuple(entry for part in bypass.lower().split(",") if (entry := part.strip()))
-    return Proxy(host, port, _authorization(parts.username, parts.password), entries)
-
-
-def _authorization(user: str | None, password: str | None) -> Secret | None:
-    """RFC 7617."""
-    if user is None:
-        return None
-    pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password or "")
-    return Secret(b"Basic " + b64encode(pair))
+    authorization = None
+    if parts.username is not None:  # RFC 7617
+        pair = unquote_to_bytes(parts.username) + b":" + unquote_to_bytes(parts.password or "")
+        authorization = Secret(b"Basic " + b64encode(pair))
+    return Proxy(host, port, authorization, entries)
 
 
 def connect_request(address: str, port: int, authorization: Secret | None) -> bytes:
@@ -109,9 +105,20 @@ class ProxyResponseReader:
         self._pending += data
         self._require_http()
         while (end := find_head_end(self._pending)) >= 0:
-            status, self._pending = self._parse_status(end), self._pending[end:]
+            try:
+                status, self._pending = parse_head(self._pending[:end]).status, self._pending[end:]
+            except NotHttp:
+                raise ProxyFailed("the proxy does not answer in HTTP") from None
             if status >= 200:
-                self._require_tunnel(status)
+                if status == 407:
+                    raise ProxyRefused(
+                        "the proxy requires other credentials (status 407)",
+                        hint="put http://user:password@host:port into HOOKLINE_RELAY_PROXY",
+                    )
+                if status >= 300:
+                    raise ProxyFailed(f"the proxy makes no connection: status {status}")
+                if self._pending:  # in TLS the client sends first
+                    raise ProxyFailed("the proxy sent more than its response")
                 return True
             self._require_http()
         if len(self._pending) > MAX_PROXY_HEAD_BYTES:
@@ -122,20 +129,3 @@ class ProxyResponseReader:
         """Bytes that are not HTTP never contain the end of a head, so the relay does not wait for it."""
         if not begins_like_http(self._pending):
             raise ProxyFailed("the proxy does not answer in HTTP")
-
-    def _parse_status(self, end: int) -> int:
-        try:
-            return parse_head(self._pending[:end]).status
-        except NotHttp:
-            raise ProxyFailed("the proxy does not answer in HTTP") from None
-
-    def _require_tunnel(self, status: int) -> None:
-        if status == 407:
-            raise ProxyRefused(
-                "the proxy requires other credentials (status 407)",
-                hint="put http://user:password@host:port into HOOKLINE_RELAY_PROXY",
-            )
-        if status >= 300:
-            raise ProxyFailed(f"the proxy makes no connection: status {status}")
-        if self._pending:  # in TLS the client sends first
-            raise ProxyFailed("the proxy sent more than its response")

@@ -25,10 +25,14 @@ def connection_opener(proxy: Proxy | None, host: str, port: int) -> OpenConnecti
         return open_connection
 
     async def open_through_proxy(address: str, port: int, due: float) -> socket.socket:
+        loop = asyncio.get_running_loop()
         async with proxy_errors(due):
             connected = await _connect_to_proxy(proxy, due)
             try:
-                await _open_tunnel(connected, proxy, address, port)
+                await loop.sock_sendall(connected, connect_request(address, port, proxy.authorization))
+                response = ProxyResponseReader()
+                while not response.feed(await loop.sock_recv(connected, _READ_BYTES)):
+                    pass
             except BaseException:
                 connected.close()
                 raise
@@ -65,21 +69,3 @@ async def _connect_to_proxy(proxy: Proxy, due: float) -> socket.socket:
         except OSError as error:
             failure = error
     raise ProxyFailed(f"no connection to the proxy: {(failure.strerror or str(failure)).lower()}")
-
-
-async def _open_tunnel(connected: socket.socket, proxy: Proxy, address: str, port: int) -> None:
-    """Ask the proxy for a tunnel, and read its response.
-
-    Args:
-        connected: The socket to the proxy.
-        proxy: The proxy, with its credentials.
-        address: The endpoint's checked IP address.
-        port: The endpoint's port.
-
-    Raises ProxyRefused, ProxyFailed and OSError.
-    """
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connected, connect_request(address, port, proxy.authorization))
-    response = ProxyResponseReader()
-    while not response.feed(await loop.sock_recv(connected, _READ_BYTES)):
-        pass

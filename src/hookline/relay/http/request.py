@@ -98,9 +98,5 @@ def parse_target(url: str) -> Target:
     if parsed.scheme != "https" or not parsed.host or not 0 < port < 65536:
         raise HooklineError(f"not an https URL: {url!r:.100}", hint=_HINT)
     return Target(
-        url=str(parsed),
-        host=parsed.raw_host.decode("ascii"),
-        port=port,
-        netloc=parsed.netloc,
-        path=parsed.raw_path,
+        url=str(parsed), host=parsed.raw_host.decode("ascii"), port=port, netloc=parsed.netloc, path=parsed.raw_path
     )

@@ -11,12 +11,15 @@ response").
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final
 
 import msgspec
+
+from hookline.relay.http.exchange import Response
 
 MAX_HEADER_LINES: Final = 256
 
@@ -72,10 +75,6 @@ class Head(msgspec.Struct, frozen=True):
     retry_after: bytes | None
     block: bytes
 
-    @property
-    def informational(self) -> bool:
-        return self.status < 200
-
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Names and values, in order."""
         lines = (line.partition(b":") for line in self.block.split(b"\r\n")[1:-2])
@@ -111,7 +110,8 @@ def parse_head(block: bytes) -> Head:
     has_invalid_lines = found is None
     if found is None:
         found = _HEAD_WITH_INVALID_LINES.fullmatch(block)
-        block = _without_invalid_lines(block)
+        first, *lines = block.splitlines(keepends=True)
+        block = b"".join([first, *filter(_VALID_LINE.fullmatch, lines), b"\r\n"])
     if found is None:
         raise NotHttp("a malformed head")
     status = int(found[2])
@@ -137,11 +137,6 @@ def parse_head(block: bytes) -> Head:
         retry_after=retry_after[0] if retry_after else None,
         block=block,
     )
-
-
-def _without_invalid_lines(block: bytes) -> bytes:
-    first, *lines = block.splitlines(keepends=True)
-    return b"".join([first, *filter(_VALID_LINE.fullmatch, lines), b"\r\n"])
 
 
 def _values(block: bytes, lowered: bytes, name: bytes) -> list[bytes]:
@@ -179,6 +174,13 @@ def _framing(status: int, length: int | None, codings: list[bytes]) -> Framing:
 def _has_no_body(status: int) -> bool:
     """RFC 9112 §6.3: these statuses have no body, regardless of their headers."""
     return status < 200 or status in (204, 304)
+
+
+def response_of(status: int, retry_after: bytes | None, clock: Callable[[], float]) -> Response:
+    """The result of a complete head with this value of Retry-After. `clock` returns Unix time in seconds."""
+    if retry_after is None or 200 <= status < 300:
+        return Response(status)
+    return Response(status, parse_retry_after(retry_after.decode("latin-1"), clock()))
 
 
 def parse_retry_after(value: str, now: float) -> float | None:

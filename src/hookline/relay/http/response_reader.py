@@ -28,17 +28,13 @@ _MAX_CACHED_BYTES: Final = 2048
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8}+)[ \t]*+(?:;[^\x00\r\n]*+)?\r\n")
 
 
-def _parse_whole(data: bytes) -> Head | None:
-    """The head, if `data` is exactly one clean response of an ordinary size."""
-    return _parse_cached(data) if len(data) <= _MAX_CACHED_BYTES else None
-
-
 # An endpoint mostly sends the same bytes until the second in its date header changes.
 @lru_cache(maxsize=64)
-def _parse_cached(data: bytes) -> Head | None:
-    reader = ResponseReader(keep_body=True)
+def _parse_whole(data: bytes) -> Head | None:
+    """The head, if `data` is exactly one clean response."""
+    reader = ResponseReader()
     try:
-        reader.feed(data)
+        reader._feed_head(data)  # `feed` would look into this cache again
     except NotHttp:
         return None
     return reader.head if reader.finished and reader.clean else None
@@ -51,22 +47,16 @@ class ResponseReader:
         head: The final head, as soon as it is complete. From then on the response counts and nothing is raised.
         finished: The reader needs no more bytes.
         clean: The response ended where its head announced it, and nothing followed.
-        complete: The whole body arrived.
-        keep_body: Whether `body` collects the body. Otherwise the reader only counts its bytes.
     """
 
     __slots__ = (
-        "_left", "_passed", "_pending", "_reusable", "_skipped", "body", "clean", "complete", "finished", "head",
-        "is_empty", "keep_body",
+        "_left", "_passed", "_pending", "_reusable", "_skipped", "clean", "finished", "head", "is_empty",
     )  # fmt: skip
 
-    def __init__(self, *, keep_body: bool = False) -> None:
+    def __init__(self) -> None:
         self.head: Head | None = None
         self.finished = False
         self.clean = False
-        self.complete = False
-        self.keep_body = keep_body
-        self.body = b""
         self.is_empty = True  # no byte has arrived
         self._pending: bytes | bytearray = b""  # received and not yet parsed, of a head or a chunked body
         self._left = 0  # bytes of the body that are still to come
@@ -85,9 +75,9 @@ class ResponseReader:
         """Read the next bytes. Raises NotHttp, unless the final head was complete before."""
         if self.finished:
             self.clean = self.clean and not data
-        elif self.is_empty and not self.keep_body and (head := _parse_whole(data)) is not None:
+        elif self.is_empty and len(data) <= _MAX_CACHED_BYTES and (head := _parse_whole(data)) is not None:
             self.head = head
-            self.finished = self.clean = self.complete = True
+            self.finished = self.clean = True
             self.is_empty = False
         elif self.head is not None:
             self._feed_body(data)
@@ -99,8 +89,6 @@ class ResponseReader:
         if self.head is None:
             when = "before the response" if self.is_empty else "within its head"
             raise NotHttp(f"the connection was closed {when}")
-        if not self.finished:
-            self.complete = self.head.framing is Framing.UNKNOWN
         self.finished, self.clean = True, False
 
     def _feed_head(self, data: bytes) -> None:
@@ -125,7 +113,7 @@ class ResponseReader:
             self._passed += end
             pending = pending[end:]
             search_from = 0
-            if not head.informational:
+            if head.status >= 200:
                 return self._begin_body(head, bytes(pending))
             self._skip(head)
 
@@ -144,29 +132,19 @@ class ResponseReader:
         self._pending = b""
         self._passed = 0
         self._left = head.length
-        if (head.framing is Framing.UNKNOWN and not self.keep_body) or head.length > MAX_RESPONSE_BODY_BYTES:
+        if head.framing is Framing.UNKNOWN or head.length > MAX_RESPONSE_BODY_BYTES:
             self._finish()
         else:
             self._feed_body(rest)
 
     def _feed_body(self, data: bytes) -> None:
         assert self.head is not None
-        match self.head.framing:
-            case Framing.LENGTH:
-                self._feed_length(data)
-            case Framing.CHUNKED:
-                self._feed_chunks(data)
-            case Framing.UNKNOWN:
-                self._keep(data)
-
-    def _feed_length(self, data: bytes) -> None:
-        left = self._left
-        if len(data) < left:
-            self._left = left - len(data)
-            self._keep(data)
+        if self.head.framing is Framing.CHUNKED:
+            self._feed_chunks(data)
             return
-        self._keep(data[:left])
-        self._finish(whole=True, clean=len(data) == left)
+        self._left -= len(data)
+        if self._left <= 0:
+            self._finish(clean=self._left == 0)
 
     def _feed_chunks(self, data: bytes) -> None:
         """RFC 9112 §7.1. Bytes that are no chunk end the reading. The response still counts."""
@@ -189,7 +167,10 @@ class ResponseReader:
             elif line is None:
                 break
             elif (size := int(line[1], 16)) == 0:
-                self._read_trailers(part, line.end())
+                if (end_of_trailers := find_trailers_end(part, line.end())) is not None:
+                    self._finish(clean=end_of_trailers == len(part))
+                elif part.find(b"\r\n\r\n", line.end()) >= 0:
+                    self._finish()
                 break
             else:
                 end = line.end() + size
@@ -198,25 +179,9 @@ class ResponseReader:
                 elif len(part) < end + 2:
                     break
                 else:
-                    self._keep(part[line.end() : end])
                     at = end + 2
         return part[at:]
 
-    def _read_trailers(self, part: bytes, start: int) -> None:
-        end = find_trailers_end(part, start)
-        if end is not None:
-            self._finish(whole=True, clean=end == len(part))
-        elif part.find(b"\r\n\r\n", start) >= 0:
-            self._finish()
-
-    def _keep(self, data: bytes) -> None:
-        if self.keep_body:
-            self.body += data
-            if len(self.body) > MAX_RESPONSE_BODY_BYTES:
-                self.body = self.body[:MAX_RESPONSE_BODY_BYTES]
-                self._finish()
-
-    def _finish(self, *, whole: bool = False, clean: bool = False) -> None:
+    def _finish(self, *, clean: bool = False) -> None:
         self.finished = True
-        self.complete = whole
         self.clean = clean and self._reusable

@@ -34,32 +34,23 @@ def tls_context(
     context.hostname_checks_common_name = False  # RFC 9525 §2: the subject is not a host name
     context.load_default_certs()
     if ca_file is not None:
-        _trust_file(context, ca_file)
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            raise HooklineError(
+                f"cannot use {ca_file} as certificate authorities: {_reason(error)}",
+                hint="name a readable file with certificates in PEM",
+            ) from error
     if authorities is not None:
-        _trust_text(context, authorities)
+        try:
+            # Bundles have comments in UTF-8. OpenSSL accepts ASCII only.
+            context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
+        except (OSError, ValueError) as error:
+            message = "the webhook's tls.caFile contains no certificate authorities"
+            raise HooklineError(message, hint="put certificates in PEM into it") from error
     if client is not None:
         _load_client(context, client)
     return context
-
-
-def _trust_file(context: ssl.SSLContext, ca_file: Path) -> None:
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except OSError as error:
-        raise HooklineError(
-            f"cannot use {ca_file} as certificate authorities: {_reason(error)}",
-            hint="name a readable file with certificates in PEM",
-        ) from error
-
-
-def _trust_text(context: ssl.SSLContext, authorities: bytes) -> None:
-    try:
-        # Bundles have comments in UTF-8. OpenSSL accepts ASCII only.
-        context.load_verify_locations(cadata=authorities.decode("ascii", "ignore"))
-    except (OSError, ValueError) as error:
-        raise HooklineError(
-            "the webhook's tls.caFile contains no certificate authorities", hint="put certificates in PEM into it"
-        ) from error
 
 
 def _load_client(context: ssl.SSLContext, client: ClientCertificate) -> None:

@@ -10,12 +10,12 @@ from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import map_error
-from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.http.exchange import Attempt, ExchangeResult
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
 from hookline.relay.http.resolver import Resolve, system_addresses
-from hookline.relay.http.response_head import Head, parse_retry_after
+from hookline.relay.http.response_head import response_of
 
 
 class Transport(Protocol):
@@ -27,7 +27,7 @@ class Transport(Protocol):
         """Make one POST. At most `limit` calls run at the same time.
 
         A response counts as soon as its head is complete. The rest is read only so that the connection can be used
-        again.
+        again. CancelledError is the only exception.
 
         Args:
             headers: The headers that are the same in every attempt. If this is the object of the last call, nothing
@@ -35,24 +35,14 @@ class Transport(Protocol):
             attempt: The body, and the values of the attempt's own headers.
             deadline: Seconds from now in which the call ends.
             signature: The value of ``webhook-signature``; empty: none.
-
-        Raises:
-            CancelledError: Nothing else is raised.
         """
-        ...
 
     async def aclose(self) -> None:
         """Close the idle connections now, and each of the others when its POST has ended."""
-        ...
 
 
-# The arguments: the target, the rules for its addresses, TLS, the largest number of connections, and a clock that
-# returns Unix time in seconds.
-OpenTransport = Callable[[Target, NetworkRules, ssl.SSLContext, int, Callable[[], float]], Transport]
-
-
-class OpenThroughProxy(Protocol):
-    """An `OpenTransport` that connects through a proxy if there is one."""
+class OpenTransport(Protocol):
+    """Opens a transport; see `open_client` for the arguments."""
 
     def __call__(
         self,
@@ -79,7 +69,6 @@ class ClientTransport:
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
     ) -> ExchangeResult:
-        """Make one POST; see the port."""
         try:
             if headers is not self._headers:
                 self._beginning = request_lines(self._target.path, self._target.netloc, headers)
@@ -89,15 +78,10 @@ class ClientTransport:
         except Exception as error:  # the port promises a result for every error of a network
             return map_error(error, deadline)
         assert head is not None
-        return Response(head.status, self._retry_after(head))
+        return response_of(head.status, head.retry_after, self._clock)
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-    def _retry_after(self, head: Head) -> float | None:
-        if head.retry_after is None or 200 <= head.status < 300:
-            return None
-        return parse_retry_after(head.retry_after.decode("latin-1"), self._clock())
 
 
 def open_client(

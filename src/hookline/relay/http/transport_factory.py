@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from hookline.relay.http.address_policy import NetworkRules
@@ -11,10 +10,10 @@ from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target
 from hookline.relay.http.tls import Certificates, context_for
-from hookline.relay.http.transport import OpenThroughProxy, OpenTransport, Transport, open_client
+from hookline.relay.http.transport import OpenTransport, Transport, open_client
 
 # The values of `--transport`.
-TRANSPORTS: Final[dict[str, OpenThroughProxy]] = {"engine": open_client, "httpx": open_httpx}
+TRANSPORTS: Final[dict[str, OpenTransport]] = {"engine": open_client, "httpx": open_httpx}
 
 # The arguments: the target, the certificates for TLS, and the largest number of connections. Raises HooklineError if
 # the certificates cannot be used.
@@ -22,25 +21,14 @@ TransportFactory = Callable[[Target, Certificates, int], Transport]
 
 
 def transport_factory(
-    open_transport: OpenTransport, rules: NetworkRules, clock: Callable[[], float]
+    open_transport: OpenTransport, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None = None
 ) -> TransportFactory:
-    """A factory for transports with these rules. `clock` returns Unix time in seconds."""
+    """A factory for transports with these rules, through the proxy if it applies to the target.
+
+    `open_transport` is one of TRANSPORTS. `clock` returns Unix time in seconds.
+    """
 
     def create(target: Target, certificates: Certificates, limit: int) -> Transport:
-        return open_transport(target, rules, context_for(certificates), limit, clock)
+        return open_transport(target, rules, context_for(certificates), limit, clock, proxy=proxy)
 
     return create
-
-
-def transport_factory_by_name(
-    transport: str, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None
-) -> TransportFactory:
-    """A factory for one of TRANSPORTS.
-
-    Args:
-        transport: The name in TRANSPORTS.
-        rules: Which addresses may be connected to.
-        clock: Returns Unix time in seconds.
-        proxy: The relay's proxy. It is used for the targets to which it applies.
-    """
-    return transport_factory(partial(TRANSPORTS[transport], proxy=proxy), rules, clock)

@@ -57,7 +57,11 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
             for part, (item, result) in enumerate(zip(items, results, strict=True))
         ]
     if len(rejected) * line.length > MAX_COPIED_BYTES:
-        return [(line, WHOLE_LINE, _reject_all(results, rejected))]
+        reason = (
+            f"{rejected[0].reason} ({len(rejected):,} of the line's {len(results):,} events are rejected, "
+            "too many to keep one by one; the whole line is rejected)"
+        )
+        return [(line, WHOLE_LINE, Rejected(reason))]
     return [(line, part, result) for part, result in enumerate(results)]
 
 
@@ -79,13 +83,6 @@ def _items(line: Line, events: int) -> list[bytes] | None:
     """Returns the items of the line if it is a list with this number of items, otherwise None."""
     items = msgspec.json.decode(line.data) if line.data.lstrip().startswith(b"[") else None
     return [msgspec.json.encode(item) for item in items] if isinstance(items, list) and len(items) == events else None
-
-
-def _reject_all(results: Sequence[RoutingResult], rejected: Sequence[Rejected]) -> Rejected:
-    return Rejected(
-        f"{rejected[0].reason} ({len(rejected):,} of the line's {len(results):,} events are rejected, too many to "
-        "keep one by one; the whole line is rejected)"
-    )
 
 
 def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import closing
 from itertools import islice
-from types import TracebackType
 from typing import Final
 
 import msgspec
@@ -21,7 +20,7 @@ from hookline.relay.sources.source import LineSource
 _CACHE_KIB: Final = 4096
 
 
-class SeenIds(AbstractContextManager["SeenIds"]):
+class SeenIds:
     """The delivery ids that a dry run has read: any number of them, in bounded memory.
 
     They are in a temporary database, which SQLite creates and removes. It becomes a file when it outgrows its cache,
@@ -35,9 +34,7 @@ class SeenIds(AbstractContextManager["SeenIds"]):
         self._connection.execute("BEGIN")  # never committed, because the ids are temporary
         self._connection.execute("CREATE TABLE seen (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def add(self, identity: bytes) -> bool:
@@ -64,7 +61,7 @@ def dry_run(
     source: LineSource, context: IngestContext, known: Callable[[Sequence[bytes]], set[bytes]]
 ) -> Iterator[DryRunEvent]:
     """Reads to the end of all sources. `known` returns those of the given delivery ids that are duplicates."""
-    with SeenIds() as seen:
+    with closing(SeenIds()) as seen:
         end = False
         while not end:
             batch = source.read()

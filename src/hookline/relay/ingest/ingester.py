@@ -16,7 +16,7 @@ from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.ingest.batch import IngestContext, build_batch, build_replay_batch
 from hookline.relay.sources.source import Batch, LineSource
-from hookline.relay.spool.spool import IngestBatch, ReplayedLine
+from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
 
 WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines can be read, the run ends
@@ -123,7 +123,8 @@ class Ingester:
                 if self._has_wrong_format(group):
                     return IngestResult.WRONG_FORMAT
                 if end:
-                    self._log_unfinished(self.source)
+                    for name, length in self.source.unfinished():
+                        self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
                     return IngestResult.COMPLETE
         finally:
             await asyncio.wait([reading])
@@ -143,13 +144,11 @@ class Ingester:
         async with self._retries:
             while lines := await self._thread.run(self._spool.replayed_lines, limit=REPLAYED_LINES_PER_BATCH):
                 for source, replayed in groupby(lines, key=lambda one: one.source):
-                    await self._replay(list(replayed), source)
-
-    async def _replay(self, lines: list[ReplayedLine], source: str) -> None:
-        while lines:
-            group, taken = build_replay_batch(lines, source, self._routing())
-            await self._store_group(group)
-            del lines[:taken]
+                    remaining = list(replayed)
+                    while remaining:
+                        group, taken = build_replay_batch(remaining, source, self._routing())
+                        await self._store_group(group)
+                        del remaining[:taken]
 
     async def _store_group(self, group: IngestBatch) -> int:
         pending = await self._thread.retry_while_stalled("reading", self._store, group)
@@ -190,25 +189,17 @@ class Ingester:
                 shrank = monotonic()
             elif self._limits.max_wait is not None and monotonic() - checked >= FULL_SPOOL_CHECK_SECONDS:
                 checked = monotonic()
-                if checked - shrank > self._limits.max_wait or not await self._can_shrink():
-                    self._log.warning(
-                        "spool remains full, reading ends", pending=pending, limit=self._limits.max_pending
-                    )
+                waiting = await self._thread.run(self._spool.pending)
+                if checked - shrank > self._limits.max_wait or not waiting - self._held():
+                    limit = self._limits.max_pending
+                    self._log.warning("spool remains full, reading ends", pending=pending, limit=limit)
                     return False
         if self.full and pending < self._limits.max_pending:
             self.full = False
             self._log.warning("reading resumes", pending=pending)
         return True
 
-    async def _can_shrink(self) -> bool:
-        """Returns whether any pending delivery is for a webhook that is not held."""
-        return bool(await self._thread.run(self._spool.pending) - self._held())
-
-    def _log_unfinished(self, source: LineSource) -> None:
-        for name, length in source.unfinished():
-            self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
-
     async def close(self) -> None:
-        await asyncio.to_thread(self._reader.shutdown)
-        if self.source is not None:
-            self.source.close()
+        if self.source is not None:  # in the reader's thread, and so after the last read
+            await asyncio.get_running_loop().run_in_executor(self._reader, self.source.close)
+        self._reader.shutdown()

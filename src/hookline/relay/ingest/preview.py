@@ -21,7 +21,6 @@ SUPPLIED_BY: Mapping[str, str] = {
     "campaign": "--campaign, or --map campaign=PATH; without it, only `campaigns: all` webhooks receive the event",
 }
 
-
 _KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMATS.items()}
 
 
@@ -94,13 +93,8 @@ def preview_document(preview: PreviewedEvent) -> dict[str, Any]:
         case Rejected(reason):
             return {**document, "rejected": reason, **missing}
         case Skipped(reason, name):
-            return {
-                **document,
-                "skipped": reason,
-                "name": name,
-                "unknown": preview.unknown_status is not None,
-                **missing,
-            }
+            skipped = {"skipped": reason, "name": name, "unknown": preview.unknown_status is not None}
+            return {**document, **skipped, **missing}
         case Delivery() as delivery:
             return {
                 **document,

@@ -34,7 +34,7 @@ from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.transport import Transport
-from hookline.relay.http.transport_factory import TransportFactory, transport_factory_by_name
+from hookline.relay.http.transport_factory import TRANSPORTS, TransportFactory, transport_factory
 from hookline.relay.payload_v2 import payload_v2_bytes
 from hookline.relay.preflight.connection_check import ConnectionReport, check_connection
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
@@ -156,7 +156,7 @@ async def _send_test_event(webhook: Webhook, context: CheckContext) -> CheckFind
     delivery_id = context.random(16)
     moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
     body = test_body(webhook, f"hookline-test-{delivery_id.hex()}", moment)
-    factory = transport_factory_by_name(context.transport, context.rules, context.clock, context.proxy)
+    factory = transport_factory(TRANSPORTS[context.transport], context.rules, context.clock, context.proxy)
     endpoint = HttpEndpoint(
         webhook,
         resolver=context.resolver,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from hookline.relay.sources.input_files import Reader, open_reader, status_of
 from hookline.relay.sources.rotated_names import display_name
 from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag, SourceLog
+from hookline.relay.sources.timing import Timing
 
 _STANDARD_INPUT = "-"
 _RETRY_SECONDS = 0.05  # between reads of a file that a writer may be in the middle of
@@ -25,10 +25,11 @@ class BatchSource:
     Before a log it reads the files to which the log was rotated since an earlier run, if that run has not read them.
     """
 
-    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, logger: SourceLog) -> None:
+    def __init__(self, paths: Sequence[str], checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> None:
         self._pending = deque(paths)
         self._checkpoints = checkpoints
         self._logger = logger
+        self._timing = timing
         self._current: Reader | None = None
         self._unfinished: list[tuple[str, int]] = []
         stats = [status_of(path) for path in paths]
@@ -41,18 +42,22 @@ class BatchSource:
         self._wanted: set[InodeIdentity] = set()  # the rotated files that were found
 
     def read(self) -> Batch:
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = self._timing.monotonic() + WAIT_SECONDS
         source = ""
         if self._finishing:
             return self._drain_pipe()
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - self._timing.monotonic()) > 0:
             current = self._current = self._current or self._open_next()
             if current is None:
                 return Batch(source, [], START_POSITION, True)
             source = current.name
             lines, position, ended = self._read(current, left)
             if ended:
-                self._finish(current)
+                if isinstance(current, FileReader) and current.unfinished_bytes:
+                    self._unfinished.append((current.name, current.unfinished_bytes))
+                self._bytes_done += current.bytes_read
+                current.close()
+                self._current = None
             if lines or position is not START_POSITION:
                 return Batch(source, lines, position, ended and not self._pending)
         return Batch(source, [], START_POSITION, False)
@@ -107,7 +112,7 @@ class BatchSource:
         for _ in range(MAX_TRIES):
             path, expected = self._oldest_unread(log_path)
             try:
-                reader = open_reader(path, self._checkpoints, self._logger)
+                reader = open_reader(path, self._checkpoints, self._logger, self._timing)
             except HooklineError:
                 if path == log_path:
                     raise
@@ -115,7 +120,7 @@ class BatchSource:
             if not isinstance(reader, FileReader) or expected in {None, (reader.device, reader.inode)}:
                 return path, reader
             reader.close()
-        return log_path, open_reader(log_path, self._checkpoints, self._logger)
+        return log_path, open_reader(log_path, self._checkpoints, self._logger, self._timing)
 
     def _oldest_unread(self, log_path: str) -> tuple[str, InodeIdentity | None]:
         """Returns the path of the oldest unread file of a log, and its identity if it is known."""
@@ -140,18 +145,8 @@ class BatchSource:
             return lines, current.take_position(), current.ended
         lines, status = current.read(final=True)
         if status is ReadStatus.REPLACED:
-            self._logger.warning(
-                "file was truncated or replaced during the read; the next run reads its current content",
-                source=current.name,
-                byte=current.bytes_read,
-            )
+            event = "file was truncated or replaced during the read; the next run reads its current content"
+            self._logger.warning(event, source=current.name, byte=current.bytes_read)
         if status is ReadStatus.WAITING and not lines:
-            time.sleep(min(wait, _RETRY_SECONDS))
+            self._timing.sleep(min(wait, _RETRY_SECONDS))
         return lines, current.take_position(), status in {ReadStatus.AT_END, ReadStatus.REPLACED}
-
-    def _finish(self, current: Reader) -> None:
-        if isinstance(current, FileReader) and current.unfinished_bytes:
-            self._unfinished.append((current.name, current.unfinished_bytes))
-        self._bytes_done += current.bytes_read
-        current.close()
-        self._current = None

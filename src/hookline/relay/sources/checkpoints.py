@@ -7,7 +7,7 @@ inode alone, a new log could be a deleted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -44,15 +44,9 @@ def is_match(position: Position, identity: FileIdentity, tail_at: Callable[[int,
     `tail_at(offset, length)` returns bytes of the file. The device is not compared, because its number may change
     when the machine restarts.
     """
-    return (
-        is_candidate(position, identity)
-        and (identity.size is None or position.offset <= identity.size)
-        and ends_like(position, tail_at(position.offset - position.tail_length, position.tail_length))
-    )
-
-
-def ends_like(position: Position, tail: bytes) -> bool:
-    """Returns whether these are the bytes before the checkpoint."""
+    if not is_candidate(position, identity) or (identity.size is not None and position.offset > identity.size):
+        return False
+    tail = tail_at(position.offset - position.tail_length, position.tail_length)
     return content_digest(tail) == position.tail_hash
 
 
@@ -82,11 +76,11 @@ def _related(position: Position, identity: FileIdentity) -> bool:
 
 def best_match(matches: list[Position], identity: FileIdentity) -> Position | None:
     """Returns the farthest of several matching positions, because all lines before it were read, in any file."""
-    return max(
-        matches,
-        key=lambda one: (one.offset, one.inode == identity.inode, one.device == identity.device),
-        default=None,
-    )
+
+    def rank(one: Position) -> tuple[int, bool, bool]:
+        return one.offset, one.inode == identity.inode, one.device == identity.device
+
+    return max(matches, key=rank, default=None)
 
 
 def file_position(
@@ -138,11 +132,12 @@ class Checkpoints:
 
     def __init__(self, positions: Iterable[Position]) -> None:
         self._rows: dict[_Row, Position] = {}
-        self._by_head: dict[tuple[int, bytes], set[_Row]] = {}
-        self._lengths: dict[int, int] = {}
+        # By length and hash of the head. Rows are keys, because a set has no order.
+        self._by_head: dict[int, dict[bytes, dict[_Row, None]]] = {}
         self._claimed: set[bytes] = set()
         self._last: dict[str, Position] = {}
-        for position in positions:
+        # In an order that depends on no inode number: keys and the spool's order of equal rows contain them.
+        for position in sorted(positions, key=lambda one: (one.at, one.name, one.offset)):
             if position.head_length:
                 self.keep(position)
             if position.inode and position.at >= self.last(position.name).at:
@@ -150,40 +145,36 @@ class Checkpoints:
 
     def keep(self, position: Position) -> None:
         """Stores a position. It replaces the earlier position of the same content."""
-        row = _row(position)
+        row = (position.key, 0, 0) if position.key else (b"", position.device, position.inode)
         if (before := self._rows.get(row)) is not None:
             self._remove(row, before)
         elif len(self._rows) >= MAX_CHECKPOINTS:
-            self._remove_oldest()
+            # The checkpoint that was unchanged for the longest time, except those of open files.
+            open_files = self._claimed
+            oldest = next(((row, one) for row, one in self._rows.items() if one.key not in open_files), None)
+            if oldest is not None:
+                self._remove(*oldest)
         self._rows[row] = position
-        self._by_head.setdefault((position.head_length, position.head_hash), set()).add(row)
-        self._lengths[position.head_length] = self._lengths.get(position.head_length, 0) + 1
-
-    def _remove_oldest(self) -> None:
-        """Removes the checkpoint that was unchanged for the longest time, except those of open files."""
-        oldest = next(((row, one) for row, one in self._rows.items() if one.key not in self._claimed), None)
-        if oldest is not None:
-            self._remove(*oldest)
+        self._by_head.setdefault(position.head_length, {}).setdefault(position.head_hash, {})[row] = None
 
     def _remove(self, row: _Row, position: Position) -> None:
         del self._rows[row]
-        rows = self._by_head[position.head_length, position.head_hash]
-        rows.discard(row)
+        heads = self._by_head[position.head_length]
+        rows = heads[position.head_hash]
+        del rows[row]
         if not rows:
-            del self._by_head[position.head_length, position.head_hash]
-        self._lengths[position.head_length] -= 1
-        if not self._lengths[position.head_length]:
-            del self._lengths[position.head_length]
+            del heads[position.head_hash]
+        if not heads:
+            del self._by_head[position.head_length]
 
     def candidates(self, identity: FileIdentity) -> list[Position]:
         """Returns the positions that match by name, inode and beginning."""
-        return [position for position in self._with_beginning(identity.head) if is_candidate(position, identity)]
-
-    def _with_beginning(self, head: bytes) -> Iterator[Position]:
-        for length in self._lengths:
-            if length <= len(head):
-                for row in self._by_head.get((length, content_digest(head[:length])), ()):
-                    yield self._rows[row]
+        found: list[Position] = []
+        for length, heads in self._by_head.items():
+            if length <= len(identity.head):
+                rows = heads.get(content_digest(identity.head[:length]), ())
+                found += [self._rows[row] for row in rows if is_candidate(self._rows[row], identity)]
+        return found
 
     def find(self, identity: FileIdentity, tail_at: Callable[[int, int], bytes]) -> Position | None:
         """Returns the position to continue from, or None for content that was never read."""
@@ -204,16 +195,14 @@ class Checkpoints:
         self._claimed.discard(key)
 
 
-def _row(position: Position) -> _Row:
-    return (position.key, 0, 0) if position.key else (b"", position.device, position.inode)
-
-
 class CheckpointMatcher:
     """Finds the checkpoint of a stream, which can only be read from its beginning.
 
     Feed it the stream until `is_decided`. `file` has the name, the inode and the compressed size of the file.
 
     Attributes:
+        head: the first HEAD_BYTES of the stream; more while it is undecided.
+        matches: the matching positions, with the bytes before each (none for a file that was fully read).
         passed_bytes: the bytes of the stream up to the last candidate.
         was_fully_read: the file was read to its end, at its current size.
     """
@@ -221,10 +210,10 @@ class CheckpointMatcher:
     def __init__(self, checkpoints: Checkpoints, file: FileIdentity) -> None:
         self._checkpoints = checkpoints
         self._file = file
-        self._head = b""
+        self.head = b""
         self._recent = b""
         self._remaining: list[Position] | None = None  # candidates, nearest first; None before the head is complete
-        self._matches: dict[Position, bytes] = {}  # with the bytes before each
+        self.matches: dict[Position, bytes] = {}
         self.passed_bytes = 0
         self.was_fully_read = False
 
@@ -233,22 +222,14 @@ class CheckpointMatcher:
         return self._remaining == []
 
     @property
-    def head(self) -> bytes:
-        return self._head
-
-    @property
     def found(self) -> Position | None:
-        return best_match(list(self._matches), self._file)
-
-    def tail_before(self, found: Position) -> bytes:
-        """Returns the bytes before the position that was found; none for a file that was fully read."""
-        return self._matches[found]
+        return best_match(list(self.matches), self._file)
 
     def feed(self, chunk: bytes) -> bytes:
         """Returns the part of the chunk after the last candidate, or the whole chunk if no candidate remains."""
         if self._remaining is None:
-            self._head += chunk
-            if len(self._head) < HEAD_BYTES:
+            self.head += chunk
+            if len(self.head) < HEAD_BYTES:
                 return b""
             chunk = self._decide_head()
         while self._remaining:
@@ -258,7 +239,9 @@ class CheckpointMatcher:
                 return b""
             self._advance(chunk[:distance])
             chunk = chunk[distance:]
-            self._compare(self._remaining.pop(0))
+            one = self._remaining.pop(0)
+            if one.tail_hash == content_digest(self._recent[len(self._recent) - one.tail_length :]):
+                self.matches[one] = self._recent
         return chunk
 
     def end(self) -> bytes:
@@ -269,22 +252,15 @@ class CheckpointMatcher:
 
     def _decide_head(self) -> bytes:
         """Selects the candidates by the head. Returns the buffered bytes, which are then compared."""
-        buffered = self._head
-        self._head = buffered[:HEAD_BYTES]
-        identity = FileIdentity(
-            name=self._file.name, device=self._file.device, inode=self._file.inode, size=None, head=self._head
-        )
-        candidates = self._checkpoints.candidates(identity)
+        buffered = self.head
+        self.head = buffered[:HEAD_BYTES]
+        candidates = self._checkpoints.candidates(msgspec.structs.replace(self._file, size=None, head=self.head))
         self._remaining = sorted(candidates, key=lambda one: one.offset)
         for one in candidates:
             if one.packed and (one.packed, one.inode) == (self._file.size, self._file.inode):
-                self._remaining, self._matches, self.was_fully_read = [], {one: b""}, True
+                self._remaining, self.matches, self.was_fully_read = [], {one: b""}, True
         return buffered
 
     def _advance(self, part: bytes) -> None:
         self.passed_bytes += len(part)
         self._recent = (self._recent + part[-TAIL_BYTES:])[-TAIL_BYTES:]
-
-    def _compare(self, position: Position) -> None:
-        if ends_like(position, self._recent[len(self._recent) - position.tail_length :]):
-            self._matches[position] = self._recent

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import zlib
 from enum import Enum
-from typing import Protocol
 
 from hookline.errors import HooklineError
 
@@ -15,14 +13,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
-MAX_MAGIC_BYTES = 10
+_MAX_MAGIC_BYTES = 10
 _STEP_BYTES = 1024
 _TRAILER_BYTES = 8  # the length of gzip's trailer, of which the checksum is the first half
 _CHECKSUM_BYTES = 4
-_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # a frame, or a skippable one (RFC 8878, 3.1)
-_REFUSED = ((re.compile(rb"\xfd7zXZ\x00"), "xz"), (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2"))
-_PREFIXES = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\x00", *(b"BZh%d1AY&SY" % level for level in range(1, 10)),
-             *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60)))  # fmt: skip
 
 
 class Compression(Enum):
@@ -36,22 +30,28 @@ class Compression(Enum):
     UNKNOWN = "unknown"  # too few bytes to decide
 
 
+_MAGIC = {
+    Compression.GZIP: (b"\x1f\x8b",),
+    # A frame, or a skippable one (RFC 8878, 3.1).
+    Compression.ZSTD: (b"\x28\xb5\x2f\xfd", *(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))),
+    Compression.XZ: (b"\xfd7zXZ\x00",),
+    Compression.BZIP2: tuple(b"BZh%d1AY&SY" % level for level in range(1, 10)),
+}
+
+
 def compression_of(head: bytes) -> Compression:
-    """Returns the compression, by the first MAX_MAGIC_BYTES of a file, or all bytes of a shorter one."""
-    if head.startswith(b"\x1f\x8b"):
-        return Compression.GZIP
-    if _ZSTD.match(head):
-        return Compression.ZSTD
-    for magic, program in _REFUSED:
-        if magic.match(head):
-            return Compression(program)
-    return Compression.UNKNOWN if any(prefix.startswith(head) for prefix in _PREFIXES) else Compression.PLAIN
+    """Returns the compression, by the first bytes of a file, or all bytes of a short one."""
+    for compression, beginnings in _MAGIC.items():
+        if head.startswith(beginnings):
+            return compression
+        if any(beginning.startswith(head) for beginning in beginnings):
+            return Compression.UNKNOWN
+    return Compression.PLAIN
 
 
 def refuse_compression(name: str, compression: Compression) -> None:
     """Raises HooklineError for xz and bzip2. Read as lines, such a file would become many dead letters."""
-    if compression in {Compression.XZ, Compression.BZIP2}:
-        program = compression.value
+    if (program := compression.value) in {"xz", "bzip2"}:
         source = "standard input" if name == "-" else name
         raise HooklineError(
             f"{source} is compressed ({program})",
@@ -59,26 +59,9 @@ def refuse_compression(name: str, compression: Compression) -> None:
         )
 
 
-class DamagedArchive(Exception):
-    """The compressed data cannot be decompressed further. The text gives the reason."""
-
-
-class _Member(Protocol):
-    """One member (gzip) or frame (zstd). A step returns at most `max_bytes`."""
-
-    def decompress(self, data: bytes, max_bytes: int) -> bytes: ...
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    @property
-    def unused_input(self) -> bytes: ...
-
-
 class _Gzip:
+    """One member of gzip, with the interface that ZstdDecompressor has for one frame."""
+
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
         self.needs_input = True
@@ -94,36 +77,20 @@ class _Gzip:
         return self._inner.eof
 
     @property
-    def unused_input(self) -> bytes:
-        return self._inner.unused_data
-
-
-class _Zstd:
-    def __init__(self) -> None:
-        self._inner = ZstdDecompressor()
-
-    def decompress(self, data: bytes, max_bytes: int) -> bytes:
-        return self._inner.decompress(data, max_bytes)
-
-    @property
-    def needs_input(self) -> bool:
-        return self._inner.needs_input
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_input(self) -> bytes:
+    def unused_data(self) -> bytes:
         return self._inner.unused_data
 
 
 class Decompressor:
-    """Decompresses a stream of one or more members or frames."""
+    """Decompresses a stream of one or more members or frames.
+
+    `damage` is the reason why the data cannot be decompressed further, if it cannot.
+    """
 
     def __init__(self) -> None:
+        self.damage: str | None = None
         self._input = b""
-        self._member: _Member | None = None
+        self._member: _Gzip | ZstdDecompressor | None = None
         self._has_members = False
 
     @property
@@ -132,11 +99,12 @@ class Decompressor:
         return self._member is None and self._has_members and not self._input.strip(b"\0")
 
     def feed(self, data: bytes) -> None:
-        self._input += data
+        if self.damage is None:
+            self._input += data
 
     def next(self, max_bytes: int) -> bytes:
-        """Returns at most `max_bytes`, or nothing if more input is needed. Raises DamagedArchive."""
-        while True:
+        """Returns at most `max_bytes`, or nothing if more input is needed or the data is damaged."""
+        while self.damage is None:
             if self._member is None and not self._begin():
                 return b""
             assert self._member is not None
@@ -144,12 +112,13 @@ class Decompressor:
                 return b""
             out = self._step(self._member, max_bytes)
             if self._member.eof:
-                self._input = self._member.unused_input + self._input
+                self._input = self._member.unused_data + self._input
                 self._member = None
             if out:
                 return out
+        return b""
 
-    def _step(self, member: _Member, max_bytes: int) -> bytes:
+    def _step(self, member: _Gzip | ZstdDecompressor, max_bytes: int) -> bytes:
         # An error loses the output of its step. The steps are therefore small, and the check at a member's end is a
         # step of its own.
         size = min(_STEP_BYTES, max(len(self._input) - _TRAILER_BYTES, 0)) or _CHECKSUM_BYTES
@@ -158,17 +127,19 @@ class Decompressor:
         try:
             return member.decompress(piece, max_bytes)
         except (zlib.error, ZstdError) as error:
-            raise DamagedArchive(str(error)) from error
+            self.damage = str(error)
+            return b""
 
     def _begin(self) -> bool:
         """Starts the next member. Returns False if its beginning is incomplete."""
         if self._has_members:
             self._input = self._input.lstrip(b"\0")  # padding, which gzip also accepts
-        kind = compression_of(self._input[:MAX_MAGIC_BYTES])
-        if not self._input or (kind is Compression.UNKNOWN and len(self._input) < MAX_MAGIC_BYTES):
+        kind = compression_of(self._input)
+        if not self._input or (kind is Compression.UNKNOWN and len(self._input) < _MAX_MAGIC_BYTES):
             return False
         if kind not in {Compression.GZIP, Compression.ZSTD}:
-            raise DamagedArchive("other data follows the compressed data")
-        self._member = _Gzip() if kind is Compression.GZIP else _Zstd()
+            self.damage = "other data follows the compressed data"
+            return False
+        self._member = _Gzip() if kind is Compression.GZIP else ZstdDecompressor()
         self._has_members = True
         return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Protocol
 
-from hookline.relay.sources.decompression import DamagedArchive, Decompressor
+from hookline.relay.sources.decompression import Decompressor
 from hookline.relay.sources.line_splitter import TAIL_BYTES
+from hookline.relay.sources.timing import Timing
 
 
 class FileReplaced(Exception):
@@ -22,10 +22,15 @@ class FileReplaced(Exception):
 
 
 class RawFile:
-    """Reads from `offset` on. `recent` are the last bytes before it, at most TAIL_BYTES. Does not map OSErrors.
+    """Content without compression.
+
+    Reads from `offset` on. `recent` are the last bytes before it, at most TAIL_BYTES. Does not map OSErrors.
 
     Owns `descriptor`, except for standard input, output and error.
     """
+
+    at_definite_end = False
+    damage = None
 
     def __init__(self, descriptor: int, offset: int = 0, recent: bytes = b"") -> None:
         self.descriptor = descriptor
@@ -59,6 +64,30 @@ class RawFile:
             os.close(self.descriptor)
 
 
+_BEGINNING_BYTES = 4096
+
+
+class FileBeginning:
+    """Detects that a file was truncated and written again before its first read."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._known = b""
+        self._changed = False
+
+    def check(self) -> None:
+        """Compares the first bytes with those of the last check. Raises OSError."""
+        head = os.pread(self._descriptor, _BEGINNING_BYTES, 0)
+        self._changed |= not head.startswith(self._known)
+        self._known = head
+
+    def require_unchanged(self) -> None:
+        """Raises FileReplaced if a check has found other bytes. The next call does not raise it again."""
+        changed, self._changed = self._changed, False
+        if changed:
+            raise FileReplaced(0)
+
+
 _STEP_BYTES = 64 * 1024
 
 
@@ -66,65 +95,40 @@ class Content(Protocol):
     """The bytes of a file from an offset on."""
 
     @property
-    def raw(self) -> RawFile: ...
-
-    @property
     def at_definite_end(self) -> bool:
         """Whether no more data can follow: a compressed stream has ended or is damaged."""
-        ...
 
     @property
     def damage(self) -> str | None:
         """The reason why a compressed stream cannot be decompressed further, or is incomplete without more input."""
-        ...
 
     def next(self, size: int) -> bytes:
         """Returns at most `size` bytes, and none at the current end. Raises FileReplaced."""
-        ...
-
-
-class PlainContent:
-    """Content without compression."""
-
-    at_definite_end = False
-    damage = None
-
-    def __init__(self, raw: RawFile) -> None:
-        self.raw = raw
-
-    def next(self, size: int) -> bytes:
-        return self.raw.next(size)
 
 
 class DecompressedContent:
     """The decompressed content of a file, from its beginning."""
 
     def __init__(self, raw: RawFile) -> None:
-        self.raw = raw
+        self._raw = raw
         self._decompressor = Decompressor()
-        self._damage: str | None = None
 
     @property
     def at_definite_end(self) -> bool:
-        return self._damage is not None or (self._decompressor.is_complete and self.raw.offset == self.raw.size)
+        is_complete = self._decompressor.is_complete and self._raw.offset == self._raw.size
+        return is_complete or self._decompressor.damage is not None
 
     @property
     def damage(self) -> str | None:
-        return self._damage or (None if self._decompressor.is_complete else "it ends too early")
+        return self._decompressor.damage or (None if self._decompressor.is_complete else "it ends too early")
 
     def next(self, size: int) -> bytes:
         """Returns at most `size` bytes, and none if the file has no more data or is damaged. Raises FileReplaced."""
-        while self._damage is None:
-            try:
-                if out := self._decompressor.next(size):
-                    return out
-            except DamagedArchive as error:
-                self._damage = str(error)
-                break
-            if not (chunk := self.raw.next(_STEP_BYTES)):
+        while not (out := self._decompressor.next(size)) and self._decompressor.damage is None:
+            if not (chunk := self._raw.next(_STEP_BYTES)):
                 break
             self._decompressor.feed(chunk)
-        return b""
+        return out
 
 
 class FullyReadContent:
@@ -151,15 +155,28 @@ OLD_FILE_SECONDS = 60.0  # since the last change, also by another machine's cloc
 class QuietPeriod:
     """Measures the time without writes to an open file, from the first call of `has_lasted` on."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, timing: Timing) -> None:
         self._descriptor = descriptor
+        self._timing = timing
         self._stamp: tuple[int, int] | None = None
         self._since = 0.0
 
     def has_lasted(self, seconds: float) -> bool:
         """Returns whether the file did not change for `seconds`, or changed more than OLD_FILE_SECONDS ago."""
         status = os.fstat(self._descriptor)
-        now = time.monotonic()
+        now = self._timing.monotonic()
         if self._stamp != (stamp := (status.st_size, status.st_mtime_ns)):
             self._stamp, self._since = stamp, now
-        return now - self._since >= seconds or time.time() - status.st_mtime >= OLD_FILE_SECONDS
+        return now - self._since >= seconds or self._timing.wall() - status.st_mtime >= OLD_FILE_SECONDS
+
+
+def is_complete(content: Content, quiet_period: QuietPeriod, *, final: bool) -> bool:
+    """Returns whether a file of which all was read is complete. Its last line then needs no terminator.
+
+    With `final`, no more writes to the file are expected.
+    """
+    if content.at_definite_end or content.damage is None:
+        return final or content.at_definite_end
+    # An archive is incomplete while it is being written. If it counted as complete too early, it would not match
+    # the checkpoint of the content of which more was read.
+    return quiet_period.has_lasted(QUIET_SECONDS if final else OLD_FILE_SECONDS)

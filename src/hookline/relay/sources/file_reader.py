@@ -7,20 +7,13 @@ from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
 from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity, file_position
-from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of, refuse_compression
-from hookline.relay.sources.file_content import (
-    Content,
-    DecompressedContent,
-    FileReplaced,
-    FullyReadContent,
-    PlainContent,
-    QuietPeriod,
-    RawFile,
-)
+from hookline.relay.sources.decompression import Compression, compression_of, refuse_compression
 from hookline.relay.sources.line_splitter import LineSplitter, is_complete_json
 from hookline.relay.sources.rotated_names import is_rotated
 from hookline.relay.sources.source import (
@@ -31,9 +24,9 @@ from hookline.relay.sources.source import (
     SourceLag,
     SourceLog,
 )
+from hookline.relay.sources.timing import Timing
 
 _CHUNK_BYTES = 256 * 1024
-_BEGINNING_BYTES = 4096
 
 
 class ReadStatus(Enum):
@@ -60,38 +53,33 @@ class FileReader:
         unfinished_bytes: the bytes of an incomplete last line.
     """
 
-    def __init__(self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog) -> None:
+    def __init__(
+        self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog, timing: Timing
+    ) -> None:
         self.name = name
-        self.position = START_POSITION
-        self.unfinished_bytes = 0
-        self.lost_bytes = 0
+        self.unfinished_bytes = self.lost_bytes = 0
         self.has_buffered_lines = False
         self._checkpoints = checkpoints
         self._logger = logger
-        self._raw = RawFile(descriptor)
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
-        self._quiet_period = QuietPeriod(descriptor)
-        self._reset()
+        self._identity = FileIdentity(name=name, device=self.device, inode=self.inode, size=None, head=b"")
+        self._quiet_period = file_content.QuietPeriod(descriptor, timing)
+        self._reset(descriptor)
 
-    def _reset(self) -> None:
-        self._content: Content | None = None
+    def _reset(self, descriptor: int) -> None:
+        self._raw = file_content.RawFile(descriptor)
+        self._beginning = file_content.FileBeginning(descriptor)
+        self.position = self._taken_position = START_POSITION
+        self._content: file_content.Content | None = None
         self._splitter = LineSplitter()
         self._matcher: CheckpointMatcher | None = None
         self._skip_bytes = 0
-        self._head = b""
-        self._prefix_skipped = False
-        self._known_beginning = b""
-        self._beginning_changed = False
-        self.key = b""
-        self.origin_key = b""
-        self._taken_position = START_POSITION
-        self._damage_logged = False
-        self.expected_key = b""
+        self._prefix_skipped = self._damage_logged = False
+        self._head = self.key = self.origin_key = self.expected_key = b""
 
     @property
-    def bytes_read(self) -> int:
-        """The bytes that were read of the file (compressed bytes of a compressed file)."""
+    def bytes_read(self) -> int:  # compressed bytes of a compressed file
         return self._raw.offset
 
     @property
@@ -109,12 +97,10 @@ class FileReader:
         return self._content is not None
 
     def check_beginning(self) -> None:
-        """Stores the beginning of the file, to detect a truncation before the first read."""
-        if self._content is None:
-            with suppress(OSError):  # the read raises it
-                head = os.pread(self._raw.descriptor, _BEGINNING_BYTES, 0)
-                self._beginning_changed |= not head.startswith(self._known_beginning)
-                self._known_beginning = head
+        """Detects a truncation before the first read."""
+        with suppress(OSError):  # the read raises it
+            if self._content is None:
+                self._beginning.check()
 
     def take_buffered(self) -> list[Line]:
         """Returns more of the lines that the last `read` buffered."""
@@ -130,13 +116,12 @@ class FileReader:
         """
         try:
             return self._read(final=final)
-        except FileReplaced as replaced:
+        except file_content.FileReplaced as replaced:
             self.lost_bytes = replaced.unread
             return [], ReadStatus.REPLACED
         except OSError as error:
-            raise HooklineError(
-                f"{self.name}: cannot be read at byte {self._raw.offset}: {error.strerror}"
-            ) from error
+            at = f"at byte {self._raw.offset}"
+            raise HooklineError(f"{self.name}: cannot be read {at}: {error.strerror}") from error
 
     def take_position(self) -> Position:
         """Returns the position after the last `read`, or START_POSITION if it has not changed since the last call."""
@@ -150,21 +135,18 @@ class FileReader:
 
     def take_last_line(self) -> list[Line]:
         """Returns a complete last line without a terminator. Otherwise sets `unfinished_bytes`."""
-        remainder = self._splitter.unterminated_line()
-        if remainder is None or not is_complete_json(remainder):
-            is_blank = remainder is not None and not remainder.strip()
-            self.unfinished_bytes = 0 if is_blank else self._splitter.unfinished_bytes
-            return []
         self.unfinished_bytes = 0
-        line = self._splitter.take_unterminated()
-        return [line] if line else []
+        remainder = self._splitter.unterminated_line()
+        if remainder is None or remainder.strip():
+            if remainder and is_complete_json(remainder) and (line := self._splitter.take_unterminated()):
+                return [line]
+            self.unfinished_bytes = self._splitter.unfinished_bytes
+        return []
 
     def restart(self) -> None:
         """After ReadStatus.REPLACED, continues with the current content, from its start or its checkpoint."""
         self._checkpoints.release(self.key)
-        self._raw = RawFile(self._raw.descriptor)
-        self.position = START_POSITION
-        self._reset()
+        self._reset(self._raw.descriptor)
 
     def close(self) -> None:
         self._checkpoints.release(self.key)
@@ -185,12 +167,12 @@ class FileReader:
                 return lines, ReadStatus.MORE
             try:
                 chunk = self._content.next(_CHUNK_BYTES)
-            except FileReplaced:
+            except file_content.FileReplaced:
                 if lines:
                     return lines, ReadStatus.MORE  # the next call raises it again
                 raise
             if not chunk:
-                if not self._is_complete(self._content, final=final):
+                if not file_content.is_complete(self._content, self._quiet_period, final=final):
                     return lines, ReadStatus.WAITING if final else ReadStatus.AT_END
                 if self._matcher is not None:
                     self._use_match(self._matcher.end())
@@ -205,55 +187,45 @@ class FileReader:
     def _start(self, *, final: bool) -> ReadStatus:
         """Detects the compression and finds the checkpoint. Returns MORE, or another status to call again later."""
         self.check_beginning()
-        if self._beginning_changed:
-            self._beginning_changed = False
-            raise FileReplaced(0)
+        self._beginning.require_unchanged()
         descriptor = self._raw.descriptor
-        self._raw = RawFile(descriptor)  # its size may have changed since the last attempt
+        self._raw = file_content.RawFile(descriptor)  # its size may have changed since the last attempt
         head = os.pread(descriptor, HEAD_BYTES, 0)
-        compression = compression_of(head[:MAX_MAGIC_BYTES])
+        compression = compression_of(head)
         if compression is Compression.UNKNOWN and not (final and head):
             return ReadStatus.AT_END
         refuse_compression(self.name, compression)
-        identity = FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=head)
+        identity = replace(self._identity, size=self._raw.size, head=head)
         if compression in {Compression.GZIP, Compression.ZSTD}:
-            self._content = DecompressedContent(self._raw)
+            self._content = file_content.DecompressedContent(self._raw)
             self._matcher = CheckpointMatcher(self._checkpoints, identity)
             return ReadStatus.MORE
         if self._may_be_partial_copy(identity):
             return ReadStatus.WAITING
         found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
         if self.expected_key and (found is None or found.key != self.expected_key):
-            raise FileReplaced(0)
-        if found is None:
-            self._content = PlainContent(self._raw)
-        else:
+            raise file_content.FileReplaced(0)
+        if found is not None:
             tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
-            self._raw = RawFile(descriptor, found.offset, tail)
-            self._content = PlainContent(self._raw)
+            self._raw = file_content.RawFile(descriptor, found.offset, tail)
             self._continue_from(found, head[: found.offset], tail)
+        self._content = self._raw
         return ReadStatus.MORE
 
     def _may_be_partial_copy(self, identity: FileIdentity) -> bool:
-        """Returns whether the file has the beginning of a log of which more was read, and may be a copy in progress
-        (copytruncate).
+        """Returns whether the file may be an incomplete copy (copytruncate) of a log of which more was read.
 
-        If it were read before the copy is complete, it would count as content that was never read.
+        Both begin alike. If it were read before the copy is complete, it would count as content that was never read.
         """
-        return any(
-            one.offset > self._raw.size and is_rotated(Path(self.name).name, Path(one.name).name)
-            for one in self._checkpoints.candidates(identity)
-        ) and not self._quiet_period.has_lasted(file_content.QUIET_SECONDS)
+        longer = [one for one in self._checkpoints.candidates(identity) if one.offset > self._raw.size]
+        is_copy = any(is_rotated(Path(self.name).name, Path(one.name).name) for one in longer)
+        return is_copy and not self._quiet_period.has_lasted(file_content.QUIET_SECONDS)
 
     def _continue_from(self, found: Position, head: bytes, tail: bytes) -> None:
         # The last line may have been read at the file's end without its terminator, which may follow now.
         self._prefix_skipped = found.line > 0  # otherwise the position may be within a hole of NUL bytes
-        self._splitter = LineSplitter(
-            number=found.line,
-            offset=found.offset,
-            tail=tail,
-            unterminated=self._prefix_skipped and not tail.endswith(b"\n"),
-        )
+        is_unterminated = self._prefix_skipped and not tail.endswith(b"\n")
+        self._splitter = LineSplitter(number=found.line, offset=found.offset, tail=tail, unterminated=is_unterminated)
         self._head = head
         self.key = self._checkpoints.claim(found.key)
         self.origin_key = found.key
@@ -266,11 +238,9 @@ class FileReader:
             if self._matcher.is_decided:
                 self._use_match(remainder)
             return
-        if self._skip_bytes:
-            dropped = min(self._skip_bytes, len(chunk))
-            self._skip_bytes -= dropped
-            chunk = chunk[dropped:]
-        self._feed(chunk)
+        dropped = min(self._skip_bytes, len(chunk))
+        self._skip_bytes -= dropped
+        self._feed(chunk[dropped:])
 
     def _use_match(self, remainder: bytes) -> None:
         """Continues from the checkpoint that belongs to a compressed file."""
@@ -279,19 +249,19 @@ class FileReader:
         found = matcher.found
         if found is not None and matcher.was_fully_read:
             self._continue_from(found, matcher.head[: found.offset], b"\n")
-            self._content = FullyReadContent(self._raw)
-            self._raw = self._content.raw
+            self._content = content = file_content.FullyReadContent(self._raw)
+            self._raw = content.raw
             return
         if found is not None:
             self._logger.debug("continues within a compressed file", source=self.name, offset=found.offset)
-            self._continue_from(found, matcher.head[: found.offset], matcher.tail_before(found))
+            self._continue_from(found, matcher.head[: found.offset], matcher.matches[found])
         if matcher.passed_bytes == (found.offset if found else 0):
             self._feed(remainder)
             return
         # The stream was read beyond the position, up to a candidate that did not match.
         self._skip_bytes = found.offset if found else 0
-        self._raw = RawFile(self._raw.descriptor)
-        self._content = DecompressedContent(self._raw)
+        self._raw = file_content.RawFile(self._raw.descriptor)
+        self._content = file_content.DecompressedContent(self._raw)
 
     def _feed(self, chunk: bytes) -> None:
         if len(self._head) < HEAD_BYTES:
@@ -300,45 +270,28 @@ class FileReader:
         # After a truncation, a writer that does not append leaves a hole: NUL bytes up to its old offset.
         self._prefix_skipped = self._prefix_skipped or self._splitter.skip_prefix(null_bytes=True)
 
-    def _is_complete(self, content: Content, *, final: bool) -> bool:
-        """Returns whether the file is complete. Its last line then needs no terminator."""
-        if content.at_definite_end or content.damage is None:
-            return final or content.at_definite_end
-        # An archive is incomplete while it is being written. If it counted as complete too early, it would not match
-        # the checkpoint of the content of which more was read.
-        return self._quiet_period.has_lasted(file_content.QUIET_SECONDS if final else file_content.OLD_FILE_SECONDS)
-
-    def _log_damage(self, content: Content) -> None:
+    def _log_damage(self, content: file_content.Content) -> None:
         if content.damage and not self._damage_logged:
             self._damage_logged = True
-            self._logger.warning(
-                "compressed file is damaged, its intact part was read",
-                source=self.name,
-                reason=content.damage,
-                line=self._splitter.number,
-                byte=self._raw.offset,
-            )
+            event = "compressed file is damaged, its intact part was read"
+            place = {"line": self._splitter.number, "byte": self._raw.offset}
+            self._logger.warning(event, source=self.name, reason=content.damage, **place)
 
     def _update_position(self) -> None:
-        if isinstance(self._content, FullyReadContent):
+        if isinstance(self._content, file_content.FullyReadContent):
             return
-        if self._splitter.number == 0 and self._splitter.offset == 0:
-            # The position of an empty file is stored. A file that it is rotated to later is then read.
-            if self.position is START_POSITION and not self._raw.size:
+        read, before = self._splitter, self.position
+        if read.number == 0 and read.offset == 0:
+            # The position of an empty file is stored, so a file that it is rotated to later is read.
+            if before is START_POSITION and not self._raw.size:
                 self.position = Position(name=self.name, device=self.device, inode=self.inode)
             return
-        packed = self._raw.size if self.at_definite_end and not self._splitter.unfinished_bytes else 0
-        if (self.position.offset, self.position.packed) == (self._splitter.offset, packed) and (
-            self.position.inode == self.inode and self.position.key == self.key
-        ):
+        packed = self._raw.size if self.at_definite_end and not read.unfinished_bytes else 0
+        if (before.offset, before.packed, before.inode, before.key) == (read.offset, packed, self.inode, self.key):
             return
+        identity = replace(self._identity, size=self._raw.size, head=self._head)
         self.position = file_position(
-            FileIdentity(name=self.name, device=self.device, inode=self.inode, size=self._raw.size, head=self._head),
-            offset=self._splitter.offset,
-            line=self._splitter.number,
-            tail=self._splitter.tail,
-            packed=packed,
-            key=self.key,
+            identity, offset=read.offset, line=read.number, tail=read.tail, packed=packed, key=self.key
         )
         if not self.key:
             self.key = self.position.key

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import stat
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from hookline.relay.sources.rotated_log import RotatedLog
 from hookline.relay.sources.rotated_names import base_of, display_name
 from hookline.relay.sources.rotation_search import InodeIdentity
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, SourceLag, SourceLog
+from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.tracked_file import TrackedFile
 
 READ_INTERVAL_SECONDS = 0.2  # between checks of the files
@@ -30,13 +29,14 @@ MAX_OPEN_FILES = 512
 class FollowSource:
     """Implements LineSource. Reads logs and pipes in turn, so that a long one does not delay the others."""
 
-    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, logger: SourceLog) -> None:
+    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> None:
         self._unresolved = list(dict.fromkeys(names))  # names that do not exist yet, of any kind
         self._patterns: list[str] = []  # patterns and directories
         self._listings: dict[str, list[str]] = {}
         self._failed_listings: set[str] = set()
         self._checkpoints = checkpoints
         self._logger = logger
+        self._timing = timing
         self._tracked: dict[InodeIdentity, TrackedFile] = {}
         self._logs: dict[str, RotatedLog] = {}
         self._pipes: list[PipeReader] = []
@@ -49,21 +49,24 @@ class FollowSource:
         self._max_open = min(MAX_OPEN_FILES, max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def read(self) -> Batch:
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = self._timing.monotonic() + WAIT_SECONDS
         if self._finishing:
             return self._drain_pipes()
         while True:
-            now = time.monotonic()
+            now = self._timing.monotonic()
             if now >= self._next_housekeeping:
                 self._check_files(now)
             if (batch := self._next_turn(now)) is not None:
                 return batch
             if self._is_at_end():
                 return Batch("", [], START_POSITION, True)
-            if (now := time.monotonic()) >= deadline:
+            if (now := self._timing.monotonic()) >= deadline:
                 return Batch("", [], START_POSITION, False)
             if not self._turns:
-                self._wait(min(deadline, self._next_housekeeping) - now)
+                # A pipe without writers would always be ready. It is read at every check of the files.
+                polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
+                seconds = min(deadline, self._next_housekeeping) - now
+                self._turns += [polled[descriptor] for descriptor in self._timing.poll(list(polled), seconds)]
 
     def lags(self) -> list[SourceLag]:
         of_files = [lag for log in tuple(self._logs.values()) for lag in log.lags()]
@@ -74,9 +77,8 @@ class FollowSource:
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Returns the incomplete lines of pipes. Incomplete lines of files remain in the file."""
-        return [
-            (pipe.name, pipe.unfinished_bytes) for pipe in self._pipes if self._finishing and pipe.unfinished_bytes
-        ]
+        pipes = self._pipes if self._finishing else []
+        return [(pipe.name, pipe.unfinished_bytes) for pipe in pipes if pipe.unfinished_bytes]
 
     def finish(self) -> None:
         self._finishing = True
@@ -106,53 +108,47 @@ class FollowSource:
             log.check_names(now)
         for key in [key for key, log in self._logs.items() if log.is_empty]:
             del self._logs[key]
-        waiting = set(map(id, self._turns))
-        readers: list[RotatedLog | PipeReader] = [*self._logs.values(), *self._pipes]
-        self._turns += [one for one in readers if id(one) not in waiting]
+        self._turns = deque(dict.fromkeys((*self._turns, *self._logs.values(), *self._pipes)))
 
     def _resolve(self, name: str) -> None:
         """Decides the kind of a name: standard input, a directory or pattern, a pipe, or a log."""
-        if name == STANDARD_INPUT:
+        if name == STANDARD_INPUT or _is_stream(name):
             self._unresolved.remove(name)
-            self._open_stream(name)
+            self._logs.pop(name, None)
+            reader = open_reader(name, self._checkpoints, self._logger, self._timing, follow=True)
+            if isinstance(reader, FileReader):  # standard input, redirected from a file
+                self._logs[name] = self._new_log(name, named=True)
+                self._logs[name].adopt(reader)
+            else:
+                self._pipes.append(reader)
         elif is_pattern_or_directory(name):
             self._unresolved.remove(name)
             self._logs.pop(name, None)
             self._patterns.append(name)
             if not self._listed(name) and name not in self._failed_listings:
                 self._logger.warning("no file exists yet, waiting for one", source=display_name(name))
-        elif _is_stream(name):
-            self._unresolved.remove(name)
-            self._logs.pop(name, None)
-            self._open_stream(name)
         else:
             log = self._logs.setdefault(name, self._new_log(name, named=True))
             if log.files:
                 self._unresolved.remove(name)
 
-    def _open_stream(self, name: str) -> None:
-        reader = open_reader(name, self._checkpoints, self._logger, follow=True)
-        if isinstance(reader, FileReader):  # standard input, redirected from a file
-            self._logs[name] = self._new_log(name, named=True)
-            self._logs[name].adopt(reader)
-        else:
-            self._pipes.append(reader)
-
     def _new_log(self, path: str, *, named: bool) -> RotatedLog:
-        return RotatedLog(path, self._tracked, self._checkpoints, self._logger, named=named, max_open=self._max_open)
+        shared = self._tracked, self._checkpoints, self._logger, self._timing
+        return RotatedLog(path, *shared, named=named, max_open=self._max_open)
 
     def _scan(self) -> None:
         """Assigns the files of directories and patterns to their logs."""
-        found = {path for name in self._patterns for path in self._listed(name)}
-        members: dict[str, set[str]] = {}
+        found = dict.fromkeys(path for name in self._patterns for path in self._listed(name))
+        members: dict[str, list[str]] = {}
         for path in found:
             base, packed = base_of(Path(path).name)
             log_path = str(Path(path).parent / base) if Path(path).parent != Path() else base
             # ``app.log.1`` is a rotated file. ``worker-1`` is a rotated file only beside ``worker``.
             is_rotated = packed or "." in base or log_path in found or log_path in self._logs
-            members.setdefault(log_path if is_rotated else path, set()).add(path)
-        for key in members.keys() - self._logs.keys():
-            self._logs[key] = self._new_log(key, named=False)
+            members.setdefault(log_path if is_rotated else path, []).append(path)
+        for key in members:
+            if key not in self._logs:
+                self._logs[key] = self._new_log(key, named=False)
         for key, log in self._logs.items():
             log.members = members.get(key, ())
 
@@ -164,12 +160,8 @@ class FollowSource:
         except HooklineError as error:
             if name not in self._failed_listings:
                 self._failed_listings.add(name)
-                self._logger.warning(
-                    "directory cannot be listed, will try again",
-                    source=display_name(name),
-                    reason=error.message,
-                    hint=error.hint,
-                )
+                event = "directory cannot be listed, will try again"
+                self._logger.warning(event, source=display_name(name), reason=error.message, hint=error.hint)
         return self._listings.get(name, [])
 
     def _next_turn(self, now: float) -> Batch | None:
@@ -178,13 +170,13 @@ class FollowSource:
         one = self._turns.popleft()
         if isinstance(one, PipeReader):
             return self._read_pipe(one)
-        found = one.read(now)
-        if found.more:
+        batch, more = one.read(now)
+        if more:
             self._turns.append(one)
-        if not found.lines and found.position is START_POSITION:
+        if not batch.lines and batch.position is START_POSITION:
             return None
-        self._bytes += sum(line.length for line in found.lines)
-        return Batch(found.source, found.lines, found.position, False)
+        self._bytes += sum(line.length for line in batch.lines)
+        return batch
 
     def _read_pipe(self, pipe: PipeReader) -> Batch | None:
         try:
@@ -208,15 +200,6 @@ class FollowSource:
     def _is_at_end(self) -> bool:
         """Returns whether all sources were pipes that cannot be reopened, and all have ended."""
         return not (self._pipes or self._logs or self._patterns or self._unresolved)
-
-    def _wait(self, seconds: float) -> None:
-        """Waits until a pipe has data, at most `seconds`."""
-        # A pipe without writers would always be ready. It is read at every check of the files.
-        polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
-        poll = select.poll()
-        for descriptor in polled:
-            poll.register(descriptor, select.POLLIN | select.POLLPRI)
-        self._turns += [polled[descriptor] for descriptor, _ in poll.poll(max(0.0, seconds) * 1000)]
 
 
 def _is_stream(name: str) -> bool:

@@ -13,12 +13,15 @@ from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.rotated_names import display_name, is_pattern, rotation_number
 from hookline.relay.sources.source import SourceLog
+from hookline.relay.sources.timing import Timing
 
 STANDARD_INPUT = "-"
 Reader = FileReader | PipeReader
 
 
-def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follow: bool = False) -> Reader:
+def open_reader(
+    name: str, checkpoints: Checkpoints, logger: SourceLog, timing: Timing, *, follow: bool = False
+) -> Reader:
     """Opens a file, a named pipe (``<(zcat …)``, a FIFO), or ``-`` for standard input, also redirected from a file.
 
     With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if the input is missing, is
@@ -30,16 +33,16 @@ def open_reader(name: str, checkpoints: Checkpoints, logger: SourceLog, *, follo
     except OSError as error:
         raise HooklineError("standard input is closed", hint="name a file, or pipe events in") from error
     if stat.S_ISREG(mode):
-        return FileReader(display_name(name), descriptor, checkpoints, logger)
+        return FileReader(display_name(name), descriptor, checkpoints, logger, timing)
     if stat.S_ISDIR(mode):
         os.close(descriptor)
         raise HooklineError(
-            f"{display_name(name)} is a directory",
-            hint="it was a file or a pipe at the start; start the relay again",
+            f"{display_name(name)} is a directory", hint="it was a file or a pipe at the start; start the relay again"
         )
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
     has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
-    return PipeReader(display_name(name), descriptor, logger, reopens=follow and stat.S_ISFIFO(mode) and has_path)
+    reopens = follow and stat.S_ISFIFO(mode) and has_path
+    return PipeReader(display_name(name), descriptor, logger, timing, reopens=reopens)
 
 
 def status_of(name: str) -> os.stat_result | None:
@@ -55,14 +58,18 @@ def _open_descriptor(name: str) -> int:
     try:
         # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise HooklineError(
-            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
-        ) from error
-    except OSError as error:
-        raise HooklineError(f"{display_name(name)}: cannot be opened: {error.strerror}") from error
-    except ValueError as error:
-        raise HooklineError(f"{name!r} is not a file name: {error}") from error
+    except (OSError, ValueError) as error:
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: OSError | ValueError) -> HooklineError:
+    match error:
+        case FileNotFoundError():
+            return HooklineError(f"{display_name(name)}: no such file", hint="check the path; - reads standard input")
+        case OSError():
+            return HooklineError(f"{display_name(name)}: cannot be opened: {error.strerror}")
+        case ValueError():
+            return HooklineError(f"{name!r} is not a file name: {error}")
 
 
 def expand(name: str) -> list[str]:
@@ -72,8 +79,13 @@ def expand(name: str) -> list[str]:
     a file does not exist, no file matches, or a directory cannot be listed.
     """
     if name == STANDARD_INPUT or not is_pattern_or_directory(name):
-        if name != STANDARD_INPUT:
-            _require(name)
+        try:
+            if name != STANDARD_INPUT:
+                os.stat(name)  # noqa: PTH116 - the name may be no path
+        except (FileNotFoundError, ValueError) as error:
+            raise _unusable(name, error) from error
+        except OSError:
+            pass  # it exists; the error of opening it is more precise
         return [name]
     found = files_in(name)
     if not found and not Path(name).is_dir():
@@ -81,19 +93,6 @@ def expand(name: str) -> list[str]:
             f"{display_name(name)}: no file matches", hint="check the pattern, and the directory that it names"
         )
     return found
-
-
-def _require(name: str) -> None:
-    try:
-        os.stat(name)  # noqa: PTH116 - the name may be no path
-    except ValueError as error:
-        raise HooklineError(f"{name!r} is not a file name: {error}") from error
-    except FileNotFoundError as error:
-        raise HooklineError(
-            f"{display_name(name)}: no such file", hint="check the path; - reads standard input"
-        ) from error
-    except OSError:
-        pass  # it exists; the error of opening it is more precise
 
 
 def is_pattern_or_directory(name: str) -> bool:

@@ -9,6 +9,7 @@ from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.follow_source import FollowSource
 from hookline.relay.sources.input_files import STANDARD_INPUT, expand
 from hookline.relay.sources.source import LineSource, Position, SourceLog
+from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
 
 
 def require_sources(names: Sequence[str], *, follow: bool) -> None:
@@ -22,7 +23,13 @@ def require_sources(names: Sequence[str], *, follow: bool) -> None:
 
 
 def open_sources(
-    names: Sequence[str], positions: Iterable[Position], *, follow: bool, from_start: bool, logger: SourceLog
+    names: Sequence[str],
+    positions: Iterable[Position],
+    *,
+    follow: bool,
+    from_start: bool,
+    logger: SourceLog,
+    timing: Timing = SYSTEM_TIMING,
 ) -> LineSource:
     """Opens one source for files, pipes, ``-``, patterns and directories.
 
@@ -32,11 +39,12 @@ def open_sources(
         follow: whether to follow the sources as they grow.
         from_start: ignore the checkpoints.
         logger: the log of the sources.
+        timing: their clocks and waits.
 
     Raises:
         HooklineError: a source does not exist and is not followed.
     """
     checkpoints = Checkpoints(() if from_start else positions)
     if follow:
-        return FollowSource(names, checkpoints, logger)
-    return BatchSource([path for name in names for path in expand(name)], checkpoints, logger)
+        return FollowSource(names, checkpoints, logger, timing)
+    return BatchSource([path for name in names for path in expand(name)], checkpoints, logger, timing)

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import pipe_position
-from hookline.relay.sources.decompression import (
-    MAX_MAGIC_BYTES,
-    Compression,
-    DamagedArchive,
-    Decompressor,
-    compression_of,
-    refuse_compression,
-)
+from hookline.relay.sources.decompression import Compression, Decompressor, compression_of, refuse_compression
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -25,6 +17,7 @@ from hookline.relay.sources.source import (
     SourceLag,
     SourceLog,
 )
+from hookline.relay.sources.timing import Timing
 
 _CHUNK = 256 * 1024
 
@@ -38,6 +31,7 @@ class PipeReader:
         name: the name of the pipe, ``-`` for standard input.
         descriptor: closed by `close`, except for standard input, output and error.
         logger: the log of the source.
+        timing: its clocks and waits.
         reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
 
     Attributes:
@@ -46,7 +40,9 @@ class PipeReader:
         has_no_writers: the last writer has closed the pipe.
     """
 
-    def __init__(self, name: str, descriptor: int, logger: SourceLog, *, reopens: bool = False) -> None:
+    def __init__(
+        self, name: str, descriptor: int, logger: SourceLog, timing: Timing, *, reopens: bool = False
+    ) -> None:
         self.name = name
         self.descriptor = descriptor
         self.ended = False
@@ -57,8 +53,7 @@ class PipeReader:
         self._logger = logger
         self._splitter = LineSplitter()
         self._taken_line = 0
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLIN | select.POLLPRI)
+        self._timing = timing
         self._reset()
 
     def _reset(self) -> None:
@@ -121,14 +116,15 @@ class PipeReader:
 
     def _read_available(self, wait: float) -> bytes | None:
         """Returns None if no data is available, and no bytes if the writers have closed the pipe."""
-        if self._finishing or not self._poll.poll(wait * 1000):
+        if self._finishing or not self._timing.poll([self.descriptor], wait):
             return None
         try:
             data = os.read(self.descriptor, _CHUNK)
         except BlockingIOError:
             return None
         except OSError as error:
-            raise HooklineError(f"{self._described_name()} cannot be read: {error.strerror}") from error
+            name = "standard input" if self.name == "-" else self.name
+            raise HooklineError(f"{name} cannot be read: {error.strerror}") from error
         self._writers_gone = self.has_no_writers = not data
         return data
 
@@ -136,7 +132,7 @@ class PipeReader:
         """Returns the data that needs no decompression. Feeds compressed data to the decompressor."""
         if self._undetermined is not None:
             data, self._undetermined = self._undetermined + data, None
-            compression = compression_of(data[:MAX_MAGIC_BYTES])
+            compression = compression_of(data)
             if compression is Compression.UNKNOWN and not self._writers_gone:
                 self._undetermined = data
                 return b""
@@ -145,27 +141,21 @@ class PipeReader:
                 self._decompressor = Decompressor()
         if self._decompressor is None:
             return data
-        if not self._is_damaged:
-            self._decompressor.feed(data)
+        self._decompressor.feed(data)
         return b""
 
     def _decompressed(self) -> bytes:
-        if self._decompressor is None or self._is_damaged:
+        if self._decompressor is None:
             return b""
-        try:
-            return self._decompressor.next(_CHUNK)
-        except DamagedArchive as error:
-            self._log_damage(str(error))
-            return b""
+        piece = self._decompressor.next(_CHUNK)
+        if self._decompressor.damage and not self._is_damaged:
+            self._log_damage(self._decompressor.damage)
+        return piece
 
     def _log_damage(self, reason: str) -> None:
         self._is_damaged = True
-        self._logger.warning(
-            "compressed input is damaged, its intact part was read",
-            source=self.name,
-            reason=reason,
-            line=self._splitter.number,
-        )
+        event = "compressed input is damaged, its intact part was read"
+        self._logger.warning(event, source=self.name, reason=reason, line=self._splitter.number)
 
     def _take_last_line(self) -> list[Line]:
         """Returns the last line, after the writers have closed the pipe and all data was decompressed."""
@@ -176,6 +166,3 @@ class PipeReader:
         self._splitter.end_stream()
         self.ended = not self._reopens
         return [last] if last else []
-
-    def _described_name(self) -> str:
-        return "standard input" if self.name == "-" else self.name

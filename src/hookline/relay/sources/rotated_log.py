@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
+from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
@@ -23,18 +24,9 @@ from hookline.relay.sources.rotation_search import (
     find_rotated,
     find_unread_files,
 )
-from hookline.relay.sources.source import START_POSITION, Position, SourceLag, SourceLog
+from hookline.relay.sources.source import START_POSITION, Batch, SourceLag, SourceLog
+from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.tracked_file import TrackedFile
-
-
-class LogRead(NamedTuple):
-    """`more`: more lines may be available."""
-
-    source: str
-    lines: list[Line]
-    position: Position
-    more: bool
-
 
 # For this time after its last line a rotated file is still checked, because writers may switch to the new file late.
 ROTATED_LINGER_SECONDS = 60.0
@@ -49,6 +41,7 @@ class RotatedLog:
         tracked: the files of all logs by their identity, so that no file is read twice.
         checkpoints: the checkpoints of all files.
         logger: the log of the source.
+        timing: its clocks and waits.
         named: the command line names this log; otherwise a pattern or directory contains it.
         max_open: with more tracked files than this, files are closed when all of their content was read.
 
@@ -63,6 +56,7 @@ class RotatedLog:
         tracked: dict[InodeIdentity, TrackedFile],
         checkpoints: Checkpoints,
         logger: SourceLog,
+        timing: Timing,
         *,
         named: bool,
         max_open: int,
@@ -73,6 +67,7 @@ class RotatedLog:
         self._tracked = tracked
         self._checkpoints = checkpoints
         self._logger = logger
+        self._shared = checkpoints, logger, timing
         self._named = named
         self._max_open = max_open
         self._warnings: dict[tuple[str, str], dict[str, object]] = {}
@@ -83,9 +78,8 @@ class RotatedLog:
         """Checks which files have the names now. Removes files that are finished."""
         if self.path == STANDARD_INPUT:
             return
-        present = [
-            (path, status) for path in {*self.members, self.path} if (status := self._status(path)) is not None
-        ]
+        paths = dict.fromkeys((*self.members, self.path))
+        present = [(path, status) for path in paths if (status := self._status(path)) is not None]
         present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in present}
         for file in self.files:
@@ -101,12 +95,9 @@ class RotatedLog:
             self._next_search = now + RETRY_SECONDS
             self._add_rotated_files(self._newest())
         for file in [one for one in self.files if self._is_finished(one, now)]:
-            if file.reader is not None and file.reader.unfinished_bytes:
-                self._logger.warning(
-                    "unfinished last line of a rotated file not read",
-                    source=file.name,
-                    bytes=file.reader.unfinished_bytes,
-                )
+            if file.reader is not None and (unread := file.reader.unfinished_bytes):
+                event = "unfinished last line of a rotated file not read"
+                self._logger.warning(event, source=file.name, bytes=unread)
             self._remove(file)
 
     def _find_closed(self) -> None:
@@ -172,7 +163,7 @@ class RotatedLog:
                 return  # it was renamed during the search, and is one of the rotated files
             file = self._add(path, status)
             # Opened at once, because it may be renamed again. The next check then finds it among the rotated files.
-            if not self._has_too_many_open and not self._open(file) and file.logged_error is None:
+            if not self._has_too_many_open and not file.open(*self._shared) and file.logged_error is None:
                 self._remove(file)
                 return
         if file.reader is not None:
@@ -198,14 +189,13 @@ class RotatedLog:
         """Adds the files to which the log was rotated after `after`. Returns whether there are any."""
         any_added = False
         wanted: set[InodeIdentity] = set()
+        search = partial(find_unread_files, self.path, self._checkpoints, tracked=self._tracked, wanted=wanted)
         for _ in range(MAX_TRIES):
-            unread = find_unread_files(
-                self.path, self._checkpoints, tracked=self._tracked, after=after, wanted=wanted
-            )
+            unread = search(after=after)
             if unread.lost:
                 self._warn_once(self.path, LOST_MESSAGE)
             after = unread.newest
-            wanted |= {one.identity for one in unread.files}
+            wanted.update(one.identity for one in unread.files)
             # If a file is renamed before it is opened, it and the files after it are searched again, so that they
             # keep their order.
             added = list(takewhile(bool, map(self._add_rotated_file, unread.files)))
@@ -215,26 +205,23 @@ class RotatedLog:
         return any_added
 
     def _add_rotated_file(self, rotated: RotatedFile) -> bool:
-        try:
+        with suppress(OSError):
             status = Path(rotated.path).stat()
-        except OSError:
-            return False
-        if (status.st_dev, status.st_ino) != rotated.identity:
-            return False
-        file = self._add(rotated.path, status)
-        file.attached = False
-        if not self._open(file):
-            self._remove(file)
-            return False
-        self._logger.info("rotated file is read first", source=display_name(rotated.path))
-        return True
+            if (status.st_dev, status.st_ino) == rotated.identity:
+                file = self._add(rotated.path, status)
+                file.attached = False
+                if file.open(*self._shared):
+                    self._logger.info("rotated file is read first", source=display_name(rotated.path))
+                    return True
+                self._remove(file)
+        return False
 
-    def read(self, now: float) -> LogRead:
-        """Returns the next lines of the oldest file that has any."""
+    def read(self, now: float) -> tuple[Batch, bool]:
+        """Returns the next lines of the oldest file that has any, and whether more may be available."""
         for index, file in enumerate(list(self.files)):
             if file.retry_at > now or file.closed_stamp == file.stamp:
                 continue
-            if file.reader is None and not self._open(file):
+            if file.reader is None and not file.open(*self._shared):
                 file.retry_at = now + RETRY_SECONDS
                 continue
             if (buffered := self._take_buffered_later(index)) is not None:
@@ -247,15 +234,12 @@ class RotatedLog:
                 continue
             if found is not None:
                 return found
-            if (
-                self._has_too_many_open
-                and self.path != STANDARD_INPUT
-                and (file.attached or self._find_by_rotated_name(file))
-            ):
+            may_close = self._has_too_many_open and self.path != STANDARD_INPUT
+            if may_close and (file.attached or self._find_by_rotated_name(file)):
                 file.close()
-        return LogRead(self.path, [], START_POSITION, False)
+        return Batch(self.path, [], START_POSITION, False), False
 
-    def _take_buffered_later(self, index: int) -> LogRead | None:
+    def _take_buffered_later(self, index: int) -> tuple[Batch, bool] | None:
         """Returns buffered lines of a later file, before an unread file that may be a copy of it is read."""
         reader = self.files[index].reader
         if reader is None or reader.has_begun:
@@ -263,19 +247,19 @@ class RotatedLog:
         for later in self.files[index + 1 :]:
             if later.reader is not None and later.reader.has_buffered_lines:
                 lines = later.reader.take_buffered()
-                return LogRead(later.reader.name, lines, later.reader.take_position(), True)
+                return Batch(later.reader.name, lines, later.reader.take_position(), False), True
         return None
 
-    def _read(self, file: TrackedFile, now: float) -> LogRead | None:
+    def _read(self, file: TrackedFile, now: float) -> tuple[Batch, bool] | None:
         reader = file.reader
         assert reader is not None
         lines, status = reader.read(final=not file.attached)
         file.logged_error = None
         if status is ReadStatus.REPLACED:
-            return self._restart(file, reader)
+            return self._restart(file, reader), True
         position = reader.take_position()
         if status is ReadStatus.WAITING:
-            return LogRead(reader.name, lines, position, bool(lines))
+            return Batch(reader.name, lines, position, False), bool(lines)
         if status is ReadStatus.AT_END and file.at_end_since is None:
             file.at_end_since = now
         elif status is ReadStatus.MORE or lines:
@@ -283,10 +267,10 @@ class RotatedLog:
         if status is ReadStatus.AT_END and reader.at_definite_end:
             file.close()
         if lines or position is not START_POSITION or status is ReadStatus.MORE:
-            return LogRead(reader.name, lines, position, True)
+            return Batch(reader.name, lines, position, False), True
         return None
 
-    def _restart(self, file: TrackedFile, reader: FileReader) -> LogRead:
+    def _restart(self, file: TrackedFile, reader: FileReader) -> Batch:
         """Continues after the file was truncated or rewritten. A copy of its old content is read first."""
         reader.take_position()
         lines: list[Line] = []
@@ -297,7 +281,7 @@ class RotatedLog:
         position = reader.take_position()
         self._logger.info("file was truncated or rewritten, reading it from its start", source=file.name)
         reader.restart()
-        return LogRead(reader.name, lines, position, True)
+        return Batch(reader.name, lines, position, False)
 
     def _add_copy(self, file: TrackedFile, reader: FileReader) -> bool:
         """Adds a copy of the file's old content, to be read first. Returns whether there is one."""
@@ -309,14 +293,6 @@ class RotatedLog:
             after = max((one.stamp[1] for one in others), default=file.first_modified)
         is_there = any(one.reader is not None and one.reader.origin_key == reader.key != b"" for one in others)
         return self._add_rotated_files(after) or is_there
-
-    def _open(self, file: TrackedFile) -> bool:
-        """Opens the file. Returns False if that fails, or if another file has its name now."""
-        try:
-            return file.open(self._checkpoints, self._logger)
-        except HooklineError as error:
-            file.log_error(self._logger, "file cannot be opened, will try again", error)
-            return False
 
     def close(self) -> None:
         for file in list(self.files):
@@ -350,7 +326,5 @@ class RotatedLog:
 
     def _clear_warnings(self, path: str) -> None:
         """Forgets the warnings about a path that has no fault now. The result of a search remains."""
-        for logged_error in [
-            (where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE
-        ]:
-            del self._warnings[logged_error]
+        for key in [(where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE]:
+            del self._warnings[key]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 
 import msgspec
 
 from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity
-from hookline.relay.sources.decompression import MAX_MAGIC_BYTES, Compression, compression_of
+from hookline.relay.sources.decompression import Compression, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
 from hookline.relay.sources.source import START_POSITION, Position
@@ -51,68 +51,34 @@ class FileInspector:
 
     def inspect(self, path: str) -> RotatedFile | None:
         """Returns the file, or None if it is not a regular file or cannot be read."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            return None
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return None
-            return self._compare(path, descriptor, status)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
+        with suppress(OSError), _opened(path) as (descriptor, status):
+            if stat.S_ISREG(status.st_mode):
+                return self._compare(path, descriptor, status)
+        return None
 
     def matches_checkpoint(self, path: str) -> bool:
         """Returns whether a compressed file has the content of a checkpoint. Decompresses it up to the checkpoint."""
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
-            return False
-        try:
-            status = os.fstat(descriptor)
-            file_identity = FileIdentity(
-                name=display_name(path), device=status.st_dev, inode=status.st_ino, size=status.st_size, head=b""
-            )
-            matcher, content = (
-                CheckpointMatcher(self._checkpoints, file_identity),
-                DecompressedContent(RawFile(descriptor)),
-            )
+        with suppress(OSError, FileReplaced), _opened(path) as (descriptor, status):
+            matcher = CheckpointMatcher(self._checkpoints, _identity(path, status, status.st_size))
+            content = DecompressedContent(RawFile(descriptor))
             while not matcher.is_decided:
                 if piece := content.next(_PIECE_BYTES):
                     matcher.feed(piece)
                 else:
                     matcher.end()
-        except (OSError, FileReplaced):
-            return False
-        else:
             return matcher.found is not None
-        finally:
-            os.close(descriptor)
+        return False
 
     def _compare(self, path: str, descriptor: int, status: os.stat_result) -> RotatedFile:
-        head = os.pread(descriptor, HEAD_BYTES, 0)
-        compressed = compression_of(head[:MAX_MAGIC_BYTES]) in {Compression.GZIP, Compression.ZSTD}
-        file_identity = FileIdentity(
-            name=display_name(path),
-            device=status.st_dev,
-            inode=status.st_ino,
-            size=None if compressed else status.st_size,
-            head=_unpacked_head(descriptor) if compressed else head,
-        )
         file = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, ReadProgress.UNKNOWN)
-        if compressed:
-            candidates = self._checkpoints.candidates(file_identity)
-            finished = any(
-                (progress.packed, progress.inode) == (status.st_size, status.st_ino) for progress in candidates
-            )
-            progress = (
-                ReadProgress.FINISHED if finished else ReadProgress.COMPRESSED if candidates else ReadProgress.UNKNOWN
-            )
-            return msgspec.structs.replace(file, progress=progress)
-        found = self._checkpoints.find(file_identity, lambda offset, length: os.pread(descriptor, length, offset))
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        if compression_of(head) in {Compression.GZIP, Compression.ZSTD}:
+            candidates = self._checkpoints.candidates(_identity(path, status, None, _unpacked_head(descriptor)))
+            if any((one.packed, one.inode) == (status.st_size, status.st_ino) for one in candidates):
+                return msgspec.structs.replace(file, progress=ReadProgress.FINISHED)
+            return msgspec.structs.replace(file, progress=ReadProgress.COMPRESSED) if candidates else file
+        identity = _identity(path, status, status.st_size, head)
+        found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
         if found is None:
             return file
         progress = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
@@ -121,17 +87,25 @@ class FileInspector:
         )
 
 
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, os.stat_result]]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield descriptor, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(path: str, status: os.stat_result, size: int | None, head: bytes = b"") -> FileIdentity:
+    return FileIdentity(name=display_name(path), device=status.st_dev, inode=status.st_ino, size=size, head=head)
+
+
 def _unpacked_head(descriptor: int) -> bytes:
     content = DecompressedContent(RawFile(descriptor))
     head = b""
-    while len(head) < HEAD_BYTES:
-        try:
-            piece = content.next(HEAD_BYTES - len(head))
-        except FileReplaced:
-            break
-        if not piece:
-            break
-        head += piece
+    with suppress(FileReplaced):
+        while len(head) < HEAD_BYTES and (piece := content.next(HEAD_BYTES - len(head))):
+            head += piece
     return head
 
 
@@ -193,9 +167,8 @@ def find_unread_files(
         newest = max((file.modified for file in rotated if file.progress is not ReadProgress.UNKNOWN), default=None)
         if newest is None and last is not START_POSITION:
             newest = int((last.at - _TIMESTAMP_TOLERANCE_SECONDS) * 1e9)
-            lost = all(file.progress is ReadProgress.UNKNOWN for file in present) and not _is_empty_file_present(
-                present, last
-            )
+            is_known = any(file.progress is not ReadProgress.UNKNOWN for file in present)
+            lost = not is_known and not _is_empty_file_present(present, last)
     wanted = {*wanted, *later}
     files = [file for file in rotated if file.identity in wanted or _is_wanted(file, newest)]
     return UnreadFiles(files, newest, log.identity if log else None, lost)
@@ -243,7 +216,7 @@ def _without_duplicates(present: list[RotatedFile]) -> list[RotatedFile]:
     its inode, otherwise to the newest.
     """
     owners: dict[bytes, RotatedFile] = {}
-    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified)):
+    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified, rotation_number(file.path))):
         owners[file.key] = file
     return [
         file
@@ -267,13 +240,9 @@ def _resolve_newest_compressed(rotated: list[RotatedFile], inspector: FileInspec
 
 
 def _is_wanted(file: RotatedFile, newest: int | None) -> bool:
-    match file.progress:
-        case ReadProgress.UNFINISHED:
-            return True
-        case ReadProgress.FINISHED:
-            return False
-        case ReadProgress.UNKNOWN | ReadProgress.COMPRESSED:
-            return newest is not None and file.modified >= newest
+    if _is_read(file):
+        return file.progress is ReadProgress.UNFINISHED
+    return newest is not None and file.modified >= newest
 
 
 def find_rotated(path: str, identity: InodeIdentity, *, last_seen: str) -> tuple[str, os.stat_result | None]:
@@ -293,7 +262,7 @@ def _possible_names(path: str, identity: InodeIdentity, last_seen: str) -> Itera
 
 
 def _find_names(path: str) -> dict[str, InodeIdentity]:
-    """Returns the files with the log's name or the name of a rotated file, by path."""
+    """Returns the files with the log's name or the name of a rotated file, by path, in the order of their paths."""
     directory, name = os.path.split(path)
     found: dict[str, InodeIdentity] = {}
     with suppress(OSError):
@@ -305,4 +274,6 @@ def _find_names(path: str) -> dict[str, InodeIdentity]:
                     found[known_as] = (status.st_dev, status.st_ino)
     # A program that compresses a file removes it when the archive is complete. Until then the archive is left out.
     unpacked = {file: unpacked_name(file) for file in found}
-    return {file: found[file] for file in found if unpacked[file] in {file, path} or unpacked[file] not in found}
+    return {
+        file: found[file] for file in sorted(found) if unpacked[file] in {file, path} or unpacked[file] not in found
+    }

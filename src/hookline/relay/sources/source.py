@@ -79,9 +79,7 @@ class SourceLog(Protocol):
     """The log of a source."""
 
     def debug(self, what: str, **fields: object) -> None: ...
-
     def info(self, what: str, **fields: object) -> None: ...
-
     def warning(self, what: str, **fields: object) -> None: ...
 
 
@@ -94,15 +92,12 @@ class LineSource(Protocol):
 
         Raises HooklineError if a source cannot be read. A source that is followed retries instead.
         """
-        ...
 
     def lags(self) -> list[SourceLag]:
         """Returns the lag of each open source. Cheap. Called from any thread."""
-        ...
 
     def progress(self) -> tuple[int, int | None]:
         """Returns the bytes read, and the total if it is known, for the progress bar. Called from any thread."""
-        ...
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Returns the sources with an incomplete last line that was not read, each with the bytes of that line.
@@ -110,14 +105,11 @@ class LineSource(Protocol):
 
         The writer may not have finished that line. The next run begins with it.
         """
-        ...
 
     def finish(self) -> None:
         """Stops reading from the sources. Data from a pipe exists nowhere else, so `read` still returns the lines
         that were taken from it, and then ends. Called from any thread.
         """
-        ...
 
     def close(self) -> None:
         """Closes all sources. Called once, after the last `read`."""
-        ...

@@ -9,6 +9,7 @@ from hookline.relay.sources.input_files import open_reader
 from hookline.relay.sources.rotated_names import display_name
 from hookline.relay.sources.rotation_search import InodeIdentity
 from hookline.relay.sources.source import SourceLog
+from hookline.relay.sources.timing import Timing
 
 FileStatus = tuple[int, int]
 """Size in bytes, and time of change in nanoseconds."""
@@ -48,9 +49,13 @@ class TrackedFile:
     def name(self) -> str:
         return display_name(self.path)
 
-    def open(self, checkpoints: Checkpoints, logger: SourceLog) -> bool:
-        """Opens the file. Returns False if its path now belongs to another file. Raises HooklineError."""
-        reader = open_reader(self.path, checkpoints, logger)
+    def open(self, checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> bool:
+        """Opens the file. Returns False if that fails, or if another file has its name now."""
+        try:
+            reader = open_reader(self.path, checkpoints, logger, timing)
+        except HooklineError as error:
+            self.log_error(logger, "file cannot be opened, will try again", error)
+            return False
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != self.identity:
             reader.close()  # the next check of the names finds the other file
             return False

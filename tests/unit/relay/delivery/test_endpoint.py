@@ -17,9 +17,10 @@ from hookline.model import DeliveryPolicy, EnvRef, FileRef, JwtAuthentication, S
 from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
-from hookline.relay.http.httpx_transport import HttpxTransport
-from hookline.relay.http.request import Header, Target
+from hookline.relay.http.proxy import Proxy
+from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.transport import Transport
 from hookline.relay.http.transport_factory import transport_factory
 from hookline.relay.secrets import SecretResolver
@@ -49,10 +50,17 @@ class Receiver:
         return await self.answering(request) if self.answering else httpx.Response(200)
 
     def open(
-        self, target: Target, rules: NetworkRules, context: ssl.SSLContext, limit: int, clock: Callable[[], float]
+        self,
+        target: Target,
+        rules: NetworkRules,
+        context: ssl.SSLContext,
+        limit: int,
+        clock: Callable[[], float],
+        *,
+        proxy: Proxy | None = None,
     ) -> Transport:
         self.opened.append((rules, context, limit))
-        return HttpxTransport(httpx.MockTransport(self.answer), target, clock)
+        return RecordingTransport(self, target)
 
     def endpoint(self, webhook: Webhook, **options: Any) -> Endpoint:
         return HttpEndpoint(
@@ -63,6 +71,27 @@ class Receiver:
             transport_factory=transport_factory(self.open, NetworkRules(), lambda: self.now),
             **options,
         )
+
+
+class RecordingTransport:
+    """Implements Transport: passes each request to the receiver."""
+
+    def __init__(self, receiver: Receiver, target: Target) -> None:
+        self.receiver = receiver
+        self.url = target.url
+
+    async def post(
+        self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
+    ) -> ExchangeResult:
+        sent = [*headers, *attempt_headers(attempt, signature)]
+        request = httpx.Request("POST", self.url, headers=sent, content=attempt.body)
+        try:
+            async with asyncio.timeout(deadline):
+                return Response((await self.receiver.answer(request)).status_code)
+        except Exception as error:
+            return map_error(error, deadline)
+
+    async def aclose(self) -> None: ...
 
 
 @pytest.fixture

@@ -69,12 +69,10 @@ class Reading(NamedTuple):
 
     status: int | None
     clean: bool = False
-    complete: bool = False
-    body: bytes = b""
 
 
-def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
-    reader = ResponseReader(keep_body=keep)
+def read(*pieces: bytes, ended: bool = False) -> Reading:
+    reader = ResponseReader()
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -84,27 +82,27 @@ def read(*pieces: bytes, ended: bool = False, keep: bool = True) -> Reading:
         assert reader.head is None, "once there is a head, nothing raises any more"
         return Reading(None)
     status = None if reader.head is None else reader.head.status
-    return Reading(status, reader.clean, reader.complete, reader.body)
+    return Reading(status, reader.clean)
 
 
 @settings(max_examples=600, deadline=None)
-@given(streams, st.lists(st.integers(0, 200), max_size=6), st.booleans(), st.booleans())
-@example(b"HTTP/1.1 200 OK\n\ncontent-length: 3\r\n\r\n", [20], True, False)
-@example(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", [50, 51, 52, 60], False, True)
-def test_cuts_do_not_matter(stream: bytes, cuts: list[int], ended: bool, keep: bool) -> None:
+@given(streams, st.lists(st.integers(0, 200), max_size=6), st.booleans())
+@example(b"HTTP/1.1 200 OK\n\ncontent-length: 3\r\n\r\n", [20], True)
+@example(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", [50, 51, 52, 60], False)
+def test_cuts_do_not_matter(stream: bytes, cuts: list[int], ended: bool) -> None:
     """A stream has the same result in one piece and cut anywhere."""
     places = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     pieces = [stream[start:end] for start, end in pairwise(places)]
     single = [stream[at : at + 1] for at in range(len(stream))]
-    whole = read(stream, ended=ended, keep=keep)
-    assert whole == read(*pieces, ended=ended, keep=keep)
-    assert whole == read(*single, ended=ended, keep=keep)
+    whole = read(stream, ended=ended)
+    assert whole == read(*pieces, ended=ended)
+    assert whole == read(*single, ended=ended)
 
 
 @settings(max_examples=600, deadline=None)
 @given(streams)
 def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: bytes) -> None:
-    """A response that ended cleanly here also ended for h11: with the same status and body, at the same byte."""
+    """A response that ended cleanly here also ended for h11: with the same status, at the same byte."""
     ours = read(stream)
     if not ours.clean:
         return
@@ -112,14 +110,12 @@ def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: 
     theirs.send(h11.Request(method="POST", target="/", headers=[("host", "x"), ("content-length", "0")]))
     theirs.send(h11.EndOfMessage())
     theirs.receive_data(stream)
-    status, body = None, b""
+    status = None
     while not isinstance(event := theirs.next_event(), h11.EndOfMessage):
         assert event is not h11.NEED_DATA
         if isinstance(event, h11.Response):
             status = event.status_code
-        if isinstance(event, h11.Data):
-            body += bytes(event.data)
-    assert (ours.status, ours.body) == (status, body)
+    assert ours.status == status
     assert theirs.trailing_data == (b"", False)
     assert theirs.their_state is h11.DONE
 
@@ -127,29 +123,29 @@ def test_an_independent_parser_agrees_before_a_connection_is_used_again(stream: 
 @pytest.mark.parametrize(
     ("stream", "expected"),
     [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", Reading(200, True, True, b"abc")),
-        (b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", Reading(200, True, True)),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", Reading(204, True, True)),
-        (b"HTTP/1.1 204 No Content\r\ncontent-length: 3\r\n\r\n", Reading(204, False, True)),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nabc", Reading(200, False, True, b"ab")),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", Reading(200, False, False, b"abc")),
-        (b"HTTP/1.1 200 OK\r\nconnection: keep-alive, Close\r\ncontent-length: 0\r\n\r\n", Reading(200, False, True)),
-        (b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n", Reading(200, False, True)),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc", Reading(200, False, True, b"abc")),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", Reading(200, True)),
+        (b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n", Reading(200, True)),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", Reading(204, True)),
+        (b"HTTP/1.1 204 No Content\r\ncontent-length: 3\r\n\r\n", Reading(204)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nabc", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\nconnection: keep-alive, Close\r\ncontent-length: 0\r\n\r\n", Reading(200)),
+        (b"HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc", Reading(200)),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc", Reading(None)),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Reading(200, body=b"0\r\n\r\n")),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Reading(200)),
         (
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
-            Reading(200, False, True),
+            Reading(200),
         ),
-        (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 0\r\n\r\n", Reading(200, False, True)),
-        (b"HTTP/1.1 200 OK\ncontent-length: 0\n\n", Reading(200, False, True)),
-        (b"HTTP/1.1 103 Hints\nx: y\n\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Reading(200, False, True)),
-        (b"HTTP/1.1 200 OK\r\n\r\nabc", Reading(200, False, False, b"abc")),
-        (b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\nabc", Reading(200, False, True, b"abc")),
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx y: z\r\n\r\nabc", Reading(200, False, False, b"abc")),
+        (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 0\r\n\r\n", Reading(200)),
+        (b"HTTP/1.1 200 OK\ncontent-length: 0\n\n", Reading(200)),
+        (b"HTTP/1.1 103 Hints\nx: y\n\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\n\r\nabc", Reading(200)),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nx y: z\r\n\r\nabc", Reading(200)),
         (b"HTTP/1.1 200 OK\r\nno colon\r\ncontent-length: 0\r\n\r\n", Reading(200)),
-        (b"HTTP/1.1 204 No Content\r\nno colon\r\n\r\n", Reading(204, False, True)),
+        (b"HTTP/1.1 204 No Content\r\nno colon\r\n\r\n", Reading(204)),
         (b"HTTP/1.1 200 OK\r\nContent-Length : 3\r\ncontent-length: 4\r\n\r\nabc", Reading(None)),
         (b"HTTP/1.1 200 OK\r\nx y: z\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc", Reading(None)),
         (b"HTTP/1.1 200 OK\r\nx y: \x00\r\n\r\n", Reading(None)),
@@ -173,10 +169,10 @@ def test_what_an_odd_head_says(odd: bytes) -> None:
     assert [(b"retry-after", b"7")] == [(name.lower(), value) for name, value in reader.head.headers()]
 
 
-def test_a_body_ends_with_the_connection() -> None:
-    """Without a length, the end of the connection is the end of the body; with one, it is a break."""
-    assert read(b"HTTP/1.1 200 OK\r\n\r\nabc", ended=True).complete
-    assert not read(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", ended=True).complete
+def test_no_connection_is_used_after_its_end() -> None:
+    """The end of the connection makes a response unclean: with a body up to the end, or one that breaks off."""
+    assert Reading(200) == read(b"HTTP/1.1 200 OK\r\n\r\nabc", ended=True)
+    assert Reading(200) == read(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabc", ended=True)
 
 
 @pytest.mark.parametrize("beginning", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/2", b"h", b"\x15\x03"])
@@ -207,27 +203,21 @@ def test_how_much_a_head_may_be() -> None:
 
 
 @pytest.mark.parametrize(
-    "beginning",
-    [b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffff\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
-    ids=["chunked", "to the end"],
+    "head", [b"transfer-encoding: chunked\r\n\r\nffff\r\n", b"\r\n", b"content-length: 16385\r\n\r\n"]
 )
-def test_how_much_of_a_body_is_read(beginning: bytes) -> None:
-    """Nothing is read after the first 16 KiB. The response counts, and its body is incomplete."""
-    reader = ResponseReader(keep_body=True)
-    reader.feed(beginning)
-    for _ in range(MAX_RESPONSE_BODY_BYTES):
+def test_how_much_of_a_body_is_read(head: bytes) -> None:
+    """Nothing is read after the first 16 KiB, nor of a longer body. The response counts, the connection does not."""
+    reader = ResponseReader()
+    reader.feed(b"HTTP/1.1 200 OK\r\n" + head)
+    for _ in range(MAX_RESPONSE_BODY_BYTES + 1):
         reader.feed(b"x")
-    reader.feed(b"x")
-    assert reader.finished
-    assert not reader.complete
-    assert len(reader.body) <= MAX_RESPONSE_BODY_BYTES
     assert reader.head is not None
+    assert (True, False) == (reader.finished, reader.clean)
 
 
-def test_a_body_that_is_not_asked_for_is_not_kept() -> None:
-    """The hot path does not need the body of a response, so the reader only counts its bytes."""
+def test_body_of_the_greatest_size_is_read() -> None:
+    """The connection can be used after a body of exactly 16 KiB."""
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 16384\r\n\r\n")
     reader.feed(bytes(16384))
     assert reader.clean
-    assert b"" == reader.body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,13 @@ def resident() -> int:
 
 def test_an_id_is_new_once() -> None:
     """The first time an id comes, and no other time."""
-    with SeenIds() as seen:
+    with closing(SeenIds()) as seen:
         assert [True, True, False] == [seen.add(identity) for identity in (b"a" * 16, b"b" * 16, b"a" * 16)]
 
 
 def test_any_number_of_ids_costs_disk_and_not_memory() -> None:
     """A huge log is rehearsed in the memory of a small one, and every repetition in it is found."""
-    with SeenIds() as seen:
+    with closing(SeenIds()) as seen:
         before = resident()
         assert MANY == sum(seen.add(identity) for identity in ids(MANY))
         assert resident() - before < 10 << 20
@@ -41,7 +42,7 @@ def test_any_number_of_ids_costs_disk_and_not_memory() -> None:
 
 def test_no_room_is_said() -> None:
     """Where the file for it cannot grow, the dry run ends with a message that names the way out."""
-    with SeenIds() as seen:
+    with closing(SeenIds()) as seen:
         seen._connection.execute("PRAGMA max_page_count = 3")
         with pytest.raises(HooklineError, match="cannot store the delivery ids"):
             sum(map(seen.add, ids(MANY)))

@@ -16,6 +16,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS
+from hookline.relay.sources.timing import SYSTEM_TIMING
 from source_reader import Book, Notebook
 
 
@@ -23,7 +24,7 @@ from source_reader import Book, Notebook
 def pipe() -> Iterator[tuple[PipeReader, int]]:
     """A reader at the reading end, and the descriptor of the writing end."""
     reading, writing = os.pipe()
-    reader = PipeReader("-", reading, Notebook())
+    reader = PipeReader("-", reading, Notebook(), SYSTEM_TIMING)
     yield reader, writing
     reader.close()
 
@@ -107,7 +108,7 @@ def test_cut_off_compressed_pipe_is_told() -> None:
     """What is whole of it is taken, and a warning says where it broke off."""
     reading, writing = os.pipe()
     notes = Notebook()
-    reader = PipeReader("-", reading, notes)
+    reader = PipeReader("-", reading, notes, SYSTEM_TIMING)
     packed = gzip.compress(b"".join(b"%d\n" % (number * 7919) for number in range(3000)))
     os.write(writing, packed[:-2000])
     os.close(writing)
@@ -145,7 +146,7 @@ def test_bomb_in_a_pipe_is_bounded(pipe: tuple[PipeReader, int]) -> None:
 def test_closed_descriptor_is_an_error_of_ours() -> None:
     """A standard input that is not open is told in words."""
     reading, writing = os.pipe()
-    reader = PipeReader("-", reading, Notebook())
+    reader = PipeReader("-", reading, Notebook(), SYSTEM_TIMING)
     os.close(reading)
     os.close(writing)
     with pytest.raises(HooklineError, match="standard input cannot be read"):
