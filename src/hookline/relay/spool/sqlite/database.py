@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from hookline.relay.spool.sqlite.schema import (
     migrate_spool,
     require_migrations,
 )
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 DATABASE_FILE = "spool.db"
 BUSY_SECONDS = 30.0
@@ -47,7 +47,7 @@ def create_directory(directory: Path) -> None:
     require_private(directory, directory / DATABASE_FILE)
 
 
-def create_or_open(directory: Path) -> sqlite3.Connection:
+def create_or_open(directory: Path, access: StorageAccess = REAL_ACCESS) -> sqlite3.Connection:
     """Open the database of a spool whose lock is held; create or migrate it if necessary. Raises SpoolUnusable.
 
     A new database gets its name when it is complete, so a crash never leaves a partial or empty one. An empty
@@ -60,15 +60,15 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
             for leftover in directory.glob(f"{unfinished.name}*"):
                 leftover.unlink()
             unfinished.touch(mode=0o600)
-            _create(unfinished)
+            _create(unfinished, access)
             unfinished.rename(path)
             sync_directory(directory)
-    _migrate_if_older(path)
-    return _connect(path)
+    _migrate_if_older(path, access)
+    return _connect(path, access)
 
 
-def _migrate_if_older(path: Path) -> None:
-    with map_damage(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
+def _migrate_if_older(path: Path, access: StorageAccess) -> None:
+    with map_damage(path), closing(access.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = read_format(connection, path)
         if written_in < SPOOL_FORMAT:
             require_migrations(path, written_in, SPOOL_FORMAT)
@@ -77,9 +77,9 @@ def _migrate_if_older(path: Path) -> None:
                 migrate_spool(connection, written_in, SPOOL_FORMAT)
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, access: StorageAccess) -> None:
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with closing(access.connect(path, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
@@ -90,7 +90,9 @@ def _create(path: Path) -> None:
         raise SpoolUnusable(f"cannot create the spool's database {path}: {error}") from error
 
 
-def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+def open_existing(
+    directory: Path, access: StorageAccess = REAL_ACCESS, *, mode: Literal["ro", "rw"] = "rw"
+) -> sqlite3.Connection:
     """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
     path = directory / DATABASE_FILE
     if not path.exists():
@@ -99,12 +101,12 @@ def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlit
             hint="start a relay, which creates it, or name another with --spool or HOOKLINE_SPOOL",
         )
     require_private(directory, path)
-    return _connect(path, mode)
+    return _connect(path, access, mode)
 
 
-def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     with map_damage(path):
-        connection = sqlite3.connect(
+        connection = access.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=BUSY_SECONDS,
@@ -170,18 +172,19 @@ def map_damage(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+def reading(directory: Path, access: StorageAccess) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the database of an existing spool. Raises SpoolUnusable."""
-    with closing(open_existing(directory, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
+    with closing(open_existing(directory, access, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
         yield connection
 
 
 class OpenSpool:
     """The open database of an existing spool, until the end of the block. Raises SpoolUnusable."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
         self._path = directory / DATABASE_FILE
-        self._connection = open_existing(directory)
+        self._access = access
+        self._connection = open_existing(directory, access)
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +218,7 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
         raise _unusable(error, _path(connection)) from error
 
 
-def sync_log(path: Path) -> None:
+def sync_log(path: Path, access: StorageAccess) -> None:
     """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable.
 
     It needs no transaction, which would need disk space and the database lock.
@@ -223,7 +226,7 @@ def sync_log(path: Path) -> None:
     try:
         descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            access.sync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -266,22 +269,22 @@ def _damaged(path: Path, detail: str) -> SpoolUnusable:
     )
 
 
-def create_if_missing(directory: Path, *, since: str) -> None:
+def create_if_missing(directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
     """Create an empty spool if none exists. `since` as in SqliteSpool. Raises SpoolUnusable.
 
     `pause` and `dead import` use it, because they can run before the first relay.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = access.monotonic() + _PATIENCE_SECONDS
     while not (directory / DATABASE_FILE).exists():
         create_directory(directory)
         try:
-            lock = SpoolLock(directory, since=since)
+            lock = SpoolLock(directory, since=since, sleep=access.sleep)
         except SpoolUnusable:
-            if time.monotonic() > deadline:
+            if access.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            access.sleep(0.05)
             continue
         try:
-            create_or_open(directory).close()
+            create_or_open(directory, access).close()
         finally:
             lock.release()

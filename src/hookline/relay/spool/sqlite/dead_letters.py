@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import count, islice, repeat
@@ -16,6 +15,7 @@ from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
 from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally, store_lines
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, number_of
 
 DEAD_LETTERS_PER_CHUNK: Final = 1000
@@ -63,8 +63,10 @@ _ChangeLines = Callable[[Sequence[int]], int]
 class SqliteDeadLetters(OpenSpool):
     """Implements admin.DeadLetterStore. One transaction changes at most `chunk` letters."""
 
-    def __init__(self, directory: Path, *, chunk: int = DEAD_LETTERS_PER_CHUNK) -> None:
-        super().__init__(directory)
+    def __init__(
+        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, chunk: int = DEAD_LETTERS_PER_CHUNK
+    ) -> None:
+        super().__init__(directory, access)
         self._chunk = chunk
 
     # -- DeadLetterQueries
@@ -174,7 +176,7 @@ class SqliteDeadLetters(OpenSpool):
         for page in pages:
             yield page
             if len(page) == self._chunk:
-                time.sleep(PAUSE_SECONDS)
+                self._access.sleep(PAUSE_SECONDS)
 
     def _due_times(self, webhook: int, now: float, rate: float | None) -> Iterator[float]:
         """When each replayed delivery is due: all at `now`, or `rate` per second after those of earlier replays."""
@@ -212,8 +214,8 @@ def _as_delivery(row: sqlite3.Row) -> DeadDelivery:
 class SqliteDeadLetterImport(OpenSpool):
     """Implements admin.DeadLetterImport. The letters come from another spool, or from an earlier time of this one."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
+        super().__init__(directory, access)
         self._next: int | None = None
 
     def add(self, letters: Sequence[DeadLetter]) -> Count:
@@ -229,7 +231,9 @@ class SqliteDeadLetterImport(OpenSpool):
     def _add_deliveries(self, letters: Sequence[DeadDelivery]) -> int:
         if not letters:
             return 0
-        numbers = {address: number_of(self._connection, address) for address in {one.webhook for one in letters}}
+        numbers = {
+            address: number_of(self._connection, address) for address in dict.fromkeys(one.webhook for one in letters)
+        }
         first = self._first_seq() if self._next is None else self._next
         rows = [
             (seq, one.id, numbers[one.webhook], one.attempts, one.at, one.at, one.request_id, one.channel,

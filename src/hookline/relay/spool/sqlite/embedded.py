@@ -24,6 +24,7 @@ from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, Sql
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.trace import trace
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
@@ -77,30 +78,31 @@ def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
 class EmbeddedStore:
     """Implements factory.SpoolStore, and the ports that keep no open database between two calls."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
         self._directory = directory
+        self._access = access
 
     @property
     def name(self) -> str:
         return str(self._directory)
 
     def open(self, *, since: str) -> SqliteSpool:
-        return SqliteSpool(self._directory, since=since)
+        return SqliteSpool(self._directory, self._access, since=since)
 
     def status_publisher(self) -> StatusFile:
         return StatusFile(self._directory)
 
     def create_if_missing(self, *, since: str) -> None:
-        create_if_missing(self._directory, since=since)
+        create_if_missing(self._directory, self._access, since=since)
 
     def dead_letters(self) -> SqliteDeadLetters:
-        return SqliteDeadLetters(self._directory)
+        return SqliteDeadLetters(self._directory, self._access)
 
     def dead_letter_import(self) -> SqliteDeadLetterImport:
-        return SqliteDeadLetterImport(self._directory)
+        return SqliteDeadLetterImport(self._directory, self._access)
 
     def webhook_control(self) -> SqliteWebhookControl:
-        return SqliteWebhookControl(self._directory)
+        return SqliteWebhookControl(self._directory, self._access)
 
     def trace_search(self) -> EmbeddedStore:
         return self
@@ -109,23 +111,23 @@ class EmbeddedStore:
         return self
 
     def dry_run(self) -> SpoolLookup:
-        return SpoolLookup(self._directory)
+        return SpoolLookup(self._directory, self._access)
 
     # -- admin.TraceSearch
 
     def trace(self, wanted: str) -> Trace:
-        return trace(self._directory, wanted)
+        return trace(self._directory, self._access, wanted)
 
     # -- admin.SpoolStatistics
 
     def spool_status(self, *, now: float) -> SpoolStatus:
-        return read_spool_status(self._directory, now=now)
+        return read_spool_status(self._directory, self._access, now=now)
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         return read_status_file(self._directory)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
-        return SpoolLookup(self._directory).backlogs()
+        return SpoolLookup(self._directory, self._access).backlogs()
 
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
-        return SpoolLookup(self._directory).endpoint_states()
+        return SpoolLookup(self._directory, self._access).endpoint_states()

@@ -67,8 +67,9 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
         connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
-    keys = {one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None}
-    return connection.execute(_SUCCESSORS, (json.dumps(list(keys)),)).fetchall() if keys else []
+    settled = (one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None)
+    keys = list(dict.fromkeys(settled))  # a set has no certain order
+    return connection.execute(_SUCCESSORS, (json.dumps(keys),)).fetchall() if keys else []
 
 
 def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:

@@ -30,10 +30,11 @@ from hookline.relay.spool.sqlite.database import (
     sync_log,
     transaction,
 )
-from hookline.relay.spool.sqlite.disk_reserve import RESERVE_BYTES, DiskReserve
+from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
 from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 _SYNC_SECONDS: Final = 0.5
 _SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
@@ -46,14 +47,15 @@ SELECT n, source, line, part, length, sha256, data FROM rejected WHERE replayed 
 class SqliteSpool:
     """Implements spool.Spool. One process at a time holds it (lock.py). Other commands work beside it."""
 
-    def __init__(self, directory: Path, *, since: str) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
         """Open or create the spool and lock it. Arguments and errors as in factory.SpoolStore.open."""
         create_directory(directory)
-        self._lock = SpoolLock(directory, since=since)
+        self._access = access
+        self._lock = SpoolLock(directory, since=since, sleep=access.sleep)
         try:
             self._path = directory / DATABASE_FILE
-            self._connection = create_or_open(directory)
-            self._reserve = DiskReserve(directory)
+            self._connection = create_or_open(directory, access)
+            self._reserve = DiskReserve(directory, access.reserve_bytes)
             with map_damage(self._path):
                 self._load()
         except BaseException:
@@ -101,8 +103,8 @@ class SqliteSpool:
             self._truncate_log()
             if not self._reserve.acquire():
                 raise SpoolFull(
-                    f"the disk of the spool {self._path.parent} has less room than the {RESERVE_BYTES >> 20} MiB "
-                    "that are kept for outcomes",
+                    f"the disk of the spool {self._path.parent} has less room than the "
+                    f"{self._access.reserve_bytes >> 20} MiB that are kept for outcomes",
                     hint="free disk space; nothing was changed",
                 )
 
@@ -135,7 +137,10 @@ class SqliteSpool:
 
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         self._require_reserve()
-        numbers = {address: self._number(address) for address in {one.delivery.address for one in batch.deliveries}}
+        numbers = {
+            address: self._number(address)
+            for address in dict.fromkeys(one.delivery.address for one in batch.deliveries)
+        }
         rows = self._rows(batch, numbers, now)
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
@@ -271,7 +276,7 @@ class SqliteSpool:
     def _sync(self) -> None:
         """Sync the transactions that were not synced."""
         if self._unsynced:
-            sync_log(self._path)
+            sync_log(self._path, self._access)
             self._unsynced = False
 
     def changed_by_others(self) -> bool:

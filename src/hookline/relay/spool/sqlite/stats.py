@@ -17,6 +17,7 @@ from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
 from hookline.relay.spool.sqlite.schema import read_positions
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
 MAX_CHECKPOINT_ROWS: Final = 1000
@@ -45,9 +46,9 @@ _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDE
 _KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)"
 
 
-def read_spool_status(directory: Path, *, now: float) -> SpoolStatus:
+def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> SpoolStatus:
     """As admin.SpoolStatistics.spool_status, in one transaction."""
-    with reading(directory) as connection:
+    with reading(directory, access) as connection:
         connection.execute("PRAGMA cache_size = -4096")  # 4 MiB, because it reads each page once
         connection.execute("BEGIN")
         tally = read_tally(connection)
@@ -95,19 +96,20 @@ def _size(path: Path) -> int:
 class SpoolLookup:
     """Implements admin.DryRunSpool and the lookups of admin.SpoolStatistics, also for a spool that does not exist."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
         self._directory = directory
+        self._access = access
 
     def positions(self) -> list[Position]:
         if not self._exists():
             return []
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return read_positions(connection)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         if not self._exists():
             return None
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return {
                 Address(organization, sandbox): Backlog(pending, dead)
                 for organization, sandbox, pending, dead in connection.execute(_BACKLOGS)
@@ -116,13 +118,13 @@ class SpoolLookup:
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
         if not self._exists():
             return {}
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return read_states(connection)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         if not ids or not self._exists():
             return set()
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return {one for one in ids if connection.execute(_KNOWN, (one, delivered_after)).fetchone()}
 
     def _exists(self) -> bool:

@@ -13,6 +13,7 @@ from hookline.relay.ids import request_prefix
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.spool import State
 from hookline.relay.spool.sqlite.database import reading
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 
 MAX_TRACED_DELIVERIES: Final = 1000
 MAX_TRACED_LINES: Final = 20
@@ -38,10 +39,10 @@ WHERE instr(data, ?) OR instr(data, ?) LIMIT {MAX_TRACED_LINES}
 """
 
 
-def trace(directory: Path, wanted: str) -> Trace:
+def trace(directory: Path, access: StorageAccess, wanted: str) -> Trace:
     """As admin.TraceSearch.trace."""
     wanted = wanted.encode("utf-8", "replace").decode()  # an argument may hold any bytes; ids in a spool are text
-    with reading(directory) as connection:
+    with reading(directory, access) as connection:
         connection.execute("BEGIN")
         deliveries = list(_of_request(connection, wanted)) or list(_of_id(connection, wanted.lower()))
         escaped = json.dumps(wanted)[1:-1].encode()

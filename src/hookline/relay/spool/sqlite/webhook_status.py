@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hookline.model import Address
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.sqlite.database import OpenSpool, transaction
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 RETRIES_PER_CHUNK = 5000
 
@@ -91,8 +92,10 @@ def make_due(connection: sqlite3.Connection, webhook: int, now: float, limit: in
 class SqliteWebhookControl(OpenSpool):
     """Implements admin.WebhookControl. `chunk`: how many retries one transaction of `retry_now` makes due."""
 
-    def __init__(self, directory: Path, *, chunk: int = RETRIES_PER_CHUNK) -> None:
-        super().__init__(directory)
+    def __init__(
+        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, chunk: int = RETRIES_PER_CHUNK
+    ) -> None:
+        super().__init__(directory, access)
         self._chunk = chunk
 
     def pause(self, address: Address, *, now: float) -> bool:
