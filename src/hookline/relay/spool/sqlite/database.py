@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Literal, Self
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
@@ -35,7 +34,7 @@ _CHECKPOINT_PAGES = 2000
 # How long a command waits for a starting relay that creates the spool at the same moment.
 _PATIENCE_SECONDS: Final = 5.0
 # UnicodeDecodeError: SQLite reports a damaged name of the schema that is not UTF-8.
-_FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
+FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def create_directory(directory: Path) -> None:
@@ -107,12 +106,9 @@ def open_existing(
 def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     with map_damage(path):
         connection = access.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
             check_same_thread=False,
-        )
+        )  # fmt: skip
         try:
             _check(connection, path)
         except BaseException:
@@ -167,7 +163,7 @@ def map_damage(path: Path) -> Iterator[None]:
     """Raises SpoolUnusable, with the next step, for an error of SQLite."""
     try:
         yield
-    except _FAULTS as error:
+    except FAULTS as error:
         raise _unusable(error, path) from error
 
 
@@ -189,9 +185,7 @@ class OpenSpool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._connection.close()
 
 
@@ -205,17 +199,15 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
     try:
         connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if connection.in_transaction:  # a full disk has already rolled it back
-                connection.execute("ROLLBACK")
-            raise
+        yield
         connection.execute("COMMIT")
-    except _FAULTS as error:
-        if connection.in_transaction:
+    except BaseException as error:
+        if connection.in_transaction:  # a full disk has already rolled it back
             connection.execute("ROLLBACK")
-        raise _unusable(error, _path(connection)) from error
+        if isinstance(error, FAULTS):
+            path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+            raise _unusable(error, path) from error
+        raise
 
 
 def sync_log(path: Path, access: StorageAccess) -> None:
@@ -234,10 +226,6 @@ def sync_log(path: Path, access: StorageAccess) -> None:
             f"the spool's database {path} cannot be synced: {error.strerror}",
             hint="check its disk; deliveries of the last second may be sent again",
         ) from error
-
-
-def _path(connection: sqlite3.Connection) -> Path:
-    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
 def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> SpoolUnusable:

@@ -85,12 +85,8 @@ class DeadLetterQuery:
 
     def delivery_pages(self, webhook: int, size: int) -> Iterator[list[PageKey]]:
         """The deliveries that are dead now, without later ones: the oldest first, in pages of at most `size`."""
-        row = self._connection.execute(
-            "SELECT settled, seq FROM delivery WHERE state = 2 AND webhook = ? "
-            "ORDER BY settled DESC, seq DESC LIMIT 1",
-            (webhook,),
-        ).fetchone()
-        after, end = _BEGINNING, PageKey(*row) if row else _BEGINNING
+        after = _BEGINNING
+        end = next(iter(self.newest_deliveries(webhook, 1)), _BEGINNING)
         while after < end:
             rows = self._connection.execute(
                 "SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ? "
@@ -106,14 +102,14 @@ class DeadLetterQuery:
 
     # -- lines
 
-    def count_lines(self, *, whole: bool | None = None) -> int:
-        """`whole`: count only lines that are kept whole (True), or only those that were too long (False)."""
+    def count_lines(self, *, truncated: bool = False) -> int:
+        """If `truncated`, it counts only the lines that were too long to be kept whole."""
         if self._filter.deliveries_only:
             return 0
-        if not self._line_conditions and whole is None:
+        if not self._line_conditions and not truncated:
             return int(self._connection.execute(COUNT_DEAD_LINES).fetchone()[0])
-        kept = "" if whole is None else f" AND {'' if whole else 'NOT '}r.length = length(r.data)"
-        statement = f"SELECT count(*) FROM rejected r WHERE r.replayed = 0{self._line_conditions}{kept}"
+        length = " AND r.length != length(r.data)" if truncated else ""
+        statement = f"SELECT count(*) FROM rejected r WHERE r.replayed = 0{self._line_conditions}{length}"
         return int(self._connection.execute(statement, self._line_parameters).fetchone()[0])
 
     def newest_lines(self, limit: int) -> list[tuple[float, int]]:

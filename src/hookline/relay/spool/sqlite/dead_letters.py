@@ -27,9 +27,8 @@ SELECT d.id, d.settled, d.reason, d.http, d.attempts, d.history, w.organization,
   d.status, d.event_time, d.detail, d.source, d.line, d.body
 FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.seq = ? AND d.state = 2
 """
-_LINE: Final = """
-SELECT n, at, reason, source, line, part, data, length, sha256 FROM rejected WHERE n = ? AND replayed = 0
-"""
+_LINE_FIELDS: Final = DeadLine.__struct_fields__
+_LINE: Final = f"SELECT {', '.join(_LINE_FIELDS)} FROM rejected WHERE n = ? AND replayed = 0"
 # The statements that write leave a letter as it is when it has changed since its page was read.
 _HISTORY: Final = "SELECT history FROM delivery WHERE seq = ? AND state = 2 AND settled = ?"
 _REPLAY: Final = """
@@ -57,7 +56,6 @@ _MAX_IMPORTED: Final = 2**32  # the seqs of one import
 
 _T = TypeVar("_T")
 _ChangeDeliveries = Callable[[int, Sequence[PageKey]], int]
-_ChangeLines = Callable[[Sequence[int]], int]
 
 
 class SqliteDeadLetters(OpenSpool):
@@ -102,7 +100,7 @@ class SqliteDeadLetters(OpenSpool):
 
     def count_truncated(self, chosen: Filter) -> int:
         with map_damage(self._path):
-            return DeadLetterQuery(self._connection, chosen).count_lines(whole=False)
+            return DeadLetterQuery(self._connection, chosen).count_lines(truncated=True)
 
     def _delivery(self, seq: int) -> DeadDelivery | None:
         with map_damage(self._path):
@@ -112,12 +110,7 @@ class SqliteDeadLetters(OpenSpool):
     def _line(self, n: int) -> DeadLine | None:
         with map_damage(self._path):
             row = self._connection.execute(_LINE, (n,)).fetchone()
-        if row is None:
-            return None
-        n, at, reason, source, line, part, data, length, sha256 = row
-        return DeadLine(
-            n=n, at=at, reason=reason, source=source, line=line, part=part, data=data, length=length, sha256=sha256
-        )
+        return DeadLine(**dict(zip(_LINE_FIELDS, row, strict=True))) if row else None
 
     # -- DeadLetterActions
 
@@ -133,10 +126,7 @@ class SqliteDeadLetters(OpenSpool):
             add_to_tally(self._connection, [("replayed", replayed)])
             return replayed
 
-        def replay_lines(numbers: Sequence[int]) -> int:
-            return self._connection.executemany(_REPLAY_LINE, [(n,) for n in numbers]).rowcount
-
-        return self._change(chosen, replay_page, replay_lines, on_progress)
+        return self._change(chosen, replay_page, _REPLAY_LINE, on_progress)
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         def discard_page(_webhook: int, page: Sequence[PageKey]) -> int:
@@ -144,17 +134,10 @@ class SqliteDeadLetters(OpenSpool):
             add_to_tally(self._connection, [("records", discarded)])
             return discarded
 
-        def discard_lines(numbers: Sequence[int]) -> int:
-            return self._connection.executemany(_DISCARD_LINE, [(n,) for n in numbers]).rowcount
-
-        return self._change(chosen, discard_page, discard_lines, on_progress)
+        return self._change(chosen, discard_page, _DISCARD_LINE, on_progress)
 
     def _change(
-        self,
-        chosen: Filter,
-        change_deliveries: _ChangeDeliveries,
-        change_lines: _ChangeLines,
-        on_progress: OnProgress | None,
+        self, chosen: Filter, change_deliveries: _ChangeDeliveries, change_line: str, on_progress: OnProgress | None
     ) -> Count:
         """Change the letters page by page, each in one transaction."""
         done = NO_LETTERS
@@ -168,7 +151,7 @@ class SqliteDeadLetters(OpenSpool):
                     report(done := done + Count(changed, 0))
             for numbers in self._with_pauses(query.line_pages(self._chunk)):
                 with transaction(self._connection):
-                    lines = change_lines(numbers)
+                    lines = self._connection.executemany(change_line, [(n,) for n in numbers]).rowcount
                 report(done := done + Count(0, lines))
         return done
 
@@ -229,8 +212,6 @@ class SqliteDeadLetterImport(OpenSpool):
             return Count(self._add_deliveries(deliveries), store_lines(self._connection, lines))
 
     def _add_deliveries(self, letters: Sequence[DeadDelivery]) -> int:
-        if not letters:
-            return 0
         numbers = {
             address: number_of(self._connection, address) for address in dict.fromkeys(one.webhook for one in letters)
         }

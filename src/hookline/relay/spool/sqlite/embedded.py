@@ -7,24 +7,20 @@ writes the file, and it removes the file at its end. After a kill the file remai
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus, SpoolStatus
 from hookline.private_files import replace_file
-from hookline.relay.spool.admin import Backlog, Trace
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.admin import Trace
 from hookline.relay.spool.sqlite.database import create_if_missing
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
-from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.trace import trace
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
@@ -75,12 +71,8 @@ def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
     return holder, status if holder.startswith(f"process {status.process} ") else None
 
 
-class EmbeddedStore:
+class EmbeddedStore(SpoolLookup):
     """Implements factory.SpoolStore, and the ports that keep no open database between two calls."""
-
-    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
-        self._directory = directory
-        self._access = access
 
     @property
     def name(self) -> str:
@@ -110,8 +102,8 @@ class EmbeddedStore:
     def statistics(self) -> EmbeddedStore:
         return self
 
-    def dry_run(self) -> SpoolLookup:
-        return SpoolLookup(self._directory, self._access)
+    def dry_run(self) -> EmbeddedStore:
+        return self
 
     # -- admin.TraceSearch
 
@@ -125,9 +117,3 @@ class EmbeddedStore:
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         return read_status_file(self._directory)
-
-    def backlogs(self) -> Mapping[Address, Backlog] | None:
-        return SpoolLookup(self._directory, self._access).backlogs()
-
-    def endpoint_states(self) -> Mapping[Address, EndpointState]:
-        return SpoolLookup(self._directory, self._access).endpoint_states()

@@ -34,6 +34,7 @@ _INSERT_LINE: Final = """
 INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, line, part, sha256) DO NOTHING
 """
+_SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the beginnings of these counts' names
 _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
 
 
@@ -42,8 +43,6 @@ def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: 
 
     Returns their number. The other rows are duplicates.
     """
-    if not rows:
-        return 0
     stored = connection.executemany(_INSERT, rows).rowcount
     if stored == len(rows):
         return stored
@@ -68,7 +67,7 @@ def line_rows(source: str, rejected: Iterable[RejectedLine], now: float) -> list
 
 def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
     """Insert rejected lines. Returns the number of new ones."""
-    return connection.executemany(_INSERT_LINE, rows).rowcount if rows else 0
+    return connection.executemany(_INSERT_LINE, rows).rowcount
 
 
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:
@@ -78,11 +77,7 @@ def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, in
 
 def with_pending(tally: dict[str, int]) -> dict[str, int]:
     """The tally and the count of pending deliveries: read + replayed - settled."""
-    settled = sum(
-        count
-        for name, count in tally.items()
-        if name.startswith(("delivered", "skipped:", "rejected", "dead", "dup"))
-    )
+    settled = sum(count for name, count in tally.items() if name.startswith(_SETTLED))
     return {**tally, "pending": tally.get("read", 0) + tally.get("replayed", 0) - settled}
 
 

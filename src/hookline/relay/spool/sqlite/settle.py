@@ -61,10 +61,9 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     ]
     dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
     retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
-    accepted = connection.executemany(_DELIVERED, delivered).rowcount if delivered else 0
-    died = connection.executemany(_OTHER, dead).rowcount if dead else 0
-    if retries:
-        connection.executemany(_OTHER, retries)
+    accepted = connection.executemany(_DELIVERED, delivered).rowcount
+    died = connection.executemany(_OTHER, dead).rowcount
+    connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
     settled = (one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None)
@@ -96,7 +95,7 @@ def expire(
 
 
 def _dead_letter_all(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
-    dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount if seqs else 0
+    dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount
     add_to_tally(connection, [("dead", dead)])
     return dead
 
@@ -107,7 +106,7 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     old = connection.execute(_REMOVE_OLD_RECORDS, (horizon, limit)).rowcount
     records = connection.execute("SELECT coalesce(sum(count), 0) FROM tally WHERE name = 'records'").fetchone()[0]
     surplus = max(0, min(limit, records - old - keep.records))
-    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount if surplus else 0
+    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
     add_to_tally(connection, [("records", -old - removed)])
     webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
     letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]

@@ -56,8 +56,7 @@ class SqliteSpool:
             self._path = directory / DATABASE_FILE
             self._connection = create_or_open(directory, access)
             self._reserve = DiskReserve(directory, access.reserve_bytes)
-            with map_damage(self._path):
-                self._load()
+            self._load()
         except BaseException:
             self._lock.release()
             raise
@@ -72,9 +71,10 @@ class SqliteSpool:
 
     def _read_webhooks(self) -> None:
         """Called again when another process has written: `pause` and `dead import` add webhooks."""
-        self._addresses = webhook_status.read_addresses(self._connection)
+        with map_damage(self._path):
+            self._addresses = webhook_status.read_addresses(self._connection)
+            self._clocks = webhook_status.read_clocks(self._connection)
         self._webhooks = {address: n for n, address in self._addresses.items()}
-        self._clocks = webhook_status.read_clocks(self._connection)
 
     def _query(self, statement: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
         with map_damage(self._path):
@@ -107,6 +107,10 @@ class SqliteSpool:
                     f"{self._access.reserve_bytes >> 20} MiB that are kept for outcomes",
                     hint="free disk space; nothing was changed",
                 )
+
+    def _known(self, address: Address) -> int:
+        """The webhook's number. 0, which no webhook has, if the spool does not know it."""
+        return self._webhooks.get(address, 0)
 
     def _number(self, address: Address) -> int:
         if (number := self._webhooks.get(address)) is None:
@@ -177,33 +181,24 @@ class SqliteSpool:
         return [self._dequeue_new(one) for one in requests]
 
     def _dequeue_new(self, one: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
-        if (webhook := self._webhooks.get(one.address)) is None:
-            return [], self._seq
-        with map_damage(self._path):
-            rows = dequeue.dequeue_new(
-                self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered
-            )
+        statement = dequeue.NEW_ORDERED if one.ordered else dequeue.NEW_UNORDERED
+        rows = self._query(statement, self._known(one.address), one.after, one.limit)
         return self._queued(rows), rows[-1][0] if len(rows) == one.limit else self._seq
 
     def dequeue_due(
         self, address: Address, *, now: float, limit: int, without: Collection[int]
     ) -> list[QueuedDelivery]:
-        if (webhook := self._webhooks.get(address)) is None:
-            return []
-        with map_damage(self._path):
-            return self._queued(dequeue.dequeue_due(self._connection, webhook, now=now, limit=limit, without=without))
+        rows = self._query(dequeue.DUE_RETRIES, self._known(address), now, limit + len(without))
+        return self._queued([row for row in rows if row[0] not in without][:limit])
 
     def next_due(self, address: Address, *, after: float) -> float | None:
-        if (webhook := self._webhooks.get(address)) is None:
-            return None
-        with map_damage(self._path):
-            return dequeue.next_due(self._connection, webhook, after=after)
+        earliest: float | None = self._query(dequeue.NEXT_DUE, self._known(address), after)[0][0]
+        return earliest
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        with map_damage(self._path):
-            dues = dict(dequeue.next_dues(self._connection))
-            if not dues.keys() <= self._addresses.keys():
-                self._read_webhooks()
+        dues: dict[int, float] = dict(self._query(dequeue.NEXT_DUES))
+        if not dues.keys() <= self._addresses.keys():
+            self._read_webhooks()
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
@@ -216,23 +211,20 @@ class SqliteSpool:
         return freed
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
         with self._transaction():
-            return settle.dead_letter(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
+            return settle.dead_letter(
+                self._connection, self._known(address), reason=reason, now=now, without=without, limit=limit
+            )
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
+        webhook = self._known(address)
         own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
         with self._transaction():
             return settle.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
         with self._transaction():
-            return webhook_status.make_due(self._connection, webhook, now, limit)
+            return webhook_status.make_due(self._connection, self._known(address), now, limit)
 
     def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
@@ -248,11 +240,7 @@ class SqliteSpool:
     # -- EndpointStates
 
     def pending(self) -> set[Address]:
-        return {
-            address
-            for address, n in self._webhooks.items()
-            if self._query("SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? LIMIT 1", n)
-        }
+        return {address for address, n in self._webhooks.items() if self._query(dequeue.ANY_PENDING, n)}
 
     def endpoint_states(self) -> dict[Address, EndpointState]:
         with map_damage(self._path):
@@ -274,7 +262,6 @@ class SqliteSpool:
     # -- MaintenanceSpool
 
     def _sync(self) -> None:
-        """Sync the transactions that were not synced."""
         if self._unsynced:
             sync_log(self._path, self._access)
             self._unsynced = False
@@ -284,8 +271,7 @@ class SqliteSpool:
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
-        with map_damage(self._path):
-            self._read_webhooks()
+        self._read_webhooks()
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:

@@ -46,29 +46,25 @@ def recover(old: Path, new: Path, on_progress: OnSalvageProgress | None = None) 
     has another format or is held by a relay, or when the disk has no room.
     """
     with map_os_errors(new):
-        return _recover(old, new, on_progress)
-
-
-def _recover(old: Path, new: Path, on_progress: OnSalvageProgress | None) -> RecoveryResult:
-    if not (old / DATABASE_FILE).exists():
-        raise SpoolUnusable(f"spool not found: {old}", hint="name the directory that contains its spool.db")
-    if new.exists() and (not new.is_dir() or any(new.iterdir())):
-        raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
-    target = new.resolve()  # `.` has no name
-    work = target.with_name(f".{target.name}.recovering")
-    with _locked(old), _empty(work):
-        copy, created = work / "old", work / "new"
-        create_directory(copy)
-        create_directory(created)
-        with (
-            closing(create_or_open(created)) as connection,
-            closing(DamagedDatabase(old, copy, connection)) as damaged,
-        ):
-            recovered = _save(Salvage(damaged, connection, on_progress), damaged, connection)
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        created.rename(target)
-        sync_directory(target.parent)
-    return recovered
+        if not (old / DATABASE_FILE).exists():
+            raise SpoolUnusable(f"spool not found: {old}", hint="name the directory that contains its spool.db")
+        if new.exists() and (not new.is_dir() or any(new.iterdir())):
+            raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
+        target = new.resolve()  # `.` has no name
+        work = target.with_name(f".{target.name}.recovering")
+        with _locked(old), _empty(work):
+            copy, created = work / "old", work / "new"
+            create_directory(copy)
+            create_directory(created)
+            with (
+                closing(create_or_open(created)) as connection,
+                closing(DamagedDatabase(old, copy, connection)) as damaged,
+            ):
+                recovered = _save(Salvage(damaged, connection, on_progress), damaged, connection)
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            created.rename(target)
+            sync_directory(target.parent)
+        return recovered
 
 
 def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connection) -> RecoveryResult:
@@ -79,13 +75,13 @@ def _save(salvage: Salvage, damaged: DamagedDatabase, connection: sqlite3.Connec
         kind: None if former is None else max(0, former - saved[kind])
         for kind, former in salvage.former_counts(tally).items()
     }
-    complete = whole and not damaged.uncertain and salvage.agrees(saved, tally) and not any(lost.values())
+    complete = whole and damaged.complete and salvage.agrees(saved, tally) and not any(lost.values())
     kept, dropped = salvage.save_positions(keep=complete)
     with transaction(connection):
         salvage.write_tally(tally, saved)
     return RecoveryResult(
         complete=complete, saved=saved, lost=lost, positions=kept, dropped=dropped,
-        notes=[*damaged.notes, *salvage.notes],
+        notes=damaged.notes,
     )  # fmt: skip
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from hookline.model import Address
-from hookline.relay.spool.sqlite.database import transaction
+from hookline.relay.spool.sqlite.database import FAULTS, transaction
 from hookline.relay.spool.sqlite.enqueue import with_pending
-from hookline.relay.spool.sqlite.recovery.damaged_database import UNIQUE_INDEXES, DamagedDatabase, Unreadable
+from hookline.relay.spool.sqlite.recovery.damaged_database import UNIQUE_INDEXES, DamagedDatabase
 from hookline.relay.spool.sqlite.recovery.row_validation import (
     Column,
     InvalidRow,
     Row,
-    ValidRow,
     valid_delivery,
     valid_line,
     valid_values,
@@ -38,25 +38,22 @@ OnSalvageProgress = Callable[[int, int | None], None]
 
 
 class Salvage:
-    """Saves the rows of `damaged` through `connection`, table by table.
+    """Saves the rows of `damaged` through `connection`, table by table, and notes the damage of the tables.
 
-    `notes` lists the damage of the tables. `on_progress` gets the numbers of rows read so far and of all rows (None:
-    not known), once per 1,000 rows.
+    `on_progress` gets the numbers of rows read so far and of all rows (None: not known), once per 1,000 rows.
     """
 
     def __init__(
         self, damaged: DamagedDatabase, connection: sqlite3.Connection, on_progress: OnSalvageProgress | None = None
     ) -> None:
-        self.notes: list[str] = []
         self._damaged = damaged
         self._connection = connection
         self._numbers: dict[object, int] = {}  # the numbers of webhooks in the new spool, by those in the old one
         self._addresses: dict[Address, int] = {}
         self._rows_read = 0
         self._on_progress = on_progress or (lambda _done, _total: None)
-        totals = (
-            [damaged.count(table, UNIQUE_INDEXES[table]) for table in ("delivery", "rejected")] if on_progress else []
-        )
+        counted = ("delivery", "rejected") if on_progress else ()
+        totals = [damaged.count(table, UNIQUE_INDEXES[table]) for table in counted]
         self._total = None if None in totals else sum(filter(None, totals))
 
     def save_tables(self) -> bool:
@@ -74,8 +71,8 @@ class Salvage:
                 found += 1
                 with suppress(InvalidRow):
                     valid.append(valid_values(row, columns))
-        except Unreadable:
-            self.notes.append("not every position can be read")
+        except FAULTS:
+            self._damaged.notes.append("not every position can be read")
         if not keep:
             return 0, found
         with transaction(self._connection):
@@ -87,42 +84,39 @@ class Salvage:
         declared = self._connection.execute(f"PRAGMA table_info({table})")
         return [Column(name, kind, bool(required or key)) for _, name, kind, required, _, key in declared]
 
-    def _save(self, table: str, save: Callable[[ValidRow], None]) -> bool:
-        columns, invalid = self._columns(table), 0
-        try:
-            for chunk in _chunks(self._damaged.readable(table)):
-                with transaction(self._connection, synced=False):
-                    for row in chunk:
-                        try:
-                            save(valid_values(row, columns))
-                        except InvalidRow:
-                            invalid += 1
-                if table != "webhook":
-                    self._rows_read += len(chunk)
-                    self._on_progress(self._rows_read, self._total)
-        except Unreadable as damage:
-            self.notes.append(f"table {table}: {damage}")
-            return False
+    def _save(self, table: str, save: Callable[[Row], None]) -> bool:
+        columns, invalid, notes = self._columns(table), 0, len(self._damaged.notes)
+        rows = self._damaged.readable(table)
+        while chunk := list(islice(rows, _CHUNK_ROWS)):
+            with transaction(self._connection, synced=False):
+                for row in chunk:
+                    try:
+                        save(valid_values(row, columns))
+                    except InvalidRow:
+                        invalid += 1
+            if table != "webhook":
+                self._rows_read += len(chunk)
+                self._on_progress(self._rows_read, self._total)
         if invalid:
-            self.notes.append(f"table {table}: {invalid:,} damaged rows")
-        return not invalid
+            self._damaged.notes.append(f"table {table}: {invalid:,} damaged rows")
+        return len(self._damaged.notes) == notes
 
     def _save_webhooks_of_index(self) -> None:
         """Save at least the addresses of webhooks; the pauses of these are lost."""
         query = f"SELECT n, organization, sandbox FROM webhook INDEXED BY {UNIQUE_INDEXES['webhook']}"
         columns = self._columns("webhook")
-        with transaction(self._connection, synced=False), suppress(Unreadable):
+        with transaction(self._connection, synced=False), suppress(*FAULTS):
             for row in self._damaged.rows(query):
                 with suppress(InvalidRow):
                     self._save_webhook(valid_values(row, columns))
 
-    def _save_webhook(self, row: ValidRow) -> None:
+    def _save_webhook(self, row: Row) -> None:
         webhook = valid_webhook(row)
         is_new = self._insert("webhook", webhook)
         self._numbers[webhook["n"]] = self._number_of(Address(webhook["organization"], webhook["sandbox"]))
         _require(is_new)
 
-    def _save_delivery(self, row: ValidRow) -> None:
+    def _save_delivery(self, row: Row) -> None:
         """A payload names its webhook. A record has only the number of its webhook."""
         delivery, address = valid_delivery(row)
         if address is not None:
@@ -132,7 +126,7 @@ class Salvage:
             raise InvalidRow("webhook")
         _require(self._insert("delivery", {**delivery, "webhook": number}))
 
-    def _save_line(self, row: ValidRow) -> None:
+    def _save_line(self, row: Row) -> None:
         _require(self._insert("rejected", valid_line(row)))
 
     def _number_of(self, address: Address) -> int:
@@ -154,21 +148,16 @@ class Salvage:
 
     def read_tally(self) -> dict[str, int] | None:
         """The tally of the old spool. None: it is damaged."""
-        tally: dict[str, int] = {}
+        columns = self._columns("tally")
         try:
-            for row in self._damaged.rows("SELECT name, count FROM tally"):
-                name, count = str(row["name"], "ascii") if isinstance(row["name"], bytes) else "", row["count"]
-                if (
-                    not isinstance(count, int)
-                    or count < 0
-                    or not (name in _TALLY_NAMES or name.startswith("skipped:"))
-                ):
-                    return None
-                tally[name] = count
-        except (Unreadable, UnicodeDecodeError):
-            self.notes.append("table tally: SQLite cannot read all of it")
+            rows = [valid_values(row, columns) for row in self._damaged.rows("SELECT name, count FROM tally")]
+        except InvalidRow:
             return None
-        return tally
+        except FAULTS:
+            self._damaged.notes.append("table tally: SQLite cannot read all of it")
+            return None
+        tally = {row["name"]: row["count"] for row in rows}
+        return tally if all(name in _TALLY_NAMES or name.startswith("skipped:") for name in tally) else None
 
     def former_counts(self, tally: Mapping[str, int] | None) -> dict[str, int | None]:
         """The number of rows of the old spool, by kind: by an index, otherwise by the tally. None: not known."""
@@ -198,18 +187,3 @@ class Salvage:
 def _require(is_new: bool) -> None:
     if not is_new:
         raise InvalidRow("saved already")
-
-
-def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Groups of rows. Before an error it yields the last group too."""
-    group: list[Row] = []
-    try:
-        for row in rows:
-            group.append(row)
-            if len(group) == _CHUNK_ROWS:
-                yield group
-                group = []
-    except Unreadable:
-        yield group
-        raise
-    yield group
