@@ -156,11 +156,9 @@ class IngestSpool(Protocol):
         """The checkpoints of all sources. Called once, before the first read."""
 
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
-        """Rejected lines that an operator replays. Called at the start, and each second while any remain.
-
-        Returns at most about as many bytes as one batch of a source. Each call returns a line until `replaced_lines`
-        of a batch names it.
-        """
+        """Rejected lines that an operator replays, at most about as many bytes as one batch of a source. Each call
+        returns a line until `replaced_lines` of a batch names it. Called at the start, and each second while any
+        remain."""
 
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         """Store a group of lines together with their position. Called for every group.
@@ -186,25 +184,19 @@ class DequeueSpool(Protocol):
     def dequeue_due(
         self, address: Address, *, now: float, limit: int, without: Collection[int]
     ) -> list[QueuedDelivery]:
-        """The deliveries whose retry is due, the longest due first, except the `seq`s in `without`.
-
-        Called at the time of a lane's next retry.
-        """
+        """The deliveries whose retry is due, the longest due first, except the `seq`s in `without`. Called at the
+        time of a lane's next retry."""
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         """The time of the webhook's first retry after `after`. Called after `dequeue_due` has returned all."""
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        """The time of the first retry of each of these webhooks, without those that have none.
-
-        Called when lanes start, when another process has written, and after `dead_letter` or `expire`.
-        """
+        """The time of the first retry of each of these webhooks, without those that have none. Called when lanes
+        start, when another process has written, and after `dead_letter` or `expire`."""
 
     def pending(self) -> set[Address]:
         """The webhooks that have pending deliveries, with or without a lane. A long backlog costs no more time.
-
-        Called when the state has changed, when the input has ended, and while a full spool stops ingest.
-        """
+        Called when the state has changed, when the input has ended, and while a full spool stops ingest."""
 
 
 class SettleSpool(Protocol):
@@ -214,10 +206,8 @@ class SettleSpool(Protocol):
     """
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        """Record results of any number of webhooks. Called for every some hundred results, or every few milliseconds.
-
-        Returns the deliveries that waited for one of these and may be sent now.
-        """
+        """Record results of any number of webhooks. Returns the deliveries that waited for one of these and may be
+        sent now. Called for every some hundred results, or every few milliseconds."""
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         """Make pending deliveries of a webhook dead letters. Returns their number; less than `limit`: none remain.
@@ -247,10 +237,8 @@ class SettleSpool(Protocol):
         """
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        """Make pending retries of a webhook due at `now`. Called when the clock was set back. Returns their number.
-
-        Less than `limit`: no retry waits for a time after `now`.
-        """
+        """Make pending retries of a webhook due at `now`. Returns their number; less than `limit`: no retry waits for
+        a time after `now`. Called when the clock was set back."""
 
 
 class EndpointStates(Protocol):
@@ -280,9 +268,7 @@ class MaintenanceSpool(Protocol):
 
     def changed_by_others(self) -> bool:
         """Whether another process (`dead replay`, `pause`) has written since the last call. Called each second.
-
-        Afterwards the results of all earlier calls of `settle` are on the disk.
-        """
+        Afterwards the results of all earlier calls of `settle` are on the disk."""
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
         """Remove up to `limit` of each kind whose retention is over. Called every ten seconds, and again at once

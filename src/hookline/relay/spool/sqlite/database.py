@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.private_files import sync_directory
@@ -110,15 +110,26 @@ def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw"
             check_same_thread=False,
         )  # fmt: skip
         try:
-            _check(connection, path)
+            connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            _require_current(read_format(connection, path), path)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
+def _require_current(version: int, path: Path) -> None:
+    if version < SPOOL_FORMAT:
+        raise SpoolUnusable(
+            f"the spool {path.parent} was written by an older hookline "
+            f"(format {version}; this version reads {SPOOL_FORMAT})",
+            hint="start a relay (`hookline relay --drain`): it keeps a copy and migrates the spool",
+        )
+
+
 def read_format(connection: sqlite3.Connection, path: Path) -> int:
-    """The format of a spool's database. Raises SpoolUnusable as check_format does."""
+    """Raises SpoolUnusable as check_format does."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     check_format(application, version, path)
@@ -126,10 +137,7 @@ def read_format(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_format(application: int, version: int, path: Path) -> None:
-    """Check the two ids in a database's header.
-
-    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
-    """
+    """Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file."""
     if application == EARLIER_SPOOL_APPLICATION_ID:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
@@ -143,18 +151,6 @@ def check_format(application: int, version: int, path: Path) -> None:
             f"the spool {path.parent} was written by a newer hookline "
             f"(format {version}; this version reads {SPOOL_FORMAT})",
             hint="install that version, or give this one a spool of its own",
-        )
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    version = read_format(connection, path)
-    if version < SPOOL_FORMAT:
-        raise SpoolUnusable(
-            f"the spool {path.parent} was written by an older hookline "
-            f"(format {version}; this version reads {SPOOL_FORMAT})",
-            hint="start a relay (`hookline relay --drain`): it keeps a copy and migrates the spool",
         )
 
 
@@ -172,6 +168,12 @@ def reading(directory: Path, access: StorageAccess) -> Iterator[sqlite3.Connecti
     """A read-only connection to the database of an existing spool. Raises SpoolUnusable."""
     with closing(open_existing(directory, access, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
         yield connection
+
+
+def named_rows(cursor: sqlite3.Cursor) -> Iterator[dict[str, Any]]:
+    """The rows of a query, each by column name."""
+    names = [name for name, *_ in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 class OpenSpool:
@@ -213,7 +215,7 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
 def sync_log(path: Path, access: StorageAccess) -> None:
     """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable.
 
-    It needs no transaction, which would need disk space and the database lock.
+    A transaction would need disk space and the database lock.
     """
     try:
         descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -234,13 +236,11 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
     # The low byte of the code is the kind of fault; the other bytes are details.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return SpoolFull(
-                f"the disk of the spool {path.parent} is full", hint="free disk space; nothing was changed"
-            )
+            hint = "free disk space; nothing was changed"
+            return SpoolFull(f"the disk of the spool {path.parent} is full", hint=hint)
         case sqlite3.SQLITE_BUSY:
-            return SpoolStalled(
-                f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
-            )
+            finding = f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s"
+            return SpoolStalled(finding, hint="try again later")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(path, str(error))
         case _:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import count, islice, repeat
@@ -12,7 +11,7 @@ from typing import Final, TypeVar
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay
 from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
-from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, transaction
+from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, named_rows, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally, store_lines
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
@@ -23,12 +22,11 @@ DEAD_LETTERS_PER_CHUNK: Final = 1000
 PAUSE_SECONDS: Final = 0.01
 
 _DELIVERY: Final = """
-SELECT d.id, d.settled, d.reason, d.http, d.attempts, d.history, w.organization, w.sandbox, d.request_id, d.channel,
-  d.status, d.event_time, d.detail, d.source, d.line, d.body
+SELECT w.organization, w.sandbox, d.id, d.settled AS at, d.reason, d.http, d.attempts, d.history, d.request_id,
+  d.channel, d.status, d.event_time, d.detail, d.source, d.line, d.body
 FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.seq = ? AND d.state = 2
 """
-_LINE_FIELDS: Final = DeadLine.__struct_fields__
-_LINE: Final = f"SELECT {', '.join(_LINE_FIELDS)} FROM rejected WHERE n = ? AND replayed = 0"
+_LINE: Final = f"SELECT {', '.join(DeadLine.__struct_fields__)} FROM rejected WHERE n = ? AND replayed = 0"
 # The statements that write leave a letter as it is when it has changed since its page was read.
 _HISTORY: Final = "SELECT history FROM delivery WHERE seq = ? AND state = 2 AND settled = ?"
 _REPLAY: Final = """
@@ -104,13 +102,13 @@ class SqliteDeadLetters(OpenSpool):
 
     def _delivery(self, seq: int) -> DeadDelivery | None:
         with map_damage(self._path):
-            row = self._connection.execute(_DELIVERY, (seq,)).fetchone()
-        return _as_delivery(row) if row else None
+            row = next(named_rows(self._connection.execute(_DELIVERY, (seq,))), None)
+        return DeadDelivery(webhook=Address(row.pop("organization"), row.pop("sandbox")), **row) if row else None
 
     def _line(self, n: int) -> DeadLine | None:
         with map_damage(self._path):
-            row = self._connection.execute(_LINE, (n,)).fetchone()
-        return DeadLine(**dict(zip(_LINE_FIELDS, row, strict=True))) if row else None
+            row = next(named_rows(self._connection.execute(_LINE, (n,))), None)
+        return DeadLine(**row) if row else None
 
     # -- DeadLetterActions
 
@@ -182,16 +180,6 @@ class SqliteDeadLetters(OpenSpool):
                 rows.append((at, age_start + at - now, history, key.seq))
         self._connection.executemany(_REPLAY, rows)
         return len(rows)
-
-
-def _as_delivery(row: sqlite3.Row) -> DeadDelivery:
-    (identity, at, reason, http, attempts, history, organization, sandbox, request_id, channel, status, event_time,
-     detail, source, line, body) = row  # fmt: skip
-    return DeadDelivery(
-        id=identity, at=at, reason=reason, http=http, attempts=attempts, history=history,
-        webhook=Address(organization, sandbox), request_id=request_id, channel=channel, status=status,
-        event_time=event_time, detail=detail, source=source, line=line, body=body,
-    )  # fmt: skip
 
 
 class SqliteDeadLetterImport(OpenSpool):

@@ -50,10 +50,7 @@ class SpoolLock:
 
 
 def holder_of(directory: Path) -> str | None:
-    """The process that holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``).
-
-    None: no process holds it.
-    """
+    """The process that holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``), if any."""
     try:
         descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hookline.relay.spool.spool import Retention, Settlement, State
@@ -31,8 +31,9 @@ SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
 WHERE d.due IS NULL
 """
-_FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
-_OLDEST: Final = """
+# The first deliveries of a webhook; and among the first, those from before a time of the webhook's own clock.
+FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
+OLDEST: Final = """
 SELECT seq FROM (SELECT seq, since FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?)
 WHERE since < ?
 """
@@ -78,23 +79,8 @@ def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def dead_letter(
-    connection: sqlite3.Connection, webhook: int, *, reason: str, now: float, without: Collection[int], limit: int
-) -> int:
-    """As SettleSpool.dead_letter."""
-    rows = connection.execute(_FIRST, (webhook, limit + len(without)))
-    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without][:limit], reason, now)
-
-
-def expire(
-    connection: sqlite3.Connection, webhook: int, *, before: float, now: float, without: Collection[int], limit: int
-) -> int:
-    """As SettleSpool.expire, among the first `limit` deliveries. `before` is a time of the webhook's own clock."""
-    rows = connection.execute(_OLDEST, (webhook, limit, before))
-    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without], "expired", now)
-
-
-def _dead_letter_all(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
+def dead_letter(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
+    """Make those of these deliveries that are pending dead letters. Returns their number."""
     dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount
     add_to_tally(connection, [("dead", dead)])
     return dead

@@ -211,16 +211,18 @@ class SqliteSpool:
         return freed
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        with self._transaction():
-            return settle.dead_letter(
-                self._connection, self._known(address), reason=reason, now=now, without=without, limit=limit
-            )
+        rows = self._query(settle.FIRST, self._known(address), limit + len(without))
+        return self._dead_letter([n for (n,) in rows if n not in without][:limit], reason, now)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         webhook = self._known(address)
         own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
+        rows = self._query(settle.OLDEST, webhook, limit, own)
+        return self._dead_letter([n for (n,) in rows if n not in without], "expired", now)
+
+    def _dead_letter(self, seqs: Sequence[int], reason: str, now: float) -> int:
         with self._transaction():
-            return settle.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
+            return settle.dead_letter(self._connection, seqs, reason, now)
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
         with self._transaction():

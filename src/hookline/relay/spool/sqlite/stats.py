@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, reading
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
@@ -26,13 +27,13 @@ _MAX_ROWS_SEARCHED: Final = 20_000
 _MAX_ROWS_PER_WEBHOOK: Final = 200
 # A partial index answers each count, so a long backlog costs no more than its index. GROUP BY would read the rows.
 _COUNTS: Final = """
-  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n),
-  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
+  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n) AS pending,
+  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n) AS dead
 FROM webhook w"""
 _BACKLOGS: Final = f"SELECT organization, sandbox, {_COUNTS}"
 _WEBHOOKS: Final = f"""
-SELECT n, organization || '/' || sandbox, held_seconds, held_since, disabled, paused, gone_reason, not_before,
-{_COUNTS} ORDER BY 2
+SELECT n, organization || '/' || sandbox AS webhook, held_seconds, held_since, disabled, paused, gone_reason,
+  not_before, {_COUNTS} ORDER BY 2
 """
 # In the order of `seq` the first delivery is the oldest, except for replayed ones: a replayed delivery keeps its
 # `seq` and is as old as its replay. So the search reads some of the first, and the first that was never attempted.
@@ -67,30 +68,23 @@ def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> 
 
 
 def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
-    rows = connection.execute(_WEBHOOKS).fetchall()
-    with_backlog = sum(1 for row in rows if row[8])
+    rows = list(named_rows(connection.execute(_WEBHOOKS)))
+    with_backlog = sum(1 for row in rows if row["pending"])
     limit = max(1, min(_MAX_ROWS_PER_WEBHOOK, _MAX_ROWS_SEARCHED // max(1, with_backlog)))
-    for n, webhook, held_seconds, held_since, disabled, paused, gone_reason, not_before, pending, dead in rows:
-        oldest = None
-        if pending:
+    for row in rows:
+        n, clock, oldest = row.pop("n"), WebhookClock(row.pop("held_seconds"), row.pop("held_since")), None
+        if row["pending"]:
             (since,) = connection.execute(_OLDEST, {"n": n, "limit": limit}).fetchone()
-            oldest = max(0.0, WebhookClock(held_seconds, held_since).at(now) - since)
-        yield WebhookStatus(
-            webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=bool(disabled), paused=paused,
-            gone_reason=gone_reason, not_before=not_before,
-        )  # fmt: skip
+            oldest = max(0.0, clock.at(now) - since)
+        yield WebhookStatus(oldest=oldest, disabled=bool(row.pop("disabled")), **row)
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    files = {"database": DATABASE_FILE, "log": f"{DATABASE_FILE}-wal", "reserve": RESERVE_FILE}
-    return {part: _size(directory / name) for part, name in files.items()}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a running relay creates and deletes these files
-        return 0
+    sizes = {"database": 0, "log": 0, "reserve": 0}
+    for part, name in zip(sizes, (DATABASE_FILE, f"{DATABASE_FILE}-wal", RESERVE_FILE), strict=True):
+        with suppress(OSError):  # a running relay creates and deletes these files
+            sizes[part] = (directory / name).stat().st_size
+    return sizes
 
 
 class SpoolLookup:

@@ -1,7 +1,6 @@
 """The state of webhooks in the spool: disabled, paused, gone, asked to wait.
 
-The relay uses these functions, and beside it `pause`, `resume` and `retry-now`. They work on a connection and name a
-webhook by its number. Those that write are called inside a transaction.
+The functions work on a connection and name a webhook by its number. Those that write are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from hookline.model import Address
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite.database import OpenSpool, transaction
+from hookline.relay.spool.sqlite.database import OpenSpool, named_rows, transaction
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 RETRIES_PER_CHUNK = 5000
@@ -37,12 +36,9 @@ def read_states(connection: sqlite3.Connection) -> dict[Address, EndpointState]:
         "FROM webhook"
     )
     return {
-        Address(organization, sandbox): EndpointState(
-            disabled=bool(disabled), paused=paused, gone_reason=reason, gone_configuration=configuration,
-            not_before=not_before, retry_now_at=retry_now_at,
-        )
-        for organization, sandbox, disabled, paused, reason, configuration, not_before, retry_now_at in rows
-    }  # fmt: skip
+        Address(row.pop("organization"), row.pop("sandbox")): EndpointState(disabled=bool(row.pop("disabled")), **row)
+        for row in named_rows(rows)
+    }
 
 
 class WebhookClock(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, FAULTS, check_format
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, FAULTS, check_format, named_rows
 from hookline.relay.spool.sqlite.recovery.row_validation import Row
 from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_APPLICATION_ID
 
@@ -22,6 +22,7 @@ _MAX_FORMAT: Final = 1000  # a larger number is damage, not a format
 _MAX_PROBES: Final = 200_000  # queries for the ranges of one table, some seconds
 _MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when the largest is not known
 _MAX_RANGES_NAMED: Final = 5
+_SMALLEST_KEY: Final = -(2**63)
 # By table: its integer primary key, and the index that covers the whole table.
 KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
 UNIQUE_INDEXES: Final = {table: f"sqlite_autoindex_{table}_1" for table in KEYS}
@@ -58,10 +59,7 @@ class DamagedDatabase:
 
     def rows(self, query: str, parameters: tuple[int, ...] = ()) -> Iterator[Row]:
         """The rows of a query, each by column name; texts are bytes. Raises one of FAULTS at damage."""
-        cursor = self._connection.execute(query, parameters)
-        names = [name for name, *_ in cursor.description]
-        for row in cursor:
-            yield dict(zip(names, row, strict=True))
+        yield from named_rows(self._connection.execute(query, parameters))
 
     def readable(self, table: str) -> Iterator[Row]:
         """All rows of a table that can be read, by ranges of its integer primary key.
@@ -69,30 +67,41 @@ class DamagedDatabase:
         Reads from the start up to the damage, then halves the rest until the damaged keys are isolated. At the end it
         notes the lost ranges, unless the table is whole.
         """
-        key, select, first = KEYS[table], f"SELECT * FROM {table} NOT INDEXED", None
-        try:
-            for row in self.rows(f"{select} ORDER BY {key}"):
-                first = row[key] + 1
-                yield row
-        except FAULTS as error:
-            damage = str(error)
-        else:
-            return
-        if first is None:
-            first = min(self._bounds("min", table), default=0)
-        last = max(self._bounds("max", table), default=first + _MAX_KEYS)
-        lost = yield from self._halve(select, key, first, last)
-        self._note_loss(f"table {table}: {damage}; {_describe(lost)}")
+        key = KEYS[table]
+        query = f"SELECT * FROM {table} NOT INDEXED WHERE {key} BETWEEN ? AND ? ORDER BY {key}"
+        damage, lost, open_ranges = None, [], deque([(_SMALLEST_KEY, -_SMALLEST_KEY - 1)])
+        for _ in range(_MAX_PROBES):
+            if not open_ranges:
+                break
+            first, last = open_ranges.popleft()
+            try:
+                for row in self.rows(query, (first, last)):
+                    first = max(first, row[key] + 1)
+                    yield row
+            except FAULTS as error:
+                if damage is None:
+                    damage = str(error)
+                    first, last = self._bounds(table, first)
+                if first == last:
+                    lost.append((first, last))
+                elif first < last:
+                    middle = (first + last) // 2
+                    open_ranges += [(first, middle), (middle + 1, last)]
+        if damage is not None:
+            self._note_loss(f"table {table}: {damage}; {_describe(sorted([*lost, *open_ranges]))}")
 
     def count(self, table: str, index: str, where: str = "") -> int | None:
         """The number of rows in an index; None when the index is damaged."""
         return self._number(f"count(*) FROM {table} INDEXED BY {index} {where}")
 
-    def _bounds(self, aggregate: str, table: str) -> list[int]:
-        """The smallest or largest key: by the index and by the table, if each can be read."""
-        sources = (f"INDEXED BY {UNIQUE_INDEXES[table]}", "NOT INDEXED")
-        found = [self._number(f"{aggregate}({KEYS[table]}) FROM {table} {source}") for source in sources]
-        return [bound for bound in found if bound is not None]
+    def _bounds(self, table: str, first: int) -> tuple[int, int]:
+        """`first` or the smallest key, and the largest: by the index and by the table, if each can be read."""
+        sources = (f"FROM {table} INDEXED BY {UNIQUE_INDEXES[table]}", f"FROM {table} NOT INDEXED")
+        smallest = [self._number(f"min({KEYS[table]}) {source}") for source in sources]
+        largest = [self._number(f"max({KEYS[table]}) {source}") for source in sources]
+        if first == _SMALLEST_KEY:  # no row was read
+            first = min((key for key in smallest if key is not None), default=0)
+        return first, max((key for key in largest if key is not None), default=first + _MAX_KEYS)
 
     def _number(self, query: str) -> int | None:
         try:
@@ -100,26 +109,6 @@ class DamagedDatabase:
         except FAULTS:
             return None
         return found if isinstance(found, int) else None
-
-    def _halve(self, select: str, key: str, first: int, last: int) -> Generator[Row, None, list[tuple[int, int]]]:
-        """Yield the readable rows with the keys `first` to `last`. Returns the lost ranges, in order."""
-        lost: list[tuple[int, int]] = []
-        open_ranges = deque([(first, last)] if first <= last else [])
-        for _ in range(_MAX_PROBES):
-            if not open_ranges:
-                break
-            first, last = open_ranges.popleft()
-            try:
-                for row in self.rows(f"{select} WHERE {key} BETWEEN ? AND ? ORDER BY {key}", (first, last)):
-                    yield row
-                    first = max(first, row[key] + 1)
-            except FAULTS:
-                if first == last:
-                    lost.append((first, last))
-                elif first < last:
-                    middle = (first + last) // 2
-                    open_ranges += [(first, middle), (middle + 1, last)]
-        return sorted([*lost, *open_ranges])
 
     def _note_loss(self, note: str) -> None:
         self.complete = False
