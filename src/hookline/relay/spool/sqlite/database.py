@@ -49,8 +49,7 @@ def create_directory(directory: Path) -> None:
 def create_or_open(directory: Path, access: StorageAccess = REAL_ACCESS) -> sqlite3.Connection:
     """Open the database of a spool whose lock is held; create or migrate it if necessary. Raises SpoolUnusable.
 
-    A new database gets its name when it is complete, so a crash never leaves a partial or empty one. An empty
-    database was therefore truncated later, and is refused.
+    A new database gets its name when it is complete. An empty one was therefore truncated later, and is refused.
     """
     path = directory / DATABASE_FILE
     with map_os_errors(directory):
@@ -258,10 +257,7 @@ def _damaged(path: Path, detail: str) -> SpoolUnusable:
 
 
 def create_if_missing(directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
-    """Create an empty spool if none exists. `since` as in SqliteSpool. Raises SpoolUnusable.
-
-    `pause` and `dead import` use it, because they can run before the first relay.
-    """
+    """As SpoolStore.create_if_missing. `pause` and `dead import` can run before the first relay."""
     deadline = access.monotonic() + _PATIENCE_SECONDS
     while not (directory / DATABASE_FILE).exists():
         create_directory(directory)

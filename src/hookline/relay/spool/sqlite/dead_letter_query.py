@@ -40,7 +40,7 @@ class DeadLetterQuery:
         lines = [one for one in chosen.ids if one.startswith(LINE_PREFIX)]
         deliveries = [one for one in chosen.ids if not one.startswith(LINE_PREFIX)]
         self._seqs = sorted({_seq(connection, identity) for identity in deliveries})
-        self._ns = sorted({_number(connection, identity) for identity in lines})
+        ns = sorted({_number(connection, identity) for identity in lines})
         self._conditions, self._parameters = _conditions_of(
             [("d.channel = ?", chosen.channel), ("d.status = ?", chosen.status), ("d.http = ?", chosen.http),
              ("instr(d.reason, ?) > 0", chosen.reason), ("d.settled >= ?", chosen.since),
@@ -50,8 +50,8 @@ class DeadLetterQuery:
             [("instr(r.reason, ?) > 0", chosen.reason), ("r.at >= ?", chosen.since), ("r.at < ?", chosen.until)]
         )
         if chosen.ids:
-            self._conditions += f" AND d.seq IN ({_numbers(self._seqs)})"
-            self._line_conditions += f" AND r.n IN ({_numbers(self._ns)})"
+            self._conditions += f" AND d.seq IN ({', '.join(map(str, self._seqs))})"
+            self._line_conditions += f" AND r.n IN ({', '.join(map(str, ns))})"
 
     # -- deliveries
 
@@ -59,21 +59,13 @@ class DeadLetterQuery:
         """The numbers of the webhooks that can have such letters, in the order of their addresses."""
         if self._filter.ids and not self._seqs:
             return []
-        one = self._filter.webhook
-        if one is None:
-            rows = self._connection.execute("SELECT n FROM webhook ORDER BY organization, sandbox")
-        else:
-            rows = self._connection.execute(
-                "SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", (one.organization, one.sandbox)
-            )
-        return [n for (n,) in rows]
+        rows = self._connection.execute("SELECT n, organization, sandbox FROM webhook ORDER BY organization, sandbox")
+        return [n for n, *address in rows if self._filter.webhook in (None, tuple(address))]
 
     def count_deliveries(self) -> int:
         statement = f"SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = ?{self._conditions}"
-        return sum(
-            self._connection.execute(statement, (webhook, *self._parameters)).fetchone()[0]
-            for webhook in self.webhooks()
-        )
+        found = [self._connection.execute(statement, (n, *self._parameters)).fetchone() for n in self.webhooks()]
+        return sum(number for (number,) in found)
 
     def newest_deliveries(self, webhook: int, limit: int) -> list[PageKey]:
         rows = self._connection.execute(
@@ -142,10 +134,6 @@ def _conditions_of(parts: Sequence[tuple[str, object]]) -> tuple[str, list[objec
     """The SQL conditions of the given values. A condition without a value would make the index insufficient."""
     given = [(condition, value) for condition, value in parts if value is not None]
     return "".join(f" AND {condition}" for condition, _ in given), [value for _, value in given]
-
-
-def _numbers(values: Sequence[int]) -> str:
-    return ", ".join(str(int(value)) for value in values)
 
 
 def _number(connection: sqlite3.Connection, identity: str) -> int:

@@ -1,7 +1,4 @@
-"""Stores a group of lines in the spool: deliveries, rejected lines, counts and the position.
-
-Functions on a connection, called inside one transaction.
-"""
+"""Stores deliveries, rejected lines and counts in the spool. Functions on a connection, called in a transaction."""
 
 from __future__ import annotations
 
@@ -39,10 +36,8 @@ _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SE
 
 
 def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
-    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds).
-
-    Returns their number. The other rows are duplicates.
-    """
+    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns their number:
+    the other rows are duplicates."""
     stored = connection.executemany(_INSERT, rows).rowcount
     if stored == len(rows):
         return stored

@@ -28,7 +28,7 @@ class SpoolLock:
         try:
             self._acquire(directory, f"process {os.getpid()} since {since}\n".encode(), sleep)
         except BaseException:
-            os.close(self._descriptor)
+            self.release()
             raise
 
     def _acquire(self, directory: Path, name: bytes, sleep: Callable[[float], None]) -> None:

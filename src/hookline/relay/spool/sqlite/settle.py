@@ -1,6 +1,6 @@
 """Records the results of deliveries, and removes records, dead letters and lines whose retention is over.
 
-Functions on a connection, called inside a transaction. They name a webhook by its number.
+Functions on a connection, called inside a transaction.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -108,11 +109,10 @@ class _Salvage:
         self._damaged = damaged
         self._connection = connection
         self._numbers: dict[object, int] = {}  # the numbers of webhooks in the new spool, by those in the old one
-        self._addresses: dict[Address, int] = {}
+        self._number_of = cache(partial(number_of, connection))
         self._rows_read = 0
         self._on_progress = on_progress or (lambda _done, _total: None)
-        counted = ("delivery", "rejected") if on_progress else ()
-        totals = [damaged.count(table, UNIQUE_INDEXES[table]) for table in counted]
+        totals = [damaged.count(table, UNIQUE_INDEXES[table]) for table in ("delivery", "rejected") if on_progress]
         self._total = None if None in totals else sum(filter(None, totals))
 
     def save(self) -> RecoveryResult:
@@ -144,7 +144,8 @@ class _Salvage:
             return 0, found
         with transaction(self._connection):
             for position in valid:
-                self._insert("position", position)
+                with suppress(InvalidRow):
+                    self._insert("position", position)
         return len(valid), found - len(valid)
 
     def _columns(self, table: str) -> list[Column]:
@@ -180,9 +181,10 @@ class _Salvage:
 
     def _save_webhook(self, row: Row) -> None:
         webhook = valid_webhook(row)
-        is_new = self._insert("webhook", webhook)
-        self._numbers[webhook["n"]] = self._number_of(Address(webhook["organization"], webhook["sandbox"]))
-        _require(is_new)
+        try:
+            self._insert("webhook", webhook)
+        finally:
+            self._numbers[webhook["n"]] = self._number_of(Address(webhook["organization"], webhook["sandbox"]))
 
     def _save_delivery(self, row: Row) -> None:
         """A payload names its webhook. A record has only the number of its webhook."""
@@ -192,20 +194,15 @@ class _Salvage:
             self._numbers.setdefault(delivery["webhook"], number)
         elif (number := self._numbers.get(delivery["webhook"], 0)) == 0:
             raise InvalidRow("webhook")
-        _require(self._insert("delivery", {**delivery, "webhook": number}))
+        self._insert("delivery", {**delivery, "webhook": number})
 
     def _save_line(self, row: Row) -> None:
-        _require(self._insert("rejected", valid_line(row)))
+        self._insert("rejected", valid_line(row))
 
-    def _number_of(self, address: Address) -> int:
-        if address not in self._addresses:
-            self._addresses[address] = number_of(self._connection, address)
-        return self._addresses[address]
-
-    def _insert(self, table: str, row: Row) -> bool:
-        """False: a row with this key or id is saved already."""
+    def _insert(self, table: str, row: Row) -> None:
         statement = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})"
-        return self._connection.execute(statement, tuple(row.values())).rowcount == 1
+        if not self._connection.execute(statement, tuple(row.values())).rowcount:
+            raise InvalidRow("a row with this key or id is saved already")
 
     def _saved_counts(self) -> dict[str, int]:
         return {
@@ -250,11 +247,6 @@ class _Salvage:
         with transaction(self._connection):
             self._connection.execute("DELETE FROM tally")
             add_to_tally(self._connection, counts.items())
-
-
-def _require(is_new: bool) -> None:
-    if not is_new:
-        raise InvalidRow("saved already")
 
 
 @contextmanager
