@@ -68,12 +68,11 @@ class Backlog(NamedTuple):
 
 
 class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery, with everything that the spool keeps of it.
+    """Everything that the spool keeps of one delivery.
 
     `read` is the time at which it was read or replayed. If it is not `exact`, it is computed from an age that did not
     grow while the webhook was disabled or paused. `settled` is the time at which it was delivered, dead-lettered or
-    discarded. `body` is None after the delivery. `predecessor` is the id of the earlier event of its message that is
-    still pending.
+    discarded. `body` is None after the delivery. `predecessor` is the id of a pending earlier event of its message.
     """
 
     id: str

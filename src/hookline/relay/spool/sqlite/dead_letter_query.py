@@ -53,8 +53,6 @@ class DeadLetterQuery:
             self._conditions += f" AND d.seq IN ({', '.join(map(str, self._seqs))})"
             self._line_conditions += f" AND r.n IN ({', '.join(map(str, ns))})"
 
-    # -- deliveries
-
     def webhooks(self) -> list[int]:
         """The numbers of the webhooks that can have such letters, in the order of their addresses."""
         if self._filter.ids and not self._seqs:
@@ -91,8 +89,6 @@ class DeadLetterQuery:
             page = [PageKey(*row) for row in rows]
             after = page[-1]
             yield page
-
-    # -- lines
 
     def count_lines(self, *, truncated: bool = False) -> int:
         """If `truncated`, it counts only the lines that were too long to be kept whole."""

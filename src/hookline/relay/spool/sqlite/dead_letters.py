@@ -15,7 +15,7 @@ from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, named_ro
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally, store_lines
 from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
-from hookline.relay.spool.sqlite.webhook_status import WebhookClock, number_of
+from hookline.relay.spool.sqlite.webhook_status import number_of, read_clocks
 
 DEAD_LETTERS_PER_CHUNK: Final = 1000
 # The pause between two chunks lets a running relay lock the database: it tries at least every 100 ms.
@@ -169,8 +169,7 @@ class SqliteDeadLetters(OpenSpool):
 
     def _replay_page(self, webhook: int, page: Sequence[PageKey], due: Iterator[float], now: float) -> int:
         """Make dead deliveries pending. Replays none twice at the same `now`."""
-        clock = self._connection.execute("SELECT held_seconds, held_since FROM webhook WHERE n = ?", (webhook,))
-        age_start = WebhookClock(*clock.fetchone()).at(now)
+        age_start = read_clocks(self._connection)[webhook].at(now)
         rows = []
         for key in page:
             found = self._connection.execute(_HISTORY, (key.seq, key.settled)).fetchone()
@@ -203,7 +202,10 @@ class SqliteDeadLetterImport(OpenSpool):
         numbers = {
             address: number_of(self._connection, address) for address in dict.fromkeys(one.webhook for one in letters)
         }
-        first = self._first_seq() if self._next is None else self._next
+        first = self._next
+        if first is None:  # below all others: a running relay assigns the seqs above them
+            lowest = self._connection.execute("SELECT coalesce(min(seq), 0) FROM delivery").fetchone()[0]
+            first = min(0, int(lowest)) - _MAX_IMPORTED
         rows = [
             (seq, one.id, numbers[one.webhook], one.attempts, one.at, one.at, one.request_id, one.channel,
              one.status, one.event_time, one.source, one.line, one.reason, one.http, one.detail, one.history,
@@ -214,8 +216,3 @@ class SqliteDeadLetterImport(OpenSpool):
         if inserted:  # these seqs are used
             self._next = first + len(letters)
         return inserted
-
-    def _first_seq(self) -> int:
-        """The first seq below all others: a running relay assigns those above."""
-        lowest = self._connection.execute("SELECT coalesce(min(seq), 0) FROM delivery").fetchone()[0]
-        return min(0, int(lowest)) - _MAX_IMPORTED

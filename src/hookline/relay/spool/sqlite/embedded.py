@@ -105,12 +105,8 @@ class EmbeddedStore(SpoolLookup):
     def dry_run(self) -> EmbeddedStore:
         return self
 
-    # -- admin.TraceSearch
-
     def trace(self, wanted: str) -> Trace:
         return trace(self._directory, self._access, wanted)
-
-    # -- admin.SpoolStatistics
 
     def spool_status(self, *, now: float) -> SpoolStatus:
         return read_spool_status(self._directory, self._access, now=now)

@@ -118,10 +118,8 @@ CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
 
 
 # A relay that opens an older format keeps a copy of the database, and then applies the migrations.
-SpoolMigration = Callable[[sqlite3.Connection], None]
-
-SPOOL_MIGRATIONS: Final[dict[int, SpoolMigration]] = {}
-"""By format: the function that migrates a database of this format to the next one, inside a transaction."""
+# By format: the function that migrates a database of this format to the next one, inside a transaction.
+SPOOL_MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {}
 
 
 def require_migrations(path: Path, written_in: int, target: int) -> None:

@@ -191,10 +191,8 @@ def _describe(ranges: list[tuple[int, int]]) -> str:
     """The lost ranges of keys, for a note. Adjacent ranges are merged."""
     merged: list[tuple[int, int]] = []
     for first, last in ranges:
-        if merged and merged[-1][1] + 1 == first:
-            merged[-1] = (merged[-1][0], last)
-        else:
-            merged.append((first, last))
+        start = merged.pop()[0] if merged and merged[-1][1] + 1 == first else first
+        merged.append((start, last))
     if not merged:
         return "no range of rows is lost"
     texts = [str(first) if first == last else f"{first} to {last}" for first, last in merged[:_MAX_RANGES_NAMED]]

@@ -36,7 +36,6 @@ from hookline.relay.spool.sqlite.recovery.row_validation import (
     valid_delivery,
     valid_line,
     valid_values,
-    valid_webhook,
 )
 from hookline.relay.spool.sqlite.webhook_status import number_of
 
@@ -180,11 +179,13 @@ class _Salvage:
                     self._save_webhook(valid_values(row, columns))
 
     def _save_webhook(self, row: Row) -> None:
-        webhook = valid_webhook(row)
+        address = Address(row["organization"], row["sandbox"])
+        if not address.organization or not address.sandbox or "/" in address.sandbox:
+            raise InvalidRow("address")
         try:
-            self._insert("webhook", webhook)
+            self._insert("webhook", row)
         finally:
-            self._numbers[webhook["n"]] = self._number_of(Address(webhook["organization"], webhook["sandbox"]))
+            self._numbers[row["n"]] = self._number_of(address)
 
     def _save_delivery(self, row: Row) -> None:
         """A payload names its webhook. A record has only the number of its webhook."""

@@ -31,8 +31,6 @@ class InvalidRow(ValueError):
 
 
 class Column(NamedTuple):
-    """A column of a table, as the schema declares it."""
-
     name: str
     kind: str
     required: bool
@@ -119,11 +117,4 @@ def valid_line(row: Row) -> Row:
         raise InvalidRow("length")
     if length == len(data) and hashlib.sha256(data).digest() != digest:
         raise InvalidRow("hash")
-    return row
-
-
-def valid_webhook(row: Row) -> Row:
-    """The webhook to save. Raises InvalidRow."""
-    if not row["organization"] or not row["sandbox"] or "/" in row["sandbox"]:
-        raise InvalidRow("address")
     return row
