@@ -3,9 +3,7 @@
 Times are Unix seconds. Each call is one short transaction, or several for a long list, so that it does not delay a
 running relay. Each call raises SpoolUnusable when the spool does not exist or cannot be read, except where its
 docstring states a default. A call that writes raises SpoolStalled when the disk is full. A running relay sees a
-change within a second.
-
-Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
+change within a second. Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
 
 from __future__ import annotations
@@ -25,8 +23,6 @@ MIN_TRACE_ID_DIGITS: Final = 8  # hexadecimal digits of a delivery id that `trac
 
 
 class Count(msgspec.Struct, frozen=True):
-    """A number of deliveries and a number of rejected lines."""
-
     deliveries: int
     lines: int
 
@@ -56,7 +52,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def everything(self) -> bool:
-        """Whether it selects all dead letters."""
         return self == Filter()
 
     @property
@@ -73,12 +68,11 @@ class Backlog(NamedTuple):
 
 
 class TracedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery, with everything that the spool keeps of it.
+    """Everything that the spool keeps of one delivery.
 
     `read` is the time at which it was read or replayed. If it is not `exact`, it is computed from an age that did not
     grow while the webhook was disabled or paused. `settled` is the time at which it was delivered, dead-lettered or
-    discarded. `body` is None after the delivery. `predecessor` is the id of the earlier event of its message that is
-    still pending.
+    discarded. `body` is None after the delivery. `predecessor` is the id of a pending earlier event of its message.
     """
 
     id: str
@@ -154,34 +148,28 @@ class DeadLetterActions(Protocol):
     ) -> Count:
         """Make dead deliveries pending again, under the same id and exempt from order; a relay reads lines again.
 
-        A line that was too long to be kept whole remains a dead letter.
+        A line that was too long to be kept whole remains a dead letter. Returns the numbers of the replayed ones.
 
         Args:
             chosen: Which dead letters.
             now: The time of the replay, also of the first attempt.
             rate: Deliveries per second for each webhook, from `now` on. None: all at once.
             on_progress: Receives the count so far after each chunk.
-
-        Returns:
-            The numbers of replayed deliveries and lines.
         """
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         """Remove them. The record of a delivery remains, so that the delivery is a duplicate if it is read again."""
 
 
-class DeadLetterStore(DeadLetterQueries, DeadLetterActions, Protocol):
-    """The dead letters of a spool."""
+class DeadLetterStore(DeadLetterQueries, DeadLetterActions, Protocol): ...
 
 
 class DeadLetterImport(Protocol):
     """Used by `dead import`. The tally counts a letter of another spool only after its replay."""
 
     def add(self, letters: Sequence[DeadLetter]) -> Count:
-        """Store a group in one transaction, under its own ids. Called for every some hundred letters of a file.
-
-        Returns the number of new ones. The spool does not change a letter that it knows.
-        """
+        """Store a group in one transaction, under its own ids, and leave known letters as they are. Called for every
+        some hundred letters of a file. Returns the number of new ones."""
 
 
 class WebhookControl(Protocol):
@@ -194,20 +182,14 @@ class WebhookControl(Protocol):
         """Continue deliveries to a paused webhook. False: it was not paused."""
 
     def retry_now(self, address: Address, *, now: float) -> int:
-        """Make every retry of a webhook due. Forget a 410 of its endpoint, and until when it asked for no requests.
-
-        Returns the number of retries. After an interrupted call, some are due. The same call does the rest.
-        """
+        """Make every retry of a webhook due, and forget a 410 and the requested pause of its endpoint. Returns the
+        number of retries. After an interrupted call, some are due. The same call does the rest."""
 
 
 class TraceSearch(Protocol):
-    """Used once by `trace`."""
-
     def trace(self, wanted: str) -> Trace:
-        """Find a request id, or a delivery id by at least its first MIN_TRACE_ID_DIGITS digits.
-
-        At most 1,000 deliveries and 20 rejected lines.
-        """
+        """Find a request id, or a delivery id by at least its first MIN_TRACE_ID_DIGITS digits: at most 1,000
+        deliveries and 20 rejected lines. Used once by `trace`."""
 
 
 class SpoolStatistics(Protocol):
@@ -218,10 +200,8 @@ class SpoolStatistics(Protocol):
         """The whole status, at one moment. Takes some 0.2 s when a million deliveries are pending."""
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
-        """The process that owns the spool (None: no relay runs), and the status that it published last.
-
-        The status is None while the relay starts or cannot write, and if it is of another version. Never raises.
-        """
+        """The process that owns the spool (None: no relay runs), and the status that it published last: None while
+        it starts or cannot write, and if it is of another version. Never raises."""
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         """By webhook, for all that the spool knows. None when the spool does not exist."""

@@ -4,9 +4,8 @@ Every call is one transaction. It is durable when the call returns. The results 
 exception: the disk has them half a second after the latest synced results at the latest, with the next
 `changed_by_others`, or with `close`. The relay makes all calls from one thread. When the disk is full or another
 process keeps the spool locked, a call that writes changes nothing and raises SpoolStalled; the relay repeats the
-call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds.
-
-Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
+call. Any call raises SpoolUnusable when the spool is damaged. Times are Unix seconds. `limit` is the largest number
+of results or changes. Each port has a suite in tests/contract/, and every registered store (factory.py) runs it.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from hookline.relay.sources.source import Position
 
 
 class State(IntEnum):
-    """The state of a delivery."""
-
     PENDING = 0
     DELIVERED = 1
     DEAD = 2
@@ -159,11 +156,9 @@ class IngestSpool(Protocol):
         """The checkpoints of all sources. Called once, before the first read."""
 
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
-        """Rejected lines that an operator replays. Called at the start, and each second while any remain.
-
-        Returns at most `limit`, and at most about as many bytes as one batch of a source. Each call returns a line
-        until `replaced_lines` of a batch names it.
-        """
+        """Rejected lines that an operator replays, at most about as many bytes as one batch of a source. Each call
+        returns a line until `replaced_lines` of a batch names it. Called at the start, and each second while any
+        remain."""
 
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         """Store a group of lines together with their position. Called for every group.
@@ -182,32 +177,26 @@ class DequeueSpool(Protocol):
     def dequeue_new(self, requests: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
         """New deliveries, which were never attempted, in the order of reading. Called when lanes have room.
 
-        Returns one answer per request: the deliveries, and the `after` of the lane's next request. No delivery that
-        is committed later has a `seq` below that number.
+        One answer per request: the deliveries, and the `after` of the lane's next request. No delivery that is
+        committed later has a `seq` below that number.
         """
 
     def dequeue_due(
         self, address: Address, *, now: float, limit: int, without: Collection[int]
     ) -> list[QueuedDelivery]:
-        """Up to `limit` deliveries whose retry is due, the longest due first, except the `seq`s in `without`.
-
-        Called at the time of a lane's next retry.
-        """
+        """The deliveries whose retry is due, the longest due first, except the `seq`s in `without`. Called at the
+        time of a lane's next retry."""
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         """The time of the webhook's first retry after `after`. Called after `dequeue_due` has returned all."""
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        """The time of the first retry of each of these webhooks, without those that have none.
-
-        Called when lanes start, when another process has written, and after `dead_letter` or `expire`.
-        """
+        """The time of the first retry of each of these webhooks, without those that have none. Called when lanes
+        start, when another process has written, and after `dead_letter` or `expire`."""
 
     def pending(self) -> set[Address]:
         """The webhooks that have pending deliveries, with or without a lane. A long backlog costs no more time.
-
-        Called when the state has changed, when the input has ended, and while a full spool stops ingest.
-        """
+        Called when the state has changed, when the input has ended, and while a full spool stops ingest."""
 
 
 class SettleSpool(Protocol):
@@ -217,16 +206,13 @@ class SettleSpool(Protocol):
     """
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        """Record results of any number of webhooks. Called for every some hundred results, or every few milliseconds.
-
-        Returns the deliveries that waited for one of these and may be sent now.
-        """
+        """Record results of any number of webhooks. Returns the deliveries that waited for one of these and may be
+        sent now. Called for every some hundred results, or every few milliseconds."""
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        """Make up to `limit` pending deliveries of a webhook dead letters, except the `seq`s in `without`.
+        """Make pending deliveries of a webhook dead letters. Returns their number; less than `limit`: none remain.
 
-        Called while an endpoint is gone or its webhook is deleted, until it returns less than `limit`: then none
-        remain.
+        Called while an endpoint is gone or its webhook is deleted, until none remain.
 
         Args:
             address: The webhook.
@@ -234,33 +220,25 @@ class SettleSpool(Protocol):
             now: The time of death.
             without: The `seq`s of deliveries to leave pending.
             limit: At most this many.
-
-        Returns:
-            The number of new dead letters.
         """
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        """Make dead letters of the oldest pending deliveries that were read or replayed before `before`.
+        """Make the oldest pending deliveries of a webhook dead letters. Returns their number, as `dead_letter`.
 
         Called every ten seconds for each webhook whose circuit breaker is not closed. The age of a delivery is
         counted by the clock of its webhook, which stops while the webhook is disabled or paused.
 
         Args:
             address: The webhook.
-            before: The latest time of reading or replay.
+            before: They were read or replayed before this time.
             now: The time of death.
             without: The `seq`s of deliveries to leave pending.
             limit: At most this many.
-
-        Returns:
-            The number of new dead letters. Less than `limit`: none remain for now.
         """
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        """Make up to `limit` pending retries of a webhook due at `now`. Called when the clock was set back.
-
-        Returns their number. Less than `limit`: no retry waits for a time after `now`.
-        """
+        """Make pending retries of a webhook due at `now`. Returns their number; less than `limit`: no retry waits for
+        a time after `now`. Called when the clock was set back."""
 
 
 class EndpointStates(Protocol):
@@ -270,10 +248,7 @@ class EndpointStates(Protocol):
         """By webhook, for all that the spool knows. Called when webhooks change or another process has written."""
 
     def set_disabled(self, address: Address, *, disabled: bool, now: float) -> None:
-        """Record whether the applied webhook is disabled. Called when that changes.
-
-        The deliveries of a disabled or paused webhook do not age.
-        """
+        """Called when a webhook is applied as disabled or enabled. Disabled or paused, its deliveries do not age."""
 
     def save_endpoint_state(
         self, address: Address, *, gone_reason: str | None, gone_configuration: str | None, not_before: float | None
@@ -293,15 +268,11 @@ class MaintenanceSpool(Protocol):
 
     def changed_by_others(self) -> bool:
         """Whether another process (`dead replay`, `pause`) has written since the last call. Called each second.
-
-        Afterwards the results of all earlier calls of `settle` are on the disk.
-        """
+        Afterwards the results of all earlier calls of `settle` are on the disk."""
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        """Remove up to `limit` of each kind whose retention is over. True: more remain.
-
-        Called every ten seconds, and again at once while more remain.
-        """
+        """Remove up to `limit` of each kind whose retention is over. Called every ten seconds, and again at once
+        while it returns True: more remain."""
 
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,
@@ -316,13 +287,10 @@ class Spool(IngestSpool, DequeueSpool, SettleSpool, EndpointStates, MaintenanceS
 
 
 class StatusPublisher(Protocol):
-    """Shows other commands the status of a running relay. If it cannot be written, the status is missing.
-
-    Called from any thread, beside the calls of the spool's own thread.
-    """
+    """Shows other commands the status of a running relay, if it can be written. Called from any thread."""
 
     def publish(self, status: RelayStatus) -> None:
-        """Replace the status. Called each second by the relay that owns the spool. Not durable."""
+        """Replace the status, not durably. Called each second by the relay that owns the spool."""
 
     def withdraw(self) -> None:
         """Remove the status. Called once, when the relay ends; a later `publish` has no effect."""

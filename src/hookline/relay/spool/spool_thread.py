@@ -37,13 +37,7 @@ class SpoolThread:
     ) -> _T:
         """Repeat a call while the disk is full or another process keeps the spool locked.
 
-        Logs once when the call waits, and once when it succeeds.
-
-        Args:
-            activity: The activity that waits, for the log (``reading``).
-            function: The call.
-            *args: Its arguments.
-            **kwargs: Its keyword arguments.
+        Logs the `activity` (``reading``) once when the call waits, and once when it succeeds.
         """
         waiting = False
         try:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.private_files import sync_directory
@@ -25,6 +23,7 @@ from hookline.relay.spool.sqlite.schema import (
     migrate_spool,
     require_migrations,
 )
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 DATABASE_FILE = "spool.db"
 BUSY_SECONDS = 30.0
@@ -35,7 +34,7 @@ _CHECKPOINT_PAGES = 2000
 # How long a command waits for a starting relay that creates the spool at the same moment.
 _PATIENCE_SECONDS: Final = 5.0
 # UnicodeDecodeError: SQLite reports a damaged name of the schema that is not UTF-8.
-_FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
+FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def create_directory(directory: Path) -> None:
@@ -47,11 +46,10 @@ def create_directory(directory: Path) -> None:
     require_private(directory, directory / DATABASE_FILE)
 
 
-def create_or_open(directory: Path) -> sqlite3.Connection:
+def create_or_open(directory: Path, access: StorageAccess = REAL_ACCESS) -> sqlite3.Connection:
     """Open the database of a spool whose lock is held; create or migrate it if necessary. Raises SpoolUnusable.
 
-    A new database gets its name when it is complete, so a crash never leaves a partial or empty one. An empty
-    database was therefore truncated later, and is refused.
+    A new database gets its name when it is complete. An empty one was therefore truncated later, and is refused.
     """
     path = directory / DATABASE_FILE
     with map_os_errors(directory):
@@ -60,15 +58,15 @@ def create_or_open(directory: Path) -> sqlite3.Connection:
             for leftover in directory.glob(f"{unfinished.name}*"):
                 leftover.unlink()
             unfinished.touch(mode=0o600)
-            _create(unfinished)
+            _create(unfinished, access)
             unfinished.rename(path)
             sync_directory(directory)
-    _migrate_if_older(path)
-    return _connect(path)
+    _migrate_if_older(path, access)
+    return _connect(path, access)
 
 
-def _migrate_if_older(path: Path) -> None:
-    with map_damage(path), closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
+def _migrate_if_older(path: Path, access: StorageAccess) -> None:
+    with map_damage(path), closing(access.connect(path, isolation_level=None, timeout=BUSY_SECONDS)) as connection:
         written_in = read_format(connection, path)
         if written_in < SPOOL_FORMAT:
             require_migrations(path, written_in, SPOOL_FORMAT)
@@ -77,9 +75,9 @@ def _migrate_if_older(path: Path) -> None:
                 migrate_spool(connection, written_in, SPOOL_FORMAT)
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, access: StorageAccess) -> None:
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with closing(access.connect(path, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(
@@ -90,7 +88,9 @@ def _create(path: Path) -> None:
         raise SpoolUnusable(f"cannot create the spool's database {path}: {error}") from error
 
 
-def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+def open_existing(
+    directory: Path, access: StorageAccess = REAL_ACCESS, *, mode: Literal["ro", "rw"] = "rw"
+) -> sqlite3.Connection:
     """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
     path = directory / DATABASE_FILE
     if not path.exists():
@@ -99,28 +99,36 @@ def open_existing(directory: Path, *, mode: Literal["ro", "rw"] = "rw") -> sqlit
             hint="start a relay, which creates it, or name another with --spool or HOOKLINE_SPOOL",
         )
     require_private(directory, path)
-    return _connect(path, mode)
+    return _connect(path, access, mode)
 
 
-def _connect(path: Path, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+def _connect(path: Path, access: StorageAccess, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     with map_damage(path):
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
+        connection = access.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
             check_same_thread=False,
-        )
+        )  # fmt: skip
         try:
-            _check(connection, path)
+            connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            _require_current(read_format(connection, path), path)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
+def _require_current(version: int, path: Path) -> None:
+    if version < SPOOL_FORMAT:
+        raise SpoolUnusable(
+            f"the spool {path.parent} was written by an older hookline "
+            f"(format {version}; this version reads {SPOOL_FORMAT})",
+            hint="start a relay (`hookline relay --drain`): it keeps a copy and migrates the spool",
+        )
+
+
 def read_format(connection: sqlite3.Connection, path: Path) -> int:
-    """The format of a spool's database. Raises SpoolUnusable as check_format does."""
+    """Raises SpoolUnusable as check_format does."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     check_format(application, version, path)
@@ -128,10 +136,7 @@ def read_format(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_format(application: int, version: int, path: Path) -> None:
-    """Check the two ids in a database's header.
-
-    Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file.
-    """
+    """Raises SpoolUnusable for a newer format, for the database of an earlier build, and for any other file."""
     if application == EARLIER_SPOOL_APPLICATION_ID:
         raise SpoolUnusable(
             f"the spool {path.parent} was written by an earlier build of hookline, whose format is not supported",
@@ -148,47 +153,40 @@ def check_format(application: int, version: int, path: Path) -> None:
         )
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA cache_size = -32768")  # 32 MiB
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    version = read_format(connection, path)
-    if version < SPOOL_FORMAT:
-        raise SpoolUnusable(
-            f"the spool {path.parent} was written by an older hookline "
-            f"(format {version}; this version reads {SPOOL_FORMAT})",
-            hint="start a relay (`hookline relay --drain`): it keeps a copy and migrates the spool",
-        )
-
-
 @contextmanager
 def map_damage(path: Path) -> Iterator[None]:
     """Raises SpoolUnusable, with the next step, for an error of SQLite."""
     try:
         yield
-    except _FAULTS as error:
+    except FAULTS as error:
         raise _unusable(error, path) from error
 
 
 @contextmanager
-def reading(directory: Path) -> Iterator[sqlite3.Connection]:
+def reading(directory: Path, access: StorageAccess) -> Iterator[sqlite3.Connection]:
     """A read-only connection to the database of an existing spool. Raises SpoolUnusable."""
-    with closing(open_existing(directory, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
+    with closing(open_existing(directory, access, mode="ro")) as connection, map_damage(directory / DATABASE_FILE):
         yield connection
+
+
+def named_rows(cursor: sqlite3.Cursor) -> Iterator[dict[str, Any]]:
+    """The rows of a query, each by column name."""
+    names = [name for name, *_ in cursor.description]
+    return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 class OpenSpool:
     """The open database of an existing spool, until the end of the block. Raises SpoolUnusable."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
         self._path = directory / DATABASE_FILE
-        self._connection = open_existing(directory)
+        self._access = access
+        self._connection = open_existing(directory, access)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self._connection.close()
 
 
@@ -202,28 +200,26 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
     try:
         connection.execute("PRAGMA synchronous = FULL" if synced else "PRAGMA synchronous = NORMAL")
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if connection.in_transaction:  # a full disk has already rolled it back
-                connection.execute("ROLLBACK")
-            raise
+        yield
         connection.execute("COMMIT")
-    except _FAULTS as error:
-        if connection.in_transaction:
+    except BaseException as error:
+        if connection.in_transaction:  # a full disk has already rolled it back
             connection.execute("ROLLBACK")
-        raise _unusable(error, _path(connection)) from error
+        if isinstance(error, FAULTS):
+            path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+            raise _unusable(error, path) from error
+        raise
 
 
-def sync_log(path: Path) -> None:
+def sync_log(path: Path, access: StorageAccess) -> None:
     """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable.
 
-    It needs no transaction, which would need disk space and the database lock.
+    A transaction would need disk space and the database lock.
     """
     try:
         descriptor = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            access.sync(descriptor)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -233,23 +229,17 @@ def sync_log(path: Path) -> None:
         ) from error
 
 
-def _path(connection: sqlite3.Connection) -> Path:
-    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
-
-
 def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> SpoolUnusable:
     if isinstance(error, UnicodeDecodeError):
         return _damaged(path, "a text is not UTF-8")
     # The low byte of the code is the kind of fault; the other bytes are details.
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_FULL:
-            return SpoolFull(
-                f"the disk of the spool {path.parent} is full", hint="free disk space; nothing was changed"
-            )
+            hint = "free disk space; nothing was changed"
+            return SpoolFull(f"the disk of the spool {path.parent} is full", hint=hint)
         case sqlite3.SQLITE_BUSY:
-            return SpoolStalled(
-                f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s", hint="try again later"
-            )
+            finding = f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s"
+            return SpoolStalled(finding, hint="try again later")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(path, str(error))
         case _:
@@ -266,22 +256,19 @@ def _damaged(path: Path, detail: str) -> SpoolUnusable:
     )
 
 
-def create_if_missing(directory: Path, *, since: str) -> None:
-    """Create an empty spool if none exists. `since` as in SqliteSpool. Raises SpoolUnusable.
-
-    `pause` and `dead import` use it, because they can run before the first relay.
-    """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def create_if_missing(directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
+    """As SpoolStore.create_if_missing. `pause` and `dead import` can run before the first relay."""
+    deadline = access.monotonic() + _PATIENCE_SECONDS
     while not (directory / DATABASE_FILE).exists():
         create_directory(directory)
         try:
-            lock = SpoolLock(directory, since=since)
+            lock = SpoolLock(directory, since=since, sleep=access.sleep)
         except SpoolUnusable:
-            if time.monotonic() > deadline:
+            if access.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+            access.sleep(0.05)
             continue
         try:
-            create_or_open(directory).close()
+            create_or_open(directory, access).close()
         finally:
             lock.release()

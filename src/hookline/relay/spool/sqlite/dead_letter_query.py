@@ -40,7 +40,7 @@ class DeadLetterQuery:
         lines = [one for one in chosen.ids if one.startswith(LINE_PREFIX)]
         deliveries = [one for one in chosen.ids if not one.startswith(LINE_PREFIX)]
         self._seqs = sorted({_seq(connection, identity) for identity in deliveries})
-        self._ns = sorted({_number(connection, identity) for identity in lines})
+        ns = sorted({_number(connection, identity) for identity in lines})
         self._conditions, self._parameters = _conditions_of(
             [("d.channel = ?", chosen.channel), ("d.status = ?", chosen.status), ("d.http = ?", chosen.http),
              ("instr(d.reason, ?) > 0", chosen.reason), ("d.settled >= ?", chosen.since),
@@ -50,30 +50,20 @@ class DeadLetterQuery:
             [("instr(r.reason, ?) > 0", chosen.reason), ("r.at >= ?", chosen.since), ("r.at < ?", chosen.until)]
         )
         if chosen.ids:
-            self._conditions += f" AND d.seq IN ({_numbers(self._seqs)})"
-            self._line_conditions += f" AND r.n IN ({_numbers(self._ns)})"
-
-    # -- deliveries
+            self._conditions += f" AND d.seq IN ({', '.join(map(str, self._seqs))})"
+            self._line_conditions += f" AND r.n IN ({', '.join(map(str, ns))})"
 
     def webhooks(self) -> list[int]:
         """The numbers of the webhooks that can have such letters, in the order of their addresses."""
         if self._filter.ids and not self._seqs:
             return []
-        one = self._filter.webhook
-        if one is None:
-            rows = self._connection.execute("SELECT n FROM webhook ORDER BY organization, sandbox")
-        else:
-            rows = self._connection.execute(
-                "SELECT n FROM webhook WHERE organization = ? AND sandbox = ?", (one.organization, one.sandbox)
-            )
-        return [n for (n,) in rows]
+        rows = self._connection.execute("SELECT n, organization, sandbox FROM webhook ORDER BY organization, sandbox")
+        return [n for n, *address in rows if self._filter.webhook in (None, tuple(address))]
 
     def count_deliveries(self) -> int:
         statement = f"SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = ?{self._conditions}"
-        return sum(
-            self._connection.execute(statement, (webhook, *self._parameters)).fetchone()[0]
-            for webhook in self.webhooks()
-        )
+        found = [self._connection.execute(statement, (n, *self._parameters)).fetchone() for n in self.webhooks()]
+        return sum(number for (number,) in found)
 
     def newest_deliveries(self, webhook: int, limit: int) -> list[PageKey]:
         rows = self._connection.execute(
@@ -85,12 +75,8 @@ class DeadLetterQuery:
 
     def delivery_pages(self, webhook: int, size: int) -> Iterator[list[PageKey]]:
         """The deliveries that are dead now, without later ones: the oldest first, in pages of at most `size`."""
-        row = self._connection.execute(
-            "SELECT settled, seq FROM delivery WHERE state = 2 AND webhook = ? "
-            "ORDER BY settled DESC, seq DESC LIMIT 1",
-            (webhook,),
-        ).fetchone()
-        after, end = _BEGINNING, PageKey(*row) if row else _BEGINNING
+        after = _BEGINNING
+        end = next(iter(self.newest_deliveries(webhook, 1)), _BEGINNING)
         while after < end:
             rows = self._connection.execute(
                 "SELECT d.settled, d.seq FROM delivery d WHERE d.state = 2 AND d.webhook = ? "
@@ -104,16 +90,14 @@ class DeadLetterQuery:
             after = page[-1]
             yield page
 
-    # -- lines
-
-    def count_lines(self, *, whole: bool | None = None) -> int:
-        """`whole`: count only lines that are kept whole (True), or only those that were too long (False)."""
+    def count_lines(self, *, truncated: bool = False) -> int:
+        """If `truncated`, it counts only the lines that were too long to be kept whole."""
         if self._filter.deliveries_only:
             return 0
-        if not self._line_conditions and whole is None:
+        if not self._line_conditions and not truncated:
             return int(self._connection.execute(COUNT_DEAD_LINES).fetchone()[0])
-        kept = "" if whole is None else f" AND {'' if whole else 'NOT '}r.length = length(r.data)"
-        statement = f"SELECT count(*) FROM rejected r WHERE r.replayed = 0{self._line_conditions}{kept}"
+        length = " AND r.length != length(r.data)" if truncated else ""
+        statement = f"SELECT count(*) FROM rejected r WHERE r.replayed = 0{self._line_conditions}{length}"
         return int(self._connection.execute(statement, self._line_parameters).fetchone()[0])
 
     def newest_lines(self, limit: int) -> list[tuple[float, int]]:
@@ -146,10 +130,6 @@ def _conditions_of(parts: Sequence[tuple[str, object]]) -> tuple[str, list[objec
     """The SQL conditions of the given values. A condition without a value would make the index insufficient."""
     given = [(condition, value) for condition, value in parts if value is not None]
     return "".join(f" AND {condition}" for condition, _ in given), [value for _, value in given]
-
-
-def _numbers(values: Sequence[int]) -> str:
-    return ", ".join(str(int(value)) for value in values)
 
 
 def _number(connection: sqlite3.Connection, identity: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import count, islice, repeat
@@ -13,23 +11,22 @@ from typing import Final, TypeVar
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay
 from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
-from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, transaction
+from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, named_rows, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
 from hookline.relay.spool.sqlite.enqueue import add_to_tally, store_lines
-from hookline.relay.spool.sqlite.webhook_status import WebhookClock, number_of
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
+from hookline.relay.spool.sqlite.webhook_status import number_of, read_clocks
 
 DEAD_LETTERS_PER_CHUNK: Final = 1000
 # The pause between two chunks lets a running relay lock the database: it tries at least every 100 ms.
 PAUSE_SECONDS: Final = 0.01
 
 _DELIVERY: Final = """
-SELECT d.id, d.settled, d.reason, d.http, d.attempts, d.history, w.organization, w.sandbox, d.request_id, d.channel,
-  d.status, d.event_time, d.detail, d.source, d.line, d.body
+SELECT w.organization, w.sandbox, d.id, d.settled AS at, d.reason, d.http, d.attempts, d.history, d.request_id,
+  d.channel, d.status, d.event_time, d.detail, d.source, d.line, d.body
 FROM delivery d JOIN webhook w ON w.n = d.webhook WHERE d.seq = ? AND d.state = 2
 """
-_LINE: Final = """
-SELECT n, at, reason, source, line, part, data, length, sha256 FROM rejected WHERE n = ? AND replayed = 0
-"""
+_LINE: Final = f"SELECT {', '.join(DeadLine.__struct_fields__)} FROM rejected WHERE n = ? AND replayed = 0"
 # The statements that write leave a letter as it is when it has changed since its page was read.
 _HISTORY: Final = "SELECT history FROM delivery WHERE seq = ? AND state = 2 AND settled = ?"
 _REPLAY: Final = """
@@ -57,14 +54,15 @@ _MAX_IMPORTED: Final = 2**32  # the seqs of one import
 
 _T = TypeVar("_T")
 _ChangeDeliveries = Callable[[int, Sequence[PageKey]], int]
-_ChangeLines = Callable[[Sequence[int]], int]
 
 
 class SqliteDeadLetters(OpenSpool):
     """Implements admin.DeadLetterStore. One transaction changes at most `chunk` letters."""
 
-    def __init__(self, directory: Path, *, chunk: int = DEAD_LETTERS_PER_CHUNK) -> None:
-        super().__init__(directory)
+    def __init__(
+        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, chunk: int = DEAD_LETTERS_PER_CHUNK
+    ) -> None:
+        super().__init__(directory, access)
         self._chunk = chunk
 
     # -- DeadLetterQueries
@@ -100,22 +98,17 @@ class SqliteDeadLetters(OpenSpool):
 
     def count_truncated(self, chosen: Filter) -> int:
         with map_damage(self._path):
-            return DeadLetterQuery(self._connection, chosen).count_lines(whole=False)
+            return DeadLetterQuery(self._connection, chosen).count_lines(truncated=True)
 
     def _delivery(self, seq: int) -> DeadDelivery | None:
         with map_damage(self._path):
-            row = self._connection.execute(_DELIVERY, (seq,)).fetchone()
-        return _as_delivery(row) if row else None
+            row = next(named_rows(self._connection.execute(_DELIVERY, (seq,))), None)
+        return DeadDelivery(webhook=Address(row.pop("organization"), row.pop("sandbox")), **row) if row else None
 
     def _line(self, n: int) -> DeadLine | None:
         with map_damage(self._path):
-            row = self._connection.execute(_LINE, (n,)).fetchone()
-        if row is None:
-            return None
-        n, at, reason, source, line, part, data, length, sha256 = row
-        return DeadLine(
-            n=n, at=at, reason=reason, source=source, line=line, part=part, data=data, length=length, sha256=sha256
-        )
+            row = next(named_rows(self._connection.execute(_LINE, (n,))), None)
+        return DeadLine(**row) if row else None
 
     # -- DeadLetterActions
 
@@ -131,10 +124,7 @@ class SqliteDeadLetters(OpenSpool):
             add_to_tally(self._connection, [("replayed", replayed)])
             return replayed
 
-        def replay_lines(numbers: Sequence[int]) -> int:
-            return self._connection.executemany(_REPLAY_LINE, [(n,) for n in numbers]).rowcount
-
-        return self._change(chosen, replay_page, replay_lines, on_progress)
+        return self._change(chosen, replay_page, _REPLAY_LINE, on_progress)
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         def discard_page(_webhook: int, page: Sequence[PageKey]) -> int:
@@ -142,17 +132,10 @@ class SqliteDeadLetters(OpenSpool):
             add_to_tally(self._connection, [("records", discarded)])
             return discarded
 
-        def discard_lines(numbers: Sequence[int]) -> int:
-            return self._connection.executemany(_DISCARD_LINE, [(n,) for n in numbers]).rowcount
-
-        return self._change(chosen, discard_page, discard_lines, on_progress)
+        return self._change(chosen, discard_page, _DISCARD_LINE, on_progress)
 
     def _change(
-        self,
-        chosen: Filter,
-        change_deliveries: _ChangeDeliveries,
-        change_lines: _ChangeLines,
-        on_progress: OnProgress | None,
+        self, chosen: Filter, change_deliveries: _ChangeDeliveries, change_line: str, on_progress: OnProgress | None
     ) -> Count:
         """Change the letters page by page, each in one transaction."""
         done = NO_LETTERS
@@ -166,7 +149,7 @@ class SqliteDeadLetters(OpenSpool):
                     report(done := done + Count(changed, 0))
             for numbers in self._with_pauses(query.line_pages(self._chunk)):
                 with transaction(self._connection):
-                    lines = change_lines(numbers)
+                    lines = self._connection.executemany(change_line, [(n,) for n in numbers]).rowcount
                 report(done := done + Count(0, lines))
         return done
 
@@ -174,7 +157,7 @@ class SqliteDeadLetters(OpenSpool):
         for page in pages:
             yield page
             if len(page) == self._chunk:
-                time.sleep(PAUSE_SECONDS)
+                self._access.sleep(PAUSE_SECONDS)
 
     def _due_times(self, webhook: int, now: float, rate: float | None) -> Iterator[float]:
         """When each replayed delivery is due: all at `now`, or `rate` per second after those of earlier replays."""
@@ -186,8 +169,7 @@ class SqliteDeadLetters(OpenSpool):
 
     def _replay_page(self, webhook: int, page: Sequence[PageKey], due: Iterator[float], now: float) -> int:
         """Make dead deliveries pending. Replays none twice at the same `now`."""
-        clock = self._connection.execute("SELECT held_seconds, held_since FROM webhook WHERE n = ?", (webhook,))
-        age_start = WebhookClock(*clock.fetchone()).at(now)
+        age_start = read_clocks(self._connection)[webhook].at(now)
         rows = []
         for key in page:
             found = self._connection.execute(_HISTORY, (key.seq, key.settled)).fetchone()
@@ -199,21 +181,11 @@ class SqliteDeadLetters(OpenSpool):
         return len(rows)
 
 
-def _as_delivery(row: sqlite3.Row) -> DeadDelivery:
-    (identity, at, reason, http, attempts, history, organization, sandbox, request_id, channel, status, event_time,
-     detail, source, line, body) = row  # fmt: skip
-    return DeadDelivery(
-        id=identity, at=at, reason=reason, http=http, attempts=attempts, history=history,
-        webhook=Address(organization, sandbox), request_id=request_id, channel=channel, status=status,
-        event_time=event_time, detail=detail, source=source, line=line, body=body,
-    )  # fmt: skip
-
-
 class SqliteDeadLetterImport(OpenSpool):
     """Implements admin.DeadLetterImport. The letters come from another spool, or from an earlier time of this one."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
+        super().__init__(directory, access)
         self._next: int | None = None
 
     def add(self, letters: Sequence[DeadLetter]) -> Count:
@@ -227,10 +199,13 @@ class SqliteDeadLetterImport(OpenSpool):
             return Count(self._add_deliveries(deliveries), store_lines(self._connection, lines))
 
     def _add_deliveries(self, letters: Sequence[DeadDelivery]) -> int:
-        if not letters:
-            return 0
-        numbers = {address: number_of(self._connection, address) for address in {one.webhook for one in letters}}
-        first = self._first_seq() if self._next is None else self._next
+        numbers = {
+            address: number_of(self._connection, address) for address in dict.fromkeys(one.webhook for one in letters)
+        }
+        first = self._next
+        if first is None:  # below all others: a running relay assigns the seqs above them
+            lowest = self._connection.execute("SELECT coalesce(min(seq), 0) FROM delivery").fetchone()[0]
+            first = min(0, int(lowest)) - _MAX_IMPORTED
         rows = [
             (seq, one.id, numbers[one.webhook], one.attempts, one.at, one.at, one.request_id, one.channel,
              one.status, one.event_time, one.source, one.line, one.reason, one.http, one.detail, one.history,
@@ -241,8 +216,3 @@ class SqliteDeadLetterImport(OpenSpool):
         if inserted:  # these seqs are used
             self._next = first + len(letters)
         return inserted
-
-    def _first_seq(self) -> int:
-        """The first seq below all others: a running relay assigns those above."""
-        lowest = self._connection.execute("SELECT coalesce(min(seq), 0) FROM delivery").fetchone()[0]
-        return min(0, int(lowest)) - _MAX_IMPORTED

@@ -14,16 +14,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hookline.relay.spool.sqlite.storage_access import RESERVE_BYTES
+
 RESERVE_FILE: Final = "reserve"
-RESERVE_BYTES: Final = 40 * 1024 * 1024
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskReserve:
     """The reserve in a spool's directory. On a file system that cannot reserve space there is none."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._path = directory / RESERVE_FILE
+        self._bytes = reserve_bytes
         self._released = True
         self.acquire()
 
@@ -40,7 +42,7 @@ class DiskReserve:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+                os.posix_fallocate(descriptor, 0, self._bytes)
             finally:
                 os.close(descriptor)
         except OSError as error:  # a partial reserve only takes space

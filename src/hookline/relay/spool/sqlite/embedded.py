@@ -7,18 +7,15 @@ writes the file, and it removes the file at its end. After a kill the file remai
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus, SpoolStatus
 from hookline.private_files import replace_file
-from hookline.relay.spool.admin import Backlog, Trace
-from hookline.relay.spool.spool import EndpointState
+from hookline.relay.spool.admin import Trace
 from hookline.relay.spool.sqlite.database import create_if_missing
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
@@ -74,33 +71,30 @@ def read_status_file(directory: Path) -> tuple[str | None, RelayStatus | None]:
     return holder, status if holder.startswith(f"process {status.process} ") else None
 
 
-class EmbeddedStore:
+class EmbeddedStore(SpoolLookup):
     """Implements factory.SpoolStore, and the ports that keep no open database between two calls."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
 
     @property
     def name(self) -> str:
         return str(self._directory)
 
     def open(self, *, since: str) -> SqliteSpool:
-        return SqliteSpool(self._directory, since=since)
+        return SqliteSpool(self._directory, self._access, since=since)
 
     def status_publisher(self) -> StatusFile:
         return StatusFile(self._directory)
 
     def create_if_missing(self, *, since: str) -> None:
-        create_if_missing(self._directory, since=since)
+        create_if_missing(self._directory, self._access, since=since)
 
     def dead_letters(self) -> SqliteDeadLetters:
-        return SqliteDeadLetters(self._directory)
+        return SqliteDeadLetters(self._directory, self._access)
 
     def dead_letter_import(self) -> SqliteDeadLetterImport:
-        return SqliteDeadLetterImport(self._directory)
+        return SqliteDeadLetterImport(self._directory, self._access)
 
     def webhook_control(self) -> SqliteWebhookControl:
-        return SqliteWebhookControl(self._directory)
+        return SqliteWebhookControl(self._directory, self._access)
 
     def trace_search(self) -> EmbeddedStore:
         return self
@@ -108,24 +102,14 @@ class EmbeddedStore:
     def statistics(self) -> EmbeddedStore:
         return self
 
-    def dry_run(self) -> SpoolLookup:
-        return SpoolLookup(self._directory)
-
-    # -- admin.TraceSearch
+    def dry_run(self) -> EmbeddedStore:
+        return self
 
     def trace(self, wanted: str) -> Trace:
-        return trace(self._directory, wanted)
-
-    # -- admin.SpoolStatistics
+        return trace(self._directory, self._access, wanted)
 
     def spool_status(self, *, now: float) -> SpoolStatus:
-        return read_spool_status(self._directory, now=now)
+        return read_spool_status(self._directory, self._access, now=now)
 
     def relay_status(self) -> tuple[str | None, RelayStatus | None]:
         return read_status_file(self._directory)
-
-    def backlogs(self) -> Mapping[Address, Backlog] | None:
-        return SpoolLookup(self._directory).backlogs()
-
-    def endpoint_states(self) -> Mapping[Address, EndpointState]:
-        return SpoolLookup(self._directory).endpoint_states()

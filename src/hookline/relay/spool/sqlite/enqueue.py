@@ -1,7 +1,4 @@
-"""Stores a group of lines in the spool: deliveries, rejected lines, counts and the position.
-
-Functions on a connection, called inside one transaction.
-"""
+"""Stores deliveries, rejected lines and counts in the spool. Functions on a connection, called in a transaction."""
 
 from __future__ import annotations
 
@@ -34,16 +31,13 @@ _INSERT_LINE: Final = """
 INSERT INTO rejected (at, source, line, part, reason, length, sha256, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, line, part, sha256) DO NOTHING
 """
+_SETTLED: Final = ("delivered", "skipped:", "rejected", "dead", "dup")  # the beginnings of these counts' names
 _COUNT: Final = "INSERT INTO tally VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count"
 
 
 def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: float) -> int:
-    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds).
-
-    Returns their number. The other rows are duplicates.
-    """
-    if not rows:
-        return 0
+    """Insert new deliveries, and revive those that were settled up to `horizon` (Unix seconds). Returns their number:
+    the other rows are duplicates."""
     stored = connection.executemany(_INSERT, rows).rowcount
     if stored == len(rows):
         return stored
@@ -68,7 +62,7 @@ def line_rows(source: str, rejected: Iterable[RejectedLine], now: float) -> list
 
 def store_lines(connection: sqlite3.Connection, rows: Sequence[LineRow]) -> int:
     """Insert rejected lines. Returns the number of new ones."""
-    return connection.executemany(_INSERT_LINE, rows).rowcount if rows else 0
+    return connection.executemany(_INSERT_LINE, rows).rowcount
 
 
 def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, int]]) -> None:
@@ -78,11 +72,7 @@ def add_to_tally(connection: sqlite3.Connection, amounts: Iterable[tuple[str, in
 
 def with_pending(tally: dict[str, int]) -> dict[str, int]:
     """The tally and the count of pending deliveries: read + replayed - settled."""
-    settled = sum(
-        count
-        for name, count in tally.items()
-        if name.startswith(("delivered", "skipped:", "rejected", "dead", "dup"))
-    )
+    settled = sum(count for name, count in tally.items() if name.startswith(_SETTLED))
     return {**tally, "pending": tally.get("read", 0) + tally.get("replayed", 0) - settled}
 
 

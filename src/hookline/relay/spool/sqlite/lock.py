@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,20 +22,20 @@ class SpoolLock:
     """Held from construction to `release`. Raises SpoolUnusable when its file cannot be written, or when another
     process holds it; the message names that process."""
 
-    def __init__(self, directory: Path, *, since: str) -> None:
+    def __init__(self, directory: Path, *, since: str, sleep: Callable[[float], None] = time.sleep) -> None:
         with map_os_errors(directory):
             self._descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._acquire(directory, f"process {os.getpid()} since {since}\n".encode())
+            self._acquire(directory, f"process {os.getpid()} since {since}\n".encode(), sleep)
         except BaseException:
-            os.close(self._descriptor)
+            self.release()
             raise
 
-    def _acquire(self, directory: Path, name: bytes) -> None:
+    def _acquire(self, directory: Path, name: bytes, sleep: Callable[[float], None]) -> None:
         for _ in range(_TRIES):
             if try_lock(self._descriptor, fcntl.LOCK_EX):
                 break
-            time.sleep(_BETWEEN_TRIES_SECONDS)
+            sleep(_BETWEEN_TRIES_SECONDS)
         else:
             raise SpoolUnusable(
                 f"the spool {directory} is held by {read_holder(self._descriptor)}",
@@ -49,10 +50,7 @@ class SpoolLock:
 
 
 def holder_of(directory: Path) -> str | None:
-    """The process that holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``).
-
-    None: no process holds it.
-    """
+    """The process that holds a spool, and since when (``process 4711 since 2026-05-18T17:01:25+00:00``), if any."""
     try:
         descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

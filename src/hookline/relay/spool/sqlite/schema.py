@@ -52,10 +52,7 @@ def write_position(connection: sqlite3.Connection, position: Position, *, now: f
 
 
 def remove_oldest_positions(connection: sqlite3.Connection, *, keep: int = MAX_CHECKPOINTS) -> None:
-    """Remove all checkpoints but the `keep` latest ones.
-
-    A relay reads a file without a checkpoint from its start, so the default is large.
-    """
+    """A relay reads a file without a checkpoint from its start, so `keep` is large."""
     connection.execute(_REMOVE_OLDEST, (keep,))
 
 
@@ -121,10 +118,8 @@ CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
 
 
 # A relay that opens an older format keeps a copy of the database, and then applies the migrations.
-SpoolMigration = Callable[[sqlite3.Connection], None]
-
-SPOOL_MIGRATIONS: Final[dict[int, SpoolMigration]] = {}
-"""By format: the function that migrates a database of this format to the next one, inside a transaction."""
+# By format: the function that migrates a database of this format to the next one, inside a transaction.
+SPOOL_MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {}
 
 
 def require_migrations(path: Path, written_in: int, target: int) -> None:
@@ -138,10 +133,8 @@ def require_migrations(path: Path, written_in: int, target: int) -> None:
 
 
 def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Path:
-    """Copy the database into a private file beside it. Returns the path of the copy.
-
-    Replaces the copy of an interrupted migration. Raises SpoolUnusable when the copy cannot be written.
-    """
+    """Copy the database into a private file beside it, also over the copy of an interrupted migration. Returns its
+    path. Raises SpoolUnusable."""
     copy = path.with_name(f"{path.name}.format-{written_in}")
     unfinished = copy.with_name(f"{copy.name}.new")
     try:

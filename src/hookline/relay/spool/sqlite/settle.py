@@ -1,13 +1,13 @@
 """Records the results of deliveries, and removes records, dead letters and lines whose retention is over.
 
-Functions on a connection, called inside a transaction. They name a webhook by its number.
+Functions on a connection, called inside a transaction.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hookline.relay.spool.spool import Retention, Settlement, State
@@ -31,8 +31,9 @@ SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
 WHERE d.due IS NULL
 """
-_FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
-_OLDEST: Final = """
+# The first deliveries of a webhook; and among the first, those from before a time of the webhook's own clock.
+FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
+OLDEST: Final = """
 SELECT seq FROM (SELECT seq, since FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?)
 WHERE since < ?
 """
@@ -61,14 +62,14 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     ]
     dead = [_other(one, now) for one in settlements if one.state is State.DEAD]
     retries = [_other(one, None) for one in settlements if one.state is State.PENDING]
-    accepted = connection.executemany(_DELIVERED, delivered).rowcount if delivered else 0
-    died = connection.executemany(_OTHER, dead).rowcount if dead else 0
-    if retries:
-        connection.executemany(_OTHER, retries)
+    accepted = connection.executemany(_DELIVERED, delivered).rowcount
+    died = connection.executemany(_OTHER, dead).rowcount
+    connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
-    keys = {one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None}
-    return connection.execute(_SUCCESSORS, (json.dumps(list(keys)),)).fetchall() if keys else []
+    settled = (one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None)
+    keys = list(dict.fromkeys(settled))  # a set has no certain order
+    return connection.execute(_SUCCESSORS, (json.dumps(keys),)).fetchall() if keys else []
 
 
 def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
@@ -78,24 +79,9 @@ def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def dead_letter(
-    connection: sqlite3.Connection, webhook: int, *, reason: str, now: float, without: Collection[int], limit: int
-) -> int:
-    """As SettleSpool.dead_letter."""
-    rows = connection.execute(_FIRST, (webhook, limit + len(without)))
-    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without][:limit], reason, now)
-
-
-def expire(
-    connection: sqlite3.Connection, webhook: int, *, before: float, now: float, without: Collection[int], limit: int
-) -> int:
-    """As SettleSpool.expire, among the first `limit` deliveries. `before` is a time of the webhook's own clock."""
-    rows = connection.execute(_OLDEST, (webhook, limit, before))
-    return _dead_letter_all(connection, [seq for (seq,) in rows if seq not in without], "expired", now)
-
-
-def _dead_letter_all(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
-    dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount if seqs else 0
+def dead_letter(connection: sqlite3.Connection, seqs: Sequence[int], reason: str, now: float) -> int:
+    """Make those of these deliveries that are pending dead letters. Returns their number."""
+    dead = connection.executemany(_DEAD_LETTER, [(reason, now, seq) for seq in seqs]).rowcount
     add_to_tally(connection, [("dead", dead)])
     return dead
 
@@ -106,7 +92,7 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     old = connection.execute(_REMOVE_OLD_RECORDS, (horizon, limit)).rowcount
     records = connection.execute("SELECT coalesce(sum(count), 0) FROM tally WHERE name = 'records'").fetchone()[0]
     surplus = max(0, min(limit, records - old - keep.records))
-    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount if surplus else 0
+    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
     add_to_tally(connection, [("records", -old - removed)])
     webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
     letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]

@@ -30,10 +30,11 @@ from hookline.relay.spool.sqlite.database import (
     sync_log,
     transaction,
 )
-from hookline.relay.spool.sqlite.disk_reserve import RESERVE_BYTES, DiskReserve
+from hookline.relay.spool.sqlite.disk_reserve import DiskReserve
 from hookline.relay.spool.sqlite.enqueue import DeliveryRow
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.schema import read_positions, remove_oldest_positions, write_position
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 _SYNC_SECONDS: Final = 0.5
 _SAVE_STATE: Final = "UPDATE webhook SET gone_reason = ?, gone_configuration = ?, not_before = ? WHERE n = ?"
@@ -46,16 +47,16 @@ SELECT n, source, line, part, length, sha256, data FROM rejected WHERE replayed 
 class SqliteSpool:
     """Implements spool.Spool. One process at a time holds it (lock.py). Other commands work beside it."""
 
-    def __init__(self, directory: Path, *, since: str) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
         """Open or create the spool and lock it. Arguments and errors as in factory.SpoolStore.open."""
         create_directory(directory)
-        self._lock = SpoolLock(directory, since=since)
+        self._access = access
+        self._lock = SpoolLock(directory, since=since, sleep=access.sleep)
         try:
             self._path = directory / DATABASE_FILE
-            self._connection = create_or_open(directory)
-            self._reserve = DiskReserve(directory)
-            with map_damage(self._path):
-                self._load()
+            self._connection = create_or_open(directory, access)
+            self._reserve = DiskReserve(directory, access.reserve_bytes)
+            self._load()
         except BaseException:
             self._lock.release()
             raise
@@ -70,9 +71,10 @@ class SqliteSpool:
 
     def _read_webhooks(self) -> None:
         """Called again when another process has written: `pause` and `dead import` add webhooks."""
-        self._addresses = webhook_status.read_addresses(self._connection)
+        with map_damage(self._path):
+            self._addresses = webhook_status.read_addresses(self._connection)
+            self._clocks = webhook_status.read_clocks(self._connection)
         self._webhooks = {address: n for n, address in self._addresses.items()}
-        self._clocks = webhook_status.read_clocks(self._connection)
 
     def _query(self, statement: str, *parameters: object) -> list[tuple]:  # type: ignore[type-arg]
         with map_damage(self._path):
@@ -101,10 +103,14 @@ class SqliteSpool:
             self._truncate_log()
             if not self._reserve.acquire():
                 raise SpoolFull(
-                    f"the disk of the spool {self._path.parent} has less room than the {RESERVE_BYTES >> 20} MiB "
-                    "that are kept for outcomes",
+                    f"the disk of the spool {self._path.parent} has less room than the "
+                    f"{self._access.reserve_bytes >> 20} MiB that are kept for outcomes",
                     hint="free disk space; nothing was changed",
                 )
+
+    def _known(self, address: Address) -> int:
+        """The webhook's number. 0, which no webhook has, if the spool does not know it."""
+        return self._webhooks.get(address, 0)
 
     def _number(self, address: Address) -> int:
         if (number := self._webhooks.get(address)) is None:
@@ -135,7 +141,10 @@ class SqliteSpool:
 
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
         self._require_reserve()
-        numbers = {address: self._number(address) for address in {one.delivery.address for one in batch.deliveries}}
+        numbers = {
+            address: self._number(address)
+            for address in dict.fromkeys(one.delivery.address for one in batch.deliveries)
+        }
         rows = self._rows(batch, numbers, now)
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
@@ -172,33 +181,24 @@ class SqliteSpool:
         return [self._dequeue_new(one) for one in requests]
 
     def _dequeue_new(self, one: DequeueRequest) -> tuple[list[QueuedDelivery], int]:
-        if (webhook := self._webhooks.get(one.address)) is None:
-            return [], self._seq
-        with map_damage(self._path):
-            rows = dequeue.dequeue_new(
-                self._connection, webhook, after=one.after, limit=one.limit, ordered=one.ordered
-            )
+        statement = dequeue.NEW_ORDERED if one.ordered else dequeue.NEW_UNORDERED
+        rows = self._query(statement, self._known(one.address), one.after, one.limit)
         return self._queued(rows), rows[-1][0] if len(rows) == one.limit else self._seq
 
     def dequeue_due(
         self, address: Address, *, now: float, limit: int, without: Collection[int]
     ) -> list[QueuedDelivery]:
-        if (webhook := self._webhooks.get(address)) is None:
-            return []
-        with map_damage(self._path):
-            return self._queued(dequeue.dequeue_due(self._connection, webhook, now=now, limit=limit, without=without))
+        rows = self._query(dequeue.DUE_RETRIES, self._known(address), now, limit + len(without))
+        return self._queued([row for row in rows if row[0] not in without][:limit])
 
     def next_due(self, address: Address, *, after: float) -> float | None:
-        if (webhook := self._webhooks.get(address)) is None:
-            return None
-        with map_damage(self._path):
-            return dequeue.next_due(self._connection, webhook, after=after)
+        earliest: float | None = self._query(dequeue.NEXT_DUE, self._known(address), after)[0][0]
+        return earliest
 
     def next_dues(self, addresses: Collection[Address]) -> dict[Address, float]:
-        with map_damage(self._path):
-            dues = dict(dequeue.next_dues(self._connection))
-            if not dues.keys() <= self._addresses.keys():
-                self._read_webhooks()
+        dues: dict[int, float] = dict(self._query(dequeue.NEXT_DUES))
+        if not dues.keys() <= self._addresses.keys():
+            self._read_webhooks()
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
@@ -211,23 +211,22 @@ class SqliteSpool:
         return freed
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
-        with self._transaction():
-            return settle.dead_letter(self._connection, webhook, reason=reason, now=now, without=without, limit=limit)
+        rows = self._query(settle.FIRST, self._known(address), limit + len(without))
+        return self._dead_letter([n for (n,) in rows if n not in without][:limit], reason, now)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
+        webhook = self._known(address)
         own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
+        rows = self._query(settle.OLDEST, webhook, limit, own)
+        return self._dead_letter([n for (n,) in rows if n not in without], "expired", now)
+
+    def _dead_letter(self, seqs: Sequence[int], reason: str, now: float) -> int:
         with self._transaction():
-            return settle.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
+            return settle.dead_letter(self._connection, seqs, reason, now)
 
     def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        if (webhook := self._webhooks.get(address)) is None:
-            return 0
         with self._transaction():
-            return webhook_status.make_due(self._connection, webhook, now, limit)
+            return webhook_status.make_due(self._connection, self._known(address), now, limit)
 
     def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
@@ -243,11 +242,7 @@ class SqliteSpool:
     # -- EndpointStates
 
     def pending(self) -> set[Address]:
-        return {
-            address
-            for address, n in self._webhooks.items()
-            if self._query("SELECT 1 FROM delivery WHERE state = 0 AND webhook = ? LIMIT 1", n)
-        }
+        return {address for address, n in self._webhooks.items() if self._query(dequeue.ANY_PENDING, n)}
 
     def endpoint_states(self) -> dict[Address, EndpointState]:
         with map_damage(self._path):
@@ -269,9 +264,8 @@ class SqliteSpool:
     # -- MaintenanceSpool
 
     def _sync(self) -> None:
-        """Sync the transactions that were not synced."""
         if self._unsynced:
-            sync_log(self._path)
+            sync_log(self._path, self._access)
             self._unsynced = False
 
     def changed_by_others(self) -> bool:
@@ -279,8 +273,7 @@ class SqliteSpool:
         seen, self._data_version = self._data_version, self._query("PRAGMA data_version")[0][0]
         if seen == self._data_version:
             return False
-        with map_damage(self._path):
-            self._read_webhooks()
+        self._read_webhooks()
         return True
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:

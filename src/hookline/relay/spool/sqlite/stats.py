@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +13,12 @@ from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, reading
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letter_query import COUNT_DEAD_LINES
 from hookline.relay.spool.sqlite.disk_reserve import RESERVE_FILE
 from hookline.relay.spool.sqlite.enqueue import read_tally
 from hookline.relay.spool.sqlite.schema import read_positions
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
 MAX_CHECKPOINT_ROWS: Final = 1000
@@ -25,13 +27,13 @@ _MAX_ROWS_SEARCHED: Final = 20_000
 _MAX_ROWS_PER_WEBHOOK: Final = 200
 # A partial index answers each count, so a long backlog costs no more than its index. GROUP BY would read the rows.
 _COUNTS: Final = """
-  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n),
-  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n)
+  (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n) AS pending,
+  (SELECT count(*) FROM delivery d WHERE d.state = 2 AND d.webhook = w.n) AS dead
 FROM webhook w"""
 _BACKLOGS: Final = f"SELECT organization, sandbox, {_COUNTS}"
 _WEBHOOKS: Final = f"""
-SELECT n, organization || '/' || sandbox, held_seconds, held_since, disabled, paused, gone_reason, not_before,
-{_COUNTS} ORDER BY 2
+SELECT n, organization || '/' || sandbox AS webhook, held_seconds, held_since, disabled, paused, gone_reason,
+  not_before, {_COUNTS} ORDER BY 2
 """
 # In the order of `seq` the first delivery is the oldest, except for replayed ones: a replayed delivery keeps its
 # `seq` and is as old as its replay. So the search reads some of the first, and the first that was never attempted.
@@ -45,9 +47,9 @@ _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDE
 _KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)"
 
 
-def read_spool_status(directory: Path, *, now: float) -> SpoolStatus:
+def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> SpoolStatus:
     """As admin.SpoolStatistics.spool_status, in one transaction."""
-    with reading(directory) as connection:
+    with reading(directory, access) as connection:
         connection.execute("PRAGMA cache_size = -4096")  # 4 MiB, because it reads each page once
         connection.execute("BEGIN")
         tally = read_tally(connection)
@@ -66,48 +68,42 @@ def read_spool_status(directory: Path, *, now: float) -> SpoolStatus:
 
 
 def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
-    rows = connection.execute(_WEBHOOKS).fetchall()
-    with_backlog = sum(1 for row in rows if row[8])
+    rows = list(named_rows(connection.execute(_WEBHOOKS)))
+    with_backlog = sum(1 for row in rows if row["pending"])
     limit = max(1, min(_MAX_ROWS_PER_WEBHOOK, _MAX_ROWS_SEARCHED // max(1, with_backlog)))
-    for n, webhook, held_seconds, held_since, disabled, paused, gone_reason, not_before, pending, dead in rows:
-        oldest = None
-        if pending:
+    for row in rows:
+        n, clock, oldest = row.pop("n"), WebhookClock(row.pop("held_seconds"), row.pop("held_since")), None
+        if row["pending"]:
             (since,) = connection.execute(_OLDEST, {"n": n, "limit": limit}).fetchone()
-            oldest = max(0.0, WebhookClock(held_seconds, held_since).at(now) - since)
-        yield WebhookStatus(
-            webhook=webhook, pending=pending, oldest=oldest, dead=dead, disabled=bool(disabled), paused=paused,
-            gone_reason=gone_reason, not_before=not_before,
-        )  # fmt: skip
+            oldest = max(0.0, clock.at(now) - since)
+        yield WebhookStatus(oldest=oldest, disabled=bool(row.pop("disabled")), **row)
 
 
 def _sizes(directory: Path) -> dict[str, int]:
-    files = {"database": DATABASE_FILE, "log": f"{DATABASE_FILE}-wal", "reserve": RESERVE_FILE}
-    return {part: _size(directory / name) for part, name in files.items()}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a running relay creates and deletes these files
-        return 0
+    sizes = {"database": 0, "log": 0, "reserve": 0}
+    for part, name in zip(sizes, (DATABASE_FILE, f"{DATABASE_FILE}-wal", RESERVE_FILE), strict=True):
+        with suppress(OSError):  # a running relay creates and deletes these files
+            sizes[part] = (directory / name).stat().st_size
+    return sizes
 
 
 class SpoolLookup:
     """Implements admin.DryRunSpool and the lookups of admin.SpoolStatistics, also for a spool that does not exist."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: StorageAccess = REAL_ACCESS) -> None:
         self._directory = directory
+        self._access = access
 
     def positions(self) -> list[Position]:
         if not self._exists():
             return []
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return read_positions(connection)
 
     def backlogs(self) -> Mapping[Address, Backlog] | None:
         if not self._exists():
             return None
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return {
                 Address(organization, sandbox): Backlog(pending, dead)
                 for organization, sandbox, pending, dead in connection.execute(_BACKLOGS)
@@ -116,13 +112,13 @@ class SpoolLookup:
     def endpoint_states(self) -> Mapping[Address, EndpointState]:
         if not self._exists():
             return {}
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return read_states(connection)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         if not ids or not self._exists():
             return set()
-        with reading(self._directory) as connection:
+        with reading(self._directory, self._access) as connection:
             return {one for one in ids if connection.execute(_KNOWN, (one, delivered_after)).fetchone()}
 
     def _exists(self) -> bool:

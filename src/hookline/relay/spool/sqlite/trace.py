@@ -12,16 +12,18 @@ from hookline.relay.delivery_record import parse_history
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.spool import State
-from hookline.relay.spool.sqlite.database import reading
+from hookline.relay.spool.sqlite.database import named_rows, reading
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 
 MAX_TRACED_DELIVERIES: Final = 1000
 MAX_TRACED_LINES: Final = 20
 # Rejected lines have no index by their contents: the search reads at most this many of the newest.
 MAX_LINES_SEARCHED: Final = 100_000
 _SELECT: Final = """
-SELECT d.seq, lower(hex(d.id)), w.organization || '/' || w.sandbox, d.channel, d.status, d.detail, d.request_id,
-  d.source, d.line, d.since + w.held_seconds, w.held_seconds = 0 AND w.held_since IS NULL, d.event_time, d.state,
-  d.attempts, d.due, d.settled, d.reason, d.http, d.history, d.body, d.order_key, w.disabled, w.paused, w.not_before
+SELECT d.seq, d.order_key, lower(hex(d.id)) AS id, w.organization || '/' || w.sandbox AS webhook, d.channel, d.status,
+  d.detail, d.request_id, d.source, d.line, d.since + w.held_seconds AS read,
+  w.held_seconds = 0 AND w.held_since IS NULL AS exact, d.event_time, d.state, d.attempts, d.due, d.settled, d.reason,
+  d.http, d.history, d.body, w.disabled, w.paused, w.not_before
 FROM delivery d JOIN webhook w ON w.n = d.webhook
 """
 _BY_ID: Final = f"{_SELECT} WHERE d.id BETWEEN ? AND ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
@@ -38,10 +40,10 @@ WHERE instr(data, ?) OR instr(data, ?) LIMIT {MAX_TRACED_LINES}
 """
 
 
-def trace(directory: Path, wanted: str) -> Trace:
+def trace(directory: Path, access: StorageAccess, wanted: str) -> Trace:
     """As admin.TraceSearch.trace."""
     wanted = wanted.encode("utf-8", "replace").decode()  # an argument may hold any bytes; ids in a spool are text
-    with reading(directory) as connection:
+    with reading(directory, access) as connection:
         connection.execute("BEGIN")
         deliveries = list(_of_request(connection, wanted)) or list(_of_id(connection, wanted.lower()))
         escaped = json.dumps(wanted)[1:-1].encode()
@@ -65,17 +67,12 @@ def _of_id(connection: sqlite3.Connection, digits: str) -> Iterator[TracedDelive
 
 
 def _traced(connection: sqlite3.Connection, statement: str, *parameters: object) -> Iterator[TracedDelivery]:
-    for (
-        seq, identity, webhook, channel, status, detail, request_id, source, line, read, exact, event_time, state,
-        attempts, due, settled, reason, http, history, body, order_key, disabled, paused, not_before,
-    ) in connection.execute(statement, parameters).fetchall():  # fmt: skip
-        earlier = None
-        if state == State.PENDING and order_key is not None:
-            earlier = connection.execute(_PREDECESSOR, (order_key, seq)).fetchone()
-        yield TracedDelivery(
-            id=identity, webhook=webhook, channel=channel, status=status, detail=detail, request_id=request_id,
-            source=source, line=line, read=read, exact=bool(exact), event_time=event_time,
-            state=State(state), attempts=attempts, due=due, settled=settled, reason=reason, http=http,
-            history=parse_history(history), body=body, disabled=bool(disabled), paused=paused,
-            not_before=not_before, predecessor=None if earlier is None else earlier[0],
-        )  # fmt: skip
+    for row in list(named_rows(connection.execute(statement, parameters))):
+        seq, order_key, state = row.pop("seq"), row.pop("order_key"), State(row["state"])
+        waits = state is State.PENDING and order_key is not None
+        earlier = connection.execute(_PREDECESSOR, (order_key, seq)).fetchone() if waits else None
+        converted = {
+            "state": state, "exact": bool(row["exact"]), "disabled": bool(row["disabled"]),
+            "history": parse_history(row["history"]), "predecessor": None if earlier is None else earlier[0],
+        }  # fmt: skip
+        yield TracedDelivery(**row | converted)

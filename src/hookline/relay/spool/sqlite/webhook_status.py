@@ -1,7 +1,6 @@
 """The state of webhooks in the spool: disabled, paused, gone, asked to wait.
 
-The relay uses these functions, and beside it `pause`, `resume` and `retry-now`. They work on a connection and name a
-webhook by its number. Those that write are called inside a transaction.
+The functions work on a connection and name a webhook by its number. Those that write are called inside a transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from typing import NamedTuple
 
 from hookline.model import Address
 from hookline.relay.spool.spool import EndpointState
-from hookline.relay.spool.sqlite.database import OpenSpool, transaction
+from hookline.relay.spool.sqlite.database import OpenSpool, named_rows, transaction
+from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAccess
 
 RETRIES_PER_CHUNK = 5000
 
@@ -36,12 +36,9 @@ def read_states(connection: sqlite3.Connection) -> dict[Address, EndpointState]:
         "FROM webhook"
     )
     return {
-        Address(organization, sandbox): EndpointState(
-            disabled=bool(disabled), paused=paused, gone_reason=reason, gone_configuration=configuration,
-            not_before=not_before, retry_now_at=retry_now_at,
-        )
-        for organization, sandbox, disabled, paused, reason, configuration, not_before, retry_now_at in rows
-    }  # fmt: skip
+        Address(row.pop("organization"), row.pop("sandbox")): EndpointState(disabled=bool(row.pop("disabled")), **row)
+        for row in named_rows(rows)
+    }
 
 
 class WebhookClock(NamedTuple):
@@ -91,8 +88,10 @@ def make_due(connection: sqlite3.Connection, webhook: int, now: float, limit: in
 class SqliteWebhookControl(OpenSpool):
     """Implements admin.WebhookControl. `chunk`: how many retries one transaction of `retry_now` makes due."""
 
-    def __init__(self, directory: Path, *, chunk: int = RETRIES_PER_CHUNK) -> None:
-        super().__init__(directory)
+    def __init__(
+        self, directory: Path, access: StorageAccess = REAL_ACCESS, *, chunk: int = RETRIES_PER_CHUNK
+    ) -> None:
+        super().__init__(directory, access)
         self._chunk = chunk
 
     def pause(self, address: Address, *, now: float) -> bool:

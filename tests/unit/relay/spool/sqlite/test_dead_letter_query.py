@@ -21,7 +21,7 @@ FILTERS = {
     "feedback status": Filter(status="bounce"),
     "reason": Filter(reason="expired"),
     "time": Filter(since=1.0, until=2.0),
-    "several": Filter(http=422, channel="sms", status="sent", reason="http", since=1.0),
+    "several": Filter(http=422, channel="sms", status="bounce", reason="http", since=1.0),
 }
 
 
@@ -41,8 +41,8 @@ def test_no_letter_is_read_to_choose_others(tmp_path: Path, chosen: Filter) -> N
     with closing(open_existing(tmp_path / "spool")) as connection:
         webhook = number_of(connection, Address("acme", "prod"))
         connection.execute(
-            "INSERT INTO delivery (id, webhook, state, since, settled, request_id, channel, status, source, line)"
-            " VALUES (x'01', ?, 2, 1, 1, 'r', 'email', 'sent', 'events', 1)",
+            "INSERT INTO delivery (id, webhook, state, since, settled, request_id, channel, status, source, line,"
+            " http, reason) VALUES (x'01', ?, 2, 1, 1, 'r', 'sms', 'bounce', 'events', 1, 422, 'http, expired')",
             (webhook,),
         )
         statements: list[str] = []

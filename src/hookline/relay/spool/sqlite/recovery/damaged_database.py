@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolUnusable
-from hookline.relay.spool.sqlite.database import DATABASE_FILE, check_format
+from hookline.relay.spool.sqlite.database import DATABASE_FILE, FAULTS, check_format, named_rows
 from hookline.relay.spool.sqlite.recovery.row_validation import Row
 from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_APPLICATION_ID
 
@@ -22,29 +22,25 @@ _MAX_FORMAT: Final = 1000  # a larger number is damage, not a format
 _MAX_PROBES: Final = 200_000  # queries for the ranges of one table, some seconds
 _MAX_KEYS: Final = 1 << 20  # tried after the last key that was read, when the largest is not known
 _MAX_RANGES_NAMED: Final = 5
+_SMALLEST_KEY: Final = -(2**63)
 # By table: its integer primary key, and the index that covers the whole table.
 KEYS: Final = {"webhook": "n", "delivery": "seq", "rejected": "n"}
 UNIQUE_INDEXES: Final = {table: f"sqlite_autoindex_{table}_1" for table in KEYS}
 # The bytes of the header without the counters, the list of free pages, the number of pages and the SQLite version.
 _FIXED_BYTES: Final = (*range(24), *range(44, 48), *range(52, 92))
-_FAULTS: Final = (sqlite3.DatabaseError, UnicodeDecodeError)  # the second: SQLite reports a damaged name
-
-
-class Unreadable(Exception):
-    """SQLite cannot read the rest of a table."""
 
 
 class DamagedDatabase:
     """A copy of one spool's database in `place`, an empty directory.
 
     `model` is the database of a new spool: all spools of a format have the same first page, apart from counters.
-    `notes` lists the damage. `uncertain`: rows may be missing, and no table shows it. Raises SpoolUnusable when the
+    `notes` lists the damage. `complete`: no damage was found that may have cost rows. Raises SpoolUnusable when the
     spool cannot be copied or has another format.
     """
 
     def __init__(self, directory: Path, place: Path, model: sqlite3.Connection) -> None:
         self.notes: list[str] = []
-        self.uncertain = False
+        self.complete = True
         self._copy = place / DATABASE_FILE
         log = place / f"{DATABASE_FILE}-wal"
         try:
@@ -62,72 +58,61 @@ class DamagedDatabase:
         self._connection.close()
 
     def rows(self, query: str, parameters: tuple[int, ...] = ()) -> Iterator[Row]:
-        """The rows of a query, each by column name; texts are bytes. Raises Unreadable at damage."""
-        try:
-            cursor = self._connection.execute(query, parameters)
-            names = [name for name, *_ in cursor.description]
-            for row in cursor:
-                yield dict(zip(names, row, strict=True))
-        except _FAULTS as error:
-            raise Unreadable(str(error)) from error
+        """The rows of a query, each by column name; texts are bytes. Raises one of FAULTS at damage."""
+        yield from named_rows(self._connection.execute(query, parameters))
 
     def readable(self, table: str) -> Iterator[Row]:
         """All rows of a table that can be read, by ranges of its integer primary key.
 
-        Reads from the start up to the damage, then halves the rest until the damaged keys are isolated. Raises
-        Unreadable at the end, with the lost ranges, unless the table is whole.
+        Reads from the start up to the damage, then halves the rest until the damaged keys are isolated. At the end it
+        notes the lost ranges, unless the table is whole.
         """
-        key, select = KEYS[table], f"SELECT * FROM {table} NOT INDEXED"
-        last_read = None
-        try:
-            for row in self.rows(f"{select} ORDER BY {key}"):
-                last_read = row[key]
-                yield row
-        except Unreadable as error:
-            damage = str(error)
-        else:
-            return
-        first = last_read + 1 if isinstance(last_read, int) else min(self._bounds("min", table), default=0)
-        last = max(self._bounds("max", table), default=first + _MAX_KEYS)
-        lost = yield from self._halve(select, key, first, last)
-        raise Unreadable(f"{damage}; {_describe(lost)}")
-
-    def count(self, table: str, index: str, where: str = "") -> int | None:
-        """The number of rows in an index; None when the index is damaged."""
-        try:
-            found = self._connection.execute(f"SELECT count(*) FROM {table} INDEXED BY {index} {where}").fetchone()
-        except _FAULTS:
-            return None
-        return int(found[0])
-
-    def _bounds(self, aggregate: str, table: str) -> list[int]:
-        """The smallest or largest key: by the index and by the table, if each can be read."""
-        found = []
-        for source in (f"INDEXED BY {UNIQUE_INDEXES[table]}", "NOT INDEXED"):
-            query = f"SELECT {aggregate}({KEYS[table]}) FROM {table} {source}"
-            with suppress(*_FAULTS):
-                found += self._connection.execute(query).fetchone()
-        return [bound for bound in found if isinstance(bound, int)]
-
-    def _halve(self, select: str, key: str, first: int, last: int) -> Generator[Row, None, list[tuple[int, int]]]:
-        """Yield the readable rows with the keys `first` to `last`. Returns the lost ranges, in order."""
-        lost: list[tuple[int, int]] = []
-        open_ranges = deque([(first, last)] if first <= last else [])
+        key = KEYS[table]
+        query = f"SELECT * FROM {table} NOT INDEXED WHERE {key} BETWEEN ? AND ? ORDER BY {key}"
+        damage, lost, open_ranges = None, [], deque([(_SMALLEST_KEY, -_SMALLEST_KEY - 1)])
         for _ in range(_MAX_PROBES):
             if not open_ranges:
                 break
             first, last = open_ranges.popleft()
             try:
-                for row in self.rows(f"{select} WHERE {key} BETWEEN ? AND ? ORDER BY {key}", (first, last)):
+                for row in self.rows(query, (first, last)):
+                    first = max(first, row[key] + 1)
                     yield row
-                    first = max(first, int(str(row[key])) + 1)
-            except Unreadable:
+            except FAULTS as error:
+                if damage is None:
+                    damage = str(error)
+                    first, last = self._bounds(table, first)
                 if first == last:
                     lost.append((first, last))
                 elif first < last:
                     middle = (first + last) // 2
                     open_ranges += [(first, middle), (middle + 1, last)]
-        return sorted([*lost, *open_ranges])
+        if damage is not None:
+            self._note_loss(f"table {table}: {damage}; {_describe(sorted([*lost, *open_ranges]))}")
+
+    def count(self, table: str, index: str, where: str = "") -> int | None:
+        """The number of rows in an index; None when the index is damaged."""
+        return self._number(f"count(*) FROM {table} INDEXED BY {index} {where}")
+
+    def _bounds(self, table: str, first: int) -> tuple[int, int]:
+        """`first` or the smallest key, and the largest: by the index and by the table, if each can be read."""
+        sources = (f"FROM {table} INDEXED BY {UNIQUE_INDEXES[table]}", f"FROM {table} NOT INDEXED")
+        smallest = [self._number(f"min({KEYS[table]}) {source}") for source in sources]
+        largest = [self._number(f"max({KEYS[table]}) {source}") for source in sources]
+        if first == _SMALLEST_KEY:  # no row was read
+            first = min((key for key in smallest if key is not None), default=0)
+        return first, max((key for key in largest if key is not None), default=first + _MAX_KEYS)
+
+    def _number(self, query: str) -> int | None:
+        try:
+            (found,) = self._connection.execute(f"SELECT {query}").fetchone()
+        except FAULTS:
+            return None
+        return found if isinstance(found, int) else None
+
+    def _note_loss(self, note: str) -> None:
+        self.complete = False
+        self.notes.append(note)
 
     def _copy_file(self, source: Path, target: Path) -> None:
         """Copy a file. Bytes that the disk cannot read become zeros. Raises OSError."""
@@ -141,8 +126,7 @@ class DamagedDatabase:
                     part = old.read(length)
                 except OSError as error:
                     part = b""
-                    self.uncertain = True
-                    self.notes.append(f"{source.name}: {length} bytes at {offset} cannot be read: {error.strerror}")
+                    self._note_loss(f"{source.name}: {length} bytes at {offset} cannot be read: {error.strerror}")
                 new.write(part.ljust(length, b"\0"))
 
     def _repair_first_page(self, path: Path, model: sqlite3.Connection) -> None:
@@ -152,8 +136,7 @@ class DamagedDatabase:
             found = file.read(PAGE_BYTES)
             pages = file.seek(0, 2) // PAGE_BYTES
         if not pages:
-            self.uncertain = True
-            self.notes.append(f"{DATABASE_FILE} is shorter than one page" if found else f"{DATABASE_FILE} is empty")
+            self._note_loss(f"{DATABASE_FILE} is shorter than one page" if found else f"{DATABASE_FILE} is empty")
         application, version = int.from_bytes(found[68:72], "big"), int.from_bytes(found[60:64], "big")
         if application in (SPOOL_APPLICATION_ID, EARLIER_SPOOL_APPLICATION_ID) and version < _MAX_FORMAT:
             check_format(application, version, path)
@@ -165,25 +148,23 @@ class DamagedDatabase:
         for rest in (found[100:], sound[100:]):
             with self._copy.open("r+b") as file:
                 file.write(header + rest)
-            with closing(self._open()) as connection, suppress(*_FAULTS):
+            with closing(self._open()) as connection, suppress(*FAULTS):
                 if _schema(connection) == _schema(model):
                     return
             self.notes.append("the schema of the database was damaged")
 
     def _apply_log(self, log: Path) -> None:
         """Move the commits of the write-ahead log into the copy of the database."""
-        size = log.stat().st_size if log.exists() else 0
-        if size <= _LOG_HEADER_BYTES:
+        if not log.exists() or log.stat().st_size <= _LOG_HEADER_BYTES:
             return
         frames, read = _frames(log), 0
         try:
             with closing(sqlite3.connect(self._copy, isolation_level=None)) as connection:
                 read = max(0, connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()[1])
-        except _FAULTS as error:
+        except FAULTS as error:
             self.notes.append(f"the write-ahead log cannot be read: {error}")
         if frames != read:
-            self.uncertain = True
-            self.notes.append(
+            self._note_loss(
                 f"{read:,} of {frames:,} pages of the write-ahead log can be read: "
                 "the last write is incomplete or damaged"
             )
@@ -201,22 +182,17 @@ def _frames(log: Path) -> int:
     (https://www.sqlite.org/fileformat2.html, "WAL File Format")."""
     with log.open("rb") as file:
         header = file.read(_LOG_HEADER_BYTES)
-        if struct.unpack_from(">I", header, 8)[0] != PAGE_BYTES:
-            return (log.stat().st_size - _LOG_HEADER_BYTES) // _FRAME_BYTES
-        count = 0
-        while len(frame := file.read(_FRAME_BYTES)) == _FRAME_BYTES:
-            count += frame[8:16] == header[16:24]
-        return count
+        damaged = header[8:12] != PAGE_BYTES.to_bytes(4, "big")
+        frames = (frame for frame in iter(partial(file.read, _FRAME_BYTES), b"") if len(frame) == _FRAME_BYTES)
+        return sum(damaged or frame[8:16] == header[16:24] for frame in frames)
 
 
 def _describe(ranges: list[tuple[int, int]]) -> str:
     """The lost ranges of keys, for a note. Adjacent ranges are merged."""
     merged: list[tuple[int, int]] = []
     for first, last in ranges:
-        if merged and merged[-1][1] + 1 == first:
-            merged[-1] = (merged[-1][0], last)
-        else:
-            merged.append((first, last))
+        start = merged.pop()[0] if merged and merged[-1][1] + 1 == first else first
+        merged.append((start, last))
     if not merged:
         return "no range of rows is lost"
     texts = [str(first) if first == last else f"{first} to {last}" for first, last in merged[:_MAX_RANGES_NAMED]]

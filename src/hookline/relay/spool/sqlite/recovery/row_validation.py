@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from hookline.model import Address
 from hookline.relay.delivery_record import WHOLE_LINE
+from hookline.relay.event import Sandbox, Status
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.spool import State
 
-Row = Mapping[str, object]
-ValidRow = dict[str, Any]
+Row = dict[str, Any]
 
 _FLAGS: Final = {"disabled", "replayed"}
 _SIGNED: Final = {"seq", "order_key", "part"}  # all other integers are counts
@@ -31,23 +31,13 @@ class InvalidRow(ValueError):
 
 
 class Column(NamedTuple):
-    """A column of a table, as the schema declares it."""
-
     name: str
     kind: str
     required: bool
 
 
-class _Sandbox(msgspec.Struct):
-    name: str
-
-
-class _Status(msgspec.Struct):
-    value: str
-
-
 class _Feedback(msgspec.Struct):
-    status: _Status = msgspec.field(name="feedbackStatus")
+    status: Status = msgspec.field(name="feedbackStatus")
 
 
 class _Payload(msgspec.Struct):
@@ -55,7 +45,7 @@ class _Payload(msgspec.Struct):
 
     request_id: str = msgspec.field(name="requestId")
     organization: str = msgspec.field(name="imsOrg")
-    sandbox: _Sandbox
+    sandbox: Sandbox
     channel: str
     feedback: _Feedback = msgspec.field(name="messageDeliveryFeedback")
 
@@ -63,7 +53,7 @@ class _Payload(msgspec.Struct):
 _payload = msgspec.json.Decoder(_Payload)
 
 
-def valid_values(row: Row, columns: Sequence[Column]) -> ValidRow:
+def valid_values(row: Row, columns: Sequence[Column]) -> Row:
     """The row's values, if their types fit the columns; texts are decoded. Raises InvalidRow."""
     return {column.name: _valid_value(row[column.name], column) for column in columns if column.name in row}
 
@@ -92,7 +82,7 @@ def _is_in_range(number: int, name: str) -> bool:
     return number in (0, 1) if name in _FLAGS else number >= 0 or name in _SIGNED
 
 
-def valid_delivery(row: ValidRow) -> tuple[ValidRow, Address | None]:
+def valid_delivery(row: Row) -> tuple[Row, Address | None]:
     """The row to save, and the webhook that its payload names (None: a record, which has no payload).
 
     A state that the rest of the row contradicts becomes pending, because sending twice is better than not sending.
@@ -115,27 +105,16 @@ def valid_delivery(row: ValidRow) -> tuple[ValidRow, Address | None]:
         raise InvalidRow("payload of another event")
     address = Address(payload.organization, payload.sandbox.name)
     if row["state"] == State.DEAD and settled is not None:
-        return {
-            **row,
-            "due": None,
-            "state": int(State.DEAD),
-            "reason": row["reason"] or "the reason is lost",
-        }, address
+        reason = row["reason"] or "the reason is lost"
+        return {**row, "due": None, "state": int(State.DEAD), "reason": reason}, address
     return {**row, "settled": None, "state": int(State.PENDING)}, address
 
 
-def valid_line(row: ValidRow) -> ValidRow:
+def valid_line(row: Row) -> Row:
     """The rejected line to save. Raises InvalidRow."""
     data, digest, length = row["data"], row["sha256"], row["length"]
     if row["part"] < WHOLE_LINE or length < len(data) or len(digest) != 32:
         raise InvalidRow("length")
     if length == len(data) and hashlib.sha256(data).digest() != digest:
         raise InvalidRow("hash")
-    return row
-
-
-def valid_webhook(row: ValidRow) -> ValidRow:
-    """The webhook to save. Raises InvalidRow."""
-    if not row["organization"] or not row["sandbox"] or "/" in row["sandbox"]:
-        raise InvalidRow("address")
     return row
