@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.observe.log import Log
+from hookline.relay.clock import monotonic_microseconds
 from hookline.relay.ingest.ingester import IngestResult
 from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
@@ -20,8 +21,6 @@ from hookline.relay.status_collector import RelayParts, StatusCollector
 
 WATCH_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
-PENDING_CHECK_SECONDS: Final = 0.05
-MAX_PENDING_CHECK_SECONDS: Final = 0.5
 
 
 class Ending(Enum):
@@ -165,23 +164,22 @@ class Relay:
     async def _drain(self) -> Ending:
         """Wait until only disabled and paused webhooks have pending deliveries, at most for `max_wait_seconds`."""
         self._draining = True
-        even = asyncio.get_running_loop().time  # the wait must not depend on a wall clock that is set
-        deadline = even() + self._settings.max_wait_seconds
-        pause = PENDING_CHECK_SECONDS
-        while even() < deadline:
-            if self._dispatcher.idle():
-                if not await self._still_pending():
-                    return Ending.SETTLED
-                pause = min(2 * pause, MAX_PENDING_CHECK_SECONDS)
-            else:
-                pause = PENDING_CHECK_SECONDS
-            await asyncio.sleep(pause)
-        return Ending.TIMED_OUT
+        round_ended = self._dispatcher.round_ended
+        try:
+            async with asyncio.timeout(self._settings.max_wait_seconds):
+                while True:
+                    round_ended.clear()  # before the check, so that a round that ends during it counts
+                    if self._dispatcher.idle() and not await self._still_pending():
+                        return Ending.SETTLED
+                    await round_ended.wait()
+        except TimeoutError:
+            return Ending.TIMED_OUT
 
     async def _still_pending(self) -> bool:
         if not (await self._thread.run(self._spool.tally))["pending"]:
             return False
-        return bool(await self._thread.run(self._spool.pending) - self._dispatcher.suspended_addresses())
+        pending = await self._thread.run(self._spool.pending)
+        return not pending <= self._dispatcher.suspended_addresses()
 
     async def _watch(self) -> None:
         """Check the clock and the state each second, and at once after SIGHUP."""
@@ -225,6 +223,6 @@ class Relay:
 
     def _on_reload_signal(self) -> None:
         self._log.info("reloading", signal="SIGHUP")
-        self._notify(reloading())
+        self._notify(reloading(monotonic_microseconds()))
         self._state_watcher.reload()
         self._reload_now.set()

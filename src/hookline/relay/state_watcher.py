@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -69,9 +69,9 @@ class StateWatcher:
         return max(0, self._version[1])
 
     @property
-    def organizations(self) -> frozenset[str]:
+    def organizations(self) -> Iterable[str]:
         """The organizations of all applied webhooks."""
-        return frozenset(address.organization for address in self._configurations)
+        return dict.fromkeys(address.organization for address in self._configurations)
 
     async def refresh(self) -> None:
         """Read the state again if its version changed. If it cannot be read, nothing changes until the next call."""

@@ -7,7 +7,7 @@ depends on the work in it, not on the number of lanes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from hookline.model import Address
@@ -33,7 +33,10 @@ LAST_WRITE_SECONDS: Final = 10.0
 
 
 class Dispatcher:
-    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane."""
+    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane.
+
+    `round_ended` is set after each round: after settlements and other changes, and at least once a second.
+    """
 
     def __init__(
         self, thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters, keep: Retention
@@ -49,6 +52,7 @@ class Dispatcher:
         """
         self.lanes: dict[Address, Lane] = {}
         self.has_orphans = False
+        self.round_ended = asyncio.Event()
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
@@ -164,6 +168,7 @@ class Dispatcher:
                     self._next_housekeeping = self._clock.now() + HOUSEKEEPING_SECONDS
                     await self._run_housekeeping()
                 await self._prefetcher.fill()
+            self.round_ended.set()
 
     async def _handle_clock_step(self) -> None:
         """A step forward shortens waits, which is harmless. A step back would lengthen them by the whole step, so the
@@ -247,7 +252,7 @@ class Dispatcher:
                 self._prefetcher.request_refill(lane)
         if changed:
             self.has_orphans = True
-            dues = await self._thread.run(self._spool.next_dues, frozenset(self.lanes))
+            dues = await self._thread.run(self._spool.next_dues, list(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))
         if (now := self._clock.now()) >= self._next_cleanup:
@@ -264,9 +269,9 @@ class Dispatcher:
             if expired or more:
                 self._next_cleanup = now
 
-    def suspended_addresses(self) -> set[Address]:
+    def suspended_addresses(self) -> Set[Address]:
         """The webhooks that are disabled or paused."""
-        return {address for address, lane in self.lanes.items() if lane.suspended}
+        return dict.fromkeys(address for address, lane in self.lanes.items() if lane.suspended).keys()
 
     def idle(self) -> bool:
         """Whether no delivery is queued, in flight or unwritten. Deliveries may still wait in the spool."""

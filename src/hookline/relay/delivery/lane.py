@@ -84,7 +84,7 @@ class Lane:
         self.cursor = 0
         self.unread = True
         self.next_due: float | None = None
-        self.known: set[int] = set()
+        self.known: dict[int, None] = {}
         self.breaker = CircuitBreaker(
             concurrency=policy.concurrency,
             initial_interval_seconds=policy.retry.initial_delay.total_seconds(),
@@ -102,7 +102,7 @@ class Lane:
         self._new: deque[QueuedDelivery] = deque()
         self._retries: deque[QueuedDelivery] = deque()
         self._retry_is_next = False
-        self._workers: set[asyncio.Task[None]] = set()
+        self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
         self._unwritten = 0
         self._last_success = 0.0
@@ -148,7 +148,7 @@ class Lane:
         """Queue deliveries, except those that the lane already holds."""
         for item in items:
             if item.seq not in self.known:
-                self.known.add(item.seq)
+                self.known[item.seq] = None
                 (self._new if item.due is None else self._retries).append(item)
 
     def adapt_window(self, requested: int, loaded: int) -> None:
@@ -158,16 +158,16 @@ class Lane:
 
     def forget(self, seq: int) -> None:
         """The spool has recorded the settlement of this delivery."""
-        self.known.discard(seq)
+        self.known.pop(seq, None)
         self._unwritten -= 1
 
     def in_flight(self) -> set[int]:
         """The deliveries that are being attempted, or whose settlement is not written yet."""
-        return self.known - {item.seq for item in (*self._new, *self._retries)}
+        return self.known.keys() - {item.seq for item in (*self._new, *self._retries)}
 
     def reload_prefetch(self) -> None:
         """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
-        self.known = self.in_flight()
+        self.known = dict.fromkeys(sorted(self.in_flight()))
         self._new.clear()
         self._retries.clear()
         self.cursor = 0
@@ -184,8 +184,8 @@ class Lane:
                 self._wake_in(delay)
                 return
             task = asyncio.get_running_loop().create_task(self._work(self._next_delivery()))
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+            self._workers[task] = None
+            task.add_done_callback(self._workers.pop)
 
     def _tick(self) -> None:
         before = self.breaker.phase
@@ -290,7 +290,9 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
         if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=grace_seconds)
+            workers = list(self._workers)
+            await asyncio.wait(workers, timeout=grace_seconds)
+            late = [task for task in workers if not task.done()]
             for task in late:
                 task.cancel()
             if late:
