@@ -164,8 +164,8 @@ class Dispatcher:
                 await self._prefetcher.make_retries_due()
                 await self._endpoint_states.write()
                 await self._write_dead_letters()
-                if self._clock.now() >= self._next_housekeeping:
-                    self._next_housekeeping = self._clock.now() + HOUSEKEEPING_SECONDS
+                if (elapsed := self._clock.elapsed()) >= self._next_housekeeping:
+                    self._next_housekeeping = elapsed + HOUSEKEEPING_SECONDS
                     await self._run_housekeeping()
                 await self._prefetcher.fill()
             self.round_ended.set()
@@ -177,7 +177,6 @@ class Dispatcher:
         if not seconds:
             return
         self._log.warning("the clock was set", seconds=round(seconds, 1))
-        self._next_housekeeping = self._next_cleanup = 0.0
         if seconds < 0:
             for lane in self.lanes.values():
                 lane.clock_set_back(-seconds)
@@ -186,9 +185,8 @@ class Dispatcher:
 
     async def _wait_for_work(self) -> None:
         """Wait for work, then a moment longer for a larger group, unless a lane waits for its settlements."""
-        until = min(self._next_housekeeping, self._prefetcher.next_due)
-        seconds = min(max(0.0, until - self._clock.now()), HOUSEKEEPING_SECONDS)
-        if await _is_set(self._work_available, within=seconds):
+        seconds = min(self._next_housekeeping - self._clock.elapsed(), self._prefetcher.next_due - self._clock.now())
+        if await _is_set(self._work_available, within=max(0.0, seconds)):
             self._work_available.clear()
             await _is_set(self._flush_now, within=GATHER_SECONDS)
             self._flush_now.clear()
@@ -255,8 +253,8 @@ class Dispatcher:
             dues = await self._thread.run(self._spool.next_dues, list(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))
-        if (now := self._clock.now()) >= self._next_cleanup:
-            self._next_cleanup = now + CLEANUP_SECONDS
+        if (elapsed := self._clock.elapsed()) >= self._next_cleanup:
+            self._next_cleanup = elapsed + CLEANUP_SECONDS
             expired = await self._dead_lettering.expire()
             await self._reload_prefetch(expired)
             more = await self._thread.retry_while_stalled(
@@ -267,7 +265,7 @@ class Dispatcher:
                 limit=CLEANUP_ROWS,
             )
             if expired or more:
-                self._next_cleanup = now
+                self._next_cleanup = elapsed
 
     def suspended_addresses(self) -> Set[Address]:
         """The webhooks that are disabled or paused."""
