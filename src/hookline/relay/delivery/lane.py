@@ -179,11 +179,8 @@ class Lane:
         if self._stopping or self.suspended:
             return
         self._tick()
-        while (self._new or self._retries) and not self.full and self.breaker.admits(len(self._workers)):
-            if (delay := self._rate_limiter.delay(self._clock.now())) > 0:
-                self._wake_in(delay)
-                return
-            task = asyncio.get_running_loop().create_task(self._work(self._next_delivery()))
+        while self.breaker.admits(len(self._workers)) and (item := self._next_delivery()) is not None:
+            task = asyncio.get_running_loop().create_task(self._work(item))
             self._workers[task] = None
             task.add_done_callback(self._workers.pop)
 
@@ -200,45 +197,58 @@ class Lane:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(max(seconds, 0.001), self.start_attempts)
 
-    def _next_delivery(self) -> QueuedDelivery:
+    def _next_delivery(self) -> QueuedDelivery | None:
+        """The delivery to attempt now, which has a turn of the rate limiter; None if there is none.
+
+        Deliveries that are too old become dead letters here. They take no turn: otherwise a backlog of them would use
+        up the whole rate, and the events behind them would become too old as well.
+        """
+        while (self._new or self._retries) and not self.full:
+            queue = self._next_queue()
+            expired = self._clock.cautious_now() - queue[0].since >= self.max_age_seconds
+            if not expired and (delay := self._rate_limiter.delay(self._clock.elapsed())) > 0:
+                self._wake_in(delay)
+                return None
+            item = self._take(queue)
+            if not expired:
+                return item
+            self._settle(item, AttemptSeries.expired(item, self._clock.now()))
+        return None
+
+    def _next_queue(self) -> deque[QueuedDelivery]:
         """New deliveries and retries alternate. A probe prefers a new one, which was not refused yet."""
-        if self._retries and (not self._new or (self._retry_is_next and self.breaker.phase is BreakerPhase.CLOSED)):
-            self._retry_is_next = False
-            if self.next_due is not None and 2 * len(self._retries) <= self.window:
-                self._listener.request_refill(self)
-            return self._retries.popleft()
-        self._retry_is_next = True
-        item = self._new.popleft()
-        if self.unread and 2 * len(self._new) < self.window and not self._takes_nothing:
+        retry_is_next = self._retry_is_next and self.breaker.phase is BreakerPhase.CLOSED
+        return self._retries if self._retries and (retry_is_next or not self._new) else self._new
+
+    def _take(self, queue: deque[QueuedDelivery]) -> QueuedDelivery:
+        item = queue.popleft()
+        self._retry_is_next = queue is self._new
+        more = self.unread and not self._takes_nothing if queue is self._new else self.next_due is not None
+        if more and 2 * len(queue) < self.window:
             self._listener.request_refill(self)
         return item
 
     async def _work(self, item: QueuedDelivery) -> None:
         """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""
         while True:
-            settlement = await self._settle(item)
-            self._unwritten += 1
-            self._listener.settled(self, item, settlement)
-            if not (self._new or self._retries) or self._stopping or self.suspended or self.full:
+            self._settle(item, await self._attempt(item))
+            if self._stopping or self.suspended or not self.breaker.admits(len(self._workers) - 1):
                 break
-            if not self.breaker.admits(len(self._workers) - 1) or self._rate_limiter.delay(self._clock.now()) > 0:
+            if (following := self._next_delivery()) is None:
                 break
-            item = self._next_delivery()
+            item = following
         # After a successful probe there is room for two workers. A rate limit admits the next attempt later.
         if self._new or self._retries:
             asyncio.get_running_loop().call_soon(self.start_attempts)
 
-    async def _settle(self, item: QueuedDelivery) -> Settlement:
-        if self._clock.cautious_now() - item.since >= self.max_age_seconds:
-            series = AttemptSeries.expired(item, self._clock.now())
-        else:
-            series = await self._attempt(item)
+    def _settle(self, item: QueuedDelivery, series: AttemptSeries) -> None:
         settlement = settle(item, series, self._retry_policy, last_success=self._last_success, jitter=self._jitter)
         if settlement.state is State.DELIVERED:
             self._last_success = series.ended
         if settlement.state is not State.PENDING:
             self._counters.latency.add(series.ended - item.since)
-        return settlement
+        self._unwritten += 1
+        self._listener.settled(self, item, settlement)
 
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
         times_opened = self.breaker.times_opened
@@ -279,7 +289,7 @@ class Lane:
         """
         self.breaker.clock_set_back(seconds)
         self._last_success -= seconds
-        self._rate_limiter = RateLimiter(self.webhook.delivery.rate_limit)
+        self.start_attempts()  # the timer was set for the time before
 
     async def stop(self, grace_seconds: float) -> None:
         """Start no attempt, wait for those in flight, and close the endpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -176,6 +177,30 @@ async def test_an_event_older_than_max_age_is_not_attempted() -> None:
     bench = Bench(always(200))
     (one,) = await bench.run(item(1, since=1_000.0 - 72 * 3600))
     assert (State.DEAD, "expired", 0, []) == (one.state, one.reason, one.posts, bench.endpoint.attempts)
+
+
+async def test_expired_deliveries_take_no_turn_of_the_rate_limit() -> None:
+    """A backlog of expired deliveries, more than fit unwritten, is dead at once. The event behind it goes out."""
+    bench = Bench(always(200), webhook(rate="1/m"))
+    old, new = [item(n, since=1_000.0 - 72 * 3600) for n in range(1, 200)], [item(n) for n in range(200, 203)]
+    done = await bench.run(*old, *new)
+    assert [State.DEAD] * 199 + [State.DELIVERED] == states(done)
+    assert [new[0].id] == [attempt.id for attempt in bench.endpoint.attempts]
+    bench.clock.now += 60.0
+    assert [State.DELIVERED] == states(await bench.run())
+
+
+async def test_events_are_accepted_at_the_limit_while_others_expire() -> None:
+    """More events arrive than the limit admits before they are too old. The rest is accepted, at the whole limit."""
+    policy = DeliveryPolicy(rate_limit=parse_rate("10/s"), retry=RetryPolicy(max_age=parse_duration("3s")))
+    bench = Bench(always(200), builders.webhook(ADDRESS, delivery=policy))
+    ends: Counter[State] = Counter()
+    for tenth in range(300):
+        arrived = [item(n, since=bench.clock.now) for n in range(1 + 5 * tenth, 6 + 5 * tenth)]
+        ends.update(states(await bench.run(*arrived)))
+        bench.clock.now += 0.1
+    assert 298 <= ends[State.DELIVERED] == len(bench.endpoint.attempts) <= 302
+    assert 1_500 - 302 - 160 <= ends[State.DEAD]
 
 
 async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
