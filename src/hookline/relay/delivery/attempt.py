@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, assert_never
 
 import msgspec
 
 from hookline.model import RetryPolicy
+from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.response_policy import (
     ConfirmOnce,
     Dead,
@@ -60,10 +61,11 @@ OnAttempt = Callable[[QueuedDelivery, AttemptRecord], None]
 
 
 class AttemptSeries(msgspec.Struct, frozen=True):
-    """The attempts of one delivery that followed each other at once.
+    """The attempts of one delivery that followed each other.
 
-    `posts` is their number, `action` the last action (neither RefreshToken nor ConfirmOnce), `http` the last HTTP
-    status, if any, `history` the delivery's history with these attempts, and `ended` the Unix time of the end.
+    `posts` is their number, `action` the last action, `http` the last HTTP status, if any, `history` the delivery's
+    history with these attempts, and `ended` the Unix time of the end. If the action is RefreshToken or ConfirmOnce,
+    the attempt that should follow must not go out now.
     """
 
     posts: int
@@ -83,33 +85,35 @@ async def attempt(
     item: QueuedDelivery,
     policy: RetryPolicy,
     *,
-    clock: Callable[[], float],
+    clock: RelayClock,
     on_attempt: OnAttempt,
+    may_continue: Callable[[], Awaitable[bool]],
 ) -> AttemptSeries:
-    """Make one attempt, and another one at once for a fresh token or a confirming attempt.
+    """Make one attempt, and others for a fresh token or a confirming attempt.
 
     Args:
         endpoint: Receives the requests.
         item: The delivery.
         policy: The webhook's retry policy, which limits a Retry-After.
-        clock: Returns Unix time in seconds.
+        clock: The relay's clock. Durations are measured by its even time.
         on_attempt: Called after each attempt.
+        may_continue: Waits until another attempt may go out, and returns whether it may at all.
 
     Returns:
         The attempts and the action that results from them.
     """
     max_delay = policy.max_delay.total_seconds()
     renewed = confirming = False
-    started = clock()
     history = item.history
     number = item.attempts
     while True:
         number += 1
-        result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
+        started = clock.elapsed()
+        result = await _post(endpoint, Attempt(item.id, item.body, number, clock.now(), item.event_time))
         action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay)
-        ended = clock()
+        ended = clock.now()
         http = result.status if isinstance(result, Response) else None
-        on_attempt(item, AttemptRecord(number, action, ended - started, http))
+        on_attempt(item, AttemptRecord(number, action, clock.elapsed() - started, http))
         if not isinstance(action, Delivered):
             history = add_failure(history, FailedAttempt(ended, number, action.reason, http))
         match action:
@@ -118,9 +122,8 @@ async def attempt(
                 renewed = True
             case ConfirmOnce():
                 confirming = True
-            case _:
-                return AttemptSeries(number - item.attempts, action, http, history, ended)
-        started = ended
+        if not isinstance(action, RefreshToken | ConfirmOnce) or not await may_continue():
+            return AttemptSeries(number - item.attempts, action, http, history, ended)
 
 
 async def _post(endpoint: Endpoint, one: Attempt) -> ExchangeResult:
@@ -164,7 +167,9 @@ def settle(
                 reason, refusals = f"refused as probe: {reason}", item.refusals
             else:
                 state, due = State.PENDING, series.ended
-        case EndpointGone(reason) | Dead(reason) | RefreshToken(reason) | ConfirmOnce(reason):
+        case RefreshToken(reason) | ConfirmOnce(reason):
+            state, due = State.PENDING, series.ended
+        case EndpointGone(reason) | Dead(reason):
             pass
         case _:
             assert_never(series.action)

@@ -73,7 +73,7 @@ class CircuitBreaker:
     """The circuit breaker of one endpoint.
 
     Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN. `times_opened`
-    counts how often the breaker opened. `allowance` is the number of attempts that may run at once.
+    counts how often the breaker opened or became GONE. `allowance` is the number of attempts that may run at once.
     """
 
     def __init__(
@@ -129,16 +129,18 @@ class CircuitBreaker:
                 self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case PauseEndpoint(reason):
                 self.pause(now, reason)
-            case Delivered() | Dead() | RefreshToken() | ConfirmOnce():
+            case Delivered() | Dead():
                 # An endpoint that refuses one event works. For the breaker this is a success.
                 self.succeeded(now)
+            case RefreshToken() | ConfirmOnce():
+                pass  # the attempt that would decide did not go out
 
     def late_response(self, now: float, reason: str, wait: float | None) -> None:
         """Record the failure of an attempt that began before the breaker last opened.
 
         The failure adds no knowledge. Only a Retry-After counts, because the endpoint asks for it now.
         """
-        if wait is not None and self.phase in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN):
+        if wait is not None:
             self._open(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
 
     def succeeded(self, now: float) -> None:
@@ -185,6 +187,7 @@ class CircuitBreaker:
 
     def gone(self, reason: str) -> None:
         """The endpoint answered 410."""
+        self.times_opened += self.phase is not BreakerPhase.GONE
         self.reason = reason
         self._enter(BreakerEvent.GONE)
 

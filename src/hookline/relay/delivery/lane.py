@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from random import Random
 from typing import Final, Protocol
 
@@ -104,6 +105,7 @@ class Lane:
         self._retry_is_next = False
         self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
+        self._interruption = asyncio.Event()
         self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
@@ -205,7 +207,7 @@ class Lane:
         """
         while (self._new or self._retries) and not self.full:
             queue = self._next_queue()
-            expired = self._clock.cautious_now() - queue[0].since >= self.max_age_seconds
+            expired = self._is_expired(queue[0])
             if not expired and (delay := self._rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
@@ -214,6 +216,9 @@ class Lane:
                 return item
             self._settle(item, AttemptSeries.expired(item, self._clock.now()))
         return None
+
+    def _is_expired(self, item: QueuedDelivery) -> bool:
+        return self._clock.cautious_now() - item.since >= self.max_age_seconds
 
     def _next_queue(self) -> deque[QueuedDelivery]:
         """New deliveries and retries alternate. A probe prefers a new one, which was not refused yet."""
@@ -253,12 +258,38 @@ class Lane:
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
         times_opened = self.breaker.times_opened
         series = await attempt(
-            self.endpoint, item, self._retry_policy, clock=self._clock.now, on_attempt=self._on_attempt
+            self.endpoint,
+            item,
+            self._retry_policy,
+            clock=self._clock,
+            on_attempt=self._on_attempt,
+            may_continue=lambda: self._may_continue(item, times_opened),
         )
         before = self.breaker.phase
         self.breaker.record(series.action, series.ended, late=times_opened != self.breaker.times_opened)
         self._report_phase(before)
         return series
+
+    async def _may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
+        """Wait for a turn of the rate limiter for a confirming attempt, or for one with a fresh token.
+
+        False: it must not go out, because the lane sends nothing any more, the breaker has opened since the first
+        attempt of the delivery, or the delivery is too old.
+        """
+        while not self._takes_nothing and not self._is_expired(item):
+            if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
+                return False
+            if (delay := self._rate_limiter.delay(self._clock.elapsed())) <= 0:
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._interruption.wait()
+        return False
+
+    def _interrupt(self) -> None:
+        """Make the attempts that wait for a turn check again whether they may go out."""
+        self._interruption.set()
+        self._interruption = asyncio.Event()
 
     def _on_attempt(self, item: QueuedDelivery, record: AttemptRecord) -> None:
         self._counters.attempts[OUTCOMES[type(record.action)]] += 1
@@ -266,12 +297,14 @@ class Lane:
 
     def _report_phase(self, before: BreakerPhase) -> None:
         if self.breaker.phase is not before:
+            self._interrupt()
             self._listener.phase_changed(self, before)
 
     def pause(self, paused: bool) -> None:
         """An operator pauses or resumes the webhook. Attempts in flight finish."""
         if paused is not self.paused:
             self.paused = paused
+            self._interrupt()
             self.reload_prefetch()
 
     def retry_now(self) -> None:
@@ -297,6 +330,7 @@ class Lane:
         Attempts that take longer than `grace_seconds` are cancelled. Their deliveries remain pending.
         """
         self._stopping = True
+        self._interrupt()
         if self._timer is not None:
             self._timer.cancel()
         if self._workers:
