@@ -18,7 +18,7 @@ from hookline.relay.delivery.attempt_log import AttemptLog
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dead_lettering import DeadLettering
-from hookline.relay.delivery.endpoint_state import EndpointStateWriter
+from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
@@ -89,22 +89,24 @@ class Dispatcher:
         self._prefetcher.wake_at(lane, next_due)
         self._prefetcher.request_refill(lane)
 
-    async def remove_lane(self, address: Address) -> bool:
+    async def remove_lane(self, address: Address) -> Handover | None:
         """Remove a lane once its attempts in flight have finished and their settlements are written.
 
         Otherwise its successor could send the same deliveries again. Its other deliveries remain pending. Returns
-        False if the webhook has no lane.
+        None if the webhook has no lane.
         """
         self._prefetcher.forget(address)
         lane = self.lanes.pop(address, None)
         if lane is None:
-            return False
+            return None
+        was_gone = lane.breaker.phase is BreakerPhase.GONE
         self._retiring[lane] = None  # if the relay stops during the wait, its own grace period applies
         await lane.stop(lane.webhook.delivery.timeout.total_seconds())
         async with self._round:
             await self._write_all()
         del self._retiring[lane]
-        return True
+        became_gone = lane.breaker.phase is BreakerPhase.GONE and not was_gone
+        return Handover(lane.webhook.url, lane.breaker.reason if became_gone else None, lane.rate_limiter)
 
     def dead_letter_pending(self, address: Address, reason: str) -> None:
         """Dead-letter the pending deliveries of a webhook that has no lane."""
@@ -127,6 +129,8 @@ class Dispatcher:
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
         if settlement.state is not State.DELIVERED:
+            # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
+            self._endpoint_states.changed(lane)
             self._attempt_log.settled(lane, item, settlement, self._clock.now())
             if settlement.state is State.DEAD:
                 self._counters.add_dead(settlement.reason)
@@ -139,9 +143,9 @@ class Dispatcher:
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
         self._attempt_log.phase_changed(lane, before, self._clock.now())
-        if self.lanes.get(lane.address) is not lane:
-            return  # a removed lane: the webhook's next configuration may name another endpoint
         self._endpoint_states.changed(lane)
+        if self.lanes.get(lane.address) is not lane:
+            return  # a lane that ends: the webhook's next configuration may name another endpoint
         if lane.breaker.phase is BreakerPhase.GONE:
             self._dead_letter_gone(lane)
         elif lane.breaker.phase is BreakerPhase.CLOSED:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hookline.model import Address
+import msgspec
+
+from hookline.model import Address, Webhook
 from hookline.observe.log import Log
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 
@@ -26,9 +29,9 @@ class SavedState(NamedTuple):
         match breaker.phase:
             case BreakerPhase.GONE:
                 return cls(breaker.reason or "gone", lane.configuration_hash, None)
-            case BreakerPhase.OPEN if breaker.asked_to_wait:
-                return cls(None, None, breaker.until)
-            case _:
+            case BreakerPhase.OPEN:
+                return cls(None, None, breaker.asked_until)
+            case BreakerPhase.CLOSED | BreakerPhase.HALF_OPEN:
                 return cls(None, None, None)
 
     @classmethod
@@ -36,8 +39,33 @@ class SavedState(NamedTuple):
         return cls(state.gone_reason, state.gone_configuration, state.not_before)
 
 
+class Handover(NamedTuple):
+    """The knowledge of a lane that ended, for its successor with another configuration, if that has the same URL.
+
+    `gone_reason` is given if a request was answered with 410 while the lane ended. A 410 before that does not count,
+    because a changed configuration is a reason to try the endpoint again.
+    """
+
+    url: str
+    gone_reason: str | None
+    rate_limiter: RateLimiter
+
+    def restored(self, state: EndpointState, webhook: Webhook, configuration_hash: str) -> EndpointState:
+        """The state of the successor's endpoint, given the one in the spool."""
+        if webhook.url != self.url:
+            return msgspec.structs.replace(state, not_before=None)
+        if self.gone_reason is None:
+            return state
+        return msgspec.structs.replace(state, gone_reason=self.gone_reason, gone_configuration=configuration_hash)
+
+    def start(self, successor: Lane) -> None:
+        """Keep the distance between requests that the rate limit requires."""
+        if successor.webhook.url == self.url:
+            successor.rate_limiter.continue_after(self.rate_limiter)
+
+
 def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
-    """Put a new lane into the state that the spool has for its endpoint. `now` is in Unix seconds."""
+    """Put a new lane into the state of its endpoint. `now` is in Unix seconds."""
     lane.paused = state.paused is not None
     if state.gone_reason is not None and state.gone_configuration == lane.configuration_hash:
         lane.breaker.gone(state.gone_reason)
@@ -66,16 +94,14 @@ class EndpointStateWriter:
         self._must_read = True  # another process may have written since `state` was read
 
     def changed(self, lane: Lane) -> None:
-        """The lane's circuit breaker has changed."""
+        """The lane's circuit breaker may have changed."""
         self._changed[lane.address] = lane
 
     async def write(self) -> None:
         """Store the states that have changed."""
-        lanes, self._changed = self._changed, {}
-        for address, lane in lanes.items():
+        for address, lane in list(self._changed.items()):
             state = SavedState.of_lane(lane)
             if state != self._saved.get(address):
-                self._saved[address] = state
                 await self._thread.retry_while_stalled(
                     "recording outcomes",
                     self._spool.save_endpoint_state,
@@ -84,6 +110,11 @@ class EndpointStateWriter:
                     gone_configuration=state.gone_configuration,
                     not_before=state.not_before,
                 )
+                self._saved[address] = state
+            if self._changed.get(address) is lane and SavedState.of_lane(lane) == state:
+                del self._changed[
+                    address
+                ]  # only now: if the write is cancelled, the last write of the run repeats it
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""

@@ -94,7 +94,7 @@ class Lane:
         )
         self.max_age_seconds = policy.retry.max_age.total_seconds()
         self._retry_policy = policy.retry
-        self._rate_limiter = RateLimiter(policy.rate_limit)
+        self.rate_limiter = RateLimiter(policy.rate_limit)
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
         self._counters = counters
@@ -208,7 +208,7 @@ class Lane:
         while (self._new or self._retries) and not self.full:
             queue = self._next_queue()
             expired = self._is_expired(queue[0])
-            if not expired and (delay := self._rate_limiter.delay(self._clock.elapsed())) > 0:
+            if not expired and (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
             item = self._take(queue)
@@ -279,7 +279,7 @@ class Lane:
         while not self._takes_nothing and not self._is_expired(item):
             if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
                 return False
-            if (delay := self._rate_limiter.delay(self._clock.elapsed())) <= 0:
+            if (delay := self.rate_limiter.delay(self._clock.elapsed())) <= 0:
                 return True
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
