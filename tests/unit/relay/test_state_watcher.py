@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from builders import ACME, delivery, document, entry, ingest_batch, routes
+from builders import ACME, delivery, document, entry, ingest_batch, routes, settlement
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
@@ -23,7 +23,7 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Defaults
-from hookline.relay.spool.spool import EndpointState, Retention
+from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.state_watcher import StateWatcher
@@ -175,6 +175,34 @@ async def test_another_url_is_another_endpoint(desk: Desk, answer: Response) -> 
         return EndpointState() == await desk.saved()
 
     assert await eventually(forgotten)
+
+
+async def test_waits_end_although_the_clock_was_set_back_before_the_start(desk: Desk) -> None:
+    """The spool has a retry and a Retry-After by a clock that was a day ahead. The retry is due at once, another one
+    at its time, and the endpoint is left alone for no longer than `maxDelay`."""
+    await desk.put("late", "soon", "lost")
+    requests = [DequeueRequest(ACME, 0, 10, False)]
+    ((items, _),) = await desk.thread.run(desk.spool.dequeue_new, requests)
+    dues = (time.time() + DAY, time.time() + 60.0, time.time() + DAY)
+    waiting = [settlement(item, State.PENDING, due=due) for item, due in zip(items, dues, strict=True)]
+    await desk.thread.run(desk.spool.settle, waiting, now=time.time())
+    await desk.thread.run(
+        desk.spool.save_endpoint_state, ACME, gone_reason=None, gone_configuration=None, not_before=time.time() + DAY
+    )
+    desk.apply()
+    await desk.watcher.read()
+    longest = desk.lane.webhook.delivery.retry.max_delay.total_seconds()
+
+    async def made_due() -> bool:
+        return await desk.thread.run(desk.spool.next_due, ACME, after=dues[1]) is None
+
+    async def shortened() -> bool:
+        return desk.lane.breaker.until == (await desk.saved()).not_before
+
+    assert await eventually(made_due)
+    assert dues[1] == await desk.thread.run(desk.spool.next_due, ACME, after=time.time())
+    assert desk.lane.breaker.until <= time.time() + longest
+    assert await eventually(shortened)
 
 
 async def test_the_rate_limit_holds_across_configurations(desk: Desk) -> None:

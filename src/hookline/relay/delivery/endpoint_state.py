@@ -65,12 +65,16 @@ class Handover(NamedTuple):
 
 
 def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
-    """Put a new lane into the state of its endpoint. `now` is in Unix seconds."""
+    """Put a new lane into the state of its endpoint. `now` is in Unix seconds.
+
+    No Retry-After is longer than `maxDelay`. If one seems to be, the clock was set back before the start.
+    """
     lane.paused = state.paused is not None
     if state.gone_reason is not None and state.gone_configuration == lane.configuration_hash:
         lane.breaker.gone(state.gone_reason)
     elif state.not_before is not None and state.not_before > now:
-        lane.breaker.restore(state.not_before, "asked to wait (Retry-After)")
+        longest = lane.webhook.delivery.retry.max_delay.total_seconds()
+        lane.breaker.restore(min(state.not_before, now + longest), "asked to wait (Retry-After)")
 
 
 class EndpointStateWriter:

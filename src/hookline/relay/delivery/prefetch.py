@@ -44,7 +44,7 @@ class Prefetcher:
         self._on_gone = on_gone
         self._refill_requests: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
-        self._to_make_due: dict[Address, None] = {}
+        self._to_make_due: dict[Address, float | None] = {}
 
     def request_refill(self, lane: Lane) -> None:
         """The lane has room, and the spool may hold more deliveries for it."""
@@ -84,21 +84,26 @@ class Prefetcher:
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
 
+    def make_late_due(self, lane: Lane) -> None:
+        """Make due the retries that would wait longer than any backoff: the clock was set back before the start."""
+        after = self._clock() + lane.webhook.delivery.retry.max_delay.total_seconds()
+        self._to_make_due.setdefault(lane.address, after)
+
     async def make_all_due(self) -> None:
         """Make all retries in the spool due, because the clock was set back. `make_retries_due` does the work."""
         self._to_make_due = dict.fromkeys(sorted(await self._thread.run(self._spool.pending), key=str))
 
     async def make_retries_due(self) -> None:
-        """Make one chunk of these retries due. Other work runs between chunks."""
+        """Make one chunk of the requested retries due. Other work runs between chunks."""
         left = MAX_MADE_DUE_PER_ROUND
         while self._to_make_due and left > 0:
-            address, _ = self._to_make_due.popitem()
+            address, after = self._to_make_due.popitem()
             now = self._clock()
             made = await self._thread.retry_while_stalled(
-                "recording outcomes", self._spool.make_due, address, now=now, limit=left
+                "recording outcomes", self._spool.make_due, address, now=now, limit=left, after=after
             )
             if made == left:
-                self._to_make_due[address] = None
+                self._to_make_due[address] = after
                 self._work_available()
             left -= made
             if made and (lane := self._lanes.get(address)) is not None:

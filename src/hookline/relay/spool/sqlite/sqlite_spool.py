@@ -223,11 +223,11 @@ class SqliteSpool:
         with self._transaction():
             return settle.expire(self._connection, webhook, before=own, now=now, without=without, limit=limit)
 
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
         if (webhook := self._webhooks.get(address)) is None:
             return 0
         with self._transaction():
-            return webhook_status.make_due(self._connection, webhook, now, limit)
+            return webhook_status.make_due(self._connection, webhook, now, limit, after)
 
     def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses
