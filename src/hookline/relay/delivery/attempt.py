@@ -29,21 +29,16 @@ MAX_REFUSALS_PER_EVENT: Final = 3
 
 
 class Endpoint(Protocol):
-    """Sends requests to the endpoint of one applied webhook.
-
-    The relay creates a new one when the webhook's configuration changes, and closes the old one.
-    """
+    """Sends requests to the endpoint of one applied webhook. A changed configuration gets a new one."""
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt within the webhook's timeout. Up to `concurrency` workers call this at the same time.
 
         Failures of the endpoint, the network, a secret or a key are results. Raises only if it is cancelled.
         """
-        ...
 
     def renew(self) -> None:
         """Drop the current token, so that the next attempt signs a fresh one. Called after a 401."""
-        ...
 
     async def aclose(self) -> None: ...
 
@@ -55,9 +50,6 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     action: PolicyAction
     seconds: float
     http: int | None
-
-
-OnAttempt = Callable[[QueuedDelivery, AttemptRecord], None]
 
 
 class AttemptSeries(msgspec.Struct, frozen=True):
@@ -74,11 +66,6 @@ class AttemptSeries(msgspec.Struct, frozen=True):
     history: str | None
     ended: float
 
-    @classmethod
-    def expired(cls, item: QueuedDelivery, now: float) -> AttemptSeries:
-        """No attempt, because the delivery is too old."""
-        return cls(0, Dead("expired"), None, item.history, now)
-
 
 async def attempt(
     endpoint: Endpoint,
@@ -86,7 +73,7 @@ async def attempt(
     policy: RetryPolicy,
     *,
     clock: RelayClock,
-    on_attempt: OnAttempt,
+    on_attempt: Callable[[QueuedDelivery, AttemptRecord], None],
     may_continue: Callable[[], Awaitable[bool]],
 ) -> AttemptSeries:
     """Make one attempt, and others for a fresh token or a confirming attempt.
@@ -98,9 +85,6 @@ async def attempt(
         clock: The relay's clock. Durations are measured by its even time.
         on_attempt: Called after each attempt.
         may_continue: Waits until another attempt may go out, and returns whether it may at all.
-
-    Returns:
-        The attempts and the action that results from them.
     """
     max_delay = policy.max_delay.total_seconds()
     renewed = confirming = False

@@ -122,10 +122,10 @@ class CircuitBreaker:
         match action:
             case EndpointGone(reason):
                 self.gone(reason)
-            case Retry(reason, wait) if late:
-                self.late_response(now, reason, wait)
+            case Retry(reason, wait) if late and wait is not None:
+                self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)  # the endpoint asks for it now
             case _ if late:
-                pass
+                pass  # it adds no knowledge
             case Retry(reason, wait):
                 self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case PauseEndpoint(reason):
@@ -135,14 +135,6 @@ class CircuitBreaker:
                 self.succeeded(now)
             case RefreshToken() | ConfirmOnce():
                 pass  # the attempt that would decide did not go out
-
-    def late_response(self, now: float, reason: str, wait: float | None) -> None:
-        """Record the failure of an attempt that began before the breaker last opened.
-
-        The failure adds no knowledge. Only a Retry-After counts, because the endpoint asks for it now.
-        """
-        if wait is not None:
-            self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)
 
     def succeeded(self, now: float) -> None:
         self._network_failures = 0

@@ -77,13 +77,7 @@ class Dispatcher:
         self._clock_step = 0.0
 
     def add_lane(self, lane: Lane, state: EndpointState, next_due: float | None) -> None:
-        """Add a lane whose webhook has none.
-
-        Args:
-            lane: The lane.
-            state: The state of its endpoint in the spool.
-            next_due: The Unix time at which its first retry is due, if it has one.
-        """
+        """Add a lane whose webhook has none, with the state of its endpoint and the due time of its first retry."""
         self.lanes[lane.address] = lane
         self._endpoint_states.add_lane(lane, state)
         self._prefetcher.wake_at(lane, next_due)
@@ -236,16 +230,9 @@ class Dispatcher:
 
     async def _write_dead_letters(self) -> None:
         if self._dead_lettering.pending:
-            await self._reload_prefetch(await self._dead_lettering.write_dead_letters())
+            await self._prefetcher.reload(await self._dead_lettering.write_dead_letters())
         if self._dead_lettering.pending:
             self._work_available.set()
-
-    async def _reload_prefetch(self, lanes: list[Lane]) -> None:
-        """Reload the lanes, because their queued deliveries may no longer be pending."""
-        for lane in lanes:
-            lane.reload_prefetch()
-        if lanes:
-            await self._prefetcher.reload(lanes)
 
     async def _run_housekeeping(self) -> None:
         """Apply changes that another process made to the spool, expire deliveries, and clean up."""
@@ -261,7 +248,7 @@ class Dispatcher:
         if (elapsed := self._clock.elapsed()) >= self._next_cleanup:
             self._next_cleanup = elapsed + CLEANUP_SECONDS
             expired = await self._dead_lettering.expire()
-            await self._reload_prefetch(expired)
+            await self._prefetcher.reload(expired)
             more = await self._thread.retry_while_stalled(
                 "cleaning up",
                 self._spool.clean_up,

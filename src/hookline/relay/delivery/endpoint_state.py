@@ -78,7 +78,10 @@ def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
 
 
 class EndpointStateWriter:
-    """Writes the states of the current lanes, and reads operators' requests."""
+    """Writes the states of the current lanes, and reads operators' requests.
+
+    `must_read`: requests may exist although no other process has written since the last look.
+    """
 
     def __init__(self, lanes: Mapping[Address, Lane], thread: SpoolThread, log: Log) -> None:
         self._lanes = lanes
@@ -88,14 +91,14 @@ class EndpointStateWriter:
         self._changed: dict[Address, Lane] = {}
         self._saved: dict[Address, SavedState] = {}
         self._retry_requests: dict[Address, float | None] = {}
-        self._must_read = False
+        self.must_read = False
 
     def add_lane(self, lane: Lane, state: EndpointState) -> None:
         """A lane begins. The next write replaces the state of the webhook's earlier configuration."""
         self._retry_requests[lane.address] = state.retry_now_at
         self._saved[lane.address] = SavedState.of_state(state)
         self._changed[lane.address] = lane
-        self._must_read = True  # another process may have written since `state` was read
+        self.must_read = True  # another process may have written since `state` was read
 
     def changed(self, lane: Lane) -> None:
         """The lane's circuit breaker may have changed."""
@@ -110,9 +113,7 @@ class EndpointStateWriter:
                     "recording outcomes",
                     self._spool.save_endpoint_state,
                     address,
-                    gone_reason=state.gone_reason,
-                    gone_configuration=state.gone_configuration,
-                    not_before=state.not_before,
+                    **state._asdict(),
                 )
                 self._saved[address] = state
             if self._changed.get(address) is lane and SavedState.of_lane(lane) == state:
@@ -122,7 +123,7 @@ class EndpointStateWriter:
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""
-        self._must_read = False
+        self.must_read = False
         states = await self._thread.run(self._spool.endpoint_states)
         affected = []
         for lane in self._lanes.values():
@@ -139,8 +140,3 @@ class EndpointStateWriter:
                 lane.retry_now()
                 affected.append(lane)
         return affected
-
-    @property
-    def must_read(self) -> bool:
-        """Whether requests may exist although no other process has written since the last look."""
-        return self._must_read

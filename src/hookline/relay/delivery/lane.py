@@ -20,7 +20,7 @@ from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoi
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.rate_limiter import RateLimiter
-from hookline.relay.delivery.response_policy import OUTCOMES
+from hookline.relay.delivery.response_policy import OUTCOMES, Dead
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
 MIN_PREFETCH: Final = 32
@@ -46,7 +46,6 @@ class LaneListener(Protocol):
 
     def request_refill(self, lane: Lane) -> None:
         """The lane has room, and the spool may hold more deliveries for it."""
-        ...
 
 
 class Lane:
@@ -214,7 +213,7 @@ class Lane:
             item = self._take(queue)
             if not expired:
                 return item
-            self._settle(item, AttemptSeries.expired(item, self._clock.now()))
+            self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
         return None
 
     def _is_expired(self, item: QueuedDelivery) -> bool:

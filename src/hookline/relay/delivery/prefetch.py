@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Final
 
@@ -76,11 +76,12 @@ class Prefetcher:
         """When the first retry of all lanes is due; infinity if there is none."""
         return self._dues[0][0] if self._dues else float("inf")
 
-    async def reload(self, lanes: Iterable[Lane]) -> None:
-        """Request the deliveries that lanes have dropped."""
-        by_address = {lane.address: lane for lane in lanes}
-        dues = await self._thread.run(self._spool.next_dues, by_address.keys())
-        for lane in by_address.values():
+    async def reload(self, lanes: Sequence[Lane]) -> None:
+        """Load the queued deliveries of the lanes again, because some may no longer be pending."""
+        for lane in lanes:
+            lane.reload_prefetch()
+        dues = await self._thread.run(self._spool.next_dues, [lane.address for lane in lanes]) if lanes else {}
+        for lane in lanes:
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
 
