@@ -110,6 +110,15 @@ CLOCKS = {"asyncio", "datetime", "select", "selectors", "threading", "time"}
 ORDERED = ("relay.sources.", "relay.ingest.")
 DEVICES = {"os", "io", "socket", "sqlite3", "subprocess", "select", "time", "random", "secrets", "tempfile", "shutil"}
 
+# Modules that a simulation runs on its own machine: their time, randomness and threads come from arguments and from
+# the event loop. `run_in_executor` and `to_thread` are the only way into a thread.
+SIMULATED = (
+    *("wiring", "relay.delivery.", "relay.relay", "relay.state_watcher", "relay.status_collector"),
+    *("relay.monitoring", "relay.service_manager"),
+)
+MACHINE = {"time", "datetime", "random", "secrets", "uuid", "threading", "concurrent", "multiprocessing"}
+RANDOM_CLASSES = {"random.Random", "random.SystemRandom"}  # types of an argument, and its default
+
 MAX_MODULES_IN_FOLDER = 18
 # Folders that are a list of alike things, and hold nothing else.
 LISTS = ("cli/commands", "relay/formats/providers")
@@ -130,6 +139,22 @@ SHARED_NAMES = {
 def modules() -> dict[str, str]:
     """Every module of hookline by its dotted name below the package, with its text."""
     return {_dotted(path): path.read_text() for path in SOURCE.rglob("*.py")}
+
+
+def machine_uses(sources: Mapping[str, str]) -> list[str]:
+    """Uses of the machine that no argument replaces, in modules that a simulation runs."""
+    found = []
+    for module, text in sorted(sources.items()):
+        for node in ast.walk(ast.parse(text)) if _among(module, SIMULATED) else ():
+            match node:
+                case ast.Import(names=names):
+                    found += [f"{module} imports {one.name}" for one in names if one.name.split(".")[0] in MACHINE]
+                case ast.ImportFrom(module=str(name), names=names) if name.split(".")[0] in MACHINE:
+                    used = [f"{name}.{one.name}" for one in names]
+                    found += [f"{module} imports {one}" for one in used if one not in RANDOM_CLASSES]
+                case ast.Attribute(value=ast.Name("os"), attr="urandom" | "getrandom" as name):
+                    found.append(f"{module} uses os.{name}")
+    return found
 
 
 def _dotted(path: Path) -> str:
@@ -251,6 +276,28 @@ def test_rules_name_modules_that_exist() -> None:
     named = [*PURE, *(module for users in LIBRARIES.values() for module in users), *SPOOL_PORTS, *SPOOL_STORES]
     missing = [name for name in named if name not in known and not any(one.startswith(name) for one in known)]
     assert [] == missing
+
+
+def test_a_simulation_can_replace_the_machine() -> None:
+    """The modules that a simulation runs use no clock, no randomness and no thread of their own."""
+    assert [] == machine_uses(modules())
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("import time", "relay.delivery.lane imports time"),
+        ("from time import monotonic", "relay.delivery.lane imports time.monotonic"),
+        ("from datetime import UTC", "relay.delivery.lane imports datetime.UTC"),
+        ("def f():\n  import random", "relay.delivery.lane imports random"),
+        ("from random import Random, random", "relay.delivery.lane imports random.random"),
+        ("from concurrent.futures import Executor", "relay.delivery.lane imports concurrent.futures.Executor"),
+        ("import os\nx = os.urandom(8)", "relay.delivery.lane uses os.urandom"),
+    ],
+)
+def test_a_use_of_the_machine_is_found(text: str, rule: str) -> None:
+    """The check finds each kind of use, in the modules that a simulation runs only."""
+    assert [rule] == machine_uses({"relay.delivery.lane": text, "relay.clock": text})
 
 
 def test_folders_stay_small() -> None:

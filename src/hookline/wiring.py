@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import random
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from random import Random, SystemRandom
 
 from hookline import __version__
 from hookline.errors import StateUnusable
+from hookline.model import Webhook
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
+from hookline.relay.delivery.attempt import Endpoint
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
@@ -32,6 +32,7 @@ from hookline.relay.routing import Routes, SkipNames
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.service_manager import notify
 from hookline.relay.sources.open import open_sources, require_sources
+from hookline.relay.sources.source import LineSource, Position
 from hookline.relay.spool.factory import SpoolStore, spool_store
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
@@ -68,6 +69,20 @@ class RelayOptions:
     metrics_webhooks: int = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """The things that a relay takes from the machine on which it runs. A simulation passes its own.
+
+    `open_source` opens the input, given the checkpoints; None: the sources of the options. `make_endpoint` creates
+    the endpoint of an applied webhook; None: an HttpEndpoint.
+    """
+
+    clock: RelayClock = field(default_factory=RelayClock)
+    random: Random = field(default_factory=SystemRandom)
+    open_source: Callable[[Iterable[Position]], LineSource] | None = None
+    make_endpoint: Callable[[Webhook], Endpoint] | None = None
+
+
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
     """Open the state that a relay follows.
 
@@ -92,7 +107,7 @@ async def run_relay(
     options: RelayOptions,
     log: Log,
     on_progress: Callable[[Progress], None] | None = None,
-    clock: RelayClock | None = None,
+    machine: Machine | None = None,
 ) -> tuple[Ending, Summary]:
     """Run a relay from start to end.
 
@@ -100,7 +115,7 @@ async def run_relay(
         options: The options of the run.
         log: Receives the log lines.
         on_progress: Called several times per second, if given.
-        clock: The relay's clock, if it is not the machine's.
+        machine: Replaces the machine on which the process runs, if given.
 
     Returns:
         Why the run ended, and its accounting.
@@ -113,9 +128,11 @@ async def run_relay(
     state_store, _ = _open_applied(options)
     store = spool_store(options.spool)
     require_sources(options.sources, follow=options.follow)
-    started = time.monotonic()
+    machine = machine or Machine()
+    clock = machine.clock
+    started = clock.elapsed()
     async with monitoring_server(options.listen, options.metrics_webhooks, log) as serve:
-        spool = store.open(since=utc_text(datetime.now(UTC)))
+        spool = store.open(since=utc_text(clock.now()))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()
@@ -125,7 +142,7 @@ async def run_relay(
                 store=store,
                 thread=thread,
                 log=log,
-                clock=clock or RelayClock(),
+                machine=machine,
                 on_progress=on_progress,
             )
             relay.handle_signals()
@@ -135,7 +152,7 @@ async def run_relay(
                     ending = await relay.run()
             finally:
                 status_collector.close()
-            return ending, summarize(before, spool.tally(), time.monotonic() - started)
+            return ending, summarize(before, spool.tally(), clock.elapsed() - started)
         finally:
             thread.close()
             spool.close()
@@ -152,7 +169,7 @@ def build_relay(
     store: SpoolStore,
     thread: SpoolThread,
     log: Log,
-    clock: RelayClock,
+    machine: Machine,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Relay, StatusCollector]:
     """Connect the parts of a relay that has not started.
@@ -163,17 +180,18 @@ def build_relay(
         store: The spool's store.
         thread: The thread of the open spool.
         log: Receives the log lines.
-        clock: The relay's clock.
+        machine: The machine on which the relay runs.
         on_progress: Called several times per second, if given.
     """
     settings = options.settings
+    clock = machine.clock
     counters = Counters()
     dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
     state_watcher = StateWatcher(
         state_store,
         dispatcher,
         thread,
-        _lane_factory(options, dispatcher, counters, clock, lambda: state_watcher.organizations),
+        _lane_factory(options, dispatcher, counters, machine, lambda: state_watcher.organizations),
         context=IngestContext(
             routes=Routes({}, {}),
             defaults=settings.defaults,
@@ -183,14 +201,11 @@ def build_relay(
         clock=clock,
         log=log,
     )
+    open_source = machine.open_source or partial(
+        open_sources, options.sources, follow=options.follow, from_start=options.from_start, logger=log
+    )
     ingester = Ingester(
-        open_sources(
-            options.sources,
-            thread.spool.positions(),
-            follow=options.follow,
-            from_start=options.from_start,
-            logger=log,
-        ),
+        open_source(thread.spool.positions()),
         thread,
         routing=lambda: state_watcher.context,
         on_enqueued=dispatcher.on_enqueued,
@@ -224,8 +239,8 @@ def _lane_factory(
     options: RelayOptions,
     dispatcher: Dispatcher,
     counters: Counters,
-    clock: RelayClock,
-    organizations: Callable[[], frozenset[str]],
+    machine: Machine,
+    organizations: Callable[[], Iterable[str]],
 ) -> LaneFactory:
     """Returns a function that creates the lane of an applied webhook.
 
@@ -233,30 +248,28 @@ def _lane_factory(
         options: The options of the run.
         dispatcher: Receives the lanes' results.
         counters: Receive the lanes' counts.
-        clock: The relay's clock.
+        machine: The machine on which the relay runs.
         organizations: Returns the organizations of all applied webhooks.
     """
-    factory = transport_factory(TRANSPORTS[options.transport], options.rules, time.time, options.proxy)
-    resolver = replace(options.resolver, organizations=organizations)
-    generator = random.SystemRandom()
+    clock = machine.clock
+    make_endpoint = machine.make_endpoint or partial(
+        HttpEndpoint,
+        resolver=replace(options.resolver, organizations=organizations),
+        clock=clock.now,
+        random=machine.random.randbytes,
+        transport_factory=transport_factory(TRANSPORTS[options.transport], options.rules, clock.now, options.proxy),
+        ca_file=options.ca_file,
+    )
 
     def make_lane(stored: Stored, state: EndpointState) -> Lane:
-        endpoint = HttpEndpoint(
-            stored.webhook,
-            resolver=resolver,
-            clock=time.time,
-            random=os.urandom,
-            transport_factory=factory,
-            ca_file=options.ca_file,
-        )
         lane = Lane(
             stored.webhook,
-            endpoint,
+            make_endpoint(stored.webhook),
             dispatcher,
             configuration_hash=stored.hash,
             counters=counters.of(stored.webhook.address),
             clock=clock,
-            random=generator,
+            random=machine.random,
         )
         restore_lane(lane, state, clock.now())
         return lane
@@ -271,7 +284,7 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     """
     _, snapshot = _open_applied(options)
     require_sources(options.sources, follow=False)
-    started = time.monotonic()
+    clock = RelayClock()
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
     context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
@@ -279,8 +292,8 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
         options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
     )
     try:
-        known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window_seconds)
+        known = partial(lookup.known, delivered_after=clock.now() - settings.dedupe_window_seconds)
         tally = count_results(dry_run(source, context, known), on_event)
     finally:
         source.close()
-    return summarize({"pending": 0}, tally, time.monotonic() - started)
+    return summarize({"pending": 0}, tally, clock.elapsed())

@@ -302,9 +302,15 @@ class MemorySpool:
             del self._data.rows[row.seq]
         return len(oldest)
 
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        own = (row for row in self._data.pending() if row.address == address)
-        late = [row for row in own if row.due is not None and row.due > now]
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
+        held = self._data.endpoints[address].idle
+        late = [
+            row
+            for row in self._data.pending(address)
+            if row.due is not None
+            and row.due > (now if after is None else after)
+            and (after is None or row.due > row.since + held + 0.001)
+        ]
         for row in sorted(late, key=lambda row: row.due or 0.0)[:limit]:
             row.due = now
         return min(len(late), limit)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from builders import ACME, delivery, settlement
 from contract.spool_stores import OTHER, balanced, bodies, fresh, put
 from hookline.model import Address
+from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Spool, State
 
@@ -124,3 +125,27 @@ def test_waiting_retries_can_be_made_due(spool: Spool) -> None:
     assert spool.next_due(ACME, after=11.0) is None
     assert 2000.0 == spool.next_due(OTHER, after=11.0)
     assert 0 == spool.make_due(Address("nobody", "prod"), now=11.0, limit=2)
+
+
+def test_only_retries_after_a_time_can_be_made_due(store: SpoolStore, spool: Spool) -> None:
+    """Retries that are due later than a time become due. Earlier ones wait, and so do replays that are spaced out,
+    also after a pause."""
+    put(spool, *(delivery(f"e{n}") for n in range(3)), delivery("dead"), now=100.0)
+    first, second, third, dead = fresh(spool)
+    for item, due in ((first, 200.0), (second, 5000.0), (third, 6000.0)):
+        spool.settle([settlement(item, State.PENDING, due=due)], now=110.0)
+    spool.settle([settlement(dead, State.DEAD)], now=110.0)
+    with store.webhook_control() as control:
+        control.pause(ACME, now=120.0)
+        control.resume(ACME, now=150.0)
+    with store.dead_letters() as letters:
+        put(spool, delivery("another"), now=160.0)
+        spool.settle([settlement(fresh(spool)[0], State.DEAD)], now=160.0)
+        letters.replay(Filter(), now=160.0, rate=0.0001)
+    spool.changed_by_others()
+    assert [1, 1] == [spool.make_due(ACME, now=170.0, limit=1, after=1000.0) for _ in range(2)]
+    assert 0 == spool.make_due(ACME, now=170.0, limit=1, after=1000.0)
+    waiting = bodies(spool.dequeue_due(ACME, now=170.0, limit=10, without=()))
+    assert {b"e1", b"e2"} < set(waiting) < {b"e1", b"e2", b"dead", b"another"}
+    assert 200.0 == spool.next_due(ACME, after=170.0)
+    assert 10_160.0 == spool.next_due(ACME, after=200.0)

@@ -19,7 +19,7 @@ from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.summary import Summary
-from hookline.wiring import RelayOptions, run_relay
+from hookline.wiring import Machine, RelayOptions, run_relay
 from hookline_process import ORGANIZATION, SANDBOX, Lab, Receiver
 
 DAY = 86_400.0
@@ -44,7 +44,7 @@ def relayed(
         else:
             set_clock()
         log = Log(said.append, level="info", format="text", clock=time.time)
-        return (await run_relay(options, log, clock=clock))[1]
+        return (await run_relay(options, log, machine=Machine(clock=clock)))[1]
 
     options = RelayOptions(
         state=str(lab.directory / ".hookline" / "state.db"),

@@ -15,6 +15,11 @@ def _since_boot() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def monotonic_microseconds() -> int:
+    """The machine's CLOCK_MONOTONIC, for the service manager, which compares it with its own."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+
+
 class RelayClock:
     """Unix time in seconds. Every decision that deletes something must use `cautious_now`.
 

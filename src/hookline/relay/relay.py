@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.observe.log import Log
+from hookline.relay.clock import monotonic_microseconds
 from hookline.relay.ingest.ingester import IngestResult
 from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
@@ -20,8 +21,6 @@ from hookline.relay.status_collector import RelayParts, StatusCollector
 
 WATCH_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
-PENDING_CHECK_SECONDS: Final = 0.05
-MAX_PENDING_CHECK_SECONDS: Final = 0.5
 
 
 class Ending(Enum):
@@ -85,18 +84,14 @@ class Relay:
         Args:
             settings: The settings.
             parts: The parts that do the work.
-            status_collector: Collects the status of these parts.
+            status_collector: Collects their status.
             log: Receives the lines about signals.
             notify: Sends a state to the service manager.
             on_progress: Called several times per second, if given.
         """
         self._settings = settings
-        self._state_watcher = parts.state_watcher
-        self._dispatcher = parts.dispatcher
-        self._ingester = parts.ingester
+        self._parts = parts
         self._thread = parts.thread
-        self._spool = parts.thread.spool
-        self._clock = parts.clock
         self._status_collector = status_collector
         self._log = log
         self._notify = notify
@@ -105,10 +100,6 @@ class Relay:
         self._reload_now = asyncio.Event()
         self._draining = False
 
-    def stop(self) -> None:
-        """Request the end of the run: stop reading, finish the attempts in flight, write the settlements."""
-        self._stop_requested.set()
-
     async def run(self) -> Ending:
         """Run to the end.
 
@@ -116,16 +107,14 @@ class Relay:
             SpoolUnusable: The spool is damaged.
             HooklineError: A source or the state cannot be read.
         """
-        await self._state_watcher.read()
+        await self._parts.state_watcher.read()
         self._status_collector.ready()
         self._notify(READY)
         stopped = asyncio.create_task(self._stop_requested.wait())
-        reading = asyncio.create_task(self._ingester.run())
+        reading = asyncio.create_task(self._parts.ingester.run())
         main = asyncio.create_task(self._drain_after(reading))
-        background = [
-            asyncio.create_task(work)
-            for work in (self._dispatcher.run(), self._watch(), self._report_progress(), self._status_collector.run())
-        ]
+        works = (self._parts.dispatcher.run(), self._watch(), self._report_progress(), self._status_collector.run())
+        background = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait([stopped, main, *background], return_when=asyncio.FIRST_COMPLETED)
             if not main.done():
@@ -140,18 +129,18 @@ class Relay:
 
     async def _finish_reading(self, reading: asyncio.Task[IngestResult], background: list[asyncio.Task[Any]]) -> None:
         """Store the lines that were already read, because lines from a pipe exist nowhere else."""
-        self._ingester.finish()
+        self._parts.ingester.finish()
         await asyncio.wait(
             [reading, *background], timeout=self._settings.grace_seconds, return_when=asyncio.FIRST_COMPLETED
         )
 
     async def _end(self, tasks: list[asyncio.Task[Any]]) -> None:
-        self._ingester.finish()
+        self._parts.ingester.finish()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._ingester.close()
-        await self._dispatcher.stop(self._settings.grace_seconds)
+        await self._parts.ingester.close()
+        await self._parts.dispatcher.stop(self._settings.grace_seconds)
 
     async def _drain_after(self, reading: asyncio.Task[IngestResult]) -> Ending:
         match await asyncio.shield(reading):
@@ -165,23 +154,22 @@ class Relay:
     async def _drain(self) -> Ending:
         """Wait until only disabled and paused webhooks have pending deliveries, at most for `max_wait_seconds`."""
         self._draining = True
-        even = asyncio.get_running_loop().time  # the wait must not depend on a wall clock that is set
-        deadline = even() + self._settings.max_wait_seconds
-        pause = PENDING_CHECK_SECONDS
-        while even() < deadline:
-            if self._dispatcher.idle():
-                if not await self._still_pending():
-                    return Ending.SETTLED
-                pause = min(2 * pause, MAX_PENDING_CHECK_SECONDS)
-            else:
-                pause = PENDING_CHECK_SECONDS
-            await asyncio.sleep(pause)
-        return Ending.TIMED_OUT
+        round_ended = self._parts.dispatcher.round_ended
+        try:
+            async with asyncio.timeout(self._settings.max_wait_seconds):
+                while True:
+                    round_ended.clear()  # before the check, so that a round that ends during it counts
+                    if self._parts.dispatcher.idle() and not await self._still_pending():
+                        return Ending.SETTLED
+                    await round_ended.wait()
+        except TimeoutError:
+            return Ending.TIMED_OUT
 
     async def _still_pending(self) -> bool:
-        if not (await self._thread.run(self._spool.tally))["pending"]:
+        if not (await self._thread.run(self._thread.spool.tally))["pending"]:
             return False
-        return bool(await self._thread.run(self._spool.pending) - self._dispatcher.suspended_addresses())
+        pending = await self._thread.run(self._thread.spool.pending)
+        return not pending <= self._parts.dispatcher.suspended_addresses()
 
     async def _watch(self) -> None:
         """Check the clock and the state each second, and at once after SIGHUP."""
@@ -193,20 +181,20 @@ class Relay:
                 pass
             reload_requested = self._reload_now.is_set()
             self._reload_now.clear()
-            if step := self._clock.take_step():
-                self._dispatcher.clock_stepped(step)
-            await self._state_watcher.refresh()
+            if step := self._parts.clock.take_step():
+                self._parts.dispatcher.clock_stepped(step)
+            await self._parts.state_watcher.refresh()
             if reload_requested:
                 self._notify(READY)
-            await self._ingester.read_replayed_lines()
+            await self._parts.ingester.read_replayed_lines()
 
     async def _report_progress(self) -> None:
         while self._on_progress is not None:
-            source = self._ingester.source
+            source = self._parts.ingester.source
             done, total = source.progress() if source is not None else (0, None)
-            tally = await self._thread.run(self._spool.tally)
+            tally = await self._thread.run(self._thread.spool.tally)
             oldest = await self._status_collector.oldest()
-            self._on_progress(Progress(done, total, tally, oldest, self._draining, self._clock.elapsed()))
+            self._on_progress(Progress(done, total, tally, oldest, self._draining, self._parts.clock.elapsed()))
             await asyncio.sleep(PROGRESS_SECONDS)
         await asyncio.Event().wait()
 
@@ -221,10 +209,10 @@ class Relay:
         if self._stop_requested.is_set():
             os._exit(128 + number)
         self._log.info("stopping", signal=number.name, grace=self._settings.grace_seconds)
-        self.stop()
+        self._stop_requested.set()
 
     def _on_reload_signal(self) -> None:
         self._log.info("reloading", signal="SIGHUP")
-        self._notify(reloading())
-        self._state_watcher.reload()
+        self._notify(reloading(monotonic_microseconds()))
+        self._parts.state_watcher.reload()
         self._reload_now.set()

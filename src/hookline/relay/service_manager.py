@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -26,9 +25,9 @@ def notify(address: str | None, state: str) -> None:
         channel.sendto(state.encode(), target)
 
 
-def reloading() -> str:
+def reloading(monotonic_microseconds: int) -> str:
     """The relay reads its configuration again, until READY. The time distinguishes this message from earlier ones."""
-    return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
+    return f"RELOADING=1\nMONOTONIC_USEC={monotonic_microseconds}"
 
 
 def status_message(pending: int, oldest: float | None, unready: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -12,6 +12,7 @@ from hookline.model import Address
 from hookline.observe.log import Log
 from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.dispatcher import Dispatcher
+from hookline.relay.delivery.endpoint_state import Handover
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.ingest.batch import IngestContext
 from hookline.relay.routing import Routes
@@ -62,6 +63,7 @@ class StateWatcher:
         self._version: tuple[str | None, int] = (None, 0)
         self._lineage: str | None = None
         self._configurations: dict[Address, str] = {}
+        self._handovers: dict[Address, Handover] = {}
 
     @property
     def serial(self) -> int:
@@ -69,9 +71,9 @@ class StateWatcher:
         return max(0, self._version[1])
 
     @property
-    def organizations(self) -> frozenset[str]:
+    def organizations(self) -> Iterable[str]:
         """The organizations of all applied webhooks."""
-        return frozenset(address.organization for address in self._configurations)
+        return dict.fromkeys(address.organization for address in self._configurations)
 
     async def refresh(self) -> None:
         """Read the state again if its version changed. If it cannot be read, nothing changes until the next call."""
@@ -129,6 +131,7 @@ class StateWatcher:
         await asyncio.gather(*(self._remove_lane(address) for address in (*deleted, *changed)))
         for address in deleted:
             del self._configurations[address]
+            self._handovers.pop(address, None)
         if changed:
             await self._add_lanes(changed)
         await self._dead_letter_deleted()
@@ -141,7 +144,8 @@ class StateWatcher:
                 self._dispatcher.dead_letter_pending(address, "webhook deleted")
 
     async def _remove_lane(self, address: Address) -> None:
-        if await self._dispatcher.remove_lane(address):
+        if (handover := await self._dispatcher.remove_lane(address)) is not None:
+            self._handovers[address] = handover
             self._log.info("webhook changed", webhook=str(address))
 
     async def _add_lanes(self, changed: Mapping[Address, Stored]) -> None:
@@ -155,5 +159,10 @@ class StateWatcher:
         dues = await self._thread.run(self._spool.next_dues, changed.keys())
         for address, stored in changed.items():
             state = states.get(address, EndpointState())
+            handover = self._handovers.pop(address, None)
+            restored = state if handover is None else handover.restored(state, stored.webhook, stored.hash)
             self._configurations[address] = stored.hash
-            self._dispatcher.add_lane(self._make_lane(stored, state), state, dues.get(address))
+            lane = self._make_lane(stored, restored)
+            if handover is not None:
+                handover.start(lane)
+            self._dispatcher.add_lane(lane, state, dues.get(address))

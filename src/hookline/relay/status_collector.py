@@ -7,7 +7,6 @@ own, on a connection of their own, and at bounded cost. Deliveries and settlemen
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,14 +111,14 @@ class StatusCollector:
         """Publish the status once a second, until cancelled. Raises SpoolUnusable if the spool is damaged."""
         next_status = 0.0
         while True:
-            started = time.monotonic()
+            started = self._clock.elapsed()
             tally = await self._thread.run(self._thread.spool.tally)
             self._samples.append((started, tally.get("read", 0), tally.get("delivered", 0)))
             await asyncio.to_thread(self._publisher.publish, self.relay())
             if started >= next_status:
                 next_status = started + STATUS_SECONDS
                 self._notify(status_message(tally["pending"], await self.oldest(), self.unready()))
-            cost = time.monotonic() - started
+            cost = self._clock.elapsed() - started
             await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, 10 * COLLECT_SECONDS)))
 
     def unready(self) -> str | None:
@@ -147,10 +146,10 @@ class StatusCollector:
     async def spool(self) -> SpoolStatus:
         """The status of the spool, at most some seconds old. Raises SpoolUnusable."""
         async with self._stats_lock:
-            started = time.monotonic()
+            started = self._clock.elapsed()
             if self._stats is None or started >= self._next_stats:
                 self._stats = await asyncio.to_thread(self._statistics.spool_status, now=self._clock.now())
-                cost = time.monotonic() - started
+                cost = self._clock.elapsed() - started
                 rest = max(STATS_SECONDS, min(cost / _STATS_SHARE, MAX_STATS_SECONDS))
                 self._next_stats = started + cost + rest
             return self._stats

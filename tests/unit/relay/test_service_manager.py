@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hookline.relay.clock import monotonic_microseconds
 from hookline.relay.service_manager import keep_alive, notify, reloading, status_message
 from hookline.settings import watchdog_seconds
 
@@ -43,7 +44,7 @@ async def test_a_manager_that_does_not_read_is_not_waited_for(
 async def test_reloading_has_the_time() -> None:
     """RELOADING has the time of the monotonic clock in microseconds, as sd_notify(3) requires."""
     before = time.monotonic_ns() // 1000
-    first, second = reloading().split("\n")
+    first, second = reloading(monotonic_microseconds()).split("\n")
     assert "RELOADING=1" == first
     assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 

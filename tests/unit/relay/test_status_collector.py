@@ -16,7 +16,6 @@ from builders import delivery, ingest_batch
 from hookline import wiring
 from hookline.errors import HooklineError, SpoolUnusable
 from hookline.observe.log import Log
-from hookline.relay.clock import RelayClock
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
@@ -55,7 +54,7 @@ async def reporting(directory: Path, *sources: str) -> AsyncIterator[tuple[Statu
         store=store,
         thread=thread,
         log=log,
-        clock=RelayClock(),
+        machine=wiring.Machine(),
     )
     try:
         yield collector, thread

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, assert_never
 
 import msgspec
 
 from hookline.model import RetryPolicy
+from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.response_policy import (
     ConfirmOnce,
     Dead,
@@ -28,21 +29,16 @@ MAX_REFUSALS_PER_EVENT: Final = 3
 
 
 class Endpoint(Protocol):
-    """Sends requests to the endpoint of one applied webhook.
-
-    The relay creates a new one when the webhook's configuration changes, and closes the old one.
-    """
+    """Sends requests to the endpoint of one applied webhook. A changed configuration gets a new one."""
 
     async def post(self, attempt: Attempt) -> ExchangeResult:
         """Make one attempt within the webhook's timeout. Up to `concurrency` workers call this at the same time.
 
         Failures of the endpoint, the network, a secret or a key are results. Raises only if it is cancelled.
         """
-        ...
 
     def renew(self) -> None:
         """Drop the current token, so that the next attempt signs a fresh one. Called after a 401."""
-        ...
 
     async def aclose(self) -> None: ...
 
@@ -56,14 +52,12 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     http: int | None
 
 
-OnAttempt = Callable[[QueuedDelivery, AttemptRecord], None]
-
-
 class AttemptSeries(msgspec.Struct, frozen=True):
-    """The attempts of one delivery that followed each other at once.
+    """The attempts of one delivery that followed each other.
 
-    `posts` is their number, `action` the last action (neither RefreshToken nor ConfirmOnce), `http` the last HTTP
-    status, if any, `history` the delivery's history with these attempts, and `ended` the Unix time of the end.
+    `posts` is their number, `action` the last action, `http` the last HTTP status, if any, `history` the delivery's
+    history with these attempts, and `ended` the Unix time of the end. If the action is RefreshToken or ConfirmOnce,
+    the attempt that should follow must not go out now.
     """
 
     posts: int
@@ -72,44 +66,38 @@ class AttemptSeries(msgspec.Struct, frozen=True):
     history: str | None
     ended: float
 
-    @classmethod
-    def expired(cls, item: QueuedDelivery, now: float) -> AttemptSeries:
-        """No attempt, because the delivery is too old."""
-        return cls(0, Dead("expired"), None, item.history, now)
-
 
 async def attempt(
     endpoint: Endpoint,
     item: QueuedDelivery,
     policy: RetryPolicy,
     *,
-    clock: Callable[[], float],
-    on_attempt: OnAttempt,
+    clock: RelayClock,
+    on_attempt: Callable[[QueuedDelivery, AttemptRecord], None],
+    may_continue: Callable[[], Awaitable[bool]],
 ) -> AttemptSeries:
-    """Make one attempt, and another one at once for a fresh token or a confirming attempt.
+    """Make one attempt, and others for a fresh token or a confirming attempt.
 
     Args:
         endpoint: Receives the requests.
         item: The delivery.
         policy: The webhook's retry policy, which limits a Retry-After.
-        clock: Returns Unix time in seconds.
+        clock: The relay's clock. Durations are measured by its even time.
         on_attempt: Called after each attempt.
-
-    Returns:
-        The attempts and the action that results from them.
+        may_continue: Waits until another attempt may go out, and returns whether it may at all.
     """
     max_delay = policy.max_delay.total_seconds()
     renewed = confirming = False
-    started = clock()
     history = item.history
     number = item.attempts
     while True:
         number += 1
-        result = await _post(endpoint, Attempt(item.id, item.body, number, started, item.event_time))
+        started = clock.elapsed()
+        result = await _post(endpoint, Attempt(item.id, item.body, number, clock.now(), item.event_time))
         action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay)
-        ended = clock()
+        ended = clock.now()
         http = result.status if isinstance(result, Response) else None
-        on_attempt(item, AttemptRecord(number, action, ended - started, http))
+        on_attempt(item, AttemptRecord(number, action, clock.elapsed() - started, http))
         if not isinstance(action, Delivered):
             history = add_failure(history, FailedAttempt(ended, number, action.reason, http))
         match action:
@@ -118,9 +106,8 @@ async def attempt(
                 renewed = True
             case ConfirmOnce():
                 confirming = True
-            case _:
-                return AttemptSeries(number - item.attempts, action, http, history, ended)
-        started = ended
+        if not isinstance(action, RefreshToken | ConfirmOnce) or not await may_continue():
+            return AttemptSeries(number - item.attempts, action, http, history, ended)
 
 
 async def _post(endpoint: Endpoint, one: Attempt) -> ExchangeResult:
@@ -164,7 +151,9 @@ def settle(
                 reason, refusals = f"refused as probe: {reason}", item.refusals
             else:
                 state, due = State.PENDING, series.ended
-        case EndpointGone(reason) | Dead(reason) | RefreshToken(reason) | ConfirmOnce(reason):
+        case RefreshToken(reason) | ConfirmOnce(reason):
+            state, due = State.PENDING, series.ended
+        case EndpointGone(reason) | Dead(reason):
             pass
         case _:
             assert_never(series.action)

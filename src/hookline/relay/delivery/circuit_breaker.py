@@ -72,8 +72,9 @@ TRANSITIONS: Final = {phase: dict(zip(BreakerEvent, row, strict=True)) for phase
 class CircuitBreaker:
     """The circuit breaker of one endpoint.
 
-    Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN. `times_opened`
-    counts how often the breaker opened. `allowance` is the number of attempts that may run at once.
+    Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN, `asked_until`
+    that of the longest Retry-After in it, if any. `times_opened` counts how often the breaker opened or became GONE.
+    `allowance` is the number of attempts that may run at once.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class CircuitBreaker:
         self.phase = BreakerPhase.CLOSED
         self.reason: str | None = None
         self.until = 0.0
-        self.asked_to_wait = False
+        self.asked_until: float | None = None
         self.times_opened = 0
         self.allowance = concurrency
         self._concurrency = concurrency
@@ -121,25 +122,19 @@ class CircuitBreaker:
         match action:
             case EndpointGone(reason):
                 self.gone(reason)
-            case Retry(reason, wait) if late:
-                self.late_response(now, reason, wait)
+            case Retry(reason, wait) if late and wait is not None:
+                self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)  # the endpoint asks for it now
             case _ if late:
-                pass
+                pass  # it adds no knowledge
             case Retry(reason, wait):
                 self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case PauseEndpoint(reason):
                 self.pause(now, reason)
-            case Delivered() | Dead() | RefreshToken() | ConfirmOnce():
+            case Delivered() | Dead():
                 # An endpoint that refuses one event works. For the breaker this is a success.
                 self.succeeded(now)
-
-    def late_response(self, now: float, reason: str, wait: float | None) -> None:
-        """Record the failure of an attempt that began before the breaker last opened.
-
-        The failure adds no knowledge. Only a Retry-After counts, because the endpoint asks for it now.
-        """
-        if wait is not None and self.phase in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN):
-            self._open(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
+            case RefreshToken() | ConfirmOnce():
+                pass  # the attempt that would decide did not go out
 
     def succeeded(self, now: float) -> None:
         self._network_failures = 0
@@ -165,7 +160,7 @@ class CircuitBreaker:
         self._network_failures = self._network_failures + 1 if network else 0
         self._recent.append((now, False))
         if wait is not None:
-            self._open(BreakerEvent.RETRY_AFTER, now, reason, at_least=wait)
+            self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)
         elif self.phase is BreakerPhase.HALF_OPEN:
             self._open(BreakerEvent.FAILURE, now, reason)
         elif self.phase is BreakerPhase.CLOSED and self._trips(now):
@@ -185,14 +180,14 @@ class CircuitBreaker:
 
     def gone(self, reason: str) -> None:
         """The endpoint answered 410."""
+        self.times_opened += self.phase is not BreakerPhase.GONE
         self.reason = reason
         self._enter(BreakerEvent.GONE)
 
     def restore(self, until: float, reason: str) -> None:
         """The endpoint asked an earlier relay for no requests until `until`."""
-        self.until = until
+        self.until = self.asked_until = until
         self.reason = reason
-        self.asked_to_wait = True
         self._enter(BreakerEvent.RETRY_AFTER)
 
     def retry_now(self) -> None:
@@ -203,6 +198,8 @@ class CircuitBreaker:
     def clock_set_back(self, seconds: float) -> None:
         """The clock was set back by `seconds`. The wait keeps its length."""
         self.until -= seconds
+        if self.asked_until is not None:
+            self.asked_until -= seconds
         self._recent.clear()
 
     def tick(self, now: float) -> None:
@@ -210,7 +207,7 @@ class CircuitBreaker:
         if self.phase is BreakerPhase.OPEN and now >= self.until:
             self._enter(BreakerEvent.WAIT_OVER)
 
-    def _open(self, event: BreakerEvent, now: float, reason: str, at_least: float = 0.0) -> None:
+    def _open(self, event: BreakerEvent, now: float, reason: str, asked: float | None = None) -> None:
         if self.phase is BreakerPhase.GONE:
             return
         if self.phase is not BreakerPhase.OPEN:
@@ -223,10 +220,10 @@ class CircuitBreaker:
             self._intervals += 1
             self.times_opened += 1
             self.reason = reason
-            self.asked_to_wait = False
-        if now + at_least > self.until:
-            self.until = now + at_least
-            self.asked_to_wait = True
+            self.asked_until = None
+        if asked is not None:
+            self.asked_until = max(self.asked_until or 0.0, now + asked)
+            self.until = max(self.until, self.asked_until)
         self._enter(event)
 
     def _enter(self, event: BreakerEvent) -> None:

@@ -23,13 +23,7 @@ class DeadLettering:
     """
 
     def __init__(
-        self,
-        lanes: Mapping[Address, Lane],
-        thread: SpoolThread,
-        *,
-        clock: RelayClock,
-        log: Log,
-        counters: Counters,
+        self, lanes: Mapping[Address, Lane], thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters
     ) -> None:
         """Create it without requests.
 
@@ -58,11 +52,7 @@ class DeadLettering:
 
     async def write_dead_letters(self) -> list[Lane]:
         """Dead-letter one chunk for each requested webhook, except its deliveries in flight, which get their own
-        outcome.
-
-        Returns:
-            The lanes that may hold deliveries which are no longer pending. Requests remain while `pending`.
-        """
+        outcome. Returns the lanes that may hold deliveries which are no longer pending."""
         requested, self._requested = self._requested, {}
         touched = []
         for address, (reason, lane) in requested.items():
@@ -88,20 +78,19 @@ class DeadLettering:
 
     @property
     def pending(self) -> bool:
+        """Whether requests remain."""
         return bool(self._requested)
 
     async def expire(self) -> list[Lane]:
         """Dead-letter one chunk of deliveries that are too old, for each lane whose breaker is not closed.
 
-        A lane with a closed breaker checks the age itself, before each attempt.
-
-        Returns:
-            The lanes that may hold deliveries which are no longer pending.
+        A lane with a closed breaker checks the age itself, before each attempt. Returns the lanes that may hold
+        deliveries which are no longer pending.
         """
         touched = []
-        for lane in [
-            one for one in self._lanes.values() if one.breaker.phase is not BreakerPhase.CLOSED and not one.suspended
-        ]:
+        for lane in list(self._lanes.values()):
+            if lane.breaker.phase is BreakerPhase.CLOSED or lane.suspended:
+                continue
             expired = await self._thread.retry_while_stalled(
                 "recording outcomes",
                 self._spool.expire,

@@ -7,7 +7,7 @@ depends on the work in it, not on the number of lanes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final
 
 from hookline.model import Address
@@ -18,7 +18,7 @@ from hookline.relay.delivery.attempt_log import AttemptLog
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dead_lettering import DeadLettering
-from hookline.relay.delivery.endpoint_state import EndpointStateWriter
+from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.spool.spool import EndpointState, QueuedDelivery, Retention, Settlement, State
@@ -33,7 +33,10 @@ LAST_WRITE_SECONDS: Final = 10.0
 
 
 class Dispatcher:
-    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane."""
+    """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane.
+
+    `round_ended` is set after each round: after settlements and other changes, and at least once a second.
+    """
 
     def __init__(
         self, thread: SpoolThread, *, clock: RelayClock, log: Log, counters: Counters, keep: Retention
@@ -49,6 +52,7 @@ class Dispatcher:
         """
         self.lanes: dict[Address, Lane] = {}
         self.has_orphans = False
+        self.round_ended = asyncio.Event()
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
@@ -73,34 +77,31 @@ class Dispatcher:
         self._clock_step = 0.0
 
     def add_lane(self, lane: Lane, state: EndpointState, next_due: float | None) -> None:
-        """Add a lane whose webhook has none.
-
-        Args:
-            lane: The lane.
-            state: The state of its endpoint in the spool.
-            next_due: The Unix time at which its first retry is due, if it has one.
-        """
+        """Add a lane whose webhook has none, with the state of its endpoint and the due time of its first retry."""
         self.lanes[lane.address] = lane
         self._endpoint_states.add_lane(lane, state)
         self._prefetcher.wake_at(lane, next_due)
+        self._prefetcher.make_late_due(lane)
         self._prefetcher.request_refill(lane)
 
-    async def remove_lane(self, address: Address) -> bool:
+    async def remove_lane(self, address: Address) -> Handover | None:
         """Remove a lane once its attempts in flight have finished and their settlements are written.
 
         Otherwise its successor could send the same deliveries again. Its other deliveries remain pending. Returns
-        False if the webhook has no lane.
+        None if the webhook has no lane.
         """
         self._prefetcher.forget(address)
         lane = self.lanes.pop(address, None)
         if lane is None:
-            return False
+            return None
+        was_gone = lane.breaker.phase is BreakerPhase.GONE
         self._retiring[lane] = None  # if the relay stops during the wait, its own grace period applies
         await lane.stop(lane.webhook.delivery.timeout.total_seconds())
         async with self._round:
             await self._write_all()
         del self._retiring[lane]
-        return True
+        became_gone = lane.breaker.phase is BreakerPhase.GONE and not was_gone
+        return Handover(lane.webhook.url, lane.breaker.reason if became_gone else None, lane.rate_limiter)
 
     def dead_letter_pending(self, address: Address, reason: str) -> None:
         """Dead-letter the pending deliveries of a webhook that has no lane."""
@@ -123,6 +124,8 @@ class Dispatcher:
     def settled(self, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         self._settlements.append((lane, settlement))
         if settlement.state is not State.DELIVERED:
+            # Also without a change of the phase: a Retry-After can lengthen the wait of an open breaker.
+            self._endpoint_states.changed(lane)
             self._attempt_log.settled(lane, item, settlement, self._clock.now())
             if settlement.state is State.DEAD:
                 self._counters.add_dead(settlement.reason)
@@ -135,9 +138,9 @@ class Dispatcher:
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
         self._attempt_log.phase_changed(lane, before, self._clock.now())
-        if self.lanes.get(lane.address) is not lane:
-            return  # a removed lane: the webhook's next configuration may name another endpoint
         self._endpoint_states.changed(lane)
+        if self.lanes.get(lane.address) is not lane:
+            return  # a lane that ends: the webhook's next configuration may name another endpoint
         if lane.breaker.phase is BreakerPhase.GONE:
             self._dead_letter_gone(lane)
         elif lane.breaker.phase is BreakerPhase.CLOSED:
@@ -160,10 +163,11 @@ class Dispatcher:
                 await self._prefetcher.make_retries_due()
                 await self._endpoint_states.write()
                 await self._write_dead_letters()
-                if self._clock.now() >= self._next_housekeeping:
-                    self._next_housekeeping = self._clock.now() + HOUSEKEEPING_SECONDS
+                if (elapsed := self._clock.elapsed()) >= self._next_housekeeping:
+                    self._next_housekeeping = elapsed + HOUSEKEEPING_SECONDS
                     await self._run_housekeeping()
                 await self._prefetcher.fill()
+            self.round_ended.set()
 
     async def _handle_clock_step(self) -> None:
         """A step forward shortens waits, which is harmless. A step back would lengthen them by the whole step, so the
@@ -172,7 +176,6 @@ class Dispatcher:
         if not seconds:
             return
         self._log.warning("the clock was set", seconds=round(seconds, 1))
-        self._next_housekeeping = self._next_cleanup = 0.0
         if seconds < 0:
             for lane in self.lanes.values():
                 lane.clock_set_back(-seconds)
@@ -181,9 +184,8 @@ class Dispatcher:
 
     async def _wait_for_work(self) -> None:
         """Wait for work, then a moment longer for a larger group, unless a lane waits for its settlements."""
-        until = min(self._next_housekeeping, self._prefetcher.next_due)
-        seconds = min(max(0.0, until - self._clock.now()), HOUSEKEEPING_SECONDS)
-        if await _is_set(self._work_available, within=seconds):
+        seconds = min(self._next_housekeeping - self._clock.elapsed(), self._prefetcher.next_due - self._clock.now())
+        if await _is_set(self._work_available, within=max(0.0, seconds)):
             self._work_available.clear()
             await _is_set(self._flush_now, within=GATHER_SECONDS)
             self._flush_now.clear()
@@ -228,16 +230,9 @@ class Dispatcher:
 
     async def _write_dead_letters(self) -> None:
         if self._dead_lettering.pending:
-            await self._reload_prefetch(await self._dead_lettering.write_dead_letters())
+            await self._prefetcher.reload(await self._dead_lettering.write_dead_letters())
         if self._dead_lettering.pending:
             self._work_available.set()
-
-    async def _reload_prefetch(self, lanes: list[Lane]) -> None:
-        """Reload the lanes, because their queued deliveries may no longer be pending."""
-        for lane in lanes:
-            lane.reload_prefetch()
-        if lanes:
-            await self._prefetcher.reload(lanes)
 
     async def _run_housekeeping(self) -> None:
         """Apply changes that another process made to the spool, expire deliveries, and clean up."""
@@ -247,13 +242,13 @@ class Dispatcher:
                 self._prefetcher.request_refill(lane)
         if changed:
             self.has_orphans = True
-            dues = await self._thread.run(self._spool.next_dues, frozenset(self.lanes))
+            dues = await self._thread.run(self._spool.next_dues, list(self.lanes))
             for lane in self.lanes.values():
                 self._prefetcher.wake_at(lane, dues.get(lane.address))
-        if (now := self._clock.now()) >= self._next_cleanup:
-            self._next_cleanup = now + CLEANUP_SECONDS
+        if (elapsed := self._clock.elapsed()) >= self._next_cleanup:
+            self._next_cleanup = elapsed + CLEANUP_SECONDS
             expired = await self._dead_lettering.expire()
-            await self._reload_prefetch(expired)
+            await self._prefetcher.reload(expired)
             more = await self._thread.retry_while_stalled(
                 "cleaning up",
                 self._spool.clean_up,
@@ -262,11 +257,11 @@ class Dispatcher:
                 limit=CLEANUP_ROWS,
             )
             if expired or more:
-                self._next_cleanup = now
+                self._next_cleanup = elapsed
 
-    def suspended_addresses(self) -> set[Address]:
+    def suspended_addresses(self) -> Set[Address]:
         """The webhooks that are disabled or paused."""
-        return {address for address, lane in self.lanes.items() if lane.suspended}
+        return dict.fromkeys(address for address, lane in self.lanes.items() if lane.suspended).keys()
 
     def idle(self) -> bool:
         """Whether no delivery is queued, in flight or unwritten. Deliveries may still wait in the spool."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hookline.model import Address
+import msgspec
+
+from hookline.model import Address, Webhook
 from hookline.observe.log import Log
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 
@@ -26,9 +29,9 @@ class SavedState(NamedTuple):
         match breaker.phase:
             case BreakerPhase.GONE:
                 return cls(breaker.reason or "gone", lane.configuration_hash, None)
-            case BreakerPhase.OPEN if breaker.asked_to_wait:
-                return cls(None, None, breaker.until)
-            case _:
+            case BreakerPhase.OPEN:
+                return cls(None, None, breaker.asked_until)
+            case BreakerPhase.CLOSED | BreakerPhase.HALF_OPEN:
                 return cls(None, None, None)
 
     @classmethod
@@ -36,17 +39,49 @@ class SavedState(NamedTuple):
         return cls(state.gone_reason, state.gone_configuration, state.not_before)
 
 
+class Handover(NamedTuple):
+    """The knowledge of a lane that ended, for its successor with another configuration, if that has the same URL.
+
+    `gone_reason` is given if a request was answered with 410 while the lane ended. A 410 before that does not count,
+    because a changed configuration is a reason to try the endpoint again.
+    """
+
+    url: str
+    gone_reason: str | None
+    rate_limiter: RateLimiter
+
+    def restored(self, state: EndpointState, webhook: Webhook, configuration_hash: str) -> EndpointState:
+        """The state of the successor's endpoint, given the one in the spool."""
+        if webhook.url != self.url:
+            return msgspec.structs.replace(state, not_before=None)
+        if self.gone_reason is None:
+            return state
+        return msgspec.structs.replace(state, gone_reason=self.gone_reason, gone_configuration=configuration_hash)
+
+    def start(self, successor: Lane) -> None:
+        """Keep the distance between requests that the rate limit requires."""
+        if successor.webhook.url == self.url:
+            successor.rate_limiter.continue_after(self.rate_limiter)
+
+
 def restore_lane(lane: Lane, state: EndpointState, now: float) -> None:
-    """Put a new lane into the state that the spool has for its endpoint. `now` is in Unix seconds."""
+    """Put a new lane into the state of its endpoint. `now` is in Unix seconds.
+
+    No Retry-After is longer than `maxDelay`. If one seems to be, the clock was set back before the start.
+    """
     lane.paused = state.paused is not None
     if state.gone_reason is not None and state.gone_configuration == lane.configuration_hash:
         lane.breaker.gone(state.gone_reason)
     elif state.not_before is not None and state.not_before > now:
-        lane.breaker.restore(state.not_before, "asked to wait (Retry-After)")
+        longest = lane.webhook.delivery.retry.max_delay.total_seconds()
+        lane.breaker.restore(min(state.not_before, now + longest), "asked to wait (Retry-After)")
 
 
 class EndpointStateWriter:
-    """Writes the states of the current lanes, and reads operators' requests."""
+    """Writes the states of the current lanes, and reads operators' requests.
+
+    `must_read`: requests may exist although no other process has written since the last look.
+    """
 
     def __init__(self, lanes: Mapping[Address, Lane], thread: SpoolThread, log: Log) -> None:
         self._lanes = lanes
@@ -56,38 +91,39 @@ class EndpointStateWriter:
         self._changed: dict[Address, Lane] = {}
         self._saved: dict[Address, SavedState] = {}
         self._retry_requests: dict[Address, float | None] = {}
-        self._must_read = False
+        self.must_read = False
 
     def add_lane(self, lane: Lane, state: EndpointState) -> None:
         """A lane begins. The next write replaces the state of the webhook's earlier configuration."""
         self._retry_requests[lane.address] = state.retry_now_at
         self._saved[lane.address] = SavedState.of_state(state)
         self._changed[lane.address] = lane
-        self._must_read = True  # another process may have written since `state` was read
+        self.must_read = True  # another process may have written since `state` was read
 
     def changed(self, lane: Lane) -> None:
-        """The lane's circuit breaker has changed."""
+        """The lane's circuit breaker may have changed."""
         self._changed[lane.address] = lane
 
     async def write(self) -> None:
         """Store the states that have changed."""
-        lanes, self._changed = self._changed, {}
-        for address, lane in lanes.items():
+        for address, lane in list(self._changed.items()):
             state = SavedState.of_lane(lane)
             if state != self._saved.get(address):
-                self._saved[address] = state
                 await self._thread.retry_while_stalled(
                     "recording outcomes",
                     self._spool.save_endpoint_state,
                     address,
-                    gone_reason=state.gone_reason,
-                    gone_configuration=state.gone_configuration,
-                    not_before=state.not_before,
+                    **state._asdict(),
                 )
+                self._saved[address] = state
+            if self._changed.get(address) is lane and SavedState.of_lane(lane) == state:
+                del self._changed[
+                    address
+                ]  # only now: if the write is cancelled, the last write of the run repeats it
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""
-        self._must_read = False
+        self.must_read = False
         states = await self._thread.run(self._spool.endpoint_states)
         affected = []
         for lane in self._lanes.values():
@@ -104,8 +140,3 @@ class EndpointStateWriter:
                 lane.retry_now()
                 affected.append(lane)
         return affected
-
-    @property
-    def must_read(self) -> bool:
-        """Whether requests may exist although no other process has written since the last look."""
-        return self._must_read

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from random import Random
 from typing import Final, Protocol
 
@@ -19,7 +20,7 @@ from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoi
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.rate_limiter import RateLimiter
-from hookline.relay.delivery.response_policy import OUTCOMES
+from hookline.relay.delivery.response_policy import OUTCOMES, Dead
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
 MIN_PREFETCH: Final = 32
@@ -45,7 +46,6 @@ class LaneListener(Protocol):
 
     def request_refill(self, lane: Lane) -> None:
         """The lane has room, and the spool may hold more deliveries for it."""
-        ...
 
 
 class Lane:
@@ -84,7 +84,7 @@ class Lane:
         self.cursor = 0
         self.unread = True
         self.next_due: float | None = None
-        self.known: set[int] = set()
+        self.known: dict[int, None] = {}
         self.breaker = CircuitBreaker(
             concurrency=policy.concurrency,
             initial_interval_seconds=policy.retry.initial_delay.total_seconds(),
@@ -93,7 +93,7 @@ class Lane:
         )
         self.max_age_seconds = policy.retry.max_age.total_seconds()
         self._retry_policy = policy.retry
-        self._rate_limiter = RateLimiter(policy.rate_limit)
+        self.rate_limiter = RateLimiter(policy.rate_limit)
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
         self._counters = counters
@@ -102,8 +102,9 @@ class Lane:
         self._new: deque[QueuedDelivery] = deque()
         self._retries: deque[QueuedDelivery] = deque()
         self._retry_is_next = False
-        self._workers: set[asyncio.Task[None]] = set()
+        self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
+        self._interruption = asyncio.Event()
         self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
@@ -148,7 +149,7 @@ class Lane:
         """Queue deliveries, except those that the lane already holds."""
         for item in items:
             if item.seq not in self.known:
-                self.known.add(item.seq)
+                self.known[item.seq] = None
                 (self._new if item.due is None else self._retries).append(item)
 
     def adapt_window(self, requested: int, loaded: int) -> None:
@@ -158,16 +159,16 @@ class Lane:
 
     def forget(self, seq: int) -> None:
         """The spool has recorded the settlement of this delivery."""
-        self.known.discard(seq)
+        self.known.pop(seq, None)
         self._unwritten -= 1
 
     def in_flight(self) -> set[int]:
         """The deliveries that are being attempted, or whose settlement is not written yet."""
-        return self.known - {item.seq for item in (*self._new, *self._retries)}
+        return self.known.keys() - {item.seq for item in (*self._new, *self._retries)}
 
     def reload_prefetch(self) -> None:
         """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
-        self.known = self.in_flight()
+        self.known = dict.fromkeys(sorted(self.in_flight()))
         self._new.clear()
         self._retries.clear()
         self.cursor = 0
@@ -179,13 +180,10 @@ class Lane:
         if self._stopping or self.suspended:
             return
         self._tick()
-        while (self._new or self._retries) and not self.full and self.breaker.admits(len(self._workers)):
-            if (delay := self._rate_limiter.delay(self._clock.now())) > 0:
-                self._wake_in(delay)
-                return
-            task = asyncio.get_running_loop().create_task(self._work(self._next_delivery()))
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+        while self.breaker.admits(len(self._workers)) and (item := self._next_delivery()) is not None:
+            task = asyncio.get_running_loop().create_task(self._work(item))
+            self._workers[task] = None
+            task.add_done_callback(self._workers.pop)
 
     def _tick(self) -> None:
         before = self.breaker.phase
@@ -200,55 +198,97 @@ class Lane:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(max(seconds, 0.001), self.start_attempts)
 
-    def _next_delivery(self) -> QueuedDelivery:
+    def _next_delivery(self) -> QueuedDelivery | None:
+        """The delivery to attempt now, which has a turn of the rate limiter; None if there is none.
+
+        Deliveries that are too old become dead letters here. They take no turn: otherwise a backlog of them would use
+        up the whole rate, and the events behind them would become too old as well.
+        """
+        while (self._new or self._retries) and not self.full:
+            queue = self._next_queue()
+            expired = self._is_expired(queue[0])
+            if not expired and (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
+                self._wake_in(delay)
+                return None
+            item = self._take(queue)
+            if not expired:
+                return item
+            self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
+        return None
+
+    def _is_expired(self, item: QueuedDelivery) -> bool:
+        return self._clock.cautious_now() - item.since >= self.max_age_seconds
+
+    def _next_queue(self) -> deque[QueuedDelivery]:
         """New deliveries and retries alternate. A probe prefers a new one, which was not refused yet."""
-        if self._retries and (not self._new or (self._retry_is_next and self.breaker.phase is BreakerPhase.CLOSED)):
-            self._retry_is_next = False
-            if self.next_due is not None and 2 * len(self._retries) <= self.window:
-                self._listener.request_refill(self)
-            return self._retries.popleft()
-        self._retry_is_next = True
-        item = self._new.popleft()
-        if self.unread and 2 * len(self._new) < self.window and not self._takes_nothing:
+        retry_is_next = self._retry_is_next and self.breaker.phase is BreakerPhase.CLOSED
+        return self._retries if self._retries and (retry_is_next or not self._new) else self._new
+
+    def _take(self, queue: deque[QueuedDelivery]) -> QueuedDelivery:
+        item = queue.popleft()
+        self._retry_is_next = queue is self._new
+        more = self.unread and not self._takes_nothing if queue is self._new else self.next_due is not None
+        if more and 2 * len(queue) < self.window:
             self._listener.request_refill(self)
         return item
 
     async def _work(self, item: QueuedDelivery) -> None:
         """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""
         while True:
-            settlement = await self._settle(item)
-            self._unwritten += 1
-            self._listener.settled(self, item, settlement)
-            if not (self._new or self._retries) or self._stopping or self.suspended or self.full:
+            self._settle(item, await self._attempt(item))
+            if self._stopping or self.suspended or not self.breaker.admits(len(self._workers) - 1):
                 break
-            if not self.breaker.admits(len(self._workers) - 1) or self._rate_limiter.delay(self._clock.now()) > 0:
+            if (following := self._next_delivery()) is None:
                 break
-            item = self._next_delivery()
+            item = following
         # After a successful probe there is room for two workers. A rate limit admits the next attempt later.
         if self._new or self._retries:
             asyncio.get_running_loop().call_soon(self.start_attempts)
 
-    async def _settle(self, item: QueuedDelivery) -> Settlement:
-        if self._clock.cautious_now() - item.since >= self.max_age_seconds:
-            series = AttemptSeries.expired(item, self._clock.now())
-        else:
-            series = await self._attempt(item)
+    def _settle(self, item: QueuedDelivery, series: AttemptSeries) -> None:
         settlement = settle(item, series, self._retry_policy, last_success=self._last_success, jitter=self._jitter)
         if settlement.state is State.DELIVERED:
             self._last_success = series.ended
         if settlement.state is not State.PENDING:
             self._counters.latency.add(series.ended - item.since)
-        return settlement
+        self._unwritten += 1
+        self._listener.settled(self, item, settlement)
 
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
         times_opened = self.breaker.times_opened
         series = await attempt(
-            self.endpoint, item, self._retry_policy, clock=self._clock.now, on_attempt=self._on_attempt
+            self.endpoint,
+            item,
+            self._retry_policy,
+            clock=self._clock,
+            on_attempt=self._on_attempt,
+            may_continue=lambda: self._may_continue(item, times_opened),
         )
         before = self.breaker.phase
         self.breaker.record(series.action, series.ended, late=times_opened != self.breaker.times_opened)
         self._report_phase(before)
         return series
+
+    async def _may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
+        """Wait for a turn of the rate limiter for a confirming attempt, or for one with a fresh token.
+
+        False: it must not go out, because the lane sends nothing any more, the breaker has opened since the first
+        attempt of the delivery, or the delivery is too old.
+        """
+        while not self._takes_nothing and not self._is_expired(item):
+            if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
+                return False
+            if (delay := self.rate_limiter.delay(self._clock.elapsed())) <= 0:
+                return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._interruption.wait()
+        return False
+
+    def _interrupt(self) -> None:
+        """Make the attempts that wait for a turn check again whether they may go out."""
+        self._interruption.set()
+        self._interruption = asyncio.Event()
 
     def _on_attempt(self, item: QueuedDelivery, record: AttemptRecord) -> None:
         self._counters.attempts[OUTCOMES[type(record.action)]] += 1
@@ -256,12 +296,14 @@ class Lane:
 
     def _report_phase(self, before: BreakerPhase) -> None:
         if self.breaker.phase is not before:
+            self._interrupt()
             self._listener.phase_changed(self, before)
 
     def pause(self, paused: bool) -> None:
         """An operator pauses or resumes the webhook. Attempts in flight finish."""
         if paused is not self.paused:
             self.paused = paused
+            self._interrupt()
             self.reload_prefetch()
 
     def retry_now(self) -> None:
@@ -279,7 +321,7 @@ class Lane:
         """
         self.breaker.clock_set_back(seconds)
         self._last_success -= seconds
-        self._rate_limiter = RateLimiter(self.webhook.delivery.rate_limit)
+        self.start_attempts()  # the timer was set for the time before
 
     async def stop(self, grace_seconds: float) -> None:
         """Start no attempt, wait for those in flight, and close the endpoint.
@@ -287,10 +329,13 @@ class Lane:
         Attempts that take longer than `grace_seconds` are cancelled. Their deliveries remain pending.
         """
         self._stopping = True
+        self._interrupt()
         if self._timer is not None:
             self._timer.cancel()
         if self._workers:
-            _, late = await asyncio.wait(self._workers, timeout=grace_seconds)
+            workers = list(self._workers)
+            await asyncio.wait(workers, timeout=grace_seconds)
+            late = [task for task in workers if not task.done()]
             for task in late:
                 task.cancel()
             if late:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Final
 
@@ -44,7 +44,7 @@ class Prefetcher:
         self._on_gone = on_gone
         self._refill_requests: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
-        self._to_make_due: dict[Address, None] = {}
+        self._to_make_due: dict[Address, float | None] = {}
 
     def request_refill(self, lane: Lane) -> None:
         """The lane has room, and the spool may hold more deliveries for it."""
@@ -76,29 +76,35 @@ class Prefetcher:
         """When the first retry of all lanes is due; infinity if there is none."""
         return self._dues[0][0] if self._dues else float("inf")
 
-    async def reload(self, lanes: Iterable[Lane]) -> None:
-        """Request the deliveries that lanes have dropped."""
-        by_address = {lane.address: lane for lane in lanes}
-        dues = await self._thread.run(self._spool.next_dues, by_address.keys())
-        for lane in by_address.values():
+    async def reload(self, lanes: Sequence[Lane]) -> None:
+        """Load the queued deliveries of the lanes again, because some may no longer be pending."""
+        for lane in lanes:
+            lane.reload_prefetch()
+        dues = await self._thread.run(self._spool.next_dues, [lane.address for lane in lanes]) if lanes else {}
+        for lane in lanes:
             self.wake_at(lane, dues.get(lane.address))
             self.request_refill(lane)
+
+    def make_late_due(self, lane: Lane) -> None:
+        """Make due the retries that would wait longer than any backoff: the clock was set back before the start."""
+        after = self._clock() + lane.webhook.delivery.retry.max_delay.total_seconds()
+        self._to_make_due.setdefault(lane.address, after)
 
     async def make_all_due(self) -> None:
         """Make all retries in the spool due, because the clock was set back. `make_retries_due` does the work."""
         self._to_make_due = dict.fromkeys(sorted(await self._thread.run(self._spool.pending), key=str))
 
     async def make_retries_due(self) -> None:
-        """Make one chunk of these retries due. Other work runs between chunks."""
+        """Make one chunk of the requested retries due. Other work runs between chunks."""
         left = MAX_MADE_DUE_PER_ROUND
         while self._to_make_due and left > 0:
-            address, _ = self._to_make_due.popitem()
+            address, after = self._to_make_due.popitem()
             now = self._clock()
             made = await self._thread.retry_while_stalled(
-                "recording outcomes", self._spool.make_due, address, now=now, limit=left
+                "recording outcomes", self._spool.make_due, address, now=now, limit=left, after=after
             )
             if made == left:
-                self._to_make_due[address] = None
+                self._to_make_due[address] = after
                 self._work_available()
             left -= made
             if made and (lane := self._lanes.get(address)) is not None:

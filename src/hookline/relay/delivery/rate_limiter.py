@@ -20,6 +20,10 @@ class RateLimiter:
         self._interval = 0.0 if rate is None else rate.per_seconds / rate.count
         self._next = 0.0
 
+    def continue_after(self, earlier: RateLimiter) -> None:
+        """Keep the distance to the last request that an earlier limiter admitted."""
+        self._next = max(self._next, earlier._next - earlier._interval + self._interval)
+
     def delay(self, now: float) -> float:
         """Seconds until a request may start. With 0 the caller must start it: the request is counted."""
         if self._interval == 0.0:

@@ -236,9 +236,20 @@ class SettleSpool(Protocol):
             limit: At most this many.
         """
 
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        """Make pending retries of a webhook due at `now`. Returns their number; less than `limit`: no retry waits for
-        a time after `now`. Called when the clock was set back."""
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
+        """Make up to `limit` pending retries of a webhook due at `now`.
+
+        Called when the clock was set back, and with `after` when a lane starts.
+
+        Args:
+            address: The webhook.
+            now: The time.
+            limit: At most this many.
+            after: Only retries that are due later, without replays that are spaced by a rate. None: all.
+
+        Returns:
+            Their number. Less than `limit`: no such retry waits for a time after `now`.
+        """
 
 
 class EndpointStates(Protocol):
@@ -253,7 +264,7 @@ class EndpointStates(Protocol):
     def save_endpoint_state(
         self, address: Address, *, gone_reason: str | None, gone_configuration: str | None, not_before: float | None
     ) -> None:
-        """Replace the part of EndpointState that the endpoint decides. Called when its circuit breaker changes phase.
+        """Replace the part of EndpointState that the endpoint decides. Called when that changes.
 
         Args:
             address: The webhook.

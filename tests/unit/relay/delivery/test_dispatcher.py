@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from builders import delivery, ingest_batch, webhook
+from builders import delivery, ingest_batch, queued_delivery, settlement, webhook
 from hookline.errors import SpoolStalled
 from hookline.model import Address, DeliveryPolicy, RetryPolicy
 from hookline.observe.log import Log
@@ -21,9 +21,11 @@ from hookline.relay.delivery import dead_lettering, dispatcher, prefetch
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
+from hookline.relay.delivery.endpoint_state import EndpointStateWriter
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.response_policy import Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
-from hookline.relay.spool.spool import EndpointState, Retention
+from hookline.relay.spool.spool import EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
@@ -172,8 +174,56 @@ async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
     assert 2_000 == tally["delivered"] + tally["dead"]
 
 
-async def test_a_410_for_the_old_configuration_has_no_effect_on_the_new_one(desk: Desk) -> None:
-    """A 410 for a request that was in flight when the configuration changed concerns the old endpoint only."""
+async def test_a_longer_retry_after_is_remembered(desk: Desk) -> None:
+    """The spool has the Retry-After, also if the circuit breaker waits longer by itself, and a longer one that comes
+    while the breaker is already open."""
+
+    def saved() -> float | None:
+        return desk.spool.endpoint_states().get(ADDRESS, EndpointState()).not_before
+
+    lane = desk.add_lane(Scripted(accepts))
+    lane.breaker.failed(time.time(), "http 503", network=False, wait=100.0)
+    desk.dispatcher.phase_changed(lane, BreakerPhase.CLOSED)
+    await desk.until(lambda tally: saved() == lane.breaker.asked_until)
+    first = lane.breaker.asked_until or 0.0
+    item = queued_delivery(1, address=ADDRESS)
+    lane.breaker.record(Retry("http 503", 5_000.0), time.time(), late=True)
+    desk.dispatcher.settled(lane, item, settlement(item, State.PENDING, due=time.time()))
+    await desk.until(lambda tally: saved() == lane.breaker.asked_until)
+    assert (lane.breaker.asked_until or 0.0) > first + 4_000.0
+
+
+async def test_the_state_of_an_endpoint_survives_a_stop_while_the_disk_is_full(desk: Desk) -> None:
+    """A stop interrupts the write of a 410, which waits for the disk. The last write of the run repeats it."""
+    save, calls = desk.spool.save_endpoint_state, 0
+
+    def fails_once(*arguments: Any, **more: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise SpoolStalled("the disk is full")
+        save(*arguments, **more)
+
+    desk.monkeypatch.setattr(desk.spool, "save_endpoint_state", fails_once)
+    lane = desk.lane(Scripted(accepts))
+    states = EndpointStateWriter(
+        {ADDRESS: lane}, desk.thread, Log(desk.log.append, level="info", format="text", clock=lambda: 0.0)
+    )
+    lane.breaker.gone("http 410")
+    states.changed(lane)
+    writing = asyncio.create_task(states.write())
+    while desk.thread.stalled is None:
+        await asyncio.sleep(0)
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
+    await states.write()
+    assert "http 410" == desk.spool.endpoint_states()[ADDRESS].gone_reason
+
+
+async def test_a_410_for_the_old_configuration_does_not_stop_the_new_lane(desk: Desk) -> None:
+    """A 410 for a request that was in flight when the configuration changed does not dead-letter the backlog by
+    itself. The state watcher decides whether it holds for the new configuration."""
     answers = asyncio.Event()
 
     async def gone_later(attempt: Attempt) -> int:

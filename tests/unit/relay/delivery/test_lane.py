@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -17,9 +19,11 @@ from hookline.relay.delivery.attempt import AttemptRecord
 from hookline.relay.delivery.circuit_breaker import BreakerPhase
 from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane import Lane, max_unwritten
+from hookline.relay.delivery.response_policy import Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 from hookline.units import parse_duration, parse_rate
+from virtual_time import run_in_virtual_time
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +61,7 @@ class Notes:
     def __init__(self) -> None:
         self.settlements: list[Settlement] = []
         self.phases: list[BreakerPhase] = []
+        self.records: list[AttemptRecord] = []
         self.forgets = True
         self.refill_requests = 0
 
@@ -66,7 +71,7 @@ class Notes:
             lane.forget(settlement.seq)
 
     def attempted(self, lane: Lane, item: QueuedDelivery, record: AttemptRecord) -> None:
-        pass
+        self.records.append(record)
 
     def phase_changed(self, lane: Lane, before: BreakerPhase) -> None:
         self.phases.append(lane.breaker.phase)
@@ -106,7 +111,7 @@ def item(seq: int, *, tries: int = 0, **fields: Any) -> QueuedDelivery:
 class Bench:
     """A lane with scripted surroundings."""
 
-    def __init__(self, script: Script, config: Webhook | None = None) -> None:
+    def __init__(self, script: Script, config: Webhook | None = None, clock: RelayClock | None = None) -> None:
         self.endpoint = Scripted(script)
         self.notes = Notes()
         self.clock = Clock()
@@ -117,7 +122,7 @@ class Bench:
             self.notes,
             configuration_hash="sha256:1",
             counters=self.counters,
-            clock=self.clock.relay_clock(),
+            clock=clock or self.clock.relay_clock(),
             random=Random(1),
         )
 
@@ -178,6 +183,30 @@ async def test_an_event_older_than_max_age_is_not_attempted() -> None:
     assert (State.DEAD, "expired", 0, []) == (one.state, one.reason, one.posts, bench.endpoint.attempts)
 
 
+async def test_expired_deliveries_take_no_turn_of_the_rate_limit() -> None:
+    """A backlog of expired deliveries, more than fit unwritten, is dead at once. The event behind it goes out."""
+    bench = Bench(always(200), webhook(rate="1/m"))
+    old, new = [item(n, since=1_000.0 - 72 * 3600) for n in range(1, 200)], [item(n) for n in range(200, 203)]
+    done = await bench.run(*old, *new)
+    assert [State.DEAD] * 199 + [State.DELIVERED] == states(done)
+    assert [new[0].id] == [attempt.id for attempt in bench.endpoint.attempts]
+    bench.clock.now += 60.0
+    assert [State.DELIVERED] == states(await bench.run())
+
+
+async def test_events_are_accepted_at_the_limit_while_others_expire() -> None:
+    """More events arrive than the limit admits before they are too old. The rest is accepted, at the whole limit."""
+    policy = DeliveryPolicy(rate_limit=parse_rate("10/s"), retry=RetryPolicy(max_age=parse_duration("3s")))
+    bench = Bench(always(200), builders.webhook(ADDRESS, delivery=policy))
+    ends: Counter[State] = Counter()
+    for tenth in range(300):
+        arrived = [item(n, since=bench.clock.now) for n in range(1 + 5 * tenth, 6 + 5 * tenth)]
+        ends.update(states(await bench.run(*arrived)))
+        bench.clock.now += 0.1
+    assert 298 <= ends[State.DELIVERED] == len(bench.endpoint.attempts) <= 302
+    assert 1_500 - 302 - 160 <= ends[State.DEAD]
+
+
 async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
     """401, then 200 with the fresh token: delivered, two requests, one renewal, and the breaker remains closed."""
     bench = Bench(lambda attempt: Response(401 if attempt.number == 1 else 200))
@@ -185,6 +214,115 @@ async def test_a_refused_token_is_renewed_and_tried_once_at_once() -> None:
     assert (State.DELIVERED, 2, 1, BreakerPhase.CLOSED) == (
         one.state, one.posts, bench.endpoint.renewals, bench.lane.breaker.phase,
     )  # fmt: skip
+
+
+async def test_a_probe_with_a_fresh_token_closes_the_breaker() -> None:
+    """The attempt that follows a 401 is part of the probe, so it goes out while the breaker is half open."""
+    bench = Bench(always(404), webhook(concurrency=1))
+    await bench.run(item(1))
+    bench.clock.now = bench.lane.breaker.until
+    bench.endpoint.script = lambda attempt: Response(401 if attempt.number == 1 else 200)
+    (one,) = await bench.run(item(2))
+    assert (State.DELIVERED, 2, BreakerPhase.CLOSED) == (one.state, one.posts, bench.lane.breaker.phase)
+
+
+async def test_the_duration_of_an_attempt_does_not_depend_on_the_clock() -> None:
+    """The clock is set during an attempt. The attempt takes the seconds that passed."""
+    bench = Bench(always(200))
+
+    def sets_the_clock(attempt: Attempt) -> ExchangeResult:
+        bench.clock.now += 2.0
+        bench.clock.step(-3_600.0)
+        return Response(200)
+
+    bench.endpoint.script = sets_the_clock
+    await bench.run(item(1))
+    assert [2.0] == [record.seconds for record in bench.notes.records]
+
+
+@pytest.mark.parametrize("status", [422, 401])
+def test_every_request_takes_a_turn_of_the_rate_limit(status: int) -> None:
+    """The limit holds although each event takes two requests: a confirming one, or one with a fresh token."""
+    sent: list[float] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        def refuses(attempt: Attempt) -> ExchangeResult:
+            sent.append(loop.time())
+            return Response(status if attempt.number == 1 else 200)
+
+        bench = Bench(refuses, webhook(rate="10/s"), RelayClock(wall=lambda: 1_000.0 + loop.time(), even=loop.time))
+        bench.lane.offer(item(n) for n in range(1, 21))
+        bench.lane.start_attempts()
+        await asyncio.sleep(10.0)
+        assert [State.DELIVERED] * 20 == states(bench.notes.settlements)
+
+    run_in_virtual_time(run())
+    assert 40 == len(sent)
+    assert all(later - earlier > 0.08 for earlier, later in pairwise(sent))
+
+
+def opens(lane: Lane) -> None:
+    """Another request was answered with a Retry-After."""
+    lane.breaker.failed(1_000.0, "http 503", network=False, wait=50.0)
+    lane._report_phase(BreakerPhase.CLOSED)
+
+
+def is_gone(lane: Lane) -> None:
+    lane.breaker.gone("http 410")
+    lane._report_phase(BreakerPhase.CLOSED)
+
+
+def pauses(lane: Lane) -> None:
+    lane.pause(True)
+
+
+@pytest.mark.parametrize("status", [422, 401])
+@pytest.mark.parametrize("change", [opens, is_gone, pauses], ids=["retry-after", "gone", "paused"])
+@pytest.mark.parametrize("rate", [None, "1/m"], ids=["at-once", "while-it-waits-for-a-turn"])
+async def test_no_second_request_after_a_change(
+    status: int, change: Callable[[Lane], None], rate: str | None
+) -> None:
+    """An event needs another request, and the endpoint or an operator forbids requests: the event waits in the spool,
+    with no try and no refusal used up."""
+    bench = Bench(always(status), webhook(rate=rate))
+
+    def changes(attempt: Attempt) -> ExchangeResult:
+        if rate is None:
+            change(bench.lane)
+        return Response(status)
+
+    bench.endpoint.script = changes
+    done = await bench.run(item(1))
+    if rate is not None:
+        assert ([], 1) == (done, bench.lane.attempts_in_flight)
+        change(bench.lane)
+        done = await bench.run()
+    assert [(State.PENDING, 1, 0, 0, bench.clock.now)] == [
+        (one.state, one.posts, one.tries, one.refusals, one.due) for one in done
+    ]
+    assert (1, 0) == (len(bench.endpoint.attempts), bench.lane.attempts_in_flight)
+
+
+async def test_a_stop_does_not_wait_for_a_turn() -> None:
+    """A confirming attempt that waits for its turn does not go out when the lane stops."""
+    bench = Bench(always(422), webhook(rate="1/m"))
+    await bench.run(item(1))
+    await bench.lane.stop(60.0)
+    assert ([State.PENDING], 1) == (states(bench.notes.settlements), len(bench.endpoint.attempts))
+
+
+async def test_a_late_retry_after_holds_although_the_breaker_has_closed_again() -> None:
+    """The endpoint asks for no requests now, so it does not matter when the request began."""
+    bench = Bench(always(200))
+    began = bench.lane.breaker.times_opened
+    bench.lane.breaker.pause(1_000.0, "http 404")
+    bench.lane.breaker.tick(bench.lane.breaker.until)
+    bench.lane.breaker.succeeded(1_010.0)
+    late = began != bench.lane.breaker.times_opened
+    bench.lane.breaker.record(Retry("http 503", 30.0), 1_020.0, late=late)
+    assert (BreakerPhase.OPEN, 1_050.0) == (bench.lane.breaker.phase, bench.lane.breaker.until)
 
 
 async def test_an_event_at_fault_is_confirmed_once() -> None:

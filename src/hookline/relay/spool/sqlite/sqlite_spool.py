@@ -224,9 +224,9 @@ class SqliteSpool:
         with self._transaction():
             return settle.dead_letter(self._connection, seqs, reason, now)
 
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
         with self._transaction():
-            return webhook_status.make_due(self._connection, self._known(address), now, limit)
+            return webhook_status.make_due(self._connection, self._known(address), now, limit, after)
 
     def _queued(self, rows: Sequence[tuple]) -> list[QueuedDelivery]:  # type: ignore[type-arg]
         clocks, addresses = self._clocks, self._addresses

@@ -76,12 +76,15 @@ def _stop_or_start_clock(connection: sqlite3.Connection, webhook: int, now: floa
     )
 
 
-def make_due(connection: sqlite3.Connection, webhook: int, now: float, limit: int) -> int:
+def make_due(connection: sqlite3.Connection, webhook: int, now: float, limit: int, after: float | None = None) -> int:
     """As SettleSpool.make_due."""
+    # The age of a replayed delivery starts when it is due, and that of a retry started earlier. Rounding is far below
+    # a millisecond.
+    started = "AND due > since + 0.001 + (SELECT held_seconds FROM webhook WHERE n = d.webhook)"
+    waiting = f"state = 0 AND webhook = ? AND due > ? {'' if after is None else started}"
     return connection.execute(
-        "UPDATE delivery SET due = ? WHERE seq IN "
-        "(SELECT seq FROM delivery WHERE state = 0 AND webhook = ? AND due > ? ORDER BY due LIMIT ?)",
-        (now, webhook, now, limit),
+        f"UPDATE delivery SET due = ? WHERE seq IN (SELECT seq FROM delivery d WHERE {waiting} ORDER BY due LIMIT ?)",
+        (now, webhook, now if after is None else after, limit),
     ).rowcount
 
 

@@ -1,0 +1,218 @@
+"""The state watcher: a changed configuration, while requests of the old one are still in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from builders import ACME, delivery, document, entry, ingest_batch, routes, settlement
+from hookline.observe.log import Log
+from hookline.relay.clock import RelayClock
+from hookline.relay.delivery.circuit_breaker import BreakerPhase
+from hookline.relay.delivery.counters import Counters
+from hookline.relay.delivery.dispatcher import Dispatcher
+from hookline.relay.delivery.endpoint_state import restore_lane
+from hookline.relay.delivery.lane import Lane
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
+from hookline.relay.ingest.batch import IngestContext
+from hookline.relay.routing import Defaults
+from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
+from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.state_watcher import StateWatcher
+from hookline.state.factory import open_state
+from hookline.state.store import EMPTY, Stored
+from waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86_400.0
+OTHER_URL = "https://hooks.acme.example/other"
+
+
+class Held:
+    """An endpoint that answers once the test gives the answer."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer: asyncio.Future[ExchangeResult] = asyncio.get_running_loop().create_future()
+        self.requests = 0
+
+    async def post(self, attempt: Attempt) -> ExchangeResult:
+        self.requests += 1
+        self.asked.set()
+        return await asyncio.shield(self.answer)
+
+    def renew(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Desk:
+    """A state watcher with a real state and spool. `endpoints` are those of its lanes, the latest last."""
+
+    def __init__(self, directory: Path) -> None:
+        self.state = open_state(str(directory / "state.db"))
+        self.snapshot = EMPTY
+        self.spool = SqliteSpool(directory / "spool", since="now")
+        log = Log(lambda line: None, level="info", format="text", clock=lambda: 0.0)
+        self.thread = SpoolThread(self.spool, log)
+        self.clock = RelayClock()
+        self.counters = Counters()
+        self.dispatcher = Dispatcher(
+            self.thread, clock=self.clock, log=log, counters=self.counters, keep=Retention(DAY, 1_000_000)
+        )
+        self.endpoints: list[Held] = []
+        self.watcher = StateWatcher(
+            self.state,
+            self.dispatcher,
+            self.thread,
+            self._make_lane,
+            context=IngestContext(routes=routes(), defaults=Defaults(), format="auto"),
+            clock=self.clock,
+            log=log,
+        )
+
+    def _make_lane(self, stored: Stored, state: EndpointState) -> Lane:
+        self.endpoints.append(Held())
+        lane = Lane(
+            stored.webhook,
+            self.endpoints[-1],
+            self.dispatcher,
+            configuration_hash=stored.hash,
+            counters=self.counters.of(ACME),
+            clock=self.clock,
+            random=Random(1),
+        )
+        restore_lane(lane, state, self.clock.now())
+        return lane
+
+    @property
+    def lane(self) -> Lane:
+        return self.dispatcher.lanes[ACME]
+
+    def apply(self, **fields: Any) -> None:
+        self.snapshot = self.state.commit(self.snapshot, {ACME: document(**fields)}, entry())
+
+    async def put(self, *names: str) -> None:
+        batch = ingest_batch(*(delivery(name) for name in names))
+        await self.thread.run(self.spool.enqueue, batch, now=time.time(), dedupe_window=DAY)
+        self.dispatcher.on_enqueued([ACME])
+
+    async def saved(self) -> EndpointState:
+        return (await self.thread.run(self.spool.endpoint_states)).get(ACME, EndpointState())
+
+    async def reconfigured_during_a_request(self, answer: ExchangeResult, **fields: Any) -> None:
+        """The first configuration sends a request. The answer arrives when the second one is already applied."""
+        self.apply()
+        await self.watcher.read()
+        await self.put("first")
+        await self.endpoints[0].asked.wait()
+        self.apply(name="Changed", **fields)
+        reading = asyncio.create_task(self.watcher.read())
+        while ACME in self.dispatcher.lanes:
+            await asyncio.sleep(0)
+        self.endpoints[0].answer.set_result(answer)
+        await reading
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    one = Desk(tmp_path)
+    running = asyncio.create_task(one.dispatcher.run())
+    yield one
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await one.dispatcher.stop(0.0)
+    one.thread.close()
+    one.spool.close()
+
+
+async def test_a_retry_after_holds_for_the_next_configuration(desk: Desk) -> None:
+    """The endpoint asks for no requests while its webhook is reconfigured. The relay waits, because the URL is the
+    same."""
+    before = time.time()
+    await desk.reconfigured_during_a_request(Response(503, 1_000.0))
+    assert BreakerPhase.OPEN is desk.lane.breaker.phase
+    assert before + 1_000.0 <= desk.lane.breaker.until <= time.time() + 1_000.0
+    assert desk.lane.breaker.until == (await desk.saved()).not_before
+
+
+async def test_a_410_holds_for_the_next_configuration(desk: Desk) -> None:
+    """A 410 during the reconfiguration holds for the same URL: the rest of the backlog becomes dead letters."""
+    await desk.reconfigured_during_a_request(Response(410))
+    assert BreakerPhase.GONE is desk.lane.breaker.phase
+    await desk.put("second")
+
+    async def all_dead() -> bool:
+        return (await desk.thread.run(desk.spool.tally)).get("dead") == 2
+
+    async def remembered() -> bool:
+        return (await desk.saved()).gone_configuration == desk.lane.configuration_hash
+
+    assert await eventually(all_dead)
+    assert await eventually(remembered)
+    assert 0 == desk.endpoints[1].requests
+
+
+@pytest.mark.parametrize("answer", [Response(503, 1_000.0), Response(410)])
+async def test_another_url_is_another_endpoint(desk: Desk, answer: Response) -> None:
+    """Neither a Retry-After nor a 410 of the old URL holds for the new one."""
+    await desk.reconfigured_during_a_request(answer, url=OTHER_URL)
+    assert BreakerPhase.CLOSED is desk.lane.breaker.phase
+    await desk.put("second")
+    await desk.endpoints[1].asked.wait()
+
+    async def forgotten() -> bool:
+        return EndpointState() == await desk.saved()
+
+    assert await eventually(forgotten)
+
+
+async def test_waits_end_although_the_clock_was_set_back_before_the_start(desk: Desk) -> None:
+    """The spool has a retry and a Retry-After by a clock that was a day ahead. The retry is due at once, another one
+    at its time, and the endpoint is left alone for no longer than `maxDelay`."""
+    await desk.put("late", "soon", "lost")
+    requests = [DequeueRequest(ACME, 0, 10, False)]
+    ((items, _),) = await desk.thread.run(desk.spool.dequeue_new, requests)
+    dues = (time.time() + DAY, time.time() + 60.0, time.time() + DAY)
+    waiting = [settlement(item, State.PENDING, due=due) for item, due in zip(items, dues, strict=True)]
+    await desk.thread.run(desk.spool.settle, waiting, now=time.time())
+    await desk.thread.run(
+        desk.spool.save_endpoint_state, ACME, gone_reason=None, gone_configuration=None, not_before=time.time() + DAY
+    )
+    desk.apply()
+    await desk.watcher.read()
+    longest = desk.lane.webhook.delivery.retry.max_delay.total_seconds()
+
+    async def made_due() -> bool:
+        return await desk.thread.run(desk.spool.next_due, ACME, after=dues[1]) is None
+
+    async def shortened() -> bool:
+        return desk.lane.breaker.until == (await desk.saved()).not_before
+
+    assert await eventually(made_due)
+    assert dues[1] == await desk.thread.run(desk.spool.next_due, ACME, after=time.time())
+    assert desk.lane.breaker.until <= time.time() + longest
+    assert await eventually(shortened)
+
+
+async def test_the_rate_limit_holds_across_configurations(desk: Desk) -> None:
+    """The first request of the next configuration keeps its distance from the last one of the old configuration."""
+    slow = {"rateLimit": "1/h"}
+    desk.apply(delivery=slow)
+    await desk.watcher.read()
+    await desk.put("first")
+    await desk.endpoints[0].asked.wait()
+    desk.endpoints[0].answer.set_result(Response(200))
+    desk.apply(delivery=slow, name="Changed")
+    await desk.watcher.read()
+    assert desk.lane.rate_limiter.delay(desk.clock.elapsed()) > 3_000.0
