@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 # Slewing moves a clock by less than this between two checks. A larger difference means that the clock was set.
 STEP_SECONDS: Final = 2.0
-
-
-def _since_boot() -> float:
-    """Seconds of a clock that cannot be set. On Linux it includes the time in which the machine was suspended."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+# Seconds of a clock that cannot be set. On Linux it includes the time in which the machine was suspended.
+_SINCE_BOOT: Final = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def monotonic_microseconds() -> int:
@@ -27,7 +25,7 @@ class RelayClock:
     how often the wall clock was set since the relay started.
     """
 
-    def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _since_boot) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = _SINCE_BOOT) -> None:
         self._wall = wall
         self._even = even
         self._start = even()

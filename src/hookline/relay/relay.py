@@ -159,17 +159,13 @@ class Relay:
             async with asyncio.timeout(self._settings.max_wait_seconds):
                 while True:
                     round_ended.clear()  # before the check, so that a round that ends during it counts
-                    if self._parts.dispatcher.idle() and not await self._still_pending():
-                        return Ending.SETTLED
+                    if self._parts.dispatcher.idle():
+                        pending = await self._thread.run(self._thread.spool.pending)
+                        if pending <= self._parts.dispatcher.suspended_addresses():
+                            return Ending.SETTLED
                     await round_ended.wait()
         except TimeoutError:
             return Ending.TIMED_OUT
-
-    async def _still_pending(self) -> bool:
-        if not (await self._thread.run(self._thread.spool.tally))["pending"]:
-            return False
-        pending = await self._thread.run(self._thread.spool.pending)
-        return not pending <= self._parts.dispatcher.suspended_addresses()
 
     async def _watch(self) -> None:
         """Check the clock and the state each second, and at once after SIGHUP."""

@@ -106,7 +106,9 @@ async def attempt(
                 renewed = True
             case ConfirmOnce():
                 confirming = True
-        if not isinstance(action, RefreshToken | ConfirmOnce) or not await may_continue():
+            case _:
+                return AttemptSeries(number - item.attempts, action, http, history, ended)
+        if not await may_continue():
             return AttemptSeries(number - item.attempts, action, http, history, ended)
 
 

@@ -94,6 +94,7 @@ class Lane:
         self.max_age_seconds = policy.retry.max_age.total_seconds()
         self._retry_policy = policy.retry
         self.rate_limiter = RateLimiter(policy.rate_limit)
+        self._limited = policy.rate_limit is not None
         self._max_unwritten = max_unwritten(policy.concurrency)
         self._listener = listener
         self._counters = counters
@@ -207,7 +208,7 @@ class Lane:
         while (self._new or self._retries) and not self.full:
             queue = self._next_queue()
             expired = self._is_expired(queue[0])
-            if not expired and (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
+            if not expired and self._limited and (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
             item = self._take(queue)
