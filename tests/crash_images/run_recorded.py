@@ -1,0 +1,52 @@
+"""Runs a workload in a process of its own and writes its record: `python -m crash_images.run_recorded`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from crash_images import recording_vfs
+from crash_images.mutants import plant_in_code
+from crash_images.record import Record, save_record
+from crash_images.recorder import Recorder
+from crash_images.workload import Workload
+from hookline.relay.spool.sqlite import database, disk_reserve
+
+EXIT_UNSUPPORTED: Final = 75
+_RESERVE_BYTES: Final = 4096
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("root", type=Path, help="an empty directory")
+    parser.add_argument("record", type=Path, help="the file to write")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--calls", type=int, default=0, help="the number of drawn calls")
+    parser.add_argument("--script", nargs="*", default=[], help="calls to make before those")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--mutant", default="")
+    arguments = parser.parse_args()
+    root = arguments.root.resolve()
+    os.umask(0o077)
+    # A small reserve, and checkpoints that come after some transactions instead of thousands.
+    disk_reserve.RESERVE_BYTES = _RESERVE_BYTES  # type: ignore[misc]
+    database._CHECKPOINT_PAGES = Random(arguments.seed).choice((12, 25, 60))
+    plant_in_code(arguments.mutant)
+    recorder = Recorder(root)
+    try:
+        recording_vfs.install(recorder, Random(arguments.seed))
+    except recording_vfs.UnsupportedSqlite as reason:
+        sys.stdout.write(f"{reason}\n")
+        raise SystemExit(EXIT_UNSUPPORTED) from None
+    recorder.watch_os()
+    workload = Workload(root, recorder, arguments.seed, strict=arguments.strict)
+    workload.run([*arguments.script, *workload.draw(arguments.calls)])
+    save_record(Record(arguments.seed, recorder.steps, workload.script), arguments.record)
+
+
+if __name__ == "__main__":
+    main()
