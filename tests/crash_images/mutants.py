@@ -17,30 +17,31 @@ _enqueue = SqliteSpool.enqueue
 
 def _enqueue_without_sync() -> None:
     """The transaction of `enqueue` is not synced."""
-    original = sqlite_spool.transaction
+    module: Any = sqlite_spool
+    original = module.transaction
 
-    def enqueue(self: SqliteSpool, batch: IngestBatch, **times: float) -> int:
-        sqlite_spool.transaction = lambda connection, **_: original(connection, synced=False)  # type: ignore[assignment]
+    def enqueue(self: SqliteSpool, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        module.transaction = lambda connection, **_: original(connection, synced=False)
         try:
-            return _enqueue(self, batch, **times)
+            return _enqueue(self, batch, now=now, dedupe_window=dedupe_window)
         finally:
-            sqlite_spool.transaction = original
+            module.transaction = original
 
-    SqliteSpool.enqueue = enqueue  # type: ignore[assignment,method-assign]
+    SqliteSpool.enqueue = enqueue  # type: ignore[method-assign]
 
 
 def _split_position(*, position_first: bool) -> Callable[[], None]:
     def plant() -> None:
-        def enqueue(self: SqliteSpool, batch: IngestBatch, **times: float) -> int:
+        def enqueue(self: SqliteSpool, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
             rows = msgspec.structs.replace(batch, position=None)
             position = IngestBatch(
                 source=batch.source, position=batch.position, read=0, deliveries=(), skipped={}, rejected=()
             )
-            for part in (position, rows) if position_first else (rows, position):
-                pending = _enqueue(self, part, **times)
-            return pending
+            first, second = (position, rows) if position_first else (rows, position)
+            _enqueue(self, first, now=now, dedupe_window=dedupe_window)
+            return _enqueue(self, second, now=now, dedupe_window=dedupe_window)
 
-        SqliteSpool.enqueue = enqueue  # type: ignore[assignment,method-assign]
+        SqliteSpool.enqueue = enqueue  # type: ignore[method-assign]
 
     return plant
 

@@ -80,10 +80,12 @@ def commits(steps: Sequence[Step]) -> list[int]:
     for number, step in enumerate(steps):
         if isinstance(step, Create) and step.name == f"{SPOOL_DIRECTORY}/spool.db-wal":
             logs.add(step.inode)
-        # The header of a frame: the page number, and the size of the database if the frame ends a transaction.
-        is_header = isinstance(step, Write) and step.inode in logs and len(step.data) == _FRAME_HEADER_BYTES
-        if is_header and step.data[4:8] != bytes(4):
-            found.append(number + 2)  # the page follows
+        # The header of a frame has the page number, and the size of the database if the frame ends a transaction.
+        match step:
+            case Write(inode, _, data) if (
+                inode in logs and len(data) == _FRAME_HEADER_BYTES and data[4:8] != bytes(4)
+            ):
+                found.append(number + 2)  # the page follows
     return found
 
 

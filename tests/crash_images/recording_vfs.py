@@ -120,7 +120,7 @@ def install(observer: Observer, random: Random) -> None:
         raise UnsupportedSqlite("SQLite refused the recording VFS")
 
 
-def _seeded(random: Random) -> Callable[..., int]:
+def _seeded(random: Random) -> Callable[..., Any]:
     def fill(_vfs: int, size: int, buffer: int) -> int:
         ctypes.memmove(buffer, random.randbytes(size), size)
         return size
@@ -128,8 +128,8 @@ def _seeded(random: Random) -> Callable[..., int]:
     return fill
 
 
-def _recording_delete(observer: Observer, original: Callable[..., int]) -> Callable[..., int]:
-    def delete(vfs: int, name: bytes, sync_directory: int) -> int:
+def _recording_delete(observer: Observer, original: Callable[..., Any]) -> Callable[..., Any]:
+    def delete(vfs: int, name: bytes, sync_directory: int) -> Any:
         path = Path(name.decode())
         if path.exists():
             observer.deleted(path)
@@ -142,7 +142,7 @@ def _hook_directory_syncs(observer: Observer, vfs: Any, inner: Any) -> None:
     """SQLite syncs the directory of a new journal by itself. It opens the directory for this purpose only."""
     original = _OpenDirectory(_GetSystemCall(inner.xGetSystemCall)(cast(vfs, c_void_p), b"openDirectory"))
 
-    def open_directory(file: bytes, descriptor: int) -> int:
+    def open_directory(file: bytes, descriptor: int) -> Any:
         observer.directory_synced(Path(file.decode()).parent)
         return original(file, descriptor)
 
@@ -154,12 +154,12 @@ def _hook_directory_syncs(observer: Observer, vfs: Any, inner: Any) -> None:
 class _RecordingOpen:
     """The function xOpen. It replaces the methods of a file after the default VFS has opened it."""
 
-    def __init__(self, observer: Observer, original: Callable[..., int]) -> None:
+    def __init__(self, observer: Observer, original: Callable[..., Any]) -> None:
         self._observer = observer
         self._original = original
         self._tables: dict[int, int] = {}  # by address of an original table of methods: that of the recording one
 
-    def __call__(self, vfs: int, name: int | None, file: int, flags: int, flags_out: int | None) -> int:
+    def __call__(self, vfs: int, name: int | None, file: int, flags: int, flags_out: int | None) -> Any:
         path = Path(ctypes.string_at(name).decode()) if name else None  # without a name, the file is temporary
         if path is not None and flags & _OPEN_CREATE:
             self._observer.opening(path)
@@ -183,19 +183,19 @@ class _RecordingOpen:
         original_close, original_write = _Close(table.xClose), _Write(table.xWrite)
         original_truncate, original_sync = _Truncate(table.xTruncate), _Sync(table.xSync)
 
-        def close(file: int) -> int:
+        def close(file: int) -> Any:
             observer.closed(file)
             return original_close(file)
 
-        def write(file: int, data: int, size: int, offset: int) -> int:
+        def write(file: int, data: int, size: int, offset: int) -> Any:
             observer.written(file, offset, ctypes.string_at(data, size))
             return original_write(file, data, size, offset)
 
-        def truncate(file: int, size: int) -> int:
+        def truncate(file: int, size: int) -> Any:
             observer.truncated(file, size)
             return original_truncate(file, size)
 
-        def sync(file: int, flags: int) -> int:
+        def sync(file: int, flags: int) -> Any:
             observer.synced(file)
             return original_sync(file, flags)
 

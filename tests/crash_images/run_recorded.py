@@ -18,6 +18,7 @@ from hookline.relay.spool.sqlite import database, disk_reserve
 
 EXIT_UNSUPPORTED: Final = 75
 _RESERVE_BYTES: Final = 4096
+_CHECKPOINT_PAGES: Final = (12, 25, 60)
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     os.umask(0o077)
     # A small reserve, and checkpoints that come after some transactions instead of thousands.
     disk_reserve.RESERVE_BYTES = _RESERVE_BYTES  # type: ignore[misc]
-    database._CHECKPOINT_PAGES = Random(arguments.seed).choice((12, 25, 60))
+    database._CHECKPOINT_PAGES = _CHECKPOINT_PAGES[arguments.seed % len(_CHECKPOINT_PAGES)] if arguments.calls else 60
     plant_in_code(arguments.mutant)
     recorder = Recorder(root)
     try:

@@ -22,7 +22,7 @@ from hookline.relay.spool.sqlite import disk_reserve
 
 SEEDS = (1, 2, 3, 4)
 MIN_IMAGES, MIN_IMAGES_OF_SOAK = 5_000, 50_000
-SHARE = 0.18
+SHARE = 0.2
 LONG_RUNS = 12
 
 
@@ -39,7 +39,7 @@ def root() -> Iterator[Path]:
 
 
 # A short run for the planted faults: ingest, results that are not synced, the sync of each second, a checkpoint.
-SHORT = ("enqueue", "settle", "enqueue", "settle", "sync", "checkpoint") * 3
+SHORT = ("enqueue", "settle", "checkpoint", "enqueue", "settle", "sync") * 3
 
 
 @cache
