@@ -76,7 +76,7 @@ def _without_log_syncs_before_checkpoints(steps: Sequence[Step]) -> Iterator[Ste
     """A checkpoint writes the database although the log is not synced."""
     logs, databases = _inodes(steps, "spool/spool.db-wal"), _inodes(steps, "spool/spool.db")
     for number, step in enumerate(steps):
-        following: Any = steps[number + 1] if number + 1 < len(steps) else None
+        following = next((one for one in steps[number + 1 :] if not isinstance(one, SyncDirectory)), None)
         before_checkpoint = isinstance(following, Write) and following.inode in databases
         if not (isinstance(step, Sync) and step.inode in logs and before_checkpoint):
             yield step
