@@ -24,13 +24,15 @@ from crash_images.record import (
 )
 
 # The other files of a spool (the lock, the reserve, the status) hold nothing that a power cut may not remove.
-_RECORDED_PREFIX: Final = "spool."
+RECORDED_PREFIX: Final = "spool."
 
 
 class Recorder:
     """Implements recording_vfs.Observer. `root` is the directory above the spool."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, marks: int | None = None) -> None:
+        """`marks`: a descriptor that shows each mark to a tracer of system calls."""
+        self._marks = marks
         self.steps: list[Step] = []
         self.lines: dict[str, int] = {}
         self._root = root
@@ -41,13 +43,18 @@ class Recorder:
     @contextmanager
     def call(self, name: str, promise: Promise) -> Iterator[None]:
         """A call of the spool. Set `lines` in the block, after the spool has acknowledged them."""
-        self.steps.append(Begun(name))
+        self._mark(Begun(name))
         yield
-        self.steps.append(Returned(name, promise, dict(self.lines)))
+        self._mark(Returned(name, promise, dict(self.lines)))
+
+    def _mark(self, mark: Begun | Returned) -> None:
+        self.steps.append(mark)
+        if self._marks is not None:
+            os.write(self._marks, b"mark")
 
     def _name(self, path: Path) -> str | None:
         path = self._root / path
-        if path.is_relative_to(self._root) and path.name.startswith(_RECORDED_PREFIX):
+        if path.is_relative_to(self._root) and path.name.startswith(RECORDED_PREFIX):
             return str(path.relative_to(self._root))
         return None
 

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--script", nargs="*", default=[], help="calls to make before those")
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--mutant", default="")
+    parser.add_argument("--marks", help="a tracer records the run: write marks into this file, and record only them")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
     os.umask(0o077)
@@ -37,13 +38,16 @@ def main() -> None:
     disk_reserve.RESERVE_BYTES = _RESERVE_BYTES  # type: ignore[misc]
     database._CHECKPOINT_PAGES = _CHECKPOINT_PAGES[arguments.seed % len(_CHECKPOINT_PAGES)] if arguments.calls else 60
     plant_in_code(arguments.mutant)
-    recorder = Recorder(root)
-    try:
-        recording_vfs.install(recorder, Random(arguments.seed))
-    except recording_vfs.UnsupportedSqlite as reason:
-        sys.stdout.write(f"{reason}\n")
-        raise SystemExit(EXIT_UNSUPPORTED) from None
-    recorder.watch_os()
+    if arguments.marks:
+        recorder = Recorder(root, os.open(arguments.marks, os.O_WRONLY | os.O_CREAT, 0o600))
+    else:
+        recorder = Recorder(root)
+        try:
+            recording_vfs.install(recorder, Random(arguments.seed))
+        except recording_vfs.UnsupportedSqlite as reason:
+            sys.stdout.write(f"{reason}\n")
+            raise SystemExit(EXIT_UNSUPPORTED) from None
+        recorder.watch_os()
     workload = Workload(root, recorder, arguments.seed, strict=arguments.strict)
     workload.run([*arguments.script, *workload.draw(arguments.calls)])
     save_record(Record(arguments.seed, recorder.steps, workload.script), arguments.record)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from crash_images import recording_strace
 from crash_images.mutants import plant_in_record
 from crash_images.record import Record, load_record
 from crash_images.run_recorded import EXIT_UNSUPPORTED
@@ -38,6 +39,7 @@ def record_run(
     script: Sequence[str] = ("enqueue",),
     mutant: str = "",
     strict: bool = False,
+    traced: bool | None = None,
 ) -> Record:
     """Record one run. The same arguments give the same record.
 
@@ -47,6 +49,8 @@ def record_run(
         script: The names of calls to make first.
         mutant: The fault to plant, by its name in mutants.py.
         strict: Expect also the promises that the spool is known to break.
+        traced: Record with strace (True), or with a VFS of SQLite (False). None: with strace if the VFS cannot be
+            used. The bytes of a traced run are not the same each time, because SQLite draws random numbers.
 
     Returns:
         The record.
@@ -54,20 +58,49 @@ def record_run(
     Raises:
         CannotRecord: SQLite cannot be observed here.
     """
+    arguments = [
+        *("--seed", str(seed)), *("--calls", str(calls)), *("--mutant", mutant),
+        *(("--strict",) if strict else ()), *(("--script", *script) if script else ()),
+    ]  # fmt: skip
+    try:
+        record = _traced(arguments) if traced else _observed(arguments)
+    except CannotRecord as reason:
+        if traced is not None:
+            raise
+        try:
+            record = _traced(arguments)
+        except CannotRecord as second:
+            raise CannotRecord(f"{reason}; {second}") from second
+    record.steps = plant_in_record(mutant, record.steps)
+    return record
+
+
+def _observed(arguments: Sequence[str]) -> Record:
     with fast_directory() as directory:
-        (directory / "root").mkdir()
-        ran = subprocess.run(
-            (
-                sys.executable, "-m", "crash_images.run_recorded", directory / "root", directory / "record",
-                *("--seed", str(seed)), *("--calls", str(calls)), *("--mutant", mutant),
-                *(("--strict",) if strict else ()), *(("--script", *script) if script else ()),
-            ),
-            cwd=TESTS, env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"}, text=True,
-            stdout=subprocess.PIPE, timeout=300, check=False,
-        )  # fmt: skip
+        ran = _run((), directory, arguments)
         if ran.returncode == EXIT_UNSUPPORTED:
             raise CannotRecord(ran.stdout.strip())
         ran.check_returncode()
+        return load_record(directory / "record")
+
+
+def _traced(arguments: Sequence[str]) -> Record:
+    if not recording_strace.available():
+        raise CannotRecord("strace is not installed")
+    with fast_directory() as directory:
+        output, marks = directory / "strace", directory / "marks"
+        ran = _run((*recording_strace.COMMAND, "-o", str(output)), directory, [*arguments, "--marks", str(marks)])
+        if ran.returncode != 0:
+            raise CannotRecord(f"strace failed with exit code {ran.returncode}")
         record = load_record(directory / "record")
-    record.steps = plant_in_record(mutant, record.steps)
+        record.steps = recording_strace.parse(output.read_text(), directory / "root", marks, record.steps)
     return record
+
+
+def _run(tracer: Sequence[str], directory: Path, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    (directory / "root").mkdir()
+    program = (sys.executable, "-m", "crash_images.run_recorded", str(directory / "root"), str(directory / "record"))
+    return subprocess.run(
+        (*tracer, *program, *arguments), cwd=TESTS, text=True, stdout=subprocess.PIPE, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"},
+    )  # fmt: skip

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from builders import settlement
-from crash_images.record import Promise, Script, Write
+from crash_images.record import Promise, Script
 from crash_images.recorder import Recorder
 from hookline.model import Address
 from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, add_failure
@@ -82,10 +82,11 @@ class Workload:
 
     @contextmanager
     def _call(self, name: str, promise: Promise = Promise.OWN) -> Iterator[None]:
-        steps = len(self._recorder.steps)
+        log = self._directory / "spool.db-wal"
+        before = log.read_bytes() if log.exists() else b""
         with self._recorder.call(name, promise):
             yield
-        wrote = any(isinstance(step, Write) for step in self._recorder.steps[steps:])
+        wrote = log.exists() and before != log.read_bytes()
         if promise is Promise.ALL or (promise is Promise.OWN and wrote):
             self._unsynced = self._forgotten = False
         elif promise is Promise.OWN:
