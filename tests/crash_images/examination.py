@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from crash_images.random_lines import ADDRESSES
 from crash_images.record import Script
-from crash_images.workload import ADDRESSES, SPOOL_DIRECTORY
+from crash_images.workload import SPOOL_DIRECTORY
 from hookline.errors import SpoolUnusable
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import DequeueRequest, State

@@ -19,11 +19,15 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("image", type=int)
     parser.add_argument("directory", type=Path, help="receives the spool as the power cut left it")
+    parser.add_argument("--share", type=float, default=1.0, help="as in the test that named the image")
     parser.add_argument("--mutant", default="")
+    parser.add_argument("--script", nargs="+", help="the calls of a short run")
+    parser.add_argument("--strict", action="store_true")
     arguments = parser.parse_args()
     disk_reserve.RESERVE_BYTES = 4096  # type: ignore[misc]
-    record = record_run(arguments.seed, mutant=arguments.mutant)
-    image = next(islice(images(record), arguments.image, None))
+    script = {"script": arguments.script, "calls": 0} if arguments.script else {}
+    record = record_run(arguments.seed, mutant=arguments.mutant, strict=arguments.strict, **script)
+    image = next(islice(images(record, share=arguments.share), arguments.image, None))
     arguments.directory.mkdir(parents=True, exist_ok=True)
     write_image(arguments.directory, image.files)
     calls = [step.call for step in record.steps[: image.cut] if isinstance(step, Begun)]

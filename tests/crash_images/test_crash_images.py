@@ -16,7 +16,7 @@ import pytest
 from crash_images.mutants import IN_CODE, IN_THE_RECORD
 from crash_images.power_cuts import Report, check, commits
 from crash_images.record import Begun, Create, Record, Step, Sync, Truncate, Unlink, Write
-from crash_images.running import CALLS_OF_A_RUN, CannotRecord, fast_directory, record_run
+from crash_images.running import CannotRecord, fast_directory, record_run
 from crash_images.workload import CALLS
 from hookline.relay.spool.sqlite import disk_reserve
 
@@ -46,7 +46,7 @@ SHORT = ("enqueue", "settle", "checkpoint", "enqueue", "settle", "sync") * 3
 def recorded(seed: int, script: tuple[str, ...] = (), mutant: str = "") -> Record:
     """The record of a run, or of a short one that has only the calls of `script`; or a skip that gives the reason."""
     try:
-        return record_run(seed, mutant=mutant, script=script, calls=0 if script else CALLS_OF_A_RUN)
+        return record_run(seed, mutant=mutant, script=script, calls=0) if script else record_run(seed)
     except CannotRecord as reason:
         pytest.skip(f"SQLite cannot be observed: {reason}")
 

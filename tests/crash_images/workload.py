@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -11,18 +10,16 @@ from random import Random
 from typing import Final
 
 from builders import settlement
+from crash_images.random_lines import ADDRESSES, SOURCES, RandomLines
 from crash_images.record import Promise, Script
 from crash_images.recorder import Recorder
-from hookline.model import Address
-from hookline.relay.delivery_record import Delivery, FailedAttempt, Line, add_failure
-from hookline.relay.sources.source import Position
+from hookline.relay.delivery_record import FailedAttempt, add_failure
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.spool import (
     DequeueRequest,
     IngestBatch,
     NewDelivery,
     QueuedDelivery,
-    RejectedLine,
     Retention,
     Settlement,
     State,
@@ -31,9 +28,7 @@ from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
-ADDRESSES: Final = (Address("acme", "prod"), Address("acme", "dev"), Address("other", "prod"))
 SPOOL_DIRECTORY: Final = "spool"
-_SOURCES: Final = ("a.log", "b.log")
 _SYNC_SECONDS: Final = 0.5  # the port: results are on the disk half a second after the latest synced results
 _DEDUPE_SECONDS: Final = 120.0
 _RETENTION: Final = Retention(seconds=90.0, records=40)
@@ -57,11 +52,10 @@ class Workload:
         self._random = Random(seed)
         self._now = 1_000_000.0
         self._synced_at = 0.0
-        self._count = 0
+        self._input = RandomLines(self._random, self.script)
         self._strict = strict
         # Results were recorded and not synced. A transaction without a change then made the spool forget them.
         self._unsynced = self._forgotten = False
-        self._bodies: dict[bytes, Delivery] = {}
         self._queued: dict[int, QueuedDelivery] = {}
         self._after = dict.fromkeys(ADDRESSES, 0)
         self._readers: list[sqlite3.Connection] = []
@@ -112,7 +106,8 @@ class Workload:
     # -- ingest
 
     def _enqueue(self) -> None:
-        self._send(self._batch(self._random.choice(_SOURCES)))
+        source = self._random.choice(SOURCES)
+        self._send(self._input.batch(source, self._recorder.lines.get(source, 0) + 1))
 
     def _send(self, batch: IngestBatch) -> None:
         with self._call("enqueue"):
@@ -121,53 +116,6 @@ class Workload:
                 self._recorder.lines[batch.source] = batch.position.line
         self._synced_at = self._now
 
-    def _batch(self, source: str) -> IngestBatch:
-        first = self._recorder.lines.get(source, 0) + 1
-        last = first + self._random.choice((0, 1, 3, 5, 8))
-        deliveries: list[NewDelivery] = []
-        rejected: list[RejectedLine] = []
-        skipped: dict[str, int] = {}
-        for number in range(first, last + 1):
-            self.script.events[source, number] = 1
-            kind = self._random.random()
-            if kind < 0.1:
-                rejected.append(self._rejected(source, number))
-            elif kind < 0.2:
-                skipped["no webhook"] = skipped.get("no webhook", 0) + 1
-            else:
-                deliveries.append(NewDelivery(number, self._delivery(source, number, again=kind < 0.3)))
-        position = Position(
-            name=source, line=last, offset=last * 100, device=1, inode=_SOURCES.index(source) + 1, head_length=100,
-            head_hash=b"0" * 16, key=source.encode(),
-        )  # fmt: skip
-        return IngestBatch(
-            source=source, position=position, read=last - first + 1, deliveries=deliveries, skipped=skipped,
-            rejected=rejected,
-        )  # fmt: skip
-
-    def _rejected(self, source: str, number: int) -> RejectedLine:
-        self.script.rejected_lines.add((source, number))
-        data = f"broken {source} {number}".encode()
-        return RejectedLine(Line(number, data, len(data)), -1, "not JSON")
-
-    def _delivery(self, source: str, number: int, *, again: bool = False) -> Delivery:
-        """A new delivery, or one that was read before."""
-        if again and self._bodies:
-            return self._random.choice(list(self._bodies.values()))
-        self._count += 1
-        name = f"{source}:{number}:{self._count}"
-        address = self._random.choice(ADDRESSES)
-        order_key = self._random.choice((None, *range(1, 6)))
-        one = Delivery(
-            id=hashlib.blake2b(name.encode(), digest_size=16).digest(), address=address,
-            order_key=None if order_key is None else order_key * 10 + ADDRESSES.index(address),
-            body=self._random.randbytes(self._random.choice((100, 400, 900, 900, 12_000))),
-            request_id=f"request-{self._count}", channel="email", status="sent",
-        )  # fmt: skip
-        self.script.first_lines[one.id] = (source, number)
-        self._bodies[one.id] = one
-        return one
-
     def _replay_lines(self) -> None:
         """Replay all rejected lines, and read them as deliveries."""
         self._removing(self._mark_lines)
@@ -175,7 +123,7 @@ class Workload:
         for one in found:
             self.script.removed_lines.add((one.source, one.line.number))
         if found:
-            again = [NewDelivery(one.line.number, self._delivery(one.source, one.line.number)) for one in found]
+            again = [NewDelivery(one.line.number, self._input.delivery(one.source, one.line.number)) for one in found]
             batch = IngestBatch(
                 source=found[0].source, position=None, read=0, replaced_lines=[one.n for one in found],
                 deliveries=again, skipped={}, rejected=[],
