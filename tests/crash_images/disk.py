@@ -126,6 +126,14 @@ class Disk:
                    if isinstance(one, PendingName) and isinstance(one.change, Create)}  # fmt: skip
         return created | set(self._names.values())
 
+    def names(self) -> dict[str, int]:
+        """The files that have a name now."""
+        names = dict(self._names)
+        for one in self.pending:
+            if isinstance(one, PendingName):
+                _rename(names, one.change)
+        return {name: inode for name, inode in names.items() if inode != _DIRECTORY}
+
     def synced_size(self, inode: int) -> int:
         return len(self._synced[inode])
 

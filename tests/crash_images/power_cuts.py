@@ -49,14 +49,19 @@ class Report:
     violations: list[Violation] = field(default_factory=list)
 
 
-def images(record: Record, *, share: float = 1.0, lasting: Sequence[str] = LASTING) -> Iterator[Image]:
-    """The images of a record. Of the chosen states, a `share` is drawn. The same record gives the same images."""
+def images(
+    record: Record, *, share: float = 1.0, lasting: Sequence[str] = LASTING, after: int = 0
+) -> Iterator[Image]:
+    """The images of power cuts after more than `after` steps. The same record gives the same images.
+
+    Of the chosen states, a `share` is drawn.
+    """
     disk, random = Disk(lasting), Random(record.seed)
     number = 0
     for cut, step in enumerate(record.steps, 1):
         new = disk.make(step)
         promised = isinstance(step, Returned) and step.promise is not Promise.NOTHING
-        if not new and not (promised and disk.pending):
+        if cut <= after or not (new or (promised and disk.pending)):
             continue
         for choice in choices(disk, random, new=new):
             if random.random() < share:
@@ -71,6 +76,11 @@ class Bound:
     first: int
     last: int
     lines: Mapping[str, int]
+
+
+def is_frame_header(step: Step) -> bool:
+    """Whether SQLite writes the header of a page in the write-ahead log. The page follows."""
+    return isinstance(step, Write) and len(step.data) == _FRAME_HEADER_BYTES
 
 
 def commits(steps: Sequence[Step]) -> list[int]:
@@ -91,12 +101,13 @@ def commits(steps: Sequence[Step]) -> list[int]:
 
 def bounds(steps: Sequence[Step]) -> list[Bound]:
     """By cut: the bound that follows from the promises until then. Transaction 0 is the creation of the spool."""
-    ends = set(commits(steps))
+    # The page may be on the disk before it is written: the log was restarted, and had the same page at this place.
+    headers = {cut - 1 for cut in commits(steps)}
     first = last = before_call = 0
     lines: Mapping[str, int] = {}
     found = [Bound(0, 0, {})]
     for cut, step in enumerate(steps, 1):
-        last += cut in ends
+        last += cut in headers
         if isinstance(step, Begun):
             before_call = last
         elif isinstance(step, Returned):
@@ -108,7 +119,13 @@ def bounds(steps: Sequence[Step]) -> list[Bound]:
 
 
 def check(
-    record: Record, root: Path, *, share: float = 1.0, lasting: Sequence[str] = LASTING, max_violations: int = 10
+    record: Record,
+    root: Path,
+    *,
+    share: float = 1.0,
+    lasting: Sequence[str] = LASTING,
+    after: int = 0,
+    max_violations: int = 10,
 ) -> Report:
     """Examine the images of a record until `max_violations` are found.
 
@@ -117,6 +134,7 @@ def check(
         root: A directory for the images.
         share: The share of the images to examine.
         lasting: Directories whose own names no power cut removes.
+        after: No power cut comes before this number of steps.
         max_violations: The number of violations at which to stop.
 
     Returns:
@@ -132,7 +150,7 @@ def check(
         for finding in examiner.examine(image.files).violations
     ]
     by_cut = bounds(record.steps)
-    for image in images(record, share=share, lasting=lasting):
+    for image in images(record, share=share, lasting=lasting, after=after):
         if len(report.violations) >= max_violations:
             break
         report.images += 1

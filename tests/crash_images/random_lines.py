@@ -13,7 +13,7 @@ from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine
 
 ADDRESSES: Final = (Address("acme", "prod"), Address("acme", "dev"), Address("other", "prod"))
-SOURCES: Final = ("a.log", "b.log")
+SOURCES: Final = ("a.log", "b.log", "c.log")
 
 
 class RandomLines:

@@ -129,6 +129,15 @@ class Record:
     script: Script
 
 
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The disk and the acknowledged lines at the moment at which a process was killed; no power cut."""
+
+    files: Mapping[str, bytes]
+    inodes: Mapping[str, int]
+    lines: Mapping[str, int]
+
+
 def save_record(record: Record, path: Path) -> None:
     path.write_bytes(pickle.dumps(record))
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from crash_images.record import (
     Begun,
     Create,
+    Killed,
     MakeDirectory,
     Promise,
     Rename,
@@ -25,20 +26,21 @@ from crash_images.record import (
 
 # The other files of a spool (the lock, the reserve, the status) hold nothing that a power cut may not remove.
 RECORDED_PREFIX: Final = "spool."
+_INODES_OF_A_RUN: Final = 1_000_000  # the numbers of a second process begin here
 
 
 class Recorder:
     """Implements recording_vfs.Observer. `root` is the directory above the spool."""
 
-    def __init__(self, root: Path, marks: int | None = None) -> None:
-        """`marks`: a descriptor that shows each mark to a tracer of system calls."""
+    def __init__(self, root: Path, *, marks: int | None = None, killed: Killed | None = None) -> None:
+        """`marks`: a descriptor that shows each mark to a tracer of system calls. `killed`: an earlier process."""
         self._marks = marks
         self.steps: list[Step] = []
-        self.lines: dict[str, int] = {}
+        self.lines: dict[str, int] = dict(killed.lines) if killed else {}
         self._root = root
-        self._names: dict[str, int] = {}
+        self._names: dict[str, int] = dict(killed.inodes) if killed else {}
         self._files: dict[int, int] = {}
-        self._inodes = 0
+        self._inodes = _INODES_OF_A_RUN if killed else 0
 
     @contextmanager
     def call(self, name: str, promise: Promise) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from crash_images import recording_strace
+from crash_images.disk import Disk
 from crash_images.mutants import plant_in_record
-from crash_images.record import Record, load_record
+from crash_images.power_cuts import LASTING
+from crash_images.record import Killed, Record, Returned, Script, load_record
 from crash_images.run_recorded import EXIT_UNSUPPORTED
 
 TESTS: Final = Path(__file__).parents[1]
@@ -75,8 +78,33 @@ def record_run(
     return record
 
 
-def _observed(arguments: Sequence[str]) -> Record:
+def record_after_kill(record: Record, cut: int, *, calls: int = CALLS_OF_A_RUN) -> Record:
+    """Record a second process on the spool of a first one that was killed after `cut` steps.
+
+    Returns the record of both. Raises CannotRecord.
+    """
+    disk = Disk(LASTING)
+    for step in record.steps[:cut]:
+        disk.make(step)
+    lines = next((step.lines for step in reversed(record.steps[:cut]) if isinstance(step, Returned)), {})
+    killed = Killed(disk.files(disk.everything()), disk.names(), lines)
+    arguments = ["--seed", str(record.seed), "--calls", str(calls)]
+    second = _observed(arguments, killed)
+    both = Script(
+        first_lines=record.script.first_lines | second.script.first_lines,
+        rejected_lines=record.script.rejected_lines | second.script.rejected_lines,
+        removed=record.script.removed | second.script.removed,
+        removed_lines=record.script.removed_lines | second.script.removed_lines,
+        events=record.script.events | second.script.events,
+    )
+    return Record(record.seed, [*record.steps[:cut], *second.steps], both)
+
+
+def _observed(arguments: Sequence[str], killed: Killed | None = None) -> Record:
     with fast_directory() as directory:
+        if killed is not None:
+            (directory / "killed").write_bytes(pickle.dumps(killed))
+            arguments = [*arguments, "--killed", str(directory / "killed")]
         ran = _run((), directory, arguments)
         if ran.returncode == EXIT_UNSUPPORTED:
             raise CannotRecord(ran.stdout.strip())

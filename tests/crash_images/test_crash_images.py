@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from crash_images.mutants import IN_CODE, IN_THE_RECORD
-from crash_images.power_cuts import Report, check, commits
+from crash_images.power_cuts import Report, check, commits, is_frame_header
 from crash_images.record import Begun, Create, Record, Step, Sync, Truncate, Unlink, Write
-from crash_images.running import CannotRecord, fast_directory, record_run
+from crash_images.running import CannotRecord, fast_directory, record_after_kill, record_run
 from crash_images.workload import CALLS
 from hookline.relay.spool.sqlite import disk_reserve
 
@@ -80,6 +81,34 @@ def test_many_power_cuts(root: Path) -> None:
     """The same for all images of fixed and of new seeds, which are printed."""
     seeds = (*SEEDS, *(secrets.randbelow(2**32) for _ in range(NEW_SEEDS)))
     assert MIN_IMAGES_OF_SOAK <= sum(one.distinct for one in checked(seeds, root, 1.0))
+
+
+def after_kills(seed: int, kills: int, root: Path, share: float) -> int:
+    """Check the images of a second process, after kills of a first one. Returns the number of distinct images."""
+    record = recorded(seed)
+    whole = [cut for cut in range(100, len(record.steps)) if not is_frame_header(record.steps[cut - 1])]
+    distinct = 0
+    for cut in Random(seed).sample(whole, kills):
+        try:
+            report = check(record_after_kill(record, cut, calls=10), root, share=share, after=cut)
+        except CannotRecord as reason:
+            pytest.skip(f"SQLite cannot be observed: {reason}")
+        show(f"seed {seed}, killed after step {cut}: {report.distinct} distinct images")
+        assert [] == [str(one) for one in report.violations]
+        distinct += report.distinct
+    return distinct
+
+
+def test_power_cuts_after_a_kill(root: Path) -> None:
+    """A killed process leaves changes that are not synced. A second one continues, and the power cut comes then."""
+    assert after_kills(1, 3, root, 0.1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
+def test_many_power_cuts_after_a_kill(seed: int, root: Path) -> None:
+    """The same for many kills."""
+    assert after_kills(seed, 10, root, 0.5)
 
 
 def test_the_runs_have_everything() -> None:

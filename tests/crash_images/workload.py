@@ -44,13 +44,16 @@ CALLS: Final = {
 class Workload:
     """Runs the spool below `root` and describes its input in `script`."""
 
-    def __init__(self, root: Path, recorder: Recorder, seed: int, *, strict: bool = False) -> None:
-        """`strict`: expect also what the spool does not keep today (test_known_faults.py)."""
+    def __init__(
+        self, root: Path, recorder: Recorder, seed: int, *, strict: bool = False, again: bool = False
+    ) -> None:
+        """`strict`: expect also the promises of test_known_faults.py. `again`: the spool exists."""
         self.script = Script()
         self._directory = root / SPOOL_DIRECTORY
         self._recorder = recorder
         self._random = Random(seed)
-        self._now = 1_000_000.0
+        self._now = 2_000_000.0 if again else 1_000_000.0
+        self._sources = SOURCES[2:] if again else SOURCES[:2]
         self._synced_at = 0.0
         self._input = RandomLines(self._random, self.script)
         self._strict = strict
@@ -106,7 +109,7 @@ class Workload:
     # -- ingest
 
     def _enqueue(self) -> None:
-        source = self._random.choice(SOURCES)
+        source = self._random.choice(self._sources)
         self._send(self._input.batch(source, self._recorder.lines.get(source, 0) + 1))
 
     def _send(self, batch: IngestBatch) -> None:
