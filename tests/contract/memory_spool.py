@@ -115,9 +115,7 @@ class Data:
         """Replace the position of the same content, or that of the same file from before its first line."""
         file = (new.device, new.inode)
         self.positions = [
-            one
-            for one in self.positions
-            if not (one.key == new.key if one.key else (one.device, one.inode) == file)
+            one for one in self.positions if not (one.key == new.key if one.key else (one.device, one.inode) == file)
         ]
         self.positions.append(new)
 

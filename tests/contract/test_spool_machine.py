@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import sys
 from collections.abc import Callable
 from itertools import count
 
@@ -28,18 +29,21 @@ FIXED = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    stateful_step_count=40,
+    stateful_step_count=30,
     suppress_health_check=list(HealthCheck),
     print_blob=False,
 )
 
 
+def run(machine: Callable[[], SpoolMachine], chosen: settings) -> None:
+    """Run the machine. Hypothesis accepts any callable that returns one."""
+    run_state_machine_as_test(machine, settings=chosen)  # type: ignore[arg-type]
+
+
 def test_the_store_does_what_the_model_does(kind: str, new_store: Callable[[], SpoolStore]) -> None:
     """The same steps in every run: each result, count, status, trace and dead letter is that of the model."""
-    run_state_machine_as_test(
-        lambda: SpoolMachine(new_store()),
-        settings=settings(FIXED, max_examples=EXAMPLES.get(kind, EXAMPLES_ELSEWHERE)),
-    )
+    examples = EXAMPLES.get(kind, EXAMPLES_ELSEWHERE)
+    run(lambda: SpoolMachine(new_store()), settings(FIXED, max_examples=examples))
 
 
 @pytest.mark.soak
@@ -48,14 +52,14 @@ def test_the_store_does_what_the_model_does_in_new_steps(
 ) -> None:
     """New steps in every run. The output gives the seed, and SPOOL_MACHINE_SEED repeats it."""
     number = int(os.environ.get("SPOOL_MACHINE_SEED") or random.randrange(2**32))
-    print(f"\n{kind}: SPOOL_MACHINE_SEED={number} repeats these {SOAK_EXAMPLES} examples")
+    sys.stdout.write(f"\n{kind}: SPOOL_MACHINE_SEED={number} repeats these {SOAK_EXAMPLES} examples\n")
 
     def machine() -> SpoolMachine:
         return SpoolMachine(new_store())
 
-    run_state_machine_as_test(
+    run(
         seed(number)(machine),
-        settings=settings(FIXED, derandomize=False, max_examples=SOAK_EXAMPLES, stateful_step_count=60),
+        settings(FIXED, derandomize=False, max_examples=SOAK_EXAMPLES, stateful_step_count=60),
     )
 
 
@@ -70,9 +74,11 @@ def test_a_planted_fault_is_found(name: str) -> None:
         PLANTED[name](store)
         return SpoolMachine(store)
 
-    quick = settings(FIXED, max_examples=MOST_EXAMPLES_FOR_A_FAULT, phases=[Phase.generate], report_multiple_bugs=False)
+    quick = settings(
+        FIXED, max_examples=MOST_EXAMPLES_FOR_A_FAULT, phases=[Phase.generate], report_multiple_bugs=False
+    )
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine, settings=quick)
+        run(machine, quick)
 
 
 PORTS = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from builders import ACME
 from contract.machine.model import Entry, LineKey, SpoolModel, line_key
@@ -83,10 +83,6 @@ class Comparison(RuleBasedStateMachine):
         assert self.opened is not None
         return self.opened
 
-    @initialize()
-    def first_relay(self) -> None:
-        self.open()
-
     def open(self) -> None:
         self.opened = self.store.open(since="now")
         self.publisher = self.store.status_publisher()
@@ -143,7 +139,9 @@ class Comparison(RuleBasedStateMachine):
             if other.item.seq == item.seq:
                 assert other.entry is entry or not other.entry.pending, "two deliveries have one number"
             if other.entry.pending and other.entry.life == entry.life == 0 and other.entry is not entry:
-                assert (other.entry.place < entry.place) == (other.item.seq < item.seq), "the order of numbers is wrong"
+                assert (other.entry.place < entry.place) == (other.item.seq < item.seq), (
+                    "the order of numbers is wrong"
+                )
 
     # -- after every step
 

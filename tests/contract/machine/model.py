@@ -1,8 +1,9 @@
 """A model of a spool in dictionaries and lists, for the machine that compares every store with it.
 
-It follows the docstrings of the ports, not the statements of a store. Where they leave a point open, these laws hold:
+It follows the docstrings of the ports, not the code of a store. Where they leave a point open, these laws apply:
 
-- A store numbers deliveries (`seq`) and rejected lines (`n`) as it likes. The order of reading is the model's `place`.
+- A store numbers deliveries (`seq`) and rejected lines (`n`) as it likes. The model's `place` is the order of
+  reading.
 - A delivery that is read again after the dedupe window keeps its attempts and its history, because `attempts` counts
   all attempts. Reason, HTTP status, tries and refusals start again.
 - The results in a call of `settle` belong to different deliveries. The requests of a result count even if its
@@ -274,7 +275,12 @@ class SpoolModel:
             if not entry.pending:
                 continue
             entry.attempts, entry.tries, entry.refusals = result.attempts, result.tries, result.refusals
-            entry.reason, entry.http, entry.history, entry.due = result.reason, result.http, result.history, result.due
+            entry.reason, entry.http, entry.history, entry.due = (
+                result.reason,
+                result.http,
+                result.history,
+                result.due,
+            )
             if result.state is not State.PENDING:
                 self._end(entry, result.state, now)
                 if entry.order_key is not None:

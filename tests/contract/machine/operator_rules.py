@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from contract.machine.comparison import EVENTS, Comparison, event
+from contract.machine.comparison import WEBHOOKS, Comparison, event
 from contract.machine.model import Entry, KeptLine, line_key
-from contract.machine.relay_rules import ADDRESSES, LIMITS, NUMBERS, STEPS, WEBHOOKS
+from contract.machine.relay_rules import ADDRESSES, LIMITS, NUMBERS, STEPS
 from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine
@@ -20,7 +20,7 @@ from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Count, Filter
 
 # Filters, some with values that depend on the spool: seconds before now, and the number of an event or a line.
 CHOICES: Final = st.sampled_from([
-    *[{}] * 3,
+    *[{}] * 8,
     *[{"webhook": address} for address in WEBHOOKS],
     {"channel": "sms"},
     {"status": "bounce"},
@@ -90,7 +90,7 @@ class OperatorRules(Comparison):
             assert sorted((one.at for one in everything), reverse=True)[:limit] == times
 
     @precondition(lambda self: self.model.dead() or self.model.lines)
-    @rule(choice=CHOICES, index=NUMBERS, step=STEPS, rate=st.sampled_from([None, None, 0.5, 2.0]))
+    @rule(choice=CHOICES, index=NUMBERS, step=STEPS, rate=st.sampled_from([None, 0.5, 2.0]))
     def replay(self, choice: dict[str, object], index: int, step: float, rate: float | None) -> None:
         chosen, now = self._filter(choice, index), self.at(step)
         if (expected := self._chosen(chosen)) is None:
@@ -195,15 +195,14 @@ class OperatorRules(Comparison):
 
     # -- TraceSearch
 
-    @rule(number=st.integers(0, 4))
-    def trace_a_request(self, number: int) -> None:
-        request = f"R-{number}"
-        self.check_trace(request, [one for one in self.model.entries.values() if one.delivery.request_id == request])
-
     @rule(number=NUMBERS, digits=st.sampled_from([MIN_TRACE_ID_DIGITS, 9, 32]))
-    def trace_a_delivery(self, number: int, digits: int) -> None:
-        wanted = event(number % EVENTS).id.hex()[:digits]
-        self.check_trace(wanted, [one for key, one in self.model.entries.items() if key.hex().startswith(wanted)])
+    def trace(self, number: int, digits: int) -> None:
+        """By the request of an event, and by its id."""
+        entries, one = self.model.entries, event(number)
+        request = [each for each in entries.values() if each.delivery.request_id == one.request_id]
+        self.check_trace(one.request_id, request)
+        wanted = one.id.hex()[:digits]
+        self.check_trace(wanted, [each for key, each in entries.items() if key.hex().startswith(wanted)])
 
 
 def _named(letters: object) -> dict[object, DeadLetter]:

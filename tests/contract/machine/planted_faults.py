@@ -36,9 +36,7 @@ class MovesPositionWithoutRows(MemorySpool):
 
 class LosesThePosition(MemorySpool):
     def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
-        return super().enqueue(
-            msgspec.structs.replace(batch, position=None), now=now, dedupe_window=dedupe_window
-        )
+        return super().enqueue(msgspec.structs.replace(batch, position=None), now=now, dedupe_window=dedupe_window)
 
 
 class KeepsThePositionOfAnOldName(MemorySpool):
@@ -107,7 +105,7 @@ class FindsOnlyRetriesThatAreDue(MemorySpool):
 
 class DropsASettlement(MemorySpool):
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        return super().settle(settlements[:3], now=now)
+        return super().settle(settlements[:4], now=now)
 
 
 class ForgetsSuccessors(MemorySpool):
@@ -125,7 +123,8 @@ class ReturnsSuccessorsOfARetry(MemorySpool):
 
 class SettlesTwice(MemorySpool):
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        settled = [one for one in settlements if self._data.rows[one.seq].state is not State.PENDING]
+        rows = self._data.rows
+        settled = [one for one in settlements if one.seq in rows and rows[one.seq].state is not State.PENDING]
         self._data.tally["delivered"] += sum(one.state is State.DELIVERED for one in settled)
         return super().settle(settlements, now=now)
 

@@ -48,13 +48,16 @@ WINDOWS: Final = st.sampled_from([0.0, 20.0, DAY, DAY])
 # A file before and after the first line was read, the same content under a new name, another file, a pipe.
 SOURCES: Final = (
     Position(name="events", device=1, inode=2),
-    Position(name="events", device=1, inode=2, key=b"A"),
-    Position(name="events.1", device=1, inode=2, key=b"A"),
-    Position(name="copy", device=1, inode=4, key=b"A"),
-    Position(name="other", device=1, inode=3, key=b"B"),
-    Position(name="-", key=b"pipe"),
+    Position(name="events", device=1, inode=2, key=b"A", line=2, offset=20),
+    Position(name="events", device=1, inode=2, key=b"A", line=7, offset=70),
+    Position(name="events.1", device=1, inode=2, key=b"A", line=9, offset=90),
+    Position(name="copy", device=1, inode=4, key=b"A", line=9, offset=90),
+    Position(name="other", device=1, inode=3, key=b"B", line=4, offset=40),
+    Position(name="-", key=b"pipe", line=3),
 )
+POSITIONS: Final = st.sampled_from([None, *SOURCES])
 # State, reason, HTTP status, seconds until it is due, requests.
+Outcome = tuple[State, str | None, int | None, float | None, int]
 OUTCOMES: Final = st.sampled_from([
     (State.DELIVERED, None, 204, None, 1),
     (State.DELIVERED, None, 204, None, 2),
@@ -63,8 +66,8 @@ OUTCOMES: Final = st.sampled_from([
     (State.PENDING, "http 503", 503, 4.0, 1),
     (State.PENDING, "timeout", None, 60.0, 1),
 ])  # fmt: skip
-RESULTS: Final = st.lists(st.tuples(st.integers(0, 9), OUTCOMES), min_size=1, max_size=5)
-WANTED: Final = st.lists(st.tuples(ADDRESSES, LIMITS), min_size=1, max_size=3, unique_by=lambda one: one[0])
+RESULTS: Final = st.lists(OUTCOMES, min_size=2, max_size=6)
+WITHOUT: Final = st.sampled_from([0, 1, 2])  # none, all, or every second delivery that the lanes hold
 ALL: Final = 1000
 
 
@@ -73,10 +76,12 @@ def relay_rule(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A rule for a relay that owns the spool. `when`: the model's contents that make it worth a step."""
 
+    def possible(machine: Any) -> bool:
+        return machine.opened is not None and bool(when(machine.model))
+
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        return precondition(lambda self: self.opened is not None and bool(when(self.model)))(
-            rule(**strategies)(function)
-        )
+        decorated: Callable[..., None] = precondition(possible)(rule(**strategies)(function))  # type: ignore[no-untyped-call]
+        return decorated
 
     return decorate
 
@@ -115,7 +120,9 @@ class RelayRules(Comparison):
 
     @relay_rule(step=STEPS)
     def publish(self, step: float) -> None:
-        """A second relay is refused and does not replace the status."""
+        """Each second a relay publishes its status, and looks for changes. A second relay is refused."""
+        self.notice()
+        assert not self.spool.changed_by_others()
         with pytest.raises(SpoolUnusable):
             self.store.open(since="now")
         assert self.publisher is not None
@@ -128,23 +135,16 @@ class RelayRules(Comparison):
         step=STEPS,
         events=st.lists(NUMBERS, min_size=1, max_size=6),
         lines=st.lists(st.integers(0, 5), max_size=2),
-        position=st.sampled_from([None, *SOURCES]),
-        line=st.integers(1, 9),
+        position=POSITIONS,
         window=WINDOWS,
     )
     def enqueue(
-        self, step: float, events: list[int], lines: list[int], position: Position | None, line: int, window: float
+        self, step: float, events: list[int], lines: list[int], position: Position | None, window: float
     ) -> None:
-        moved = None
-        if position is not None:
-            moved = Position(
-                name=position.name, device=position.device, inode=position.inode, key=position.key,
-                line=line if position.key else 0, offset=line * 10 if position.key else 0,
-            )  # fmt: skip
         self._enqueue(
             IngestBatch(
-                source="events", position=moved, read=len(events) + len(lines) + 1,
-                deliveries=[NewDelivery(line, event(number)) for number in events],
+                source="events", position=position, read=len(events) + len(lines) + 1,
+                deliveries=[NewDelivery(1 + n, event(number)) for n, number in enumerate(events)],
                 skipped={"campaign": 1}, rejected=[rejected(number) for number in lines],
             ),
             step=step, window=window,
@@ -152,7 +152,11 @@ class RelayRules(Comparison):
 
     @relay_rule(
         lambda model: any(one.replayed for one in model.lines.values()),
-        step=STEPS, limit=LIMITS, results=st.lists(st.integers(-3, EVENTS - 1), min_size=1), window=WINDOWS)
+        step=STEPS,
+        limit=LIMITS,
+        results=st.lists(st.integers(-3, EVENTS - 1), min_size=1),
+        window=WINDOWS,
+    )
     def read_replayed_lines(self, step: float, limit: int, results: list[int], window: float) -> None:
         """Each line becomes a delivery, a skipped event, or is rejected again."""
         found = self.spool.replayed_lines(limit=limit)
@@ -186,79 +190,72 @@ class RelayRules(Comparison):
 
     # -- DequeueSpool
 
-    @relay_rule(
-        SpoolModel.pending,
-        wanted=WANTED,
-        from_the_start=st.booleans(),
-    )
-    def dequeue_new(self, wanted: list[tuple[Address, int]], from_the_start: bool) -> None:
+    @relay_rule(SpoolModel.pending, limit=LIMITS, from_the_start=st.booleans())
+    def dequeue_new(self, limit: int, from_the_start: bool) -> None:
+        """All lanes ask at once."""
         self.notice()
-        cursors = [Cursor() if from_the_start else self.cursors.get(one, Cursor()) for one, _ in wanted]
+        cursors = {one: Cursor() if from_the_start else self.cursors.get(one, Cursor()) for one in WEBHOOKS}
         answers = self.spool.dequeue_new([
-            DequeueRequest(address, cursor.after, limit, address != UNORDERED)
-            for (address, limit), cursor in zip(wanted, cursors, strict=True)
+            DequeueRequest(address, cursor.after, limit, address != UNORDERED) for address, cursor in cursors.items()
         ])  # fmt: skip
-        for (address, limit), cursor, (items, after) in zip(wanted, cursors, answers, strict=True):
+        for (address, cursor), (items, after) in zip(cursors.items(), answers, strict=True):
             possible = self.model.fresh(address, ordered=address != UNORDERED)
             entries = self.take(items)
             assert len(entries) <= limit
             assert all(item.seq > cursor.after for item in items)
             assert entries == [one for one in possible if one in entries], "not in the order of reading"
-            missing = [one for one in possible if one.place > cursor.place and one not in entries]
-            full = len(entries) == limit
-            last = entries[-1].place if full else self.model.last_place
-            assert not [one for one in missing if one.place <= last], "a new delivery is passed over"
+            last = entries[-1].place if len(entries) == limit else self.model.last_place
+            passed = [one for one in possible if cursor.place < one.place <= last and one not in entries]
+            assert not passed, "a new delivery is passed over"
             self.cursors[address] = Cursor(after, last)
 
-    @relay_rule(has_retries, address=ADDRESSES, step=STEPS, limit=LIMITS, without=st.lists(st.integers(0, 9), max_size=2))
-    def dequeue_due(self, address: Address, step: float, limit: int, without: list[int]) -> None:
+    @relay_rule(has_retries, address=ADDRESSES, step=STEPS, limit=LIMITS, without=WITHOUT)
+    def dequeue_due(self, address: Address, step: float, limit: int, without: int) -> None:
         self.notice()
         now, excluded = self.at(step), self._some(without)
-        hidden = {one.entry for one in excluded if one.valid}
+        hidden = {one.entry for one in excluded}
         due = [one for one in self.model.retries(address) if due_of(one) <= now and one not in hidden]
         seqs = {one.item.seq for one in excluded}
         entries = self.take(self.spool.dequeue_due(address, now=now, limit=limit, without=seqs))
         assert [one.due for one in due[:limit]] == [one.due for one in entries]
         assert set(entries) <= set(due)
+        seqs = {one.item.seq for one in self._some(1)}
+        rest = self.spool.dequeue_due(address, now=now, limit=limit, without=seqs)
+        held = {one.entry for one in self._some(1)}
+        assert [one.due for one in due if one not in held][:limit] == [one.due for one in self.take(rest)]
+        for after in (0.0, now, now + 5.0):
+            later = [one.due for one in self.model.retries(address) if due_of(one) > after]
+            assert (later[0] if later else None) == self.spool.next_due(address, after=after)
 
-    @relay_rule(has_retries, address=ADDRESSES, ahead=st.sampled_from([-50.0, 0.0, 5.0, 60.0]))
-    def next_due(self, address: Address, ahead: float) -> None:
-        self.notice()
-        after = self.now + ahead
-        later = [one.due for one in self.model.retries(address) if due_of(one) > after]
-        assert (later[0] if later else None) == self.spool.next_due(address, after=after)
-
-    def _some(self, indices: list[int]) -> list[Taken]:
-        """Some of the deliveries that the lanes hold."""
-        taken = list(self.taken.values())
-        return [taken[n % len(taken)] for n in sorted(set(indices))] if taken else []
+    def _some(self, without: int) -> list[Taken]:
+        return [one for one in self.taken.values() if one.valid][::without] if without else []
 
     # -- SettleSpool
 
-    @precondition(lambda self: self.taken or self.past)
-    @relay_rule(step=STEPS, results=RESULTS)
-    def settle(self, step: float, results: list[tuple[int, Any]]) -> None:
+    @precondition(lambda self: self.taken)
+    @relay_rule(step=STEPS, results=RESULTS, late=st.booleans())
+    def settle(self, step: float, results: list[Outcome], late: bool) -> None:
         """Results of deliveries that the lanes hold, and late ones of deliveries that are settled by then."""
         self.notice()
-        now, possible = self.at(step), [one for one in [*self.taken.values(), *self.past] if one.valid]
-        chosen = {n % len(possible): outcome for n, outcome in results} if possible else {}
-        unique = {possible[n].item.seq: (possible[n], outcome) for n, outcome in chosen.items()}
-        group = [(one.entry, self._result(one, outcome)) for one, outcome in unique.values()]
-        must, may = self.model.settle(group, now=now)
-        for one, _ in unique.values():
-            self.taken.pop(one.item.seq, None)
-        self.past = [*self.past, *(one for one, _ in unique.values())][-6:]
-        returned = {one.delivery.id for one in self.take(self.spool.settle([one for _, one in group], now=now))}
+        possible = [one for one in [*self.taken.values(), *(self.past if late else [])] if one.valid]
+        group = {one.item.seq: one for one in possible[-len(results) :]}
+        now = self.at(step)
+        pairs = [(one.entry, self._result(one, results[n])) for n, one in enumerate(group.values())]
+        must, may = self.model.settle(pairs, now=now)
+        for seq in group:
+            self.taken.pop(seq, None)
+        self.past = [*self.past, *group.values()][-6:]
+        returned = {one.delivery.id for one in self.take(self.spool.settle([one for _, one in pairs], now=now))}
         assert must <= returned <= may
 
-    @relay_rule(SpoolModel.pending, wanted=WANTED, step=STEPS, results=RESULTS)
-    def deliver(self, wanted: list[tuple[Address, int]], step: float, results: list[tuple[int, Any]]) -> None:
+    @relay_rule(SpoolModel.pending, limit=LIMITS, step=STEPS, results=RESULTS)
+    def deliver(self, limit: int, step: float, results: list[Outcome]) -> None:
         """Most deliveries are settled soon after they were taken."""
-        self.dequeue_new(wanted, from_the_start=True)
+        self.dequeue_new(limit, from_the_start=True)
         if self.taken:
-            self.settle(step, results)
+            self.settle(step, results, late=False)
 
-    def _result(self, taken: Taken, outcome: tuple[State, str | None, int | None, float | None, int]) -> Settlement:
+    def _result(self, taken: Taken, outcome: Outcome) -> Settlement:
         (state, reason, http, wait, posts), item = outcome, taken.item
         history = item.history
         if reason is not None:
@@ -274,9 +271,9 @@ class RelayRules(Comparison):
         step=STEPS,
         limit=LIMITS,
         reason=st.sampled_from(["http 410", "webhook deleted"]),
-        without=st.lists(st.integers(0, 9), max_size=2),
+        without=WITHOUT,
     )
-    def dead_letter(self, address: Address, step: float, limit: int, reason: str, without: list[int]) -> None:
+    def dead_letter(self, address: Address, step: float, limit: int, reason: str, without: int) -> None:
         self.notice()
         now, excluded = self.at(step), self._some(without)
         possible = self._without(self.model.pending(address), excluded)
@@ -291,9 +288,9 @@ class RelayRules(Comparison):
         address=ADDRESSES,
         step=STEPS,
         age=st.sampled_from([0.0, 10.0, 40.0]),
-        without=st.lists(st.integers(0, 9), max_size=2),
+        without=WITHOUT,
     )
-    def expire(self, address: Address, step: float, age: float, without: list[int]) -> None:
+    def expire(self, address: Address, step: float, age: float, without: int) -> None:
         """A held webhook has no lane that sends, so a relay does not call it for one."""
         self.notice()
         if address not in self.model.webhooks or self.model.webhook(address).held_since is not None:
@@ -307,7 +304,7 @@ class RelayRules(Comparison):
         self._died(address, possible, count, "expired")
 
     def _without(self, entries: list[Entry], excluded: list[Taken]) -> list[Entry]:
-        hidden = {one.entry for one in excluded if one.valid}
+        hidden = {one.entry for one in excluded}
         return [one for one in entries if one not in hidden]
 
     def _died(self, address: Address, possible: list[Entry], count: int, reason: str) -> None:
@@ -318,8 +315,9 @@ class RelayRules(Comparison):
         assert count == len(died)
         self.model.kill(died, reason=reason, now=self.now)
 
-    @relay_rule(has_retries, address=ADDRESSES, step=STEPS, limit=LIMITS)
+    @relay_rule(has_retries, address=ADDRESSES, step=st.sampled_from([0.0, -3.0, -40.0, -40.0]), limit=LIMITS)
     def make_due(self, address: Address, step: float, limit: int) -> None:
+        """The clock was set back."""
         self.notice()
         now = self.at(step)
         late = self.model.late(address, now=now)
@@ -338,7 +336,12 @@ class RelayRules(Comparison):
         self.spool.set_disabled(address, disabled=disabled, now=self.at(step))
         self.model.webhook(address).change(self.now, disabled=disabled)
 
-    @relay_rule(address=ADDRESSES, gone=st.booleans(), wait=st.sampled_from([None, 30.0]))
+    @relay_rule(address=ADDRESSES, step=STEPS, seconds=st.sampled_from([3.0, 25.0]))
+    def disable_for_a_while(self, address: Address, step: float, seconds: float) -> None:
+        self.set_disabled(address, step, disabled=True)
+        self.set_disabled(address, seconds, disabled=False)
+
+    @relay_rule(address=ADDRESSES, gone=st.sampled_from([True, True, False]), wait=st.sampled_from([None, 30.0]))
     def save_endpoint_state(self, address: Address, gone: bool, wait: float | None) -> None:
         changes = {
             "gone_reason": "http 410" if gone else None,
@@ -350,11 +353,6 @@ class RelayRules(Comparison):
         self.model.webhook(address).change(self.now, **changes)
 
     # -- MaintenanceSpool
-
-    @relay_rule()
-    def look_for_changes(self) -> None:
-        self.notice()
-        assert not self.spool.changed_by_others()
 
     @relay_rule(
         step=STEPS,
