@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -60,9 +60,11 @@ class Cursor(NamedTuple):
 class Comparison(RuleBasedStateMachine):
     """The store, the model, and a relay's lanes. `written`: whether an operator wrote since the relay looked."""
 
-    def __init__(self, store: SpoolStore) -> None:
+    def __init__(self, store: SpoolStore, *, remove: Callable[[], None] = lambda: None) -> None:
+        """`remove` removes the store at the end: a spool on a disk may be large."""
         super().__init__()
         self.store = store
+        self.remove = remove
         self.model = SpoolModel()
         self.now = START
         self.opened: Spool | None = None
@@ -98,6 +100,7 @@ class Comparison(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.opened is not None:
             self.close()
+        self.remove()
 
     def at(self, seconds: float) -> float:
         """Set the clock, also back. Returns the time."""
