@@ -19,7 +19,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from contract.machine import comparison, operator_rules, relay_rules, spool_machine
+from contract.machine import (
+    comparison,
+    ingest_rules,
+    maintenance_rules,
+    operator_rules,
+    settle_rules,
+    spool_machine,
+)  # fmt: skip
 from contract.machine.planted_faults import PLANTED
 from contract.machine.spool_machine import SpoolMachine
 from contract.memory_store import SPOOLS, MemoryStore
@@ -108,7 +115,8 @@ PORTS = (
 @pytest.mark.parametrize("port", PORTS)
 def test_the_machine_calls_each_method(port: type) -> None:
     """A new method of a port needs a rule."""
-    text = "".join(inspect.getsource(one) for one in (comparison, relay_rules, operator_rules, spool_machine))
+    modules = (comparison, ingest_rules, settle_rules, maintenance_rules, operator_rules, spool_machine)
+    text = "".join(inspect.getsource(one) for one in modules)
     methods = [name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")]
     assert methods
     assert [] == [name for name in methods if f".{name}(" not in text]

@@ -33,14 +33,7 @@ import msgspec
 from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.observe.snapshot import WebhookStatus
-from hookline.relay.delivery_record import (
-    DeadDelivery,
-    DeadLetter,
-    DeadLine,
-    Delivery,
-    add_replay,
-    parse_history,
-)
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay, parse_history
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog, Count, Filter, TracedDelivery
 from hookline.relay.spool.spool import EndpointState, IngestBatch, QueuedDelivery, Settlement, State

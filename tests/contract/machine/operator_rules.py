@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis.stateful import precondition, rule
 
 from contract.machine.comparison import WEBHOOKS, Comparison, event
 from contract.machine.model import Entry, KeptLine, line_key
-from contract.machine.relay_rules import ADDRESSES, LIMITS, NUMBERS, STEPS
+from contract.machine.steps import ADDRESSES, LIMITS, NUMBERS, STEPS
 from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine
@@ -54,7 +55,7 @@ class OperatorRules(Comparison):
                 "nothing": "line-999",
             }[str(kind)]
             values["ids"] = (identity,)
-        return msgspec.convert(values, Filter) if not values.keys() - {"ids"} else Filter(**values)  # type: ignore[arg-type]
+        return Filter(**values)  # type: ignore[arg-type]
 
     def _chosen(self, chosen: Filter) -> tuple[list[Entry], list[KeptLine]] | None:
         """None: the filter names no letter."""
@@ -205,11 +206,11 @@ class OperatorRules(Comparison):
         self.check_trace(wanted, [each for key, each in entries.items() if key.hex().startswith(wanted)])
 
 
-def _named(letters: object) -> dict[object, DeadLetter]:
-    found: dict[object, DeadLetter] = {}
-    for one in letters:  # type: ignore[attr-defined]
-        if isinstance(one, DeadLine):
-            found[line_key(one)] = msgspec.structs.replace(one, n=0)
-        else:
-            found[one.id] = one
-    return found
+def _named(letters: Iterable[DeadLetter]) -> dict[object, DeadLetter]:
+    """By identity, without the store's numbers of lines."""
+    return {
+        line_key(one) if isinstance(one, DeadLine) else one.id: (
+            msgspec.structs.replace(one, n=0) if isinstance(one, DeadLine) else one
+        )
+        for one in letters
+    }

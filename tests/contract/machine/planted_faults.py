@@ -15,14 +15,7 @@ from contract.memory_store import MemoryControl, MemoryDeadLetters, MemoryStore
 from hookline.model import Address
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Count, Filter, OnProgress
-from hookline.relay.spool.spool import (
-    DequeueRequest,
-    IngestBatch,
-    QueuedDelivery,
-    Retention,
-    Settlement,
-    State,
-)
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, QueuedDelivery, Retention, Settlement, State
 
 # -- ingest
 

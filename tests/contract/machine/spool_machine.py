@@ -6,24 +6,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
 from contract.machine.comparison import END_OF_TIME, EVENTS, UNORDERED, WEBHOOKS
+from contract.machine.maintenance_rules import MaintenanceRules
 from contract.machine.operator_rules import OperatorRules
-from contract.machine.relay_rules import (
-    ALL,
-    LIMITS,
-    NUMBERS,
-    RESULTS,
-    SOURCES,
-    Outcome,
-    RelayRules,
-    relay_rule,
-)
+from contract.machine.settle_rules import SettleRules
+from contract.machine.steps import ALL, LIMITS, NUMBERS, RESULTS, SOURCES, Outcome, relay_rule
 from contract.spool_stores import DAY
 from hookline.relay.spool.spool import DequeueRequest, State
 
 BACKLOG = 6  # pending deliveries from which on a drain is worth a step
 
 
-class SpoolMachine(RelayRules, OperatorRules):
+class SpoolMachine(SettleRules, MaintenanceRules, OperatorRules):
     """All rules, and one that uses most ports together."""
 
     @initialize(events=st.lists(NUMBERS, min_size=6, max_size=EVENTS, unique=True), limit=LIMITS, results=RESULTS)
