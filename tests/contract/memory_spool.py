@@ -95,7 +95,7 @@ class Data:
     replayed: set[int] = field(default_factory=set)
     tally: Counter[str] = field(default_factory=Counter)
     endpoints: Endpoints = field(default_factory=Endpoints)
-    positions: dict[str, Position] = field(default_factory=dict)
+    positions: list[Position] = field(default_factory=list)
     writes: int = 0
     holder: str | None = None
     status: RelayStatus | None = None
@@ -110,6 +110,14 @@ class Data:
     def is_known(self, identity: bytes, delivered_after: float) -> bool:
         row = self.row_of(identity)
         return row is not None and (row.state not in RECORDS or row.settled > delivered_after)
+
+    def move(self, new: Position) -> None:
+        """Replace the position of the same content, or that of the same file from before its first line."""
+        file = (new.device, new.inode)
+        self.positions = [
+            one for one in self.positions if not (one.key == new.key if one.key else (one.device, one.inode) == file)
+        ]
+        self.positions.append(new)
 
     def add_line(self, line: DeadLine) -> bool:
         """Whether it is new."""
@@ -132,7 +140,7 @@ class MemorySpool:
     # -- IngestSpool
 
     def positions(self) -> list[Position]:
-        return list(self._data.positions.values())
+        return list(self._data.positions)
 
     def replayed_lines(self, *, limit: int) -> list[ReplayedLine]:
         found, room = [], MAX_BYTES_PER_BATCH
@@ -160,6 +168,7 @@ class MemorySpool:
             data.rows[self._last] = Row(
                 seq=self._last, delivery=one, source=batch.source, line=taken.line, order_key=one.order_key,
                 since=data.endpoints[one.address].clock(now), body=one.body,
+                attempts=before.attempts if before else 0, history=before.history if before else None,
             )  # fmt: skip
         for refused in batch.rejected:
             line = refused.line
@@ -171,7 +180,7 @@ class MemorySpool:
         tally.update({"read": batch.read, "replayed": len(batch.replaced_lines)})
         tally.update({f"skipped:{reason}": n for reason, n in batch.skipped.items()})
         if (position := batch.position) is not None:
-            data.positions[position.name] = msgspec.structs.replace(position, at=now)
+            data.move(msgspec.structs.replace(position, at=now))
         return len(data.pending())
 
     # -- DequeueSpool
@@ -249,7 +258,7 @@ class MemorySpool:
         return self._finish(rows, State.DEAD, now, reason)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        own = before - self._data.endpoints[address].idle
+        own = before - self._data.endpoints.get(address, Endpoint()).idle
         rows = [row for row in self._data.pending(address)[:limit] if row.since < own and row.seq not in without]
         return self._finish(rows, State.DEAD, now, "expired")
 

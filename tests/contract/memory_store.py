@@ -19,10 +19,13 @@ SPOOLS: dict[str, Data] = {}
 
 
 class MemoryStore:
-    """Implements factory.SpoolStore."""
+    """Implements factory.SpoolStore. A test can replace the types of its ports by faulty ones."""
 
     def __init__(self, location: str) -> None:
         self.name = location
+        self.spool_type = MemorySpool
+        self.control_type = MemoryControl
+        self.letters_type = MemoryDeadLetters
 
     def _data(self) -> Data:
         if self.name not in SPOOLS:
@@ -38,19 +41,19 @@ class MemoryStore:
         if data.holder is not None:
             raise SpoolUnusable(f"the spool {self.name} is held by {data.holder}", hint="stop that relay first")
         data.holder = f"process {os.getpid()} since {since}"
-        return MemorySpool(data)
+        return self.spool_type(data)
 
     def status_publisher(self) -> MemoryPublisher:
         return MemoryPublisher(self._data())
 
     def dead_letters(self) -> AbstractContextManager[MemoryDeadLetters]:
-        return nullcontext(MemoryDeadLetters(self._data()))
+        return nullcontext(self.letters_type(self._data()))
 
     def dead_letter_import(self) -> AbstractContextManager[MemoryDeadLetters]:
         return self.dead_letters()
 
     def webhook_control(self) -> AbstractContextManager[MemoryControl]:
-        return nullcontext(MemoryControl(self._data()))
+        return nullcontext(self.control_type(self._data()))
 
     def trace_search(self) -> MemoryStore:
         return self
@@ -64,7 +67,7 @@ class MemoryStore:
     # -- DryRunSpool
 
     def positions(self) -> list[Position]:
-        return list(SPOOLS.get(self.name, Data()).positions.values())
+        return list(SPOOLS.get(self.name, Data()).positions)
 
     def known(self, ids: Sequence[bytes], *, delivered_after: float) -> set[bytes]:
         data = SPOOLS.get(self.name, Data())
@@ -92,16 +95,16 @@ class MemoryStore:
             tally={what: n for what, n in data.tally.items() if what != "records"} | {"pending": len(data.pending())},
             webhooks=[self._facts(address, now) for address in sorted(data.endpoints, key=str)],
             checkpoints=[Checkpoint(name=one.name, line=one.line, offset=one.offset, at=one.at)
-                         for one in data.positions.values()],
+                         for one in sorted(data.positions, key=lambda one: -one.at)],
             lines=len(data.lines) - len(data.replayed),
             records=len(records),
-            oldest_record=now - min(records) if records else None,
+            oldest_record=max(0.0, now - min(records)) if records else None,
         )  # fmt: skip
 
     def _facts(self, address: Address, now: float) -> WebhookStatus:
         data = self._data()
         one, pending = data.endpoints[address], data.pending(address)
-        ages = [one.clock(now) - row.since for row in pending]
+        ages = [max(0.0, one.clock(now) - row.since) for row in pending]
         return WebhookStatus(
             webhook=str(address), pending=len(pending), oldest=max(ages, default=None),
             dead=len(_dead(data, address)), disabled=one.state.disabled, paused=one.state.paused,
@@ -207,21 +210,22 @@ class MemoryDeadLetters:
     ) -> Count:
         deliveries, lines = self._chosen(chosen)
         sent: dict[Address, int] = {}
-        for row in deliveries:
+        again = [row for row in deliveries if add_replay(row.history, now) is not None]
+        for row in again:
             turn = sent[row.address] = sent.get(row.address, -1) + 1
             row.due = now if rate is None else now + turn / rate
             row.since = self._data.endpoints[row.address].clock(now) + row.due - now
             row.state, row.tries, row.refusals, row.order_key = State.PENDING, 0, 0, None
             row.history = add_replay(row.history, now)
-        again = {line.n for line in lines if line.length == len(line.data)}
-        self._data.replayed |= again
-        self._data.tally["replayed"] += len(deliveries)
-        return self._done(Count(len(deliveries), len(again)), on_progress)
+        whole = {line.n for line in lines if line.length == len(line.data)}
+        self._data.replayed |= whole
+        self._data.tally["replayed"] += len(again)
+        return self._done(Count(len(again), len(whole)), on_progress)
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         deliveries, lines = self._chosen(chosen)
         for row in deliveries:
-            row.finish(State.DISCARDED, now)
+            row.finish(State.DISCARDED, now, row.reason)
         for line in lines:
             del self._data.lines[line.n]
         self._data.tally["records"] += len(deliveries)
@@ -234,7 +238,8 @@ class MemoryDeadLetters:
         return count
 
     def add(self, letters: Sequence[DeadLetter]) -> Count:
-        rows = [one for one in letters if isinstance(one, DeadDelivery) and self._data.row_of(one.id) is None]
+        deliveries = {one.id: one for one in reversed(letters) if isinstance(one, DeadDelivery)}
+        rows = [one for one in reversed(deliveries.values()) if self._data.row_of(one.id) is None]
         for one in rows:
             seq = min(self._data.rows, default=0) - 1
             self._data.endpoints[one.webhook]

@@ -1,0 +1,173 @@
+"""The rules of the ports that a relay opens, fills and reads: IngestSpool, DequeueSpool, StatusPublisher.
+
+Each rule of a port calls the store as a relay does, and compares the result with the model.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from contract.machine.comparison import EVENTS, START, UNORDERED, WEBHOOKS, Comparison, Cursor, Taken, event
+from contract.machine.model import SpoolModel, due_of
+from contract.machine.steps import (
+    ADDRESSES,
+    LIMITS,
+    NUMBERS,
+    POSITIONS,
+    STEPS,
+    WINDOWS,
+    WITHOUT,
+    has_retries,
+    relay_rule,
+)
+from hookline.errors import SpoolUnusable
+from hookline.model import Address
+from hookline.observe.snapshot import RelayStatus
+from hookline.relay.delivery_record import Line
+from hookline.relay.sources.source import Position
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, RejectedLine
+
+
+def rejected(number: int) -> RejectedLine:
+    """One of some lines: parts of one line, a line that was too long, and lines that name a request."""
+    data = b'{"requestId":"R-%d", broken' % (number % 4)
+    if number == 3:
+        return RejectedLine(Line(3, data, 9_000_000, b"h" * 32), -1, "too long")
+    return RejectedLine(Line(number // 2, data, len(data)), number % 2, "not JSON")
+
+
+class IngestRules(Comparison):
+    """The ingester, and lanes that take deliveries."""
+
+    # -- opening and closing
+
+    @relay_rule()
+    def close_spool(self) -> None:
+        self.close()
+
+    @precondition(lambda self: self.opened is None)
+    @rule()
+    def open_spool(self) -> None:
+        self.open()
+        assert self.positions() == sorted(self.spool.positions(), key=repr)
+
+    @relay_rule()
+    def reopen(self) -> None:
+        self.close()
+        self.open_spool()
+
+    @relay_rule(step=STEPS)
+    def publish(self, step: float) -> None:
+        """Each second a relay publishes its status, and looks for changes. A second relay is refused."""
+        self.notice()
+        assert not self.spool.changed_by_others()
+        with pytest.raises(SpoolUnusable):
+            self.store.open(since="now")
+        assert self.publisher is not None
+        self.published = self.at(step)
+        self.publisher.publish(RelayStatus(version="1", process=os.getpid(), started=START, at=self.now))
+
+    # -- IngestSpool
+
+    @relay_rule(
+        step=STEPS,
+        events=st.lists(NUMBERS, min_size=1, max_size=6),
+        lines=st.lists(st.integers(0, 5), max_size=2),
+        position=POSITIONS,
+        window=WINDOWS,
+    )
+    def enqueue(
+        self, step: float, events: list[int], lines: list[int], position: Position | None, window: float
+    ) -> None:
+        self._enqueue(
+            IngestBatch(
+                source="events", position=position, read=len(events) + len(lines) + 1,
+                deliveries=[NewDelivery(1 + n, event(number)) for n, number in enumerate(events)],
+                skipped={"campaign": 1}, rejected=[rejected(number) for number in lines],
+            ),
+            step=step, window=window,
+        )  # fmt: skip
+
+    @relay_rule(
+        lambda model: any(one.replayed for one in model.lines.values()),
+        step=STEPS,
+        limit=LIMITS,
+        results=st.lists(st.integers(-3, EVENTS - 1), min_size=1),
+        window=WINDOWS,
+    )
+    def read_replayed_lines(self, step: float, limit: int, results: list[int], window: float) -> None:
+        """Each line becomes a delivery, a skipped event, or is rejected again."""
+        found = self.spool.replayed_lines(limit=limit)
+        expected = {key: line for key, line in self.model.lines.items() if line.replayed}
+        assert len(expected) == len(found) or 0 < len(found) == limit < len(expected)
+        assert len(found) == len({one.n for one in found})
+        for one in found:
+            letter = expected[self.numbers[one.n]].letter
+            assert (letter.source, letter.part, Line(letter.line, letter.data, letter.length)) == (
+                one.source, one.part, one.line,
+            )  # fmt: skip
+        fates = [results[n % len(results)] for n in range(len(found))]
+        self._enqueue(
+            IngestBatch(
+                source="events", position=None, read=0, replaced_lines=[one.n for one in found],
+                deliveries=[NewDelivery(one.line.number, event(fate))
+                            for one, fate in zip(found, fates, strict=True) if fate >= 0],
+                skipped={"status": sum(fate == -1 for fate in fates)},
+                rejected=[RejectedLine(one.line, one.part, "not JSON again")
+                          for one, fate in zip(found, fates, strict=True) if fate < -1],
+            ),
+            step=step, window=window,
+        )  # fmt: skip
+
+    def _enqueue(self, batch: IngestBatch, *, step: float, window: float) -> None:
+        self.notice()
+        now, replaced = self.at(step), [self.numbers.pop(n) for n in batch.replaced_lines]
+        self.model.enqueue(batch, replaced=replaced, now=now, dedupe_window=window)
+        assert len(self.model.pending()) == self.spool.enqueue(batch, now=now, dedupe_window=window)
+        assert self.positions() == sorted(self.spool.positions(), key=repr)
+
+    # -- DequeueSpool
+
+    @relay_rule(SpoolModel.pending, limit=LIMITS, from_the_start=st.booleans())
+    def dequeue_new(self, limit: int, from_the_start: bool) -> None:
+        """All lanes ask at once."""
+        self.notice()
+        cursors = {one: Cursor() if from_the_start else self.cursors.get(one, Cursor()) for one in WEBHOOKS}
+        answers = self.spool.dequeue_new([
+            DequeueRequest(address, cursor.after, limit, address != UNORDERED) for address, cursor in cursors.items()
+        ])  # fmt: skip
+        for (address, cursor), (items, after) in zip(cursors.items(), answers, strict=True):
+            possible = self.model.fresh(address, ordered=address != UNORDERED)
+            entries = self.take(items)
+            assert len(entries) <= limit
+            assert all(item.seq > cursor.after for item in items)
+            assert entries == [one for one in possible if one in entries], "not in the order of reading"
+            last = entries[-1].place if len(entries) == limit else self.model.last_place
+            passed = [one for one in possible if cursor.place < one.place <= last and one not in entries]
+            assert not passed, "a new delivery is passed over"
+            self.cursors[address] = Cursor(after, last)
+
+    @relay_rule(has_retries, address=ADDRESSES, step=STEPS, limit=LIMITS, without=WITHOUT)
+    def dequeue_due(self, address: Address, step: float, limit: int, without: int) -> None:
+        self.notice()
+        now, excluded = self.at(step), self._some(without)
+        hidden = {one.entry for one in excluded}
+        due = [one for one in self.model.retries(address) if due_of(one) <= now and one not in hidden]
+        seqs = {one.item.seq for one in excluded}
+        entries = self.take(self.spool.dequeue_due(address, now=now, limit=limit, without=seqs))
+        assert [one.due for one in due[:limit]] == [one.due for one in entries]
+        assert set(entries) <= set(due)
+        seqs = {one.item.seq for one in self._some(1)}
+        rest = self.spool.dequeue_due(address, now=now, limit=limit, without=seqs)
+        held = {one.entry for one in self._some(1)}
+        assert [one.due for one in due if one not in held][:limit] == [one.due for one in self.take(rest)]
+        for after in (0.0, now, now + 5.0):
+            later = [one.due for one in self.model.retries(address) if due_of(one) > after]
+            assert (later[0] if later else None) == self.spool.next_due(address, after=after)
+
+    def _some(self, without: int) -> list[Taken]:
+        return [one for one in self.taken.values() if one.valid][::without] if without else []

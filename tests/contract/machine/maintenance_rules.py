@@ -1,0 +1,78 @@
+"""The rules of EndpointStates and MaintenanceSpool."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from contract.machine.comparison import END_OF_TIME, WEBHOOKS, Comparison
+from contract.machine.steps import ADDRESSES, LIMITS, STEPS, relay_rule
+from hookline.model import Address
+from hookline.relay.delivery_record import DeadDelivery, DeadLine
+from hookline.relay.spool.admin import Filter
+from hookline.relay.spool.spool import Retention
+
+
+class MaintenanceRules(Comparison):
+    """The state watcher and the cleanup."""
+
+    # -- EndpointStates
+
+    @relay_rule(address=ADDRESSES, step=STEPS, disabled=st.booleans())
+    def set_disabled(self, address: Address, step: float, disabled: bool) -> None:
+        self.notice()
+        self.spool.set_disabled(address, disabled=disabled, now=self.at(step))
+        self.model.webhook(address).change(self.now, disabled=disabled)
+
+    @relay_rule(address=ADDRESSES, step=STEPS, seconds=st.sampled_from([3.0, 25.0]))
+    def disable_for_a_while(self, address: Address, step: float, seconds: float) -> None:
+        self.set_disabled(address, step, disabled=True)
+        self.set_disabled(address, seconds, disabled=False)
+
+    @relay_rule(address=ADDRESSES, gone=st.sampled_from([True, True, False]), wait=st.sampled_from([None, 30.0]))
+    def save_endpoint_state(self, address: Address, gone: bool, wait: float | None) -> None:
+        changes = {
+            "gone_reason": "http 410" if gone else None,
+            "gone_configuration": "sha256:1" if gone else None,
+            "not_before": None if wait is None else self.now + wait,
+        }
+        self.notice()
+        self.spool.save_endpoint_state(address, **changes)  # type: ignore[arg-type]
+        self.model.webhook(address).change(self.now, **changes)
+
+    # -- MaintenanceSpool
+
+    @relay_rule(
+        step=STEPS,
+        keep=st.sampled_from([Retention(30.0, 100), Retention(1000.0, 2), Retention(0.0, 1)]),
+        limit=LIMITS,
+    )
+    def clean_up(self, step: float, keep: Retention, limit: int) -> None:
+        """`limit` is per webhook for dead letters. Which lines a small limit reaches is left to the store."""
+        model, horizon = self.model, self.at(step) - keep.seconds
+        more = self.spool.clean_up(now=self.now, keep=keep, limit=limit)
+        records = sorted(model.records(), key=lambda one: one.settled or 0.0)
+        over = max(sum((one.settled or 0.0) < horizon for one in records), len(records) - keep.records)
+        known = self.store.dry_run().known([one.delivery.id for one in records], delivered_after=-END_OF_TIME)
+        gone = [one for one in records if one.delivery.id not in known]
+        assert min(limit, over) <= len(gone) <= min(2 * limit, over)
+        assert [one.settled for one in records[: len(gone)]] == [one.settled for one in gone], "not the oldest"
+        model.remove(gone)
+        remains = len(gone) < over
+        with self.store.dead_letters() as dead:
+            letters = list(dead.all_in_order(Filter()))
+        left = {one.id for one in letters if isinstance(one, DeadDelivery)}
+        for address in WEBHOOKS:
+            old = [one for one in model.dead(address) if (one.settled or 0.0) < horizon]
+            dropped = [one for one in model.dead(address) if one.delivery.id not in left]
+            assert set(dropped) <= set(old)
+            assert len(dropped) <= limit
+            remains = remains or len(dropped) < len(old)
+            model.remove(dropped)
+        numbers = {one.n for one in letters if isinstance(one, DeadLine)}
+        dropped_lines = [key for n, key in self.numbers.items() if n not in numbers and not model.lines[key].replayed]
+        assert len(dropped_lines) <= limit
+        for key in dropped_lines:
+            assert model.lines.pop(key).letter.at < horizon
+        if limit >= len(self.numbers):
+            assert not [one for one in model.lines.values() if one.letter.at < horizon and not one.replayed]
+        assert more or not remains
