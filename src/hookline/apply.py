@@ -78,10 +78,7 @@ def apply_plan(
 
 
 def rebase_saved_plan(store: StateStore, saved: Plan, limits: DeletionLimits) -> tuple[Snapshot, Plan]:
-    """Read the current state and rebase the changes of the saved plan on it.
-
-    Raises Stale if the plan belongs to another state, or if a webhook of the plan has changed since it was made.
-    """
+    """Rebase a saved plan on the current state. Raises Stale for another lineage or a webhook that has changed."""
     stored = store.read()
     changed = changed_since(saved, stored)
     if changed or saved.lineage != stored.lineage:

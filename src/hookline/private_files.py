@@ -14,11 +14,7 @@ from hookline.errors import HooklineError, StateUnusable
 
 
 def is_world_writable(path: Path) -> bool:
-    """Whether every user can change the file or directory at `path`. Follows links. False if `stat` fails.
-
-    A sticky directory of root or of this user counts as not writable: only owners can replace their files in it
-    (/tmp).
-    """
+    """Whether every user can change `path`, links followed. A sticky one of root or this user (/tmp) is safe."""
     try:
         status = path.stat()
     except OSError:
@@ -93,10 +89,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool 
 
 @contextmanager
 def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """Replaces the file at the end of the block by the written content, synced. After an exception it is unchanged.
-
-    `mode` is the permissions before the umask. Raises HooklineError.
-    """
+    """Replaces the file, synced, unless the block fails. `mode` is before the umask. Raises HooklineError."""
     try:
         with _draft_of(file, mode, os.replace) as draft:
             yield draft

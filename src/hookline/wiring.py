@@ -69,10 +69,7 @@ class RelayOptions:
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
-    """Open the state that a relay follows.
-
-    Raises StateUnusable if it has no webhook, because the relay would skip all events.
-    """
+    """Open the state. Raises StateUnusable if it has no webhook, because the relay would skip all events."""
     store = open_state(options.state)
     snapshot = store.read()
     if snapshot.webhooks or options.allow_empty:
@@ -265,10 +262,7 @@ def _lane_factory(
 
 
 def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEvent], None]) -> Summary:
-    """Route all events without storing or sending any, and pass each routing result to `on_event`.
-
-    The summary counts the deliveries that would be sent as pending. Raises like `run_relay`.
-    """
+    """Pass each routing result to `on_event`; send nothing. Deliveries count as pending. Raises like `run_relay`."""
     _, snapshot = _open_applied(options)
     require_sources(options.sources, follow=False)
     started = time.monotonic()

@@ -66,10 +66,7 @@ def _read(path: Path) -> bytes:
 
 
 def refuse_documents(plan: Plan, file: str) -> None:
-    """Raise InvalidConfiguration unless a webhook file could declare every webhook that `plan` writes.
-
-    Raises WrongUse for a webhook that is not in canonical form.
-    """
+    """Raise InvalidConfiguration for a webhook that no file could declare, WrongUse for one not in canonical form."""
     written = [change for change in plan.changes if change.after is not None]
     diagnostics = [_diagnostic(finding, file, change) for change in written for finding in _findings(change)]
     diagnostics += [

@@ -41,8 +41,6 @@ class ValidatedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedFile:
-    """The documents of one file, and its findings."""
-
     documents: tuple[ValidatedDocument, ...]
     diagnostics: tuple[Diagnostic, ...]
 

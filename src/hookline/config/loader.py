@@ -42,10 +42,7 @@ def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
 
 
 def worker_count(files: int) -> int:
-    """Returns the useful number of processes; 1 means that only this process works.
-
-    A fork copies one thread. If other threads exist, a lock that they hold would stay locked in the copy for ever.
-    """
+    """The useful number of processes; 1 beside other threads, whose locks a fork would leave locked for ever."""
     if files < MIN_FILES_FOR_POOL or not sys.platform.startswith("linux") or threading.active_count() > 1:
         return 1
     return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)

@@ -48,8 +48,6 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The text around an error."""
-
     before: str  # the line up to it
     char: str  # "" at the end of the file
     beginning: str  # the line on which the unfinished construct begins

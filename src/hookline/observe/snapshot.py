@@ -176,8 +176,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The status of a running relay and its spool at one moment."""
-
     spool: SpoolStatus
     relay: RelayStatus
     counts: Counts

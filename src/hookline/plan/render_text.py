@@ -41,10 +41,7 @@ _WITH_DEFAULT = ("/delivery", "/authentication", "/events", "/messageTypes", "/p
 
 
 def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
-    """Deletions, blocked changes, updates field by field, creations, possible renames, and a summary row.
-
-    With `verbose`, every creation is shown field by field.
-    """
+    """The changes, the riskiest first, renames and a summary. With `verbose`, every creation shows its fields."""
     folded = not verbose and plan.count(Action.CREATE) > MAX_DETAILED_CREATIONS
     rows = [row for change in sorted_changes(plan) for row in change_rows(change, folded=folded)]
     rows += rename_rows(plan)

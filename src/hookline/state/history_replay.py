@@ -27,10 +27,7 @@ class AppliedChange:
 
 
 def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -> dict[Address, AppliedChange]:
-    """Every document as it was after serial `up_to` (None: after the last), by address.
-
-    Raises ValueError with the serial of an entry whose changes do not have the form of a plan's changes.
-    """
+    """Every document after serial `up_to` (None: the last). Raises ValueError with the serial of an invalid entry."""
     documents: dict[Address, AppliedChange] = {}
     for record in records:
         if up_to is not None and record.serial > up_to:
@@ -44,10 +41,7 @@ def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -
 
 
 def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
-    """The webhooks as serial `serial` left them. The source of each is the history entry that applied it.
-
-    Raises ValueError if the history cannot be replayed.
-    """
+    """The webhooks as serial `serial` left them; their sources are history entries. Raises ValueError likewise."""
     return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
 
 

@@ -188,10 +188,7 @@ class PostgresStore:
             return self._read_version(connection) or (EMPTY.lineage, EMPTY.serial)
 
     def _check_committed(self, record: HistoryRecord, lost: psycopg.Error) -> None:
-        """Return if `record` was committed. Raise HooklineError if it was not, or if the result is unknown.
-
-        The lock is free only after the old transaction has ended. A read under the lock is therefore final.
-        """
+        """Raise HooklineError unless `record` was committed. The lock is free only after the old transaction."""
         end = time.monotonic() + self.patience.total_seconds()
         try:
             with closing(self._connect_until(end)) as connection:

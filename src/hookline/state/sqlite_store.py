@@ -121,10 +121,7 @@ class SqliteStore:
     def _read_transaction(
         self, table: Literal["webhooks", "history"]
     ) -> Iterator[tuple[sqlite3.Connection, str, int]]:
-        """Yield a connection in the current format, lineage and serial, after a check of `table` for damage.
-
-        All reads on the connection see the same moment.
-        """
+        """Yield a connection in the current format, lineage and serial. Checks `table`. All reads see one moment."""
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             connection.execute("BEGIN")
             lineage, serial, written_in = self._read_meta(connection)

@@ -48,7 +48,6 @@ _RESERVED_PREFIXES = ("proxy-", "webhook-", "hookline-")
 
 
 def check_url(document: Any) -> Iterator[RuleFinding]:
-    """Checks `url`."""
     url = text_at(document, "url")
     if not url:
         return
