@@ -39,7 +39,7 @@ def apply_plan(
     lifted: tuple[str, ...] = (),
     note: str | None = None,
 ) -> Snapshot:
-    """Apply every change of `plan`, or none. Writes nothing if the plan has no changes.
+    """Apply every change of `plan`, or none, and return the state after it. Writes nothing if it has no changes.
 
     The deletion guard checked the plan against `stored`, and the store commits onto exactly that state only. The
     result of the guard is therefore still valid at the commit.
@@ -52,9 +52,6 @@ def apply_plan(
         now: The time of the apply, with a time zone.
         lifted: Lifted limits to record besides those of the deletion guard, one sentence each.
         note: The origin of an apply that does not come from webhook files.
-
-    Returns:
-        The state after the apply.
 
     Raises:
         Blocked: A change is blocked.
@@ -98,7 +95,7 @@ def apply_saved_plan(
     *,
     check_commit: Callable[[], tuple[str, ...]] = tuple,
 ) -> Snapshot:
-    """Apply every change of a saved plan to the current state, or none.
+    """Apply every change of a saved plan to the current state, or none, and return the state after it.
 
     Changes to other webhooks since the plan was made, or during the apply, do not matter.
 
@@ -109,9 +106,6 @@ def apply_saved_plan(
         provenance: The person, and the commit of the webhook files.
         now: The time of the apply, with a time zone.
         check_commit: Called before each attempt. Returns the lifted limits to record, or raises Blocked.
-
-    Returns:
-        The state after the apply.
 
     Raises:
         Blocked, Stale, StateUnusable: As in `rebase_saved_plan` and `apply_plan`.
@@ -175,10 +169,8 @@ def check_commit_order(
     hint = "apply the latest merged commit; or allow an older one with --allow-older"
     if result is None:
         finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
-        hint = (
-            "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: 0); "
-        )
-        hint += "or, if that commit no longer exists, use --allow-older"
+        hint = "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: "
+        hint += "0); or, if that commit no longer exists, use --allow-older"
     if not allow_older:
         raise Blocked(f"nothing was applied: {finding}", hint=hint)
     return (f"{finding} (allowed by --allow-older)",)

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -74,11 +75,9 @@ def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
     snapshot = store.read()
     if snapshot.webhooks or options.allow_empty:
         return store, snapshot
-    reason = (
-        f"no stored state exists at {without_password(options.state)}"
-        if snapshot.lineage is None
-        else "no webhook is applied"
-    )
+    reason = "no webhook is applied"
+    if snapshot.lineage is None:
+        reason = f"no stored state exists at {without_password(options.state)}"
     raise StateUnusable(
         f"{reason}, so every event would be skipped; nothing was read",
         hint="run `hookline apply`, name the state with --state or HOOKLINE_STATE, or allow this with --allow-empty",
@@ -180,14 +179,11 @@ def build_relay(
         clock=clock,
         log=log,
     )
+    source = open_sources(
+        options.sources, thread.spool.positions(), follow=options.follow, from_start=options.from_start, logger=log
+    )
     ingester = Ingester(
-        open_sources(
-            options.sources,
-            thread.spool.positions(),
-            follow=options.follow,
-            from_start=options.from_start,
-            logger=log,
-        ),
+        source,
         thread,
         routing=lambda: state_watcher.context,
         on_enqueued=dispatcher.on_enqueued,
@@ -272,9 +268,7 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     source = open_sources(
         options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
     )
-    try:
-        known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window_seconds)
+    known = partial(lookup.known, delivered_after=time.time() - settings.dedupe_window_seconds)
+    with closing(source):
         tally = count_results(dry_run(source, context, known), on_event)
-    finally:
-        source.close()
     return summarize({"pending": 0}, tally, time.monotonic() - started)

@@ -37,9 +37,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "fingerprint": plan.fingerprint,
         "changes": [change_document(change) for change in plan.changes],
         "summary": {
-            "create": plan.count(Action.CREATE),
-            "update": plan.count(Action.UPDATE),
-            "delete": plan.count(Action.DELETE),
+            **{str(action): plan.count(action) for action in Action},
             "unchanged": plan.unchanged,
             "blocked": len(plan.blocked),
         },

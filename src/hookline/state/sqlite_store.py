@@ -34,7 +34,6 @@ from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRec
 from hookline.state.store_errors import (
     damaged_state_error,
     earlier_build_error,
-    foreign_database_error,
     newer_format_error,
     raise_if_stale,
     sqlite_state_error,
@@ -125,7 +124,9 @@ class SqliteStore:
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             connection.execute("BEGIN")
             lineage, serial, written_in = self._read_meta(connection)
-            self._check(connection, table)
+            (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+            if result != "ok":
+                raise damaged_state_error(self.path, result)
             if written_in == STATE_FORMAT:
                 yield connection, lineage, serial
             else:
@@ -163,7 +164,8 @@ class SqliteStore:
         if found == EARLIER_STATE_APPLICATION_ID:
             raise earlier_build_error(self.path, "move the file away")
         if found != STATE_APPLICATION_ID:
-            raise foreign_database_error(self.path)
+            hint = "name the state's file with --state"
+            raise StateUnusable(f"{self.path} is an SQLite database, but not a state of hookline", hint=hint)
 
     def _read_meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         """Lineage, serial and format."""
@@ -176,11 +178,6 @@ class SqliteStore:
             raise earlier_build_error(self.path, "move the file away")
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
         return lineage, serial, row[0]
-
-    def _check(self, connection: sqlite3.Connection, table: Literal["webhooks", "history"]) -> None:
-        (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
-        if result != "ok":
-            raise damaged_state_error(self.path, result)
 
     def _last_apply(self) -> HistoryEntry | None:
         """The last apply, for messages; None if it cannot be read."""

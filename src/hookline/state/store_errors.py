@@ -34,11 +34,6 @@ def earlier_build_error(where: object, move: str) -> StateUnusable:
     )
 
 
-def foreign_database_error(path: Path) -> StateUnusable:
-    hint = "name the state's file with --state"
-    return StateUnusable(f"{path} is an SQLite database, but not a state of hookline", hint=hint)
-
-
 def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
     """Return the error for a state that has changed since it was read. `last` is the apply that changed it."""
     if last is not None:
