@@ -6,19 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hookline.errors import Blocked, Stale
+from hookline.plan import stale_plan
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
 from hookline.plan.plan_file import change_document
-from hookline.plan.stale_plan import (
-    DIRTY_SUFFIX,
-    attribution,
-    changed_since,
-    raise_if_applied,
-    raise_if_changed,
-    raise_if_other_lineage,
-    rebase_plan,
-    short_commit,
-)
 from hookline.provenance import Provenance
 from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot, StateStore
 
@@ -77,13 +68,13 @@ def apply_plan(
 def rebase_saved_plan(store: StateStore, saved: Plan, limits: DeletionLimits) -> tuple[Snapshot, Plan]:
     """Rebase a saved plan on the current state. Raises Stale for another lineage or a webhook that has changed."""
     stored = store.read()
-    changed = changed_since(saved, stored)
+    changed = stale_plan.changed_since(saved, stored)
     if changed or saved.lineage != stored.lineage:
         records = store.history()
-        raise_if_applied(saved, records)
-        raise_if_other_lineage(saved, stored)
-        raise_if_changed(saved, changed, records)
-    return stored, rebase_plan(saved, stored, limits)
+        stale_plan.raise_if_applied(saved, records)
+        stale_plan.raise_if_other_lineage(saved, stored)
+        stale_plan.raise_if_changed(saved, changed, records)
+    return stored, stale_plan.rebase_plan(saved, stored, limits)
 
 
 def apply_saved_plan(
@@ -161,14 +152,14 @@ def check_commit_order(
     last = next((record for record in reversed(records) if record.entry.commit is not None), None)
     if commit is None or last is None or last.entry.commit is None:
         return ()
-    result = follows(last.entry.commit.removesuffix(DIRTY_SUFFIX))
+    result = follows(last.entry.commit.removesuffix(stale_plan.DIRTY_SUFFIX))
     if result:
         return ()
-    here = f"commit {short_commit(commit)}"
-    finding = f"{here} does not follow the commit applied last, by {attribution(last)}"
+    here, by = f"commit {stale_plan.short_commit(commit)}", stale_plan.attribution(last)
+    finding = f"{here} does not follow the commit applied last, by {by}"
     hint = "apply the latest merged commit; or allow an older one with --allow-older"
     if result is None:
-        finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
+        finding = f"this clone does not show whether {here} follows the commit applied last, by {by}"
         hint = "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: "
         hint += "0); or, if that commit no longer exists, use --allow-older"
     if not allow_older:

@@ -127,7 +127,7 @@ async def run_relay(
             relay.handle_signals()
             serve(status_collector)
             try:
-                async with watchdog(_notify(), status_collector, watchdog_seconds()):
+                async with watchdog(partial(notify, notify_socket()), status_collector, watchdog_seconds()):
                     ending = await relay.run()
             finally:
                 status_collector.close()
@@ -135,10 +135,6 @@ async def run_relay(
         finally:
             thread.close()
             spool.close()
-
-
-def _notify() -> Callable[[str], None]:
-    return partial(notify, notify_socket())
 
 
 def build_relay(
@@ -206,10 +202,9 @@ def build_relay(
         dedupe_window_seconds=settings.dedupe_window_seconds,
         max_records=settings.max_records,
     )
-    status_collector = StatusCollector(store, parts, info, counters=counters, notify=_notify())
-    relay = Relay(
-        settings, parts, status_collector=status_collector, log=log, notify=_notify(), on_progress=on_progress
-    )
+    inform = partial(notify, notify_socket())
+    status_collector = StatusCollector(store, parts, info, counters=counters, notify=inform)
+    relay = Relay(settings, parts, status_collector=status_collector, log=log, notify=inform, on_progress=on_progress)
     return relay, status_collector
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,14 +31,6 @@ _SCHEMA = "webhook.v1"
 _VERSION_MARK = "@VERSION@"
 
 
-@dataclass(frozen=True, slots=True)
-class ScaffoldResult:
-    """The created and the existing files: sorted paths relative to the directory."""
-
-    created: tuple[str, ...]
-    existing: tuple[str, ...]
-
-
 def scaffold() -> Mapping[str, str]:
     """The files of a new repository: path relative to its root → text."""
     templates = files("hookline") / "templates"
@@ -51,11 +42,11 @@ def scaffold() -> Mapping[str, str]:
     return texts
 
 
-def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
+def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Write each text whose path does not exist yet below `directory`. Creates the directory if it is missing.
 
-    An existing file, directory or dangling link is not changed. If one file cannot be written, the function removes
-    those that it has written. Raises HooklineError.
+    Returns the created and the existing paths, sorted. An existing file, directory or dangling link is not changed.
+    If one file cannot be written, the function removes those that it has written. Raises HooklineError.
     """
     created: list[str] = []
     existing: list[str] = []
@@ -73,7 +64,7 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
                 made.append(target)
                 file.write(text)
             created.append(path)
-    return ScaffoldResult(tuple(created), tuple(existing))
+    return created, existing
 
 
 def ignores_state(directory: Path) -> bool:
@@ -124,16 +115,16 @@ def init_command(directory: Path) -> None:
 
     DIR is the current directory by default and can contain files. Existing files are not changed.
     """
-    written = write_new(directory, scaffold())
-    if written.created:
-        click.echo("\n  ".join([f"Created in {directory}:", *written.created]))
-    if written.existing:
-        click.echo("\n  ".join(["Not changed, because it exists:", *written.existing]))
-    if ".gitignore" in written.existing and not ignores_state(directory):
+    created, existing = write_new(directory, scaffold())
+    if created:
+        click.echo("\n  ".join([f"Created in {directory}:", *created]))
+    if existing:
+        click.echo("\n  ".join(["Not changed, because it exists:", *existing]))
+    if ".gitignore" in existing and not ignores_state(directory):
         note = f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state"
         click.echo(f"note: {note}", err=True)
     root = repository_above(directory)
-    if root is not None and WORKFLOW in written.created:
+    if root is not None and WORKFLOW in created:
         note = f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}"
         click.echo(f"note: {note}", err=True)
     click.echo(_next_steps(directory))
