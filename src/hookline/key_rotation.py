@@ -47,7 +47,7 @@ def next_change(keys: Iterable[TimedKey], now: float) -> float:
 
 
 def find_gap(keys: Sequence[TimedKey]) -> tuple[datetime, datetime | None] | None:
-    """Begin and end (None: for ever) of the first period without an active key after the first key; None if none."""
+    """Returns the first period without an active key after the first key, as begin and end (None: for ever)."""
     covered: datetime | None = None
     for key in sorted(keys, key=lambda key: key.activate or _FIRST):
         if covered is not None and covered < (key.activate or _FIRST):

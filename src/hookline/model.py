@@ -35,7 +35,7 @@ class Ordering(StrEnum):
 
 
 class Address(NamedTuple):
-    """The identity of a webhook, by names. It is a tuple because the relay hashes it several times per event."""
+    """The identity of a webhook. A tuple hashes fast, and the relay hashes it several times per event."""
 
     organization: str
     sandbox: str

@@ -14,7 +14,11 @@ from hookline.errors import HooklineError, StateUnusable
 
 
 def is_world_writable(path: Path) -> bool:
-    """Whether every user can change `path`, links followed. A sticky one of root or this user (/tmp) is safe."""
+    """Whether every user can change the file or directory at `path`. Follows links. False if `stat` fails.
+
+    A sticky directory of root or of this user counts as not writable: only owners can replace their files in it
+    (/tmp).
+    """
     try:
         status = path.stat()
     except OSError:

@@ -48,7 +48,7 @@ def provenance_of(directory: Path) -> Provenance:
 
 
 def is_ancestor(directory: Path, commit: str) -> bool | None:
-    """Whether HEAD at `directory` is `commit` or descends from it; None if this (shallow) clone does not show it."""
+    """Whether HEAD at `directory` is `commit` or descends from it; None if a (shallow) clone does not show it."""
     if not _COMMIT.fullmatch(commit):
         return None
     result = _git(directory, "merge-base", "--is-ancestor", commit, "HEAD")

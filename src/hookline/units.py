@@ -92,7 +92,10 @@ def utc_text(at: datetime | float, timespec: Literal["seconds", "milliseconds", 
 
 
 def utc_text_of_unix(seconds: str | float | None) -> str | None:
-    """Unix seconds, also as text, in UTC with milliseconds; None if out of range. ISO 8601 text is unchanged."""
+    """Formats Unix seconds, also as text, as ISO 8601 in UTC with milliseconds. Returns None if out of range.
+
+    Other text is returned unchanged, because some providers write ISO 8601 in the same field.
+    """
     try:
         number = float(seconds or 0)
     except ValueError:

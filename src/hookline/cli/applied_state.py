@@ -72,7 +72,7 @@ def _require_lineage(snapshot: Snapshot, state: str) -> None:
 
 
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:
-    """The backlog of each webhook; None without a spool. An unreadable one is a warning: plan may lack access."""
+    """The backlog of each webhook; None without a spool. If it is unreadable, only warns: plan may lack access."""
     try:
         return spool_store(spool).statistics().backlogs()
     except (SpoolUnusable, OSError) as error:

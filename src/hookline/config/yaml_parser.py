@@ -86,7 +86,7 @@ def _position(event: _Event) -> SourcePosition:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open mapping or list. For a mapping, `expects_key` if a key comes next, and `lines` of its keys."""
+    """An open mapping or list. `lines` has the lines of its keys; `expects_key` is true if a key comes next."""
 
     container: dict[Any, Any] | list[Any]
     expects_key: bool

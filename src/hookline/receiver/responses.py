@@ -41,7 +41,7 @@ class ReceiverResponse(HttpResponse):
 def respond_to(
     request: HttpRequest, verified: Verified, failure: int | None, settings: ReceiverSettings
 ) -> ReceiverResponse:
-    """A failure on purpose (`failure`, its status) precedes authentication, as in a gateway before an application."""
+    """Returns the response. Like a failing gateway, a failure on purpose (`failure`, its status) comes first."""
     if request.body is None:
         return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 1 MiB", close=True)
     if request.method != "POST":

@@ -126,7 +126,10 @@ class TokenVerifier:
 
 
 def _verify(token: str, keys: VerificationKeys, audience: str | None, now: float) -> float:
-    """The Unix time until which the token is valid. An `audience` of None accepts any. Raises jwt.PyJWTError."""
+    """Returns the Unix time until which the token is valid, with the leeway. Raises jwt.PyJWTError if it is invalid.
+
+    `audience` None accepts any. `now` is Unix time in seconds.
+    """
     header = jwt.get_unverified_header(token)
     key, algorithm = _choose_key(keys, header)
     claims = jwt.decode(

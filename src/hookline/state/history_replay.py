@@ -41,7 +41,7 @@ def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -
 
 
 def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
-    """The webhooks as serial `serial` left them; their sources are history entries. Raises ValueError likewise."""
+    """The webhooks after serial `serial`; sources are history entries. Raises ValueError like `replay_history`."""
     return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
 
 

@@ -33,7 +33,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The applied configuration. `lineage` identifies the state (None: none exists), `serial` counts applies."""
+    """The configuration that was applied last.
+
+    `lineage` is the identity of the state, None before the first apply. `serial` counts its applies from 1.
+    """
 
     lineage: str | None
     serial: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -50,7 +49,8 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
     """
     created: list[str] = []
     existing: list[str] = []
-    with _removed_on_failure(directory) as made:
+    made: list[Path] = []
+    try:
         for path, text in sorted(texts.items()):
             target = directory / path
             if target.exists() or target.is_symlink():
@@ -64,6 +64,19 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
                 made.append(target)
                 file.write(text)
             created.append(path)
+    except BaseException as error:
+        for made_path in reversed(made):
+            if made_path.is_dir():
+                made_path.rmdir()
+            else:
+                made_path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        place = error.filename if error.filename is not None else directory
+        raise HooklineError(
+            f"{place}: {error.strerror or error}; nothing was created",
+            hint="name a directory in which you may create files: hookline init DIR",
+        ) from error
     return created, existing
 
 
@@ -82,27 +95,6 @@ def repository_above(directory: Path) -> Path | None:
     if (here / ".git").exists():
         return None
     return next((parent for parent in here.parents if (parent / ".git").exists()), None)
-
-
-@contextmanager
-def _removed_on_failure(directory: Path) -> Iterator[list[Path]]:
-    """Yield a list for created paths. If the block fails, remove these paths, the newest first."""
-    made: list[Path] = []
-    try:
-        yield made
-    except BaseException as error:
-        for path in reversed(made):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        place = error.filename if error.filename is not None else directory
-        raise HooklineError(
-            f"{place}: {error.strerror or error}; nothing was created",
-            hint="name a directory in which you may create files: hookline init DIR",
-        ) from error
 
 
 @click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
