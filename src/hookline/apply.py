@@ -6,19 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from hookline.errors import Blocked, Stale
+from hookline.plan import stale_plan
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Action, Plan
 from hookline.plan.plan_file import change_document
-from hookline.plan.stale_plan import (
-    DIRTY_SUFFIX,
-    attribution,
-    changed_since,
-    raise_if_applied,
-    raise_if_changed,
-    raise_if_other_lineage,
-    rebase_plan,
-    short_commit,
-)
 from hookline.provenance import Provenance
 from hookline.state.store import HistoryEntry, HistoryRecord, Snapshot, StateStore
 
@@ -39,7 +30,7 @@ def apply_plan(
     lifted: tuple[str, ...] = (),
     note: str | None = None,
 ) -> Snapshot:
-    """Apply every change of `plan`, or none. Writes nothing if the plan has no changes.
+    """Apply every change of `plan`, or none, and return the state after it. Writes nothing if it has no changes.
 
     The deletion guard checked the plan against `stored`, and the store commits onto exactly that state only. The
     result of the guard is therefore still valid at the commit.
@@ -52,9 +43,6 @@ def apply_plan(
         now: The time of the apply, with a time zone.
         lifted: Lifted limits to record besides those of the deletion guard, one sentence each.
         note: The origin of an apply that does not come from webhook files.
-
-    Returns:
-        The state after the apply.
 
     Raises:
         Blocked: A change is blocked.
@@ -78,18 +66,15 @@ def apply_plan(
 
 
 def rebase_saved_plan(store: StateStore, saved: Plan, limits: DeletionLimits) -> tuple[Snapshot, Plan]:
-    """Read the current state and rebase the changes of the saved plan on it.
-
-    Raises Stale if the plan belongs to another state, or if a webhook of the plan has changed since it was made.
-    """
+    """Rebase a saved plan on the current state. Raises Stale for another lineage or a webhook that has changed."""
     stored = store.read()
-    changed = changed_since(saved, stored)
+    changed = stale_plan.changed_since(saved, stored)
     if changed or saved.lineage != stored.lineage:
         records = store.history()
-        raise_if_applied(saved, records)
-        raise_if_other_lineage(saved, stored)
-        raise_if_changed(saved, changed, records)
-    return stored, rebase_plan(saved, stored, limits)
+        stale_plan.raise_if_applied(saved, records)
+        stale_plan.raise_if_other_lineage(saved, stored)
+        stale_plan.raise_if_changed(saved, changed, records)
+    return stored, stale_plan.rebase_plan(saved, stored, limits)
 
 
 def apply_saved_plan(
@@ -101,7 +86,7 @@ def apply_saved_plan(
     *,
     check_commit: Callable[[], tuple[str, ...]] = tuple,
 ) -> Snapshot:
-    """Apply every change of a saved plan to the current state, or none.
+    """Apply every change of a saved plan to the current state, or none, and return the state after it.
 
     Changes to other webhooks since the plan was made, or during the apply, do not matter.
 
@@ -112,9 +97,6 @@ def apply_saved_plan(
         provenance: The person, and the commit of the webhook files.
         now: The time of the apply, with a time zone.
         check_commit: Called before each attempt. Returns the lifted limits to record, or raises Blocked.
-
-    Returns:
-        The state after the apply.
 
     Raises:
         Blocked, Stale, StateUnusable: As in `rebase_saved_plan` and `apply_plan`.
@@ -170,18 +152,16 @@ def check_commit_order(
     last = next((record for record in reversed(records) if record.entry.commit is not None), None)
     if commit is None or last is None or last.entry.commit is None:
         return ()
-    result = follows(last.entry.commit.removesuffix(DIRTY_SUFFIX))
+    result = follows(last.entry.commit.removesuffix(stale_plan.DIRTY_SUFFIX))
     if result:
         return ()
-    here = f"commit {short_commit(commit)}"
-    finding = f"{here} does not follow the commit applied last, by {attribution(last)}"
+    here, by = f"commit {stale_plan.short_commit(commit)}", stale_plan.attribution(last)
+    finding = f"{here} does not follow the commit applied last, by {by}"
     hint = "apply the latest merged commit; or allow an older one with --allow-older"
     if result is None:
-        finding = f"this clone does not show whether {here} follows the commit applied last, by {attribution(last)}"
-        hint = (
-            "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: 0); "
-        )
-        hint += "or, if that commit no longer exists, use --allow-older"
+        finding = f"this clone does not show whether {here} follows the commit applied last, by {by}"
+        hint = "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: "
+        hint += "0); or, if that commit no longer exists, use --allow-older"
     if not allow_older:
         raise Blocked(f"nothing was applied: {finding}", hint=hint)
     return (f"{finding} (allowed by --allow-older)",)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Escapes unprintable characters as in a double-quoted YAML string (as in JSON up to U+FFFF).
-
-    A name in a pull request must not move the reviewer's cursor, clear the screen or reverse the direction of a line.
-    """
+    """Escapes unprintable characters as in quoted YAML, so that a name cannot move the cursor or reverse a line."""
     return "".join(character if character.isprintable() else _escaped(ord(character)) for character in text)
 
 

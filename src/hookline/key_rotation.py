@@ -22,8 +22,6 @@ class TimedKey(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyPeriod:
-    """The times of a key, without the key."""
-
     activate: datetime | None = None
     retire: datetime | None = None
 
@@ -49,10 +47,7 @@ def next_change(keys: Iterable[TimedKey], now: float) -> float:
 
 
 def find_gap(keys: Sequence[TimedKey]) -> tuple[datetime, datetime | None] | None:
-    """Returns begin and end (None: for ever) of the first period without an active key, or None without a gap.
-
-    The time before the first key is not a gap.
-    """
+    """Returns the first period without an active key after the first key, as begin and end (None: for ever)."""
     covered: datetime | None = None
     for key in sorted(keys, key=lambda key: key.activate or _FIRST):
         if covered is not None and covered < (key.activate or _FIRST):

@@ -35,10 +35,7 @@ class Ordering(StrEnum):
 
 
 class Address(NamedTuple):
-    """The identity of a webhook: the platform's organization and its sandbox, by name.
-
-    It is a tuple because the relay uses it as a key several times per event, and hashing a tuple is fast.
-    """
+    """The identity of a webhook. A tuple hashes fast, and the relay hashes it several times per event."""
 
     organization: str
     sandbox: str
@@ -96,10 +93,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwtAuthentication:
-    """The contents of a bearer token (RFC 7519). The first active key signs; the others are only published.
-
-    If `audience` is None, it is the origin of the webhook's URL.
-    """
+    """A bearer token (RFC 7519). The first active key signs. If `audience` is None, it is the origin of the URL."""
 
     algorithm: str
     keys: tuple[SigningKey, ...]
@@ -209,18 +203,13 @@ class FileLocation:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A desired webhook, and the location of its document."""
-
     webhook: Webhook
     source: FileLocation
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The configuration in the files.
-
-    `narrowed` is true if only a part of the configuration directory was read. Such a run deletes no webhooks.
-    """
+    """The configuration in the files. If it is `narrowed`, only a part of it was read, and no webhook is deleted."""
 
     webhooks: Mapping[Address, Declared]
     narrowed: bool = False

@@ -93,10 +93,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool 
 
 @contextmanager
 def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """Replaces the file at the end of the block by the written content, synced. After an exception it is unchanged.
-
-    `mode` is the permissions before the umask. Raises HooklineError.
-    """
+    """Replaces the file, synced, unless the block fails. `mode` is before the umask. Raises HooklineError."""
     try:
         with _draft_of(file, mode, os.replace) as draft:
             yield draft

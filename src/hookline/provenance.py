@@ -48,10 +48,7 @@ def provenance_of(directory: Path) -> Provenance:
 
 
 def is_ancestor(directory: Path, commit: str) -> bool | None:
-    """Whether the commit checked out at `directory` is `commit` or a descendant of it.
-
-    None if this clone does not show it: it does not have the commit, or it is shallow.
-    """
+    """Whether HEAD at `directory` is `commit` or descends from it; None if a (shallow) clone does not show it."""
     if not _COMMIT.fullmatch(commit):
         return None
     result = _git(directory, "merge-base", "--is-ancestor", commit, "HEAD")
@@ -64,10 +61,7 @@ def is_ancestor(directory: Path, commit: str) -> bool | None:
 
 
 def uncommitted_files(directory: Path) -> tuple[str, ...]:
-    """The webhook files below `directory` that are changed, new or deleted compared with HEAD, sorted by name.
-
-    Names are relative to `directory`. Empty outside a repository.
-    """
+    """The webhook files that differ from HEAD, sorted, relative to `directory`. Empty outside a repository."""
     if (committed := _committed(directory)) is None:
         return ()
     found = dict(_webhook_files(directory))

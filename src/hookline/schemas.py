@@ -19,10 +19,7 @@ def schema_names() -> list[str]:
 
 
 def schema_text(name: str) -> str:
-    """Returns the published text of a schema. `name` is ``webhook.v1``, or ``webhook`` for its newest version.
-
-    Raises KeyError if no schema has that name.
-    """
+    """The text of ``webhook.v1``, or of ``webhook`` in its newest version. Raises KeyError for another name."""
     candidates = [known for known in schema_names() if name in (known, known.partition(".")[0])]
     if not candidates:
         raise KeyError(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -84,19 +85,14 @@ class Machine:
 
 
 def _open_applied(options: RelayOptions) -> tuple[StateStore, Snapshot]:
-    """Open the state that a relay follows.
-
-    Raises StateUnusable if it has no webhook, because the relay would skip all events.
-    """
+    """Open the state. Raises StateUnusable if it has no webhook, because the relay would skip all events."""
     store = open_state(options.state)
     snapshot = store.read()
     if snapshot.webhooks or options.allow_empty:
         return store, snapshot
-    reason = (
-        f"no stored state exists at {without_password(options.state)}"
-        if snapshot.lineage is None
-        else "no webhook is applied"
-    )
+    reason = "no webhook is applied"
+    if snapshot.lineage is None:
+        reason = f"no stored state exists at {without_password(options.state)}"
     raise StateUnusable(
         f"{reason}, so every event would be skipped; nothing was read",
         hint="run `hookline apply`, name the state with --state or HOOKLINE_STATE, or allow this with --allow-empty",
@@ -148,7 +144,7 @@ async def run_relay(
             relay.handle_signals()
             serve(status_collector)
             try:
-                async with watchdog(_notify(), status_collector, watchdog_seconds()):
+                async with watchdog(partial(notify, notify_socket()), status_collector, watchdog_seconds()):
                     ending = await relay.run()
             finally:
                 status_collector.close()
@@ -156,10 +152,6 @@ async def run_relay(
         finally:
             thread.close()
             spool.close()
-
-
-def _notify() -> Callable[[str], None]:
-    return partial(notify, notify_socket())
 
 
 def build_relay(
@@ -228,10 +220,9 @@ def build_relay(
         dedupe_window_seconds=settings.dedupe_window_seconds,
         max_records=settings.max_records,
     )
-    status_collector = StatusCollector(store, parts, info, counters=counters, notify=_notify())
-    relay = Relay(
-        settings, parts, status_collector=status_collector, log=log, notify=_notify(), on_progress=on_progress
-    )
+    inform = partial(notify, notify_socket())
+    status_collector = StatusCollector(store, parts, info, counters=counters, notify=inform)
+    relay = Relay(settings, parts, status_collector=status_collector, log=log, notify=inform, on_progress=on_progress)
     return relay, status_collector
 
 
@@ -278,10 +269,7 @@ def _lane_factory(
 
 
 def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEvent], None]) -> Summary:
-    """Route all events without storing or sending any, and pass each routing result to `on_event`.
-
-    The summary counts the deliveries that would be sent as pending. Raises like `run_relay`.
-    """
+    """Pass each routing result to `on_event`; send nothing. Deliveries count as pending. Raises like `run_relay`."""
     _, snapshot = _open_applied(options)
     require_sources(options.sources, follow=False)
     clock = RelayClock()
@@ -291,9 +279,7 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     source = open_sources(
         options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
     )
-    try:
-        known = partial(lookup.known, delivered_after=clock.now() - settings.dedupe_window_seconds)
+    known = partial(lookup.known, delivered_after=clock.now() - settings.dedupe_window_seconds)
+    with closing(source):
         tally = count_results(dry_run(source, context, known), on_event)
-    finally:
-        source.close()
     return summarize({"pending": 0}, tally, clock.elapsed())

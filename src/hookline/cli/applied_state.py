@@ -28,10 +28,7 @@ def read_applied(state: str) -> Snapshot:
 
 
 def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[HistoryRecord, ...]]:
-    """The stored state and its history at one moment; `state` is the location that messages show.
-
-    Raises StateUnusable like `read_applied`, and Stale if applies keep committing in between.
-    """
+    """The state and its history at one moment. Raises StateUnusable, or Stale if applies keep committing."""
     for _ in range(_MAX_READS):
         snapshot, records = store.read(), store.history()
         if store.version() == (snapshot.lineage, snapshot.serial):
@@ -44,10 +41,7 @@ def read_with_history(store: StateStore, state: str) -> tuple[Snapshot, tuple[Hi
 
 
 def find(snapshot: Snapshot, text: str) -> Stored:
-    """The webhook at ``organization/sandbox``.
-
-    Raises WrongUse for text in another form, and HooklineError with the nearest addresses for an unknown one.
-    """
+    """The webhook at ``organization/sandbox``. Raises WrongUse for other text, HooklineError for an unknown one."""
     try:
         address = Address.parse(text)
     except ValueError as wrong:
@@ -78,11 +72,7 @@ def _require_lineage(snapshot: Snapshot, state: str) -> None:
 
 
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:
-    """The backlog of each webhook; None if no spool exists or it cannot be read.
-
-    An unreadable spool causes a warning on stderr and no error, because a planner may lack access to the relay's
-    directory.
-    """
+    """The backlog of each webhook; None without a spool. If it is unreadable, only warns: plan may lack access."""
     try:
         return spool_store(spool).statistics().backlogs()
     except (SpoolUnusable, OSError) as error:

@@ -74,10 +74,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def bundle(
     name: str, make: Callable[..., object], *options: Callable[[Any], Any]
 ) -> Callable[[Decorated], Decorated]:
-    """Declare options that belong together. The command receives the result of `make` as its argument `name`.
-
-    The parameters of `make` have the names of the options, or of the bundles among them.
-    """
+    """Declare options and bundles, named like the parameters of `make`. The command receives its result as `name`."""
     parameters = tuple(signature(make).parameters)
 
     def decorate(function: Decorated) -> Decorated:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from hookline.canonical import read_webhook, write_webhook
-from hookline.config import file_validator, schema_validator
 from hookline.config.document_access import RuleFinding, text_at
-from hookline.config.fast_validator import webhook_validator
-from hookline.config.file_validator import ValidatedDocument
-from hookline.config.rules import all_rules
+from hookline.config.file_validator import ValidatedDocument, check_across_documents, check_document
 from hookline.diagnostics import Diagnostic, sorted_diagnostics
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.escaping import printable
@@ -66,16 +62,13 @@ def _read(path: Path) -> bytes:
 
 
 def refuse_documents(plan: Plan, file: str) -> None:
-    """Raise InvalidConfiguration unless a webhook file could declare every webhook that `plan` writes.
-
-    Raises WrongUse for a webhook that is not in canonical form.
-    """
+    """Raise InvalidConfiguration for a webhook that no file could declare, WrongUse for one not in canonical form."""
     written = [change for change in plan.changes if change.after is not None]
-    diagnostics = [_diagnostic(finding, file, change) for change in written for finding in _findings(change)]
-    diagnostics += [
-        _diagnostic(finding, file, written[index])
-        for index, finding in file_validator.check_across_documents(map(_validated, written))
+    diagnostics = [
+        _diagnostic(finding, file, change) for change in written for finding in check_document(change.after)
     ]
+    conflicts = check_across_documents(map(_validated, written))
+    diagnostics += [_diagnostic(finding, file, written[index]) for index, finding in conflicts]
     if diagnostics:
         raise InvalidConfiguration(sorted_diagnostics(diagnostics))
     for change in written:
@@ -84,13 +77,6 @@ def refuse_documents(plan: Plan, file: str) -> None:
                 f"{file} cannot be applied: {printable(str(change.address))} is not in canonical form",
                 hint="create the plan again: hookline plan --out FILE",
             )
-
-
-def _findings(change: Change) -> Iterator[RuleFinding]:
-    document = change.after
-    if not webhook_validator()(document):
-        yield from schema_validator.check_schema(document)
-    yield from all_rules.check_rules(document)
 
 
 def _validated(change: Change) -> ValidatedDocument:

@@ -51,10 +51,7 @@ deletion_options = bundle(
 
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
-    """The webhooks of the files, or only the targets if any are given. Warns about an empty configuration.
-
-    Raises InvalidConfiguration, and WrongUse for a path or target that does not exist.
-    """
+    """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
     desired = load(config, paths, targets=targets)
     if not desired.webhooks and not desired.narrowed:
         problem = "contains no webhook" if config.is_dir() else "does not exist"

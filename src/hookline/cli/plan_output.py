@@ -71,19 +71,15 @@ def refuse_outputs(outputs: Sequence[Output], saved: Path | None) -> None:
     for file, path in zip(files, paths, strict=True):
         if paths.count(path) > 1:
             raise WrongUse(f"two outputs go to {file}", hint="name a different file for each")
-        _require_replaceable(file)
+        with suppress(OSError):
+            mode = file.lstat().st_mode
+            # A link is replaced and never followed, because in a checkout it may lead anywhere.
+            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                raise WrongUse(f"{file} exists and is not a file", hint="name a file that may be replaced")
     if saved is not None and saved.suffix in {".yaml", ".yml"}:
         raise WrongUse(
             f"--out {saved} has the name of a webhook file, so apply would read it as one", hint="name it plan.json"
         )
-
-
-def _require_replaceable(file: Path) -> None:
-    with suppress(OSError):
-        mode = file.lstat().st_mode
-        # A link is replaced and never followed, because in a checkout it may lead anywhere.
-        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-            raise WrongUse(f"{file} exists and is not a file", hint="name a file that may be replaced")
 
 
 def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, verbose: bool) -> None:
@@ -96,11 +92,13 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, 
         verbose: show every field of each created webhook.
     """
     if saved is not None:
-        write_whole(saved, plan_as_json(plan), mode=0o600)
+        with open_replacement(saved, mode=0o600) as draft:
+            draft.write(plan_as_json(plan).encode())
     for output in outputs:
         if output.file is not None:
             text = plan_as_text(plan, verbose=verbose) if output.form == "text" else FORMS[output.form](plan)
-            write_whole(output.file, text)
+            with open_replacement(output.file, mode=0o644) as draft:
+                draft.write(text.encode())
     for output in outputs:
         if output.file is None:
             print_plan(plan, output.form, verbose=verbose)
@@ -115,9 +113,3 @@ def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
     for row in render_text(plan, verbose=verbose):
         colour = None if plain else _COLOURS.get(row.tone)
         click.echo(click.style(row.text, fg=colour) if colour else row.text)
-
-
-def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace a file in one step. The umask restricts `mode` further. Raises HooklineError."""
-    with open_replacement(file, mode=mode) as draft:
-        draft.write(text.encode())

@@ -35,10 +35,7 @@ class WebhookFile:
 
 
 def find_files(directory: Path, paths: Sequence[Path]) -> list[FilePath | Diagnostic]:
-    """Returns the files below `paths`, sorted by name. If `paths` is empty, it searches the whole directory.
-
-    A directory that does not exist has no files. Raises WrongUse for a path that does not exist.
-    """
+    """The files below `paths`, or else `directory` if it exists, by name. Raises WrongUse for a missing path."""
     if directory.exists() and not directory.is_dir():
         hint = f"name the file itself: hookline … {directory}"
         raise WrongUse(f"--config {directory} is not a directory", hint=hint)

@@ -68,7 +68,6 @@ def quote(value: object) -> str:
 
 
 def value_at(document: Any, *path: str | int) -> Any:
-    """Returns the value at a path, or None."""
     for part in path:
         if isinstance(document, Mapping) and isinstance(part, str):
             document = document.get(part)
@@ -80,19 +79,16 @@ def value_at(document: Any, *path: str | int) -> Any:
 
 
 def text_at(document: Any, *path: str | int) -> str | None:
-    """Returns the string at a path, or None."""
     value = value_at(document, *path)
     return value if isinstance(value, str) else None
 
 
 def mapping_at(document: Any, *path: str | int) -> Mapping[str, Any]:
-    """Returns the mapping at a path, or an empty one."""
     value = value_at(document, *path)
     return value if isinstance(value, Mapping) else {}
 
 
 def list_at(document: Any, *path: str | int) -> list[Any]:
-    """Returns the list at a path, or an empty one."""
     value = value_at(document, *path)
     return value if isinstance(value, list) else []
 

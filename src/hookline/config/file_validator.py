@@ -16,7 +16,7 @@ from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
 from hookline.config.rules import all_rules
-from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition, SourceText, decode_source
+from hookline.config.source_text import SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
@@ -41,8 +41,6 @@ class ValidatedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedFile:
-    """The documents of one file, and its findings."""
-
     documents: tuple[ValidatedDocument, ...]
     diagnostics: tuple[Diagnostic, ...]
 
@@ -93,19 +91,14 @@ def locate_findings(
     missing; its findings then have no position.
     """
     maps = find_positions(text.text) if found else []
-    return [
-        _locate(text, document, maps[document.index] if document.index < len(maps) else None, finding)
-        for document in documents
-        for finding in found.get(document.index, ())
-    ]
-
-
-def _locate(
-    text: SourceText, document: ValidatedDocument, positions: PositionMap | None, finding: RuleFinding
-) -> Diagnostic:
-    position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
-    address = "/".join(document.address) if document.address else None
-    return replace(_diagnostic(document.file, finding, position, text), address=address)
+    diagnostics = []
+    for document in documents:
+        positions = maps[document.index] if document.index < len(maps) else None
+        address = "/".join(document.address) if document.address else None
+        for finding in found.get(document.index, ()):
+            position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
+            diagnostics.append(replace(_diagnostic(document.file, finding, position, text), address=address))
+    return diagnostics
 
 
 def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) -> ValidatedDocument:
@@ -122,7 +115,11 @@ def _validated(file: str, index: int, document: YamlDocument, *, valid: bool) ->
 
 def _validate_document(document: YamlDocument) -> list[RuleFinding]:
     """The findings of one document. Values that the parser refused have no further findings."""
-    value = document.value
+    return [finding for finding in check_document(document.value) if not _is_refused(finding, document.refused)]
+
+
+def check_document(value: Any) -> list[RuleFinding]:
+    """Returns the findings of the schema and, for the version of this release, those of the rules."""
     findings: list[RuleFinding] = []
     if not webhook_validator()(value):
         from hookline.config import schema_validator  # noqa: PLC0415 - a valid document needs no schema library
@@ -130,7 +127,7 @@ def _validate_document(document: YamlDocument) -> list[RuleFinding]:
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
         findings += all_rules.check_rules(value)
-    return [finding for finding in findings if not _is_refused(finding, document.refused)]
+    return findings
 
 
 def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:

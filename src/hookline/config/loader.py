@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,19 +34,13 @@ _CHUNK_FILES = 50
 
 
 def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
-    """Yields one result per file, in order. Uses as many processes as `worker_count` returns."""
+    """Returns one result per file, in order. Uses as many processes as `worker_count` returns."""
     workers = worker_count(len(paths))
-    if workers < 2:
-        yield from map(_read_and_validate, paths)
-        return
-    yield from _validate_in_pool(paths, workers)
+    return map(_read_and_validate, paths) if workers < 2 else _validate_in_pool(paths, workers)
 
 
 def worker_count(files: int) -> int:
-    """Returns the useful number of processes; 1 means that only this process works.
-
-    A fork copies one thread. If other threads exist, a lock that they hold would stay locked in the copy for ever.
-    """
+    """The useful number of processes; 1 beside other threads, whose locks a fork would leave locked for ever."""
     if files < MIN_FILES_FOR_POOL or not sys.platform.startswith("linux") or threading.active_count() > 1:
         return 1
     return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
@@ -123,18 +118,12 @@ def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
     for validated in validate_files(files):
         documents.extend(validated.documents)
         diagnostics.extend(validated.diagnostics)
-    conflicts = _find_conflicts(documents)
+    conflicts: defaultdict[int, list[RuleFinding]] = defaultdict(list)
+    for index, finding in file_validator.check_across_documents(documents):
+        conflicts[index].append(finding)
     diagnostics.extend(_locate_conflicts(documents, conflicts, files))
     desired = _desired(documents, conflicts, narrowed=bool(paths))
     return Inspection(desired, sorted_diagnostics(diagnostics), len(entries), len(documents))
-
-
-def _find_conflicts(documents: Sequence[ValidatedDocument]) -> Mapping[int, list[RuleFinding]]:
-    """The findings between documents, by the index of the document that has the finding."""
-    conflicts: dict[int, list[RuleFinding]] = {}
-    for index, finding in file_validator.check_across_documents(documents):
-        conflicts.setdefault(index, []).append(finding)
-    return conflicts
 
 
 def _locate_conflicts(

@@ -41,8 +41,6 @@ class SourcePosition:
 
 @dataclass(frozen=True, slots=True)
 class PositionMap:
-    """The positions of the keys and values of one document."""
-
     keys: dict[DocumentPath, SourcePosition]
     values: dict[DocumentPath, SourcePosition]
 
@@ -68,8 +66,6 @@ class SourceFinding:
 
 @dataclass(frozen=True)
 class SourceText:
-    """The text of a file."""
-
     text: str
 
     @cached_property
@@ -77,10 +73,7 @@ class SourceText:
         return _LINE_BREAK.split(self.text)
 
     def excerpt(self, line: int, column: int) -> str | None:
-        """Returns a line for display, or None if `column` is too far to the right. Both count from 1.
-
-        Secrets are hidden and long lines are cut. Each tab and invisible character is replaced by a printable one.
-        """
+        """A printable line without its secrets, cut if long; None if `column` (from 1) is too far right."""
         limit = _MAX_EXCERPT_CHARACTERS
         if line > len(self._lines) or column > limit:
             return None

@@ -17,18 +17,8 @@ _INDENT = "begin the keys of one mapping in the same column"
 _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
     ("cannot start any token", "", "a character that cannot begin a value here", _QUOTE),
     ("block sequence entries are not allowed", "", "a list cannot begin here", "begin the list on its own line"),
-    (
-        "expected ',' or ']'",
-        "",
-        f"a list in brackets {_OPEN}",
-        "close it with ], and separate its items by commas",
-    ),
-    (
-        "expected ',' or '}'",
-        "",
-        f"a mapping in braces {_OPEN}",
-        "close it with }, and separate its keys by commas",
-    ),
+    ("expected ',' or ']'", "", f"a list in brackets {_OPEN}", "close it with ], and separate its items by commas"),
+    ("expected ',' or '}'", "", f"a mapping in braces {_OPEN}", "close it with }, and separate its keys by commas"),
     ("unexpected end of stream", "quoted", f"a quoted text {_OPEN}", "close it with the quote that opened it"),
     ("found unexpected document indicator", "", f"a quoted text {_OPEN}", "close it before --- or ..."),
     ("expected '-' indicator", "", "a key in the middle of a list", _INDENT),
@@ -48,8 +38,6 @@ _EXPLANATIONS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The text around an error."""
-
     before: str  # the line up to it
     char: str  # "" at the end of the file
     beginning: str  # the line on which the unfinished construct begins

@@ -52,7 +52,6 @@ class ParsedFile:
 
 
 def parse_yaml(text: str) -> ParsedFile:
-    """Returns the documents and the findings of a file."""
     builder = _Builder(text)
     try:
         builder.read()
@@ -87,10 +86,7 @@ def _position(event: _Event) -> SourcePosition:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open mapping or list.
-
-    For a mapping, `expects_key` is true if the next value is a key, and `lines` has the lines of its keys.
-    """
+    """An open mapping or list. `lines` has the lines of its keys; `expects_key` is true if a key comes next."""
 
     container: dict[Any, Any] | list[Any]
     expects_key: bool

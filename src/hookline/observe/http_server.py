@@ -37,10 +37,9 @@ PageHandler = Callable[[str, str], Awaitable[PageResponse]]
 
 
 class HttpServer:
-    """Listens while entered. Responds with 503 until `handler` is set."""
+    """Listens while entered; port 0 is any free port. Responds with 503 until `handler` is set."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Port 0 selects a free port."""
         self.handler: PageHandler | None = None
         self._host = host
         self._port = port

@@ -23,15 +23,12 @@ class MonitoredRelay(Protocol):
 
     def ping(self) -> Awaitable[None]:
         """Return after all parts of the relay have responded. Called for each request of /healthz."""
-        ...
 
     def unready(self) -> str | None:
         """The reason why the relay does not work at the moment; None if it does. Called for /readyz."""
-        ...
 
     def report(self) -> Awaitable[StatusSnapshot]:
         """The current status. Raises HooklineError if it cannot be read. Called for /metrics and /status."""
-        ...
 
 
 class MonitoringPages:

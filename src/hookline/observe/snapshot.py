@@ -12,12 +12,10 @@ import msgspec
 
 
 class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook in the spool.
+    """One webhook in the spool, with its numbers of pending and dead deliveries.
 
     Attributes:
-        pending, dead: Numbers of deliveries.
-        oldest: The age of the oldest pending delivery, without the time during which the webhook was paused or
-            disabled.
+        oldest: The age of the oldest pending delivery, without the time of a pause or while disabled.
         paused: The time at which an operator paused the webhook.
         gone_reason: The reason why the endpoint is gone, for example ``http 410``.
         not_before: The time before which no attempt is made, requested by the endpoint.
@@ -43,15 +41,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool at one moment.
+    """A spool at the time `at`.
 
     Attributes:
-        at: The time at which the spool was read.
         tally: Counts by name, as in `Spool.tally`.
         checkpoints: The latest first.
         lines: The number of rejected lines in the dead letters.
-        records: The number of records of settled deliveries.
-        oldest_record: The age of the oldest record.
+        records: The number of records of settled deliveries; `oldest_record` is the age of the oldest.
         sizes: By part: ``database``, ``log``, ``reserve``.
     """
 
@@ -80,11 +76,9 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
         phase: The phase of the circuit breaker: ``closed``, ``open``, ``half_open`` or ``gone``.
         reason: The reason for the phase; None if it is closed.
         until: The time at which an open breaker becomes half-open.
-        in_flight: The number of attempts in flight.
         queued: The number of deliveries in memory, including those in flight.
         next_due: The time of the next retry.
         ordered: Whether the webhook receives deliveries with the same order key in order.
-        paused: Whether an operator has paused the webhook.
     """
 
     webhook: str
@@ -115,11 +109,9 @@ class LagStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A running relay.
+    """A running relay at the time `at`. `process` is its id.
 
     Attributes:
-        process: The process id.
-        at: The time of this status.
         unready: The reason why the relay does not work at the moment.
         stalled: The reason why the spool cannot be written.
         unreadable: The reason why the state cannot be read.
@@ -128,9 +120,6 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
         clock_steps: The number of times that the machine's clock was set.
         read_rate, delivered_rate: Events per second.
         spool_max: The number of pending deliveries at which reading pauses.
-        records_max: The maximum number of records.
-        lanes: The webhooks that the relay delivers to.
-        lags: The sources that the relay reads.
     """
 
     version: str
@@ -176,8 +165,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The status of a running relay and its spool at one moment."""
-
     spool: SpoolStatus
     relay: RelayStatus
     counts: Counts

@@ -124,10 +124,7 @@ _FAILURE_KINDS: Final = frozenset({"network", "timeout", "tls", "fault"})
 
 
 def waiting_by_reason(report: StatusSnapshot) -> Counter[str]:
-    """The number of pending deliveries of webhooks that currently admit no attempt, by reason.
-
-    A reason is one of a bounded set of words. It is ``not_applied`` if the webhook is not in the applied state.
-    """
+    """Pending deliveries of webhooks that now admit no attempt, by reason, which is one of a bounded set of words."""
     lanes = {lane.webhook: lane for lane in report.relay.lanes}
     found: Counter[str] = Counter(dict.fromkeys(ALWAYS_PRESENT_REASONS, 0))
     for one in report.spool.webhooks:

@@ -80,14 +80,8 @@ def fingerprint(changes: Iterable[Change]) -> str:
     It identifies the effect of a plan. Source lines, pending counts and the serial are not part of it, because they
     change without a change of the effect.
     """
-    return digest(
-        [
-            {
-                "address": str(change.address),
-                "action": str(change.action),
-                "beforeHash": change.before_hash,
-                "after": change.after,
-            }
-            for change in sorted(changes, key=lambda change: change.address)
-        ]
-    )
+    effects = [
+        {"address": str(one.address), "action": str(one.action), "beforeHash": one.before_hash, "after": one.after}
+        for one in sorted(changes, key=lambda change: change.address)
+    ]
+    return digest(effects)

@@ -37,9 +37,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "fingerprint": plan.fingerprint,
         "changes": [change_document(change) for change in plan.changes],
         "summary": {
-            "create": plan.count(Action.CREATE),
-            "update": plan.count(Action.UPDATE),
-            "delete": plan.count(Action.DELETE),
+            **{str(action): plan.count(action) for action in Action},
             "unchanged": plan.unchanged,
             "blocked": len(plan.blocked),
         },
@@ -127,10 +125,7 @@ class _PlanFile(_Strict, frozen=True):
 
 
 def read_plan(data: bytes, name: str) -> Plan:
-    """The plan in `data`; `name` is its file, for messages.
-
-    Raises WrongUse if it is not a plan of this format, Stale if its changes do not match its fingerprint.
-    """
+    """The plan in `data`, the file `name`. Raises WrongUse if it is no plan of format 1, Stale if it was edited."""
     try:
         _refuse_other_format(_check_json(data), name)
         plan = _plan(msgspec.json.decode(data, type=_PlanFile))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hookline.escaping import printable
-from hookline.plan.plan import Action, Change, Plan
+from hookline.plan.plan import Action, Plan
 from hookline.plan.render_text import MAX_DETAILED_CREATIONS, change_counts, change_rows, rename_rows, sorted_changes
 
 MAX_COMMENT_CHARACTERS = 60_000
@@ -70,14 +70,10 @@ def _lines(plan: Plan) -> Iterator[_Line]:
         section = "blocked" if change.blocked else str(change.action)
         rows = change_rows(replace(change, pending=None), folded=folded)
         for number, row in enumerate(rows):
-            yield _Line(section, _marked(change, row.text), change.action if number == 0 else None)
+            text = _MARKS[change.action] + row.text[1:]  # instead of the row's symbol, or of a space
+            yield _Line(section, _escape(text), change.action if number == 0 else None)
     for row in rename_rows(plan):
         yield _Line("rename", _escape(f"  {row.text}"))
-
-
-def _marked(change: Change, text: str) -> str:
-    """Replace the first character of a row, a symbol or a space, with the mark of a diff line."""
-    return _escape(_MARKS[change.action] + text[1:])
 
 
 def _escape(text: str) -> str:

@@ -35,16 +35,14 @@ class PlanRow:
 
 MAX_DETAILED_CREATIONS = 3
 """If a plan has more creations than this, each has one row."""
+_RANKS = {Action.DELETE: 0, Action.UPDATE: 2, Action.CREATE: 3}  # 1: a blocked change
 _SYMBOLS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 # Fields that have a default value. Other fields have no value when they are not set.
 _WITH_DEFAULT = ("/delivery", "/authentication", "/events", "/messageTypes", "/payload", "/enabled", "/protected")
 
 
 def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
-    """Deletions, blocked changes, updates field by field, creations, possible renames, and a summary row.
-
-    With `verbose`, every creation is shown field by field.
-    """
+    """The changes, the riskiest first, renames and a summary. With `verbose`, every creation shows its fields."""
     folded = not verbose and plan.count(Action.CREATE) > MAX_DETAILED_CREATIONS
     rows = [row for change in sorted_changes(plan) for row in change_rows(change, folded=folded)]
     rows += rename_rows(plan)
@@ -56,7 +54,7 @@ def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
 
 def sorted_changes(plan: Plan) -> list[Change]:
     """The changes in the order of the output: by risk, then by address."""
-    return sorted(plan.changes, key=lambda change: (_rank(change), change.address))
+    return sorted(plan.changes, key=lambda one: (_RANKS[one.action] if one.blocked is None else 1, one.address))
 
 
 def rename_rows(plan: Plan) -> list[PlanRow]:
@@ -75,12 +73,6 @@ def change_counts(plan: Plan) -> str:
     blocked = f" ({len(plan.blocked)} blocked)" if plan.blocked else ""
     counts = ", ".join(f"{plan.count(action)} to {action}" for action in Action)
     return f"{counts}{blocked}"
-
-
-def _rank(change: Change) -> int:
-    if change.blocked is not None:
-        return 1
-    return {Action.DELETE: 0, Action.UPDATE: 2, Action.CREATE: 3}[change.action]
 
 
 def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:

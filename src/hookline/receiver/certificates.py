@@ -35,10 +35,7 @@ class ServerIdentity:
 
 
 def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime) -> ServerIdentity:
-    """Creates the missing files in the directory. Keeps files that are still valid for these names.
-
-    Raises HooklineError if the directory cannot be used, or if it contains a foreign authority.
-    """
+    """Creates missing or invalid files. Raises HooklineError for an unusable directory or a foreign authority."""
     identity = ServerIdentity(directory / "ca.pem", directory / "server.pem")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -20,10 +20,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """For the time `outage` after the first request, every response is 503. Then `faults` apply.
-
-    Raises ValueError if the shares add up to more than 1.
-    """
+    """503 for the time `outage` after the first request, then `faults`. Raises ValueError if all shares exceed 1."""
 
     faults: tuple[Fault, ...] = ()
     outage: timedelta = timedelta(0)

@@ -41,11 +41,7 @@ class ReceiverResponse(HttpResponse):
 def respond_to(
     request: HttpRequest, verified: Verified, failure: int | None, settings: ReceiverSettings
 ) -> ReceiverResponse:
-    """Returns the response to a request.
-
-    A failure on purpose (`failure`, its status) has precedence over authentication, like a failing gateway in front
-    of an application.
-    """
+    """Returns the response. Like a failing gateway, a failure on purpose (`failure`, its status) comes first."""
     if request.body is None:
         return _refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 1 MiB", close=True)
     if request.method != "POST":

@@ -25,10 +25,7 @@ CLOSING_SECONDS = 0.5
 
 
 class Receiver:
-    """One run of a receiver. `output` gets one line for each request. `clock` returns Unix time in seconds.
-
-    Raises HooklineError if keys or certificates cannot be used.
-    """
+    """One run. `output` gets a line per request. `clock` is in Unix seconds. Raises HooklineError for bad keys."""
 
     def __init__(
         self, settings: ReceiverSettings, *, output: BinaryIO | None = None, clock: Callable[[], float] = time.time

@@ -49,10 +49,7 @@ class Drift:
 
 
 def find_drift(stored: Snapshot, records: Sequence[HistoryRecord]) -> Drift:
-    """Every difference between `stored` and the history `records`, which were read at the same moment.
-
-    Raises ValueError if the history cannot be replayed.
-    """
+    """Differences between a state and its history, read at one moment. Raises ValueError if it cannot be replayed."""
     broken = tuple(find_breaks(stored.lineage, stored.serial, records)) if stored.lineage is not None else ()
     applied = replay_history(records)
     return Drift(broken, tuple(_drifted(stored.webhooks, applied)))

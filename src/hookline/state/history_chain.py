@@ -18,8 +18,6 @@ from hookline.units import utc_text
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """A serial at which the chain is broken, and the reason."""
-
     serial: int
     reason: str
 

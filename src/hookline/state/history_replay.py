@@ -27,10 +27,7 @@ class AppliedChange:
 
 
 def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -> dict[Address, AppliedChange]:
-    """Every document as it was after serial `up_to` (None: after the last), by address.
-
-    Raises ValueError with the serial of an entry whose changes do not have the form of a plan's changes.
-    """
+    """Every document after serial `up_to` (None: the last). Raises ValueError with the serial of an invalid entry."""
     documents: dict[Address, AppliedChange] = {}
     for record in records:
         if up_to is not None and record.serial > up_to:
@@ -44,10 +41,7 @@ def replay_history(records: Iterable[HistoryRecord], up_to: int | None = None) -
 
 
 def desired_at(records: Iterable[HistoryRecord], serial: int) -> Desired:
-    """The webhooks as serial `serial` left them. The source of each is the history entry that applied it.
-
-    Raises ValueError if the history cannot be replayed.
-    """
+    """The webhooks after serial `serial`; sources are history entries. Raises ValueError like `replay_history`."""
     return Desired({address: _declared(address, found) for address, found in replay_history(records, serial).items()})
 
 
@@ -94,15 +88,11 @@ def blame_fields(address: Address, document: Document, records: Iterable[History
     for record in records:
         for at, after in written_documents(record):
             if at == address:
-                known = _updated(known, after or {}, record)
+                known = {
+                    path: known[path] if path in known and equal_as_json(known[path][0], value) else (value, record)
+                    for path, value in document_fields(after or {}).items()
+                }
     return tuple(_blamed(path, value, known) for path, value in document_fields(document).items())
-
-
-def _updated(known: _Known, after: Document, record: HistoryRecord) -> _Known:
-    return {
-        path: known[path] if path in known and equal_as_json(known[path][0], value) else (value, record)
-        for path, value in document_fields(after).items()
-    }
 
 
 def _blamed(path: str, value: Any, known: _Known) -> BlamedField:
@@ -110,18 +100,16 @@ def _blamed(path: str, value: Any, known: _Known) -> BlamedField:
     return BlamedField(path, value, applied[1] if applied and equal_as_json(applied[0], value) else None)
 
 
-def document_fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a document with its value, by path, in the document's order."""
-    return dict(_fields(document, ""))
-
-
-def _fields(mapping: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    for key, value in mapping.items():
+def document_fields(document: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Every field of a document with its value, by path below `above`, in the document's order."""
+    fields: dict[str, Any] = {}
+    for key, value in document.items():
         path = above + "/" + key.replace("~", "~0").replace("/", "~1")
         if isinstance(value, Mapping) and value and set(value) not in _REFERENCES:
-            yield from _fields(value, path)
+            fields |= document_fields(value, path)
         else:
-            yield path, value
+            fields[path] = value
+    return fields
 
 
 def equal_as_json(one: object, other: object) -> bool:

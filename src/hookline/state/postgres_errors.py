@@ -29,10 +29,7 @@ _CONNECTION_LOST_CLASSES = ("08", "57P")
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """`conninfo` is for libpq only, because it may contain a password. `name` selects one state of the database.
-
-    `shown` is the address as messages print it: user, host, port, database and state.
-    """
+    """`conninfo` is for libpq only: it may contain a password. `name` selects a state. Messages print `shown`."""
 
     conninfo: str = field(repr=False)
     name: str
@@ -142,10 +139,7 @@ def is_connection_lost(code: str | None) -> bool:
 
 
 def postgres_state_error(where: PostgresAddress, code: str | None, text: str) -> HooklineError:
-    """Map an error of PostgreSQL. `code` is the SQLSTATE, None if the connection broke.
-
-    The server has rolled back the transaction.
-    """
+    """Map an error; the server has rolled back. `code` is the SQLSTATE, None if the connection broke."""
     detail = _one_line(text)
     if is_connection_lost(code):
         hint = "the server has rolled back the transaction, so the state is unchanged; try again"

@@ -21,19 +21,10 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from hookline.errors import HooklineError, Stale, StateUnusable, WrongUse
+from hookline.state import postgres_errors as errors
 from hookline.state import postgres_sql as sql
 from hookline.state.history_chain import next_record
-from hookline.state.postgres_errors import (
-    LockHolder,
-    PostgresAddress,
-    commit_not_applied_error,
-    commit_unknown_error,
-    is_connection_lost,
-    postgres_connection_error,
-    postgres_damaged_error,
-    postgres_locked_error,
-    postgres_state_error,
-)
+from hookline.state.postgres_errors import LockHolder, PostgresAddress
 from hookline.state.rows import HistoryRow, history_row, json_text, read_history, read_webhooks
 from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import earlier_build_error, newer_format_error, raise_if_stale
@@ -113,7 +104,7 @@ class PostgresStore:
             try:
                 connection.execute("COMMIT")
             except psycopg.Error as failed:
-                if not (connection.closed or is_connection_lost(failed.sqlstate)):
+                if not (connection.closed or errors.is_connection_lost(failed.sqlstate)):
                     raise
                 lost = failed
             else:
@@ -166,10 +157,10 @@ class PostgresStore:
             return False
         if missing := sorted(set(sql.POSTGRES_TABLES) - found):
             names = ", ".join(f"hookline.{name}" for name in missing)
-            raise postgres_damaged_error(self.where, f"missing tables: {names}")
+            raise errors.postgres_damaged_error(self.where, f"missing tables: {names}")
         row = connection.execute(sql.READ_FORMAT).fetchone()
         if row is None:
-            raise postgres_damaged_error(self.where, "its format is missing")
+            raise errors.postgres_damaged_error(self.where, "its format is missing")
         if row[1] != sql.APPLICATION or row[0] < sql.POSTGRES_FORMAT:
             move = "move its tables away with ALTER SCHEMA hookline RENAME TO hookline_old"
             raise earlier_build_error(self.where, move)
@@ -188,10 +179,7 @@ class PostgresStore:
             return self._read_version(connection) or (EMPTY.lineage, EMPTY.serial)
 
     def _check_committed(self, record: HistoryRecord, lost: psycopg.Error) -> None:
-        """Return if `record` was committed. Raise HooklineError if it was not, or if the result is unknown.
-
-        The lock is free only after the old transaction has ended. A read under the lock is therefore final.
-        """
+        """Raise HooklineError unless `record` was committed. The lock is free once the old transaction has ended."""
         end = time.monotonic() + self.patience.total_seconds()
         try:
             with closing(self._connect_until(end)) as connection:
@@ -200,9 +188,9 @@ class PostgresStore:
                 key = (self.where.name, record.serial)
                 row = connection.execute(sql.READ_HASH, key).fetchone() if found else None
         except (psycopg.Error, StateUnusable) as failed:
-            raise commit_unknown_error(self.where, record, str(failed)) from failed
+            raise errors.commit_unknown_error(self.where, record, str(failed)) from failed
         if row is None or row[0] != record.hash:
-            raise commit_not_applied_error(self.where, record) from lost
+            raise errors.commit_not_applied_error(self.where, record) from lost
 
     def _connect_until(self, end: float) -> PostgresConnection:
         while True:
@@ -218,7 +206,7 @@ class PostgresStore:
             # No prepared statements, because a pooler may run every transaction in another session.
             return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=None)
         except psycopg.Error as failed:
-            raise postgres_connection_error(self.where, str(failed)) from failed
+            raise errors.postgres_connection_error(self.where, str(failed)) from failed
 
     def _lock_error(self, base: Snapshot) -> HooklineError:
         """The reason for a lock timeout: the state has changed, or another session holds it.
@@ -239,7 +227,7 @@ class PostgresStore:
             return stale
         except (psycopg.Error, StateUnusable, ValueError):
             pass  # The message is complete without the holders.
-        return postgres_locked_error(self.where, holders)
+        return errors.postgres_locked_error(self.where, holders)
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:
@@ -247,9 +235,9 @@ class PostgresStore:
             yield
         except psycopg.Error as error:
             text = error.diag.message_primary or str(error)
-            raise postgres_state_error(self.where, error.sqlstate, text) from error
+            raise errors.postgres_state_error(self.where, error.sqlstate, text) from error
         except ValueError as error:
-            raise postgres_damaged_error(self.where, str(error)) from error
+            raise errors.postgres_damaged_error(self.where, str(error)) from error
 
 
 @contextmanager

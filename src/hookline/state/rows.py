@@ -64,10 +64,8 @@ def _is_change(change: object) -> bool:
 
 def read_webhooks(rows: Iterable[tuple[str, str, str]]) -> dict[Address, Stored]:
     """Read rows of organization, sandbox and document. Raises ValueError with the address of an unreadable row."""
-    return {
-        Address(organization, sandbox): _read_row(Address(organization, sandbox), text)
-        for organization, sandbox, text in rows
-    }
+    addressed = ((Address(organization, sandbox), text) for organization, sandbox, text in rows)
+    return {address: _read_row(address, text) for address, text in addressed}
 
 
 def _read_row(address: Address, text: str) -> Stored:

@@ -67,10 +67,7 @@ def migrate(connection: sqlite3.Connection, written_in: int) -> None:
 
 
 def migrated_in_memory(connection: sqlite3.Connection, written_in: int) -> sqlite3.Connection:
-    """The same database in memory, in the current format: reading an older state writes nothing to its file.
-
-    The caller closes the connection. Raises ValueError like a migration.
-    """
+    """A migrated copy, so that reading writes no file; the caller closes it. Raises ValueError like a migration."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     try:
         copy.deserialize(connection.serialize())

@@ -18,23 +18,13 @@ from typing import Literal
 
 from hookline.errors import HooklineError, StateUnusable
 from hookline.private_files import create_private_file, state_file_exists
+from hookline.state import sqlite_schema as schema
 from hookline.state.history_chain import next_record
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
-from hookline.state.sqlite_schema import (
-    EARLIER_STATE_APPLICATION_ID,
-    STATE_APPLICATION_ID,
-    STATE_FORMAT,
-    STATE_TABLES,
-    can_migrate,
-    keep_copy,
-    migrate,
-    migrated_in_memory,
-)
 from hookline.state.store import EMPTY, DocumentWrites, HistoryEntry, HistoryRecord, Snapshot
 from hookline.state.store_errors import (
     damaged_state_error,
     earlier_build_error,
-    foreign_database_error,
     newer_format_error,
     raise_if_stale,
     sqlite_state_error,
@@ -90,9 +80,9 @@ class SqliteStore:
             lineage, serial, written_in = self._read_meta(connection)
             if (base.lineage, base.serial) != (lineage, serial):
                 raise_if_stale(self.path, base, (lineage, serial), self._last_apply())
-            if written_in < STATE_FORMAT:
-                copy = keep_copy(connection, self.path, written_in)
-                migrate(connection, written_in)
+            if written_in < schema.STATE_FORMAT:
+                copy = schema.keep_copy(connection, self.path, written_in)
+                schema.migrate(connection, written_in)
             snapshot = base.after(lineage, written)
             _write(connection, snapshot, written, entry)
             # This connection holds the lock. COMMIT waits for readers only, and they are quick.
@@ -100,7 +90,7 @@ class SqliteStore:
             connection.execute("COMMIT")
         if copy is not None:
             text = "The state %s was migrated to format %d. A copy of the old one is %s."
-            _log.warning(text, self.path, STATE_FORMAT, copy)
+            _log.warning(text, self.path, schema.STATE_FORMAT, copy)
         return snapshot
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
@@ -121,18 +111,17 @@ class SqliteStore:
     def _read_transaction(
         self, table: Literal["webhooks", "history"]
     ) -> Iterator[tuple[sqlite3.Connection, str, int]]:
-        """Yield a connection in the current format, lineage and serial, after a check of `table` for damage.
-
-        All reads on the connection see the same moment.
-        """
+        """Yield a connection in the current format, lineage and serial. Checks `table`. All reads see one moment."""
         with self._mapped_errors(), closing(self._open_for_reading()) as connection:
             connection.execute("BEGIN")
             lineage, serial, written_in = self._read_meta(connection)
-            self._check(connection, table)
-            if written_in == STATE_FORMAT:
+            (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
+            if result != "ok":
+                raise damaged_state_error(self.path, result)
+            if written_in == schema.STATE_FORMAT:
                 yield connection, lineage, serial
             else:
-                with closing(migrated_in_memory(connection, written_in)) as migrated:
+                with closing(schema.migrated_in_memory(connection, written_in)) as migrated:
                     yield migrated, lineage, serial
 
     def _open_for_reading(self) -> sqlite3.Connection:
@@ -163,27 +152,23 @@ class SqliteStore:
 
     def _check_owner(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA application_id").fetchone()
-        if found == EARLIER_STATE_APPLICATION_ID:
+        if found == schema.EARLIER_STATE_APPLICATION_ID:
             raise earlier_build_error(self.path, "move the file away")
-        if found != STATE_APPLICATION_ID:
-            raise foreign_database_error(self.path)
+        if found != schema.STATE_APPLICATION_ID:
+            hint = "name the state's file with --state"
+            raise StateUnusable(f"{self.path} is an SQLite database, but not a state of hookline", hint=hint)
 
     def _read_meta(self, connection: sqlite3.Connection) -> tuple[str, int, int]:
         """Lineage, serial and format."""
         row = connection.execute("SELECT format FROM meta").fetchone()
         if row is None:
             raise damaged_state_error(self.path, "its format is missing")
-        if row[0] > STATE_FORMAT:
-            raise newer_format_error(self.path, row[0], STATE_FORMAT)
-        if not can_migrate(row[0]):
+        if row[0] > schema.STATE_FORMAT:
+            raise newer_format_error(self.path, row[0], schema.STATE_FORMAT)
+        if not schema.can_migrate(row[0]):
             raise earlier_build_error(self.path, "move the file away")
         lineage, serial = connection.execute("SELECT lineage, serial FROM meta").fetchone()
         return lineage, serial, row[0]
-
-    def _check(self, connection: sqlite3.Connection, table: Literal["webhooks", "history"]) -> None:
-        (result,) = connection.execute(f"PRAGMA quick_check('{table}')").fetchone()
-        if result != "ok":
-            raise damaged_state_error(self.path, result)
 
     def _last_apply(self) -> HistoryEntry | None:
         """The last apply, for messages; None if it cannot be read."""
@@ -225,8 +210,10 @@ def _write(connection: sqlite3.Connection, snapshot: Snapshot, written: Document
 def _first_image(snapshot: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> bytes:
     """The bytes of a database after its first apply."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.execute(f"PRAGMA application_id = {STATE_APPLICATION_ID}")
-        connection.executescript(STATE_TABLES)
-        connection.execute("INSERT INTO meta VALUES (1, ?, ?, ?)", (STATE_FORMAT, snapshot.lineage, snapshot.serial))
+        connection.execute(f"PRAGMA application_id = {schema.STATE_APPLICATION_ID}")
+        connection.executescript(schema.STATE_TABLES)
+        connection.execute(
+            "INSERT INTO meta VALUES (1, ?, ?, ?)", (schema.STATE_FORMAT, snapshot.lineage, snapshot.serial)
+        )
         _write(connection, snapshot, written, entry)
         return connection.serialize()

@@ -34,11 +34,6 @@ def earlier_build_error(where: object, move: str) -> StateUnusable:
     )
 
 
-def foreign_database_error(path: Path) -> StateUnusable:
-    hint = "name the state's file with --state"
-    return StateUnusable(f"{path} is an SQLite database, but not a state of hookline", hint=hint)
-
-
 def stale_state_error(detail: str, last: HistoryEntry | None = None) -> Stale:
     """Return the error for a state that has changed since it was read. `last` is the apply that changed it."""
     if last is not None:
@@ -83,10 +78,7 @@ def lock_holder(path: Path) -> int | None:
 
 
 def find_write_lock(lines: list[str], inode: int) -> int | None:
-    """The id of the process that has a write lock on this inode, according to the lines of /proc/locks.
-
-    A process of another PID namespace has no id here: the result is None.
-    """
+    """The id of the process with a write lock on `inode`; None if there is none, or in another PID namespace."""
     for line in lines:
         fields = line.split()
         if fields[1:4] == ["POSIX", "ADVISORY", "WRITE"] and fields[5].rpartition(":")[2] == str(inode):
@@ -95,10 +87,7 @@ def find_write_lock(lines: list[str], inode: int) -> int | None:
 
 
 def sqlite_state_error(path: Path, result: str, text: str) -> HooklineError:
-    """Map an error of SQLite.
-
-    `result` is the name of the extended result code (https://www.sqlite.org/rescode.html), "" if there is none.
-    """
+    """Map an error. `result` is the name of its code (https://www.sqlite.org/rescode.html), "" if there is none."""
     if result == "SQLITE_READONLY_ROLLBACK":
         hint = "run `hookline list` once as a user who may write the state"
         return StateUnusable(f"an apply to {path} was interrupted, and undoing it needs write access", hint=hint)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any, assert_never
 
@@ -62,8 +63,7 @@ def formats_test_command(*, file: str, format: str, defaults: Defaults, output: 
 
 def _lines(file: str) -> Iterator[Any]:
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    source = open_sources([file], (), follow=False, from_start=True, logger=log)
-    try:
+    with closing(open_sources([file], (), follow=False, from_start=True, logger=log)) as source:
         end = False
         while not end:
             batch = source.read()
@@ -71,8 +71,6 @@ def _lines(file: str) -> Iterator[Any]:
             yield from batch.lines
         if source.unfinished():
             click.echo("The last line was not read: it has no line end, so it may be incomplete.", err=True)
-    finally:
-        source.close()
 
 
 class _Counts:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,14 +30,6 @@ _SCHEMA = "webhook.v1"
 _VERSION_MARK = "@VERSION@"
 
 
-@dataclass(frozen=True, slots=True)
-class ScaffoldResult:
-    """The created and the existing files: sorted paths relative to the directory."""
-
-    created: tuple[str, ...]
-    existing: tuple[str, ...]
-
-
 def scaffold() -> Mapping[str, str]:
     """The files of a new repository: path relative to its root → text."""
     templates = files("hookline") / "templates"
@@ -51,15 +41,16 @@ def scaffold() -> Mapping[str, str]:
     return texts
 
 
-def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
+def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Write each text whose path does not exist yet below `directory`. Creates the directory if it is missing.
 
-    An existing file, directory or dangling link is not changed. If one file cannot be written, the function removes
-    those that it has written. Raises HooklineError.
+    Returns the created and the existing paths, sorted. An existing file, directory or dangling link is not changed.
+    If one file cannot be written, the function removes those that it has written. Raises HooklineError.
     """
     created: list[str] = []
     existing: list[str] = []
-    with _removed_on_failure(directory) as made:
+    made: list[Path] = []
+    try:
         for path, text in sorted(texts.items()):
             target = directory / path
             if target.exists() or target.is_symlink():
@@ -73,7 +64,20 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> ScaffoldResult:
                 made.append(target)
                 file.write(text)
             created.append(path)
-    return ScaffoldResult(tuple(created), tuple(existing))
+    except BaseException as error:
+        for made_path in reversed(made):
+            if made_path.is_dir():
+                made_path.rmdir()
+            else:
+                made_path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        place = error.filename if error.filename is not None else directory
+        raise HooklineError(
+            f"{place}: {error.strerror or error}; nothing was created",
+            hint="name a directory in which you may create files: hookline init DIR",
+        ) from error
+    return created, existing
 
 
 def ignores_state(directory: Path) -> bool:
@@ -93,27 +97,6 @@ def repository_above(directory: Path) -> Path | None:
     return next((parent for parent in here.parents if (parent / ".git").exists()), None)
 
 
-@contextmanager
-def _removed_on_failure(directory: Path) -> Iterator[list[Path]]:
-    """Yield a list for created paths. If the block fails, remove these paths, the newest first."""
-    made: list[Path] = []
-    try:
-        yield made
-    except BaseException as error:
-        for path in reversed(made):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        place = error.filename if error.filename is not None else directory
-        raise HooklineError(
-            f"{place}: {error.strerror or error}; nothing was created",
-            hint="name a directory in which you may create files: hookline init DIR",
-        ) from error
-
-
 @click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 def init_command(directory: Path) -> None:
@@ -124,16 +107,16 @@ def init_command(directory: Path) -> None:
 
     DIR is the current directory by default and can contain files. Existing files are not changed.
     """
-    written = write_new(directory, scaffold())
-    if written.created:
-        click.echo("\n  ".join([f"Created in {directory}:", *written.created]))
-    if written.existing:
-        click.echo("\n  ".join(["Not changed, because it exists:", *written.existing]))
-    if ".gitignore" in written.existing and not ignores_state(directory):
+    created, existing = write_new(directory, scaffold())
+    if created:
+        click.echo("\n  ".join([f"Created in {directory}:", *created]))
+    if existing:
+        click.echo("\n  ".join(["Not changed, because it exists:", *existing]))
+    if ".gitignore" in existing and not ignores_state(directory):
         note = f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state"
         click.echo(f"note: {note}", err=True)
     root = repository_above(directory)
-    if root is not None and WORKFLOW in written.created:
+    if root is not None and WORKFLOW in created:
         note = f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}"
         click.echo(f"note: {note}", err=True)
     click.echo(_next_steps(directory))

@@ -12,12 +12,11 @@ from hookline.cli.applied_state import read_applied, read_backlogs
 from hookline.cli.options import format_option, spool_option, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
-from hookline.model import Address, Channel, JwtAuthentication, NoAuthentication, Webhook
+from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.spool.admin import Backlog
 
 _HEADINGS = ("ADDRESS", "NAME", "CHANNELS", "AUTHENTICATION", "ENABLED", "URL")
 _SPOOL_HEADINGS = ("PENDING", "DEAD")
-_SIGNATURE = "standard-webhooks"  # the only type of body signatures
 
 Backlogs = Mapping[Address, Backlog] | None
 
@@ -80,7 +79,7 @@ def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
         "channels": [str(channel) for channel in sorted(webhook.channels)],
         "url": webhook.url,
         "authentication": _authentication(webhook),
-        "signature": None if webhook.signature is None else _SIGNATURE,
+        "signature": _signature(webhook),
         "enabled": webhook.enabled,
         "pending": None if backlog is None else backlog.pending,
         "dead": None if backlog is None else backlog.dead,
@@ -111,12 +110,22 @@ def _authentication(webhook: Webhook) -> str:
             assert_never(webhook.authentication)
 
 
+def _signature(webhook: Webhook) -> str | None:
+    match webhook.signature:
+        case None:
+            return None
+        case BodySignature():
+            return "standard-webhooks"
+        case _:
+            assert_never(webhook.signature)
+
+
 def _authentication_cell(webhook: Webhook) -> str:
     """Token, signature, both or neither."""
-    authentication = _authentication(webhook)
-    if webhook.signature is None:
+    authentication, signature = _authentication(webhook), _signature(webhook)
+    if signature is None:
         return authentication
-    return _SIGNATURE if authentication == "none" else f"{authentication},{_SIGNATURE}"
+    return signature if authentication == "none" else f"{authentication},{signature}"
 
 
 def _print_table(webhooks: list[Webhook], backlogs: Backlogs, *, narrowed: bool) -> None:

@@ -71,11 +71,7 @@ def rollback_command(
 
 
 def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], serial: int) -> Desired:
-    """The webhooks at serial `serial`.
-
-    Raises HooklineError for a serial that does not exist yet, Blocked if the history up to it is broken, and
-    StateUnusable if the history cannot be replayed.
-    """
+    """The webhooks at `serial`. Raises HooklineError if there is none, Blocked or StateUnusable for a bad history."""
     if serial > stored.serial:
         raise HooklineError(
             f"serial {serial} does not exist: the state is at serial {stored.serial}",

@@ -35,7 +35,6 @@ _Waits = Callable[[TracedDelivery], str | None]
 
 
 def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
-    """The JSON object with `deliveries` and `rejected`, in the order in which they were read."""
     return {
         "deliveries": [_delivery(one, waits(one), payload=payload) for one in found.deliveries],
         "rejected": [_line(one, payload=payload) for one in found.lines],

@@ -48,7 +48,6 @@ _RESERVED_PREFIXES = ("proxy-", "webhook-", "hookline-")
 
 
 def check_url(document: Any) -> Iterator[RuleFinding]:
-    """Checks `url`."""
     url = text_at(document, "url")
     if not url:
         return
@@ -66,15 +65,11 @@ def check_url(document: Any) -> Iterator[RuleFinding]:
         yield _in_url(error_codes.NOT_A_URL, f"{quote(invalid[0])} is not allowed in a URL", hint)
     if parts["fragment"] is not None:
         yield _in_url(error_codes.URL_FRAGMENT, "contains a fragment (#…), which is never sent", "remove it")
-    yield from _check_query(parts["query"] or "")
-    yield from _check_authority(parts["authority"])
-
-
-def _check_query(query: str) -> Iterator[RuleFinding]:
-    for name, _ in parse_qsl(query, keep_blank_values=True):
+    for name, _ in parse_qsl(parts["query"] or "", keep_blank_values=True):
         if looks_secret(name):
             summary = f"query parameter {quote(name)} looks like a secret"
             yield _in_url(error_codes.URL_SECRET, summary, _as_header_hint("X-Api-Key"))
+    yield from _check_authority(parts["authority"])
 
 
 def _check_authority(authority: str) -> Iterator[RuleFinding]:

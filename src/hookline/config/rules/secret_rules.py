@@ -77,7 +77,6 @@ def _check_file(path: DocumentPath, file: str) -> Iterator[RuleFinding]:
 
 
 def check_signing(document: Any) -> Iterator[RuleFinding]:
-    """Checks `authentication.claims` and `authentication.keys`."""
     for claim in mapping_at(document, "authentication", "claims"):
         if claim in _REGISTERED:
             path: DocumentPath = ("authentication", "claims", claim)
