@@ -20,8 +20,6 @@ _CHECKSUM_BYTES = 4
 
 
 class Compression(Enum):
-    """The compression that the first bytes of a file show."""
-
     PLAIN = "plain"
     GZIP = "gzip"
     ZSTD = "zstd"

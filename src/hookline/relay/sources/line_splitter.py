@@ -15,8 +15,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _OversizedLine:
-    """A line over the limit: its beginning, its length, its hash and its last bytes."""
-
     def __init__(self) -> None:
         self.head = b""
         self.length = 0
