@@ -117,11 +117,7 @@ def encode_history(failed: Sequence[FailedAttempt]) -> str | None:
 
 
 class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused or exhausted delivery.
-
-    `at` is the time at which it became a dead letter, in Unix seconds. `body` is the payload. The other fields are
-    those of Delivery.
-    """
+    """A refused or exhausted delivery, since `at` (Unix seconds). `body` is the payload."""
 
     id: bytes
     at: float

@@ -28,8 +28,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, Any]:
         """The fields in the order that docs/reference/relay.md documents."""
-        built: dict[str, Any] = msgspec.to_builtins(self)
-        return built
+        return msgspec.structs.asdict(self)
 
     @property
     def without_webhooks(self) -> bool:

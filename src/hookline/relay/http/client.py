@@ -65,9 +65,7 @@ class ConnectionSlots:
 
 
 class HttpClient:
-    """At most `limit` connections, all made by `connector`.
-
-    One timer serves all deadlines. It is set to the earliest one and rarely changes, because deadlines come in order.
+    """At most `limit` connections. One timer serves all deadlines. It rarely changes, because they come in order.
 
     Args:
         connector: Connects to the endpoint.

@@ -68,7 +68,6 @@ Observe = Callable[[ConnectEvent], None]
 
 
 def encrypted(session: ssl.SSLObject) -> Encrypted:
-    """The event for a session after its handshake."""
     verified = getattr(session, "get_verified_chain", None)
     chain: Sequence[bytes | None] = [] if verified is None else verified()
     chain = chain or [session.getpeercert(binary_form=True)]
@@ -133,7 +132,7 @@ async def connect_checked(
     connect: Callable[[str], Awaitable[AnyConnection]],
     observe: Observe = ignore,
 ) -> AnyConnection:
-    """Resolve `host`, check every address, and connect to one of them.
+    """Resolve `host`, check every address, and return the first connection to one of them.
 
     Args:
         host: The endpoint's host.
@@ -142,9 +141,6 @@ async def connect_checked(
         resolve: The resolver.
         connect: Connects to one IP address.
         observe: Called with the resolver's answer.
-
-    Returns:
-        The first connection that `connect` makes.
 
     Raises:
         AddressRefused: The rules refuse one of the addresses.

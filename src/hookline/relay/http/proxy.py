@@ -90,8 +90,6 @@ def connect_request(address: str, port: int, authorization: Secret | None) -> by
 
 
 class ProxyResponseReader:
-    """Reads the proxy's response to CONNECT."""
-
     def __init__(self) -> None:
         self._pending = b""
 

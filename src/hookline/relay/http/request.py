@@ -70,10 +70,9 @@ _HINT: Final = "correct url in the webhook file and apply it"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A webhook's URL, split for a connection.
+    """A webhook's URL, split for a connection. `netloc` is the value of the header ``host``, `path` has the query.
 
-    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`. `netloc` is the value of the
-    header ``host``. `path` includes the query.
+    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`.
     """
 
     url: str
