@@ -39,10 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """An event that no webhook receives, by rule. `reason` is a key of `routing.SKIP_REASONS` and is counted.
-
-    `name` is the provider's name of a status that is not relayed.
-    """
+    """No webhook receives the event, by rule. `reason`: a key of `routing.SKIP_REASONS`. `name`: its status."""
 
     reason: str
     name: str | None = None

@@ -261,10 +261,7 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 class SkipNames:
-    """Admits the first MAX_SKIP_NAMES different names, after those in `counted`, the keys of earlier counters.
-
-    All others become ``other``.
-    """
+    """Admits the first MAX_SKIP_NAMES names, after those in `counted`, earlier keys. All others become ``other``."""
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
         named = (key.removeprefix("skipped:").partition(":")[2] for key in counted)

@@ -15,8 +15,7 @@ def jwk_set(
 ) -> dict[str, list[dict[str, str]]]:
     """``{"keys": […]}`` with the public half of every key that is not retired, in order. The first active key signs.
 
-    `now` is Unix time in seconds. Raises SecretUnavailable, and KeyUnusable, also for a symmetric key, which has no
-    public half.
+    `now` is Unix time in seconds. Raises SecretUnavailable, and KeyUnusable, also for a symmetric key.
     """
     found = []
     for key in unretired_keys(authentication.keys, now):

@@ -38,8 +38,7 @@ class Format(Protocol):
     def recognizes(self, value: object, /) -> bool:
         """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
 
-        `value` is the line's decoded JSON, or a LineText. Checks one or two keys. At most one format may return True
-        for a line.
+        `value` is decoded JSON, or a LineText. Checks one or two keys. At most one format may return True for a line.
         """
         ...
 

@@ -36,8 +36,7 @@ Reconnect = Callable[[], Awaitable[socket.socket]]
 class Certificate:
     """The contents of a certificate. Its texts are bounded and without control characters. Times are in UTC.
 
-    `issuer_name`: the issuer's common name or organization; may be empty. `more_names`: the number of names that
-    `names` leaves out.
+    `issuer_name`: the common name or organization; may be empty. `more_names`: the number that `names` leaves out.
     """
 
     subject: str
@@ -144,8 +143,7 @@ _FAULTS: Final = {
 class CertificateRefused(ssl.SSLError):
     """A certificate that was not accepted.
 
-    `code` is OpenSSL's. `fault` is the reason, and `text` adds the part of the certificate that shows it, if the
-    certificate could be read.
+    `code` is OpenSSL's. `fault` is the reason. `text` adds the part of the certificate that shows it, if it was read.
     """
 
     def __init__(self, code: int, message: str, certificate: Certificate | None) -> None:

@@ -54,8 +54,7 @@ class Connected:
 class Encrypted:
     """A TLS handshake with a certificate that was accepted.
 
-    `version`: as OpenSSL names it. `chain`: certificates in DER, the endpoint's own first; only that one before
-    Python 3.13.
+    `version`: as OpenSSL names it. `chain`: in DER, the endpoint's own first; only that one before Python 3.13.
     """
 
     version: str

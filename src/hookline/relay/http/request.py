@@ -25,10 +25,7 @@ class UnfitHeader(ValueError):
 
 
 def attempt_headers(attempt: Attempt, signature: str = "") -> list[Header]:
-    """The headers that differ between attempts. An event time that is no valid header value is left out.
-
-    `signature` is the value of ``webhook-signature``; if it is empty, the header is left out.
-    """
+    """The headers that differ between attempts, without an empty `signature` or a time that cannot be sent."""
     headers = [
         (b"webhook-id", attempt.id.hex().encode()),
         (b"webhook-timestamp", b"%d" % attempt.at),

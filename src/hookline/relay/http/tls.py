@@ -61,10 +61,8 @@ def tls_context(
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        reason = _openssl_reason(error)
-        return (
-            "nothing in PEM" if reason in ("", "no start line", "pem lib", "no certificate or crl found") else reason
-        )
+        reason, no_pem = _openssl_reason(error), ("", "no start line", "pem lib", "no certificate or crl found")
+        return "nothing in PEM" if reason in no_pem else reason
     return error.strerror or type(error).__name__
 
 

@@ -167,10 +167,8 @@ class Ingester:
         return self._spool.enqueue(group, now=now, dedupe_window=window)
 
     async def _wait_for_room(self, pending: int) -> bool:
-        """Waits while the spool is full. The writer of a pipe then waits, too.
-
-        Returns False for a finite input if all pending deliveries are held, or if the backlog did not shrink for
-        `max_wait` seconds.
+        """Waits while the spool is full, and with it the writer of a pipe. Returns False for a finite input if all
+        pending deliveries are held, or if the backlog did not shrink for `max_wait` seconds.
         """
         monotonic = asyncio.get_running_loop().time
         shrank = checked = monotonic()

@@ -25,10 +25,7 @@ _KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMA
 
 
 class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a line, or a line without events.
-
-    `format` is None if no format recognized the line. `missing` are keys of SUPPLIED_BY.
-    """
+    """One event of a line, or a line without events. `format` recognized it. `missing` are keys of SUPPLIED_BY."""
 
     line: int
     format: str | None

@@ -117,7 +117,11 @@ class ConnectionReport:
             case TimeoutError(errno=None):
                 self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
             case CertificateRefused():
-                self._certificate_refused(error)
+                detail = error.fault
+                if error.certificate is not None:
+                    self.certificates = (error.certificate,)
+                    detail += f"; {_description(error.certificate)}"
+                self._failed(detail, fault_hint(error.code, self._target.host))
             case ProxyRefused():
                 self._failed(error.message, error.hint or _PROXY_HINT)
             case _ if self._step is CheckStep.CONNECT:
@@ -139,14 +143,6 @@ class ConnectionReport:
         if not refused:
             self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
         self._step = CheckStep.CONNECT
-
-    def _certificate_refused(self, error: CertificateRefused) -> None:
-        hint = fault_hint(error.code, self._target.host)
-        if error.certificate is None:
-            self._failed(error.fault, hint)
-            return
-        self.certificates = (error.certificate,)
-        self._failed(f"{error.fault}; {_description(error.certificate)}", hint)
 
     def _expiry(self, version: str) -> CheckFinding:
         detail = f"{version}, certificate for {self._target.host}"

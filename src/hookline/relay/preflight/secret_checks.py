@@ -51,8 +51,7 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> I
 def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
     """A finding for every key that is not retired, and a failure if no key is active.
 
-    Keys that become active later are checked, too. A key without its secret has no finding here, because
-    `secret_findings` reports the secret.
+    Keys that become active later are checked, too. `secret_findings` reports a key without its secret.
     """
     organization = webhook.address.organization
     if webhook.signature is not None:

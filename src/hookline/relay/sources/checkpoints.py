@@ -59,9 +59,8 @@ def is_candidate(position: Position, identity: FileIdentity) -> bool:
 
 
 def _related(position: Position, identity: FileIdentity) -> bool:
-    """Returns whether the file has the same inode. If the inode has changed (restored, copied, compressed), returns
-    whether it has the same name, the name of a rotated file, or so long a common beginning that it cannot be other
-    content.
+    """Returns whether the file has the same inode, otherwise (restored, copied, compressed) whether it has the same
+    name, the name of a rotated file, or so long a common beginning that it cannot be other content.
     """
     if position.inode == identity.inode:
         return True

@@ -80,10 +80,7 @@ class _Gzip:
 
 
 class Decompressor:
-    """Decompresses a stream of one or more members or frames.
-
-    `damage` is the reason why the data cannot be decompressed further, if it cannot.
-    """
+    """Decompresses a stream of members or frames. `damage` is the reason why it cannot continue, if it cannot."""
 
     def __init__(self) -> None:
         self.damage: str | None = None

@@ -24,8 +24,7 @@ def open_reader(
 ) -> Reader:
     """Opens a file, a named pipe (``<(zcat …)``, a FIFO), or ``-`` for standard input, also redirected from a file.
 
-    With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if the input is missing, is
-    a directory, or cannot be opened.
+    With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if it cannot be opened.
     """
     try:
         # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.

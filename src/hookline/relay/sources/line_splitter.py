@@ -162,10 +162,7 @@ class LineSplitter:
 
 
 def is_complete_json(line: bytes) -> bool:
-    """Returns whether a line without a terminator is a complete object or list of JSON.
-
-    A number or a line of plain text may be the beginning of a longer one.
-    """
+    """Returns whether a line is an object or list of JSON. A number or plain text may be the beginning of a line."""
     if not line.lstrip().startswith((b"{", b"[")):
         return False
     try:
