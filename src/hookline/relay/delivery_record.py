@@ -39,10 +39,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """An event that no webhook receives, by rule. `reason` is a key of `routing.SKIP_REASONS` and is counted.
-
-    `name` is the provider's name of a status that is not relayed.
-    """
+    """No webhook receives the event, by rule. `reason`: a key of `routing.SKIP_REASONS`. `name`: its status."""
 
     reason: str
     name: str | None = None
@@ -117,11 +114,7 @@ def encode_history(failed: Sequence[FailedAttempt]) -> str | None:
 
 
 class DeadDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A refused or exhausted delivery.
-
-    `at` is the time at which it became a dead letter, in Unix seconds. `body` is the payload. The other fields are
-    those of Delivery.
-    """
+    """A refused or exhausted delivery, since `at` (Unix seconds). `body` is the payload."""
 
     id: bytes
     at: float

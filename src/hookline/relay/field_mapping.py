@@ -126,13 +126,9 @@ def parse_mapping(text: str) -> tuple[str, FieldPath]:
         path.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"the path of {name} is not valid UTF-8") from error
-    return field, _parts(path)
-
-
-def _parts(path: str) -> FieldPath:
     if path.startswith("/"):
-        return tuple(part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/"))
-    return tuple(path.split("."))
+        return field, tuple(part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/"))
+    return field, tuple(path.split("."))
 
 
 def _at(node: Any, path: FieldPath) -> Any:

@@ -20,8 +20,7 @@ def framed(text: str) -> bytes:
 def request_prefix(request_id: str) -> bytes:
     """Returns the first PREFIX_BYTES of the ids of all deliveries of a request. An index of ids keeps them together.
 
-    Two requests can have the same prefix (one in 4 billion does), so a search by request also compares the request
-    id.
+    Two requests can have the same prefix (one in 4 billion), so a search by request also compares the request id.
     """
     return blake2b(framed(request_id), digest_size=PREFIX_BYTES, person=b"request-prefix").digest()
 
@@ -32,10 +31,7 @@ def delivery_id(seed: bytes, content: bytes, request_id: str) -> bytes:
 
 
 def derived_request_id(seed: bytes, content: bytes) -> str:
-    """Returns a request id for events without one.
-
-    It is a UUID of version 8 (RFC 9562 §5.8: the application defines its bits), because receivers may expect a UUID.
-    """
+    """Returns a request id for events without one: a UUID (version 8, RFC 9562 §5.8), as receivers may expect one."""
     digest = bytearray(blake2b(seed + content, digest_size=16, person=b"request").digest())
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80

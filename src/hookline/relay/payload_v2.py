@@ -19,6 +19,7 @@ from hookline.relay.event import (
     Sandbox,
     Status,
     encode_payload,
+    payload_bytes,
 )
 from hookline.units import utc_text_of_iso
 
@@ -78,11 +79,13 @@ def payload_v2_bytes(
     event: Event, *, address: Address, sandbox_id: str | None, campaign_id: str | None, request_id: str | None
 ) -> bytes:
     """Returns the body of the request in structure 2. The arguments are those of `event.payload_bytes`."""
-    further, campaign_type = event.further or _NOTHING, _campaign_type(event)
+    further = event.further or _NOTHING
+    campaign_type = _CAMPAIGN_TYPE.get((event.campaign_type or "").lower())  # None for an unknown word
+    delivered_at = further.delivered_at or (event.time if event.status == "delivered" else None)
     head = (request_id, address.organization, Sandbox(sandbox_id, address.sandbox), event.channel, event.event_type)
     execution = (event.execution_id, event.message_type, campaign_id, event.campaign_version_id)
     feedback = (Status(event.status), event.offers, event.exclusion, event.failure, event.retry_count)
-    ending = (further.encoding, further.message_parts, _delivered_at(event, further))
+    ending = (further.encoding, further.message_parts, utc_text_of_iso(delivered_at) if delivered_at else None)
     if event.channel != Channel.SMS:
         return encode_payload(
             EmailPayload(
@@ -103,12 +106,5 @@ def payload_v2_bytes(
     )
 
 
-def _campaign_type(event: Event) -> str | None:
-    """Returns the campaign type, in any spelling of upper and lower case, or None for an unknown word."""
-    return _CAMPAIGN_TYPE.get((event.campaign_type or "").lower())
-
-
-def _delivered_at(event: Event, further: EventDetails) -> str | None:
-    """Returns the time of delivery, from the event's own field or the time of a delivered event."""
-    when = further.delivered_at or (event.time if event.status == "delivered" else None)
-    return utc_text_of_iso(when) if when else None
+# By the structure in the webhook file.
+PAYLOAD_BYTES = {1: payload_bytes, 2: payload_v2_bytes}

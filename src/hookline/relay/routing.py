@@ -2,9 +2,8 @@
 
 Routing does not check whether a webhook is enabled. The events of a disabled webhook remain pending in the spool.
 
-A skipped event is counted by its reason, and a status that is not relayed also by its name. The reasons are a fixed
-set. The names come from providers, so `SkipNames` bounds their number and their characters: a log with a million
-invented statuses does not create a million counters.
+A skipped event is counted by its reason, and a status that is not relayed also by its name. The names come from
+providers, so `SkipNames` bounds their number: a log with a million invented statuses makes no million counters.
 """
 
 from __future__ import annotations
@@ -21,12 +20,11 @@ from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Reje
 from hookline.relay.event import Event, payload_bytes, primary_identity
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.ids import delivery_id, derived_request_id, framed, order_key
-from hookline.relay.payload_v2 import payload_v2_bytes
+from hookline.relay.payload_v2 import PAYLOAD_BYTES
 from hookline.state.store import Snapshot
 
-# The reasons for skipping an event. The keys are stable, because summaries, metrics and alerts count by them. The
-# name of a status that is not relayed follows its key (`status_not_relayed:open`), so that a provider's new status
-# is visible.
+# The keys are stable, because summaries, metrics and alerts count by them. The name of a status that is not relayed
+# follows its key (`status_not_relayed:open`), so that a provider's new status is visible.
 SKIP_REASONS: Mapping[str, str] = {
     "no_webhook": "no webhook is applied for the event's organization and sandbox",
     "sandbox_mismatch": "the applied webhooks assign the event's sandbox name and id to different sandboxes",
@@ -45,7 +43,6 @@ SKIP_REASONS: Mapping[str, str] = {
 _DEFAULT_MESSAGE_TYPE = "transactional"
 RELAYED_STATUSES = frozenset[str](FeedbackStatus)
 RELAYED_CHANNELS = frozenset[str](Channel)
-_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +75,6 @@ class _Route(NamedTuple):
     events: frozenset[str]
     seed: bytes
 
-    @classmethod
-    def from_webhook(cls, webhook: Webhook) -> _Route:
-        seed = framed(webhook.address.organization) + framed(webhook.address.sandbox)
-        return cls(webhook, frozenset(webhook.channels), frozenset(webhook.events), seed)
-
 
 @dataclass(frozen=True, slots=True)
 class Routes:
@@ -97,20 +89,18 @@ class Routes:
         by_id: dict[tuple[str, str], list[_Route]] = {}
         for stored in snapshot.webhooks.values():
             webhook, organization = stored.webhook, stored.webhook.address.organization
-            by_name[organization, webhook.address.sandbox] = route = _Route.from_webhook(webhook)
+            seed = framed(organization) + framed(webhook.address.sandbox)
+            route = _Route(webhook, frozenset(webhook.channels), frozenset(webhook.events), seed)
+            by_name[organization, webhook.address.sandbox] = route
             if webhook.sandbox_id is not None:
                 by_id.setdefault((organization, webhook.sandbox_id), []).append(route)
-        return cls(
-            by_name=by_name,
-            # An id that two webhooks claim is ambiguous, so it identifies neither.
-            by_id={key: claims[0] for key, claims in by_id.items() if len(claims) == 1},
-        )
+        # An id that two webhooks claim is ambiguous, so it identifies neither.
+        return cls(by_name, {key: claims[0] for key, claims in by_id.items() if len(claims) == 1})
 
     def route(self, event: Event, defaults: Defaults) -> RoutingResult:
         """Returns the event's delivery, or the first reason against it in the order of SKIP_REASONS.
 
-        A missing organization, sandbox or campaign is Rejected with the option that supplies it. A missing status or
-        channel is Rejected, too. A missing message type counts as transactional.
+        A missing organization, sandbox, campaign, status or channel is Rejected.
         """
         found = self._find(event, defaults)
         if not isinstance(found, _Route):
@@ -154,7 +144,7 @@ class Routes:
 
 
 class AddressParts(NamedTuple):
-    """The parts of an event's address, from the event, otherwise from the command line. A missing part is empty."""
+    """From the event, otherwise from the command line. A missing part is empty."""
 
     organization: str
     sandbox: str
@@ -215,7 +205,7 @@ def _refuse_for_webhook(event: Event, route: _Route) -> Skipped | Rejected | Non
 
 def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
     request_id = event.request_id or _derived_request_id(event, route, campaign)
-    body = _BODIES[route.webhook.payload](
+    body = PAYLOAD_BYTES[route.webhook.payload](
         event,
         address=route.webhook.address,
         sandbox_id=event.sandbox_id or route.webhook.sandbox_id,
@@ -271,10 +261,7 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 
 
 class SkipNames:
-    """Admits the first MAX_SKIP_NAMES different names. All others become ``other``.
-
-    The names in `counted`, the keys of earlier counters (of a summary, or of a spool's tally), are admitted first.
-    """
+    """Admits the first MAX_SKIP_NAMES names, after those in `counted`, earlier keys. All others become ``other``."""
 
     def __init__(self, counted: Iterable[str] = ()) -> None:
         named = (key.removeprefix("skipped:").partition(":")[2] for key in counted)
@@ -282,9 +269,7 @@ class SkipNames:
 
     def key(self, skipped: Skipped) -> str:
         """``no_webhook``, or ``status_not_relayed:open``."""
-        if skipped.name is None:
-            return skipped.reason
-        return f"{skipped.reason}:{self._name(skipped.name)}"
+        return skipped.reason if skipped.name is None else f"{skipped.reason}:{self._name(skipped.name)}"
 
     def _name(self, name: str) -> str:
         if name in self._admitted:

@@ -32,21 +32,12 @@ MAX_SECRET_FILE_BYTES = 64 * 1024
 _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class UnusableSecretFile(Exception):
-    """`problem` and `hint` (the next step) never contain the content of the file."""
-
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.hint = hint
-
-
 # Changes if the file or its content changes: device, inode, size, time of change of content and of status.
 FileStamp = tuple[int, int, int, int, int]
 
 
 def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) -> bytes:
-    """Returns the content of a secret file. Raises UnusableSecretFile.
+    """Returns the content of a secret file. Raises SecretUnavailable, which never contains it.
 
     Args:
         path: the path of the file, without links.
@@ -62,7 +53,9 @@ def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) ->
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise UnusableSecretFile(f"{path} is not a regular file", "name a regular file that contains the secret")
+            raise SecretUnavailable(
+                f"{path} is not a regular file", hint="name a regular file that contains the secret"
+            )
         if not insecure:
             _check_mode(path, status, public=public)
             _check_directory(root)
@@ -73,20 +66,11 @@ def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) ->
     finally:
         os.close(descriptor)
     if len(value) > MAX_SECRET_FILE_BYTES:
-        raise UnusableSecretFile(
-            f"{path} is larger than {MAX_SECRET_FILE_BYTES // 1024} KiB", "name a file that contains only the secret"
-        )
+        size = f"{MAX_SECRET_FILE_BYTES // 1024} KiB"
+        raise SecretUnavailable(f"{path} is larger than {size}", hint="name a file that contains only the secret")
     if not value.strip():
-        raise UnusableSecretFile(f"{path} is empty", "write the secret into it")
+        raise SecretUnavailable(f"{path} is empty", hint="write the secret into it")
     return value
-
-
-def file_stamp(path: Path) -> FileStamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _check_mode(path: Path, status: os.stat_result, *, public: bool) -> None:
@@ -114,9 +98,9 @@ def _check_directory(root: Path) -> None:
     status = root.stat()
     sticky = bool(status.st_mode & stat.S_ISVTX) and status.st_uid in (0, os.geteuid())
     if status.st_mode & stat.S_IWOTH and not sticky:
-        raise UnusableSecretFile(
+        raise SecretUnavailable(
             f"anybody can write to the secrets directory {root}",
-            f"chmod o-w {root}, or accept it with --insecure-secret-files",
+            hint=f"chmod o-w {root}, or accept it with --insecure-secret-files",
         )
 
 
@@ -124,18 +108,18 @@ def _who(mode: int, others: int) -> str:
     return "everybody" if mode & others else "its group"
 
 
-def _too_open(problem: str, mode: int) -> UnusableSecretFile:
-    return UnusableSecretFile(
+def _too_open(problem: str, mode: int) -> SecretUnavailable:
+    return SecretUnavailable(
         f"{problem} (mode {mode:04o})",
-        "chmod 0400 it; of a mounted Kubernetes secret, set defaultMode: 0400 (0440 with an fsGroup), its default is"
-        " 0644; or accept such files with --insecure-secret-files",
+        hint="chmod 0400 it; of a mounted Kubernetes secret, set defaultMode: 0400 (0440 with an fsGroup), its"
+        " default is 0644; or accept such files with --insecure-secret-files",
     )
 
 
-def _unreadable(path: Path, error: OSError) -> UnusableSecretFile:
-    return UnusableSecretFile(
+def _unreadable(path: Path, error: OSError) -> SecretUnavailable:
+    return SecretUnavailable(
         f"cannot read {path}: {error.strerror}",
-        "put it below --secrets-dir, readable for the user that runs hookline",
+        hint="put it below --secrets-dir, readable for the user that runs hookline",
     )
 
 
@@ -205,15 +189,16 @@ class SecretResolver:
                 try:
                     root = Path(os.path.realpath(self.directory))
                     return Secret(read_secret_file(path, root, public=public, insecure=self.insecure_files))
-                except UnusableSecretFile as error:
-                    raise SecretUnavailable(f"secret {ref}: {error.problem}", hint=error.hint) from error
+                except SecretUnavailable as error:
+                    raise SecretUnavailable(f"secret {ref}: {error.message}", hint=error.hint) from error
 
     def stamp(self, ref: FileRef, organization: str) -> FileStamp | None:
         """Returns the stamp of the file `ref`, or None if it does not exist within its scope."""
         try:
-            return file_stamp(self.locate(ref, organization))
-        except SecretUnavailable:
+            status = self.locate(ref, organization).stat()
+        except (SecretUnavailable, OSError):
             return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def locate(self, ref: FileRef, organization: str) -> Path:
         """Returns the path of the file `ref` with links resolved, for libraries that read it themselves.
@@ -276,7 +261,7 @@ class SecretResolver:
 
 
 def _name_in_scope(name: str, prefix: str) -> str:
-    """Returns the name with the prefix of the scope and its distinctive part."""
+
     own = name.removeprefix(prefix.rstrip("_")) if prefix != SECRET_PREFIX else name
     return prefix + (own.removeprefix(SECRET_PREFIX).strip("_") or "NAME")
 

@@ -11,8 +11,7 @@ import msgspec
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a run: `read + carried = delivered + skipped + rejected + dead + pending + duplicates`, always.
 
-    `carried` counts deliveries that were pending before the run or were replayed during it, `attempts` counts
-    requests, and `seconds` is the duration of the run.
+    `carried` counts deliveries that were pending before the run or were replayed during it, `attempts` requests.
     """
 
     read: int
@@ -28,8 +27,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_json(self) -> dict[str, Any]:
         """The fields in the order that docs/reference/relay.md documents."""
-        built: dict[str, Any] = msgspec.to_builtins(self)
-        return built
+        return msgspec.structs.asdict(self)
 
     @property
     def without_webhooks(self) -> bool:

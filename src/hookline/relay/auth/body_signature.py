@@ -38,8 +38,9 @@ def load_signature_key(secret: Secret, name: str) -> LoadedSignatureKey:
         raise _unusable(name, f"is not base64 after {prefix.decode()}") from error
     if prefix == _SHARED:
         if not _MIN_SECRET_BYTES <= len(raw) <= _MAX_SECRET_BYTES:
-            allowed = f"{_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES}"
-            raise _unusable(name, f"holds {len(raw)} bytes after whsec_, not {allowed}")
+            raise _unusable(
+                name, f"holds {len(raw)} bytes after whsec_, not {_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES}"
+            )
         return raw
     if len(raw) not in (_SEED_BYTES, _PAIR_BYTES):
         raise _unusable(name, f"holds {len(raw)} bytes after whsk_, not {_SEED_BYTES} or {_PAIR_BYTES}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
 
@@ -57,8 +57,8 @@ class Credentials:
     """The credentials of one webhook. `random` returns a number of random bytes. Times are Unix seconds.
 
     Secrets must be readable at the first use, when another key becomes active, and after `renew`. They are also read
-    after `check_secrets`, and after CREDENTIAL_CHECK_SECONDS of use. If they cannot be read then, for example because
-    an operator is replacing a file, the previous values remain in use.
+    after `check_secrets`, and every CREDENTIAL_CHECK_SECONDS. If that fails, for example because an operator is
+    replacing a file, the previous values remain in use.
     """
 
     def __init__(self, webhook: Webhook, resolver: SecretResolver, random: Callable[[int], bytes]) -> None:
@@ -83,10 +83,17 @@ class Credentials:
         if not self._valid_from <= now < self._valid_until:  # also if the clock was set back
             self._read(now)
         elif now >= self._check_at:
-            self._reread(now)
+            try:
+                self._read(now)
+            except HooklineError:
+                self._check_at = now + CREDENTIAL_CHECK_SECONDS
         token = None if self._signer is None else self._signer.token(now)
         if self._headers is None or token is not self._token:
-            self._headers, self._token = (*self._fixed, *self._authorization(token)), token
+            authentication = self._webhook.authentication
+            own: list[Header] = []
+            if token is not None and isinstance(authentication, JwtAuthentication):
+                own = [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
+            self._headers, self._token = (*self._fixed, *own), token
         return self._headers
 
     def sign(self, attempt: Attempt) -> str:
@@ -102,12 +109,6 @@ class Credentials:
     def check_secrets(self) -> None:
         """Read the secrets again at the next use. Secrets that cannot be read then keep their values."""
         self._check_at = -inf
-
-    def _reread(self, now: float) -> None:
-        try:
-            self._read(now)
-        except HooklineError:
-            self._check_at = now + CREDENTIAL_CHECK_SECONDS
 
     def _read(self, now: float) -> None:
         fixed = fixed_headers(self._webhook, self._resolver)
@@ -144,17 +145,9 @@ class Credentials:
         before = self._loaded.get(key.id)
         if before is not None and before[:2] == (material, passphrase):
             return before[2]
-        loaded = load_key(
-            Secret(material), algorithm, key.id, passphrase=None if passphrase is None else Secret(passphrase)
-        )
+        loaded = load_key(Secret(material), algorithm, key.id, None if passphrase is None else Secret(passphrase))
         self._loaded[key.id] = (material, passphrase, loaded)
         return loaded
-
-    def _authorization(self, token: str | None) -> list[Header]:
-        authentication = self._webhook.authentication
-        if token is None or not isinstance(authentication, JwtAuthentication):
-            return []
-        return [(authentication.header.encode("ascii"), b"Bearer " + token.encode("ascii"))]
 
 
 _Key = TypeVar("_Key", bound=TimedKey)
@@ -162,15 +155,11 @@ _Key = TypeVar("_Key", bound=TimedKey)
 
 def usable_keys(keys: Sequence[_Key], now: float) -> list[_Key]:
     """The keys that are active at `now` (Unix seconds), in their order. Raises KeyUnusable if there is none."""
-    usable = active_keys(keys, now)
-    if not usable:
-        raise KeyUnusable(
-            f"no key is active now: {_next_activation(keys, now)}",
-            hint="remove activate and retire from one key, or correct their times, and apply the change",
-        )
-    return usable
-
-
-def _next_activation(keys: Iterable[TimedKey], now: float) -> str:
+    if usable := active_keys(keys, now):
+        return usable
     coming = [key.activate for key in keys if key.activate is not None and key.activate.timestamp() > now]
-    return f"the next key becomes active at {utc_text(min(coming))}" if coming else "all keys are retired"
+    reason = f"the next key becomes active at {utc_text(min(coming))}" if coming else "all keys are retired"
+    raise KeyUnusable(
+        f"no key is active now: {reason}",
+        hint="remove activate and retire from one key, or correct their times, and apply the change",
+    )

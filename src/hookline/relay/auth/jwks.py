@@ -15,29 +15,20 @@ def jwk_set(
 ) -> dict[str, list[dict[str, str]]]:
     """``{"keys": […]}`` with the public half of every key that is not retired, in order. The first active key signs.
 
-    `now` is Unix time in seconds. Raises SecretUnavailable, and KeyUnusable, also for a symmetric key, which has no
-    public half.
+    `now` is Unix time in seconds. Raises SecretUnavailable, and KeyUnusable, also for a symmetric key.
     """
-    return {
-        "keys": [
-            public_jwk(
-                load_key(
-                    resolver.resolve(key.secret, organization),
-                    authentication.algorithm,
-                    key.id,
-                    passphrase=None if key.passphrase is None else resolver.resolve(key.passphrase, organization),
-                )
-            )
-            for key in unretired_keys(authentication.keys, now)
-        ]
-    }
+    found = []
+    for key in unretired_keys(authentication.keys, now):
+        secret = resolver.resolve(key.secret, organization)
+        passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
+        found.append(public_jwk(load_key(secret, authentication.algorithm, key.id, passphrase)))
+    return {"keys": found}
 
 
 def public_signature_keys(webhook: Webhook, resolver: SecretResolver, now: float) -> list[str]:
     """``whpk_…`` of every Ed25519 key for body signatures that is not retired at `now` (Unix seconds), in order.
 
-    Raises HooklineError if the webhook has no signature, SecretUnavailable, and KeyUnusable. The latter also if all
-    keys are shared secrets.
+    Raises HooklineError if the webhook has no signature, SecretUnavailable, and KeyUnusable (also without such keys).
     """
     if webhook.signature is None:
         raise HooklineError(

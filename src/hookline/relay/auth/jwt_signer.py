@@ -50,18 +50,15 @@ class JwtSigner:
             "sub": authentication.subject,
             "aud": authentication.audience or origin(url),
         }
-        self._claims = {
-            **{name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS},
-            **{name: value for name, value in registered.items() if value is not None},
-        }
+        own = {name: value for name, value in authentication.claims.items() if name not in REGISTERED_CLAIMS}
+        self._claims = own | {name: value for name, value in registered.items() if value is not None}
         self._token: str | None = None
         self._signed_at = 0.0
 
     def token(self, now: float) -> str:
         """A token that is valid at `now` (Unix time in seconds).
 
-        The same token is returned during 80 % of its lifetime. With one-time tokens, every call returns a new one.
-        Raises KeyUnusable if signing fails.
+        It is the same during 80 % of its lifetime, unless tokens are one-time. Raises KeyUnusable if signing fails.
         """
         age = now - self._signed_at
         # A negative age: the clock was set back, and the token would be "not valid yet" for the receiver.
@@ -73,14 +70,8 @@ class JwtSigner:
         self._token = None
 
     def _sign(self, issued_at: float) -> str:
-        issued = int(issued_at)
-        claims = {
-            **self._claims,
-            "iat": issued,
-            "nbf": issued,
-            "exp": issued + int(self._lifetime),
-            "jti": self._random(_JTI_BYTES).hex(),
-        }
+        issued, jti = int(issued_at), self._random(_JTI_BYTES).hex()
+        claims = {**self._claims, "iat": issued, "nbf": issued, "exp": issued + int(self._lifetime), "jti": jti}
         try:
             # RFC 8725 §3.11: with an explicit type, no other kind of JWT under this key passes for a bearer token.
             headers = {"typ": "JWT", "kid": self._key.id}

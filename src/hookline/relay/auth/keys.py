@@ -66,32 +66,30 @@ def load_key(secret: Secret, algorithm: str, key_id: str, passphrase: Secret | N
             return JwtKey(key_id, algorithm, material)
         key = _from_pem(text, algorithm, key_id, passphrase) if jwk is None else _from_members(jwk)
     except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
-        raise _broken_jwk(key_id, error) from error
+        missing = isinstance(error, KeyError)
+        fault = f"member {error} is missing" if missing else "its members do not form a supported key"
+        raise KeyUnusable(
+            f"key {key_id!r}: not a usable private JWK: {fault}",
+            hint="RSA with p and q, EC on P-256 or P-384, OKP with Ed25519; or use a PEM file",
+        ) from error
     return JwtKey(key_id, algorithm, _checked(key, algorithm, key_id))
 
 
 def public_jwk(key: JwtKey) -> dict[str, str]:
     """The public half as a JWK (RFC 7517, RFC 7518 §6, RFC 8037). Raises KeyUnusable for a symmetric key."""
-    return {**_public_members(key), "kid": key.id, "alg": key.algorithm, "use": "sig"}
-
-
-def _public_members(key: JwtKey) -> dict[str, str]:
+    common = {"kid": key.id, "alg": key.algorithm, "use": "sig"}
     match key.material:
         case rsa.RSAPrivateKey():
             numbers = key.material.public_key().public_numbers()
-            return {"kty": "RSA", "n": _encode_number(numbers.n), "e": _encode_number(numbers.e)}
+            return {"kty": "RSA", "n": _encode_number(numbers.n), "e": _encode_number(numbers.e), **common}
         case ec.EllipticCurvePrivateKey():
             point = key.material.public_key().public_numbers()
-            size = (key.material.curve.key_size + 7) // 8
-            return {
-                "kty": "EC",
-                "crv": _CURVE_NAMES[key.material.curve.name],
-                "x": _encode_number(point.x, size),
-                "y": _encode_number(point.y, size),
-            }
+            size, curve = (key.material.curve.key_size + 7) // 8, _CURVE_NAMES[key.material.curve.name]
+            x, y = _encode_number(point.x, size), _encode_number(point.y, size)
+            return {"kty": "EC", "crv": curve, "x": x, "y": y, **common}
         case Ed25519PrivateKey():
             raw = key.material.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-            return {"kty": "OKP", "crv": "Ed25519", "x": _encode(raw)}
+            return {"kty": "OKP", "crv": "Ed25519", "x": _encode(raw), **common}
         case _:
             raise KeyUnusable(
                 f"key {key.id!r}: {key.algorithm} is symmetric and has no public half to export",
@@ -100,13 +98,12 @@ def _public_members(key: JwtKey) -> dict[str, str]:
 
 
 def _check_hmac(material: bytes, algorithm: str, key_id: str) -> None:
-    min_bytes = _MIN_HMAC_BYTES[algorithm]
     if material.lstrip().startswith(b"-----BEGIN "):
         raise KeyUnusable(
             f"key {key_id!r}: {algorithm} needs a shared secret, found a PEM file",
             hint="an asymmetric key belongs to RS256, ES256, EdDSA …",
         )
-    if len(material) < min_bytes:
+    if len(material) < (min_bytes := _MIN_HMAC_BYTES[algorithm]):
         raise KeyUnusable(
             f"key {key_id!r}: {algorithm} needs at least {min_bytes} bytes, found {len(material)}",
             hint=f"create one: openssl rand -hex {min_bytes}",
@@ -200,7 +197,10 @@ def _oct(jwk: Mapping[str, Any], key_id: str) -> bytes:
 def _from_members(jwk: Mapping[str, Any]) -> object:
     match jwk["kty"], jwk.get("crv"):
         case "RSA", _:
-            return _rsa_from_jwk(jwk)
+            p, q, d = _number(jwk["p"]), _number(jwk["q"]), _number(jwk["d"])
+            public = rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"]))
+            dmp1, dmq1, iqmp = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+            return rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, public).private_key()
         case "EC", ("P-256" | "P-384") as name:
             curve = next(curve for curve in _CURVES.values() if _CURVE_NAMES[curve.name] == name)
             point = ec.EllipticCurvePublicNumbers(_number(jwk["x"]), _number(jwk["y"]), curve)
@@ -209,22 +209,6 @@ def _from_members(jwk: Mapping[str, Any]) -> object:
             return Ed25519PrivateKey.from_private_bytes(_decode(jwk["d"]))
         case kind, curve_name:
             raise ValueError(f"kty {kind!r:.40}, crv {curve_name!r:.40}")
-
-
-def _rsa_from_jwk(jwk: Mapping[str, Any]) -> rsa.RSAPrivateKey:
-    p, q, d = _number(jwk["p"]), _number(jwk["q"]), _number(jwk["d"])
-    public = rsa.RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"]))
-    dmp1, dmq1, iqmp = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
-    return rsa.RSAPrivateNumbers(p, q, d, dmp1, dmq1, iqmp, public).private_key()
-
-
-def _broken_jwk(key_id: str, error: Exception) -> KeyUnusable:
-    missing = isinstance(error, KeyError)
-    fault = f"member {error} is missing" if missing else "its members do not form a supported key"
-    return KeyUnusable(
-        f"key {key_id!r}: not a usable private JWK: {fault}",
-        hint="RSA with p and q, EC on P-256 or P-384, OKP with Ed25519; or use a PEM file",
-    )
 
 
 def _encode(raw: bytes) -> str:

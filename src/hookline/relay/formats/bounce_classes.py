@@ -70,10 +70,8 @@ def is_permanent(status: str | None, *wordings: str | None) -> bool:
 
 
 def classify(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
-    """Returns the class of a failure, or None if no class matches.
-
-    The enhanced status code decides, otherwise the provider's classification (`provider`, a code), otherwise the
-    reply code in a text.
+    """Returns the class of a failure: by its enhanced status code, otherwise `provider` (the class that the provider
+    gives), otherwise by the reply code in a text, otherwise None.
     """
     if status and status[0] in _BY_DIGIT:
         if status.startswith("5.7.") and any(

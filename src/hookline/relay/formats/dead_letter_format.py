@@ -17,8 +17,7 @@ STATUSES: Mapping[str, str] = {}
 OTHERS: tuple[str, ...] = ()
 
 
-def recognizes(value: object) -> bool:
-    return is_dead_letter(value)
+recognizes = is_dead_letter
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:  # noqa: ARG001 - a dead letter is complete
@@ -26,12 +25,25 @@ def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:  # no
         return [Rejected(value.fault)]
     letter = parse_dead_letter(value)
     match letter:
-        case DeadDelivery():
-            return [_delivery(letter)]
         case DeadLine():
             return [Rejected("a rejected line that contains another rejected line")]
         case Rejected():
             return [letter]
+        case DeadDelivery():
+            # Like an operator's replay, it is exempt from the order within its message.
+            return [
+                Delivery(
+                    id=letter.id,
+                    address=letter.webhook,
+                    order_key=None,
+                    body=letter.body,
+                    request_id=letter.request_id,
+                    channel=letter.channel,
+                    status=letter.status,
+                    time=letter.event_time,
+                    detail=letter.detail,
+                )
+            ]
 
 
 def line_within(value: object) -> tuple[Line, int] | None:
@@ -41,18 +53,3 @@ def line_within(value: object) -> tuple[Line, int] | None:
         return None
     whole = letter.length == len(letter.data)
     return Line(letter.line, letter.data, letter.length, None if whole else letter.sha256), letter.part
-
-
-def _delivery(letter: DeadDelivery) -> Delivery:
-    """Returns the delivery. Like an operator's replay, it is exempt from the order within its message."""
-    return Delivery(
-        id=letter.id,
-        address=letter.webhook,
-        order_key=None,
-        body=letter.body,
-        request_id=letter.request_id,
-        channel=letter.channel,
-        status=letter.status,
-        time=letter.event_time,
-        detail=letter.detail,
-    )

@@ -221,12 +221,12 @@ def _read_delivery(value: object) -> DeadLetter | Rejected:
 def _payload(value: dict[str, Any]) -> AnyPayload | Rejected:
     """Returns the payload in structure 2, which has one more field in its feedback, or in structure 1."""
     feedback = value.get("messageDeliveryFeedback")
+    kind: type[AnyPayload] = Payload
     if "channelContext" in value:
-        fields: AnyPayload | Rejected = to_struct(value, SmsPayload)
+        kind = SmsPayload
     elif isinstance(feedback, dict) and "numberOfMessageParts" in feedback:
-        fields = to_struct(value, EmailPayload)
-    else:
-        fields = to_struct(value, Payload)
+        kind = EmailPayload
+    fields = to_struct(value, kind)
     return Rejected(f"payload.{fields.reason}") if isinstance(fields, Rejected) else fields
 
 

@@ -27,8 +27,8 @@ ParsedEvent = Event | Delivery | Skipped | Rejected
 class Format(Protocol):
     """A module of this package that has these five names and is an entry of FORMATS.
 
-    Neither function raises for any line. STATUSES maps the provider's statuses that are delivered to the platform's
-    statuses. All others are skipped and counted by name. OTHERS are the other statuses that the provider documents.
+    Neither function raises for any line. STATUSES maps the provider's statuses that are delivered to the platform's.
+    All others are skipped and counted by name. OTHERS are those of them that the provider documents.
     """
 
     NAME: str
@@ -38,24 +38,22 @@ class Format(Protocol):
     def recognizes(self, value: object, /) -> bool:
         """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
 
-        `value` is the line's decoded JSON, or a LineText. Checks one or two keys. At most one format may return True
-        for a line.
+        `value` is decoded JSON, or a LineText. Checks one or two keys. At most one format may return True for a line.
         """
         ...
 
     def events(self, value: object, mapping: FieldMapping, /) -> Iterable[ParsedEvent]:
         """Yields the events of the line, at least one item. Called once per line.
 
-        If the user named this format, it is also called for lines that it does not recognize. They are Rejected
-        with the missing field. Fields that an event does not have are taken from the paths of `mapping`. Many events
-        of one line are yielded one by one, because the caller stops at a limit (`within_limits`).
+        If the user named this format, lines that it does not recognize are Rejected with the missing field. The paths
+        of `mapping` supply absent fields. Many events are yielded one by one, because `within_limits` may stop.
         """
         ...
 
 
-# Reads a line of a format's most frequent form directly from its bytes. Returns None if it cannot decide. The caller
-# then decodes the line and asks the format. Otherwise it must return exactly the result of the format's `events`, and
-# no other format may recognize the line. It first searches for a name that only lines of its format have.
+# Reads a line of a format's most frequent form directly from its bytes. Returns exactly the result of the format's
+# `events` for a line that no other format recognizes, or None, and the caller decodes the line and asks the format.
+# It first searches for a name that only lines of its format have.
 Quick = Callable[[bytes], Event | None]
 
 

@@ -54,14 +54,13 @@ def _half_character(data: bytes) -> str | None:
 
     The grammar of JSON permits it (RFC 8259 §8.2), UTF-8 does not, and the decoder has no message for it.
     """
-    halves = [found for found in _ESCAPES.finditer(data) if found[1]]
-    if not halves:
+    half = next((found for found in _ESCAPES.finditer(data) if found[1]), None)
+    if half is None:
         return None
     try:
         _decoder.decode(_ESCAPES.sub(lambda found: b"?" if found[1] else found[0], data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    half = halves[0]
     return (
         f"half of a surrogate pair (\\{half[1].decode()}) near byte {half.start() + 1}: "
         "it has no form in UTF-8; the sender has cut a character in two"

@@ -7,7 +7,7 @@ from typing import Final
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
-from hookline.relay.formats.format import Format, LineText, ParsedEvent, within_limits
+from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.registry import FORMATS, QUICK
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
@@ -22,9 +22,8 @@ _QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUIC
 def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
     """Returns the events of the line, at least one item. Never raises, for any bytes.
 
-    A line without an event counts as one Skipped, a line with too many (`within_limits`) as one Rejected. With
-    ``auto``, JSON of no known format is not an event. With a named format (a key of FORMATS), a line without the
-    fields of the format is Rejected.
+    A line without an event is one Skipped, a line with too many (`within_limits`) one Rejected. JSON of no known
+    format is Skipped with ``auto``, and Rejected with a named format (a key of FORMATS).
     """
     if line.sha256 is None and not mapping.paths:
         for quick in _QUICK.get(format, ()):
@@ -46,15 +45,11 @@ def read_with_format(
         return None, [value]
     if format in (AUTO, dead_letter_format.NAME) and (within := dead_letter_format.line_within(value)):
         return dead_letter_format.NAME, _read_within(*within, mapping)
-    known = FORMATS[format] if format != AUTO else find_format(value)
+    recognized = (known for known in FORMATS.values() if known.recognizes(value))
+    known = FORMATS[format] if format != AUTO else next(recognized, None)
     if known is None:
         return None, [Rejected(value.fault) if isinstance(value, LineText) else _NO_EVENT]
     return known.NAME, within_limits(known.events(value, mapping))
-
-
-def find_format(value: object) -> Format | None:
-    """Returns the format that recognizes `value`, if any."""
-    return next((known for known in FORMATS.values() if known.recognizes(value)), None)
 
 
 def _read_within(line: Line, part: int, mapping: FieldMapping) -> list[ParsedEvent]:

@@ -144,8 +144,7 @@ def has_other_type(value: object, key: str) -> bool:
 def _event_details(**raw: Any) -> EventDetails | None:
     """Returns the fields that only structure 2 of the payload contains, or None if the event has none of them.
 
-    Structure 1 does not use these fields. A value of another type therefore counts as absent and does not reject
-    the line.
+    A value of another type counts as absent and does not reject the line, because structure 1 does not use it.
     """
     found: dict[str, Any] = {
         name: value if type(value) is str and value and name not in _NUMBERS else _detail(name, value)

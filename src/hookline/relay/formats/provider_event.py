@@ -21,11 +21,11 @@ def complete_event(
 ) -> ParsedEvent:
     """Returns the event with its recipient and the payload's fields, or Rejected if it has no recipient.
 
-    The fields come from `variables`, otherwise from the paths of `mapping` in `source`, otherwise from `event`, which
-    has the provider's equivalents. An event without a channel is an email.
+    The fields come from `variables`, otherwise from `mapping`, otherwise from `event`. An event without a channel is
+    an email.
 
     Args:
-        event: the fields that the provider gives.
+        event: the fields that the provider gives, or their equivalents.
         source: the object in which `mapping` finds further fields.
         mapping: the paths of ``--map``.
         recipient: the provider's recipient.

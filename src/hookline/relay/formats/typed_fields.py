@@ -44,10 +44,9 @@ def to_struct(value: object, struct_type: type[StructType]) -> StructType | Reje
 def _in_plain_words(fault: str) -> str:
     placed = _PLACED.match(fault)
     assert placed is not None
-    path = placed["path"] or ""
-    if missing := _MISSING.match(placed["fault"]):
+    path, message = placed["path"] or "", placed["fault"]
+    if missing := _MISSING.match(message):
         return f"{path}.{missing['field']}: missing" if path else f"{missing['field']}: missing"
-    message = placed["fault"]
     if other := _OTHER_TYPE.match(message):
         wanted = " or ".join(_KINDS.get(kind, kind) for kind in other["wanted"].split(" | "))
         message = f"expected {wanted}, found {_KINDS.get(other['found'], other['found'])}"

@@ -91,19 +91,19 @@ class NetworkRules:
     def refusal_reason(self, address: str) -> str | None:
         """Why the relay does not connect to this IP address (``127.0.0.1 is loopback``), None if it does."""
         try:
-            target = _connected_to(address)
+            target = ip_address(address.partition("%")[0])
         except ValueError:
             return f"{address!r} is not an IP address"
+        if isinstance(target, IPv6Address):
+            target = target.ipv4_mapped or target  # the system connects to the IPv4 address of ::ffff:a.b.c.d
         if any(target in network for network in self.allowed):
             return None
-        kind = _special(target)
-        return None if kind is None else f"{address} is {kind}"
+        return f"{address} is {kind}" if (kind := _special(target)) else None
 
     def check(self, host: str, addresses: Sequence[str]) -> None:
         """Raise AddressRefused if any of the addresses that `host` resolves to is refused.
 
-        One refused address refuses all, because a name with a public and a private address is a sign of DNS
-        rebinding.
+        A name with a public and a private address is a sign of DNS rebinding.
         """
         for address in addresses:
             if reason := self.refusal_reason(address):
@@ -111,12 +111,6 @@ class NetworkRules:
                     f"refused address of {host}: {reason}",
                     hint=f"if this is intended, admit it with --allow-network {address.partition('%')[0]}",
                 )
-
-
-def _connected_to(address: str) -> IpAddress:
-    """The address that the system connects to: the IPv4 address for ``::ffff:a.b.c.d``. Raises ValueError."""
-    parsed = ip_address(address.partition("%")[0])
-    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed
 
 
 def _special(address: IpAddress) -> str | None:
@@ -134,8 +128,7 @@ def _special(address: IpAddress) -> str | None:
 
 def _embedded(mechanism: str, address: IPv6Address) -> str | None:
     inner = IPv4Address(int(address) & 0xFFFF_FFFF)
-    kind = _first(inner)
-    return None if kind is None else f"{mechanism} of {inner}, which is {kind}"
+    return f"{mechanism} of {inner}, which is {kind}" if (kind := _first(inner)) else None
 
 
 def _first(address: IpAddress) -> str | None:

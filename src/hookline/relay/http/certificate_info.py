@@ -36,8 +36,7 @@ Reconnect = Callable[[], Awaitable[socket.socket]]
 class Certificate:
     """The contents of a certificate. Its texts are bounded and without control characters. Times are in UTC.
 
-    `issuer_name`: the issuer's common name or organization; may be empty. `more_names`: the number of names that
-    `names` leaves out.
+    `issuer_name`: the common name or organization; may be empty. `more_names`: the number that `names` leaves out.
     """
 
     subject: str
@@ -84,15 +83,11 @@ def _names(certificate: x509.Certificate) -> list[str]:
 
 def _issuer_name(certificate: x509.Certificate) -> str:
     kinds = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
-    names = [str(one.value) for kind in kinds for one in certificate.issuer.get_attributes_for_oid(kind)]
-    return names[0] if names else ""
+    return next((str(one.value) for kind in kinds for one in certificate.issuer.get_attributes_for_oid(kind)), "")
 
 
 def fault_text(code: int, message: str, certificate: Certificate | None = None) -> str:
-    """Why a certificate was refused, with the part of it that shows the fault if the certificate is known.
-
-    `code` is OpenSSL's X509_V_ERR_…, and `message` is OpenSSL's text.
-    """
+    """Why a certificate was refused, with the part of it that shows the fault. `code` and `message` are OpenSSL's."""
     words, _ = _FAULTS.get(code, (f"the certificate is not accepted: {message}", ""))
     detail = "" if certificate is None else _detail(code, certificate)
     return f"{words}: {detail}" if detail else words
@@ -104,7 +99,7 @@ def fault_hint(code: int, host: str) -> str:
 
 
 def _detail(code: int, certificate: Certificate) -> str:
-    """The part of the certificate that shows the fault; empty if none does."""
+
     match code:
         case 9:
             return f"valid from {certificate.not_before.isoformat(' ', 'minutes')}"
@@ -148,8 +143,7 @@ _FAULTS: Final = {
 class CertificateRefused(ssl.SSLError):
     """A certificate that was not accepted.
 
-    `code` is OpenSSL's. `fault` is the reason, and `text` adds the part of the certificate that shows it, if the
-    certificate could be read.
+    `code` is OpenSSL's. `fault` is the reason. `text` adds the part of the certificate that shows it, if it was read.
     """
 
     def __init__(self, code: int, message: str, certificate: Certificate | None) -> None:

@@ -65,9 +65,7 @@ class ConnectionSlots:
 
 
 class HttpClient:
-    """At most `limit` connections, all made by `connector`.
-
-    One timer serves all deadlines. It is set to the earliest one and rarely changes, because deadlines come in order.
+    """At most `limit` connections. One timer serves all deadlines. It rarely changes, because they come in order.
 
     Args:
         connector: Connects to the endpoint.
@@ -128,8 +126,7 @@ class HttpClient:
     async def connect(self, deadline: float) -> None:
         """Make a connection within `deadline` seconds, and keep it for the first request.
 
-        Raises AddressRefused, ProxyRefused, OSError (which includes ssl.SSLError and TimeoutError), and ValueError
-        if no certificate can have the host's name.
+        Raises AddressRefused, ProxyRefused, OSError as `exchange`, and ValueError: no certificate can have the name.
         """
         self._keep_or_close(await self._connect(asyncio.get_running_loop().time() + deadline))
 

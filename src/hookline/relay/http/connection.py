@@ -32,9 +32,8 @@ class PeerClosed(ConnectionError):
 class ClientConnection:
     """A TLS session over a connected, non-blocking socket, within one loop.
 
-    `tls` is the session, with the negotiated version and the endpoint's certificates. The client owns `due` and
-    `retire_at`, both in seconds on the loop's clock: the time at which it closes the connection with a TimeoutError,
-    and the time from which it does not use the connection again.
+    `tls` is the session. The client owns `due` and `retire_at`, both in seconds on the loop's clock: when it closes
+    the connection with a TimeoutError, and from when on it does not use the connection again.
 
     Args:
         connected: The socket.
@@ -115,10 +114,7 @@ class ClientConnection:
         return self._response.is_empty
 
     def check_reusable(self) -> bool:
-        """Read the bytes that arrived while the connection was idle, then return `reusable`.
-
-        The end of the connection, or a response without a request, makes it unusable.
-        """
+        """Read what arrived on the idle connection, such as its end or a stray response, then return `reusable`."""
         if not self._is_closed and self._poll.poll(0):
             self._readable()
         return self.reusable

@@ -54,8 +54,7 @@ class Connected:
 class Encrypted:
     """A TLS handshake with a certificate that was accepted.
 
-    `version`: as OpenSSL names it. `chain`: certificates in DER, the endpoint's own first; only that one before
-    Python 3.13.
+    `version`: as OpenSSL names it. `chain`: in DER, the endpoint's own first; only that one before Python 3.13.
     """
 
     version: str
@@ -68,7 +67,6 @@ Observe = Callable[[ConnectEvent], None]
 
 
 def encrypted(session: ssl.SSLObject) -> Encrypted:
-    """The event for a session after its handshake."""
     verified = getattr(session, "get_verified_chain", None)
     chain: Sequence[bytes | None] = [] if verified is None else verified()
     chain = chain or [session.getpeercert(binary_form=True)]
@@ -133,7 +131,7 @@ async def connect_checked(
     connect: Callable[[str], Awaitable[AnyConnection]],
     observe: Observe = ignore,
 ) -> AnyConnection:
-    """Resolve `host`, check every address, and connect to one of them.
+    """Resolve `host`, check every address, and return the first connection to one of them.
 
     Args:
         host: The endpoint's host.
@@ -142,9 +140,6 @@ async def connect_checked(
         resolve: The resolver.
         connect: Connects to one IP address.
         observe: Called with the resolver's answer.
-
-    Returns:
-        The first connection that `connect` makes.
 
     Raises:
         AddressRefused: The rules refuse one of the addresses.

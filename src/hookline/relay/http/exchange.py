@@ -17,10 +17,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One POST of one delivery.
-
-    `number` counts the delivery's attempts from 1. `at` is Unix time in seconds.
-    """
+    """One POST of one delivery. `number` counts the delivery's attempts from 1. `at` is Unix time in seconds."""
 
     id: bytes
     body: bytes
@@ -30,10 +27,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """The endpoint sent a complete response head.
-
-    `retry_after` is in seconds from now, for both forms of the header.
-    """
+    """A complete response head arrived. `retry_after` is in seconds from now, for both forms of the header."""
 
     status: int
     retry_after: float | None = None

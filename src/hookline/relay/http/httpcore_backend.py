@@ -92,11 +92,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 response = ProxyResponseReader()
                 while not response.feed(await stream.read(4096)):
                     pass
-            except (httpcore.ReadError, httpcore.WriteError) as error:
+            except BaseException as error:
                 await stream.aclose()
-                raise ProxyFailed(f"the proxy broke the connection: {error_text(error)}") from error
-            except BaseException:
-                await stream.aclose()
+                if isinstance(error, httpcore.ReadError | httpcore.WriteError):
+                    raise ProxyFailed(f"the proxy broke the connection: {error_text(error)}") from error
                 raise
             return stream
 

@@ -58,10 +58,7 @@ def _covers(entry: str, name: str, port: int) -> bool:
 
 
 def parse_proxy(url: str, bypass: str = "") -> Proxy:
-    """Parse ``http://[user:password@]host[:port]``, and `bypass` in the syntax of NO_PROXY.
-
-    Raises ValueError. Its message does not contain the password.
-    """
+    """Read ``http://[user:password@]host[:port]`` and `bypass` (NO_PROXY). Raises ValueError without the password."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 80
@@ -90,13 +87,11 @@ def connect_request(address: str, port: int, authorization: Secret | None) -> by
 
 
 class ProxyResponseReader:
-    """Reads the proxy's response to CONNECT."""
-
     def __init__(self) -> None:
         self._pending = b""
 
     def feed(self, data: bytes) -> bool:
-        """Read the next bytes. Returns whether the tunnel is open. Empty data: the proxy closed the connection.
+        """Returns whether the tunnel is open after the next bytes of the response to CONNECT; none: it was closed.
 
         Raises ProxyRefused and ProxyFailed.
         """

@@ -25,10 +25,7 @@ class UnfitHeader(ValueError):
 
 
 def attempt_headers(attempt: Attempt, signature: str = "") -> list[Header]:
-    """The headers that differ between attempts. An event time that is no valid header value is left out.
-
-    `signature` is the value of ``webhook-signature``; if it is empty, the header is left out.
-    """
+    """The headers that differ between attempts, without an empty `signature` or a time that cannot be sent."""
     headers = [
         (b"webhook-id", attempt.id.hex().encode()),
         (b"webhook-timestamp", b"%d" % attempt.at),
@@ -70,10 +67,9 @@ _HINT: Final = "correct url in the webhook file and apply it"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A webhook's URL, split for a connection.
+    """A webhook's URL, split for a connection. `netloc` is the value of the header ``host``, `path` has the query.
 
-    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`. `netloc` is the value of the
-    header ``host``. `path` includes the query.
+    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`.
     """
 
     url: str

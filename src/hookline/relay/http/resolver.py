@@ -21,8 +21,8 @@ _Name = tuple[str, int]
 class Resolver:
     """At most one look-up of a name at a time, for all callers that ask for it, in at most `max_threads` threads.
 
-    An attempt that gives up leaves its thread waiting for the name server. The next attempt waits for the same
-    look-up and starts no other. The threads do not delay the end of the process, unlike those of asyncio's executor.
+    An attempt that gives up leaves its thread waiting for the name server, and the next attempt waits for the same
+    look-up. The threads do not delay the end of the process, unlike those of asyncio's executor.
     """
 
     def __init__(self, look_up: Callable[[str, int], list[str]], max_threads: int = MAX_RESOLVER_THREADS) -> None:
@@ -84,8 +84,8 @@ class Resolver:
 
 
 def _settle(result: asyncio.Future[list[str]], addresses: list[str] | None, error: Exception | None) -> None:
-    if result.done():  # the caller gave up
-        return
+    if result.done():
+        return  # the caller gave up
     if error is not None:
         result.set_exception(error)
     else:

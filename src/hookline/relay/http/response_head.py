@@ -2,10 +2,9 @@
 
 The parser is lenient about the status and strict about reuse of the connection. A head that two parsers could read
 differently (line ends without CR, folded lines, a space before a colon, lines that are no headers, a length beside a
-coding) still has a clear status, so the outcome is that status. The end of such a response is uncertain. The
-connection is therefore closed, because bytes after that response could be mistaken for the next one. The parser
-refuses only bytes that are no head, and a head with contradictory lengths (RFC 9112 §6.3: "MUST discard the received
-response").
+coding) still has a clear status, and that is the outcome. Its end is uncertain, so the connection is closed: bytes
+after it could be mistaken for the next response. The parser refuses only bytes that are no head, and a head with
+contradictory lengths (RFC 9112 §6.3: "MUST discard the received response").
 """
 
 from __future__ import annotations
@@ -114,8 +113,7 @@ def parse_head(block: bytes) -> Head:
         block = b"".join([first, *filter(_VALID_LINE.fullmatch, lines), b"\r\n"])
     if found is None:
         raise NotHttp("a malformed head")
-    status = int(found[2])
-    lowered = block.lower()
+    status, lowered = int(found[2]), block.lower()
     lengths = _values(block, lowered, b"\r\ncontent-length:")
     codings = _values(lowered, lowered, b"\r\ntransfer-encoding:")
     length = _single_length(lengths)
@@ -186,8 +184,7 @@ def response_of(status: int, retry_after: bytes | None, clock: Callable[[], floa
 def parse_retry_after(value: str, now: float) -> float | None:
     """The delay of a Retry-After header (RFC 9110 §10.2.3), in seconds from `now` (Unix time).
 
-    The header is a number of seconds or an HTTP-date. The result is 0 for a time in the past and for a negative
-    number, and None if the value has neither form.
+    It is 0 for a time in the past and for a negative number, and None if `value` is no number and no HTTP-date.
     """
     text = value.strip()
     if _RETRY_SECONDS.fullmatch(text):

@@ -24,8 +24,7 @@ def tls_context(
 ) -> ssl.SSLContext:
     """A client's context. It trusts the system's authorities, and those of `ca_file` and `authorities` (PEM).
 
-    Raises HooklineError if `ca_file` or `authorities` contain no certificate, and KeyUnusable if the client's
-    certificate or key cannot be used.
+    Raises HooklineError if these contain no certificate, and KeyUnusable if `client` cannot be used.
     """
     # Not ssl.create_default_context: it writes the keys of every connection into the file that SSLKEYLOGFILE names,
     # and its strictness depends on the Python version. PROTOCOL_TLS_CLIENT verifies certificates by default.
@@ -49,25 +48,20 @@ def tls_context(
             message = "the webhook's tls.caFile contains no certificate authorities"
             raise HooklineError(message, hint="put certificates in PEM into it") from error
     if client is not None:
-        _load_client(context, client)
+        try:
+            # Without a password, OpenSSL asks for that of an encrypted key on the terminal and waits.
+            context.load_cert_chain(client.certificate, client.key, password="")
+        except OSError as error:
+            raise KeyUnusable(
+                f"cannot use the client certificate {client.certificate}: {_reason(error)}",
+                hint="use the certificate and its unencrypted private key, both in PEM",
+            ) from error
     return context
-
-
-def _load_client(context: ssl.SSLContext, client: ClientCertificate) -> None:
-    try:
-        # Without a password argument, OpenSSL asks for the password of an encrypted key on the terminal and waits.
-        context.load_cert_chain(client.certificate, client.key, password="")
-    except OSError as error:
-        raise KeyUnusable(
-            f"cannot use the client certificate {client.certificate}: {_reason(error)}",
-            hint="use the certificate and its unencrypted private key, both in PEM",
-        ) from error
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        reason = _openssl_reason(error)
-        no_pem = ("", "no start line", "pem lib", "no certificate or crl found")
+        reason, no_pem = _openssl_reason(error), ("", "no start line", "pem lib", "no certificate or crl found")
         return "nothing in PEM" if reason in no_pem else reason
     return error.strerror or type(error).__name__
 
@@ -109,8 +103,7 @@ _CONTEXTS: WeakValueDictionary[Certificates, ssl.SSLContext] = WeakValueDictiona
 
 def context_for(certificates: Certificates) -> ssl.SSLContext:
     """The context for these files. Webhooks with equal files share it. Raises HooklineError if one is unusable."""
-    context = _CONTEXTS.get(certificates)
-    if context is None:
+    if (context := _CONTEXTS.get(certificates)) is None:
         context = _CONTEXTS[certificates] = tls_context(
             ca_file=certificates.ca_file, authorities=certificates.authorities, client=certificates.client
         )

@@ -24,10 +24,9 @@ class Transport(Protocol):
     async def post(
         self, headers: Sequence[Header], attempt: Attempt, *, deadline: float, signature: str = ""
     ) -> ExchangeResult:
-        """Make one POST. At most `limit` calls run at the same time.
+        """Make one POST. At most `limit` calls run at the same time. CancelledError is the only exception.
 
-        A response counts as soon as its head is complete. The rest is read only so that the connection can be used
-        again. CancelledError is the only exception.
+        A response counts as soon as its head is complete. The rest is read only to use the connection again.
 
         Args:
             headers: The headers that are the same in every attempt. If this is the object of the last call, nothing

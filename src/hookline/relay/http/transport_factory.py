@@ -23,12 +23,7 @@ TransportFactory = Callable[[Target, Certificates, int], Transport]
 def transport_factory(
     open_transport: OpenTransport, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None = None
 ) -> TransportFactory:
-    """A factory for transports with these rules, through the proxy if it applies to the target.
-
-    `open_transport` is one of TRANSPORTS. `clock` returns Unix time in seconds.
-    """
-
-    def create(target: Target, certificates: Certificates, limit: int) -> Transport:
-        return open_transport(target, rules, context_for(certificates), limit, clock, proxy=proxy)
-
-    return create
+    """A factory for transports, through the proxy if it applies to the target. `clock` returns Unix seconds."""
+    return lambda target, certificates, limit: open_transport(
+        target, rules, context_for(certificates), limit, clock, proxy=proxy
+    )

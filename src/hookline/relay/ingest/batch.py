@@ -25,10 +25,7 @@ RoutedEvent = tuple[Line, int, RoutingResult]
 
 
 class IngestContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The formats and the routing table that apply now. Replaced as a whole when the state changes.
-
-    `names` holds the statuses that have a counter of their own. Pass it on to the next context.
-    """
+    """Replaced as a whole when the state changes. Pass `names`, the statuses with a counter, on to the next one."""
 
     routes: Routes
     defaults: Defaults
@@ -40,10 +37,9 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
     """Returns the routing result of each event of a line, in order, with the line that a dead letter keeps. A line
     without events has one result.
 
-    If each item of a list is one event, a rejected event keeps only its own item. A list of a thousand events
-    without an organization is therefore not kept a thousand times. With any other line, a rejected event keeps the
-    whole line, because its events share fields. If the copies of the line exceed MAX_COPIED_BYTES, the whole line is
-    rejected, with all its events.
+    If each item of a list is one event, a rejected event keeps only its own item, so that a list of a thousand is not
+    kept a thousand times. With any other line it keeps the whole line, because its events share fields. If the copies
+    of the line exceed MAX_COPIED_BYTES, the whole line is rejected, with all its events.
     """
     results = _route_events(line, context)
     if len(results) == 1:
@@ -88,8 +84,8 @@ def _items(line: Line, events: int) -> list[bytes] | None:
 def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:
     """Parses and routes the lines of a batch from index `start` on, as many as fit into one transaction.
 
-    Returns the group and the number of its lines. Only the last group has the batch's position. After a crash
-    between two groups the relay reads lines again, and their delivery ids are duplicates.
+    Returns the group and the number of its lines. Only the last group has the batch's position. After a crash between
+    two groups the relay reads lines again, and their delivery ids are duplicates.
     """
     routed = take_until_full(route_line(line, context) for line in islice(batch.lines, start, None))
     is_last = start + len(routed) == len(batch.lines)

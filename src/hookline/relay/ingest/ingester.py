@@ -53,8 +53,7 @@ class Ingester:
     Args:
         source: the input, or None if only replayed lines are read.
         thread: the thread of the spool.
-        routing: gives the routing table and the formats that apply now. Called for every batch, in the reader's
-            thread.
+        routing: gives the context that applies now. Called for every batch, in the reader's thread.
         on_enqueued: called with the addresses of new deliveries, after they are durable.
         held: gives the webhooks that are disabled or paused. Called while a full spool pauses the input.
         limits: see IngestLimits.
@@ -88,8 +87,7 @@ class Ingester:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self._retries = asyncio.Lock()
         self._finishing = False
-        self._lines = 0
-        self._any_readable = False
+
         # A batch that did not fit into one transaction, and the index of its next line.
         self._unfinished_batch: tuple[Batch, int] | None = None
 
@@ -111,6 +109,7 @@ class Ingester:
             return IngestResult.COMPLETE
         pending = (await self._thread.run(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
+        lines, any_readable = 0, False
         try:
             while True:
                 if not await self._wait_for_room(pending):
@@ -120,7 +119,9 @@ class Ingester:
                     reading = self._read_ahead(self.source)
                 if group.read or group.position is not None:
                     pending = await self._store_group(group)
-                if self._has_wrong_format(group):
+                lines += group.read
+                any_readable |= len(group.rejected) < group.read
+                if not any_readable and lines >= WRONG_FORMAT_LINES:
                     return IngestResult.WRONG_FORMAT
                 if end:
                     for name, length in self.source.unfinished():
@@ -165,16 +166,9 @@ class Ingester:
         window = self._limits.dedupe_window + now - self._clock.cautious_now()
         return self._spool.enqueue(group, now=now, dedupe_window=window)
 
-    def _has_wrong_format(self, group: IngestBatch) -> bool:
-        self._lines += group.read
-        self._any_readable |= len(group.rejected) < group.read
-        return not self._any_readable and self._lines >= WRONG_FORMAT_LINES
-
     async def _wait_for_room(self, pending: int) -> bool:
-        """Waits while the spool is full. The writer of a pipe then waits, too.
-
-        Returns whether reading can continue. Returns False for a finite input if all pending deliveries are held, or
-        if the backlog did not shrink for `max_wait` seconds.
+        """Waits while the spool is full, and with it the writer of a pipe. Returns False for a finite input if all
+        pending deliveries are held, or if the backlog did not shrink for `max_wait` seconds.
         """
         monotonic = asyncio.get_running_loop().time
         shrank = checked = monotonic()

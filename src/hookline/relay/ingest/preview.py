@@ -25,10 +25,7 @@ _KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMA
 
 
 class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of a line, or a line without events.
-
-    `format` is None if no format recognized the line. `missing` are keys of SUPPLIED_BY.
-    """
+    """One event of a line, or a line without events. `format` recognized it. `missing` are keys of SUPPLIED_BY."""
 
     line: int
     format: str | None
@@ -53,27 +50,24 @@ def preview_line(line: Line, format: str, defaults: Defaults) -> Iterator[Previe
     """Yields every event of a line, with the defaults filled in."""
     name, events = read_with_format(line, format, defaults.mapping)
     for parsed in events:
-        if not isinstance(parsed, Event):
-            yield PreviewedEvent(line=line.number, format=name, parsed=parsed)
-        else:
-            yield _preview_event(line, name, parsed, defaults)
+        previewed, missing = _preview(parsed, defaults) if isinstance(parsed, Event) else (parsed, ())
+        yield PreviewedEvent(line=line.number, format=name, parsed=previewed, missing=missing)
 
 
-def _preview_event(line: Line, format: str | None, event: Event, defaults: Defaults) -> PreviewedEvent:
+def _preview(event: Event, defaults: Defaults) -> tuple[ParsedEvent, tuple[str, ...]]:
     """Applies the checks that the relay makes before it searches for a webhook. No webhook claims the id of a sandbox
     here, so a sandbox name from the command line also applies to an event with a sandbox id.
     """
     parts = address_parts(event, defaults)
-    if skipped := _refuse(event):
-        return PreviewedEvent(line=line.number, format=format, parsed=skipped, missing=parts.missing_parts)
+    if refusal := _refuse(event):
+        return refusal, parts.missing_parts
     full = msgspec.structs.replace(
         event,
         organization=parts.organization or None,
         sandbox_name=parts.sandbox or None,
         campaign_id=event.campaign_id or defaults.campaign,
     )
-    missing = parts.missing_parts if full.campaign_id else (*parts.missing_parts, "campaign")
-    return PreviewedEvent(line=line.number, format=format, parsed=full, missing=missing)
+    return full, parts.missing_parts if full.campaign_id else (*parts.missing_parts, "campaign")
 
 
 def _refuse(event: Event) -> Skipped | Rejected | None:

@@ -27,15 +27,15 @@ from hookline.relay.delivery.response_policy import (
     Retry,
     apply_policy,
 )
-from hookline.relay.event import Event, payload_bytes
+from hookline.relay.event import Event
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, parse_target
 from hookline.relay.http.resolver import Resolve, system_addresses
 from hookline.relay.http.transport import Transport
-from hookline.relay.http.transport_factory import TRANSPORTS, TransportFactory, transport_factory
-from hookline.relay.payload_v2 import payload_v2_bytes
+from hookline.relay.http.transport_factory import TRANSPORTS, transport_factory
+from hookline.relay.payload_v2 import PAYLOAD_BYTES
 from hookline.relay.preflight.connection_check import ConnectionReport, check_connection
 from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep, Grade
 from hookline.relay.preflight.secret_checks import key_findings, make_tls_context, secret_findings
@@ -50,7 +50,7 @@ _RECIPIENTS = {
     Channel.EMAIL: {"email": [{"id": "hookline-test@example.com", "primary": True}]},
     Channel.SMS: {"phone": [{"id": "+15555550123", "primary": True}]},
 }
-_BODIES = {1: payload_bytes, 2: payload_v2_bytes}
+
 
 _HINTS = {
     401: "check whether the receiver knows the key, the issuer and the audience (`hookline jwks` prints the keys)",
@@ -62,8 +62,8 @@ _HINTS = {
     415: "the receiver must accept application/json",
     429: "the receiver limits its rate: set delivery.rateLimit, or try later",
 }
-_REDIRECT = "the relay never follows redirects: write the redirect's target into url"
 _RECEIVER_LOG = "see the receiver's own log for the reason"
+_CLASS_HINTS = {3: "the relay never follows redirects: write the redirect's target into url", 5: _RECEIVER_LOG}
 _SLOW = "find out why the receiver answers late; a longer delivery.timeout gives it more time"
 _OTHER = "find out what the receiver expects of the payload: `hookline schema payload`"
 
@@ -90,8 +90,10 @@ async def check_all(webhooks: Sequence[Webhook], context: CheckContext, *, send:
         async with slots:
             try:
                 return await check_webhook(webhook, context, send=send)
-            except Exception as error:  # a bug of hookline must not prevent the other reports
-                return _unexpected(webhook, error)
+            except Exception as error:  # a bug of hookline must not prevent the other reports; the last step fails
+                detail = one_line(f"unexpected {type(error).__name__}: {error}")
+                hint = "this is a fault of hookline: report it with this line"
+                return _report(webhook, [CheckFinding(CheckStep.HTTP, Grade.FAILED, detail, hint)])
 
     running = [asyncio.create_task(check_one(webhook)) for webhook in webhooks]
     try:
@@ -100,13 +102,6 @@ async def check_all(webhooks: Sequence[Webhook], context: CheckContext, *, send:
     finally:
         for task in running:
             task.cancel()
-
-
-def _unexpected(webhook: Webhook, error: Exception) -> CheckReport:
-    """The report on a check that raised an unexpected exception. It fails the last step."""
-    detail = one_line(f"unexpected {type(error).__name__}: {error}")
-    hint = "this is a fault of hookline: report it with this line"
-    return _report(webhook, [CheckFinding(CheckStep.HTTP, Grade.FAILED, detail, hint)])
 
 
 def _report(
@@ -124,7 +119,7 @@ def _report(
 async def check_webhook(webhook: Webhook, context: CheckContext, *, send: bool) -> CheckReport:
     """Check one webhook: the connection within its timeout and, with `send`, one test event within another timeout.
 
-    A failed step does not prevent the checks that are still possible. The event is sent only if no step failed.
+    A failed step prevents only the test event, and the steps that need its result.
     """
     now = context.clock()
     findings = [*secret_findings(webhook, context.resolver, now), *key_findings(webhook, context.resolver, now)]
@@ -162,7 +157,7 @@ async def _send_test_event(webhook: Webhook, context: CheckContext) -> CheckFind
         resolver=context.resolver,
         clock=context.clock,
         random=context.random,
-        transport_factory=with_test_header(factory),
+        transport_factory=lambda *arguments: _TestTransport(factory(*arguments)),
         ca_file=context.ca_file,
     )
     started = time.monotonic()
@@ -185,7 +180,7 @@ def test_body(webhook: Webhook, request_id: str, time: str) -> bytes:
         identity_map=_RECIPIENTS[channel],
         time=time,
     )
-    return _BODIES[webhook.payload](
+    return PAYLOAD_BYTES[webhook.payload](
         event,
         address=webhook.address,
         sandbox_id=webhook.sandbox_id,
@@ -209,11 +204,6 @@ class _TestTransport:
         await self._transport.aclose()
 
 
-def with_test_header(factory: TransportFactory) -> TransportFactory:
-    """A factory for the same transports, whose requests have TEST_HEADER."""
-    return lambda *arguments: _TestTransport(factory(*arguments))
-
-
 def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
     """The finding on the result of a test event: the relay's next action, and a hint. `seconds`: the duration."""
     action = apply_policy(result, renewed=True, confirming=True, max_delay_seconds=0.0)
@@ -222,7 +212,7 @@ def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
         case Response(status):
             if isinstance(action, Delivered):
                 return CheckFinding(CheckStep.HTTP, Grade.OK, f"{status} after {seconds:.2f} s")
-            detail, hint = str(status), _hint(status)
+            detail, hint = str(status), _HINTS.get(status) or _CLASS_HINTS.get(min(status // 100, 5), _OTHER)
         case Failure(kind, detail):
             hint = _SLOW if kind is FailureKind.TIMEOUT else _RECEIVER_LOG
         case LocalFault(detail):  # the detail has the hint, and the receiver got no request
@@ -230,12 +220,6 @@ def check_response(result: ExchangeResult, *, seconds: float) -> CheckFinding:
         case _:
             assert_never(result)
     return CheckFinding(CheckStep.HTTP, Grade.FAILED, f"{detail}: {_consequence(action)}", hint)
-
-
-def _hint(status: int) -> str:
-    if 300 <= status < 400:
-        return _REDIRECT
-    return _HINTS.get(status, _RECEIVER_LOG if status >= 500 else _OTHER)
 
 
 def _consequence(action: PolicyAction) -> str:

@@ -13,7 +13,6 @@ from hookline.relay.http.certificate_info import Certificate, CertificateRefused
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.http.error_mapping import map_error
-from hookline.relay.http.exchange import Failure, LocalFault
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyRefused
 from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Target
@@ -52,20 +51,16 @@ async def check_connection(
     """
     if proxy is not None and not proxy.applies_to(target.host, target.port):
         proxy = None
-    events: list[ConnectEvent] = []
+    report = ConnectionReport(target, rules, proxy, now)
     connector = Connector(
         host=target.host,
         port=target.port,
         rules=rules,
         resolve=resolve,
         open_connection=connection_opener(proxy, target.host, target.port),
-        observe=events.append,
+        observe=report.add,
     )
-    error = await _connect(connector, context, deadline)
-    report = ConnectionReport(target, rules, proxy, now)
-    for event in events:
-        report.add(event)
-    if error is not None:
+    if (error := await _connect(connector, context, deadline)) is not None:
         report.fail(error, deadline)
     return report
 
@@ -83,13 +78,8 @@ async def _connect(connector: Connector, context: ssl.SSLContext | None, deadlin
             await client.connect(deadline)
         finally:
             await client.aclose()
-    except (
-        AddressRefused,
-        ProxyRefused,
-        OSError,
-        ValueError,
-    ) as error:  # ValueError: no certificate can have the name
-        return error
+    except (AddressRefused, ProxyRefused, OSError, ValueError) as error:
+        return error  # ValueError: no certificate can have the name
     return None
 
 
@@ -127,15 +117,19 @@ class ConnectionReport:
             case TimeoutError(errno=None):
                 self._failed(f"no answer within {deadline:g} s", _HINTS[self._step])
             case CertificateRefused():
-                self._certificate_refused(error)
+                detail = error.fault
+                if error.certificate is not None:
+                    self.certificates = (error.certificate,)
+                    detail += f"; {_description(error.certificate)}"
+                self._failed(detail, fault_hint(error.code, self._target.host))
             case ProxyRefused():
                 self._failed(error.message, error.hint or _PROXY_HINT)
             case _ if self._step is CheckStep.CONNECT:
                 where = ", ".join(f"{address} port {self._target.port}" for address in self.addresses)
                 hint = _PROXY_HINT if isinstance(error, ProxyFailed) else _HINTS[CheckStep.CONNECT]
-                self._failed(f"{_detail(error)}: {where}", hint)
+                self._failed(f"{map_error(error, deadline).detail}: {where}", hint)
             case _:
-                self._failed(_detail(error), _HINTS[self._step])
+                self._failed(map_error(error, deadline).detail, _HINTS[self._step])
 
     def _resolved(self, addresses: Sequence[str]) -> None:
         if not addresses:
@@ -150,14 +144,6 @@ class ConnectionReport:
             self._ok("admitted" if len(addresses) == 1 else f"all {len(addresses)} are admitted")
         self._step = CheckStep.CONNECT
 
-    def _certificate_refused(self, error: CertificateRefused) -> None:
-        hint = fault_hint(error.code, self._target.host)
-        if error.certificate is None:
-            self._failed(error.fault, hint)
-            return
-        self.certificates = (error.certificate,)
-        self._failed(f"{error.fault}; {_description(error.certificate)}", hint)
-
     def _expiry(self, version: str) -> CheckFinding:
         detail = f"{version}, certificate for {self._target.host}"
         if not self.certificates:
@@ -167,8 +153,9 @@ class ConnectionReport:
         in_chain = "" if soonest is self.certificates[0] else f" (of the chain: {soonest.subject})"
         detail += f", expires in {days} days, on {_date(soonest.not_after)}{in_chain}"
         if days < WARN_DAYS:
-            hint = "have the receiver's certificate renewed in time"
-            return CheckFinding(CheckStep.TLS, Grade.WARNING, detail, hint)
+            return CheckFinding(
+                CheckStep.TLS, Grade.WARNING, detail, "have the receiver's certificate renewed in time"
+            )
         return CheckFinding(CheckStep.TLS, Grade.OK, detail)
 
     def _ok(self, detail: str) -> None:
@@ -182,15 +169,6 @@ def _description(own: Certificate) -> str:
     names = ", ".join(own.names) or "no name"
     dates = f"valid from {_date(own.not_before)} to {_date(own.not_after)}"
     return f"it is for {names}, {dates}, issued by {own.issuer}"
-
-
-def _detail(error: Exception) -> str:
-    result = map_error(error, 0.0)
-    match result:
-        case Failure(_, detail) | LocalFault(detail):
-            return detail
-        case _:
-            assert_never(result)
 
 
 def _date(moment: datetime) -> str:

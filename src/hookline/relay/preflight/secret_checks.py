@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
 from hookline.key_rotation import TimedKey, unretired_keys
-from hookline.model import JwtAuthentication, NoAuthentication, Webhook
+from hookline.model import JwtAuthentication, NoAuthentication, SignatureKey, SigningKey, Webhook
 from hookline.relay.auth.body_signature import load_signature_key
 from hookline.relay.auth.client_certificates import public_files, read_certificates
 from hookline.relay.auth.credentials import fixed_headers, usable_keys
@@ -18,6 +18,8 @@ from hookline.relay.auth.keys import load_key
 from hookline.relay.http.tls import context_for
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
 from hookline.relay.secrets import SecretResolver
+
+_Key = TypeVar("_Key", bound=TimedKey)
 
 
 def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
@@ -49,50 +51,42 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> I
 def key_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> Iterator[CheckFinding]:
     """A finding for every key that is not retired, and a failure if no key is active.
 
-    Keys that become active later are checked, too. A key without its secret has no finding here, because
-    `secret_findings` reports the secret.
+    Keys that become active later are checked, too. `secret_findings` reports a key without its secret.
     """
     organization = webhook.address.organization
     if webhook.signature is not None:
-        for signature_key in unretired_keys(webhook.signature.keys, now):
-            name = str(signature_key.secret)
-            try:
-                load_signature_key(resolver.resolve(signature_key.secret, organization), name)
-            except SecretUnavailable:
-                continue
-            except KeyUnusable as error:
-                yield _failed(CheckStep.KEY, error)
-            else:
-                yield CheckFinding(CheckStep.KEY, Grade.OK, f"{name} signs bodies")
-        yield from _inactive(webhook.signature.keys, now)
+
+        def load_for_bodies(key: SignatureKey) -> str:
+            load_signature_key(resolver.resolve(key.secret, organization), str(key.secret))
+            return f"{key.secret} signs bodies"
+
+        yield from _key_findings(webhook.signature.keys, now, load_for_bodies)
     authentication = webhook.authentication
     match authentication:
         case NoAuthentication():
             return
         case JwtAuthentication():
-            yield from _jwt_key_findings(authentication, resolver, organization, now)
-            yield from _inactive(authentication.keys, now)
+
+            def load_for_tokens(key: SigningKey) -> str:
+                passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
+                secret = resolver.resolve(key.secret, organization)
+                load_key(secret, authentication.algorithm, key.id, passphrase)
+                return f"{key.id} fits {authentication.algorithm}"
+
+            yield from _key_findings(authentication.keys, now, load_for_tokens)
         case _:
             assert_never(authentication)
 
 
-def _jwt_key_findings(
-    authentication: JwtAuthentication, resolver: SecretResolver, organization: str, now: float
-) -> Iterator[CheckFinding]:
-    for key in unretired_keys(authentication.keys, now):
+def _key_findings(keys: Sequence[_Key], now: float, load: Callable[[_Key], str]) -> Iterator[CheckFinding]:
+    """`load` returns the finding on a key that fits. Raises SecretUnavailable or KeyUnusable for any other."""
+    for key in unretired_keys(keys, now):
         try:
-            passphrase = None if key.passphrase is None else resolver.resolve(key.passphrase, organization)
-            secret = resolver.resolve(key.secret, organization)
-            load_key(secret, authentication.algorithm, key.id, passphrase=passphrase)
+            yield CheckFinding(CheckStep.KEY, Grade.OK, load(key))
         except SecretUnavailable:
             continue
         except KeyUnusable as error:
             yield _failed(CheckStep.KEY, error)
-        else:
-            yield CheckFinding(CheckStep.KEY, Grade.OK, f"{key.id} fits {authentication.algorithm}")
-
-
-def _inactive(keys: Sequence[TimedKey], now: float) -> Iterator[CheckFinding]:
     try:
         usable_keys(keys, now)
     except KeyUnusable as error:

@@ -9,13 +9,12 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader, ReadStatus
-from hookline.relay.sources.input_files import Reader, open_reader, status_of
+from hookline.relay.sources.input_files import STANDARD_INPUT, Reader, open_reader, status_of
 from hookline.relay.sources.rotated_names import display_name
 from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, Position, SourceLag, SourceLog
 from hookline.relay.sources.timing import Timing
 
-_STANDARD_INPUT = "-"
 _RETRY_SECONDS = 0.05  # between reads of a file that a writer may be in the middle of
 
 
@@ -124,10 +123,10 @@ class BatchSource:
 
     def _oldest_unread(self, log_path: str) -> tuple[str, InodeIdentity | None]:
         """Returns the path of the oldest unread file of a log, and its identity if it is known."""
-        if log_path == _STANDARD_INPUT:
+        if log_path == STANDARD_INPUT:
             return log_path, None
         unread = find_unread_files(
-            log_path, self._checkpoints, tracked=self._opened_files, after=self._newest, wanted=self._wanted
+            log_path, self._checkpoints, self._opened_files, after=self._newest, wanted=self._wanted
         )
         if unread.lost:
             self._logger.warning(LOST_MESSAGE, source=display_name(log_path))

@@ -38,8 +38,7 @@ def content_digest(part: bytes) -> bytes:
 
 
 def is_match(position: Position, identity: FileIdentity, tail_at: Callable[[int, int], bytes]) -> bool:
-    """Returns whether the checkpoint belongs to the file: the file still has the beginning and the last bytes that
-    were read, and is related by inode or name.
+    """Returns whether the file has the checkpoint's inode or name, beginning, and last bytes.
 
     `tail_at(offset, length)` returns bytes of the file. The device is not compared, because its number may change
     when the machine restarts.
@@ -60,9 +59,8 @@ def is_candidate(position: Position, identity: FileIdentity) -> bool:
 
 
 def _related(position: Position, identity: FileIdentity) -> bool:
-    """Returns whether the file has the same inode. If the inode has changed (restored, copied, compressed), returns
-    whether it has the same name, the name of a rotated file, or so long a common beginning that it cannot be other
-    content.
+    """Returns whether the file has the same inode, otherwise (restored, copied, compressed) whether it has the same
+    name, the name of a rotated file, or so long a common beginning that it cannot be other content.
     """
     if position.inode == identity.inode:
         return True
@@ -115,7 +113,7 @@ def file_position(
 
 
 def pipe_position(name: str, line: int) -> Position:
-    """Returns the position of a pipe: the number of lines that the current run has read from it."""
+    """Returns the position of a pipe of which the current run has read this number of lines."""
     return Position(name=name, line=line, key=content_digest(f"pipe {name}".encode()))
 
 

@@ -20,8 +20,6 @@ _CHECKSUM_BYTES = 4
 
 
 class Compression(Enum):
-    """The compression that the first bytes of a file show."""
-
     PLAIN = "plain"
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -82,10 +80,7 @@ class _Gzip:
 
 
 class Decompressor:
-    """Decompresses a stream of one or more members or frames.
-
-    `damage` is the reason why the data cannot be decompressed further, if it cannot.
-    """
+    """Decompresses a stream of members or frames. `damage` is the reason why it cannot continue, if it cannot."""
 
     def __init__(self) -> None:
         self.damage: str | None = None

@@ -11,10 +11,7 @@ from hookline.relay.sources.timing import Timing
 
 
 class FileReplaced(Exception):
-    """The file no longer contains the bytes that were read: it was truncated or rewritten.
-
-    `unread` is the number of unread bytes that it had at the last check.
-    """
+    """The file was truncated or rewritten. `unread` is the number of unread bytes that it had at the last check."""
 
     def __init__(self, unread: int) -> None:
         super().__init__(unread)
@@ -22,9 +19,7 @@ class FileReplaced(Exception):
 
 
 class RawFile:
-    """Content without compression.
-
-    Reads from `offset` on. `recent` are the last bytes before it, at most TAIL_BYTES. Does not map OSErrors.
+    """Content without compression, from `offset` on. `recent` are the last bytes before it. Does not map OSErrors.
 
     Owns `descriptor`, except for standard input, output and error.
     """
@@ -40,7 +35,6 @@ class RawFile:
         self.size = os.fstat(descriptor).st_size
 
     def next(self, size: int) -> bytes:
-        """Returns at most `size` bytes, and none at the current end. Raises FileReplaced."""
         status = os.fstat(self.descriptor)
         unread, self.size = max(0, self.size - self.offset), status.st_size
         # The file has not changed since the last read reached its end.
@@ -123,7 +117,6 @@ class DecompressedContent:
         return self._decompressor.damage or (None if self._decompressor.is_complete else "it ends too early")
 
     def next(self, size: int) -> bytes:
-        """Returns at most `size` bytes, and none if the file has no more data or is damaged. Raises FileReplaced."""
         while not (out := self._decompressor.next(size)) and self._decompressor.damage is None:
             if not (chunk := self._raw.next(_STEP_BYTES)):
                 break

@@ -41,8 +41,8 @@ class ReadStatus(Enum):
 class FileReader:
     """Owns `descriptor`, except for standard input. Reads nothing before the first call of `read`.
 
-    It begins at its checkpoint in `checkpoints`, and stores its positions there. System errors are raised as
-    HooklineError. The call can be repeated.
+    It begins at its checkpoint in `checkpoints`, and stores its positions there. System errors become HooklineErrors,
+    and the call can be repeated.
 
     Attributes:
         key: the identity of the content.

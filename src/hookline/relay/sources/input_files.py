@@ -11,7 +11,7 @@ from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.pipe_reader import PipeReader
-from hookline.relay.sources.rotated_names import display_name, is_pattern, rotation_number
+from hookline.relay.sources.rotated_names import display_name, rotation_number
 from hookline.relay.sources.source import SourceLog
 from hookline.relay.sources.timing import Timing
 
@@ -24,10 +24,13 @@ def open_reader(
 ) -> Reader:
     """Opens a file, a named pipe (``<(zcat …)``, a FIFO), or ``-`` for standard input, also redirected from a file.
 
-    With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if the input is missing, is
-    a directory, or cannot be opened.
+    With `follow`, a named pipe stays open when its writers close it. Raises HooklineError if it cannot be opened.
     """
-    descriptor = 0 if name == STANDARD_INPUT else _open_descriptor(name)
+    try:
+        # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.
+        descriptor = 0 if name == STANDARD_INPUT else os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        raise _unusable(name, error) from error
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError as error:
@@ -54,14 +57,6 @@ def status_of(name: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def _open_descriptor(name: str) -> int:
-    try:
-        # O_NONBLOCK: opening a named pipe does not wait for its writer, so the relay can stop.
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (OSError, ValueError) as error:
-        raise _unusable(name, error) from error
-
-
 def _unusable(name: str, error: OSError | ValueError) -> HooklineError:
     match error:
         case FileNotFoundError():
@@ -78,10 +73,11 @@ def expand(name: str) -> list[str]:
     A directory denotes its regular files that are not hidden, a pattern the files that match. Raises HooklineError if
     a file does not exist, no file matches, or a directory cannot be listed.
     """
-    if name == STANDARD_INPUT or not is_pattern_or_directory(name):
+    if name == STANDARD_INPUT:
+        return [name]
+    if not is_pattern_or_directory(name):
         try:
-            if name != STANDARD_INPUT:
-                os.stat(name)  # noqa: PTH116 - the name may be no path
+            os.stat(name)  # noqa: PTH116 - the name may be no path
         except (FileNotFoundError, ValueError) as error:
             raise _unusable(name, error) from error
         except OSError:
@@ -100,16 +96,13 @@ def is_pattern_or_directory(name: str) -> bool:
     try:
         return stat.S_ISDIR(os.stat(name).st_mode)  # noqa: PTH116
     except FileNotFoundError:
-        return is_pattern(name)
+        return any(sign in name for sign in "*?[")
     except (OSError, ValueError):
         return False
 
 
 def files_in(name: str) -> list[str]:
-    """Returns the current regular files of a directory or pattern, ordered by the time of their last change.
-
-    Raises HooklineError if a directory cannot be listed.
-    """
+    """Returns the regular files of a directory or pattern, the oldest first. Raises HooklineError if that fails."""
     try:
         if Path(name).is_dir():
             paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
@@ -120,7 +113,5 @@ def files_in(name: str) -> list[str]:
             f"{display_name(name)}: cannot be listed: {error.strerror}",
             hint="a directory needs the permissions r and x for the user that the relay runs as",
         ) from error
-    found = [
-        (status.st_mtime_ns, rotation_number(path), path) for path in paths if (status := status_of(path)) is not None
-    ]
+    found = [(status.st_mtime_ns, rotation_number(path), path) for path in paths if (status := status_of(path))]
     return [path for _, _, path in sorted(found)]

@@ -15,8 +15,6 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class _OversizedLine:
-    """A line over the limit: its beginning, its length, its hash and its last bytes."""
-
     def __init__(self) -> None:
         self.head = b""
         self.length = 0
@@ -164,10 +162,7 @@ class LineSplitter:
 
 
 def is_complete_json(line: bytes) -> bool:
-    """Returns whether a line without a terminator is a complete object or list of JSON.
-
-    A number or a line of plain text may be the beginning of a longer one.
-    """
+    """Returns whether a line is an object or list of JSON. A number or plain text may be the beginning of a line."""
     if not line.lstrip().startswith((b"{", b"[")):
         return False
     try:

@@ -13,10 +13,7 @@ from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
 
 
 def require_sources(names: Sequence[str], *, follow: bool) -> None:
-    """Checks all names before the first is read, so that a misspelt second name is reported at the start.
-
-    Raises HooklineError if a source does not exist. A source that is followed may be created later.
-    """
+    """Raises HooklineError if a source does not exist. One that is followed may be created later."""
     for name in names:
         if name != STANDARD_INPUT and not follow:
             expand(name)
@@ -38,8 +35,7 @@ def open_sources(
         positions: the checkpoints. A file continues from the checkpoint of its content, under any name.
         follow: whether to follow the sources as they grow.
         from_start: ignore the checkpoints.
-        logger: the log of the sources.
-        timing: their clocks and waits.
+        logger, timing: the log, the clocks and the waits of the sources.
 
     Raises:
         HooklineError: a source does not exist and is not followed.

@@ -30,8 +30,7 @@ class PipeReader:
     Args:
         name: the name of the pipe, ``-`` for standard input.
         descriptor: closed by `close`, except for standard input, output and error.
-        logger: the log of the source.
-        timing: its clocks and waits.
+        logger, timing: the log, the clocks and the waits of the source.
         reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
 
     Attributes:
@@ -64,8 +63,7 @@ class PipeReader:
         self._writers_gone = False
 
     def read(self, wait: float) -> list[Line]:
-        """Returns the available lines, within the limits of LineSource. If there are none, waits at most `wait`
-        seconds.
+        """Returns the available lines, within the limits of LineSource. Without any, waits at most `wait` seconds.
 
         Raises HooklineError if the descriptor cannot be read.
         """
@@ -99,7 +97,6 @@ class PipeReader:
 
     @property
     def unfinished_bytes(self) -> int:
-        """The bytes of an incomplete line."""
         return self._splitter.unfinished_bytes
 
     def take_position(self) -> Position:

@@ -6,24 +6,15 @@ import os
 import stat
 from collections.abc import Collection
 from contextlib import suppress
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 from hookline.errors import HooklineError
-from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader, ReadStatus
 from hookline.relay.sources.input_files import STANDARD_INPUT
 from hookline.relay.sources.rotated_names import display_name, rotation_number
-from hookline.relay.sources.rotation_search import (
-    LOST_MESSAGE,
-    MAX_TRIES,
-    InodeIdentity,
-    RotatedFile,
-    find_rotated,
-    find_unread_files,
-)
+from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
 from hookline.relay.sources.source import START_POSITION, Batch, SourceLag, SourceLog
 from hookline.relay.sources.timing import Timing
 from hookline.relay.sources.tracked_file import TrackedFile
@@ -40,8 +31,7 @@ class RotatedLog:
         path: the name of the log.
         tracked: the files of all logs by their identity, so that no file is read twice.
         checkpoints: the checkpoints of all files.
-        logger: the log of the source.
-        timing: its clocks and waits.
+        logger, timing: the log, the clocks and the waits of the source.
         named: the command line names this log; otherwise a pattern or directory contains it.
         max_open: with more tracked files than this, files are closed when all of their content was read.
 
@@ -64,12 +54,9 @@ class RotatedLog:
         self.path = path
         self.members: Collection[str] = ()
         self.files: list[TrackedFile] = []
-        self._tracked = tracked
-        self._checkpoints = checkpoints
-        self._logger = logger
+        self._tracked, self._checkpoints, self._logger = tracked, checkpoints, logger
         self._shared = checkpoints, logger, timing
-        self._named = named
-        self._max_open = max_open
+        self._named, self._max_open = named, max_open
         self._warnings: dict[tuple[str, str], dict[str, object]] = {}
         self._next_search = 0.0
         self._latest: int | None = None
@@ -78,7 +65,7 @@ class RotatedLog:
         """Checks which files have the names now. Removes files that are finished."""
         if self.path == STANDARD_INPUT:
             return
-        paths = dict.fromkeys((*self.members, self.path))
+        paths = dict.fromkeys((*self.members, self.path) if self._named else self.members)
         present = [(path, status) for path in paths if (status := self._status(path)) is not None]
         present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in present}
@@ -104,7 +91,7 @@ class RotatedLog:
         """Finds closed files that were renamed, by their new names, or the rotated files that were made of them."""
         gone = []
         for file in [one for one in self.files if one.reader is None and not one.attached]:
-            if (status := self._find_by_rotated_name(file)) is not None:
+            if (status := file.find_rotated(self.path)) is not None:
                 file.stamp = (status.st_size, status.st_mtime_ns)
             else:
                 gone.append(file)
@@ -113,11 +100,6 @@ class RotatedLog:
             for file in gone:
                 self._remove(file)
             self._add_rotated_files(after)
-
-    def _find_by_rotated_name(self, file: TrackedFile) -> os.stat_result | None:
-        """Returns the status of a file that lost its name, if it has the name of a rotated file of this log."""
-        file.path, status = find_rotated(self.path, file.identity, last_seen=file.path)
-        return status
 
     @property
     def _has_too_many_open(self) -> bool:
@@ -136,8 +118,6 @@ class RotatedLog:
         self._tracked.setdefault(file.identity, file)
 
     def _status(self, path: str) -> os.stat_result | None:
-        if path == self.path and not self._named and path not in self.members:
-            return None
         try:
             status = Path(path).stat()
         except FileNotFoundError:
@@ -150,7 +130,8 @@ class RotatedLog:
         if not stat.S_ISREG(status.st_mode):
             self._warn_once(path, "not a regular file, ignored")
             return None
-        self._clear_warnings(path)
+        for key in [(where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE]:
+            del self._warnings[key]
         return status
 
     def _check_name(self, path: str, status: os.stat_result) -> None:
@@ -173,10 +154,9 @@ class RotatedLog:
 
     def _add(self, path: str, status: os.stat_result) -> TrackedFile:
         file = TrackedFile(path, (status.st_dev, status.st_ino), (status.st_size, status.st_mtime_ns))
-        newest = self.files[-1] if self.files else None
         # The log itself remains the last file.
-        is_log = newest is not None and newest.attached and newest.path == self.path
-        self.files.insert(len(self.files) - is_log, file)
+        has_log = bool(self.files) and self.files[-1].attached and self.files[-1].path == self.path
+        self.files.insert(len(self.files) - has_log, file)
         self._tracked[file.identity] = file
         return file
 
@@ -189,29 +169,27 @@ class RotatedLog:
         """Adds the files to which the log was rotated after `after`. Returns whether there are any."""
         any_added = False
         wanted: set[InodeIdentity] = set()
-        search = partial(find_unread_files, self.path, self._checkpoints, tracked=self._tracked, wanted=wanted)
         for _ in range(MAX_TRIES):
-            unread = search(after=after)
+            unread = find_unread_files(self.path, self._checkpoints, self._tracked, after=after, wanted=wanted)
             if unread.lost:
                 self._warn_once(self.path, LOST_MESSAGE)
             after = unread.newest
             wanted.update(one.identity for one in unread.files)
-            # If a file is renamed before it is opened, it and the files after it are searched again, so that they
-            # keep their order.
-            added = list(takewhile(bool, map(self._add_rotated_file, unread.files)))
+            # If a file is renamed before it is opened, it and those after it are searched again, to keep their order.
+            added = [*takewhile(bool, (self._add_rotated_file(one.path, one.identity) for one in unread.files))]
             any_added |= bool(added)
             if len(added) == len(unread.files):
                 break
         return any_added
 
-    def _add_rotated_file(self, rotated: RotatedFile) -> bool:
+    def _add_rotated_file(self, path: str, identity: InodeIdentity) -> bool:
         with suppress(OSError):
-            status = Path(rotated.path).stat()
-            if (status.st_dev, status.st_ino) == rotated.identity:
-                file = self._add(rotated.path, status)
+            status = Path(path).stat()
+            if (status.st_dev, status.st_ino) == identity:
+                file = self._add(path, status)
                 file.attached = False
                 if file.open(*self._shared):
-                    self._logger.info("rotated file is read first", source=display_name(rotated.path))
+                    self._logger.info("rotated file is read first", source=display_name(path))
                     return True
                 self._remove(file)
         return False
@@ -235,19 +213,16 @@ class RotatedLog:
             if found is not None:
                 return found
             may_close = self._has_too_many_open and self.path != STANDARD_INPUT
-            if may_close and (file.attached or self._find_by_rotated_name(file)):
+            if may_close and (file.attached or file.find_rotated(self.path)):
                 file.close()
         return Batch(self.path, [], START_POSITION, False), False
 
     def _take_buffered_later(self, index: int) -> tuple[Batch, bool] | None:
         """Returns buffered lines of a later file, before an unread file that may be a copy of it is read."""
-        reader = self.files[index].reader
-        if reader is None or reader.has_begun:
-            return None
-        for later in self.files[index + 1 :]:
-            if later.reader is not None and later.reader.has_buffered_lines:
-                lines = later.reader.take_buffered()
-                return Batch(later.reader.name, lines, later.reader.take_position(), False), True
+        unread = self.files[index].reader
+        for file in self.files[index + 1 :] if unread is not None and not unread.has_begun else ():
+            if (reader := file.reader) is not None and reader.has_buffered_lines:
+                return Batch(reader.name, reader.take_buffered(), reader.take_position(), False), True
         return None
 
     def _read(self, file: TrackedFile, now: float) -> tuple[Batch, bool] | None:
@@ -273,11 +248,10 @@ class RotatedLog:
     def _restart(self, file: TrackedFile, reader: FileReader) -> Batch:
         """Continues after the file was truncated or rewritten. A copy of its old content is read first."""
         reader.take_position()
-        lines: list[Line] = []
-        if not self._add_copy(file, reader):
-            lines = reader.take_last_line()
-            if lost := reader.lost_bytes + reader.unfinished_bytes:
-                self._logger.warning("file was truncated before all of it was read", source=file.name, bytes=lost)
+        has_copy = self._add_copy(file, reader)
+        lines = [] if has_copy else reader.take_last_line()
+        if not has_copy and (lost := reader.lost_bytes + reader.unfinished_bytes):
+            self._logger.warning("file was truncated before all of it was read", source=file.name, bytes=lost)
         position = reader.take_position()
         self._logger.info("file was truncated or rewritten, reading it from its start", source=file.name)
         reader.restart()
@@ -288,9 +262,8 @@ class RotatedLog:
         if self.path == STANDARD_INPUT:
             return False
         others = [one for one in self.files if one is not file]
-        after = None
-        if not reader.key:  # nothing was read of it, so only its time identifies a copy
-            after = max((one.stamp[1] for one in others), default=file.first_modified)
+        newest = max((one.stamp[1] for one in others), default=file.first_modified)
+        after = None if reader.key else newest  # if nothing was read of it, only its time identifies a copy
         is_there = any(one.reader is not None and one.reader.origin_key == reader.key != b"" for one in others)
         return self._add_rotated_files(after) or is_there
 
@@ -300,13 +273,13 @@ class RotatedLog:
 
     def _is_finished(self, file: TrackedFile, now: float) -> bool:
         """Returns whether a file that lost its name is finished."""
-        if file.attached or file.at_end_since is None or file is self.files[-1]:
+        lingered = file.at_end_since is not None and now - file.at_end_since >= ROTATED_LINGER_SECONDS
+        if file.attached or not lingered or file is self.files[-1]:
             return False
         if file.reader is None:
-            return file.closed_stamp == file.stamp and now - file.at_end_since >= ROTATED_LINGER_SECONDS
-        if file is self.files[-2] and file.reader.has_name and not self._has_too_many_open:
-            return False  # its writers may switch at any later time
-        return now - file.at_end_since >= ROTATED_LINGER_SECONDS
+            return file.closed_stamp == file.stamp
+        # The writers of the newest one may switch at any later time.
+        return file is not self.files[-2] or not file.reader.has_name or self._has_too_many_open
 
     def _remove(self, file: TrackedFile) -> None:
         self.files.remove(file)
@@ -319,12 +292,7 @@ class RotatedLog:
         return [reader.lag() for file in tuple(self.files) if (reader := file.reader) is not None]
 
     def _warn_once(self, path: str, event: str, **fields: object) -> None:
-        """Logs a warning once, until its fields change or `_clear_warnings` is called."""
+        """Logs a warning, unless it was the last one with this path and event."""
         if self._warnings.get((path, event)) != fields:
             self._warnings[path, event] = fields
             self._logger.warning(event, source=display_name(path), **fields)
-
-    def _clear_warnings(self, path: str) -> None:
-        """Forgets the warnings about a path that has no fault now. The result of a search remains."""
-        for key in [(where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE]:
-            del self._warnings[key]

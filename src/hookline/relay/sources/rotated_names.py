@@ -32,9 +32,8 @@ def are_rotations(one: str, other: str) -> bool:
 
 
 def base_of(name: str) -> tuple[str, bool]:
-    """Returns the name of the log before its rotation, and whether this name is of a compressed file.
-
-    The base of ``app.log.2.gz`` is ``app.log``. The base of a name that is not rotated is that name.
+    """Returns the name of the log before its rotation (``app.log`` for ``app.log.2.gz``, the same for other names),
+    and whether this name is of a compressed file.
     """
     found = _ROTATED_NAME.fullmatch(name)
     assert found is not None
@@ -57,8 +56,3 @@ def rotation_number(name: str) -> tuple[int, str]:
     """Returns a sort key for rotated files with the same time of change, the oldest first: ``.2`` before ``.1``."""
     found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd))?$", name)
     return (-int(found[1]) if found else 0, name)
-
-
-def is_pattern(name: str) -> bool:
-    """Returns whether the name contains a wildcard of the shell."""
-    return any(sign in name for sign in "*?[")

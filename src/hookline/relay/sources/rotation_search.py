@@ -135,16 +135,15 @@ class UnreadFiles(msgspec.Struct, frozen=True):
 def find_unread_files(
     path: str,
     checkpoints: Checkpoints,
-    *,
     tracked: Collection[InodeIdentity],
+    *,
     after: int | None = None,
     wanted: Collection[InodeIdentity] = (),
 ) -> UnreadFiles:
-    """Finds the rotated files of the log `path` that are read before it.
+    """Finds the rotated files of the log `path` that are read before it. A log that was never read has none.
 
-    These are files whose checkpoint is unfinished, and files that are newer than the newest known one, because they
-    were the log itself since the last check. If no known file remains, these are files that are newer than the last
-    checkpoint. A log that was never read has none.
+    These are files whose checkpoint is unfinished, and files that are newer than the newest known one (if none
+    remains, than the last checkpoint), because they were the log itself since then.
 
     Args:
         path: the name of the log.
@@ -215,9 +214,8 @@ def _without_duplicates(present: list[RotatedFile]) -> list[RotatedFile]:
     """Files with the same beginning may all match an early checkpoint. Assigns it to one of them: to the file with
     its inode, otherwise to the newest.
     """
-    owners: dict[bytes, RotatedFile] = {}
-    for file in sorted(present, key=lambda file: (file.has_same_inode, file.modified, rotation_number(file.path))):
-        owners[file.key] = file
+    present_last = sorted(present, key=lambda file: (file.has_same_inode, file.modified, rotation_number(file.path)))
+    owners = {file.key: file for file in present_last}
     return [
         file
         if not file.key or owners[file.key] is file
@@ -231,8 +229,7 @@ def _resolve_newest_compressed(rotated: list[RotatedFile], inspector: FileInspec
     all have the same beginning.
     """
     resolved = list(rotated)
-    for index in range(len(resolved) - 1, -1, -1):
-        file = resolved[index]
+    for index, file in reversed([*enumerate(rotated)]):
         if _is_read(file) or (file.progress is ReadProgress.COMPRESSED and inspector.matches_checkpoint(file.path)):
             break
         resolved[index] = msgspec.structs.replace(file, progress=ReadProgress.UNKNOWN)

@@ -76,8 +76,6 @@ class SourceLag(msgspec.Struct, frozen=True):
 
 
 class SourceLog(Protocol):
-    """The log of a source."""
-
     def debug(self, what: str, **fields: object) -> None: ...
     def info(self, what: str, **fields: object) -> None: ...
     def warning(self, what: str, **fields: object) -> None: ...
@@ -101,9 +99,8 @@ class LineSource(Protocol):
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Returns the sources with an incomplete last line that was not read, each with the bytes of that line.
-        Called after the end.
 
-        The writer may not have finished that line. The next run begins with it.
+        Called after the end. The next run begins with that line.
         """
 
     def finish(self) -> None:

@@ -21,8 +21,7 @@ def _poll(descriptors: Sequence[int], seconds: float) -> list[int]:
 class Timing:
     """Time in seconds: Unix time from `wall`, from any origin from `monotonic`.
 
-    `poll` waits until one of the descriptors is readable or was hung up, at most the given seconds. It returns the
-    descriptors that are ready.
+    `poll` waits at most the given seconds, and returns the descriptors that are readable or were hung up.
     """
 
     monotonic: Callable[[], float] = time.monotonic

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.input_files import open_reader
 from hookline.relay.sources.rotated_names import display_name
-from hookline.relay.sources.rotation_search import InodeIdentity
+from hookline.relay.sources.rotation_search import InodeIdentity, find_rotated
 from hookline.relay.sources.source import SourceLog
 from hookline.relay.sources.timing import Timing
 
@@ -48,6 +50,11 @@ class TrackedFile:
     @property
     def name(self) -> str:
         return display_name(self.path)
+
+    def find_rotated(self, log: str) -> os.stat_result | None:
+        """Updates the path of a file that lost its name. Returns its status if it was rotated from the path `log`."""
+        self.path, status = find_rotated(log, self.identity, last_seen=self.path)
+        return status
 
     def open(self, checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> bool:
         """Opens the file. Returns False if that fails, or if another file has its name now."""

@@ -13,7 +13,7 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, mailbox, to_struct
@@ -105,9 +105,8 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if status is None:
         return Skipped("status_not_relayed", name)
     delivery = event.delivery or _NO_DELIVERY
-    wording = (
-        delivery.message or delivery.description or (event.reject.reason if event.reject else None) or event.reason
-    )
+    refusal = event.reject.reason if event.reject else None
+    wording = delivery.message or delivery.description or refusal or event.reason
     attempt = as_count(delivery.attempt)
     headers = (event.message.headers if event.message else None) or _NO_HEADERS
     parsed = Event(
@@ -119,8 +118,9 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
         retry_count=attempt - 1 if attempt else None,
         execution_id=headers.message_id,
     )
-    recipient = event.recipient or _header_recipient(headers.to)
-    return complete_event(parsed, value, mapping, recipient=recipient, variables=event.variables)
+    # The header of a rejected message. With several recipients, it identifies none.
+    header = None if headers.to is None or "," in headers.to else mailbox(headers.to.strip())
+    return complete_event(parsed, value, mapping, recipient=event.recipient or header, variables=event.variables)
 
 
 def _status_name(event: Any, severity: object) -> Any:
@@ -134,12 +134,8 @@ def _failure(event: _Event, delivery: _DeliveryStatus, status: str, wording: str
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
     code = classify(enhanced, wording, as_text(delivery.code), provider=_REASONS.get(event.reason or ""))
-    return email_failure(
-        code,
-        "async" if event.flags and event.flags.delayed else "sync",
-        _KINDS.get(delivery.bounce_type or ""),
-        wording,
-    )
+    category: Category = "async" if event.flags and event.flags.delayed else "sync"
+    return email_failure(code, category, _KINDS.get(delivery.bounce_type or ""), wording)
 
 
 def _identity(event: _Event) -> str | None:
@@ -150,8 +146,3 @@ def _identity(event: _Event) -> str | None:
         return f"mailgun:{event.id}:{int(float(event.timestamp or 0)) // _DAY}"
     except (ValueError, OverflowError):
         return f"mailgun:{event.id}"
-
-
-def _header_recipient(header: str | None) -> str | None:
-    """Returns the recipient from the header of a rejected message, or None if the header has several."""
-    return None if header is None or "," in header else mailbox(header.strip())

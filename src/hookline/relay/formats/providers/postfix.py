@@ -44,17 +44,13 @@ def recognizes(value: object) -> bool:
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     syslog = parse_syslog(value.text) if isinstance(value, LineText) else from_journal(value)
     if syslog is None:
-        return [_NO_EVENT if recognizes(value) else _fault(value)]
+        if isinstance(value, LineText) and value.text.startswith(("{", "[")):
+            return [Rejected(value.fault)]
+        return [_NO_EVENT if recognizes(value) else Rejected("the line: neither syslog nor an entry of a journal")]
     found = _DELIVERY.match(syslog.message) if syslog.program.rpartition("/")[2] in _AGENTS else None
     if found is None:
         return [Skipped("status_not_relayed", "expired") if _EXPIRED in syslog.message else _NO_EVENT]
     return [_event(syslog, found, mapping)]
-
-
-def _fault(value: object) -> Rejected:
-    if isinstance(value, LineText) and value.text.startswith(("{", "[")):
-        return Rejected(value.fault)
-    return Rejected("the line: neither syslog nor an entry of a journal")
 
 
 def _event(syslog: SyslogMessage, found: re.Match[str], mapping: FieldMapping) -> ParsedEvent:

@@ -97,7 +97,7 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     parsed = Event(
         identity=_identity(event, recipient),
         status=status,
-        time=event.bounced_at if event.record_type == "Bounce" else event.delivered_at,
+        time=event.bounced_at if bounced else event.delivered_at,
         failure=_failure(event, status),
         detail=event.details or event.description,
         execution_id=event.message_id,

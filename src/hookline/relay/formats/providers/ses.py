@@ -15,7 +15,7 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
@@ -133,7 +133,8 @@ def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iter
 def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
     event = to_struct(value, _Event)
     if isinstance(event, Rejected):
-        yield skip_or_reject(event, _kind(value), STATUSES)
+        fields = value if isinstance(value, dict) else {}
+        yield skip_or_reject(event, fields.get("eventType") or fields.get("notificationType"), STATUSES)
         return
     kind = event.event_type or event.notification_type
     status = STATUSES.get(kind or "")
@@ -143,12 +144,13 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
     if (kind == "Bounce" and event.bounce is None) or (kind == "Delivery" and event.delivery is None):
         yield Rejected(f"{kind.lower()}: missing")
         return
+    event_id = (event.bounce and event.bounce.feedback_id) or f"{event.mail.message_id}:{kind}"
     is_empty = True
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
         recipient = recipient_of(address, value, mapping)
         parsed = Event(
-            identity=f"ses:{_event_id(event, kind)}:{recipient}",
+            identity=f"ses:{event_id}:{recipient}",
             status=status,
             time=time,
             failure=failure,
@@ -160,16 +162,6 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
         yield Rejected("no recipient: the event names no recipient")
 
 
-def _kind(value: object) -> object:
-    return (value.get("eventType") or value.get("notificationType")) if isinstance(value, dict) else None
-
-
-def _event_id(event: _Event, kind: str) -> str:
-    if event.bounce is not None and event.bounce.feedback_id:
-        return event.bounce.feedback_id
-    return f"{event.mail.message_id}:{kind}"
-
-
 _Outcome = tuple[str | None, str | None, MessageFailure | None, str | None]
 
 
@@ -177,13 +169,8 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
     """Returns recipient, time, failure and text for each recipient of the event."""
     if kind == "Bounce" and event.bounce is not None:
         for bounced in event.bounce.recipients:
-            failure = _bounce_failure(event.bounce, bounced)
-            yield (
-                mailbox(bounced.address),
-                event.bounce.timestamp or event.mail.timestamp,
-                failure,
-                bounced.diagnostic,
-            )
+            failure, time = _bounce_failure(event.bounce, bounced), event.bounce.timestamp or event.mail.timestamp
+            yield mailbox(bounced.address), time, failure, bounced.diagnostic
     elif kind == "Delivery" and event.delivery is not None:
         for recipient in event.delivery.recipients:
             yield mailbox(recipient), event.delivery.timestamp or event.mail.timestamp, None, event.delivery.response
@@ -198,12 +185,6 @@ def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
     code = classify(status, bounced.diagnostic, provider=provider)
-    return email_failure(code, _category(bounce), _KINDS.get(bounce.type or ""), bounced.diagnostic)
-
-
-def _category(bounce: _Bounce) -> Category:
-    """Returns sync if the server that SES contacted (`remoteMtaIp`) refused the message, async if another server
-    reported it later (`reportingMTA`).
-    """
+    # The server that SES contacted (`remoteMtaIp`) refused the message, or another server reported it later.
     refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
-    return "sync" if refused else "async"
+    return email_failure(code, "sync" if refused else "async", _KINDS.get(bounce.type or ""), bounced.diagnostic)

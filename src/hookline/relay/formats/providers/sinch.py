@@ -64,12 +64,12 @@ class _Report(msgspec.Struct, frozen=True):
     type: str | None = None
     recipient: JsonScalar = None
     code: JsonScalar = None
+    client_reference: str | None = None
     at: str | None = None
     operator_status_at: str | None = None
     status_message: str | None = None
     encoding: str | None = None
     parts: JsonScalar = msgspec.field(name="number_of_message_parts", default=None)
-    client_reference: str | None = None
 
 
 class _Group(msgspec.Struct, frozen=True):
@@ -118,18 +118,12 @@ def _full_report(value: dict[str, Any], mapping: FieldMapping) -> Iterator[Parse
     if isinstance(batch, Rejected):
         yield batch
         return
+
     is_empty = True
     for group in batch.statuses:
         for recipient in group.recipients or ():
             is_empty = False
-            report = _Report(
-                status=group.status,
-                batch_id=batch.batch_id,
-                type=batch.type,
-                recipient=recipient,
-                code=group.code,
-                client_reference=batch.client_reference,
-            )
+            report = _Report(group.status, batch.batch_id, batch.type, recipient, group.code, batch.client_reference)
             yield _event(value, report, mapping)
     if is_empty:
         yield _NO_EVENT

@@ -94,8 +94,7 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
 def _failure(event: _Event, status: str) -> MessageFailure | None:
     """Returns the failure. `bounce_class` is the platform's code; an unknown one counts as absent.
 
-    An error without `bounce_class` is SparkPost's decision, so its status code gives no information about the
-    recipient's server.
+    An error without `bounce_class` is SparkPost's decision; its status code is not from the recipient's server.
     """
     if status not in ("bounce", "error"):
         return None

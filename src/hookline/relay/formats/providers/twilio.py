@@ -63,10 +63,10 @@ def _fields(form: str) -> Iterator[tuple[str, str]]:
 
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
+    if isinstance(value, LineText):
+        return Rejected(value.fault)
     if not isinstance(value, dict):
-        return Rejected(
-            value.fault if isinstance(value, LineText) else "the line: neither an object nor form-encoded"
-        )
+        return Rejected("the line: neither an object nor form-encoded")
     # MessageSid in callbacks, messageSid in Event Streams: the same fields in two spellings.
     fields = {key.lower(): _scalar_text(item) for key, item in value.items()}
     sid = fields.get("messagesid") or fields.get("smssid")
