@@ -5,6 +5,7 @@ DESIGN, section "The spool", gives the reason for each table.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 import msgspec
 
 from hookline.errors import SpoolUnusable
+from hookline.private_files import sync_directory
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
 
@@ -141,7 +143,10 @@ def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int)
         unfinished.unlink(missing_ok=True)
         unfinished.touch(mode=0o600)
         connection.execute("VACUUM INTO ?", (str(unfinished),))
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
         unfinished.rename(copy)
+        sync_directory(copy.parent)
     except (OSError, sqlite3.DatabaseError) as failed:
         unfinished.unlink(missing_ok=True)
         raise SpoolUnusable(
