@@ -86,7 +86,6 @@ class SqliteSpool:
         try:
             with transaction(self._connection, synced=synced):
                 yield
-            self._unsynced = not synced
         except SpoolFull:
             self._reserve.release()
             self._truncate_log()
@@ -159,9 +158,7 @@ class SqliteSpool:
             enqueue.add_to_tally(self._connection, amounts.items())
             if batch.position is not None:
                 write_position(self._connection, batch.position, now=now)
-            pending = enqueue.read_tally(self._connection)["pending"]
-        self._synced_at, self._unsynced = now, False
-        return pending
+            return enqueue.read_tally(self._connection)["pending"]
 
     def _rows(self, batch: IngestBatch, numbers: dict[Address, int], now: float) -> list[DeliveryRow]:
         rows: list[DeliveryRow] = []
@@ -202,11 +199,13 @@ class SqliteSpool:
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost.
-        synced = not 0.0 <= now - self._synced_at < _SYNC_SECONDS
-        with self._transaction(synced=synced):
+        # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost. A later
+        # transaction is no sync of earlier ones, because SQLite syncs nothing if no page has changed.
+        with self._transaction(synced=False):
             freed = self._queued(settle.record(self._connection, settlements, now))
-        if synced:
+        self._unsynced = True
+        if not 0.0 <= now - self._synced_at < _SYNC_SECONDS:
+            self._sync()
             self._synced_at = now
         return freed
 
