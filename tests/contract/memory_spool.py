@@ -259,8 +259,8 @@ class MemorySpool:
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         own = before - self._data.endpoints.get(address, Endpoint()).idle
-        rows = [row for row in self._data.pending(address)[:limit] if row.since < own and row.seq not in without]
-        return self._finish(rows, State.DEAD, now, "expired")
+        old = [row for row in self._data.pending(address) if row.since < own and row.seq not in without]
+        return self._finish(sorted(old, key=lambda row: row.since)[:limit], State.DEAD, now, "expired")
 
     def _finish(self, rows: Sequence[Row], state: State, now: float, reason: str | None) -> int:
         for row in rows:

@@ -73,6 +73,28 @@ def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:
     assert 1 == spool.tally()["dead"]
 
 
+def test_an_old_delivery_behind_others_expires(store: SpoolStore, spool: Spool) -> None:
+    """Replayed deliveries and excluded ones have earlier places, and the limit does not count them."""
+    put(spool, delivery("a"), delivery("b"), now=10.0)
+    spool.settle([settlement(one, State.DEAD, reason="x") for one in fresh(spool)], now=11.0)
+    put(spool, delivery("old"), delivery("older"), now=12.0)
+    old, older = fresh(spool)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(), now=100.0)
+    assert 1 == spool.expire(ACME, before=50.0, now=101.0, without={old.seq}, limit=1)
+    assert 1 == spool.expire(ACME, before=50.0, now=101.0, without={older.seq}, limit=2)
+    assert 0 == spool.expire(ACME, before=50.0, now=101.0, without=(), limit=2)
+    assert 2 == spool.tally()["pending"]
+
+
+def test_the_oldest_expire_first(spool: Spool) -> None:
+    """Also after the clock was set back."""
+    for name, now in (("b", 20.0), ("c", 30.0), ("a", 10.0)):
+        put(spool, delivery(name), now=now)
+    assert 1 == spool.expire(ACME, before=15.0, now=99.0, without=(), limit=1)
+    assert [b"b", b"c"] == bodies(fresh(spool))
+
+
 STEP = st.tuples(
     st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])
 )

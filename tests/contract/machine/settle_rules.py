@@ -75,32 +75,35 @@ class SettleRules(IngestRules):
         address=ADDRESSES,
         step=STEPS,
         age=st.sampled_from([0.0, 10.0, 40.0]),
+        limit=LIMITS,
         without=WITHOUT,
     )
-    def expire(self, address: Address, step: float, age: float, without: int) -> None:
-        """Not for a disabled or paused webhook, as in a relay. The limit is larger than any backlog here."""
+    def expire(self, address: Address, step: float, age: float, limit: int, without: int) -> None:
+        """Not for a disabled or paused webhook, as in a relay."""
         self.notice()
         if address not in self.model.webhooks or self.model.webhook(address).held_since is not None:
             return
         now, excluded = self.at(step), self._some(without)
         possible = self._without(self.model.expired(address, before=now - age), excluded)
         count = self.spool.expire(
-            address, before=now - age, now=now, without={one.item.seq for one in excluded}, limit=ALL
+            address, before=now - age, now=now, without={one.item.seq for one in excluded}, limit=limit
         )
-        assert len(possible) == count
-        self._died(address, possible, count, "expired")
+        assert min(limit, len(possible)) == count
+        died = self._died(address, possible, count, "expired")
+        assert sorted(one.since for one in possible)[:count] == sorted(one.since for one in died), "not the oldest"
 
     def _without(self, entries: list[Entry], excluded: list[Taken]) -> list[Entry]:
         hidden = {one.entry for one in excluded}
         return [one for one in entries if one not in hidden]
 
-    def _died(self, address: Address, possible: list[Entry], count: int, reason: str) -> None:
+    def _died(self, address: Address, possible: list[Entry], count: int, reason: str) -> list[Entry]:
         """Ask the store which ones it chose."""
         with self.store.dead_letters() as dead:
             letters = {getattr(one, "id", b"") for one in dead.all_in_order(Filter(webhook=address))}
         died = [one for one in possible if one.delivery.id in letters]
         assert count == len(died)
         self.model.kill(died, reason=reason, now=self.now)
+        return died
 
     @relay_rule(has_retries, address=ADDRESSES, step=st.sampled_from([0.0, -3.0, -40.0, -40.0]), limit=LIMITS)
     def make_due(self, address: Address, step: float, limit: int) -> None:

@@ -31,12 +31,9 @@ SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
 WHERE d.due IS NULL
 """
-# The first deliveries of a webhook; and among the first, those from before a time of the webhook's own clock.
+# The first deliveries of a webhook; and those from before a time of the webhook's own clock, the oldest first.
 FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
-OLDEST: Final = """
-SELECT seq FROM (SELECT seq, since FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?)
-WHERE since < ?
-"""
+OLDEST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? AND since < ? ORDER BY since LIMIT ?"
 _DEAD_LETTER: Final = "UPDATE delivery SET state = 2, due = NULL, reason = ?, settled = ? WHERE seq = ? AND state = 0"
 _REMOVE_OLD_RECORDS: Final = """
 DELETE FROM delivery WHERE seq IN

@@ -216,8 +216,8 @@ class SqliteSpool:
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
         webhook = self._known(address)
         own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
-        rows = self._query(settle.OLDEST, webhook, limit, own)
-        return self._dead_letter([n for (n,) in rows if n not in without], "expired", now)
+        rows = self._query(settle.OLDEST, webhook, own, limit + len(without))
+        return self._dead_letter([n for (n,) in rows if n not in without][:limit], "expired", now)
 
     def _dead_letter(self, seqs: Sequence[int], reason: str, now: float) -> int:
         with self._transaction():
