@@ -258,7 +258,7 @@ class MemorySpool:
         return self._finish(rows, State.DEAD, now, reason)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        own = before - self._data.endpoints.get(address, Endpoint()).idle
+        own = self._data.endpoints.get(address, Endpoint()).clock(now) - (now - before)
         old = [row for row in self._data.pending(address) if row.since < own and row.seq not in without]
         return self._finish(sorted(old, key=lambda row: row.since)[:limit], State.DEAD, now, "expired")
 

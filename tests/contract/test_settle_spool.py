@@ -95,6 +95,19 @@ def test_the_oldest_expire_first(spool: Spool) -> None:
     assert [b"b", b"c"] == bodies(fresh(spool))
 
 
+def test_a_held_delivery_does_not_expire(store: SpoolStore, spool: Spool) -> None:
+    """The age does not grow while the webhook is disabled or paused, also before the relay notices the pause."""
+    put(spool, delivery("a"), delivery("o", address=OTHER), now=100.0)
+    spool.set_disabled(ACME, disabled=True, now=110.0)
+    with store.webhook_control() as control:
+        control.pause(OTHER, now=110.0)
+    for address in (ACME, OTHER):
+        assert 0 == spool.expire(address, before=200.0, now=500.0, without=(), limit=10)
+    spool.set_disabled(ACME, disabled=False, now=500.0)
+    assert 0 == spool.expire(ACME, before=490.0, now=500.0, without=(), limit=10)
+    assert 1 == spool.expire(ACME, before=490.5, now=500.0, without=(), limit=10)
+
+
 STEP = st.tuples(
     st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])
 )

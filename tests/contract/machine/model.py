@@ -292,9 +292,9 @@ class SpoolModel:
             entry.reason = reason
             self._end(entry, State.DEAD, now)
 
-    def expired(self, address: Address, *, before: float) -> list[Entry]:
-        """The pending deliveries that were read before `before`."""
-        horizon = before - self.webhook(address).held_seconds
+    def expired(self, address: Address, *, age: float, now: float) -> list[Entry]:
+        """The pending deliveries that are older than `age` seconds."""
+        horizon = self.webhook(address).clock(now) - age
         return [one for one in self.pending(address) if one.since < horizon]
 
     def late(self, address: Address, *, now: float) -> list[Entry]:

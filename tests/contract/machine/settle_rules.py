@@ -79,12 +79,11 @@ class SettleRules(IngestRules):
         without=WITHOUT,
     )
     def expire(self, address: Address, step: float, age: float, limit: int, without: int) -> None:
-        """Not for a disabled or paused webhook, as in a relay."""
-        self.notice()
-        if address not in self.model.webhooks or self.model.webhook(address).held_since is not None:
+        """Also before the relay has noticed that an operator paused the webhook."""
+        if address not in self.model.webhooks:
             return
         now, excluded = self.at(step), self._some(without)
-        possible = self._without(self.model.expired(address, before=now - age), excluded)
+        possible = self._without(self.model.expired(address, age=age, now=now), excluded)
         count = self.spool.expire(
             address, before=now - age, now=now, without={one.item.seq for one in excluded}, limit=limit
         )

@@ -226,12 +226,13 @@ class SettleSpool(Protocol):
         """Make the oldest pending deliveries of a webhook dead letters. Returns their number, as `dead_letter`.
 
         Called every ten seconds for each webhook whose circuit breaker is not closed. The age of a delivery is
-        counted by the clock of its webhook, which stops while the webhook is disabled or paused.
+        counted by the clock of its webhook, which stops while the webhook is disabled or paused: also now, and from
+        the moment of an operator's `pause` on.
 
         Args:
             address: The webhook.
             before: They were read or replayed before this time.
-            now: The time of death.
+            now: The time of death, and the time until which a current pause has lasted.
             without: The `seq`s of deliveries to leave pending.
             limit: At most this many.
         """

@@ -31,9 +31,12 @@ SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
 JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
 WHERE d.due IS NULL
 """
-# The first deliveries of a webhook; and those from before a time of the webhook's own clock, the oldest first.
+# The first deliveries of a webhook; and the oldest, by its clock at this moment (webhook_status.WebhookClock).
 FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
-OLDEST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? AND since < ? ORDER BY since LIMIT ?"
+OLDEST: Final = """
+SELECT seq FROM delivery JOIN webhook ON n = webhook WHERE state = 0 AND organization = ? AND sandbox = ?
+  AND since < ? - held_seconds - max(0.0, coalesce(? - held_since, 0.0)) ORDER BY since LIMIT ?
+"""
 _DEAD_LETTER: Final = "UPDATE delivery SET state = 2, due = NULL, reason = ?, settled = ? WHERE seq = ? AND state = 0"
 _REMOVE_OLD_RECORDS: Final = """
 DELETE FROM delivery WHERE seq IN

@@ -210,18 +210,16 @@ class SqliteSpool:
         return freed
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        rows = self._query(settle.FIRST, self._known(address), limit + len(without))
-        return self._dead_letter([n for (n,) in rows if n not in without][:limit], reason, now)
+        with self._transaction():
+            rows = self._query(settle.FIRST, self._known(address), limit + len(without))
+            seqs = [n for (n,) in rows if n not in without][:limit]
+            return settle.dead_letter(self._connection, seqs, reason, now)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        webhook = self._known(address)
-        own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
-        rows = self._query(settle.OLDEST, webhook, own, limit + len(without))
-        return self._dead_letter([n for (n,) in rows if n not in without][:limit], "expired", now)
-
-    def _dead_letter(self, seqs: Sequence[int], reason: str, now: float) -> int:
         with self._transaction():
-            return settle.dead_letter(self._connection, seqs, reason, now)
+            rows = self._query(settle.OLDEST, *address, before, now, limit + len(without))
+            seqs = [n for (n,) in rows if n not in without][:limit]
+            return settle.dead_letter(self._connection, seqs, "expired", now)
 
     def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
         with self._transaction():
