@@ -298,9 +298,8 @@ class MemorySpool:
         over = self._remove(lambda row: row.state in RECORDS, min(limit, max(0, surplus)))
         self._data.tally["records"] -= old + over
         dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
-        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed][
-            :limit
-        ]
+        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed]
+        lines = sorted(lines, key=lambda n: self._data.lines[n].at)[:limit]
         for n in lines:
             del self._data.lines[n]
         return limit in (old, over, dead, len(lines))

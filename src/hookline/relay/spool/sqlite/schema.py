@@ -118,6 +118,7 @@ CREATE TABLE rejected (
   replayed INTEGER NOT NULL DEFAULT 0, UNIQUE (source, line, part, sha256)
 ) STRICT;
 CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
+CREATE INDEX rejected_at ON rejected (at) WHERE replayed = 0;
 """
 
 

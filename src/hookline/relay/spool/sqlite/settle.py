@@ -50,8 +50,7 @@ DELETE FROM delivery WHERE seq IN
   (SELECT seq FROM delivery WHERE state = 2 AND webhook = ? AND settled < ? ORDER BY settled LIMIT ?)
 """
 _REMOVE_OLD_LINES: Final = """
-DELETE FROM rejected WHERE n IN
-  (SELECT n FROM (SELECT n, at, replayed FROM rejected ORDER BY n LIMIT ?) WHERE at < ? AND replayed = 0)
+DELETE FROM rejected WHERE n IN (SELECT n FROM rejected WHERE replayed = 0 AND at < ? ORDER BY at LIMIT ?)
 """
 
 
@@ -96,5 +95,5 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     add_to_tally(connection, [("records", -old - removed)])
     webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
     letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]
-    lines = connection.execute(_REMOVE_OLD_LINES, (limit, horizon)).rowcount
+    lines = connection.execute(_REMOVE_OLD_LINES, (horizon, limit)).rowcount
     return limit in (old, removed, lines, *letters)
