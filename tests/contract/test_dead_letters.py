@@ -66,6 +66,18 @@ def _newest_first(letter: DeadLetter) -> tuple[float, int]:
     return -letter.at, -letter.n if isinstance(letter, DeadLine) else 0
 
 
+def test_the_newest_lines_are_listed(store: SpoolStore, spool: Spool) -> None:
+    """An imported line is as old as it was in the other spool."""
+    put_rejected(spool, b"new", now=1000.0)
+    line = DeadLine(
+        n=1, at=1.0, reason="r", source="s", line=1, part=-1, data=b"old", length=3, sha256=b"h" * 32
+    )  # fmt: skip
+    with store.dead_letter_import() as imported:
+        imported.add([line])
+    with store.dead_letters() as dead:
+        assert [1000.0] == [one.at for one in dead.newest(Filter(), limit=1)]
+
+
 @pytest.mark.parametrize("identity", ["000000", "line-9", "no id", "abc"])
 def test_an_id_that_no_letter_has_is_refused(store: SpoolStore, three_and_two: Spool, identity: str) -> None:
     """An id without a dead letter is refused, and nothing changes."""
