@@ -295,14 +295,14 @@ class MemorySpool:
         horizon = now - keep.seconds
         old = self._remove(lambda row: row.state in RECORDS and row.settled < horizon, limit)
         surplus = self._data.tally["records"] - old - keep.records
-        over = self._remove(lambda row: row.state in RECORDS, min(limit, max(0, surplus)))
+        over = self._remove(lambda row: row.state in RECORDS, min(limit - old, max(0, surplus)))
         self._data.tally["records"] -= old + over
         dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
         lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed]
         lines = sorted(lines, key=lambda n: self._data.lines[n].at)[:limit]
         for n in lines:
             del self._data.lines[n]
-        return limit in (old, over, dead, len(lines))
+        return limit in (old + over, dead, len(lines))
 
     def _remove(self, fits: Callable[[Row], bool], limit: int) -> int:
         oldest = sorted(filter(fits, self._data.rows.values()), key=lambda row: row.settled)[:limit]

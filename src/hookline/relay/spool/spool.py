@@ -283,8 +283,9 @@ class MaintenanceSpool(Protocol):
         Afterwards the results of all earlier calls of `settle` are on the disk."""
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        """Remove up to `limit` of each kind whose retention is over. Called every ten seconds, and again at once
-        while it returns True: more remain."""
+        """Remove up to `limit` records, dead letters and rejected lines whose retention is over: of each kind the
+        oldest, and of dead letters the oldest of some webhooks. Called every ten seconds, and again at once while it
+        returns True: more may remain."""
 
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,

@@ -90,10 +90,11 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     horizon = now - keep.seconds
     old = connection.execute(_REMOVE_OLD_RECORDS, (horizon, limit)).rowcount
     records = connection.execute("SELECT coalesce(sum(count), 0) FROM tally WHERE name = 'records'").fetchone()[0]
-    surplus = max(0, min(limit, records - old - keep.records))
-    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
-    add_to_tally(connection, [("records", -old - removed)])
-    webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
-    letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]
+    surplus = max(0, min(limit - old, records - old - keep.records))
+    removed = old + connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
+    add_to_tally(connection, [("records", -removed)])
+    letters = 0
+    for (n,) in connection.execute("SELECT n FROM webhook").fetchall():
+        letters += connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit - letters)).rowcount
     lines = connection.execute(_REMOVE_OLD_LINES, (horizon, limit)).rowcount
-    return limit in (old, removed, lines, *letters)
+    return limit in (removed, letters, lines)
