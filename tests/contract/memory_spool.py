@@ -6,6 +6,7 @@ It serves tests only. It shows that the ports are enough for a second store, and
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ class MemorySpool:
             data.replayed.remove(n)
         for taken in batch.deliveries:
             one = taken.delivery
-            if data.is_known(one.id, now - dedupe_window):
+            if data.is_known(one.id, now - dedupe_window if dedupe_window else math.inf):
                 tally["duplicates"] += 1
                 continue
             if (before := data.row_of(one.id)) is not None:

@@ -24,6 +24,7 @@ It follows the docstrings of the ports, not the code of a store. Where they leav
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -216,7 +217,7 @@ class SpoolModel:
             del self.lines[key]
             self.counts["replayed"] += 1
         for new in batch.deliveries:
-            if self.known(new.delivery.id, delivered_after=now - dedupe_window):
+            if self.known(new.delivery.id, delivered_after=now - dedupe_window if dedupe_window else math.inf):
                 self.counts["duplicates"] += 1
             else:
                 self._add(new.delivery, batch.source, new.line, now)

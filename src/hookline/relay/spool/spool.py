@@ -165,6 +165,7 @@ class IngestSpool(Protocol):
 
         Returns the number of pending deliveries. Afterwards the source may forget the lines. A delivery whose id is
         pending, dead, or was delivered in the last `dedupe_window` seconds counts as a duplicate and is not stored.
+        0 turns the window off, also for a delivery that was settled after `now` because the clock was set back.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -148,7 +149,8 @@ class SqliteSpool:
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
-            stored = enqueue.store(self._connection, rows, now - dedupe_window)
+            horizon = now - dedupe_window if dedupe_window else math.inf
+            stored = enqueue.store(self._connection, rows, horizon)
             rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
             duplicates = len(rows) - stored + len(batch.rejected) - rejected
             amounts = {
