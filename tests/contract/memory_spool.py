@@ -237,7 +237,7 @@ class MemorySpool:
     # -- SettleSpool
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        keys = set()
+        settled: dict[int, int] = {}
         for one in settlements:
             self._data.tally["attempts"] += one.posts
             row = self._data.rows.get(one.seq)
@@ -247,12 +247,13 @@ class MemorySpool:
             row.history, row.http, row.reason, row.due = one.history, one.http, one.reason, one.due
             if one.state is not State.PENDING:
                 self._finish([row], one.state, now, one.reason)
-                keys.add(row.order_key)
+                if row.order_key is not None:
+                    settled[row.order_key] = min(row.seq, settled.get(row.order_key, row.seq))
         first: dict[int, Row] = {}
         for row in self._data.pending():
-            if row.order_key is not None and row.order_key in keys:
+            if row.order_key is not None and row.order_key in settled:
                 first.setdefault(row.order_key, row)
-        return self._waiting([row for row in first.values() if row.due is None])
+        return self._waiting([row for key, row in first.items() if row.due is None and row.seq > settled[key]])
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         rows = [row for row in self._data.pending(address) if row.seq not in without][:limit]

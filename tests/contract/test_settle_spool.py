@@ -108,6 +108,15 @@ def test_a_held_delivery_does_not_expire(store: SpoolStore, spool: Spool) -> Non
     assert 1 == spool.expire(ACME, before=490.5, now=500.0, without=(), limit=10)
 
 
+def test_only_deliveries_that_waited_are_returned(spool: Spool) -> None:
+    """Without order, a later event of a message may be settled first. The earlier one did not wait for it."""
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1), delivery("a3", order_key=1))
+    a1, a2, a3 = fresh(spool, ordered=False)
+    assert [] == spool.settle([settlement(a2)], now=1.0)
+    assert [b"a3"] == bodies(spool.settle([settlement(a1)], now=2.0))
+    assert [] == spool.settle([settlement(a3)], now=3.0)
+
+
 STEP = st.tuples(
     st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])
 )

@@ -8,8 +8,8 @@ It follows the docstrings of the ports, not the code of a store. Where they leav
   all attempts. Reason, HTTP status, tries and refusals start again.
 - The results in a call of `settle` belong to different deliveries. The requests of a result count even if its
   delivery is no longer pending.
-- `settle` returns a delivery that waited for one of the settled ones. It may also return the first pending delivery
-  of any other message that the call names, if that was never attempted.
+- `settle` returns a delivery that waited for one of the settled ones. It may also return one that waited for a
+  delivery whose result comes late, because that was settled before.
 - Delivered or discarded: the dedupe window counts from the latest of them. A discarded delivery keeps the reason of
   its death, a replayed one too, until its next settlement. `dead_letter` and `expire` leave the HTTP status.
 - If a call changes at most `limit`, the store decides which of the possible ones it changes.
@@ -279,10 +279,17 @@ class SpoolModel:
                 self._end(entry, result.state, now)
                 if entry.order_key is not None:
                     settled.append((entry.order_key, entry.place))
-        named = {one.order_key for _, one in results if one.state is not State.PENDING and one.order_key is not None}
-        first = {key: one for key in named if (one := self.first_of(key)) is not None and one.due is None}
-        must = {first[key].delivery.id for key, place in settled if key in first and place < first[key].place}
-        return must, {one.delivery.id for one in first.values()}
+        named = [
+            (one.order_key, entry.place)
+            for entry, one in results
+            if one.state is not State.PENDING and one.order_key is not None
+        ]
+        return self._freed(settled), self._freed(named)
+
+    def _freed(self, settled: Iterable[tuple[int, int]]) -> set[bytes]:
+        """The new deliveries that are the first ones of their message after a settled one of that key and place."""
+        first = ((self.first_of(key), place) for key, place in settled)
+        return {one.delivery.id for one, place in first if one is not None and one.due is None and place < one.place}
 
     def _end(self, entry: Entry, state: State, now: float) -> None:
         entry.end(state, now)

@@ -25,11 +25,11 @@ UPDATE delivery SET state = ?, due = ?, attempts = ?, tries = ?, refusals = ?, r
   settled = ?
 WHERE seq = ? AND state = 0
 """
-# The first pending delivery of each message, unless it waits for a retry of its own.
+# The first pending delivery of each message, if it comes after the settled one and waits for no retry of its own.
 _SUCCESSORS: Final = f"""
 SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
-JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
-WHERE d.due IS NULL
+JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.key)
+WHERE d.due IS NULL AND d.seq > k.value
 """
 # The first deliveries of a webhook; and the oldest, by its clock at this moment (webhook_status.WebhookClock).
 FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
@@ -66,9 +66,11 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
-    settled = (one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None)
-    keys = list(dict.fromkeys(settled))  # a set has no certain order
-    return connection.execute(_SUCCESSORS, (json.dumps(keys),)).fetchall() if keys else []
+    settled: dict[int, int] = {}  # by order key: the first settled delivery
+    for one in settlements:
+        if one.state is not State.PENDING and one.order_key is not None:
+            settled[one.order_key] = min(one.seq, settled.get(one.order_key, one.seq))
+    return connection.execute(_SUCCESSORS, (json.dumps(settled),)).fetchall() if settled else []
 
 
 def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
