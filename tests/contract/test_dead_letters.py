@@ -120,6 +120,18 @@ def test_a_replay_can_be_spaced_out(store: SpoolStore, three_and_two: Spool) -> 
     assert [100.0] == [one.due for one in three_and_two.dequeue_due(OTHER, now=200.0, limit=9, without=())]
 
 
+def test_a_second_replay_continues_after_the_first(store: SpoolStore, three_and_two: Spool) -> None:
+    """The rate holds for both. The time of the first replay that still waits counts, not a retry."""
+    put(three_and_two, delivery("retry"))
+    (retry,) = fresh(three_and_two)
+    three_and_two.settle([settlement(retry, State.PENDING, due=500.0)], now=50.0)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(http=410), now=100.0, rate=0.5)
+        dead.replay(Filter(webhook=ACME), now=101.0, rate=0.5)
+    due = three_and_two.dequeue_due(ACME, now=200.0, limit=9, without=())
+    assert [(b"a", 100.0), (b"b", 102.0)] == [(one.body, one.due) for one in due]
+
+
 def test_progress_counts_up_to_the_result(store: SpoolStore, three_and_two: Spool) -> None:
     """The last reported count is the returned count."""
     seen: list[Count] = []

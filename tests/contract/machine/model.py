@@ -305,9 +305,14 @@ class SpoolModel:
         horizon = self.webhook(address).clock(now) - age
         return [one for one in self.pending(address) if one.since < horizon]
 
-    def late(self, address: Address, *, now: float) -> list[Entry]:
-        """The retries that wait for a time after `now`, the first one first."""
-        return [one for one in self.retries(address) if due_of(one) > now]
+    def late(self, address: Address, *, after: float) -> list[Entry]:
+        """The retries that wait for a time after `after`, the first one first."""
+        return [one for one in self.retries(address) if due_of(one) > after]
+
+    def late_retries(self, address: Address, *, after: float) -> list[Entry]:
+        """Those of them that are due after their age began: a replay that is spaced out begins when it is due."""
+        held = self.webhook(address).held_seconds
+        return [one for one in self.late(address, after=after) if due_of(one) > one.since + held + 0.001]
 
     def remove(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -316,7 +321,7 @@ class SpoolModel:
     # -- operators
 
     def retry_now(self, address: Address, *, now: float) -> int:
-        late = self.late(address, now=now)
+        late = self.late(address, after=now)
         for entry in late:
             entry.due = now
         self.webhook(address).change(

@@ -95,7 +95,7 @@ class OperatorRules(Comparison):
         if (expected := self._chosen(chosen)) is None:
             return
         entries, lines = expected
-        scheduled = {one: [each.due or 0.0 for each in self.model.retries(one)] for one in WEBHOOKS}
+        scheduled = {one: [each.due or 0.0 for each in self.model.retries(one) if not each.tries] for one in WEBHOOKS}
         again, whole = self.model.replay(entries, now=now), [one for one in lines if one.whole]
         for line in whole:
             line.replayed = True
@@ -108,7 +108,7 @@ class OperatorRules(Comparison):
         self._adopt_dues(again, scheduled, rate)
 
     def _adopt_dues(self, again: list[Entry], scheduled: dict[Address, list[float]], rate: float | None) -> None:
-        """Deliveries of one webhook are `rate` per second, from now on or after those of an earlier replay."""
+        """Deliveries of one webhook are `rate` per second, from now on or after those of earlier replays."""
         by_webhook = defaultdict(list)
         for entry in again:
             (found,) = self.store.trace_search().trace(entry.delivery.id.hex()).deliveries
@@ -121,7 +121,7 @@ class OperatorRules(Comparison):
             start = min(dues)
             assert [start + n * apart for n in range(len(dues))] == sorted(dues)
             later = [due for due in scheduled[address] if due > self.now - apart] if rate else []
-            assert self.now <= start <= max([self.now, *(due + apart for due in later)])
+            assert start == max((due + apart for due in later), default=self.now)
 
     @precondition(lambda self: self.model.dead() or self.model.lines)
     @rule(choice=CHOICES, index=NUMBERS, step=STEPS)

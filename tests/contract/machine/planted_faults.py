@@ -139,8 +139,8 @@ class ExpiresByTheWallClock(MemorySpool):
 
 
 class MakesOneRetryTooManyDue(MemorySpool):
-    def make_due(self, address: Address, *, now: float, limit: int) -> int:
-        return min(limit, super().make_due(address, now=now, limit=limit + 1))
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
+        return min(limit, super().make_due(address, now=now, limit=limit + 1, after=after))
 
 
 # -- states and maintenance

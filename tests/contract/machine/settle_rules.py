@@ -104,13 +104,20 @@ class SettleRules(IngestRules):
         self.model.kill(died, reason=reason, now=self.now)
         return died
 
-    @relay_rule(has_retries, address=ADDRESSES, step=st.sampled_from([0.0, -3.0, -40.0, -40.0]), limit=LIMITS)
-    def make_due(self, address: Address, step: float, limit: int) -> None:
-        """The clock was set back."""
+    @relay_rule(
+        has_retries,
+        address=ADDRESSES,
+        step=st.sampled_from([0.0, -3.0, -40.0, -40.0]),
+        limit=LIMITS,
+        wait=st.sampled_from([None, None, 0.0, 3.0, 30.0]),
+    )
+    def make_due(self, address: Address, step: float, limit: int, wait: float | None) -> None:
+        """The clock was set back, or with `wait` a lane starts."""
         self.notice()
         now = self.at(step)
-        late = self.model.late(address, now=now)
-        assert min(limit, len(late)) == self.spool.make_due(address, now=now, limit=limit)
+        after = None if wait is None else now + wait
+        late = self.model.late(address, after=now) if after is None else self.model.late_retries(address, after=after)
+        assert min(limit, len(late)) == self.spool.make_due(address, now=now, limit=limit, after=after)
         items = self.spool.dequeue_due(address, now=END_OF_TIME, limit=ALL, without=())
         changed = [one for one in late if any(one.delivery.id == item.id and item.due == now for item in items)]
         assert min(limit, len(late)) == len(changed)
