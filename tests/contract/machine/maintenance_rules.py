@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from contract.machine.comparison import END_OF_TIME, WEBHOOKS, Comparison
-from contract.machine.model import Entry
+from contract.machine.entry import Entry
 from contract.machine.steps import ADDRESSES, LIMITS, STEPS, relay_rule
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine

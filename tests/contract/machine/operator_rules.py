@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from contract.machine.comparison import WEBHOOKS, Comparison, event
-from contract.machine.model import Entry, KeptLine, line_key
+from contract.machine.entry import Entry
+from contract.machine.kept_line import KeptLine, line_key
 from contract.machine.steps import ADDRESSES, LIMITS, NUMBERS, STEPS
 from hookline.errors import WrongUse
 from hookline.model import Address

@@ -7,8 +7,9 @@ from hypothesis.stateful import precondition
 
 from builders import settlement
 from contract.machine.comparison import END_OF_TIME, Taken
+from contract.machine.entry import Entry
 from contract.machine.ingest_rules import IngestRules
-from contract.machine.model import Entry, SpoolModel
+from contract.machine.model import SpoolModel
 from contract.machine.steps import ADDRESSES, ALL, LIMITS, RESULTS, STEPS, WITHOUT, Outcome, has_retries, relay_rule
 from hookline.model import Address
 from hookline.relay.delivery_record import FailedAttempt, add_failure
