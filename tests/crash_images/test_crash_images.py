@@ -16,7 +16,7 @@ import pytest
 
 from crash_images.mutants import IN_CODE, IN_THE_RECORD
 from crash_images.power_cuts import Report, check, commits, is_frame_header
-from crash_images.record import Begun, Create, Record, Step, Sync, Truncate, Unlink, Write
+from crash_images.record import Begun, Create, MakeDirectory, Record, Returned, Step, Sync, Truncate, Unlink, Write
 from crash_images.running import CannotRecord, fast_directory, record_after_kill, record_run
 from crash_images.workload import CALLS
 
@@ -102,6 +102,16 @@ def after_kills(seed: int, kills: int, root: Path, share: float) -> int:
 def test_power_cuts_after_a_kill(root: Path) -> None:
     """A killed process leaves changes that are not synced. A second one continues, and the power cut comes then."""
     assert after_kills(1, 3, root, 0.1)
+
+
+def test_power_cuts_after_a_kill_of_a_new_spool(root: Path) -> None:
+    """The first process is killed while it creates the spool. The names that it left are synced by the second one."""
+    record = recorded(1, ("enqueue",))
+    made = next(cut for cut, step in enumerate(record.steps, 1) if isinstance(step, MakeDirectory))
+    opened = next(cut for cut, step in enumerate(record.steps, 1) if isinstance(step, Returned))
+    for cut in {*range(made, opened, 8), *range(opened - 4, opened + 1)}:
+        report = check(record_after_kill(record, cut, calls=1), root, share=0.05, after=cut)
+        assert [] == [str(one) for one in report.violations], f"killed after step {cut}"
 
 
 @pytest.mark.soak
