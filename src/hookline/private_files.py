@@ -69,10 +69,22 @@ def create_private_file(path: Path, content: bytes) -> None:
     The complete file is linked to `path`: a reader sees all of it or nothing, and the second of two writers gets
     FileExistsError. A missing directory is created for its owner only.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    create_private_directory(path.parent)
     with _draft_of(path, 0o600, os.link) as file:
         file.write(content)
-    sync_directory(path.parent)
+
+
+def create_private_directory(directory: Path) -> None:
+    """Creates a directory durably, for its owner only, and those above it. Raises OSError.
+
+    It syncs each name before it creates the next directory, and also the name of an existing `directory`, which a
+    killed process may have left.
+    """
+    for one in reversed([above for above in directory.parents if not above.exists()]):
+        one.mkdir(exist_ok=True)
+        sync_directory(one.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(directory.parent)
 
 
 def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool = True) -> None:
@@ -82,7 +94,7 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool 
         path: the file.
         content: its new content.
         mode: the permissions before the umask.
-        synced: whether to sync the file; if not, a crash of the machine may leave an empty file.
+        synced: whether to sync the file and its name; if not, a crash of the machine may leave an empty file.
 
     Raises:
         OSError: the file cannot be written.
@@ -121,7 +133,7 @@ def _draft_of(
         path: the final path.
         mode: the permissions before the umask.
         publish: moves or links the new file (first argument) to `path` (second argument).
-        synced: whether to sync the file first.
+        synced: whether to sync the file first, and then its name.
 
     Raises:
         OSError: the file cannot be written.
@@ -135,6 +147,8 @@ def _draft_of(
                 file.flush()
                 os.fsync(file.fileno())
         publish(draft, path)
+        if synced:
+            sync_directory(path.parent)
     finally:
         with suppress(OSError):
             draft.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -279,7 +280,8 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     source = open_sources(
         options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
     )
-    known = partial(lookup.known, delivered_after=clock.now() - settings.dedupe_window_seconds)
+    window = settings.dedupe_window_seconds
+    known = partial(lookup.known, delivered_after=clock.now() - window if window else math.inf)
     with closing(source):
         tally = count_results(dry_run(source, context, known), on_event)
     return summarize({"pending": 0}, tally, clock.elapsed())

@@ -6,6 +6,7 @@ It serves tests only. It shows that the ports are enough for a second store, and
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -158,7 +159,7 @@ class MemorySpool:
             data.replayed.remove(n)
         for taken in batch.deliveries:
             one = taken.delivery
-            if data.is_known(one.id, now - dedupe_window):
+            if data.is_known(one.id, now - dedupe_window if dedupe_window else math.inf):
                 tally["duplicates"] += 1
                 continue
             if (before := data.row_of(one.id)) is not None:
@@ -236,7 +237,7 @@ class MemorySpool:
     # -- SettleSpool
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        keys = set()
+        settled: dict[int, int] = {}
         for one in settlements:
             self._data.tally["attempts"] += one.posts
             row = self._data.rows.get(one.seq)
@@ -246,21 +247,22 @@ class MemorySpool:
             row.history, row.http, row.reason, row.due = one.history, one.http, one.reason, one.due
             if one.state is not State.PENDING:
                 self._finish([row], one.state, now, one.reason)
-                keys.add(row.order_key)
+                if row.order_key is not None:
+                    settled[row.order_key] = min(row.seq, settled.get(row.order_key, row.seq))
         first: dict[int, Row] = {}
         for row in self._data.pending():
-            if row.order_key is not None and row.order_key in keys:
+            if row.order_key is not None and row.order_key in settled:
                 first.setdefault(row.order_key, row)
-        return self._waiting([row for row in first.values() if row.due is None])
+        return self._waiting([row for key, row in first.items() if row.due is None and row.seq > settled[key]])
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
         rows = [row for row in self._data.pending(address) if row.seq not in without][:limit]
         return self._finish(rows, State.DEAD, now, reason)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        own = before - self._data.endpoints.get(address, Endpoint()).idle
-        rows = [row for row in self._data.pending(address)[:limit] if row.since < own and row.seq not in without]
-        return self._finish(rows, State.DEAD, now, "expired")
+        own = self._data.endpoints.get(address, Endpoint()).clock(now) - (now - before)
+        old = [row for row in self._data.pending(address) if row.since < own and row.seq not in without]
+        return self._finish(sorted(old, key=lambda row: row.since)[:limit], State.DEAD, now, "expired")
 
     def _finish(self, rows: Sequence[Row], state: State, now: float, reason: str | None) -> int:
         for row in rows:
@@ -295,15 +297,14 @@ class MemorySpool:
         horizon = now - keep.seconds
         old = self._remove(lambda row: row.state in RECORDS and row.settled < horizon, limit)
         surplus = self._data.tally["records"] - old - keep.records
-        over = self._remove(lambda row: row.state in RECORDS, min(limit, max(0, surplus)))
+        over = self._remove(lambda row: row.state in RECORDS, min(limit - old, max(0, surplus)))
         self._data.tally["records"] -= old + over
         dead = self._remove(lambda row: row.state is State.DEAD and row.settled < horizon, limit)
-        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed][
-            :limit
-        ]
+        lines = [n for n, line in self._data.lines.items() if line.at < horizon and n not in self._data.replayed]
+        lines = sorted(lines, key=lambda n: self._data.lines[n].at)[:limit]
         for n in lines:
             del self._data.lines[n]
-        return limit in (old, over, dead, len(lines))
+        return limit in (old + over, dead, len(lines))
 
     def _remove(self, fits: Callable[[Row], bool], limit: int) -> int:
         oldest = sorted(filter(fits, self._data.rows.values()), key=lambda row: row.settled)[:limit]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count, repeat
 
 from contract.memory_spool import RECORDS, Data, MemorySpool, Row
 from hookline.errors import SpoolUnusable, WrongUse
@@ -209,11 +210,12 @@ class MemoryDeadLetters:
         self, chosen: Filter, *, now: float, rate: float | None = None, on_progress: OnProgress | None = None
     ) -> Count:
         deliveries, lines = self._chosen(chosen)
-        sent: dict[Address, int] = {}
+        schedules: dict[Address, Iterator[float]] = {}
         again = [row for row in deliveries if add_replay(row.history, now) is not None]
         for row in again:
-            turn = sent[row.address] = sent.get(row.address, -1) + 1
-            row.due = now if rate is None else now + turn / rate
+            if row.address not in schedules:
+                schedules[row.address] = self._due_times(row.address, now, rate)
+            row.due = next(schedules[row.address])
             row.since = self._data.endpoints[row.address].clock(now) + row.due - now
             row.state, row.tries, row.refusals, row.order_key = State.PENDING, 0, 0, None
             row.history = add_replay(row.history, now)
@@ -221,6 +223,13 @@ class MemoryDeadLetters:
         self._data.replayed |= whole
         self._data.tally["replayed"] += len(again)
         return self._done(Count(len(again), len(whole)), on_progress)
+
+    def _due_times(self, address: Address, now: float, rate: float | None) -> Iterator[float]:
+        if rate is None:
+            return repeat(now)
+        waiting = [row.due for row in self._data.pending(address) if row.due is not None and row.tries == 0]
+        last = max((due for due in waiting if due > now - 1 / rate), default=now - 1 / rate)
+        return (last + number / rate for number in count(1))
 
     def discard(self, chosen: Filter, *, now: float, on_progress: OnProgress | None = None) -> Count:
         deliveries, lines = self._chosen(chosen)

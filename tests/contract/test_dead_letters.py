@@ -66,6 +66,18 @@ def _newest_first(letter: DeadLetter) -> tuple[float, int]:
     return -letter.at, -letter.n if isinstance(letter, DeadLine) else 0
 
 
+def test_the_newest_lines_are_listed(store: SpoolStore, spool: Spool) -> None:
+    """An imported line is as old as it was in the other spool."""
+    put_rejected(spool, b"new", now=1000.0)
+    line = DeadLine(
+        n=1, at=1.0, reason="r", source="s", line=1, part=-1, data=b"old", length=3, sha256=b"h" * 32
+    )  # fmt: skip
+    with store.dead_letter_import() as imported:
+        imported.add([line])
+    with store.dead_letters() as dead:
+        assert [1000.0] == [one.at for one in dead.newest(Filter(), limit=1)]
+
+
 @pytest.mark.parametrize("identity", ["000000", "line-9", "no id", "abc"])
 def test_an_id_that_no_letter_has_is_refused(store: SpoolStore, three_and_two: Spool, identity: str) -> None:
     """An id without a dead letter is refused, and nothing changes."""
@@ -106,6 +118,18 @@ def test_a_replay_can_be_spaced_out(store: SpoolStore, three_and_two: Spool) -> 
         dead.replay(Filter(), now=100.0, rate=0.5)
     assert [100.0, 102.0] == [one.due for one in three_and_two.dequeue_due(ACME, now=200.0, limit=9, without=())]
     assert [100.0] == [one.due for one in three_and_two.dequeue_due(OTHER, now=200.0, limit=9, without=())]
+
+
+def test_a_second_replay_continues_after_the_first(store: SpoolStore, three_and_two: Spool) -> None:
+    """The rate holds for both. The time of the first replay that still waits counts, not a retry."""
+    put(three_and_two, delivery("retry"))
+    (retry,) = fresh(three_and_two)
+    three_and_two.settle([settlement(retry, State.PENDING, due=500.0)], now=50.0)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(http=410), now=100.0, rate=0.5)
+        dead.replay(Filter(webhook=ACME), now=101.0, rate=0.5)
+    due = three_and_two.dequeue_due(ACME, now=200.0, limit=9, without=())
+    assert [(b"a", 100.0), (b"b", 102.0)] == [(one.body, one.due) for one in due]
 
 
 def test_progress_counts_up_to_the_result(store: SpoolStore, three_and_two: Spool) -> None:

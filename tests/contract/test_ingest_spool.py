@@ -89,3 +89,12 @@ def test_long_lines_are_read_again_in_small_groups(store: SpoolStore, spool: Spo
         spool.enqueue(again, now=2.0, dedupe_window=DAY)
     assert [4, 4, 2] == groups
     assert balanced(spool.tally())
+
+
+def test_a_window_of_zero_is_off(spool: Spool) -> None:
+    """A delivered event is sent again, also after the clock was set back. A pending one is a duplicate."""
+    put(spool, delivery("a"), now=100.0)
+    spool.settle([settlement(fresh(spool)[0])], now=100.0)
+    put(spool, delivery("a"), now=50.0, window=0.0)
+    put(spool, delivery("a"), now=50.0, window=0.0)
+    assert (1, 1) == (spool.tally()["pending"], spool.tally()["duplicates"])

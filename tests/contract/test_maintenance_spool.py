@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from builders import ACME, delivery, settlement
-from contract.spool_stores import DAY, balanced, fresh, intake, put
+from contract.spool_stores import DAY, OTHER, balanced, fresh, intake, put, put_rejected
+from hookline.relay.delivery_record import DeadLine
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.factory import SpoolStore
 from hookline.relay.spool.spool import Retention, Spool, State
@@ -76,3 +77,38 @@ def test_everything_is_kept_for_as_long_as_the_retention(store: SpoolStore, spoo
     spool.clean_up(now=101.0 + 31 * DAY, keep=KEEP, limit=10)
     assert (0, 0, 0) == everything_kept(spool, store)
     assert balanced(spool.tally())
+
+
+def line_of(at: float) -> DeadLine:
+    return DeadLine(
+        n=1, at=at, reason="not JSON", source="imported", line=1, part=-1, data=b"old", length=3, sha256=b"h" * 32
+    )
+
+
+def test_old_lines_behind_others_are_removed(store: SpoolStore, spool: Spool) -> None:
+    """Replayed lines, and newer ones that were read before an import, are not in the way."""
+    put_rejected(spool, b"x", b"y", now=1000.0)
+    put_rejected(spool, b"replayed", b"replayed too", b"old", now=2.0)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(ids=("line-3", "line-4")), now=3.0)
+    with store.dead_letter_import() as imported:
+        imported.add([line_of(1.0)])
+    assert spool.clean_up(now=1001.0, keep=Retention(100.0, 10), limit=1)
+    with store.dead_letters() as dead:
+        assert [2.0, 1000.0, 1000.0] == sorted(one.at for one in dead.all_in_order(Filter()))
+    while spool.clean_up(now=1001.0, keep=Retention(100.0, 10), limit=1):
+        pass
+    with store.dead_letters() as dead:
+        assert [1000.0, 1000.0] == [one.at for one in dead.all_in_order(Filter())]
+    assert 2 == len(spool.replayed_lines(limit=10))
+
+
+def test_the_limit_holds_for_each_kind(store: SpoolStore, spool: Spool) -> None:
+    """It limits the dead letters of all webhooks together, and the records for both reasons together."""
+    put(spool, *(delivery(f"e{n}") for n in range(4)), delivery("o", address=OTHER), now=1.0)
+    for number, item in enumerate(fresh(spool)):
+        state = State.DEAD if number == 3 else State.DELIVERED
+        spool.settle([settlement(item, state, reason="x")], now=2.0 if number in (0, 3) else 1000.0)
+    spool.dead_letter(OTHER, reason="x", now=2.0, without=(), limit=10)
+    assert spool.clean_up(now=1001.0, keep=Retention(100.0, 0), limit=1)
+    assert (2, 1, 0) == everything_kept(spool, store)

@@ -73,6 +73,50 @@ def test_old_deliveries_expire_without_being_loaded(spool: Spool) -> None:
     assert 1 == spool.tally()["dead"]
 
 
+def test_an_old_delivery_behind_others_expires(store: SpoolStore, spool: Spool) -> None:
+    """Replayed deliveries and excluded ones have earlier places, and the limit does not count them."""
+    put(spool, delivery("a"), delivery("b"), now=10.0)
+    spool.settle([settlement(one, State.DEAD, reason="x") for one in fresh(spool)], now=11.0)
+    put(spool, delivery("old"), delivery("older"), now=12.0)
+    old, older = fresh(spool)
+    with store.dead_letters() as dead:
+        dead.replay(Filter(), now=100.0)
+    assert 1 == spool.expire(ACME, before=50.0, now=101.0, without={old.seq}, limit=1)
+    assert 1 == spool.expire(ACME, before=50.0, now=101.0, without={older.seq}, limit=2)
+    assert 0 == spool.expire(ACME, before=50.0, now=101.0, without=(), limit=2)
+    assert 2 == spool.tally()["pending"]
+
+
+def test_the_oldest_expire_first(spool: Spool) -> None:
+    """Also after the clock was set back."""
+    for name, now in (("b", 20.0), ("c", 30.0), ("a", 10.0)):
+        put(spool, delivery(name), now=now)
+    assert 1 == spool.expire(ACME, before=15.0, now=99.0, without=(), limit=1)
+    assert [b"b", b"c"] == bodies(fresh(spool))
+
+
+def test_a_held_delivery_does_not_expire(store: SpoolStore, spool: Spool) -> None:
+    """The age does not grow while the webhook is disabled or paused, also before the relay notices the pause."""
+    put(spool, delivery("a"), delivery("o", address=OTHER), now=100.0)
+    spool.set_disabled(ACME, disabled=True, now=110.0)
+    with store.webhook_control() as control:
+        control.pause(OTHER, now=110.0)
+    for address in (ACME, OTHER):
+        assert 0 == spool.expire(address, before=200.0, now=500.0, without=(), limit=10)
+    spool.set_disabled(ACME, disabled=False, now=500.0)
+    assert 0 == spool.expire(ACME, before=490.0, now=500.0, without=(), limit=10)
+    assert 1 == spool.expire(ACME, before=490.5, now=500.0, without=(), limit=10)
+
+
+def test_only_deliveries_that_waited_are_returned(spool: Spool) -> None:
+    """Without order, a later event of a message may be settled first. The earlier one did not wait for it."""
+    put(spool, delivery("a1", order_key=1), delivery("a2", order_key=1), delivery("a3", order_key=1))
+    a1, a2, a3 = fresh(spool, ordered=False)
+    assert [] == spool.settle([settlement(a2)], now=1.0)
+    assert [b"a3"] == bodies(spool.settle([settlement(a1)], now=2.0))
+    assert [] == spool.settle([settlement(a3)], now=3.0)
+
+
 STEP = st.tuples(
     st.integers(0, 30), st.sampled_from([None, 1, 2]), st.sampled_from(["deliver", "retry", "die", "wait"])
 )

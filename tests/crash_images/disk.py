@@ -61,14 +61,10 @@ class Choice:
 
 
 class Disk:
-    """A disk on which the steps of a record are made, one after the other.
+    """A disk on which the steps of a record are made, one after the other."""
 
-    `lasting`: directories whose own names are durable at once.
-    """
-
-    def __init__(self, lasting: Collection[str] = ()) -> None:
+    def __init__(self) -> None:
         self.pending: list[Pending] = []
-        self._lasting = lasting
         self._synced: dict[int, bytes] = {}
         self._current: dict[int, bytearray] = {}
         self._names: dict[str, int] = {}
@@ -86,8 +82,6 @@ class Disk:
                 ]  # fmt: skip
             case SyncDirectory(name):
                 self._sync_names(name)
-            case MakeDirectory(name) if name in self._lasting:
-                self._names[name] = _DIRECTORY
             case Create() | MakeDirectory() | Unlink() | Rename():
                 if isinstance(step, Create):
                     self._synced[step.inode], self._current[step.inode] = b"", bytearray()

@@ -20,11 +20,13 @@ from hookline.errors import SpoolUnusable
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.spool import DequeueRequest, State
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 
 _TABLES: Final = {
     "delivery": "seq", "rejected": "n", "webhook": "n", "tally": "name", "position": "key, device, inode",
 }  # fmt: skip
 _MANY: Final = 10_000
+RESERVE_BYTES: Final = 4096  # each image that is opened reserves disk space
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -123,7 +125,7 @@ def _key(files: Mapping[str, bytes]) -> _Key:
 
 
 def _open_and_close(directory: Path) -> _View:
-    spool = SqliteSpool(directory, since="now")
+    spool = SqliteSpool(directory, StorageAccess(reserve_bytes=RESERVE_BYTES), since="now")
     try:
         requests = [DequeueRequest(address, 0, _MANY, True) for address in ADDRESSES]
         sendable = frozenset(item.seq for items, _ in spool.dequeue_new(requests) for item in items)

@@ -14,7 +14,6 @@ from crash_images.examination import Examination, Examiner
 from crash_images.record import Begun, Create, Promise, Record, Returned, Step, Write
 from crash_images.workload import SPOOL_DIRECTORY
 
-LASTING: Final = (SPOOL_DIRECTORY,)
 _FRAME_HEADER_BYTES: Final = 24
 
 
@@ -49,14 +48,12 @@ class Report:
     violations: list[Violation] = field(default_factory=list)
 
 
-def images(
-    record: Record, *, share: float = 1.0, lasting: Sequence[str] = LASTING, after: int = 0
-) -> Iterator[Image]:
+def images(record: Record, *, share: float = 1.0, after: int = 0) -> Iterator[Image]:
     """The images of power cuts after more than `after` steps. The same record gives the same images.
 
     Of the chosen states, a `share` is drawn.
     """
-    disk, random = Disk(lasting), Random(record.seed)
+    disk, random = Disk(), Random(record.seed)
     number = 0
     for cut, step in enumerate(record.steps, 1):
         new = disk.make(step)
@@ -123,7 +120,6 @@ def check(
     root: Path,
     *,
     share: float = 1.0,
-    lasting: Sequence[str] = LASTING,
     after: int = 0,
     max_violations: int = 10,
 ) -> Report:
@@ -133,7 +129,6 @@ def check(
         record: The record.
         root: A directory for the images.
         share: The share of the images to examine.
-        lasting: Directories whose own names no power cut removes.
         after: No power cut comes before this number of steps.
         max_violations: The number of violations at which to stop.
 
@@ -150,7 +145,7 @@ def check(
         for finding in examiner.examine(image.files).violations
     ]
     by_cut = bounds(record.steps)
-    for image in images(record, share=share, lasting=lasting, after=after):
+    for image in images(record, share=share, after=after):
         if len(report.violations) >= max_violations:
             break
         report.images += 1
@@ -165,7 +160,7 @@ def states_of(record: Record, examiner: Examiner) -> tuple[dict[bytes, list[int]
 
     Also returns the image after each transaction, with the number -1.
     """
-    disk = Disk(LASTING)
+    disk = Disk()
     ends = set(commits(record.steps))
     new_spool = examiner.examine({})
     assert new_spool.state is not None

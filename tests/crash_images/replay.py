@@ -11,7 +11,6 @@ from crash_images.examination import Examiner, write_image
 from crash_images.power_cuts import bounds, findings_of, images, states_of
 from crash_images.record import Begun
 from crash_images.running import fast_directory, record_run
-from hookline.relay.spool.sqlite import disk_reserve
 
 
 def main() -> None:
@@ -22,11 +21,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="as in the test that named the image")
     parser.add_argument("--mutant", default="")
     parser.add_argument("--script", nargs="+", help="the calls of a short run")
-    parser.add_argument("--strict", action="store_true")
     arguments = parser.parse_args()
-    disk_reserve.RESERVE_BYTES = 4096  # type: ignore[misc]
     script = {"script": arguments.script, "calls": 0} if arguments.script else {}
-    record = record_run(arguments.seed, mutant=arguments.mutant, strict=arguments.strict, **script)
+    record = record_run(arguments.seed, mutant=arguments.mutant, **script)
     image = next(islice(images(record, share=arguments.share), arguments.image, None))
     arguments.directory.mkdir(parents=True, exist_ok=True)
     write_image(arguments.directory, image.files)

@@ -15,7 +15,6 @@ from typing import Final
 from crash_images import recording_strace
 from crash_images.disk import Disk
 from crash_images.mutants import plant_in_record
-from crash_images.power_cuts import LASTING
 from crash_images.record import Killed, Record, Returned, Script, load_record
 from crash_images.run_recorded import EXIT_UNSUPPORTED
 
@@ -41,7 +40,6 @@ def record_run(
     calls: int = CALLS_OF_A_RUN,
     script: Sequence[str] = ("enqueue",),
     mutant: str = "",
-    strict: bool = False,
     traced: bool | None = None,
 ) -> Record:
     """Record one run. The same arguments give the same record.
@@ -51,7 +49,6 @@ def record_run(
         calls: The number of drawn calls.
         script: The names of calls to make first.
         mutant: The fault to plant, by its name in mutants.py.
-        strict: Expect also the promises that the spool is known to break.
         traced: Record with strace (True), or with a VFS of SQLite (False). None: with strace if the VFS cannot be
             used. The bytes of a traced run are not the same each time, because SQLite draws random numbers.
 
@@ -63,7 +60,7 @@ def record_run(
     """
     arguments = [
         *("--seed", str(seed)), *("--calls", str(calls)), *("--mutant", mutant),
-        *(("--strict",) if strict else ()), *(("--script", *script) if script else ()),
+        *(("--script", *script) if script else ()),
     ]  # fmt: skip
     try:
         record = _traced(arguments) if traced else _observed(arguments)
@@ -83,7 +80,7 @@ def record_after_kill(record: Record, cut: int, *, calls: int = CALLS_OF_A_RUN) 
 
     Returns the record of both. Raises CannotRecord.
     """
-    disk = Disk(LASTING)
+    disk = Disk()
     for step in record.steps[:cut]:
         disk.make(step)
     lines = next((step.lines for step in reversed(record.steps[:cut]) if isinstance(step, Returned)), {})
@@ -130,5 +127,5 @@ def _run(tracer: Sequence[str], directory: Path, arguments: Sequence[str]) -> su
     program = (sys.executable, "-m", "crash_images.run_recorded", str(directory / "root"), str(directory / "record"))
     return subprocess.run(
         (*tracer, *program, *arguments), cwd=TESTS, text=True, stdout=subprocess.PIPE, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
     )  # fmt: skip

@@ -12,9 +12,9 @@ A, B, C = b"a" * SECTOR_BYTES, b"b" * SECTOR_BYTES, b"c" * SECTOR_BYTES
 
 
 def states(*steps: Step, draws: int = 200) -> set[tuple[tuple[str, bytes], ...]]:
-    """The states that are drawn after the steps, in the directory `d` that is never lost."""
-    disk = Disk(("d",))
-    for step in (MakeDirectory("d"), *steps):
+    """The states that are drawn after the steps, in the directory `d`, whose name is synced."""
+    disk = Disk()
+    for step in (MakeDirectory("d"), SyncDirectory(""), *steps):
         disk.make(step)
     random = Random(1)
     chosen = [choice for _ in range(draws) for choice in choices(disk, random, new=False)] or [disk.everything()]

@@ -26,6 +26,7 @@ from hookline.relay.spool.spool import (
 )
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
 SPOOL_DIRECTORY: Final = "spool"
@@ -45,20 +46,18 @@ class Workload:
     """Runs the spool below `root` and describes its input in `script`."""
 
     def __init__(
-        self, root: Path, recorder: Recorder, seed: int, *, strict: bool = False, again: bool = False
+        self, root: Path, recorder: Recorder, seed: int, *, access: StorageAccess, again: bool = False
     ) -> None:
-        """`strict`: expect also the promises of test_known_faults.py. `again`: the spool exists."""
+        """`access`: how the spool reaches the disk. `again`: the spool exists."""
         self.script = Script()
         self._directory = root / SPOOL_DIRECTORY
         self._recorder = recorder
+        self._access = access
         self._random = Random(seed)
         self._now = 2_000_000.0 if again else 1_000_000.0
         self._sources = SOURCES[2:] if again else SOURCES[:2]
         self._synced_at = 0.0
         self._input = RandomLines(self._random, self.script)
-        self._strict = strict
-        # Results were recorded and not synced. A transaction without a change then made the spool forget them.
-        self._unsynced = self._forgotten = False
         self._queued: dict[int, QueuedDelivery] = {}
         self._after = dict.fromkeys(ADDRESSES, 0)
         self._readers: list[sqlite3.Connection] = []
@@ -79,19 +78,12 @@ class Workload:
 
     @contextmanager
     def _call(self, name: str, promise: Promise = Promise.OWN) -> Iterator[None]:
-        log = self._directory / "spool.db-wal"
-        before = log.read_bytes() if log.exists() else b""
         with self._recorder.call(name, promise):
             yield
-        wrote = log.exists() and before != log.read_bytes()
-        if promise is Promise.ALL or (promise is Promise.OWN and wrote):
-            self._unsynced = self._forgotten = False
-        elif promise is Promise.OWN:
-            self._forgotten = self._unsynced
 
     def _open(self) -> None:
         with self._call("open", Promise.ALL):
-            self._spool = SqliteSpool(self._directory, since="now")
+            self._spool = SqliteSpool(self._directory, self._access, since="now")
         self._queued.clear()
         self._after = dict.fromkeys(ADDRESSES, 0)
         self._synced_at = 0.0
@@ -117,7 +109,6 @@ class Workload:
             self._spool.enqueue(batch, now=self._now, dedupe_window=_DEDUPE_SECONDS)
             if batch.position is not None:
                 self._recorder.lines[batch.source] = batch.position.line
-        self._synced_at = self._now
 
     def _replay_lines(self) -> None:
         """Replay all rejected lines, and read them as deliveries."""
@@ -137,7 +128,7 @@ class Workload:
             self._send(batch)
 
     def _mark_lines(self) -> None:
-        with self._call("replay lines"), SqliteDeadLetters(self._directory) as letters:
+        with self._call("replay lines"), SqliteDeadLetters(self._directory, self._access) as letters:
             letters.replay(Filter(reason="not JSON"), now=self._now)
 
     # -- deliveries
@@ -171,8 +162,6 @@ class Workload:
         self._queued.update({item.seq: item for item in freed})
         if synced:
             self._synced_at = self._now
-        else:
-            self._unsynced = True
 
     def _result(self, item: QueuedDelivery) -> Settlement:
         kind = self._random.random()
@@ -204,8 +193,7 @@ class Workload:
 
     def _sync(self) -> None:
         """As each second in a relay."""
-        forgotten = self._forgotten and not self._strict
-        with self._call("changed_by_others", Promise.NOTHING if forgotten else Promise.ALL):
+        with self._call("changed_by_others", Promise.ALL):
             self._spool.changed_by_others()
 
     def _quiet_upkeep(self) -> None:
@@ -227,7 +215,7 @@ class Workload:
 
     def _discard(self) -> None:
         def discard() -> None:
-            with self._call("discard"), SqliteDeadLetters(self._directory) as letters:
+            with self._call("discard"), SqliteDeadLetters(self._directory, self._access) as letters:
                 letters.discard(Filter(webhook=self._random.choice(ADDRESSES)), now=self._now)
 
         self._removing(discard)
@@ -253,11 +241,11 @@ class Workload:
     # -- operators
 
     def _replay(self) -> None:
-        with self._call("replay"), SqliteDeadLetters(self._directory, chunk=4) as letters:
+        with self._call("replay"), SqliteDeadLetters(self._directory, self._access, chunk=4) as letters:
             letters.replay(Filter(webhook=self._random.choice(ADDRESSES)), now=self._now)
 
     def _pause(self) -> None:
-        with self._call("pause"), SqliteWebhookControl(self._directory) as control:
+        with self._call("pause"), SqliteWebhookControl(self._directory, self._access) as control:
             address = self._random.choice(ADDRESSES)
             if not control.pause(address, now=self._now):
                 control.resume(address, now=self._now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,34 @@ def test_a_placed_file_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         create_private_file(tmp_path / "new" / "file", b"second")
     assert (b"first", ["file"]) == ((tmp_path / "new" / "file").read_bytes(), names(tmp_path / "new"))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The directories that are synced, in this order."""
+    found: list[Path] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_dir():
+            found.append(path)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+def test_the_name_of_a_file_is_synced(tmp_path: Path, synced: list[Path]) -> None:
+    """After a power cut, a file that was replaced or exported has its new content under its name."""
+    replace_file(tmp_path / "file", b"new")
+    with open_replacement(tmp_path / "export") as draft:
+        draft.write(b"new")
+    assert [tmp_path, tmp_path] == synced
+
+
+def test_the_names_of_new_directories_are_synced(tmp_path: Path, synced: list[Path]) -> None:
+    """A power cut does not lose a new file together with a new directory above it."""
+    create_private_file(tmp_path / "a" / "b" / "file", b"first")
+    assert [tmp_path, tmp_path / "a", tmp_path / "a" / "b"] == synced
+    assert 0o700 == (tmp_path / "a" / "b").stat().st_mode & 0o777

@@ -9,7 +9,9 @@ import msgspec
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from builders import ACME
-from contract.machine.model import Entry, LineKey, SpoolModel, line_key
+from contract.machine.entry import Entry
+from contract.machine.kept_line import LineKey, line_key
+from contract.machine.model import SpoolModel
 from contract.spool_stores import OTHER
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from contract.machine.comparison import EVENTS, START, UNORDERED, WEBHOOKS, Comparison, Cursor, Taken, event
-from contract.machine.model import SpoolModel, due_of
+from contract.machine.entry import due_of
+from contract.machine.model import SpoolModel
 from contract.machine.steps import (
     ADDRESSES,
     LIMITS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from contract.machine.comparison import END_OF_TIME, WEBHOOKS, Comparison
+from contract.machine.entry import Entry
 from contract.machine.steps import ADDRESSES, LIMITS, STEPS, relay_rule
 from hookline.model import Address
 from hookline.relay.delivery_record import DeadDelivery, DeadLine
@@ -47,32 +48,36 @@ class MaintenanceRules(Comparison):
         limit=LIMITS,
     )
     def clean_up(self, step: float, keep: Retention, limit: int) -> None:
-        """`limit` is per webhook for dead letters. Which lines a small limit reaches is left to the store."""
+        """At most `limit` of each kind, the oldest first. Which webhooks' letters go first is left to the store."""
         model, horizon = self.model, self.at(step) - keep.seconds
         more = self.spool.clean_up(now=self.now, keep=keep, limit=limit)
-        records = sorted(model.records(), key=lambda one: one.settled or 0.0)
-        over = max(sum((one.settled or 0.0) < horizon for one in records), len(records) - keep.records)
+        records = sorted(model.records(), key=_settled)
+        over = max(sum(_settled(one) < horizon for one in records), len(records) - keep.records)
         known = self.store.dry_run().known([one.delivery.id for one in records], delivered_after=-END_OF_TIME)
         gone = [one for one in records if one.delivery.id not in known]
-        assert min(limit, over) <= len(gone) <= min(2 * limit, over)
+        assert min(limit, over) == len(gone)
         assert [one.settled for one in records[: len(gone)]] == [one.settled for one in gone], "not the oldest"
         model.remove(gone)
-        remains = len(gone) < over
         with self.store.dead_letters() as dead:
             letters = list(dead.all_in_order(Filter()))
         left = {one.id for one in letters if isinstance(one, DeadDelivery)}
+        old = [one for one in model.dead() if _settled(one) < horizon]
+        dropped = [one for one in model.dead() if one.delivery.id not in left]
+        assert set(dropped) <= set(old)
+        assert min(limit, len(old)) == len(dropped)
         for address in WEBHOOKS:
-            old = [one for one in model.dead(address) if (one.settled or 0.0) < horizon]
-            dropped = [one for one in model.dead(address) if one.delivery.id not in left]
-            assert set(dropped) <= set(old)
-            assert len(dropped) <= limit
-            remains = remains or len(dropped) < len(old)
-            model.remove(dropped)
+            times = sorted(_settled(one) for one in old if one.address == address)
+            removed = sorted(_settled(one) for one in dropped if one.address == address)
+            assert times[: len(removed)] == removed, "not the oldest"
+        model.remove(dropped)
+        remains = over > limit or len(old) > limit
         numbers = {one.n for one in letters if isinstance(one, DeadLine)}
         dropped_lines = [key for n, key in self.numbers.items() if n not in numbers and not model.lines[key].replayed]
-        assert len(dropped_lines) <= limit
-        for key in dropped_lines:
-            assert model.lines.pop(key).letter.at < horizon
-        if limit >= len(self.numbers):
-            assert not [one for one in model.lines.values() if one.letter.at < horizon and not one.replayed]
-        assert more or not remains
+        times = sorted(one.letter.at for one in model.lines.values() if not one.replayed and one.letter.at < horizon)
+        assert times[:limit] == sorted(model.lines.pop(key).letter.at for key in dropped_lines), "not the oldest"
+        assert more or not (remains or len(times) > limit)
+
+
+def _settled(entry: Entry) -> float:
+    assert entry.settled is not None
+    return entry.settled

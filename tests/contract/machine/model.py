@@ -8,8 +8,8 @@ It follows the docstrings of the ports, not the code of a store. Where they leav
   all attempts. Reason, HTTP status, tries and refusals start again.
 - The results in a call of `settle` belong to different deliveries. The requests of a result count even if its
   delivery is no longer pending.
-- `settle` returns a delivery that waited for one of the settled ones. It may also return the first pending delivery
-  of any other message that the call names, if that was never attempted.
+- `settle` returns a delivery that waited for one of the settled ones. It may also return one that waited for a
+  delivery whose result comes late, because that was settled before.
 - Delivered or discarded: the dedupe window counts from the latest of them. A discarded delivery keeps the reason of
   its death, a replayed one too, until its next settlement. `dead_letter` and `expire` leave the HTTP status.
 - If a call changes at most `limit`, the store decides which of the possible ones it changes.
@@ -24,190 +24,24 @@ It follows the docstrings of the ports, not the code of a store. Where they leav
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
+from contract.machine.contents import SpoolContents
+from contract.machine.entry import Entry
+from contract.machine.kept_line import KeptLine, LineKey, line_key
 from hookline.errors import WrongUse
 from hookline.model import Address
-from hookline.observe.snapshot import WebhookStatus
-from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay, parse_history
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, Delivery, add_replay
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.admin import Backlog, Count, Filter, TracedDelivery
-from hookline.relay.spool.spool import EndpointState, IngestBatch, QueuedDelivery, Settlement, State
-
-LineKey = tuple[str, int, int, bytes]  # source, number, part, hash
-RECORD = (State.DELIVERED, State.DISCARDED)
+from hookline.relay.spool.admin import Count, Filter
+from hookline.relay.spool.spool import IngestBatch, Settlement, State
 
 
-@dataclass(kw_only=True, eq=False)
-class Entry:
-    """A delivery. `since` is by its webhook's clock. `life` grows when it becomes pending again."""
-
-    delivery: Delivery
-    source: str
-    line: int
-    place: int
-    since: float
-    order_key: int | None
-    state: State = State.PENDING
-    due: float | None = None
-    attempts: int = 0
-    tries: int = 0
-    refusals: int = 0
-    settled: float | None = None
-    reason: str | None = None
-    http: int | None = None
-    history: str | None = None
-    life: int = 0
-
-    @property
-    def address(self) -> Address:
-        return self.delivery.address
-
-    @property
-    def pending(self) -> bool:
-        return self.state is State.PENDING
-
-    def end(self, state: State, now: float) -> None:
-        self.state, self.settled, self.due = state, now, None
-
-    def letter(self) -> DeadDelivery:
-        """The dead letter."""
-        one = self.delivery
-        assert self.settled is not None
-        return DeadDelivery(
-            id=one.id, at=self.settled, reason=self.reason or "", http=self.http, attempts=self.attempts,
-            history=self.history, webhook=self.address, request_id=one.request_id, channel=one.channel,
-            status=one.status, event_time=one.time, detail=one.detail, source=self.source, line=self.line,
-            body=one.body,
-        )  # fmt: skip
-
-
-@dataclass
-class KeptLine:
-    """A rejected line. The `n` of its letter is 0, because the model does not number lines."""
-
-    letter: DeadLine
-    replayed: bool = False
-
-    @property
-    def whole(self) -> bool:
-        return self.letter.length == len(self.letter.data)
-
-
-@dataclass
-class WebhookModel:
-    """A webhook's state and clock."""
-
-    state: EndpointState = field(default_factory=EndpointState)
-    held_since: float | None = None
-    held_seconds: float = 0.0
-
-    def clock(self, now: float) -> float:
-        return (now if self.held_since is None else min(now, self.held_since)) - self.held_seconds
-
-    def change(self, now: float, **changes: object) -> None:
-        self.state = msgspec.structs.replace(self.state, **changes)
-        held = self.state.disabled or self.state.paused is not None
-        if held and self.held_since is None:
-            self.held_since = now
-        if not held and self.held_since is not None:
-            self.held_seconds += max(0.0, now - self.held_since)
-            self.held_since = None
-
-
-class SpoolModel:
-    """The contents of a spool."""
-
-    def __init__(self) -> None:
-        self.entries: dict[bytes, Entry] = {}
-        self.lines: dict[LineKey, KeptLine] = {}
-        self.webhooks: dict[Address, WebhookModel] = {}
-        self.positions: list[Position] = []
-        self.counts: Counter[str] = Counter()
-        self.last_place = 0
-
-    def webhook(self, address: Address) -> WebhookModel:
-        return self.webhooks.setdefault(address, WebhookModel())
-
-    # -- queries
-
-    def pending(self, address: Address | None = None) -> list[Entry]:
-        """In the order of reading."""
-        found = [one for one in self.entries.values() if one.pending and address in (None, one.address)]
-        return sorted(found, key=lambda one: one.place)
-
-    def dead(self, address: Address | None = None) -> list[Entry]:
-        return [one for one in self.entries.values() if one.state is State.DEAD and address in (None, one.address)]
-
-    def records(self) -> list[Entry]:
-        return [one for one in self.entries.values() if one.state in RECORD]
-
-    def first_of(self, key: int) -> Entry | None:
-        """The first pending delivery of a message."""
-        return next((one for one in self.pending() if one.order_key == key), None)
-
-    def predecessor(self, entry: Entry) -> Entry | None:
-        """The first pending delivery of its message, if it is an earlier one."""
-        if not entry.pending or entry.order_key is None:
-            return None
-        first = self.first_of(entry.order_key)
-        return None if first is entry else first
-
-    def fresh(self, address: Address, *, ordered: bool) -> list[Entry]:
-        """New deliveries; if `ordered`, those that wait for no other."""
-        found = [one for one in self.pending(address) if one.due is None]
-        return [one for one in found if not ordered or self.predecessor(one) is None]
-
-    def retries(self, address: Address) -> list[Entry]:
-        """The longest due first."""
-        return sorted((one for one in self.pending(address) if one.due is not None), key=due_of)
-
-    def known(self, identity: bytes, *, delivered_after: float) -> bool:
-        one = self.entries.get(identity)
-        return one is not None and (one.settled is None or one.state is State.DEAD or one.settled > delivered_after)
-
-    def tally(self) -> dict[str, int]:
-        return {**{name: count for name, count in self.counts.items() if count}, "pending": len(self.pending())}
-
-    def queued(self, entry: Entry, seq: int) -> QueuedDelivery:
-        one = entry.delivery
-        return QueuedDelivery(
-            seq=seq, id=one.id, address=entry.address, due=entry.due, order_key=entry.order_key,
-            attempts=entry.attempts, tries=entry.tries, refusals=entry.refusals,
-            since=entry.since + self.webhook(entry.address).held_seconds, event_time=one.time,
-            history=entry.history, body=one.body, request_id=one.request_id,
-        )  # fmt: skip
-
-    def traced(self, entry: Entry) -> TracedDelivery:
-        one, webhook, before = entry.delivery, self.webhook(entry.address), self.predecessor(entry)
-        return TracedDelivery(
-            id=one.id.hex(), webhook=str(entry.address), channel=one.channel, status=one.status, detail=one.detail,
-            request_id=one.request_id, source=entry.source, line=entry.line, read=entry.since + webhook.held_seconds,
-            exact=not webhook.held_seconds and webhook.held_since is None, event_time=one.time, state=entry.state,
-            attempts=entry.attempts, due=entry.due, settled=entry.settled, reason=entry.reason, http=entry.http,
-            history=parse_history(entry.history), body=None if entry.state in RECORD else one.body,
-            disabled=webhook.state.disabled, paused=webhook.state.paused, not_before=webhook.state.not_before,
-            predecessor=None if before is None else before.delivery.id.hex(),
-        )  # fmt: skip
-
-    def backlogs(self) -> dict[Address, Backlog]:
-        return {one: Backlog(len(self.pending(one)), len(self.dead(one))) for one in self.webhooks}
-
-    def endpoint_states(self) -> dict[Address, EndpointState]:
-        return {address: one.state for address, one in self.webhooks.items()}
-
-    def webhook_status(self, address: Address, now: float) -> WebhookStatus:
-        one, pending = self.webhooks[address], self.pending(address)
-        ages = [max(0.0, one.clock(now) - entry.since) for entry in pending]
-        return WebhookStatus(
-            webhook=str(address), pending=len(pending), oldest=max(ages, default=None), dead=len(self.dead(address)),
-            disabled=one.state.disabled, paused=one.state.paused, gone_reason=one.state.gone_reason,
-            not_before=one.state.not_before,
-        )  # fmt: skip
+class SpoolModel(SpoolContents):
+    """The contents of a spool, and the calls that change them."""
 
     # -- ingest
 
@@ -216,7 +50,7 @@ class SpoolModel:
             del self.lines[key]
             self.counts["replayed"] += 1
         for new in batch.deliveries:
-            if self.known(new.delivery.id, delivered_after=now - dedupe_window):
+            if self.known(new.delivery.id, delivered_after=now - dedupe_window if dedupe_window else math.inf):
                 self.counts["duplicates"] += 1
             else:
                 self._add(new.delivery, batch.source, new.line, now)
@@ -278,10 +112,17 @@ class SpoolModel:
                 self._end(entry, result.state, now)
                 if entry.order_key is not None:
                     settled.append((entry.order_key, entry.place))
-        named = {one.order_key for _, one in results if one.state is not State.PENDING and one.order_key is not None}
-        first = {key: one for key in named if (one := self.first_of(key)) is not None and one.due is None}
-        must = {first[key].delivery.id for key, place in settled if key in first and place < first[key].place}
-        return must, {one.delivery.id for one in first.values()}
+        named = [
+            (one.order_key, entry.place)
+            for entry, one in results
+            if one.state is not State.PENDING and one.order_key is not None
+        ]
+        return self._freed(settled), self._freed(named)
+
+    def _freed(self, settled: Iterable[tuple[int, int]]) -> set[bytes]:
+        """The new deliveries that are the first ones of their message after a settled one of that key and place."""
+        first = ((self.first_of(key), place) for key, place in settled)
+        return {one.delivery.id for one, place in first if one is not None and one.due is None and place < one.place}
 
     def _end(self, entry: Entry, state: State, now: float) -> None:
         entry.end(state, now)
@@ -292,15 +133,6 @@ class SpoolModel:
             entry.reason = reason
             self._end(entry, State.DEAD, now)
 
-    def expired(self, address: Address, *, before: float) -> list[Entry]:
-        """The pending deliveries that were read before `before`."""
-        horizon = before - self.webhook(address).held_seconds
-        return [one for one in self.pending(address) if one.since < horizon]
-
-    def late(self, address: Address, *, now: float) -> list[Entry]:
-        """The retries that wait for a time after `now`, the first one first."""
-        return [one for one in self.retries(address) if due_of(one) > now]
-
     def remove(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             del self.entries[entry.delivery.id]
@@ -308,7 +140,7 @@ class SpoolModel:
     # -- operators
 
     def retry_now(self, address: Address, *, now: float) -> int:
-        late = self.late(address, now=now)
+        late = self.late(address, after=now)
         for entry in late:
             entry.due = now
         self.webhook(address).change(
@@ -375,15 +207,6 @@ class SpoolModel:
                     attempts=one.attempts, settled=one.at, reason=one.reason, http=one.http, history=one.history,
                 )  # fmt: skip
         return Count(deliveries, lines)
-
-
-def due_of(entry: Entry) -> float:
-    assert entry.due is not None
-    return entry.due
-
-
-def line_key(letter: DeadLine) -> LineKey:
-    return letter.source, letter.line, letter.part, letter.sha256
 
 
 def _fits(letter: DeadLetter, chosen: Filter) -> bool:

@@ -7,8 +7,9 @@ from hypothesis.stateful import precondition
 
 from builders import settlement
 from contract.machine.comparison import END_OF_TIME, Taken
+from contract.machine.entry import Entry
 from contract.machine.ingest_rules import IngestRules
-from contract.machine.model import Entry, SpoolModel
+from contract.machine.model import SpoolModel
 from contract.machine.steps import ADDRESSES, ALL, LIMITS, RESULTS, STEPS, WITHOUT, Outcome, has_retries, relay_rule
 from hookline.model import Address
 from hookline.relay.delivery_record import FailedAttempt, add_failure
@@ -75,40 +76,49 @@ class SettleRules(IngestRules):
         address=ADDRESSES,
         step=STEPS,
         age=st.sampled_from([0.0, 10.0, 40.0]),
+        limit=LIMITS,
         without=WITHOUT,
     )
-    def expire(self, address: Address, step: float, age: float, without: int) -> None:
-        """Not for a disabled or paused webhook, as in a relay. The limit is larger than any backlog here."""
-        self.notice()
-        if address not in self.model.webhooks or self.model.webhook(address).held_since is not None:
+    def expire(self, address: Address, step: float, age: float, limit: int, without: int) -> None:
+        """Also before the relay has noticed that an operator paused the webhook."""
+        if address not in self.model.webhooks:
             return
         now, excluded = self.at(step), self._some(without)
-        possible = self._without(self.model.expired(address, before=now - age), excluded)
+        possible = self._without(self.model.expired(address, age=age, now=now), excluded)
         count = self.spool.expire(
-            address, before=now - age, now=now, without={one.item.seq for one in excluded}, limit=ALL
+            address, before=now - age, now=now, without={one.item.seq for one in excluded}, limit=limit
         )
-        assert len(possible) == count
-        self._died(address, possible, count, "expired")
+        assert min(limit, len(possible)) == count
+        died = self._died(address, possible, count, "expired")
+        assert sorted(one.since for one in possible)[:count] == sorted(one.since for one in died), "not the oldest"
 
     def _without(self, entries: list[Entry], excluded: list[Taken]) -> list[Entry]:
         hidden = {one.entry for one in excluded}
         return [one for one in entries if one not in hidden]
 
-    def _died(self, address: Address, possible: list[Entry], count: int, reason: str) -> None:
+    def _died(self, address: Address, possible: list[Entry], count: int, reason: str) -> list[Entry]:
         """Ask the store which ones it chose."""
         with self.store.dead_letters() as dead:
             letters = {getattr(one, "id", b"") for one in dead.all_in_order(Filter(webhook=address))}
         died = [one for one in possible if one.delivery.id in letters]
         assert count == len(died)
         self.model.kill(died, reason=reason, now=self.now)
+        return died
 
-    @relay_rule(has_retries, address=ADDRESSES, step=st.sampled_from([0.0, -3.0, -40.0, -40.0]), limit=LIMITS)
-    def make_due(self, address: Address, step: float, limit: int) -> None:
-        """The clock was set back."""
+    @relay_rule(
+        has_retries,
+        address=ADDRESSES,
+        step=st.sampled_from([0.0, -3.0, -40.0, -40.0]),
+        limit=LIMITS,
+        wait=st.sampled_from([None, None, 0.0, 3.0, 30.0]),
+    )
+    def make_due(self, address: Address, step: float, limit: int, wait: float | None) -> None:
+        """The clock was set back, or with `wait` a lane starts."""
         self.notice()
         now = self.at(step)
-        late = self.model.late(address, now=now)
-        assert min(limit, len(late)) == self.spool.make_due(address, now=now, limit=limit)
+        after = None if wait is None else now + wait
+        late = self.model.late(address, after=now) if after is None else self.model.late_retries(address, after=after)
+        assert min(limit, len(late)) == self.spool.make_due(address, now=now, limit=limit, after=after)
         items = self.spool.dequeue_due(address, now=END_OF_TIME, limit=ALL, without=())
         changed = [one for one in late if any(one.delivery.id == item.id and item.due == now for item in items)]
         assert min(limit, len(late)) == len(changed)

@@ -163,7 +163,7 @@ class Ingester:
         forward does not shorten it.
         """
         now = self._clock.now()
-        window = self._limits.dedupe_window + now - self._clock.cautious_now()
+        window = self._limits.dedupe_window and self._limits.dedupe_window + now - self._clock.cautious_now()
         return self._spool.enqueue(group, now=now, dedupe_window=window)
 
     async def _wait_for_room(self, pending: int) -> bool:

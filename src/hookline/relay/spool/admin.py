@@ -152,8 +152,9 @@ class DeadLetterActions(Protocol):
 
         Args:
             chosen: Which dead letters.
-            now: The time of the replay, also of the first attempt.
-            rate: Deliveries per second for each webhook, from `now` on. None: all at once.
+            now: The time of the replay.
+            rate: Deliveries per second for each webhook, from `now` on, or after those of earlier replays that still
+                wait. None: all are due at `now`.
             on_progress: Receives the count so far after each chunk.
         """
 

@@ -165,6 +165,7 @@ class IngestSpool(Protocol):
 
         Returns the number of pending deliveries. Afterwards the source may forget the lines. A delivery whose id is
         pending, dead, or was delivered in the last `dedupe_window` seconds counts as a duplicate and is not stored.
+        0 turns the window off, also for a delivery that was settled after `now` because the clock was set back.
         """
 
 
@@ -226,12 +227,13 @@ class SettleSpool(Protocol):
         """Make the oldest pending deliveries of a webhook dead letters. Returns their number, as `dead_letter`.
 
         Called every ten seconds for each webhook whose circuit breaker is not closed. The age of a delivery is
-        counted by the clock of its webhook, which stops while the webhook is disabled or paused.
+        counted by the clock of its webhook, which stops while the webhook is disabled or paused: also now, and from
+        the moment of an operator's `pause` on.
 
         Args:
             address: The webhook.
             before: They were read or replayed before this time.
-            now: The time of death.
+            now: The time of death, and the time until which a current pause has lasted.
             without: The `seq`s of deliveries to leave pending.
             limit: At most this many.
         """
@@ -282,8 +284,9 @@ class MaintenanceSpool(Protocol):
         Afterwards the results of all earlier calls of `settle` are on the disk."""
 
     def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
-        """Remove up to `limit` of each kind whose retention is over. Called every ten seconds, and again at once
-        while it returns True: more remain."""
+        """Remove up to `limit` records, dead letters and rejected lines whose retention is over: of each kind the
+        oldest, and of dead letters the oldest of some webhooks. Called every ten seconds, and again at once while it
+        returns True: more may remain."""
 
     def tally(self) -> dict[str, int]:
         """The counts of the spool's whole life: ``read``, ``replayed``, ``delivered``, ``skipped:REASON``,

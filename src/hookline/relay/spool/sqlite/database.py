@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
-from hookline.private_files import sync_directory
+from hookline.private_files import create_private_directory, sync_directory
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.permissions import map_os_errors, require_private
 from hookline.relay.spool.sqlite.schema import (
@@ -40,7 +40,8 @@ FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 def create_directory(directory: Path) -> None:
     """Create the spool's private directory, unless it exists. Raises SpoolUnusable, also when it is not private."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (directory / DATABASE_FILE).exists():
+            create_private_directory(directory)
     except OSError as error:
         raise SpoolUnusable(f"cannot create the spool {directory}: {error.strerror}") from error
     require_private(directory, directory / DATABASE_FILE)

@@ -21,7 +21,7 @@ INSERT INTO delivery
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
-# A known id that may be sent again. Only its history keeps the earlier attempts.
+# A known id that may be sent again. It keeps its history and its count of attempts.
 _REVIVE: Final = """
 UPDATE delivery SET seq = ?, webhook = ?, state = 0, due = NULL, order_key = ?, tries = 0, refusals = 0, since = ?,
   settled = NULL, source = ?, line = ?, reason = NULL, http = NULL, detail = ?, body = ?

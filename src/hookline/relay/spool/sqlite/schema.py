@@ -5,6 +5,7 @@ DESIGN, section "The spool", gives the reason for each table.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 import msgspec
 
 from hookline.errors import SpoolUnusable
+from hookline.private_files import sync_directory
 from hookline.relay.sources.checkpoints import MAX_CHECKPOINTS
 from hookline.relay.sources.source import Position
 
@@ -75,11 +77,13 @@ CREATE TABLE webhook (
 ) STRICT;
 """
 
-# `delivery_pending` answers three questions: the next new deliveries of a webhook (`due` NULL, by `seq`), the size of
-# its backlog, and its oldest delivery. The others are smaller, or empty in normal operation. `delivery_dead` holds
-# all columns of the filters, so that no filter reads the letters; `seq` is in it for the order.
+# `delivery_pending` answers two questions: the next new deliveries of a webhook (`due` NULL, by `seq`), and the size
+# of its backlog. `delivery_age` finds its oldest deliveries: a replay, or a clock that was set, makes a delivery
+# younger than later ones. The others are smaller, or empty in normal operation. `delivery_dead` holds all columns of
+# the filters, so that no filter reads the letters; `seq` is in it for the order.
 INDEXES = """
 CREATE INDEX delivery_pending ON delivery (webhook, seq, due) WHERE state = 0;
+CREATE INDEX delivery_age ON delivery (webhook, since) WHERE state = 0;
 CREATE INDEX delivery_due ON delivery (webhook, due) WHERE state = 0 AND due IS NOT NULL;
 CREATE INDEX delivery_order ON delivery (order_key, seq) WHERE state = 0 AND order_key IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery (webhook, settled, seq, http, channel, status, reason) WHERE state = 2;
@@ -114,6 +118,7 @@ CREATE TABLE rejected (
   replayed INTEGER NOT NULL DEFAULT 0, UNIQUE (source, line, part, sha256)
 ) STRICT;
 CREATE INDEX rejected_replayed ON rejected (n) WHERE replayed = 1;
+CREATE INDEX rejected_at ON rejected (at) WHERE replayed = 0;
 """
 
 
@@ -141,7 +146,10 @@ def keep_spool_copy(connection: sqlite3.Connection, path: Path, written_in: int)
         unfinished.unlink(missing_ok=True)
         unfinished.touch(mode=0o600)
         connection.execute("VACUUM INTO ?", (str(unfinished),))
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
         unfinished.rename(copy)
+        sync_directory(copy.parent)
     except (OSError, sqlite3.DatabaseError) as failed:
         unfinished.unlink(missing_ok=True)
         raise SpoolUnusable(

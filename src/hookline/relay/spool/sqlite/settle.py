@@ -25,17 +25,17 @@ UPDATE delivery SET state = ?, due = ?, attempts = ?, tries = ?, refusals = ?, r
   settled = ?
 WHERE seq = ? AND state = 0
 """
-# The first pending delivery of each message, unless it waits for a retry of its own.
+# The first pending delivery of each message, if it comes after the settled one and waits for no retry of its own.
 _SUCCESSORS: Final = f"""
 SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM json_each(?) AS k
-JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.value)
-WHERE d.due IS NULL
+JOIN delivery d ON d.seq = (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = k.key)
+WHERE d.due IS NULL AND d.seq > k.value
 """
-# The first deliveries of a webhook; and among the first, those from before a time of the webhook's own clock.
+# The first deliveries of a webhook; and the oldest, by its clock at this moment (webhook_status.WebhookClock).
 FIRST: Final = "SELECT seq FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?"
 OLDEST: Final = """
-SELECT seq FROM (SELECT seq, since FROM delivery WHERE state = 0 AND webhook = ? ORDER BY seq LIMIT ?)
-WHERE since < ?
+SELECT seq FROM delivery JOIN webhook ON n = webhook WHERE state = 0 AND organization = ? AND sandbox = ?
+  AND since < ? - held_seconds - max(0.0, coalesce(? - held_since, 0.0)) ORDER BY since LIMIT ?
 """
 _DEAD_LETTER: Final = "UPDATE delivery SET state = 2, due = NULL, reason = ?, settled = ? WHERE seq = ? AND state = 0"
 _REMOVE_OLD_RECORDS: Final = """
@@ -50,8 +50,7 @@ DELETE FROM delivery WHERE seq IN
   (SELECT seq FROM delivery WHERE state = 2 AND webhook = ? AND settled < ? ORDER BY settled LIMIT ?)
 """
 _REMOVE_OLD_LINES: Final = """
-DELETE FROM rejected WHERE n IN
-  (SELECT n FROM (SELECT n, at, replayed FROM rejected ORDER BY n LIMIT ?) WHERE at < ? AND replayed = 0)
+DELETE FROM rejected WHERE n IN (SELECT n FROM rejected WHERE replayed = 0 AND at < ? ORDER BY at LIMIT ?)
 """
 
 
@@ -67,9 +66,11 @@ def record(connection: sqlite3.Connection, settlements: Sequence[Settlement], no
     connection.executemany(_OTHER, retries)
     posts = sum(one.posts for one in settlements)
     add_to_tally(connection, [("delivered", accepted), ("records", accepted), ("dead", died), ("attempts", posts)])
-    settled = (one.order_key for one in settlements if one.state is not State.PENDING and one.order_key is not None)
-    keys = list(dict.fromkeys(settled))  # a set has no certain order
-    return connection.execute(_SUCCESSORS, (json.dumps(keys),)).fetchall() if keys else []
+    settled: dict[int, int] = {}  # by order key: the first settled delivery
+    for one in settlements:
+        if one.state is not State.PENDING and one.order_key is not None:
+            settled[one.order_key] = min(one.seq, settled.get(one.order_key, one.seq))
+    return connection.execute(_SUCCESSORS, (json.dumps(settled),)).fetchall() if settled else []
 
 
 def _other(one: Settlement, settled: float | None) -> tuple[object, ...]:
@@ -91,10 +92,11 @@ def remove_expired(connection: sqlite3.Connection, *, now: float, keep: Retentio
     horizon = now - keep.seconds
     old = connection.execute(_REMOVE_OLD_RECORDS, (horizon, limit)).rowcount
     records = connection.execute("SELECT coalesce(sum(count), 0) FROM tally WHERE name = 'records'").fetchone()[0]
-    surplus = max(0, min(limit, records - old - keep.records))
-    removed = connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
-    add_to_tally(connection, [("records", -old - removed)])
-    webhooks = [n for (n,) in connection.execute("SELECT n FROM webhook").fetchall()]
-    letters = [connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit)).rowcount for n in webhooks]
-    lines = connection.execute(_REMOVE_OLD_LINES, (limit, horizon)).rowcount
-    return limit in (old, removed, lines, *letters)
+    surplus = max(0, min(limit - old, records - old - keep.records))
+    removed = old + connection.execute(_REMOVE_SURPLUS_RECORDS, (surplus,)).rowcount
+    add_to_tally(connection, [("records", -removed)])
+    letters = 0
+    for (n,) in connection.execute("SELECT n FROM webhook").fetchall():
+        letters += connection.execute(_REMOVE_OLD_LETTERS, (n, horizon, limit - letters)).rowcount
+    lines = connection.execute(_REMOVE_OLD_LINES, (horizon, limit)).rowcount
+    return limit in (removed, letters, lines)

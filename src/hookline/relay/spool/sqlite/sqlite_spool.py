@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -86,7 +87,6 @@ class SqliteSpool:
         try:
             with transaction(self._connection, synced=synced):
                 yield
-            self._unsynced = not synced
         except SpoolFull:
             self._reserve.release()
             self._truncate_log()
@@ -149,7 +149,8 @@ class SqliteSpool:
         # This does not release the reserve: it is for the outcomes of stored deliveries.
         with transaction(self._connection):
             self._connection.executemany("DELETE FROM rejected WHERE n = ?", [(n,) for n in batch.replaced_lines])
-            stored = enqueue.store(self._connection, rows, now - dedupe_window)
+            horizon = now - dedupe_window if dedupe_window else math.inf
+            stored = enqueue.store(self._connection, rows, horizon)
             rejected = enqueue.store_lines(self._connection, enqueue.line_rows(batch.source, batch.rejected, now))
             duplicates = len(rows) - stored + len(batch.rejected) - rejected
             amounts = {
@@ -159,9 +160,7 @@ class SqliteSpool:
             enqueue.add_to_tally(self._connection, amounts.items())
             if batch.position is not None:
                 write_position(self._connection, batch.position, now=now)
-            pending = enqueue.read_tally(self._connection)["pending"]
-        self._synced_at, self._unsynced = now, False
-        return pending
+            return enqueue.read_tally(self._connection)["pending"]
 
     def _rows(self, batch: IngestBatch, numbers: dict[Address, int], now: float) -> list[DeliveryRow]:
         rows: list[DeliveryRow] = []
@@ -202,27 +201,27 @@ class SqliteSpool:
         return {one: dues[n] for one in addresses if (n := self._webhooks.get(one)) in dues}
 
     def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
-        # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost.
-        synced = not 0.0 <= now - self._synced_at < _SYNC_SECONDS
-        with self._transaction(synced=synced):
+        # Most groups are not synced: if a power cut loses a result, the event is sent twice, but not lost. A later
+        # transaction is no sync of earlier ones, because SQLite syncs nothing if no page has changed.
+        with self._transaction(synced=False):
             freed = self._queued(settle.record(self._connection, settlements, now))
-        if synced:
+        self._unsynced = True
+        if not 0.0 <= now - self._synced_at < _SYNC_SECONDS:
+            self._sync()
             self._synced_at = now
         return freed
 
     def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
-        rows = self._query(settle.FIRST, self._known(address), limit + len(without))
-        return self._dead_letter([n for (n,) in rows if n not in without][:limit], reason, now)
+        with self._transaction():
+            rows = self._query(settle.FIRST, self._known(address), limit + len(without))
+            seqs = [n for (n,) in rows if n not in without][:limit]
+            return settle.dead_letter(self._connection, seqs, reason, now)
 
     def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
-        webhook = self._known(address)
-        own = before - self._clocks.get(webhook, _NEW_CLOCK).held_seconds
-        rows = self._query(settle.OLDEST, webhook, limit, own)
-        return self._dead_letter([n for (n,) in rows if n not in without], "expired", now)
-
-    def _dead_letter(self, seqs: Sequence[int], reason: str, now: float) -> int:
         with self._transaction():
-            return settle.dead_letter(self._connection, seqs, reason, now)
+            rows = self._query(settle.OLDEST, *address, before, now, limit + len(without))
+            seqs = [n for (n,) in rows if n not in without][:limit]
+            return settle.dead_letter(self._connection, seqs, "expired", now)
 
     def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
         with self._transaction():

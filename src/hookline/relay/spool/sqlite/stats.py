@@ -22,9 +22,6 @@ from hookline.relay.spool.sqlite.storage_access import REAL_ACCESS, StorageAcces
 from hookline.relay.spool.sqlite.webhook_status import WebhookClock, read_states
 
 MAX_CHECKPOINT_ROWS: Final = 1000
-# The search for the oldest delivery reads at most this many rows, in all and per webhook.
-_MAX_ROWS_SEARCHED: Final = 20_000
-_MAX_ROWS_PER_WEBHOOK: Final = 200
 # A partial index answers each count, so a long backlog costs no more than its index. GROUP BY would read the rows.
 _COUNTS: Final = """
   (SELECT count(*) FROM delivery d WHERE d.state = 0 AND d.webhook = w.n) AS pending,
@@ -35,13 +32,7 @@ _WEBHOOKS: Final = f"""
 SELECT n, organization || '/' || sandbox AS webhook, held_seconds, held_since, disabled, paused, gone_reason,
   not_before, {_COUNTS} ORDER BY 2
 """
-# In the order of `seq` the first delivery is the oldest, except for replayed ones: a replayed delivery keeps its
-# `seq` and is as old as its replay. So the search reads some of the first, and the first that was never attempted.
-_OLDEST: Final = """
-SELECT min(
-  (SELECT min(since) FROM (SELECT since FROM delivery WHERE state = 0 AND webhook = :n ORDER BY seq LIMIT :limit)),
-  coalesce((SELECT since FROM delivery WHERE state = 0 AND webhook = :n AND due IS NULL ORDER BY seq LIMIT 1), 9e999))
-"""
+_OLDEST: Final = "SELECT min(since) FROM delivery WHERE state = 0 AND webhook = ?"
 _CHECKPOINTS: Final = "SELECT name, line, offset, at FROM position ORDER BY at DESC, name LIMIT ?"
 _OLDEST_RECORD: Final = "SELECT settled FROM delivery WHERE state IN (1, 3) ORDER BY settled LIMIT 1"
 _KNOWN: Final = "SELECT 1 FROM delivery WHERE id = ? AND (state IN (0, 2) OR settled > ?)"
@@ -68,13 +59,10 @@ def read_spool_status(directory: Path, access: StorageAccess, *, now: float) -> 
 
 
 def _webhooks(connection: sqlite3.Connection, now: float) -> Iterator[WebhookStatus]:
-    rows = list(named_rows(connection.execute(_WEBHOOKS)))
-    with_backlog = sum(1 for row in rows if row["pending"])
-    limit = max(1, min(_MAX_ROWS_PER_WEBHOOK, _MAX_ROWS_SEARCHED // max(1, with_backlog)))
-    for row in rows:
+    for row in list(named_rows(connection.execute(_WEBHOOKS))):
         n, clock, oldest = row.pop("n"), WebhookClock(row.pop("held_seconds"), row.pop("held_since")), None
         if row["pending"]:
-            (since,) = connection.execute(_OLDEST, {"n": n, "limit": limit}).fetchone()
+            (since,) = connection.execute(_OLDEST, (n,)).fetchone()
             oldest = max(0.0, clock.at(now) - since)
         yield WebhookStatus(oldest=oldest, disabled=bool(row.pop("disabled")), **row)
 

@@ -27,6 +27,9 @@ def opening(request: pytest.FixtureRequest) -> Open:
     return OPENING[request.param]
 
 
+NO_ROOM = r"(cannot create the spool .+|cannot be written): No space left on device"
+
+
 def full_disk(*_: object) -> int:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -45,11 +48,12 @@ def test_a_lock_that_cannot_be_opened(tmp_path: Path, opening: Open, monkeypatch
 def test_a_disk_without_room_for_a_new_spool(
     tmp_path: Path, opening: Open, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the lock or the database cannot be written, the message names it, and no process holds the spool."""
+    """If the directory, the lock or the database cannot be written, the message names it, and no process holds
+    the spool."""
     monkeypatch.setattr("hookline.relay.spool.sqlite.database._PATIENCE_SECONDS", 0.0)
     with monkeypatch.context() as full:
         full.setattr(os, call, full_disk)
-        with pytest.raises(SpoolUnusable, match="cannot be written: No space left on device"):
+        with pytest.raises(SpoolUnusable, match=NO_ROOM):
             opening(tmp_path / "spool")
     assert holder_of(tmp_path / "spool") is None
     opening(tmp_path / "spool")
@@ -65,9 +69,9 @@ def test_recovered_into_this_directory(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_recovered_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the new spool cannot be moved to its place, the command fails and removes it."""
+    """If the new spool cannot be written, the command fails and removes it."""
     create_if_missing(tmp_path / "old", since="now")
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(SpoolUnusable, match="cannot be written: No space left on device"):
+    with pytest.raises(SpoolUnusable, match=NO_ROOM):
         recover(tmp_path / "old", tmp_path / "new")
     assert ["old"] == [path.name for path in tmp_path.iterdir()]

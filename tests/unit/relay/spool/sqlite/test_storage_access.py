@@ -95,13 +95,21 @@ def test_every_port_connects_through_it(recorder: Recorder, tmp_path: Path) -> N
 
 
 def test_results_are_synced_through_it(recorder: Recorder, tmp_path: Path) -> None:
-    """Not every group of results is synced. The next `changed_by_others` syncs the rest, once."""
+    """Not every group of results is synced. The next `changed_by_others` syncs the rest, once, also if a call that
+    changes nothing came before."""
     spool = EmbeddedStore(tmp_path / "spool", recorder.access).open(since="now")
-    put(spool, delivery("a"), now=100.0)
-    spool.settle([settlement(fresh(spool)[0])], now=100.1)
+    put(spool, delivery("a"), delivery("b"), now=100.0)
+    a, b = fresh(spool)
+    spool.settle([settlement(a)], now=100.1)
+    assert ["spool.db-wal"] == recorder.synced
+    spool.settle([settlement(b)], now=100.2)
+    spool.settle([], now=100.3)
+    assert 0 == spool.expire(ACME, before=0.0, now=100.4, without=(), limit=1)
+    spool.set_disabled(ACME, disabled=False, now=100.4)
+    assert ["spool.db-wal"] == recorder.synced
     for _ in range(2):
         spool.changed_by_others()
-    assert ["spool.db-wal"] == recorder.synced
+    assert ["spool.db-wal"] * 2 == recorder.synced
     assert 4096 == (tmp_path / "spool" / "reserve").stat().st_size
     spool.close()
 

@@ -273,8 +273,8 @@ def _locked(directory: Path) -> Iterator[None]:
 def _empty(directory: Path) -> Iterator[None]:
     """A directory for this run. Removes the rest of an interrupted run first."""
     shutil.rmtree(directory, ignore_errors=True)
-    create_directory(directory)
     try:
+        create_directory(directory)
         yield
     finally:
         shutil.rmtree(directory, ignore_errors=True)

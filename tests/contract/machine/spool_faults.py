@@ -1,0 +1,235 @@
+"""Spools with one fault each, in one call of a relay's ports."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from contract.memory_spool import RECORDS, MemorySpool
+from hookline.model import Address
+from hookline.relay.sources.source import Position
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, QueuedDelivery, Retention, Settlement, State
+
+# -- ingest
+
+
+class MovesPositionWithoutRows(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        if len(batch.deliveries) > 4:  # as after a crash between two transactions
+            batch = msgspec.structs.replace(batch, deliveries=[], read=0, rejected=[], skipped={})
+        return super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+
+
+class LosesThePosition(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        return super().enqueue(msgspec.structs.replace(batch, position=None), now=now, dedupe_window=dedupe_window)
+
+
+class KeepsThePositionOfAnOldName(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        before: list[Position] = list(self._data.positions)
+        pending = super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        names = {one.name for one in self._data.positions}
+        self._data.positions = [*(one for one in before if one.name not in names), *self._data.positions]
+        return pending
+
+
+class MiscountsDuplicates(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        before = self._data.tally["duplicates"]
+        pending = super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+        if self._data.tally["duplicates"] > before + 1:
+            self._data.tally["duplicates"] -= 1
+        return pending
+
+
+class ForgetsTheDedupeWindow(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        return super().enqueue(batch, now=now, dedupe_window=min(dedupe_window, 20.0))
+
+
+class ReadsAReplayedLineOnce(MemorySpool):
+    def enqueue(self, batch: IngestBatch, *, now: float, dedupe_window: float) -> int:
+        self._data.tally["replayed"] -= len(batch.replaced_lines) > 1
+        return super().enqueue(batch, now=now, dedupe_window=dedupe_window)
+
+
+# -- dequeue
+
+
+class ReturnsASuccessorTooEarly(MemorySpool):
+    def dequeue_new(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        return super().dequeue_new([msgspec.structs.replace(one, ordered=False) for one in wanted])
+
+
+class PassesOverNewDeliveries(MemorySpool):
+    def dequeue_new(self, wanted: Sequence[DequeueRequest]) -> list[tuple[list[QueuedDelivery], int]]:
+        return [(items, self._last) for items, _ in super().dequeue_new(wanted)]
+
+
+class ForgetsTheDueTime(MemorySpool):
+    def dequeue_due(
+        self, address: Address, *, now: float, limit: int, without: Collection[int]
+    ) -> list[QueuedDelivery]:
+        return super().dequeue_due(address, now=now + 30.0, limit=limit, without=without)
+
+
+class ReturnsADeliveryInFlight(MemorySpool):
+    def dequeue_due(
+        self, address: Address, *, now: float, limit: int, without: Collection[int]
+    ) -> list[QueuedDelivery]:
+        return super().dequeue_due(address, now=now, limit=limit, without=())
+
+
+class FindsOnlyRetriesThatAreDue(MemorySpool):
+    def next_due(self, address: Address, *, after: float) -> float | None:
+        return super().next_due(address, after=max(after, 1000.0))
+
+
+# -- settle
+
+
+class DropsASettlement(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        return super().settle(settlements[:4], now=now)
+
+
+class ForgetsSuccessors(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        return super().settle(settlements, now=now)[:1]
+
+
+class ReturnsSuccessorsOfARetry(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        freed = super().settle(settlements, now=now)
+        waiting = {one.order_key for one in settlements if one.state is State.PENDING} - {None}
+        rows = [one for one in self._data.pending() if one.order_key in waiting and one.due is None]
+        return freed + self._waiting(rows[:1])
+
+
+class SettlesTwice(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        rows = self._data.rows
+        settled = [one for one in settlements if one.seq in rows and rows[one.seq].state is not State.PENDING]
+        self._data.tally["delivered"] += sum(one.state is State.DELIVERED for one in settled)
+        return super().settle(settlements, now=now)
+
+
+class LosesTheHistory(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        return super().settle([msgspec.structs.replace(one, history=None) for one in settlements], now=now)
+
+
+class DeadLettersDeliveriesInFlight(MemorySpool):
+    def dead_letter(self, address: Address, *, reason: str, now: float, without: Collection[int], limit: int) -> int:
+        return super().dead_letter(address, reason=reason, now=now, without=(), limit=limit)
+
+
+class ExpiresByTheWallClock(MemorySpool):
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        idle = self._data.endpoints[address].idle
+        return super().expire(address, before=before + idle, now=now, without=without, limit=limit)
+
+
+class MakesOneRetryTooManyDue(MemorySpool):
+    def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
+        return min(limit, super().make_due(address, now=now, limit=limit + 1, after=after))
+
+
+# -- states and maintenance
+
+
+class ForgetsTheLastRelaysState(MemorySpool):
+    def close(self) -> None:
+        for one in self._data.endpoints.values():
+            one.state = msgspec.structs.replace(one.state, not_before=None)
+        super().close()
+
+
+class AgesWhileDisabled(MemorySpool):
+    def set_disabled(self, address: Address, *, disabled: bool, now: float) -> None:
+        super().set_disabled(address, disabled=disabled, now=now)
+        self._data.endpoints[address].held = None
+
+
+class RemovesTheNewestRecords(MemorySpool):
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
+        records = [row.settled for row in self._data.rows.values() if row.state is State.DELIVERED]
+        if len(records) > keep.records:
+            self._remove(lambda row: row.state is State.DELIVERED and row.settled == max(records), 1)
+            self._data.tally["records"] -= 1
+        return super().clean_up(now=now, keep=keep, limit=limit)
+
+
+class KeepsNoDeadLetters(MemorySpool):
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
+        self._remove(lambda row: row.state is State.DEAD, limit)
+        return super().clean_up(now=now, keep=keep, limit=limit)
+
+
+class MissesAnOperator(MemorySpool):
+    def changed_by_others(self) -> bool:
+        return super().changed_by_others() and not self._data.replayed
+
+
+class LosesTheUnsynced(MemorySpool):
+    def close(self) -> None:
+        for row in self._data.pending():
+            row.tries = 0
+        super().close()
+
+
+class ExpiresAmongTheFirst(MemorySpool):
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        later = {row.seq for row in self._data.pending(address)[limit:]}
+        return super().expire(address, before=before, now=now, without=later.union(without), limit=limit)
+
+
+class ExpiresHeldDeliveries(MemorySpool):
+    def expire(self, address: Address, *, before: float, now: float, without: Collection[int], limit: int) -> int:
+        endpoint = self._data.endpoints[address]
+        held, endpoint.held = endpoint.held, None
+        try:
+            return super().expire(address, before=before, now=now, without=without, limit=limit)
+        finally:
+            endpoint.held = held
+
+
+class CleansUpTheFirstLines(MemorySpool):
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
+        lines = self._data.lines
+        self._data.lines = dict(list(lines.items())[:limit])
+        later = dict(list(lines.items())[limit:])
+        try:
+            return super().clean_up(now=now, keep=keep, limit=limit)
+        finally:
+            self._data.lines |= later
+
+
+class CleansUpRecordsTwice(MemorySpool):
+    def clean_up(self, *, now: float, keep: Retention, limit: int) -> bool:
+        old = self._remove(lambda row: row.state in RECORDS and row.settled < now - keep.seconds, limit)
+        self._data.tally["records"] -= old
+        return super().clean_up(now=now, keep=keep, limit=limit)
+
+
+class ReturnsDeliveriesThatDidNotWait(MemorySpool):
+    def settle(self, settlements: Sequence[Settlement], *, now: float) -> list[QueuedDelivery]:
+        freed = super().settle(settlements, now=now)
+        first = {row.order_key: row for row in reversed(self._data.pending())}
+        keys = {one.order_key for one in settlements if one.state is not State.PENDING} - {None}
+        rows = [first[key] for key in keys if key in first and first[key].due is None]
+        return freed + self._waiting([row for row in rows if row.seq not in {one.seq for one in freed}])
+
+
+SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
+    MovesPositionWithoutRows, LosesThePosition, KeepsThePositionOfAnOldName, MiscountsDuplicates,
+    ForgetsTheDedupeWindow, ReadsAReplayedLineOnce, ReturnsASuccessorTooEarly, PassesOverNewDeliveries,
+    ForgetsTheDueTime, ReturnsADeliveryInFlight, FindsOnlyRetriesThatAreDue, DropsASettlement, ForgetsSuccessors,
+    ReturnsSuccessorsOfARetry, SettlesTwice, LosesTheHistory, DeadLettersDeliveriesInFlight, ExpiresByTheWallClock,
+    MakesOneRetryTooManyDue, ForgetsTheLastRelaysState, AgesWhileDisabled, RemovesTheNewestRecords,
+    ExpiresAmongTheFirst, ExpiresHeldDeliveries, CleansUpTheFirstLines, CleansUpRecordsTwice,
+    ReturnsDeliveriesThatDidNotWait, KeepsNoDeadLetters, MissesAnOperator, LosesTheUnsynced,
+)  # fmt: skip

@@ -1,0 +1,44 @@
+"""The ingester's dedupe window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import delivery, settlement
+from contract.spool_stores import fresh, intake
+from hookline.observe.log import Log
+from hookline.relay.clock import RelayClock
+from hookline.relay.ingest.batch import IngestContext
+from hookline.relay.ingest.ingester import Ingester, IngestLimits
+from hookline.relay.spool.factory import spool_store
+from hookline.relay.spool.spool_thread import SpoolThread
+
+
+def no_routing() -> IngestContext:
+    raise AssertionError("nothing is read")
+
+
+@pytest.mark.parametrize(("window", "duplicates"), [(0.0, 0), (60.0, 1)])
+def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
+    tmp_path: Path, window: float, duplicates: int
+) -> None:
+    """Other windows begin before the clock was set."""
+    wall, even = [1000.0], [0.0]
+    clock = RelayClock(lambda: wall[0], lambda: even[0])
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    log = Log(lambda line: None, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    ingester = Ingester(
+        None, thread, routing=no_routing, on_enqueued=lambda _: None, held=frozenset, clock=clock, log=log,
+        limits=IngestLimits(dedupe_window=window, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    wall[0], even[0] = 5000.0, 1.0
+    assert 1 == ingester._store(intake(delivery("a")))
+    spool.settle([settlement(fresh(spool)[0])], now=5000.0)
+    wall[0], even[0] = 5001.0, 2.0
+    assert 1 - duplicates == ingester._store(intake(delivery("a")))
+    assert duplicates == spool.tally().get("duplicates", 0)
+    thread.close()
+    spool.close()
