@@ -84,9 +84,11 @@ class SqliteSpool:
     def _transaction(self, *, synced: bool = True) -> Iterator[None]:
         """A transaction. If the disk is full it fails and releases the reserve, so that the next one finds space."""
         try:
+            before = self._connection.total_changes
             with transaction(self._connection, synced=synced):
                 yield
-            self._unsynced = not synced
+            if self._connection.total_changes != before:  # SQLite does not sync a transaction that writes nothing
+                self._unsynced = not synced
         except SpoolFull:
             self._reserve.release()
             self._truncate_log()
