@@ -81,7 +81,8 @@ class Dispatcher:
         self.lanes[lane.address] = lane
         self._endpoint_states.add_lane(lane, state)
         self._prefetcher.wake_at(lane, next_due)
-        self._prefetcher.make_late_due(lane)
+        if next_due is not None:  # one transaction, and a start can add ten thousand lanes
+            self._prefetcher.make_late_due(lane)
         self._prefetcher.request_refill(lane)
 
     async def remove_lane(self, address: Address) -> Handover | None:

@@ -174,6 +174,24 @@ async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
     assert 2_000 == tally["delivered"] + tally["dead"]
 
 
+async def test_a_lane_without_retries_costs_no_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that starts searches only the webhooks that have retries for those that would wait too long."""
+    asked: list[Address] = []
+
+    def make_due(_spool: SqliteSpool, address: Address, **_options: Any) -> int:
+        asked.append(address)
+        return 0
+
+    monkeypatch.setattr(SqliteSpool, "make_due", make_due)
+    async with working(tmp_path, monkeypatch) as desk:
+        for next_due in (None, time.time() + DAY):
+            desk.dispatcher.add_lane(desk.lane(Scripted(accepts)), EndpointState(), next_due)
+            desk.dispatcher.round_ended.clear()
+            await desk.dispatcher.round_ended.wait()
+            assert ([] if next_due is None else [ADDRESS]) == asked
+            await desk.dispatcher.remove_lane(ADDRESS)
+
+
 async def test_a_longer_retry_after_is_remembered(desk: Desk) -> None:
     """The spool has the Retry-After, also if the circuit breaker waits longer by itself, and a longer one that comes
     while the breaker is already open."""
