@@ -81,7 +81,8 @@ class Dispatcher:
         self.lanes[lane.address] = lane
         self._endpoint_states.add_lane(lane, state)
         self._prefetcher.wake_at(lane, next_due)
-        self._prefetcher.make_late_due(lane)
+        if next_due is not None:  # one transaction, and a start can add ten thousand lanes
+            self._prefetcher.make_late_due(lane)
         self._prefetcher.request_refill(lane)
 
     async def remove_lane(self, address: Address) -> Handover | None:
@@ -238,8 +239,7 @@ class Dispatcher:
         """Apply changes that another process made to the spool, expire deliveries, and clean up."""
         changed = await self._thread.run(self._spool.changed_by_others)
         if changed or self._endpoint_states.must_read:
-            for lane in await self._endpoint_states.apply_operator_requests():
-                self._prefetcher.request_refill(lane)
+            await self._prefetcher.reload(await self._endpoint_states.apply_operator_requests())
         if changed:
             self.has_orphans = True
             dues = await self._thread.run(self._spool.next_dues, list(self.lanes))

@@ -106,6 +106,7 @@ class Lane:
         self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
         self._interruption = asyncio.Event()
+        self._waiting_for_turn = 0
         self._unwritten = 0
         self._last_success = 0.0
         self._stopping = False
@@ -208,9 +209,12 @@ class Lane:
         while (self._new or self._retries) and not self.full:
             queue = self._next_queue()
             expired = self._is_expired(queue[0])
-            if not expired and self._limited and (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
-                self._wake_in(delay)
-                return None
+            if not expired and self._limited:
+                if self._waiting_for_turn:
+                    return None  # another attempt of a delivery in flight comes first, and starts the others then
+                if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
+                    self._wake_in(delay)
+                    return None
             item = self._take(queue)
             if not expired:
                 return item
@@ -273,18 +277,24 @@ class Lane:
     async def _may_continue(self, item: QueuedDelivery, times_opened: int) -> bool:
         """Wait for a turn of the rate limiter for a confirming attempt, or for one with a fresh token.
 
-        False: it must not go out, because the lane sends nothing any more, the breaker has opened since the first
-        attempt of the delivery, or the delivery is too old.
+        It comes before new deliveries and retries, which would otherwise take every turn. False: it must not go out,
+        because the lane sends nothing any more, the breaker has opened since the first attempt of the delivery, or
+        the delivery is too old.
         """
-        while not self._takes_nothing and not self._is_expired(item):
-            if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
-                return False
-            if (delay := self.rate_limiter.delay(self._clock.elapsed())) <= 0:
-                return True
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._interruption.wait()
-        return False
+        self._waiting_for_turn += 1
+        try:
+            while not self._takes_nothing and not self._is_expired(item):
+                if times_opened != self.breaker.times_opened and self.breaker.phase is not BreakerPhase.CLOSED:
+                    return False
+                if (delay := self.rate_limiter.delay(self._clock.elapsed())) <= 0:
+                    return True
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await self._interruption.wait()
+            return False
+        finally:
+            self._waiting_for_turn -= 1
+            asyncio.get_running_loop().call_soon(self.start_attempts)
 
     def _interrupt(self) -> None:
         """Make the attempts that wait for a turn check again whether they may go out."""

@@ -18,7 +18,7 @@ class RateLimiter:
 
     def __init__(self, rate: Rate | None) -> None:
         self._interval = 0.0 if rate is None else rate.per_seconds / rate.count
-        self._next = 0.0
+        self._next = float("-inf")  # no request was admitted yet
 
     def continue_after(self, earlier: RateLimiter) -> None:
         """Keep the distance to the last request that an earlier limiter admitted."""

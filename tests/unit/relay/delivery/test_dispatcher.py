@@ -25,7 +25,7 @@ from hookline.relay.delivery.endpoint_state import EndpointStateWriter
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.response_policy import Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Response
-from hookline.relay.spool.spool import EndpointState, Retention, State
+from hookline.relay.spool.spool import DequeueRequest, EndpointState, Retention, State
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
@@ -172,6 +172,37 @@ async def test_retry_now_ends_the_dead_lettering(desk: Desk) -> None:
     tally = await desk.until(lambda tally: tally["pending"] == 0)
     assert tally["delivered"] == len(endpoint.accepted) > 0
     assert 2_000 == tally["delivered"] + tally["dead"]
+
+
+async def test_a_lane_without_retries_costs_no_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that starts searches only the webhooks that have retries for those that would wait too long."""
+    asked: list[Address] = []
+
+    def make_due(_spool: SqliteSpool, address: Address, **_options: Any) -> int:
+        asked.append(address)
+        return 0
+
+    monkeypatch.setattr(SqliteSpool, "make_due", make_due)
+    async with working(tmp_path, monkeypatch) as desk:
+        for next_due in (None, time.time() + DAY):
+            desk.dispatcher.add_lane(desk.lane(Scripted(accepts)), EndpointState(), next_due)
+            desk.dispatcher.round_ended.clear()
+            await desk.dispatcher.round_ended.wait()
+            assert ([] if next_due is None else [ADDRESS]) == asked
+            await desk.dispatcher.remove_lane(ADDRESS)
+
+
+async def test_a_webhook_that_is_resumed_during_a_reconfiguration_keeps_its_retries(desk: Desk) -> None:
+    """The new lane begins paused, by a state that was read before the operator resumed it. Its retry is sent."""
+    await desk.put(1)
+    ((items, _),) = await desk.thread.run(desk.spool.dequeue_new, [DequeueRequest(ADDRESS, 0, 10, False)])
+    due = time.time()
+    retry = settlement(items[0], State.PENDING, due=due)
+    await desk.thread.run(desk.spool.settle, [retry], now=due)
+    lane = desk.lane(Scripted(accepts))
+    lane.paused = True
+    desk.dispatcher.add_lane(lane, EndpointState(paused=due), due)
+    await desk.until(lambda tally: tally.get("delivered") == 1)
 
 
 async def test_a_longer_retry_after_is_remembered(desk: Desk) -> None:

@@ -263,6 +263,27 @@ def test_every_request_takes_a_turn_of_the_rate_limit(status: int) -> None:
     assert all(later - earlier > 0.08 for earlier, later in pairwise(sent))
 
 
+def test_a_confirming_attempt_comes_before_the_backlog() -> None:
+    """Other deliveries always wait for a turn, too. The confirming attempt gets the next one, and they the others."""
+
+    async def run() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        refused = item(1)
+        bench = Bench(
+            lambda attempt: Response(422 if attempt.id == refused.id else 200),
+            webhook(rate="10/s"),
+            RelayClock(wall=lambda: 1_000.0 + loop.time(), even=loop.time),
+        )
+        bench.lane.offer([refused, *(item(n) for n in range(2, 100))])
+        bench.lane.start_attempts()
+        await asyncio.sleep(5.05)
+        return [attempt.id for attempt in bench.endpoint.attempts]
+
+    sent = run_in_virtual_time(run())
+    assert [item(n).id for n in (1, 1, 2, 3, 4)] == sent[:5]
+    assert 49 <= len(sent) <= 56
+
+
 def opens(lane: Lane) -> None:
     """Another request was answered with a Retry-After."""
     lane.breaker.failed(1_000.0, "http 503", network=False, wait=50.0)

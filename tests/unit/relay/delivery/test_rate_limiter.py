@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,3 +38,19 @@ def test_never_more_than_the_rate(count: int, gaps: list[float]) -> None:
         now += gap
         taken += pace.delay(now) == 0.0
     assert taken <= (now + TOLERANCE_SECONDS) * count + 1 + 1e-6
+
+
+@pytest.mark.parametrize("earlier", [None, Rate(10, 1)])
+def test_a_limiter_that_admitted_nothing_passes_no_wait_on(earlier: Rate | None) -> None:
+    """Ten seconds after the start a webhook gets a slow limit, and had no request yet: the first one goes out."""
+    pace = RateLimiter(Rate(1, 3600))
+    pace.continue_after(RateLimiter(earlier))
+    assert 0.0 == pace.delay(10.0)
+
+
+def test_the_next_limit_holds_after_the_last_request() -> None:
+    """A request at 100 s, then another limit: its next request follows after its own interval."""
+    earlier, pace = RateLimiter(Rate(10, 1)), RateLimiter(Rate(1, 60))
+    earlier.delay(100.0)
+    pace.continue_after(earlier)
+    assert 59.0 == round(pace.delay(101.0), 6)

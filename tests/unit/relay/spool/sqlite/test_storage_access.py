@@ -114,6 +114,17 @@ def test_results_are_synced_through_it(recorder: Recorder, tmp_path: Path) -> No
     spool.close()
 
 
+def test_a_transaction_without_changes_syncs_no_results(recorder: Recorder, tmp_path: Path) -> None:
+    """SQLite does not sync a commit that writes nothing. The results before it are still to be synced."""
+    spool = EmbeddedStore(tmp_path / "spool", recorder.access).open(since="now")
+    put(spool, delivery("a"), now=100.0)
+    spool.settle([settlement(fresh(spool)[0])], now=100.1)
+    assert 0 == spool.make_due(ACME, now=100.2, limit=10)
+    spool.changed_by_others()
+    assert ["spool.db-wal"] == recorder.synced
+    spool.close()
+
+
 def test_waits_go_through_it(recorder: Recorder, tmp_path: Path) -> None:
     """A long replay pauses after each chunk, and a starting relay waits for the lock of another one."""
     directory = tmp_path / "spool"
