@@ -21,6 +21,10 @@ def monotonic_microseconds() -> int:
 class RelayClock:
     """Unix time in seconds. Every decision that deletes something must use `cautious_now`.
 
+    The clock runs evenly and takes over the wall clock's setting only in `take_step`, which the relay calls each
+    second. A time from `now` and a step are therefore never mixed: everything that was dated before a step can move
+    with it, also if the wall clock was set forward and back between two calls.
+
     `wall` returns Unix time. `even` returns the seconds of a clock that runs evenly, from any origin. `steps` counts
     how often the wall clock was set since the relay started.
     """
@@ -33,8 +37,8 @@ class RelayClock:
         self.steps = 0
 
     def now(self) -> float:
-        """The wall clock, for timestamps and due times."""
-        return self._wall()
+        """The wall clock as of the last `take_step`, for timestamps and due times."""
+        return self._even() + self._offset
 
     def elapsed(self) -> float:
         """Seconds since the relay started, by the clock that runs evenly."""
@@ -44,20 +48,18 @@ class RelayClock:
         """The time for retention, `maxAge` and the duplicate window.
 
         It runs evenly from the lowest setting that the wall clock had since the relay started. It is therefore never
-        ahead of the wall clock. A step forward increases no age. After a step back, entries remain longer, also after
-        the clock was corrected: the correction must not increase the age of entries that were dated before it.
+        ahead of `now`. A step forward increases no age. After a step back, entries remain longer, also after the
+        clock was corrected: the correction must not increase the age of entries that were dated before it.
         """
-        even = self._even()
-        self._lowest_offset = min(self._lowest_offset, self._wall() - even)
-        return even + self._lowest_offset
+        return self._even() + self._lowest_offset
 
     def take_step(self) -> float:
         """Seconds by which the wall clock was set since the last call: negative if back, 0.0 if it was not set."""
         offset = self._wall() - self._even()
-        self._lowest_offset = min(self._lowest_offset, offset)
         seconds = offset - self._offset
+        self._offset = offset
+        self._lowest_offset = min(self._lowest_offset, offset)
         if abs(seconds) < STEP_SECONDS:
             return 0.0
-        self._offset = offset
         self.steps += 1
         return seconds

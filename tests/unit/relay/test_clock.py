@@ -45,6 +45,7 @@ def test_a_jump_forward_ages_nothing(machine: Machine, clock: RelayClock) -> Non
     before = clock.now()
     machine.wall += 30 * DAY
     machine.passes(60.0)
+    assert 30 * DAY == clock.take_step()
     assert before + 30 * DAY + 60.0 == clock.now()
     assert before + 60.0 == clock.cautious_now()
     assert 60.0 == clock.elapsed()
@@ -54,6 +55,7 @@ def test_a_jump_back_only_keeps_things_longer(machine: Machine, clock: RelayCloc
     """The cautious time is never ahead of the wall clock."""
     before = clock.now()
     machine.wall -= DAY
+    assert -DAY == clock.take_step()
     assert before - DAY == clock.now() == clock.cautious_now()
 
 
@@ -64,6 +66,7 @@ def test_a_correction_after_a_jump_back_ages_nothing(machine: Machine, clock: Re
     dated = clock.now()
     machine.passes(60.0)
     machine.wall += DAY
+    clock.take_step()
     assert 60.0 == clock.cautious_now() - dated
 
 
@@ -75,6 +78,26 @@ def test_a_step_is_reported_once(machine: Machine, clock: RelayClock) -> None:
     assert (7200.0, 0.0) == (clock.take_step(), clock.take_step())
     machine.wall += STEP_SECONDS / 2
     assert (0.0, 2) == (clock.take_step(), clock.steps)
+
+
+def test_a_step_counts_from_the_next_look_on(machine: Machine, clock: RelayClock) -> None:
+    """A time that is asked for between a step and the look at it belongs to the old setting. A clock that was set
+    forward and back in between was not set."""
+    before = clock.now()
+    machine.wall += DAY
+    machine.passes(0.5)
+    assert before + 0.5 == clock.now()
+    machine.wall -= DAY
+    assert (0.0, before + 0.5) == (clock.take_step(), clock.now())
+
+
+def test_slewing_is_followed(machine: Machine, clock: RelayClock) -> None:
+    """A wall clock that runs a little faster is no step, and its time is taken over."""
+    for _ in range(10):
+        machine.passes(1.0)
+        machine.wall += STEP_SECONDS / 4
+        assert 0.0 == clock.take_step()
+    assert machine.wall == clock.now()
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(-50, 50)), max_size=10))
