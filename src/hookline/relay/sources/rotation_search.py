@@ -187,16 +187,21 @@ def _is_empty_file_present(present: list[RotatedFile], last: Position) -> bool:
 def _order_after_clock_set_back(
     rotated: list[RotatedFile], log: RotatedFile | None
 ) -> tuple[list[RotatedFile], frozenset[InodeIdentity]]:
-    """Orders the files by name if a file that was read is newer than the log, because the clock was set back.
+    """Orders the files by name if a file that was read is newer than one that its name places after it: than the log,
+    or than a rotated file. The clock was set back between them.
 
     Returns the files in order, and the identities of those after the last file that was read.
     """
-    progress = {file.identity for file in rotated if _is_read(file)}
-    if log is None or not any(file.identity in progress and file.modified > log.modified for file in rotated):
+    by_name = sorted(rotated, key=lambda file: rotation_number(file.path))
+    oldest_after = log.modified if log is not None else None  # of the files that the name places after `file`
+    was_set_back = False
+    for file in reversed(by_name):
+        was_set_back |= _is_read(file) and oldest_after is not None and file.modified > oldest_after
+        oldest_after = file.modified if oldest_after is None else min(oldest_after, file.modified)
+    if not was_set_back:
         return rotated, frozenset()
-    rotated = sorted(rotated, key=lambda file: rotation_number(file.path))
-    newest = max(index for index, file in enumerate(rotated) if file.identity in progress)
-    return rotated, frozenset(file.identity for file in rotated[newest + 1 :])
+    newest = max(index for index, file in enumerate(by_name) if _is_read(file))
+    return by_name, frozenset(file.identity for file in by_name[newest + 1 :])
 
 
 def _list_at_one_moment(path: str, inspector: FileInspector) -> list[RotatedFile]:

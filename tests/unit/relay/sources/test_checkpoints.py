@@ -595,6 +595,23 @@ def test_rotated_after_the_clock_was_set_back(path: Path, book: Book, follow: bo
     assert [] == book.notes.warnings
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_rotated_files_after_the_clock_was_set_back(path: Path, book: Book, follow: bool) -> None:
+    """If a file that was read is newer than a file with a later number, the numbers give the order. The time of the
+    log itself does not matter, because the clock may be right again when the log is written."""
+    append(path, b"a1")
+    os.utime(path, (9000, 9000))
+    read_in(path, book, follow, b"a1")
+    path.rename(f"{path}.3")
+    for number, line in ((2, b"b1"), (1, b"c1")):
+        append(path, line)
+        os.utime(path, (2000, 2000))
+        path.rename(f"{path}.{number}")
+    append(path, b"d1")
+    read_in(path, book, follow, b"b1", b"c1", b"d1")
+    assert [] == book.notes.warnings
+
+
 def test_renamed_while_stopped_and_no_new_log_yet(path: Path, book: Book) -> None:
     """The rest of it does not wait for a new log of that name."""
     append(path, b"a1")
