@@ -116,10 +116,9 @@ class EndpointStateWriter:
                     **state._asdict(),
                 )
                 self._saved[address] = state
+            # Only now, because the last write of the run repeats a write that was cancelled.
             if self._changed.get(address) is lane and SavedState.of_lane(lane) == state:
-                del self._changed[
-                    address
-                ]  # only now: if the write is cancelled, the last write of the run repeats it
+                del self._changed[address]
 
     async def apply_operator_requests(self) -> list[Lane]:
         """Pause, resume and retry lanes as operators requested in other processes. Returns the lanes concerned."""

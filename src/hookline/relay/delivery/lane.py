@@ -239,6 +239,10 @@ class Lane:
 
     async def _work(self, item: QueuedDelivery) -> None:
         """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""
+        # A response that arrived since this worker was created may forbid attempts now.
+        if self._takes_nothing or self.breaker.phase is BreakerPhase.OPEN:
+            (self._new if item.due is None else self._retries).appendleft(item)
+            return
         while True:
             self._settle(item, await self._attempt(item))
             if self._stopping or self.suspended or not self.breaker.admits(len(self._workers) - 1):

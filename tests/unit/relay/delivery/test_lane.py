@@ -81,18 +81,20 @@ class Notes:
 
 
 class Clock:
-    """`now` is the wall clock; `step` sets it."""
+    """`now` is the wall clock; `step` sets it, and the relay's clock notices that."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
         self._set_by = 0.0
+        self._relay_clock = RelayClock(wall=lambda: self.now, even=lambda: self.now - self._set_by)
 
     def step(self, seconds: float) -> None:
         self.now += seconds
         self._set_by += seconds
+        self._relay_clock.take_step()
 
     def relay_clock(self) -> RelayClock:
-        return RelayClock(wall=lambda: self.now, even=lambda: self.now - self._set_by)
+        return self._relay_clock
 
 
 def webhook(*, concurrency: int = 4, rate: str | None = None, initial: str = "1s", enabled: bool = True) -> Webhook:
@@ -523,3 +525,13 @@ async def test_unwritten_settlements_are_bounded() -> None:
     for settlement in done:
         bench.lane.forget(settlement.seq)
     assert limit <= len(await bench.run()) < limit + 4
+
+
+async def test_no_attempt_begins_after_a_response_that_forbids_it() -> None:
+    """A 410 that arrives between the choice of a delivery and the first step of its worker keeps the delivery."""
+    bench = Bench(always(200))
+    bench.lane.offer([item(1)])
+    bench.lane.start_attempts()
+    bench.lane.breaker.gone("http 410")
+    await asyncio.sleep(0.01)
+    assert ([], [1], 0) == (bench.endpoint.attempts, list(bench.lane.known), bench.lane.attempts_in_flight)
