@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 BENCHMARKS ?= peers stages isolation backlog reconcile
 
-.PHONY: demo test check soak bench lock sbom format clean
+.PHONY: demo test check simulate soak bench lock sbom format clean
 
 # Built from the lock file with hashes, and again after the lock file changes.
 $(READY): requirements.lock pyproject.toml
@@ -23,6 +23,9 @@ demo: $(READY)  ## apply the repository's webhooks, relay example events, show t
 
 test: $(READY)  ## all tests except the long ones; three at a time on two cores, because many wait
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak"
+
+simulate: $(READY)  ## the simulated relay: SEEDS=N new seeds, or SEED=n again with its trace
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
 
 check: $(READY)  ## lint, format, types, dependencies: CI runs it before the tests; it needs no network
 	$(BIN)/ruff check .

@@ -1,0 +1,170 @@
+"""The observations of each endpoint: its requests, and its requests to wait.
+
+A process forgets some of them when it ends, and an operator or an apply cancels others. The checks may only
+demand the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from hookline.model import Address, Webhook
+from hookline.relay.http.exchange import Response
+from simulation.checks.spool_view import SavedWait, SpoolView
+from simulation.disk import SimulatedDisk
+from simulation.endpoints import SimulatedTransport
+from simulation.state import SimulatedState
+from simulation.world import World
+
+# The relay notices the requests of operators within this time.
+NOTICE_SECONDS: Final = 1.5
+# The relay saves a Retry-After with its next round of writes.
+SAVE_SECONDS: Final = 1.5
+_NOTHING_SAVED: Final = SavedWait(None, None)
+
+
+@dataclass(slots=True, kw_only=True)
+class WaitRequest:
+    """A Retry-After or 410 that the relay has received: no request before `until`. Times are those of World.now."""
+
+    webhook: Webhook
+    received_at: float
+    until: float
+    gone: bool
+
+
+@dataclass(slots=True)
+class EndpointHistory:
+    """The observations of one webhook.
+
+    Attributes:
+        last_transport: The transport of the latest request of this process.
+        next_turn: The rate limit permits no request before this time.
+        last_request_at: The time of the latest request.
+        waits: The requests to wait, by URL.
+        idle_since: Since this time the lane has work and sends nothing.
+        refused_while_healthy: The length of the current run of refusals by a healthy endpoint.
+        permitted_until: An operator ran `retry-now`. The relay notices it at this time at the latest.
+    """
+
+    last_transport: SimulatedTransport | None = None
+    next_turn: float = 0.0
+    last_request_at: float = 0.0
+    waits: dict[str, WaitRequest] = field(default_factory=dict)
+    idle_since: float | None = None
+    refused_while_healthy: int = 0
+    permitted_until: float = 0.0
+
+    def forget_waits(self) -> None:
+        """The relay may send again."""
+        self.waits.clear()
+
+
+class EndpointHistories:
+    """The histories of all webhooks, by address."""
+
+    def __init__(self, world: World, disk: SimulatedDisk, state: SimulatedState) -> None:
+        self._world = world
+        self._disk = disk
+        self._state = state
+        self._histories: dict[Address, EndpointHistory] = {}
+        self.clock_noticed_at = 0.0  # the relay has noticed by then that the clock was set
+
+    def of(self, address: Address) -> EndpointHistory:
+        """The history of this webhook, which is empty at first."""
+        return self._histories.setdefault(address, EndpointHistory())
+
+    def note_wait(self, transport: SimulatedTransport, response: Response) -> None:
+        """Remember the wait that this response requests, if it requests one. A shorter wait changes nothing."""
+        webhook, now = transport.webhook, self._world.now
+        waits = self.of(webhook.address).waits
+        url = transport.endpoint.url
+        if response.status == 410:
+            waits[url] = WaitRequest(webhook=webhook, received_at=now, until=float("inf"), gone=True)
+        elif response.retry_after is not None and _is_retried(response.status):
+            policies = [webhook, self._state.webhooks.get(webhook.address, webhook)]
+            longest = min(one.delivery.retry.max_delay.total_seconds() for one in policies)
+            until = now + min(response.retry_after, longest)
+            if url not in waits or waits[url].until < until:
+                waits[url] = WaitRequest(webhook=webhook, received_at=now, until=until, gone=False)
+
+    def process_started(self) -> None:
+        """The lanes of a new process have fresh limits."""
+        applied = self._state.webhooks
+        for address, history in self._histories.items():
+            history.last_transport, history.next_turn = None, 0.0
+            history.idle_since = None
+            # A start with another configuration gives an endpoint that was gone a new chance.
+            current = applied.get(address)
+            history.waits = {
+                url: wait for url, wait in history.waits.items() if not wait.gone or wait.webhook == current
+            }
+
+    def process_ended(self, view: SpoolView) -> None:
+        """A crash may lose a Retry-After or 410 that the relay had no time to save."""
+        saved_waits = view.saved_waits()
+        for address, history in self._histories.items():
+            saved = saved_waits.get(address, _NOTHING_SAVED)
+            history.waits = {
+                url: wait
+                for url, wait in history.waits.items()
+                if self._had_time(wait) or self._is_saved(wait, saved)
+            }
+
+    def _had_time(self, wait: WaitRequest) -> bool:
+        return self._world.now - wait.received_at >= SAVE_SECONDS and not self._disk.is_ill
+
+    def _is_saved(self, wait: WaitRequest, saved: SavedWait) -> bool:
+        if wait.gone:
+            return saved.gone_reason is not None
+        until = wait.until - self._world.now + self._world.wall()
+        return saved.not_before is not None and saved.not_before > until - SAVE_SECONDS
+
+    def requests_permitted(self, address: Address) -> None:
+        """An operator ran `retry-now`: requests to wait no longer count, until the relay has noticed it."""
+        history = self.of(address)
+        history.permitted_until = self._world.now + NOTICE_SECONDS
+        history.forget_waits()
+        self._world.after(NOTICE_SECONDS, history.forget_waits)
+
+    def will_change(self, webhook: Webhook) -> bool:
+        """Whether another configuration was applied, which the relay has not seen yet."""
+        return self._state.webhooks.get(webhook.address) != webhook
+
+    def configured(self, address: Address, webhook: Webhook | None) -> None:
+        """The webhook has a new configuration, None if it was deleted.
+
+        An endpoint that was gone gets requests again, and no wait is longer than the new maxDelay.
+        """
+        history = self.of(address)
+        if webhook is None:
+            history.waits = {}
+            return
+        history.waits = {url: wait for url, wait in history.waits.items() if not wait.gone}
+        latest = self._world.now + webhook.delivery.retry.max_delay.total_seconds()
+        for wait in history.waits.values():
+            wait.until = min(wait.until, latest)
+
+    def time_passed(self) -> None:
+        """Every lane begins to idle now at the earliest."""
+        for history in self._histories.values():
+            history.idle_since = None
+
+    def clock_set(self) -> None:
+        """Waits until a time of the wall clock no longer count, because that clock was set.
+
+        The relay notices it later, and its waits of that time may end early.
+        """
+        self.clock_noticed_at = self._world.now + NOTICE_SECONDS
+        self._world.after(NOTICE_SECONDS, self._forget_times)
+
+    def _forget_times(self) -> None:
+        for history in self._histories.values():
+            history.waits = {url: wait for url, wait in history.waits.items() if wait.gone}
+            history.next_turn = 0.0
+            history.idle_since = None
+
+
+def _is_retried(status: int) -> bool:
+    return status in (408, 421, 425, 429) or (status >= 500 and status not in (501, 505, 511))

@@ -1,0 +1,75 @@
+"""The stored state of a simulation, and the applies that change it while a relay runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hookline.errors import StateUnusable
+from hookline.model import Address, Webhook
+from hookline.state.store import DocumentWrites, HistoryEntry, HistoryRecord, Snapshot, Stored
+
+Document = Mapping[str, Any]
+
+
+class SimulatedState:
+    """Implements StateStore for reading.
+
+    Attributes:
+        unreadable: Every read fails.
+        known_webhooks: The latest configuration of every webhook that was ever applied.
+        deleted_addresses: The webhooks that an apply has deleted, even if a later one created them again.
+        shortest_max_age_seconds: The shortest maxAge that each webhook ever had.
+    """
+
+    def __init__(self, documents: Mapping[Address, Document]) -> None:
+        self.unreadable = False
+        self.known_webhooks: dict[Address, Webhook] = {}
+        self.deleted_addresses: set[Address] = set()
+        self.shortest_max_age_seconds: dict[Address, float] = {}
+        self._snapshot = Snapshot("L", 1, {address: Stored(one) for address, one in sorted(documents.items())})
+        self._remember()
+
+    @property
+    def webhooks(self) -> dict[Address, Webhook]:
+        """The applied webhooks."""
+        return {address: stored.webhook for address, stored in self._snapshot.webhooks.items()}
+
+    def document(self, address: Address) -> Document | None:
+        """The applied document of this webhook; None if it has none."""
+        stored = self._snapshot.webhooks.get(address)
+        return None if stored is None else stored.document
+
+    def apply(self, address: Address, document: Document | None) -> None:
+        """Apply a change of one webhook; None deletes it."""
+        self._snapshot = self._snapshot.after("L", {address: document})
+        if document is None:
+            self.deleted_addresses.add(address)
+        self._remember()
+
+    def _remember(self) -> None:
+        webhooks = self.webhooks
+        self.known_webhooks |= webhooks
+        for address, webhook in webhooks.items():
+            age = webhook.delivery.retry.max_age.total_seconds()
+            self.shortest_max_age_seconds[address] = min(age, self.shortest_max_age_seconds.get(address, age))
+
+    # -- StateStore
+
+    def read(self) -> Snapshot:
+        self._require_readable()
+        return self._snapshot
+
+    def version(self) -> tuple[str | None, int]:
+        self._require_readable()
+        return self._snapshot.lineage, self._snapshot.serial
+
+    def history(self) -> tuple[HistoryRecord, ...]:
+        raise AssertionError("a relay does not read the history")
+
+    def commit(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
+        raise AssertionError("a relay does not apply")
+
+    def _require_readable(self) -> None:
+        if self.unreadable:
+            raise StateUnusable("the state cannot be read: input/output error")
