@@ -1,7 +1,10 @@
-"""The network below httpcore's connection pool, with the relay's rules for addresses and the use of connections.
+"""httpcore's connection pool behind httpx's interface, with the relay's network rules.
 
-`httpcore.AsyncConnectionPool` alone fails these cases of the conformance suite, and each part of this module and of
-`httpx_transport` exists because of one of them:
+No other module imports httpcore. `--transport httpx` uses this pool. It is much slower than the relay's own client,
+but it is independent code, so the two can be compared.
+
+`httpcore.AsyncConnectionPool` alone fails these cases of the conformance suite, and each part of this module exists
+because of one of them:
 
 - ``test_misbehaviour``, "a second answer behind the first" and the other cases with bytes after a response: h11 keeps
   the bytes and takes them for the response to the next request. `_GuardedStream` reports such a connection as
@@ -18,17 +21,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from socket import socket
-from typing import Any
+from typing import Any, Final
 
 import httpcore
+import httpx
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.certificate_info import refused_certificate
+from hookline.relay.http.client import MAX_IDLE_SECONDS
 from hookline.relay.http.connector import connect_checked
 from hookline.relay.http.error_mapping import error_text
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyResponseReader, connect_request
@@ -38,20 +45,44 @@ from hookline.relay.http.resolver import Resolve
 from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.response_reader import ResponseReader
 
+# The request's extension for its deadline, in seconds on the loop's clock.
+DUE: Final = "hookline.due"
+
 
 @dataclass(frozen=True, slots=True)
-class PoolExchange:
-    """One request and its response. `due` is on the loop's clock. `response` reads the same bytes as h11."""
+class _Exchange:
+    """One request and its response. `response` reads the same bytes as h11."""
 
     due: float
     response: ResponseReader = field(default_factory=ResponseReader)
 
 
 # httpcore passes neither the deadline nor the response to its network backend. The backend runs in the caller's task.
-current_exchange: ContextVar[PoolExchange] = ContextVar("exchange")
+_exchange: ContextVar[_Exchange] = ContextVar("exchange")
 
 
-class GuardedBackend(httpcore.AsyncNetworkBackend):
+def open_httpcore(
+    rules: NetworkRules, ssl_context: ssl.SSLContext, connections: int, resolve: Resolve, proxy: Proxy | None
+) -> httpx.AsyncBaseTransport:
+    """A transport over httpcore's pool.
+
+    Args:
+        rules: Which addresses may be connected to. Requests raise AddressRefused, besides httpx's exceptions.
+        ssl_context: TLS for every connection.
+        connections: The largest number of connections.
+        resolve: The resolver.
+        proxy: The relay's proxy. It is used for the hosts to which it applies.
+    """
+    pool = httpcore.AsyncConnectionPool(
+        ssl_context=ssl_context,
+        max_connections=connections,
+        keepalive_expiry=MAX_IDLE_SECONDS,
+        network_backend=_GuardedBackend(rules, resolve, proxy),
+    )
+    return _PoolTransport(pool)
+
+
+class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves and checks addresses by the relay's rules, and connects to them directly or through the proxy."""
 
     def __init__(self, rules: NetworkRules, resolve: Resolve, proxy: Proxy | None) -> None:
@@ -68,9 +99,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefused, ProxyRefused and OSError."""
+        """Raises AddressRefused, ProxyRefused and httpcore.ConnectError."""
         proxy = self._proxy if self._proxy is not None and self._proxy.applies_to(host, port) else None
-        due = current_exchange.get().due
+        due = _exchange.get().due
 
         async def connect(address: str) -> httpcore.AsyncNetworkStream:
             if proxy is not None:
@@ -79,7 +110,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             return _GuardedStream(stream, host, partial(connection_opener(proxy, host, port), address, port, due))
 
-        return await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
+        try:
+            return await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
 
     async def _tunnel(self, proxy: Proxy, address: str, port: int, due: float) -> httpcore.AsyncNetworkStream:
         async with proxy_errors(due):
@@ -92,10 +126,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 response = ProxyResponseReader()
                 while not response.feed(await stream.read(4096)):
                     pass
-            except BaseException as error:
+            except (httpcore.ReadError, httpcore.WriteError) as error:
                 await stream.aclose()
-                if isinstance(error, httpcore.ReadError | httpcore.WriteError):
-                    raise ProxyFailed(f"the proxy broke the connection: {error_text(error)}") from error
+                raise ProxyFailed(f"the proxy broke the connection: {error_text(error)}") from error
+            except BaseException:
+                await stream.aclose()
                 raise
             return stream
 
@@ -139,7 +174,7 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._response = current_exchange.get().response
+        self._response = _exchange.get().response
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -149,3 +184,105 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         if info == "is_readable" and not (self._response is not None and self._response.clean):
             return True  # the pool closes an idle connection that is readable
         return self._stream.get_extra_info(info)
+
+
+_FROM_HTTPCORE: dict[type[Exception], type[httpx.TransportError]] = {
+    httpcore.ConnectTimeout: httpx.ConnectTimeout,
+    httpcore.ReadTimeout: httpx.ReadTimeout,
+    httpcore.WriteTimeout: httpx.WriteTimeout,
+    httpcore.PoolTimeout: httpx.PoolTimeout,
+    httpcore.ConnectError: httpx.ConnectError,
+    httpcore.ReadError: httpx.ReadError,
+    httpcore.WriteError: httpx.WriteError,
+    httpcore.LocalProtocolError: httpx.LocalProtocolError,
+    httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+    httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
+}
+
+
+@contextmanager
+def _httpx_exceptions() -> Iterator[None]:
+    try:
+        yield
+    except tuple(_FROM_HTTPCORE) as error:
+        raise _FROM_HTTPCORE[type(error)](str(error)) from error
+    except OSError as error:
+        # httpcore does not wrap TLS errors that occur after the handshake.
+        raise httpx.ReadError(str(error)) from error
+
+
+class _PoolTransport(httpx.AsyncBaseTransport):
+    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
+        self._pool = pool
+        self._in_flight = 0
+        self._closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        exchange = _Exchange(request.extensions.get(DUE, inf))
+        _exchange.set(exchange)
+        self._in_flight += 1
+        try:
+            with _httpx_exceptions():
+                response = await self._send(request, exchange)
+        except BaseException:
+            await self._finished()
+            raise
+        stream = _PoolStream(response, self._finished)
+        return httpx.Response(
+            response.status, headers=response.headers, stream=stream, extensions=response.extensions
+        )
+
+    async def _send(self, request: httpx.Request, exchange: _Exchange) -> httpcore.Response:
+        url = request.url
+        converted = httpcore.Request(
+            method=request.method,
+            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        try:
+            return await self._pool.handle_async_request(converted)
+        except httpcore.RemoteProtocolError:
+            # h11 rejects heads whose status is clear. httpcore has closed the connection.
+            head = exchange.response.head
+            if head is None:
+                raise
+            return httpcore.Response(head.status, headers=head.headers())
+
+    async def aclose(self) -> None:
+        """Close the idle connections now, and each of the others when its request has ended."""
+        self._closed = True
+        for connection in self._pool.connections:
+            if connection.is_idle():
+                await connection.aclose()
+        if not self._in_flight:
+            await self._pool.aclose()
+
+    async def _finished(self) -> None:
+        self._in_flight -= 1
+        if self._closed:
+            await self.aclose()
+
+
+class _PoolStream(httpx.AsyncByteStream):
+    """The body of a response. Closing it returns the connection to the pool, once."""
+
+    def __init__(self, response: httpcore.Response, finished: Callable[[], Awaitable[None]]) -> None:
+        self._response = response
+        self._finished: Callable[[], Awaitable[None]] | None = finished
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _httpx_exceptions():
+            async for part in self._response.aiter_stream():
+                yield part
+
+    async def aclose(self) -> None:
+        finished, self._finished = self._finished, None
+        if finished is None:
+            return
+        with _httpx_exceptions():
+            try:
+                await self._response.aclose()
+            finally:
+                await finished()
