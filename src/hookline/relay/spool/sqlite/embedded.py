@@ -6,7 +6,10 @@ writes the file, and it removes the file at its end. After a kill the file remai
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,17 +18,83 @@ import msgspec
 
 from hookline.observe.snapshot import RelayStatus, SpoolStatus
 from hookline.private_files import replace_file
-from hookline.relay.spool.admin import Trace
-from hookline.relay.spool.sqlite.database import create_if_missing
+from hookline.relay.delivery_record import parse_history
+from hookline.relay.ids import request_prefix
+from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
+from hookline.relay.spool.spool import State
+from hookline.relay.spool.sqlite.database import create_if_missing, named_rows, reading
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
 from hookline.relay.spool.sqlite.stats import SpoolLookup, read_spool_status
-from hookline.relay.spool.sqlite.trace import trace
+from hookline.relay.spool.sqlite.storage_access import StorageAccess
 from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
 STATUS_FILE: Final = "relay.json"
 _decoder = msgspec.json.Decoder(RelayStatus)
+
+
+MAX_TRACED_DELIVERIES: Final = 1000
+MAX_TRACED_LINES: Final = 20
+# Rejected lines have no index by their contents: the search reads at most this many of the newest.
+MAX_LINES_SEARCHED: Final = 100_000
+_SELECT: Final = """
+SELECT d.seq, d.order_key, lower(hex(d.id)) AS id, w.organization || '/' || w.sandbox AS webhook, d.channel, d.status,
+  d.detail, d.request_id, d.source, d.line, d.since + w.held_seconds AS read,
+  w.held_seconds = 0 AND w.held_since IS NULL AS exact, d.event_time, d.state, d.attempts, d.due, d.settled, d.reason,
+  d.http, d.history, d.body, w.disabled, w.paused, w.not_before
+FROM delivery d JOIN webhook w ON w.n = d.webhook
+"""
+_BY_ID: Final = f"{_SELECT} WHERE d.id BETWEEN ? AND ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
+_BY_REQUEST: Final = (
+    f"{_SELECT} WHERE d.id BETWEEN ? AND ? AND d.request_id = ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
+)
+_PREDECESSOR: Final = """
+SELECT lower(hex(id)) FROM delivery WHERE state = 0 AND order_key = ? AND seq < ? ORDER BY seq LIMIT 1
+"""
+_LINES: Final = f"""
+SELECT n, at, source, line, reason, data, replayed FROM
+  (SELECT * FROM rejected ORDER BY n DESC LIMIT {MAX_LINES_SEARCHED})
+WHERE instr(data, ?) OR instr(data, ?) LIMIT {MAX_TRACED_LINES}
+"""
+
+
+def trace(directory: Path, access: StorageAccess, wanted: str) -> Trace:
+    """As admin.TraceSearch.trace."""
+    wanted = wanted.encode("utf-8", "replace").decode()  # an argument may hold any bytes; ids in a spool are text
+    with reading(directory, access) as connection:
+        connection.execute("BEGIN")
+        deliveries = list(_of_request(connection, wanted)) or list(_of_id(connection, wanted.lower()))
+        escaped = json.dumps(wanted)[1:-1].encode()
+        lines = [
+            TracedLine(f"line-{n}", at, source, line, reason, data, bool(replayed))
+            for n, at, source, line, reason, data, replayed in connection.execute(_LINES, (wanted.encode(), escaped))
+        ]
+    return Trace(deliveries, lines[::-1])
+
+
+def _of_request(connection: sqlite3.Connection, request_id: str) -> Iterator[TracedDelivery]:
+    prefix = request_prefix(request_id)
+    return _traced(connection, _BY_REQUEST, prefix.ljust(16, b"\0"), prefix.ljust(16, b"\xff"), request_id)
+
+
+def _of_id(connection: sqlite3.Connection, digits: str) -> Iterator[TracedDelivery]:
+    if not MIN_TRACE_ID_DIGITS <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+        return iter(())
+    first, last = bytes.fromhex(digits.ljust(32, "0")), bytes.fromhex(digits.ljust(32, "f"))
+    return _traced(connection, _BY_ID, first, last)
+
+
+def _traced(connection: sqlite3.Connection, statement: str, *parameters: object) -> Iterator[TracedDelivery]:
+    for row in list(named_rows(connection.execute(statement, parameters))):
+        seq, order_key, state = row.pop("seq"), row.pop("order_key"), State(row["state"])
+        waits = state is State.PENDING and order_key is not None
+        earlier = connection.execute(_PREDECESSOR, (order_key, seq)).fetchone() if waits else None
+        converted = {
+            "state": state, "exact": bool(row["exact"]), "disabled": bool(row["disabled"]),
+            "history": parse_history(row["history"]), "predecessor": None if earlier is None else earlier[0],
+        }  # fmt: skip
+        yield TracedDelivery(**row | converted)
 
 
 class StatusFile:
