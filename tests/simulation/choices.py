@@ -174,13 +174,15 @@ def _clock_ahead(random: Random, scenario: Scenario) -> Scenario:
 
 def _reconfigured(random: Random, scenario: Scenario) -> Scenario:
     """Endpoints that end with a 410 while their webhooks are reconfigured."""
-    starts = {one: random.uniform(0.3, 2.5) for one in scenario.phases}
+    starts = {one: random.uniform(1.0, 8.0) for one in scenario.phases}
     return replace(
         scenario,
         input=Input.FILES,
-        active_seconds=3.0,
-        events=replace(scenario.events, count=250, messages=1000, bad=0.0),
-        happenings=replace(scenario.happenings, applies=4, changes=("policy",), kills=0, power_cuts=0, stops=0),
+        active_seconds=12.0,
+        events=replace(scenario.events, count=400, messages=1000, bad=0.0, poison=0.0),
+        happenings=replace(
+            scenario.happenings, applies=10, changes=("policy",), off_seconds=0.0, kills=0, power_cuts=0, stops=0
+        ),
         phases={one: ((0.0, Mood.SLOW), (start, Mood.CLOSING)) for one, start in starts.items()},
         documents=_documents(random, scenario, {"concurrency": 8}),
     )

@@ -103,7 +103,8 @@ class SimulatedEndpoint:
             case Mood.CLOSING if random.random() < 0.95:
                 return replace(accepted, seconds=random.uniform(0.05, 0.8))
             case Mood.GONE | Mood.CLOSING:
-                return Reply(seconds, Response(410))
+                # Slow while it closes, so that a lane that is being reconfigured still waits for it.
+                return Reply(seconds if self.mood is Mood.GONE else random.uniform(0.1, 3.0), Response(410))
             case _:
                 return accepted
 

@@ -26,7 +26,6 @@ from hookline.relay.delivery.lane import Lane
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAction
-from hookline.relay.sources import rotation_search
 from hookline.relay.spool.spool import EndpointState, IngestBatch, QueuedDelivery, Settlement, State
 from hookline.relay.spool.sqlite import enqueue as enqueue_module
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
@@ -234,11 +233,6 @@ def _late_wait_ignored() -> AbstractContextManager[Any]:
     return patch.object(CircuitBreaker, "record", record)
 
 
-def _files_by_time() -> AbstractContextManager[Any]:
-    """Read rotated files in the order of their times, even after the clock was set back."""
-    return patch.object(rotation_search, "_order_after_clock_set_back", lambda rotated, log: (rotated, frozenset()))
-
-
 class _WallClock:
     """A relay's clock that measures durations by the wall clock of the machine."""
 
@@ -303,10 +297,6 @@ PLANTED_FAULTS = {
     "a longer Retry-After is not saved": PlantedFault("Retry-After", _saved_once),
     "a late Retry-After is ignored": PlantedFault("Retry-After", _late_wait_ignored),
     "a 410 during a reconfiguration is dropped": PlantedFault("nothing after 410", _dropped_410),
-    "due times outlive a clock that was set back": PlantedFault(
-        "everything drains", lambda: patch.object(Prefetcher, "make_late_due", lambda self, lane: None)
-    ),
-    "rotated files in the order of their times": PlantedFault("nothing is lost", _files_by_time),
     "rate limit ignored": PlantedFault("rate limit", _unlimited),
     "durations by the wall clock": PlantedFault("true durations", _wall_durations),
     "due times by a clock that is set in between": PlantedFault(
