@@ -1,4 +1,5 @@
-"""The embedded store: a directory with an SQLite database. Only the modules of this store open its files.
+"""The embedded store: a directory with an SQLite database, and the search of `trace` in it. Only the modules of this
+store open its files.
 
 A running relay shows its status to other commands in a file of the directory. Only the relay that holds the lock
 writes the file, and it removes the file at its end. After a kill the file remains, but the lock is free.
@@ -32,7 +33,6 @@ from hookline.relay.spool.sqlite.webhook_status import SqliteWebhookControl
 
 STATUS_FILE: Final = "relay.json"
 _decoder = msgspec.json.Decoder(RelayStatus)
-
 
 MAX_TRACED_DELIVERIES: Final = 1000
 MAX_TRACED_LINES: Final = 20
