@@ -109,12 +109,19 @@ class Desk:
     async def saved(self) -> EndpointState:
         return (await self.thread.run(self.spool.endpoint_states)).get(ACME, EndpointState())
 
-    async def reconfigured_during_a_request(self, answer: ExchangeResult, **fields: Any) -> None:
-        """The first configuration sends a request. The answer arrives when the second one is already applied."""
+    async def reconfigured_during_a_request(
+        self, answer: ExchangeResult, *, already_gone: bool = False, **fields: Any
+    ) -> None:
+        """The first configuration sends a request. The answer arrives when the second one is already applied.
+
+        `already_gone`: another request was answered with 410 before the second configuration was applied.
+        """
         self.apply()
         await self.watcher.read()
         await self.put("first")
         await self.endpoints[0].asked.wait()
+        if already_gone:
+            self.lane.breaker.gone("http 410")
         self.apply(name="Changed", **fields)
         reading = asyncio.create_task(self.watcher.read())
         while ACME in self.dispatcher.lanes:
@@ -146,9 +153,13 @@ async def test_a_retry_after_holds_for_the_next_configuration(desk: Desk) -> Non
     assert desk.lane.breaker.until == (await desk.saved()).not_before
 
 
-async def test_a_410_holds_for_the_next_configuration(desk: Desk) -> None:
-    """A 410 during the reconfiguration holds for the same URL: the rest of the backlog becomes dead letters."""
-    await desk.reconfigured_during_a_request(Response(410))
+@pytest.mark.parametrize("already_gone", [False, True])
+async def test_a_410_holds_for_the_next_configuration(desk: Desk, already_gone: bool) -> None:
+    """A 410 during the reconfiguration holds for the same URL: the rest of the backlog becomes dead letters.
+
+    It also holds if an earlier request was answered with 410 before the reconfiguration.
+    """
+    await desk.reconfigured_during_a_request(Response(410), already_gone=already_gone)
     assert BreakerPhase.GONE is desk.lane.breaker.phase
     await desk.put("second")
 

@@ -73,8 +73,8 @@ class CircuitBreaker:
     """The circuit breaker of one endpoint.
 
     Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN, `asked_until`
-    that of the longest Retry-After in it, if any. `times_opened` counts how often the breaker opened or became GONE.
-    `allowance` is the number of attempts that may run at once.
+    that of the longest Retry-After in it, if any. `times_opened` counts how often the breaker opened, and each
+    response with 410. `allowance` is the number of attempts that may run at once.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class CircuitBreaker:
 
     def gone(self, reason: str) -> None:
         """The endpoint answered 410."""
-        self.times_opened += self.phase is not BreakerPhase.GONE
+        self.times_opened += 1
         self.reason = reason
         self._enter(BreakerEvent.GONE)
 

@@ -95,13 +95,13 @@ class Dispatcher:
         lane = self.lanes.pop(address, None)
         if lane is None:
             return None
-        was_gone = lane.breaker.phase is BreakerPhase.GONE
+        times_opened = lane.breaker.times_opened
         self._retiring[lane] = None  # if the relay stops during the wait, its own grace period applies
         await lane.stop(lane.webhook.delivery.timeout.total_seconds())
         async with self._round:
             await self._write_all()
         del self._retiring[lane]
-        became_gone = lane.breaker.phase is BreakerPhase.GONE and not was_gone
+        became_gone = lane.breaker.phase is BreakerPhase.GONE and lane.breaker.times_opened != times_opened
         return Handover(lane.webhook.url, lane.breaker.reason if became_gone else None, lane.rate_limiter)
 
     def dead_letter_pending(self, address: Address, reason: str) -> None:
