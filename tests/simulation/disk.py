@@ -57,6 +57,7 @@ class SimulatedDisk:
         self._operator = False
         self._world = world
         self._log = WriteAheadLog(directory / DATABASE_FILE)
+        self._failed: LogState | None = None
         self._connections: list[SimulatedConnection] = []
 
     # -- the functions that the store calls
@@ -92,6 +93,15 @@ class SimulatedDisk:
         if self.faults == DiskFaults():
             self.is_ill = False
 
+    @property
+    def has_failed_commit(self) -> bool:
+        """A commit is written whose sync failed: the relay acknowledged nothing of it, and no later sync holds it."""
+        if self._failed is not None:
+            self._log.observe()
+            if self._log.synced >= self._failed.end or self._log.state().salts != self._failed.salts:
+                self._failed = None
+        return self._failed is not None
+
     # -- commits
 
     def commit(self, run: Callable[[], Any], connection: SimulatedConnection) -> Any:
@@ -125,6 +135,7 @@ class SimulatedDisk:
             if written:
                 run()
                 self._log.observe()
+                self._failed = self._log.state()
             else:
                 connection.execute("ROLLBACK")
             raise _error("disk I/O error", _IOERR_FSYNC)
@@ -195,6 +206,7 @@ class SimulatedDisk:
             (self.spool / name).write_bytes(data)
             (self.spool / name).chmod(0o600)
         self._log.begin(len(image.get(self._log.name, b"")))
+        self._failed = None
 
     # -- readers past the faults
 

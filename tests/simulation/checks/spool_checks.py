@@ -51,10 +51,11 @@ class SpoolChecks:
         return tally
 
     def note_durable(self, view: SpoolView) -> None:
-        """Note the deliveries that the spool has acknowledged."""
+        """Note the deliveries that the spool has acknowledged. A commit whose sync failed acknowledges nothing."""
+        is_acknowledged = not self._disk.has_failed_commit
         for number, state in view.states().items():
             event = self._events[number]
-            event.durable = True
+            event.durable |= is_acknowledged
             if state != State.DEAD:
                 event.dead_at = None  # not yet, or not any more after a power cut
             elif event.dead_at is None:
