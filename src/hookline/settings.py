@@ -26,6 +26,11 @@ DEFAULT_SPOOL = ".hookline/spool"
 DEFAULT_SECRETS_DIR = "/run/secrets"
 
 
+def is_empty_variable(name: str) -> bool:
+    """Whether a variable is set to an empty text, as by a script that did not find its value."""
+    return os.environ.get(name) == ""
+
+
 def secret_environment() -> Mapping[str, str]:
     """Returns the variables that secret references may name, and no others."""
     return {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}

@@ -60,7 +60,9 @@ def test_first_apply(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path(".hookline").exists()
 
     assert 0 == main(["apply", "--auto-approve"])
-    assert "Applied: the state is at serial 1." in capsys.readouterr().out
+    found = capsys.readouterr()
+    assert "Applied: the state is at serial 1." in found.out
+    assert f"Created the state {Path.cwd()}/.hookline/state.db: no state existed there.\n" == found.err
 
     assert 0 == main(["plan", "--detailed-exitcode"])
     assert "No changes" in capsys.readouterr().out

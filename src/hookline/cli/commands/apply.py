@@ -30,7 +30,7 @@ from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
 from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution, raise_if_expected_before
 from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
-from hookline.state.factory import open_state
+from hookline.state.factory import open_state, state_place
 from hookline.state.store import Snapshot, StateStore
 
 
@@ -170,6 +170,8 @@ def apply_command(
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     file = _plan_file(paths, target)
     applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)
+    if applied is not None and applied.serial == 1:
+        click.echo(f"Created the state {state_place(state)}: no state existed there.", err=True)
     if applied is not None:
         click.echo(f"Applied: the state is at serial {applied.serial}.")
 
