@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from hookline.cli.diagnostic_output import warn_of_left_out
 from hookline.cli.options import ADDRESS, Decorated, bundle
-from hookline.config.loader import load
+from hookline.config.loader import load, require_files
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
+from hookline.state.store import Snapshot
 
 
 def paths_argument(metavar: str = "[PATH]...") -> Callable[[Decorated], Decorated]:
@@ -52,8 +54,17 @@ deletion_options = bundle(
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
     """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
-    desired = load(config, paths, targets=targets)
+    desired = load(config, paths, targets=targets, on_left_out=warn_of_left_out)
     if not desired.webhooks and not desired.narrowed:
         problem = "contains no webhook" if config.is_dir() else "does not exist"
         click.echo(f"warning: the configuration directory {config} {problem}", err=True)
     return desired
+
+
+def require_desired(config: Path, desired: Desired, stored: Snapshot) -> None:
+    """Raise WrongUse if there is neither a webhook file nor a stored webhook.
+
+    Such a directory is usually another one than meant. If webhooks are stored, their deletion is blocked and shown.
+    """
+    if not (desired.webhooks or desired.narrowed or stored.webhooks):
+        require_files(config)

@@ -8,7 +8,7 @@ from datetime import UTC
 
 from hookline.errors import Stale
 from hookline.escaping import printable
-from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
+from hookline.plan.deletion_guard import UNREAD_FILE, DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.plan import Action, Change, Plan
 from hookline.state.store import HistoryRecord, Snapshot
 
@@ -40,12 +40,21 @@ def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
     remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
     decisions = guard_deletions(deleted, stored, remaining, limits)
+    unread = {
+        one.address: guard_deletions(deleted, stored, remaining, limits, _unread_files(one)) for one in saved.blocked
+    }
     changes = []
     for change in saved.changes:
-        decision = decisions.get(change.address, DeletionDecision())
+        decision = unread.get(change.address, decisions).get(change.address, DeletionDecision())
         changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
     unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
+
+
+def _unread_files(change: Change) -> tuple[str, ...]:
+    """The misnamed file that the plan found. Only this reason comes from the files, which an apply does not read."""
+    _, found, file = (change.blocked or "").partition(f"{UNREAD_FILE} ")
+    return (printable(file),) if found else ()
 
 
 def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:

@@ -20,7 +20,14 @@ from hookline.cli.options import (
     lock_timeout_option,
     state_option,
 )
-from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_options import (
+    deletion_options,
+    load_desired,
+    paths_argument,
+    require_desired,
+    target_option,
+    verbose_option,
+)
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
@@ -196,6 +203,7 @@ def _apply_files(
 ) -> Snapshot | None:
     desired = load_desired(request.config, paths, targets)
     stored = store.read()
+    require_desired(request.config, desired, stored)
     plan = make_plan(stored, desired, request.deletion_limits)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(store, request.expect):

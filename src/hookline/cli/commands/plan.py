@@ -9,7 +9,14 @@ import click
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_backlogs
 from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
-from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_options import (
+    deletion_options,
+    load_desired,
+    paths_argument,
+    require_desired,
+    target_option,
+    verbose_option,
+)
 from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
@@ -67,6 +74,7 @@ def plan_command(
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)
     stored = open_state(state).read()
+    require_desired(config, desired, stored)
     backlogs = read_backlogs(spool)
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
     plan = make_plan(stored, desired, deletion_limits, pending)
