@@ -139,7 +139,7 @@ class FileTree:
                     self._leave_out_file(path, name)
                     continue
                 plain = inside and not os.path.islink(path)  # noqa: PTH114 - as above
-                entry = FilePath(_name_of(path), path) if plain else _check_link(path, self._root)
+                entry = FilePath(name_of_path(path), path) if plain else _check_link(path, self._root)
                 if not plain:
                     self._linked.append(os.path.realpath(path))
                 yield entry
@@ -175,7 +175,7 @@ class FileTree:
             self._leave_out(path, "its name does not end with .yaml or .yml")
 
     def _leave_out(self, path: str, reason: str, *, misnamed: bool = False) -> None:
-        self._unread[path] = LeftOut(_name_of(path), reason, misnamed)
+        self._unread[path] = LeftOut(name_of_path(path), reason, misnamed)
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
@@ -190,9 +190,9 @@ def _check_link(path: str, root: Path) -> FilePath | Diagnostic:
     try:
         target = Path(path).resolve()
     except (OSError, RuntimeError):  # a loop of links; `read_file` reports the reason
-        return FilePath(_name_of(path), path)
+        return FilePath(name_of_path(path), path)
     if target.is_relative_to(root):
-        return FilePath(_name_of(path), path)
+        return FilePath(name_of_path(path), path)
     hint = "copy the file into the configuration directory, so that its changes are reviewed"
     return _diagnostic(path, error_codes.LINK_OUTSIDE, "symbolic link leaves the configuration directory", hint)
 
@@ -225,10 +225,10 @@ def _unreadable(path: str, error: OSError) -> Diagnostic:
 
 
 def _diagnostic(path: str, code: str, summary: str, hint: str) -> Diagnostic:
-    return Diagnostic(code=code, file=_name_of(path), summary=summary, hint=hint)
+    return Diagnostic(code=code, file=name_of_path(path), summary=summary, hint=hint)
 
 
-def _name_of(path: str) -> str:
+def name_of_path(path: str) -> str:
     """The path relative to the working directory if it is below it, in printable characters."""
     absolute, here = os.path.abspath(path), os.getcwd().rstrip("/") + "/"  # noqa: PTH100, PTH109 - does not follow links
     name = absolute[len(here) :] if absolute.startswith(here) else path

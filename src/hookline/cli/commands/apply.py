@@ -27,6 +27,7 @@ from hookline.cli.plan_options import (
     require_desired,
     target_option,
     verbose_option,
+    with_folder_notes,
 )
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
@@ -205,6 +206,7 @@ def _apply_files(
     stored = store.read()
     require_desired(request.config, desired, stored)
     plan = make_plan(stored, desired, request.deletion_limits)
+    plan = with_folder_notes(plan, desired, stored, store, request.config)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(store, request.expect):
         return None
