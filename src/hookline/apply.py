@@ -66,14 +66,15 @@ def apply_plan(
 
 
 def rebase_saved_plan(store: StateStore, saved: Plan, limits: DeletionLimits) -> tuple[Snapshot, Plan]:
-    """Rebase a saved plan on the current state. Raises Stale for another lineage or a webhook that has changed."""
-    stored = store.read()
-    changed = stale_plan.changed_since(saved, stored)
-    if changed or saved.lineage != stored.lineage:
-        records = store.history()
-        stale_plan.raise_if_applied(saved, records)
-        stale_plan.raise_if_other_lineage(saved, stored)
-        stale_plan.raise_if_changed(saved, changed, records)
+    """Rebase a saved plan on the current state.
+
+    Raises Stale for another lineage, for a plan that was applied before, and for one with a webhook that an apply has
+    touched since the plan was made, even if its content is the same again.
+    """
+    stored, records = store.read(), store.history()
+    stale_plan.raise_if_applied(saved, records)
+    stale_plan.raise_if_other_lineage(saved, stored)
+    stale_plan.raise_if_changed(saved, stale_plan.changed_since(saved, stored, records), records)
     return stored, stale_plan.rebase_plan(saved, stored, limits)
 
 
@@ -130,16 +131,16 @@ def raise_if_blocked(plan: Plan) -> None:
 
 
 def check_commit_order(
-    records: Sequence[HistoryRecord], commit: str | None, follows: CommitFollows, *, allow_older: bool
+    records: Sequence[HistoryRecord], applied: Provenance, follows: CommitFollows, *, allow_older: bool
 ) -> tuple[str, ...]:
     """Check that the commit to apply is a descendant of the commit that was applied last.
 
-    Without this check, an older merge job that runs late would undo the changes of a newer one. If there is no
-    commit, now or in the history, there is nothing to check.
+    Without this check, an older merge job that runs late would undo the changes of a newer one. If the history has no
+    commit, there is nothing to check. Once it has one, a commit that is not known is blocked like an older one.
 
     Args:
         records: The history.
-        commit: The commit to apply; None outside a repository.
+        applied: The commit to apply, or the reason why it is not known.
         follows: Compares the commit to apply with an earlier one.
         allow_older: Lift this limit.
 
@@ -147,21 +148,34 @@ def check_commit_order(
         The lifted limit to record, as a sentence; empty if the commit follows.
 
     Raises:
-        Blocked: The commit does not follow, or the clone does not show it, and `allow_older` is false.
+        Blocked: The commit does not follow, or it is not known whether it does, and `allow_older` is false.
     """
     last = next((record for record in reversed(records) if record.entry.commit is not None), None)
-    if commit is None or last is None or last.entry.commit is None:
+    if last is None or last.entry.commit is None:
         return ()
-    result = follows(last.entry.commit.removesuffix(stale_plan.DIRTY_SUFFIX))
+    known = applied.commit is not None
+    result = follows(last.entry.commit.removesuffix(stale_plan.DIRTY_SUFFIX)) if known else None
     if result:
         return ()
-    here, by = f"commit {stale_plan.short_commit(commit)}", stale_plan.attribution(last)
-    finding = f"{here} does not follow the commit applied last, by {by}"
-    hint = "apply the latest merged commit; or allow an older one with --allow-older"
-    if result is None:
-        finding = f"this clone does not show whether {here} follows the commit applied last, by {by}"
-        hint = "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: "
-        hint += "0); or, if that commit no longer exists, use --allow-older"
+    finding, hint = _order_finding(applied, last, result)
     if not allow_older:
         raise Blocked(f"nothing was applied: {finding}", hint=hint)
     return (f"{finding} (allowed by --allow-older)",)
+
+
+def _order_finding(applied: Provenance, last: HistoryRecord, follows: bool | None) -> tuple[str, str]:
+    """The finding and the hint for a commit that does not follow (False), or of which that is not known (None)."""
+    by = stale_plan.attribution(last)
+    if applied.commit is None:
+        reason = applied.unknown or "no commit is known"
+        finding = f"the webhook files have no known commit ({reason}), so they may be older than those applied last, "
+        hint = "apply from a git checkout of the webhook files that this user may read (git must be installed; for a "
+        hint += "checkout of another user: `git config --global --add safe.directory DIR`); or use --allow-older"
+        return f"{finding}by {by}", hint
+    here = f"commit {stale_plan.short_commit(applied.commit)}"
+    if follows is None:
+        hint = "fetch the whole history (`git fetch --unshallow`; in a workflow, actions/checkout with fetch-depth: "
+        hint += "0); or, if that commit no longer exists, use --allow-older"
+        return f"this clone does not show whether {here} follows the commit applied last, by {by}", hint
+    finding = f"{here} does not follow the commit applied last, by {by}"
+    return finding, "apply the latest merged commit; or allow an older one with --allow-older"

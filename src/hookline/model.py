@@ -209,7 +209,11 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The configuration in the files. If it is `narrowed`, only a part of it was read, and no webhook is deleted."""
+    """The configuration in the files. If it is `narrowed`, only a part of it was read, and no webhook is deleted.
+
+    `misnamed` are files that were not read although they may declare webhooks (``prod.YAML``).
+    """
 
     webhooks: Mapping[Address, Declared]
     narrowed: bool = False
+    misnamed: tuple[str, ...] = ()

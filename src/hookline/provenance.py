@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hookline.settings import user_name
+from hookline.settings import git_environment, user_name
 
 _TIMEOUT_SECONDS = 30
+_MAX_REASON_CHARACTERS = 200
 # In a partial clone, git would fetch missing objects with a program that a remote names. No transport is allowed.
 _TRANSPORTS = ("", "ext.", "file.", "git.", "http.", "https.", "ssh.")
 _SAFE_OPTIONS = (
@@ -31,18 +32,22 @@ _WEBHOOK_FILES = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`commit` and `branch` are None outside a repository and without git; `branch` also if HEAD is detached."""
+    """`branch` is None if HEAD is detached. Without a commit, `unknown` is the reason why git does not name one."""
 
     who: str
     commit: str | None
     branch: str | None
+    unknown: str | None = None
 
 
 def provenance_of(directory: Path) -> Provenance:
-    """The user, and the commit and branch checked out at `directory` or at its nearest existing parent."""
+    """The user, and the commit and branch checked out at `directory` or at its nearest existing parent.
+
+    The repository is that of the directory: GIT_DIR and similar variables, which a git hook sets, have no effect.
+    """
     result = _git(directory, "rev-parse", "HEAD", "--abbrev-ref", "HEAD")
-    if result is None or result.returncode != 0:
-        return Provenance(user_name(), None, None)
+    if isinstance(result, str):
+        return Provenance(user_name(), None, None, result)
     commit, branch = result.stdout.decode(errors="replace").split("\n")[:2]
     return Provenance(user_name(), commit, None if branch == "HEAD" else branch)
 
@@ -51,29 +56,29 @@ def is_ancestor(directory: Path, commit: str) -> bool | None:
     """Whether HEAD at `directory` is `commit` or descends from it; None if a (shallow) clone does not show it."""
     if not _COMMIT.fullmatch(commit):
         return None
-    result = _git(directory, "merge-base", "--is-ancestor", commit, "HEAD")
-    if result is None or result.returncode not in (0, 1):
+    result = _git(directory, "merge-base", "--is-ancestor", commit, "HEAD", accepted=(0, 1))
+    if isinstance(result, str):
         return None
     if result.returncode == 0:
         return True
     shallow = _git(directory, "rev-parse", "--is-shallow-repository")
-    return None if shallow is None or shallow.stdout.strip() != b"false" else False
+    return None if isinstance(shallow, str) or shallow.stdout.strip() != b"false" else False
 
 
-def uncommitted_files(directory: Path) -> tuple[str, ...]:
-    """The webhook files that differ from HEAD, sorted, relative to `directory`. Empty outside a repository."""
+def uncommitted_files(directory: Path) -> tuple[str, ...] | None:
+    """The webhook files that differ from HEAD, sorted, relative to `directory`; None if git does not tell."""
     if (committed := _committed(directory)) is None:
-        return ()
+        return None
     found = dict(_webhook_files(directory))
     names = committed.keys() | found.keys()
     return tuple(sorted(n for n in names if n not in found or not _matches(found[n], committed.get(n))))
 
 
 def _committed(directory: Path) -> dict[str, str] | None:
-    """Hashes of the webhook files of HEAD below `directory`, by name; None outside a repository."""
+    """Hashes of the webhook files of HEAD below `directory`, by name; None if git does not tell."""
     inside = directory.absolute().relative_to(_existing(directory))
     result = _git(directory, "ls-tree", "-r", "-z", "HEAD", "--", f"{inside}/")
-    if result is None or result.returncode != 0:
+    if isinstance(result, str):
         return None
     hashes = {}
     for entry in filter(None, result.stdout.split(b"\0")):
@@ -109,20 +114,27 @@ def _blob(content: bytes, like: str) -> str:
     return hashlib.new(kind, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
-    """Run git; None if it is not installed or does not finish in time."""
+def _git(
+    directory: Path, *arguments: str, accepted: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[bytes] | str:
+    """Run git; the reason if it is not installed, does not finish in time, or ends with a code not in `accepted`."""
     if (git := shutil.which("git")) is None:
-        return None
+        return "git is not installed"
     try:
-        return subprocess.run(  # noqa: S603 - a fixed program; other arguments are a path or a checked hash
+        result = subprocess.run(  # noqa: S603 - a fixed program; other arguments are a path or a checked hash
             [git, "-C", str(_existing(directory)), *_SAFE_OPTIONS, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            env=git_environment(),
             timeout=_TIMEOUT_SECONDS,
             check=False,
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
+    except (OSError, subprocess.SubprocessError) as failed:
+        return f"git cannot be run: {failed.strerror if isinstance(failed, OSError) else 'it does not finish'}"
+    if result.returncode in accepted:
+        return result
+    first = result.stderr.decode(errors="replace").strip().partition("\n")[0]
+    return f"git: {first.removeprefix('fatal: ')[:_MAX_REASON_CHARACTERS]}"
 
 
 def _existing(directory: Path) -> Path:

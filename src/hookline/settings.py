@@ -11,11 +11,24 @@ import pwd
 from collections.abc import Mapping
 
 ENVIRONMENT_PREFIX = "HOOKLINE"
+# They lead git to another repository or history than that of its directory (git rev-parse --local-env-vars).
+_GIT_VARIABLES = frozenset(
+    [
+        *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"),
+        *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_GRAFT_FILE", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE"),
+        *("GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX", "GIT_IMPLICIT_WORK_TREE"),
+    ]
+)
 SECRET_PREFIX = "HOOKLINE_SECRET_"  # noqa: S105 - the prefix of a variable's name
 DEFAULT_CONFIG = "webhooks"
 DEFAULT_STATE = ".hookline/state.db"
 DEFAULT_SPOOL = ".hookline/spool"
 DEFAULT_SECRETS_DIR = "/run/secrets"
+
+
+def is_empty_variable(name: str) -> bool:
+    """Whether a variable is set to an empty text, as by a script that did not find its value."""
+    return os.environ.get(name) == ""
 
 
 def secret_environment() -> Mapping[str, str]:
@@ -32,6 +45,11 @@ def user_name() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run as a user id without an account
         return str(os.getuid())
+
+
+def git_environment() -> Mapping[str, str]:
+    """Returns the environment for git: without the variables that name another repository, and in English."""
+    return {name: value for name, value in os.environ.items() if name not in _GIT_VARIABLES} | {"LC_ALL": "C"}
 
 
 def proxy_variables() -> tuple[str | None, str]:

@@ -129,7 +129,10 @@ async def run_relay(
     clock = machine.clock
     started = clock.elapsed()
     async with monitoring_server(options.listen, options.metrics_webhooks, log) as serve:
+        created = not store.exists()
         spool = store.open(since=utc_text(clock.now()))
+        if created:
+            log.info("spool created", spool=store.name)
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()

@@ -33,6 +33,9 @@ class MemoryStore:
             raise SpoolUnusable(f"spool not found: {self.name}", hint="start a relay")
         return SPOOLS[self.name]
 
+    def exists(self) -> bool:
+        return self.name in SPOOLS
+
     def create_if_missing(self, *, since: str) -> None:
         SPOOLS.setdefault(self.name, Data())
 

@@ -122,3 +122,14 @@ def test_a_webhook_of_the_spool_needs_no_state(lab: Lab) -> None:
     assert b"1 pending delivery" in lab.hookline("pause", ADDRESS).stdout
     assert b"it is paused, so the relay sends nothing yet" in lab.hookline("retry-now", ADDRESS).stderr
     assert b"it is also disabled" in lab.hookline("resume", ADDRESS).stderr
+
+
+def test_a_created_spool_is_reported(lab: Lab) -> None:
+    """The command that creates the spool reports its path; the next one, and a relay on it, report nothing."""
+    lab.apply("https://hooks.acme.example/feedback")
+    created = f"Created the spool {lab.directory / '.hookline/spool'}: no spool existed there."
+    assert created in lab.hookline("pause", ADDRESS).stderr.decode()
+    assert b"Created" not in lab.hookline("pause", ADDRESS).stderr
+    assert b"spool created" not in lab.hookline("relay", "--drain").stderr
+    first = lab.hookline("relay", "--drain", "--spool", "other").stderr.decode()
+    assert " info spool created spool=other\n" in first

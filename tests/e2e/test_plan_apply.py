@@ -60,7 +60,9 @@ def test_first_apply(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path(".hookline").exists()
 
     assert 0 == main(["apply", "--auto-approve"])
-    assert "Applied: the state is at serial 1." in capsys.readouterr().out
+    found = capsys.readouterr()
+    assert "Applied: the state is at serial 1." in found.out
+    assert f"Created the state {Path.cwd()}/.hookline/state.db: no state existed there.\n" == found.err
 
     assert 0 == main(["plan", "--detailed-exitcode"])
     assert "No changes" in capsys.readouterr().out
@@ -347,3 +349,39 @@ def test_one_of_eight_applies_wins() -> None:
     assert 1 == codes.count(0)
     assert set(codes) - {0} <= {7, 8}
     assert [1, 2] == [serial for serial, *_ in history()]
+
+
+def test_folder_of_other_organizations(capsys: pytest.CaptureFixture[str]) -> None:
+    """A created webhook has a note if its folder has held other organizations so far, and only then."""
+    write("prod")
+    write("prod", organization="beta")
+    main(["plan"])
+    assert "note:" not in capsys.readouterr().out  # nothing is applied yet, so no folder has held anything
+    main(["apply", "--auto-approve"])
+
+    write("stage")
+    write("prod", organization="gamma")
+    assert 0 == main(["plan"])
+    assert "note:" not in capsys.readouterr().out
+
+    note = "note: the folder webhooks/acme has held other organizations so far: acme"
+    deeper = Path("webhooks/acme/team/eu.yaml")
+    deeper.parent.mkdir()
+    for file in (Path("webhooks/acme/other.yaml"), deeper):
+        file.write_text(FILE.format(organization="beta", sandbox="eu", name="Feedback", more=""))
+        for command in (["plan"], ["plan", "--format", "markdown"], ["plan", str(file)], ["apply"]):
+            capsys.readouterr()
+            main(command)
+            assert note in capsys.readouterr().out, command
+        file.unlink()
+
+
+def test_folder_that_changes_hands(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file whose organization is replaced has a note: the history remembers the organization of its folder."""
+    write("stage", organization="beta")
+    file = write("prod")
+    main(["apply", "--auto-approve"])
+    file.write_text(file.read_text().replace("organization: acme", "organization: beta"))
+    capsys.readouterr()
+    main(["plan", "--allow-delete", "acme/prod"])
+    assert "note: the folder webhooks/acme has held other organizations so far: acme" in capsys.readouterr().out

@@ -485,6 +485,105 @@ def test_git_rule_holds_for_saved_plans() -> None:
     assert {"a": "New A", "b": "New B"} == state()[1]
 
 
+@pytest.mark.parametrize("reason", ["no git", "another user", "no repository"])
+def test_unknown_commit_is_blocked(
+    reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once a commit was applied, an apply whose commit git does not name is blocked (6), with the way out."""
+    git("init", "-q")
+    write("prod")
+    commit()
+    assert 0 == apply()
+    write("prod", name="Old")
+    main(["plan", "--out", "plan.json"])
+    if reason == "no git":
+        monkeypatch.setenv("PATH", "")
+    elif reason == "another user":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    else:
+        Path(".git").rename("elsewhere")
+    capsys.readouterr()
+    for options in ((), ("plan.json",)):
+        assert 6 == apply(*options)
+        found = capsys.readouterr().err
+        assert "the webhook files have no known commit" in found
+        assert "--allow-older" in found
+    assert (1, {"prod": "Feedback"}) == state()
+    assert 0 == apply("--allow-older")
+    assert "no known commit" in last("lifted")
+    assert None is last("git_commit")
+
+
+def test_undone_plan_is_not_applied_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """A saved plan that was applied, and then undone by a rollback, is stale (7), although its content fits again."""
+    write("prod")
+    apply()
+    write("prod", name="New")
+    main(["plan", "--out", "plan.json"])
+    assert 0 == apply("plan.json")
+    assert 0 == main(["rollback", "--to", "1", "--auto-approve"])
+    before = Path(".hookline/state.db").read_bytes()
+    capsys.readouterr()
+    assert 7 == apply("plan.json")
+    found = capsys.readouterr().err
+    assert re.search(r"this plan was applied already, by ada on .* in serial 2; since then acme/prod was", found)
+    assert re.search(r"changed by ada on .* in serial 3 \(rollback to 1\)", found)
+    assert before == Path(".hookline/state.db").read_bytes()
+
+
+def test_touched_webhook_makes_a_plan_stale(capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan is stale (7) if an apply touched its webhook, also when a later one has restored the content."""
+    write("prod")
+    apply()
+    write("prod", name="Mine")
+    main(["plan", "--out", "plan.json"])
+    for name in ("Between", "Feedback"):
+        write("prod", name=name)
+        apply()
+    capsys.readouterr()
+    assert 7 == apply("plan.json")
+    assert re.search(r"acme/prod was updated by ada on .* in serial 3$", capsys.readouterr().err, re.M)
+    assert (3, {"prod": "Feedback"}) == state()
+
+
+@pytest.mark.parametrize("undo", ["rollback", "apply"])
+def test_expected_plan_is_not_applied_again(undo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job that runs again cannot undo a later apply: --expect is refused (7) for a plan that was applied once."""
+    write("prod")
+    apply()
+    write("prod", name="New")
+    expected = planned_fingerprint()
+    assert 0 == apply("--expect", expected)
+    if undo == "rollback":
+        assert 0 == main(["rollback", "--to", "1", "--auto-approve"])
+    else:
+        write("prod")
+        assert 0 == apply()
+        write("prod", name="New")
+    assert expected == planned_fingerprint()
+    capsys.readouterr()
+    assert 7 == apply("--expect", expected)
+    found = capsys.readouterr().err
+    assert re.search(r"the expected plan was applied already, by ada on .* in serial 2; since then acme/prod", found)
+    assert "--allow-again" in found
+    assert (3, {"prod": "Feedback"}) == state()
+    assert 0 == apply("--expect", expected, "--allow-again")
+    assert "(allowed by --allow-again)" in last("lifted")
+    assert (4, {"prod": "New"}) == state()
+
+
+def test_new_plan_with_the_old_content() -> None:
+    """A plan that was made after the rollback is another plan, and is applied, also with --expect."""
+    write("prod")
+    apply()
+    write("prod", name="New")
+    apply()
+    main(["rollback", "--to", "1", "--auto-approve"])
+    main(["plan", "--out", "plan.json"])
+    assert 0 == apply("plan.json", "--expect", json.loads(Path("plan.json").read_text())["fingerprint"])
+    assert (4, {"prod": "New"}) == state()
+
+
 def test_pull_requests_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two branches are planned; when the first is applied, only a plan that touches the same webhook is stale."""
     git("init", "-q")

@@ -54,19 +54,48 @@ def test_vanished_directory(repository: Path) -> None:
 def test_no_commit_yet(tmp_path: Path) -> None:
     """A repository without a commit has none to name."""
     git(tmp_path, "init", "-q")
-    assert (provenance_of(tmp_path).commit, provenance_of(tmp_path).branch) == (None, None)
+    found = provenance_of(tmp_path)
+    assert (None, None) == (found.commit, found.branch)
+    assert str(found.unknown).startswith("git: ")
 
 
 def test_no_repository(tmp_path: Path) -> None:
     """Outside of a repository commit and branch are unknown, and who is still known."""
     found = provenance_of(tmp_path)
-    assert (found.who, found.commit, found.branch) == ("ada", None, None)
+    assert ("ada", None, None) == (found.who, found.commit, found.branch)
+    assert str(found.unknown).startswith("git: not a git repository")
 
 
 def test_no_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without git commit and branch are unknown."""
     monkeypatch.setenv("PATH", str(repository))
-    assert provenance_of(repository).commit is None
+    assert (None, "git is not installed") == (provenance_of(repository).commit, provenance_of(repository).unknown)
+
+
+def test_checkout_of_another_user(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git refuses a repository of another user: the commit is unknown, and git's reason is kept."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    found = provenance_of(repository / "webhooks")
+    assert found.commit is None
+    assert str(found.unknown).startswith("git: detected dubious ownership in repository")
+    assert uncommitted_files(repository / "webhooks") is None
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"])
+def test_variables_of_a_hook(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Variables that name another repository, as git sets them for a hook, do not change the answer."""
+    (repository / "webhooks/a.yaml").write_text("name: a\n")
+    first = git(repository, "rev-parse", "HEAD")
+    head = commit(repository)
+    other = tmp_path_factory.mktemp("other")
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "other")
+    monkeypatch.setenv(name, str(other / ".git"))
+    assert head == provenance_of(repository / "webhooks").commit
+    assert is_ancestor(repository / "webhooks", first) is True
+    assert () == uncommitted_files(repository / "webhooks")
 
 
 def test_repository_runs_nothing(repository: Path) -> None:
@@ -117,9 +146,9 @@ def test_shallow_clone(repository: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_no_repository_contains_nothing(tmp_path: Path) -> None:
-    """Outside of a repository nothing is known, and nothing is uncommitted."""
+    """Outside of a repository nothing is known, also not whether files are uncommitted."""
     assert is_ancestor(tmp_path, "0" * 40) is None
-    assert () == uncommitted_files(tmp_path)
+    assert uncommitted_files(tmp_path) is None
 
 
 def test_uncommitted(repository: Path) -> None:
@@ -139,7 +168,7 @@ def test_uncommitted(repository: Path) -> None:
     (webhooks / "windows.yaml").write_bytes(b"name: windows.yaml\r\n")
     (repository / "beside.yaml").write_text("a: 2\n")
     assert ("acme/changed.yml", "gone.yaml", "new.yaml") == uncommitted_files(webhooks)
-    assert ("beside.yaml", "webhooks/acme/changed.yml") == uncommitted_files(repository)[:2]
+    assert ("beside.yaml", "webhooks/acme/changed.yml") == (uncommitted_files(repository) or ())[:2]
 
 
 def test_vanished_directory_is_uncommitted(repository: Path) -> None:

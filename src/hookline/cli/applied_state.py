@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -12,9 +14,10 @@ from hookline.errors import HooklineError, SpoolUnusable, Stale, StateUnusable, 
 from hookline.model import Address
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Backlog
-from hookline.relay.spool.factory import spool_store
+from hookline.relay.spool.factory import SpoolStore, spool_store
 from hookline.state.factory import open_state, without_password
 from hookline.state.store import HistoryRecord, Snapshot, StateStore, Stored
+from hookline.units import utc_text
 
 # A read is repeated when an apply has committed in between.
 _MAX_READS = 5
@@ -69,6 +72,16 @@ def _require_lineage(snapshot: Snapshot, state: str) -> None:
             f"no state exists at {without_password(state)}",
             hint="create it with `hookline apply`, or name another one with --state",
         )
+
+
+def open_or_create_spool(location: str) -> SpoolStore:
+    """The spool at a `--spool` location. Creates it if it is missing, and reports that. Raises SpoolUnusable."""
+    store = spool_store(location)
+    if not store.exists():
+        store.create_if_missing(since=utc_text(datetime.now(UTC)))
+        place = store.name if "://" in store.name else Path(store.name).absolute()
+        click.echo(f"Created the spool {place}: no spool existed there.", err=True)
+    return store
 
 
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:

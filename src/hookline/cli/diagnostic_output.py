@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from hookline.diagnostics import Diagnostic, Severity
+
+if TYPE_CHECKING:  # the errors of most commands need no webhook files
+    from hookline.config.discovery import LeftOut
+
+MAX_WARNINGS = 20
 
 
 def diagnostic_text(diagnostic: Diagnostic) -> str:
@@ -21,3 +29,11 @@ def diagnostic_text(diagnostic: Diagnostic) -> str:
     if diagnostic.hint:
         lines.append(f"  hint: {diagnostic.hint}")
     return "\n".join(lines)
+
+
+def warn_of_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Write a warning to stderr for each file and directory that is not read, misnamed ones first, at most 20."""
+    for one in sorted(left_out, key=lambda one: not one.misnamed)[:MAX_WARNINGS]:
+        click.echo(f"warning: {one.name} is not read: {one.reason}", err=True)
+    if (more := len(left_out) - MAX_WARNINGS) > 0:
+        click.echo(f"warning: {more} more are not read; `hookline validate --format json` names all", err=True)

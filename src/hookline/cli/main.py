@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -13,6 +14,7 @@ from hookline import __version__
 from hookline.errors import HooklineError, InvalidConfiguration
 from hookline.exit_codes import ExitCode
 from hookline.settings import ENVIRONMENT_PREFIX
+from hookline.storage_location import without_passwords
 
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
 # command is used, so `--help` takes less than 150 ms.
@@ -105,12 +107,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
-    except click.UsageError as wrong:
-        wrong.show()
-        return ExitCode.WRONG_USE
-    except click.ClickException as failed:
-        failed.show()
-        return ExitCode.FAILED
+    except click.ClickException as wrong:
+        _show(wrong)
+        return ExitCode.WRONG_USE if isinstance(wrong, click.UsageError) else ExitCode.FAILED
     except InvalidConfiguration as invalid:
         from hookline.cli.diagnostic_output import diagnostic_text  # noqa: PLC0415 - loaded only for output
 
@@ -121,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
         from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
 
         # They may quote untrusted text. Line breaks remain.
-        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in (error.message, error.hint or ""))
+        texts = (without_passwords(error.message), without_passwords(error.hint or ""))
+        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in texts)
         click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
         if hint:
             click.echo(f"  hint: {hint}", err=True)
@@ -130,6 +130,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return ExitCode.FAILED
     return code if isinstance(code, int) else 0
+
+
+def _show(error: click.ClickException) -> None:
+    """Write click's message to stderr, without the passwords of an address in a wrong place."""
+    text = io.StringIO()
+    error.show(text)
+    click.echo(without_passwords(text.getvalue()), err=True, nl=False)
 
 
 def run() -> None:

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from hookline.errors import WrongUse
 from hookline.model import Address
-from hookline.settings import DEFAULT_CONFIG, DEFAULT_SECRETS_DIR, DEFAULT_SPOOL, DEFAULT_STATE, secret_environment
+from hookline.settings import (
+    DEFAULT_CONFIG,
+    DEFAULT_SECRETS_DIR,
+    DEFAULT_SPOOL,
+    DEFAULT_STATE,
+    is_empty_variable,
+    secret_environment,
+)
+from hookline.storage_location import require_path
 from hookline.units import parse_duration, parse_listen, parse_rate
 
 if TYPE_CHECKING:
@@ -71,6 +80,38 @@ TEXT = ParsedParameter("text", _utf8_text)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+class LocationOption(click.Option):
+    """An option that names a place. An empty variable is an error: the default would be another place than meant."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        if isinstance(self.envvar, str) and is_empty_variable(self.envvar):
+            hint = f"unset it to use the default, {self.default}, or give it a value"
+            raise WrongUse(f"the variable {self.envvar} is empty", hint=hint)
+        return super().resolve_envvar_value(ctx)
+
+
+class PathParameter(click.Path):
+    """A path that a command may create. Text that looks like an address, or that a shell should have replaced, is
+    refused, because it would become the name of a file.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        named = param.opts[0] if isinstance(param, click.Option) else getattr(param, "human_readable_name", "PATH")
+        return super().convert(require_path(str(value), named), param, ctx)
+
+
+def _state_location(text: str) -> str:
+    from hookline.state.factory import require_state_location  # noqa: PLC0415 - `--help` needs no store
+
+    return require_state_location(text)
+
+
+def _spool_location(text: str) -> str:
+    from hookline.relay.spool.factory import require_spool_location  # noqa: PLC0415 - as above
+
+    return require_spool_location(text)
+
+
 def bundle(
     name: str, make: Callable[..., object], *options: Callable[[Any], Any]
 ) -> Callable[[Decorated], Decorated]:
@@ -94,18 +135,28 @@ def bundle(
 config_option = click.option(
     "--config",
     default=DEFAULT_CONFIG,
-    type=click.Path(path_type=Path),
+    cls=LocationOption,
+    type=PathParameter(path_type=Path),
     envvar="HOOKLINE_CONFIG",
     help="The configuration directory.",
 )
 state_option = click.option(
     "--state",
     default=DEFAULT_STATE,
+    cls=LocationOption,
+    type=ParsedParameter("location", _state_location),
+    metavar="PATH|ADDRESS",
     envvar="HOOKLINE_STATE",
     help="The stored state: the path of its SQLite file, or postgresql://…",
 )
 spool_option = click.option(
-    "--spool", default=DEFAULT_SPOOL, metavar="PATH", envvar="HOOKLINE_SPOOL", help="The spool: a directory."
+    "--spool",
+    default=DEFAULT_SPOOL,
+    cls=LocationOption,
+    type=ParsedParameter("location", _spool_location),
+    metavar="PATH",
+    envvar="HOOKLINE_SPOOL",
+    help="The spool: a directory.",
 )
 
 
@@ -127,7 +178,8 @@ secrets_options = bundle(
     click.option(
         "--secrets-dir",
         default=DEFAULT_SECRETS_DIR,
-        type=click.Path(path_type=Path),
+        cls=LocationOption,
+        type=PathParameter(path_type=Path),
         envvar="HOOKLINE_SECRETS_DIR",
         help="The directory that contains the files of {file: …} references.",
     ),

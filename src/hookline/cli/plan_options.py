@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 
+from hookline.cli.diagnostic_output import warn_of_left_out
 from hookline.cli.options import ADDRESS, Decorated, bundle
-from hookline.config.loader import load
+from hookline.config.discovery import name_of_path
+from hookline.config.loader import load, require_files
 from hookline.model import Address, Desired
 from hookline.plan.deletion_guard import DeletionLimits
+from hookline.plan.folder_organizations import note_folders
+from hookline.plan.plan import Action, Plan
+from hookline.state.store import Snapshot, StateStore
 
 
 def paths_argument(metavar: str = "[PATH]...") -> Callable[[Decorated], Decorated]:
@@ -52,8 +57,24 @@ deletion_options = bundle(
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
     """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
-    desired = load(config, paths, targets=targets)
+    desired = load(config, paths, targets=targets, on_left_out=warn_of_left_out)
     if not desired.webhooks and not desired.narrowed:
         problem = "contains no webhook" if config.is_dir() else "does not exist"
         click.echo(f"warning: the configuration directory {config} {problem}", err=True)
     return desired
+
+
+def require_desired(config: Path, desired: Desired, stored: Snapshot) -> None:
+    """Raise WrongUse if there is neither a webhook file nor a stored webhook.
+
+    Such a directory is usually another one than meant. If webhooks are stored, their deletion is blocked and shown.
+    """
+    if not (desired.webhooks or desired.narrowed or stored.webhooks):
+        require_files(config)
+
+
+def with_folder_notes(plan: Plan, desired: Desired, stored: Snapshot, store: StateStore, config: Path) -> Plan:
+    """The plan with a note for each created webhook whose folder has held other organizations so far."""
+    if stored.lineage is None or not plan.count(Action.CREATE):
+        return plan
+    return note_folders(plan, desired, stored, store.history(), PurePosixPath(name_of_path(str(config))))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hookline.config import error_codes
@@ -16,6 +17,10 @@ from hookline.escaping import mask_unprintable
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 64 << 20
+# Files that people keep beside webhook files. Others that are not read are named in a warning.
+_COMPANIONS = ("*.md", "README*", "LICENSE*", "CODEOWNERS", ".git*", ".editorconfig", ".keep", ".DS_Store")
+_EDITOR_FOLDERS = (".git*", ".vscode", ".idea")
+_HIDDEN = "it is hidden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,15 @@ class FilePath:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or directory that is not read. `misnamed`: it has the name of a webhook file, in capital letters."""
+
+    name: str
+    reason: str
+    misnamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookFile:
     """The content of a file, and its path as the user writes it."""
 
@@ -34,21 +48,48 @@ class WebhookFile:
     data: bytes
 
 
-def find_files(directory: Path, paths: Sequence[Path]) -> list[FilePath | Diagnostic]:
-    """The files below `paths`, or else `directory` if it exists, by name. Raises WrongUse for a missing path."""
-    if directory.exists() and not directory.is_dir():
+def find_files(directory: Path, paths: Sequence[Path]) -> tuple[list[FilePath | Diagnostic], list[LeftOut]]:
+    """The files below `paths`, or else `directory` if it exists, by name, and everything there that is not read.
+
+    Raises WrongUse for a missing path, and for a path without a webhook file.
+    """
+    if _exists(directory) and not directory.is_dir():
         hint = f"name the file itself: hookline … {directory}"
         raise WrongUse(f"--config {directory} is not a directory", hint=hint)
-    for path in paths:
-        if not os.path.lexists(path):
-            raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
     found: dict[str, FilePath | Diagnostic] = {}
-    for path in paths or ([directory] if directory.exists() else []):
-        root = _root_of(path, directory).resolve()
-        inside = path.resolve().is_relative_to(root) if path.is_dir() else False
-        for entry in _walk(path, root, inside=inside) if path.is_dir() else [_check_link(str(path), root)]:
+    left_out: dict[str, LeftOut] = {}
+    for path in paths or ([directory] if _exists(directory) else []):
+        below = [_check_link(str(path), _root_of(path, directory).resolve())]
+        if path.is_dir():
+            tree = FileTree(path, _root_of(path, directory).resolve())
+            below = list(tree.walk())
+            left_out.update((one.name, one) for one in tree.left_out())
+        elif not os.path.lexists(path):
+            raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
+        if paths and not below:
+            raise no_files_error(f"{path} contains no webhook file", left_out.values())
+        for entry in below:
             found.setdefault(entry.name if isinstance(entry, FilePath) else entry.file or "", entry)
-    return [found[name] for name in sorted(found)]
+    return [found[name] for name in sorted(found)], [left_out[name] for name in sorted(left_out)]
+
+
+def no_files_error(problem: str, left_out: Iterable[LeftOut]) -> WrongUse:
+    """The error for a directory in which there is nothing to read."""
+    hint = "name the directory of the webhook files with --config or HOOKLINE_CONFIG"
+    if first := next(iter(left_out), None):
+        hint = f"{first.name} is not read ({first.reason}); rename it, or {hint}"
+    return WrongUse(problem, hint=hint)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError as denied:
+        hint = "check the permissions of the directories above it"
+        raise WrongUse(f"{path} cannot be examined: {denied.strerror}", hint=hint) from denied
+    except OSError:
+        return False
+    return True
 
 
 def _root_of(path: Path, directory: Path) -> Path:
@@ -59,32 +100,99 @@ def _root_of(path: Path, directory: Path) -> Path:
     return absolute if path.is_dir() else absolute.parent
 
 
-def _walk(start: Path, root: Path, *, inside: bool) -> Iterator[FilePath | Diagnostic]:
-    """The visible YAML files below a directory. `inside`: it is below `root`, so only a link can leave `root`."""
-    failed: list[OSError] = []
-    for folder, folders, names in os.walk(start, onerror=failed.append):
-        visible = [name for name in folders if not name.startswith(".")]
-        # A link to a directory inside is skipped because the walk visits that directory itself. A link that leads
-        # outside is reported, so that its files are not ignored silently.
-        links = [name for name in visible if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114 - 10,000 of them
-        checked = (_check_link(f"{folder}/{name}", root) for name in links)
-        yield from (entry for entry in checked if isinstance(entry, Diagnostic))
-        folders[:] = sorted(set(visible) - set(links))
-        for name in names:
-            if name.endswith(SUFFIXES) and not name.startswith("."):
+class FileTree:
+    """The YAML files below a directory, and everything else there."""
+
+    def __init__(self, start: Path, root: Path) -> None:
+        """`root` is the directory that links must not leave, without links."""
+        self._start = str(start)
+        self._root = root
+        self._unread: dict[str, LeftOut] = {}
+        self._linked: list[str] = []  # the targets of links to directories that were followed
+
+    def walk(self) -> Iterator[FilePath | Diagnostic]:
+        real = os.path.realpath(self._start)
+        yield from self._walk(self._start, real, inside=Path(real).is_relative_to(self._root))
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """After `walk`: everything that was not read. A hidden directory was read if a link leads into it."""
+        for path, one in self._unread.items():
+            real = os.path.realpath(path) if one.reason == _HIDDEN else None
+            if real is None or not any(_is_within(linked, real) for linked in self._linked):
+                yield one
+
+    def _walk(self, start: str, real_start: str, *, inside: bool) -> Iterator[FilePath | Diagnostic]:
+        """`inside`: `start` is below the root without links, so only a link can leave the root."""
+        failed: list[OSError] = []
+        for folder, folders, names in os.walk(start, onerror=failed.append):
+            links = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114 - 10,000 of them
+            for name in links:
+                if not name.startswith("."):
+                    yield from self._follow(f"{folder}/{name}", real_start)
+            for name in folders:
+                if name.startswith(".") and not _matches(name, _EDITOR_FOLDERS):
+                    self._leave_out(f"{folder}/{name}", _HIDDEN)
+            folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
+            for name in names:
                 path = f"{folder}/{name}"
+                if not name.endswith(SUFFIXES) or name.startswith("."):
+                    self._leave_out_file(path, name)
+                    continue
                 plain = inside and not os.path.islink(path)  # noqa: PTH114 - as above
-                yield FilePath(_name_of(path), path) if plain else _check_link(path, root)
-    yield from (_unreadable(os.fsdecode(error.filename), error) for error in failed)
+                entry = FilePath(name_of_path(path), path) if plain else _check_link(path, self._root)
+                if not plain:
+                    self._linked.append(os.path.realpath(path))
+                yield entry
+        yield from (_unreadable(os.fsdecode(error.filename), error) for error in failed)
+
+    def _follow(self, path: str, real_start: str) -> Iterator[FilePath | Diagnostic]:
+        """The files behind a link to a directory, unless the walk visits that directory itself.
+
+        It does not visit hidden directories. Kubernetes mounts files in one, and links to it.
+        """
+        entry = _check_link(path, self._root)
+        if isinstance(entry, Diagnostic):
+            yield entry
+            return
+        real = os.path.realpath(path)
+        visible = not any(part.startswith(".") for part in Path(os.path.relpath(real, real_start)).parts)
+        if _is_within(real, real_start) and visible:
+            return
+        if _is_within(os.path.realpath(os.path.dirname(path)), real):  # noqa: PTH120
+            self._leave_out(path, "it is a link to a directory above it")
+            return
+        self._linked.append(real)
+        yield from self._walk(path, real, inside=False)
+
+    def _leave_out_file(self, path: str, name: str) -> None:
+        if _matches(name, _COMPANIONS):
+            return
+        if name.startswith("."):
+            self._leave_out(path, _HIDDEN)
+        elif name.lower().endswith(SUFFIXES):
+            self._leave_out(path, "its name must end with .yaml or .yml, in small letters", misnamed=True)
+        else:
+            self._leave_out(path, "its name does not end with .yaml or .yml")
+
+    def _leave_out(self, path: str, reason: str, *, misnamed: bool = False) -> None:
+        self._unread[path] = LeftOut(name_of_path(path), reason, misnamed)
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def _check_link(path: str, root: Path) -> FilePath | Diagnostic:
     try:
         target = Path(path).resolve()
     except (OSError, RuntimeError):  # a loop of links; `read_file` reports the reason
-        return FilePath(_name_of(path), path)
+        return FilePath(name_of_path(path), path)
     if target.is_relative_to(root):
-        return FilePath(_name_of(path), path)
+        return FilePath(name_of_path(path), path)
     hint = "copy the file into the configuration directory, so that its changes are reviewed"
     return _diagnostic(path, error_codes.LINK_OUTSIDE, "symbolic link leaves the configuration directory", hint)
 
@@ -117,10 +225,10 @@ def _unreadable(path: str, error: OSError) -> Diagnostic:
 
 
 def _diagnostic(path: str, code: str, summary: str, hint: str) -> Diagnostic:
-    return Diagnostic(code=code, file=_name_of(path), summary=summary, hint=hint)
+    return Diagnostic(code=code, file=name_of_path(path), summary=summary, hint=hint)
 
 
-def _name_of(path: str) -> str:
+def name_of_path(path: str) -> str:
     """The path relative to the working directory if it is below it, in printable characters."""
     absolute, here = os.path.abspath(path), os.getcwd().rstrip("/") + "/"  # noqa: PTH100, PTH109 - does not follow links
     name = absolute[len(here) :] if absolute.startswith(here) else path

@@ -12,14 +12,14 @@ import signal
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from hookline.canonical import read_webhook
 from hookline.config import file_validator
-from hookline.config.discovery import FilePath, WebhookFile, find_files, read_file
+from hookline.config.discovery import FilePath, LeftOut, WebhookFile, find_files, no_files_error, read_file
 from hookline.config.document_access import RuleFinding
 from hookline.config.file_validator import ValidatedDocument, ValidatedFile, locate_findings, validate_file
 from hookline.config.source_text import SourceFinding, SourceText, decode_source
@@ -76,19 +76,29 @@ class Inspection:
     diagnostics: tuple[Diagnostic, ...]
     files: int
     documents: int
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def load(directory: Path, paths: Sequence[Path] = (), *, targets: Collection[Address] = ()) -> Desired:
+def load(
+    directory: Path,
+    paths: Sequence[Path] = (),
+    *,
+    targets: Collection[Address] = (),
+    on_left_out: Callable[[Sequence[LeftOut]], object] | None = None,
+) -> Desired:
     """Returns the webhooks of a configuration directory, narrowed to `paths` (files or directories) and `targets`.
 
     A directory that does not exist has no webhooks; the plan decides the consequence. With targets, every file is
-    read, but findings that concern only other webhooks are ignored.
+    read, but findings that concern only other webhooks are ignored. `on_left_out` receives everything below the
+    directory or the paths that is not read.
 
     Raises:
         InvalidConfiguration: there are findings; it has all findings of all files.
-        WrongUse: a path or a target does not exist.
+        WrongUse: a path or a target does not exist, or a path contains no webhook file.
     """
     inspection = inspect(directory, paths)
+    if on_left_out is not None:
+        on_left_out(inspection.left_out)
     diagnostics = inspection.diagnostics
     if targets:
         wanted = {None, *map(str, targets)}
@@ -111,7 +121,7 @@ def _narrowed(desired: Desired, targets: Collection[Address]) -> Desired:
 
 def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
     """Like `load`, but returns the findings. Raises WrongUse, and HooklineError if a worker process dies."""
-    entries = find_files(directory, paths)
+    entries, left_out = find_files(directory, paths)
     files = [entry for entry in entries if isinstance(entry, FilePath)]
     diagnostics = [entry for entry in entries if isinstance(entry, Diagnostic)]
     documents: list[ValidatedDocument] = []
@@ -123,7 +133,18 @@ def inspect(directory: Path, paths: Sequence[Path] = ()) -> Inspection:
         conflicts[index].append(finding)
     diagnostics.extend(_locate_conflicts(documents, conflicts, files))
     desired = _desired(documents, conflicts, narrowed=bool(paths))
-    return Inspection(desired, sorted_diagnostics(diagnostics), len(entries), len(documents))
+    desired = replace(desired, misnamed=tuple(one.name for one in left_out if one.misnamed))
+    return Inspection(
+        desired, sorted_diagnostics(diagnostics), len(entries), len(documents), left_out=tuple(left_out)
+    )
+
+
+def require_files(directory: Path) -> None:
+    """Raises WrongUse if the configuration directory does not exist or contains no webhook file."""
+    entries, left_out = find_files(directory, ())
+    if not entries:
+        problem = "contains no webhook file" if directory.is_dir() else "does not exist"
+        raise no_files_error(f"the configuration directory {directory} {problem}", left_out)
 
 
 def _locate_conflicts(

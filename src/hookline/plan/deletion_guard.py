@@ -15,6 +15,8 @@ from hookline.state.store import Snapshot
 MIN_WEBHOOKS_FOR_SHARE = 10
 """The share of deletions is limited if at least this many webhooks are stored."""
 MAX_DELETED_SHARE = 0.30
+UNREAD_FILE = "its file may be one that is not read because of its name:"
+"""Begins the reason for a deletion that a misnamed file may cause. A saved plan keeps this reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,11 @@ class DeletionDecision:
 
 
 def guard_deletions(
-    deleted: frozenset[Address], stored: Snapshot, remaining: int, limits: DeletionLimits
+    deleted: frozenset[Address],
+    stored: Snapshot,
+    remaining: int,
+    limits: DeletionLimits,
+    misnamed: tuple[str, ...] = (),
 ) -> Mapping[Address, DeletionDecision]:
     """Decide on every deletion.
 
@@ -47,8 +53,9 @@ def guard_deletions(
         stored: The state that the plan is made on.
         remaining: The number of webhooks after the apply.
         limits: The deletions that the command line allows.
+        misnamed: Files that were not read and may declare the webhooks that would be deleted.
     """
-    mass = _mass_deletion(len(deleted), len(stored.webhooks), remaining)
+    mass = _joined(_mass_deletion(len(deleted), len(stored.webhooks), remaining), _misnamed(misnamed))
     return {address: _decide(address, mass, len(deleted), stored, limits) for address in deleted}
 
 
@@ -58,6 +65,11 @@ def _mass_deletion(deleted: int, stored: int, remaining: int) -> str | None:
     if stored >= MIN_WEBHOOKS_FOR_SHARE and deleted > MAX_DELETED_SHARE * stored:
         return f"{deleted} of {stored} webhooks would be deleted, more than {MAX_DELETED_SHARE:.0%}"
     return None
+
+
+def _misnamed(files: tuple[str, ...]) -> str | None:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{UNREAD_FILE} {files[0]}{more}" if files else None
 
 
 def _decide(

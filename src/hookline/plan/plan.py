@@ -32,7 +32,8 @@ class Change:
 
     `source` is the webhook's place in a file, None for a deletion. Only updates have `fields`. `blocked` is the
     deletion guard's reason for blocking the plan. `allowed` is the limit that an option lifted for the change.
-    `pending` counts the undelivered events that the change affects, None if no spool was read.
+    `pending` counts the undelivered events that the change affects, None if no spool was read. `note` is for the
+    reviewer and no part of a saved plan.
     """
 
     address: Address
@@ -45,6 +46,7 @@ class Change:
     blocked: str | None = None
     allowed: str | None = None
     pending: int | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

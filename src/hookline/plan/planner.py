@@ -25,7 +25,7 @@ def make_plan(
         pending: The number of undelivered events by address; None if no spool was read.
     """
     deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
-    decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits)
+    decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits, desired.misnamed)
     counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
     changes = [_delete(one, stored.webhooks[one], decisions[one], counts.get(one)) for one in deleted]
     for address, declared in desired.webhooks.items():

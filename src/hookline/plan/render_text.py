@@ -81,6 +81,7 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
     place = f"  ({change.source.file}:{change.source.line})" if change.source else ""
     if folded and change.action is Action.CREATE:
         yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}  {_short_form(change.after or {})}{place}", tone)
+        yield from _notes(change)
         return
     yield PlanRow(f"{_SYMBOLS[change.action]} {change.address}{place}", tone)
     match change.action:
@@ -97,6 +98,12 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
             assert_never(change.action)
     if change.pending:
         yield PlanRow(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
+    yield from _notes(change)
+
+
+def _notes(change: Change) -> Iterator[PlanRow]:
+    if change.note:
+        yield PlanRow(f"    note: {change.note}", Tone.NOTE)
 
 
 def _deletion(change: Change) -> Iterator[PlanRow]:

@@ -8,7 +8,7 @@ from datetime import UTC
 
 from hookline.errors import Stale
 from hookline.escaping import printable
-from hookline.plan.deletion_guard import DeletionDecision, DeletionLimits, guard_deletions
+from hookline.plan.deletion_guard import UNREAD_FILE, DeletionDecision, DeletionLimits, guard_deletions
 from hookline.plan.plan import Action, Change, Plan
 from hookline.state.store import HistoryRecord, Snapshot
 
@@ -18,10 +18,21 @@ _MAX_LISTED = 5
 _PAST_TENSE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "deleted"}
 
 
-def changed_since(saved: Plan, stored: Snapshot) -> tuple[Change, ...]:
-    """The changes of `saved` whose webhook has changed since the plan was made. Other webhooks do not matter."""
+def changed_since(saved: Plan, stored: Snapshot, records: Iterable[HistoryRecord]) -> tuple[Change, ...]:
+    """The changes of `saved` whose webhook an apply has touched since the plan was made, or that do not fit `stored`.
+
+    The history decides, not the content: a webhook that was changed and changed back has been touched. Other webhooks
+    do not matter.
+    """
+    touched = {
+        found.get("address") for record in records if record.serial > saved.serial for found in record.entry.changes
+    }
     found = ((change, stored.webhooks.get(change.address)) for change in saved.changes)
-    return tuple(change for change, webhook in found if change.before_hash != (webhook.hash if webhook else None))
+    return tuple(
+        change
+        for change, webhook in found
+        if str(change.address) in touched or change.before_hash != (webhook.hash if webhook else None)
+    )
 
 
 def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
@@ -29,20 +40,65 @@ def rebase_plan(saved: Plan, stored: Snapshot, limits: DeletionLimits) -> Plan:
     deleted = frozenset(change.address for change in saved.changes if change.action is Action.DELETE)
     remaining = len(stored.webhooks) - len(deleted) + saved.count(Action.CREATE)
     decisions = guard_deletions(deleted, stored, remaining, limits)
+    unread = {
+        one.address: guard_deletions(deleted, stored, remaining, limits, _unread_files(one)) for one in saved.blocked
+    }
     changes = []
     for change in saved.changes:
-        decision = decisions.get(change.address, DeletionDecision())
+        decision = unread.get(change.address, decisions).get(change.address, DeletionDecision())
         changes.append(replace(change, blocked=decision.blocked, allowed=decision.allowed))
     unchanged = len(stored.webhooks) - len(deleted) - saved.count(Action.UPDATE)
     return replace(saved, lineage=stored.lineage, serial=stored.serial, changes=tuple(changes), unchanged=unchanged)
 
 
+def _unread_files(change: Change) -> tuple[str, ...]:
+    """The misnamed file that the plan found. Only this reason comes from the files, which an apply does not read."""
+    _, found, file = (change.blocked or "").partition(f"{UNREAD_FILE} ")
+    return (printable(file),) if found else ()
+
+
 def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:
-    """Raise Stale if the history has an apply of this plan. Call it only if the state does not match the plan."""
+    """Raise Stale if the history has an apply of this plan. The message names a later apply of its webhooks."""
+    records = tuple(records)
     done = [one for one in records if one.serial > saved.serial and one.entry.fingerprint == saved.fingerprint]
+    if not done:
+        return
+    found = f"nothing was applied: this plan was applied already, by {attribution(done[-1])}"
+    later = describe_later_apply(saved, done[-1], records)
+    hint = "nothing needs to be done; `hookline plan` shows the remaining changes, if there are any"
+    raise Stale(f"{found}{later}", hint=_hint(saved) if later else hint)
+
+
+def raise_if_expected_before(expected: Plan, records: Iterable[HistoryRecord]) -> None:
+    """Raise Stale if the history has an apply of the plan that `--expect` names, although it has changes again.
+
+    A later apply has undone it. A fingerprint does not tell when its plan was made, so an old job that runs again
+    would undo that later apply.
+    """
+    records = tuple(records)
+    done = [one for one in records if one.entry.fingerprint == expected.fingerprint]
     if done:
-        hint = "nothing needs to be done; `hookline plan` shows the remaining changes, if there are any"
-        raise Stale(f"nothing was applied: this plan was applied already, by {attribution(done[-1])}", hint=hint)
+        found = f"nothing was applied: the expected plan was applied already, by {attribution(done[-1])}"
+        later = describe_later_apply(expected, done[-1], records) or "; its webhooks were changed since then"
+        hint = "if these changes are wanted again, review the plan above and add --allow-again; or save a new plan "
+        hint += "(`hookline plan --out FILE`) and apply that file"
+        raise Stale(f"{found}{later}", hint=hint)
+
+
+def describe_later_apply(plan: Plan, done: HistoryRecord, records: Iterable[HistoryRecord]) -> str:
+    """The last apply after `done` that touched a webhook of `plan`, as the end of a sentence; empty without one."""
+    addresses = {str(change.address) for change in plan.changes}
+    touching = [
+        (record, str(found["address"]))
+        for record in records
+        for found in record.entry.changes
+        if record.serial > done.serial and found.get("address") in addresses
+    ]
+    if not touching:
+        return ""
+    record, address = touching[-1]
+    note = f" ({record.entry.note})" if record.entry.note else ""
+    return printable(f"; since then {address} was changed by {attribution(record)}{note}")
 
 
 def raise_if_other_lineage(saved: Plan, stored: Snapshot) -> None:

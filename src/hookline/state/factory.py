@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ from hookline.errors import StateUnusable, WrongUse
 from hookline.state.postgres_errors import POSTGRES_SCHEMES, parse_postgres
 from hookline.state.sqlite_store import SqliteStore
 from hookline.state.store import StateStore
+from hookline.storage_location import address_scheme
 
 _KINDS = "give the path of an SQLite file, such as .hookline/state.db, or postgresql://user@host/database"
 
@@ -21,24 +21,34 @@ def open_state(target: str, *, lock_timeout: timedelta = timedelta(0)) -> StateS
     `lock_timeout` is how long a commit waits for another apply. Raises WrongUse if the address cannot be read or its
     kind is not supported, StateUnusable if it is a PostgreSQL address and the package for PostgreSQL is missing.
     """
-    scheme = _scheme(target)
-    if scheme in POSTGRES_SCHEMES:
+    if _scheme(target) is not None:
         return _open_postgres(target, lock_timeout)
-    if scheme is not None:
-        raise WrongUse(f"--state: hookline does not support {scheme}://", hint=_KINDS)
-    if not target:
-        raise WrongUse("--state: the path is empty", hint=_KINDS)
     return SqliteStore(Path(target), new_lineage=_new_lineage, lock_timeout=lock_timeout)
+
+
+def require_state_location(target: str) -> str:
+    """`target`, if it is clearly a path or an address of PostgreSQL. Raises WrongUse, without quoting it."""
+    _scheme(target)
+    return target
 
 
 def without_password(target: str) -> str:
     """`target` without its password, for messages. Raises WrongUse like `open_state`."""
-    return str(parse_postgres(target)) if _scheme(target) in POSTGRES_SCHEMES else target
+    return target if _scheme(target) is None else str(parse_postgres(target))
+
+
+def state_place(target: str) -> str:
+    """The absolute path of a state in a file, or its address without its password."""
+    return str(Path(target).absolute()) if _scheme(target) is None else str(parse_postgres(target))
 
 
 def _scheme(target: str) -> str | None:
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", target)
-    return found[1] if found else None
+    scheme = address_scheme(target, "--state", _KINDS)
+    if scheme is None and target.endswith("/"):
+        raise WrongUse("--state: not clearly the path of a file: it ends with a slash", hint=_KINDS)
+    if scheme is None or scheme in POSTGRES_SCHEMES:
+        return scheme
+    raise WrongUse(f"--state: hookline does not support {scheme}://", hint=_KINDS)
 
 
 def _new_lineage() -> str:

@@ -20,7 +20,15 @@ from hookline.cli.options import (
     lock_timeout_option,
     state_option,
 )
-from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_options import (
+    deletion_options,
+    load_desired,
+    paths_argument,
+    require_desired,
+    target_option,
+    verbose_option,
+    with_folder_notes,
+)
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
@@ -28,22 +36,23 @@ from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
 from hookline.plan.planner import make_plan
-from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution
+from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution, raise_if_expected_before
 from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
-from hookline.state.factory import open_state
+from hookline.state.factory import open_state, state_place
 from hookline.state.store import Snapshot, StateStore
 
 
 def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
     """The provenance. If files differ from the commit, the commit gets a mark, and stderr a warning."""
-    if provenance.commit is None or not (names := uncommitted_files(config)):
+    if provenance.commit is None or (names := uncommitted_files(config)) == ():
         return provenance
-    verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
-    click.echo(
-        f"warning: {printable(str(config / names[0]))} {verb} from commit {provenance.commit[:12]}: "
-        f"the history will record {provenance.commit[:12]}{DIRTY_SUFFIX}",
-        err=True,
-    )
+    commit = provenance.commit[:12]
+    if names is None:
+        finding = f"git does not tell whether the webhook files differ from commit {commit}"
+    else:
+        verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
+        finding = f"{printable(str(config / names[0]))} {verb} from commit {commit}"
+    click.echo(f"warning: {finding}: the history will record {commit}{DIRTY_SUFFIX}", err=True)
     return replace(provenance, commit=provenance.commit + DIRTY_SUFFIX)
 
 
@@ -59,7 +68,7 @@ def was_applied(store: StateStore, expect: str | None) -> bool:
 
 def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None:
     """Raise Stale if the plan is not the expected one. The message names the last apply."""
-    if expect in (None, plan.fingerprint):
+    if expect is None or expect == plan.fingerprint:
         return
     records = store.history()
     since = f"; the last apply was by {attribution(records[-1])}" if records else ""
@@ -83,6 +92,19 @@ def ask_for_approval() -> None:
         raise Blocked("cancelled; nothing was changed")
 
 
+def refuse_again(store: StateStore, request: _Request, plan: Plan) -> tuple[str, ...]:
+    """The lifted limit for the history. Raises Stale if the expected plan was applied before and is not allowed."""
+    if request.expect is None:
+        return ()
+    try:
+        raise_if_expected_before(plan, store.history())
+    except Stale as before:
+        if not request.allow_again:
+            raise
+        return (f"{before.message.removeprefix('nothing was applied: ')} (allowed by --allow-again)",)
+    return ()
+
+
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -100,6 +122,7 @@ class _Request:
     deletion_limits: DeletionLimits
     allow_older: bool
     expect: str | None
+    allow_again: bool
     verbose: bool
     auto_approve: bool
 
@@ -118,12 +141,19 @@ class _Request:
     target_option,
     deletion_options,
     click.option(
-        "--allow-older", is_flag=True, help="Apply a commit even if it is not a descendant of the one applied last."
+        "--allow-older",
+        is_flag=True,
+        help="Apply a commit even if it is not a descendant of the one applied last, or is not known.",
     ),
     click.option(
         "--expect",
         type=ParsedParameter("fingerprint", _fingerprint),
         help="Apply only the plan with this fingerprint; refuse any other.",
+    ),
+    click.option(
+        "--allow-again",
+        is_flag=True,
+        help="With --expect: apply the plan even if it was applied before and a later apply has undone it.",
     ),
     verbose_option,
     auto_approve_option,
@@ -138,15 +168,18 @@ def apply_command(
     webhooks that it contains; a narrowed run never deletes. The history records the options that allowed deletions.
 
     A PATH is a PLANFILE if it contains a plan (JSON with a formatVersion) or its name ends with .json. The whole
-    plan is refused if one of its webhooks has changed since the plan was made. Changes to other webhooks do not
-    matter. A saved plan does not contain the options that allow deletions: pass them again.
+    plan is refused if it was applied before, or if an apply has touched one of its webhooks since the plan was made.
+    Changes to other webhooks do not matter. A saved plan does not contain the options that allow deletions: pass
+    them again.
 
-    Inside a git repository the commit must be a descendant of the one applied last. If webhook files differ from
-    the commit, the history records that.
+    Once the history has a commit, the webhook files must be in a git checkout of a descendant of the commit applied
+    last. If webhook files differ from the commit, the history records that.
     """
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     file = _plan_file(paths, target)
     applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)
+    if applied is not None and applied.serial == 1:
+        click.echo(f"Created the state {state_place(state)}: no state existed there.", err=True)
     if applied is not None:
         click.echo(f"Applied: the state is at serial {applied.serial}.")
 
@@ -171,7 +204,9 @@ def _apply_files(
 ) -> Snapshot | None:
     desired = load_desired(request.config, paths, targets)
     stored = store.read()
+    require_desired(request.config, desired, stored)
     plan = make_plan(stored, desired, request.deletion_limits)
+    plan = with_folder_notes(plan, desired, stored, store, request.config)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(store, request.expect):
         return None
@@ -180,7 +215,7 @@ def _apply_files(
     if not plan.changes:
         return None
     provenance = with_uncommitted_mark(provenance_of(request.config), request.config)
-    lifted = _check_commit(store, request, provenance)
+    lifted = _check_commit(store, request, provenance) + refuse_again(store, request, plan)
     if not request.auto_approve:
         ask_for_approval()
     return apply_plan(store, stored, plan, provenance, datetime.now(UTC), lifted=lifted)
@@ -209,7 +244,5 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
 
 def _check_commit(store: StateStore, request: _Request, provenance: Provenance) -> tuple[str, ...]:
     """The lifted rules for the history. Raises Blocked unless the commit is a descendant of the one applied last."""
-    if provenance.commit is None:
-        return ()
     descends = partial(is_ancestor, request.config)
-    return check_commit_order(store.history(), provenance.commit, descends, allow_older=request.allow_older)
+    return check_commit_order(store.history(), provenance, descends, allow_older=request.allow_older)

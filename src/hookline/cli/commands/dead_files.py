@@ -6,13 +6,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
 import click
 
+from hookline.cli.applied_state import open_or_create_spool
 from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
 from hookline.cli.options import spool_option
 from hookline.cli.progress import count_progress
@@ -23,7 +23,6 @@ from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, parse_exported_line
 from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport, Filter
 from hookline.relay.spool.factory import spool_store
-from hookline.units import utc_text
 
 _GROUP_LETTERS: Final = 500
 _MAX_REPORTED: Final = 50
@@ -103,9 +102,7 @@ def dead_import_command(*, spool: str, file: Path) -> int:
 
 
 def _spool(location: str) -> AbstractContextManager[DeadLetterImport]:
-    store = spool_store(location)
-    store.create_if_missing(since=utc_text(datetime.now(UTC)))
-    return store.dead_letter_import()
+    return open_or_create_spool(location).dead_letter_import()
 
 
 class _Refusals:

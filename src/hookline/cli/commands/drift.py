@@ -14,7 +14,7 @@ from hookline.cli.options import format_option, state_option
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.state.drift import Drift, DriftedWebhook, DriftKind, find_drift
-from hookline.state.factory import open_state
+from hookline.state.factory import open_state, without_password
 from hookline.state.store import HistoryRecord, Snapshot
 from hookline.state.store_errors import damaged_state_error
 
@@ -34,7 +34,7 @@ def drift_command(state: str, form: str) -> int:
     try:
         drift = find_drift(snapshot, records)
     except ValueError as broken:
-        raise damaged_state_error(state, str(broken)) from broken
+        raise damaged_state_error(without_password(state), str(broken)) from broken
     if form == "json":
         click.echo(json.dumps(_document(snapshot, records, drift), indent=2, ensure_ascii=False))
     else:

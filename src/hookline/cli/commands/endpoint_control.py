@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 
 import click
 
-from hookline.cli.applied_state import nearest_hint
+from hookline.cli.applied_state import nearest_hint, open_or_create_spool
 from hookline.cli.options import ADDRESS, Decorated, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
@@ -16,7 +15,6 @@ from hookline.relay.spool.admin import Backlog, WebhookControl
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import EndpointState
 from hookline.state.factory import open_state
-from hookline.units import utc_text
 
 
 def _webhook_argument(function: Decorated) -> Decorated:
@@ -40,8 +38,7 @@ def _control(address: Address, state: str, spool: str) -> AbstractContextManager
                 f"{address} is neither in the state nor in the spool {store.name}",
                 hint=nearest_hint(str(address), {*applied, *known}),
             )
-    store.create_if_missing(since=utc_text(datetime.now(UTC)))
-    return store.webhook_control()
+    return open_or_create_spool(spool).webhook_control()
 
 
 def _current(address: Address, spool: str) -> tuple[EndpointState, Backlog]:

@@ -13,7 +13,7 @@ from hookline.cli.options import format_option, state_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.plan.stale_plan import short_commit
-from hookline.state.factory import open_state
+from hookline.state.factory import open_state, without_password
 from hookline.state.history_chain import time_text
 from hookline.state.history_replay import BlamedField, blame_fields
 from hookline.state.store import HistoryEntry, HistoryRecord
@@ -108,7 +108,7 @@ def blame_command(address: str, state: str, form: str) -> None:
     try:
         blamed = blame_fields(stored.webhook.address, stored.document, records)
     except ValueError as broken:
-        raise damaged_state_error(state, str(broken)) from broken
+        raise damaged_state_error(without_password(state), str(broken)) from broken
     if form == "json":
         click.echo(json.dumps([_blame_document(one) for one in blamed], indent=2, ensure_ascii=False))
     else:

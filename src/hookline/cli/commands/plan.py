@@ -9,7 +9,15 @@ import click
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_backlogs
 from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
-from hookline.cli.plan_options import deletion_options, load_desired, paths_argument, target_option, verbose_option
+from hookline.cli.plan_options import (
+    deletion_options,
+    load_desired,
+    paths_argument,
+    require_desired,
+    target_option,
+    verbose_option,
+    with_folder_notes,
+)
 from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
@@ -66,10 +74,13 @@ def plan_command(
     outputs = format or (Output("text", None),)
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)
-    stored = open_state(state).read()
+    store = open_state(state)
+    stored = store.read()
+    require_desired(config, desired, stored)
     backlogs = read_backlogs(spool)
     pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
     plan = make_plan(stored, desired, deletion_limits, pending)
+    plan = with_folder_notes(plan, desired, stored, store, config)
     write_outputs(plan, outputs, out, verbose=verbose)
     raise_if_blocked(plan)
     return ExitCode.CHANGES if detailed_exitcode and plan.changes else ExitCode.DONE

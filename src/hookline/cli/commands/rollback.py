@@ -19,7 +19,7 @@ from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.planner import make_plan
 from hookline.provenance import Provenance
 from hookline.settings import user_name
-from hookline.state.factory import open_state
+from hookline.state.factory import open_state, without_password
 from hookline.state.history_chain import find_breaks
 from hookline.state.history_replay import desired_at
 from hookline.state.store import HistoryRecord, Snapshot
@@ -86,4 +86,4 @@ def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], ser
     try:
         return desired_at(records, serial)
     except ValueError as broken:
-        raise damaged_state_error(state, str(broken)) from broken
+        raise damaged_state_error(without_password(state), str(broken)) from broken

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from hookline.cli.options import format_option
+from hookline.cli.options import PathParameter, format_option
 from hookline.cli.progress import progress_bar
 from hookline.cli.tables import columns
 from hookline.exit_codes import ExitCode
@@ -33,8 +33,8 @@ def spool_command() -> None:
     epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered. Exit codes: 0 everything was "
     "saved, 1 some data was lost, 8 no such spool, a relay has locked it, or too little disk space.",
 )
-@click.argument("old", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
-@click.argument("new", type=click.Path(path_type=Path), metavar="NEW_DIR")
+@click.argument("old", type=PathParameter(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("new", type=PathParameter(path_type=Path), metavar="NEW_DIR")
 @format_option("text", "json", help="A table or a JSON object.")
 def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
     """Save the readable part of the damaged spool DIR to a new spool, NEW_DIR, and report the losses.

@@ -12,10 +12,9 @@ from urllib.parse import quote
 import click
 
 from hookline import __version__
-from hookline.cli.diagnostic_output import diagnostic_text
+from hookline.cli.diagnostic_output import diagnostic_text, warn_of_left_out
 from hookline.cli.options import config_option, format_option
 from hookline.diagnostics import Diagnostic, Severity
-from hookline.errors import WrongUse
 from hookline.exit_codes import ExitCode
 
 if TYPE_CHECKING:  # the import takes longer than `validate --help` may take
@@ -34,12 +33,13 @@ def text_report(inspection: Inspection) -> str:
 
 
 def json_report(inspection: Inspection) -> str:
-    """``{"valid", "webhooks", "files", "diagnostics": […]}``; the counts include all files read."""
+    """``{"valid", "webhooks", "files", "diagnostics": […], "leftOut": […]}``; the counts include all files read."""
     report = {
         "valid": not inspection.diagnostics,
         "webhooks": inspection.documents,
         "files": inspection.files,
         "diagnostics": [{name: getattr(one, name) for name in _FIELDS} for one in inspection.diagnostics],
+        "leftOut": [{"file": one.name, "reason": one.reason} for one in inspection.left_out],
     }
     return json.dumps(report, indent=2, ensure_ascii=False)
 
@@ -159,11 +159,11 @@ def validate_command(paths: tuple[Path, ...], config: Path, form: str) -> int:
     Checks all files of the configuration directory, or each PATH (a file or a directory), and reports all errors.
     Exits with 5 if it finds an error.
     """
-    from hookline.config.loader import inspect  # noqa: PLC0415 - the schema library loads too slowly for `--help`
+    from hookline.config.loader import inspect, require_files  # noqa: PLC0415 - the schema library loads too slowly
 
-    if not paths and not config.is_dir():
-        hint = "change to its parent directory, or name it: --config DIR"
-        raise WrongUse(f"the configuration directory {config} does not exist", hint=hint)
+    if not paths:
+        require_files(config)
     inspection = inspect(config, paths)
+    warn_of_left_out(inspection.left_out)
     click.echo(REPORTS[form](inspection))
     return ExitCode.INVALID_CONFIGURATION if inspection.diagnostics else ExitCode.DONE

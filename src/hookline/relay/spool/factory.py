@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +17,7 @@ from hookline.relay.spool.admin import (
     WebhookControl,
 )
 from hookline.relay.spool.spool import Spool, StatusPublisher
+from hookline.storage_location import address_scheme
 
 
 class SpoolStore(Protocol):
@@ -40,6 +40,9 @@ class SpoolStore(Protocol):
     def status_publisher(self) -> StatusPublisher: ...
 
     # -- for operators
+
+    def exists(self) -> bool:
+        """Whether a spool exists at the location, in any condition."""
 
     def create_if_missing(self, *, since: str) -> None:
         """Create an empty spool if none exists. `since` as in `open`. Raises SpoolUnusable."""
@@ -69,13 +72,21 @@ STORES: Final[dict[str, Callable[[str], SpoolStore]]] = {DIRECTORY_SCHEME: _embe
 
 
 def spool_store(location: str | Path) -> SpoolStore:
-    """The store at a `--spool` location. Raises WrongUse for a scheme without a registered store."""
+    """The store at a `--spool` location. Raises WrongUse like `require_spool_location`."""
     text = str(location)
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    scheme = found[1].lower() if found else DIRECTORY_SCHEME
+    return STORES[_scheme(text)](text)
+
+
+def require_spool_location(text: str) -> str:
+    """`text`, if it is clearly a path, or an address with a registered store. Raises WrongUse, without quoting it."""
+    _scheme(text)
+    return text
+
+
+def _scheme(text: str) -> str:
+    known = "".join(f", or {other}://…" for other in STORES if other)
+    hint = f"give a directory, such as .hookline/spool{known}"
+    scheme = (address_scheme(text, "--spool", hint) or DIRECTORY_SCHEME).lower()
     if scheme not in STORES:
-        known = "".join(f", or {other}://…" for other in STORES if other)
-        raise WrongUse(
-            f"--spool: unknown kind of spool: {scheme}://", hint=f"give a directory, such as .hookline/spool{known}"
-        )
-    return STORES[scheme](text)
+        raise WrongUse(f"--spool: unknown kind of spool: {scheme}://", hint=hint)
+    return scheme

@@ -37,6 +37,12 @@ _PATIENCE_SECONDS: Final = 5.0
 FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
+def spool_exists(directory: Path) -> bool:
+    """Whether a database exists in the spool's directory. Raises SpoolUnusable if that cannot be examined."""
+    with map_os_errors(directory):
+        return (directory / DATABASE_FILE).exists()
+
+
 def create_directory(directory: Path) -> None:
     """Create the spool's private directory, unless it exists. Raises SpoolUnusable, also when it is not private."""
     try:

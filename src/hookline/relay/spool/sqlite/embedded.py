@@ -23,7 +23,7 @@ from hookline.relay.delivery_record import parse_history
 from hookline.relay.ids import request_prefix
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.spool import State
-from hookline.relay.spool.sqlite.database import create_if_missing, named_rows, reading
+from hookline.relay.spool.sqlite.database import create_if_missing, named_rows, reading, spool_exists
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetterImport, SqliteDeadLetters
 from hookline.relay.spool.sqlite.lock import holder_of
 from hookline.relay.spool.sqlite.sqlite_spool import SqliteSpool
@@ -152,6 +152,9 @@ class EmbeddedStore(SpoolLookup):
 
     def status_publisher(self) -> StatusFile:
         return StatusFile(self._directory)
+
+    def exists(self) -> bool:
+        return spool_exists(self._directory)
 
     def create_if_missing(self, *, since: str) -> None:
         create_if_missing(self._directory, self._access, since=since)
