@@ -69,6 +69,12 @@ _headers = st.dictionaries(
     max_size=3,
 )
 
+_query = st.dictionaries(
+    tokens.map(lambda token: f"t_{token}x"),
+    st.sampled_from(["crm", "", "ä & b", {"env": "HOOKLINE_SECRET_A"}, {"file": "a.txt"}]),
+    max_size=3,
+)
+
 
 def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
     return st.fixed_dictionaries(
@@ -88,6 +94,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
             "authentication": _authentications,
             "signature": _keys.map(_signature),
             "headers": _headers,
+            "query": _query,
             "delivery": _deliveries,
             "events": st.lists(st.sampled_from(["sent", "delivered", "bounce", "error"]), min_size=1, unique=True),
             "enabled": st.booleans(),

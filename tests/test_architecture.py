@@ -70,6 +70,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "httpx": ("relay.http.httpx_transport", "relay.http.httpcore_backend", "relay.http.request"),
     "httpcore": ("relay.http.httpcore_backend",),
     "h11": ("http_connection",),
+    "idna": ("config.rules.url_rules",),
     "trustme": ("receiver.certificates",),
     "click": ("cli.",),
     "rich": ("cli.",),

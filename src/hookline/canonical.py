@@ -105,7 +105,7 @@ def _read_secret(document: Document) -> SecretRef:
     return EnvRef(document["env"]) if "env" in document else FileRef(document["file"])
 
 
-def _read_header(value: str | Document) -> str | SecretRef:
+def _read_value(value: str | Document) -> str | SecretRef:
     return value if isinstance(value, str) else _read_secret(value)
 
 
@@ -194,8 +194,12 @@ _WEBHOOK = _Record(
         _read_signature, lambda signature: {"type": "standard-webhooks", **_BODY_SIGNATURE.write(signature)}
     ),
     headers=_Converter(
-        lambda headers: tuple(sorted((name.lower(), _read_header(value)) for name, value in headers.items())),
+        lambda headers: tuple(sorted((name.lower(), _read_value(value)) for name, value in headers.items())),
         lambda headers: {name: _write_value(value) for name, value in headers},
+    ),
+    query=_Converter(
+        lambda query: tuple(sorted((name, _read_value(value)) for name, value in query.items())),
+        lambda query: {name: _write_value(value) for name, value in query},
     ),
     campaigns=_Converter(
         lambda campaigns: None if campaigns == "all" else frozenset(campaigns),

@@ -155,7 +155,9 @@ class DeliveryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """One webhook. `headers` has sorted lower-case names. If `campaigns` is None, the webhook has all campaigns."""
+    """One webhook. `headers` has sorted lower-case names, `query` sorted names of parameters that are added to `url`.
+    If `campaigns` is None, the webhook has all campaigns.
+    """
 
     address: Address
     sandbox_id: str | None = None
@@ -167,6 +169,7 @@ class Webhook:
     authentication: Authentication = NoAuthentication()
     signature: BodySignature | None = None
     headers: tuple[tuple[str, str | SecretRef], ...] = ()
+    query: tuple[tuple[str, str | SecretRef], ...] = ()
     campaigns: frozenset[str] | None
     message_types: frozenset[str] = frozenset({"transactional"})
     events: frozenset[FeedbackStatus] = frozenset(FeedbackStatus)
@@ -177,7 +180,7 @@ class Webhook:
 
     def secrets(self) -> Iterator[SecretRef]:
         """Yields every secret reference, including duplicates."""
-        yield from (value for _, value in self.headers if not isinstance(value, str))
+        yield from (value for _, value in (*self.headers, *self.query) if not isinstance(value, str))
         match self.authentication:
             case NoAuthentication():
                 pass

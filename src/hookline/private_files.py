@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from hookline.errors import HooklineError, StateUnusable
+
+MAX_LINKS_FOLLOWED = 40  # as Linux follows on the way to one file
 
 
 def is_world_writable(path: Path) -> bool:
@@ -27,6 +30,32 @@ def is_world_writable(path: Path) -> bool:
         return False
     sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
     return not (sticky and status.st_uid in (0, os.geteuid()))
+
+
+def exposed_directory(path: Path) -> Path | None:
+    """The first directory on the way to `path` in which every user can exchange files, or None.
+
+    The whole way counts, as for OpenSSH: who can rename a directory above a file can replace the file. Links are
+    followed one by one, because the directory of a link decides where it leads. A missing part is no danger.
+    """
+    return next((directory for directory in _way_to(path) if is_world_writable(directory)), None)
+
+
+def _way_to(path: Path) -> Iterator[Path]:
+    """Yields every directory that a look-up of `path` reads, from the root on."""
+    current, rest, links = Path("/"), deque((Path.cwd() / path).parts[1:]), 0
+    while rest and links < MAX_LINKS_FOLLOWED:
+        yield current
+        part = rest.popleft()
+        entry = current.parent if part == ".." else current / part
+        try:
+            target = entry.readlink()
+        except OSError:  # not a link, or missing
+            current = entry
+            continue
+        links += 1
+        current = Path("/") if target.is_absolute() else current
+        rest.extendleft(reversed([name for name in target.parts if name != "/"]))
 
 
 def is_owned_by_another_user(path: Path) -> bool:
@@ -56,11 +85,21 @@ def state_file_exists(path: Path) -> bool:
         hint = "restore it from a backup; if nothing was ever applied, remove the file and apply again"
         raise StateUnusable(f"the state {path} is an empty file", hint=hint)
     # Any user could have forged a world-writable state. A state of another user is accepted, because CI needs that.
-    for checked, name in ((path, "the state"), (path.resolve().parent, "the directory of the state,")):
-        if is_world_writable(checked):
-            hint = f"chmod o-w {checked}, then check for changes with `hookline drift`"
-            raise StateUnusable(f"anybody can write to {name} {checked}", hint=hint)
+    if is_world_writable(path):
+        raise _open_state(f"the state {path}", path)
+    require_safe_directories(path)
     return True
+
+
+def require_safe_directories(state: Path) -> None:
+    """Raises StateUnusable if every user can exchange files in a directory on the way to a state."""
+    if (exposed := exposed_directory(state)) is not None:
+        raise _open_state(f"{exposed}, a directory on the way to the state {state}", exposed)
+
+
+def _open_state(what: str, path: Path) -> StateUnusable:
+    hint = f"chmod o-w {path}, then check for changes with `hookline drift`"
+    return StateUnusable(f"anybody can write to {what}", hint=hint)
 
 
 def create_private_file(path: Path, content: bytes) -> None:

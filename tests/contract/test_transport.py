@@ -77,6 +77,22 @@ def test_request(opener: Opener) -> None:
     run(scenario())
 
 
+def test_added_query(opener: Opener) -> None:
+    """Parameters that are added to the target are sent as they are encoded, behind the URL's own query."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            target = parse_target(f"https://{HOST}:{server.port}/feedback?team=crm", b"code=a%26b%2F%C3%BC&x=")
+            transport = opener(target, LOCAL, client_context(), 1, lambda: 0.0, resolve=resolves_to("127.0.0.1"))
+            try:
+                assert Response(200) == await post(transport)
+            finally:
+                await transport.aclose()
+            assert server.requests[0].startswith(b"POST /feedback?team=crm&code=a%26b%2F%C3%BC&x= HTTP/1.1\r\n")
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,6 +21,7 @@ from waiting import wait_until
 
 HEADER_VARIABLE = "planted-variable-6f1f0c53"
 HEADER_FILE = "planted-file-2b7e9d10"
+QUERY = "planted-query-7d0e & more"
 HMAC = "planted-hmac-93b1a4c8-with-at-least-32-bytes"
 UNFIT = "planted-unfit-58d0\nsecond-line-of-it-77aa"
 SHORT = "planted-short-key-41e6"
@@ -68,13 +70,14 @@ def plant(lab: Lab) -> list[bytes]:
     assert isinstance(made, ec.EllipticCurvePrivateKey)
     pem = private_pem(made)
     (lab.secrets / "key.pem").write_bytes(pem)
-    for name, value in (("header", HEADER_FILE), ("hmac", HMAC), ("unfit", UNFIT), ("short", SHORT)):
+    files = {"header": HEADER_FILE, "query": QUERY, "hmac": HMAC, "unfit": UNFIT, "short": SHORT}
+    for name, value in files.items():
         (lab.secrets / name).write_text(value)
     lines = [line for line in pem.splitlines() if not line.startswith(b"-----")]
     scalar = made.private_numbers().private_value.to_bytes(32, "big")
     unfit = [line.encode() for line in UNFIT.split("\n")]
-    return [*lines, base64.urlsafe_b64encode(scalar).rstrip(b"="), *unfit,
-            *(value.encode() for value in (HEADER_VARIABLE, HEADER_FILE, HMAC, SHORT))]  # fmt: skip
+    values = (HEADER_VARIABLE, HEADER_FILE, QUERY, quote(QUERY), HMAC, SHORT)
+    return [*lines, base64.urlsafe_b64encode(scalar).rstrip(b"="), *unfit, *(value.encode() for value in values)]
 
 
 def jwt(algorithm: str, file: str) -> dict[str, object]:
@@ -95,7 +98,7 @@ def test_planted_secrets_are_found_nowhere(lab: Lab) -> None:
     with running(answer) as server:
         url = f"https://localhost:{server.port}/feedback"
         headers = {"X-Api-Key": {"env": "HOOKLINE_SECRET_PLANTED"}, "X-Token": {"file": "header"}}
-        lab.apply(url, headers=headers, authentication=jwt("ES256", "key.pem"))
+        lab.apply(url, headers=headers, query={"code": {"file": "query"}}, authentication=jwt("ES256", "key.pem"))
         lab.apply(url, sandbox="shared", authentication=jwt("HS256", "hmac"))
         lab.apply(url, sandbox="unfit", headers={"X-Token": {"file": "unfit"}})
         lab.apply(url, sandbox="short", authentication=jwt("HS256", "short"))
@@ -127,6 +130,9 @@ def test_planted_secrets_are_found_nowhere(lab: Lab) -> None:
             everything.run("status")
             alive = everything.places() | served(lab.directory / "relay.log")
     assert any(HEADER_VARIABLE.encode() in request for request in server.requests)
+    assert any(
+        request.startswith(b"POST /feedback?code=planted-query-7d0e%20%26%20more ") for request in server.requests
+    )
     assert len(tokens) > 5
     places = everything.places()
     assert any(name.endswith("spool.db-wal") for name in alive)

@@ -72,6 +72,49 @@ def test_spool_database_that_is_a_link(used: Lab) -> None:
     assert b"is a link" in used.hookline("dead", "list", code=8).stderr
 
 
+@pytest.mark.parametrize("part", ["state", "spool", "new state", "new spool"])
+def test_directory_far_above_that_everybody_can_write(used: Lab, part: str) -> None:
+    """Who can rename a directory above state or spool can replace them: refused; a sticky one of ours is fine."""
+    above = used.directory / "open"
+    kept = above / "between" / "hookline"
+    kept.mkdir(parents=True)
+    if not part.startswith("new"):
+        (used.directory / ".hookline").rename(kept / ".hookline")
+    above.chmod(0o777)
+    if "state" in part:
+        commands = [["apply", "--auto-approve"]] if "new" in part else [["show", ADDRESS], ["plan"], [*RELAY, LOG]]
+        option = ("--state", str(kept / ".hookline" / "state.db"))
+    else:
+        commands = [[*RELAY, LOG]] if "new" in part else [["dead", "list"], [*RELAY, LOG]]
+        option = ("--spool", str(kept / ".hookline" / "spool"))
+        used.environment["HOOKLINE_STATE"] = str(next(used.directory.rglob("state.db")))
+        if "new" not in part:
+            move_out_of(above, used)
+    for command in commands:
+        refused = used.hookline(*command, *option, code=8).stderr.decode()
+        assert f"anybody can write to {above}, a directory on the way to" in refused
+        assert f"chmod o-w {above}" in refused
+    above.chmod(0o1777)
+    used.hookline(*commands[0], *option, code=4 if part == "new spool" else 0)
+
+
+def move_out_of(above: Path, lab: Lab) -> None:
+    """Keep the state where only we can write, so that only the spool is refused."""
+    state = next(above.rglob("state.db"))
+    state.rename(lab.directory / "state.db")
+    lab.environment["HOOKLINE_STATE"] = str(lab.directory / "state.db")
+
+
+def test_link_in_a_directory_that_everybody_can_write(used: Lab) -> None:
+    """The directory of a link decides where it leads, so it counts, too."""
+    above = used.directory / "open"
+    above.mkdir()
+    (above / "link").symlink_to(used.directory / ".hookline")
+    above.chmod(0o777)
+    refused = used.hookline("plan", "--state", str(above / "link" / "state.db"), code=8).stderr
+    assert f"anybody can write to {above}, a directory on the way to".encode() in refused
+
+
 @pytest.mark.parametrize("name", ["state.db", "."])
 def test_state_that_everybody_can_write(used: Lab, name: str) -> None:
     """Whoever can write the state says where feedback goes: it is refused, as is one whose directory is open."""

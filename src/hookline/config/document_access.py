@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hookline.config.secret_names import names_secret
 from hookline.escaping import printable
 
 DocumentPath = tuple[str | int, ...]
@@ -67,6 +68,16 @@ def quote(value: object) -> str:
     return text[: _MAX_QUOTED_CHARACTERS - 2] + "…" + ('"' if text.startswith('"') else "")
 
 
+def below_secret_name(path: DocumentPath) -> bool:
+    """Whether a value is under a key whose name looks secret. `signature` is a mapping of the file's format."""
+    names = [
+        part
+        for index, part in enumerate(path)
+        if isinstance(part, str) and (index > 0 or part != "signature" or len(path) == 1)
+    ]
+    return any(part != "keys" and names_secret(part) for part in names)
+
+
 def value_at(document: Any, *path: str | int) -> Any:
     for part in path:
         if isinstance(document, Mapping) and isinstance(part, str):
@@ -102,7 +113,7 @@ def address_of(document: Any) -> tuple[str, str] | None:
 
 def secret_references(document: Any) -> list[tuple[DocumentPath, Mapping[str, Any]]]:
     """Returns every secret reference of a document with its path."""
-    paths: list[DocumentPath] = [("headers", name) for name in mapping_at(document, "headers")]
+    paths: list[DocumentPath] = [(part, name) for part in ("headers", "query") for name in mapping_at(document, part)]
     for index, _ in enumerate(list_at(document, "authentication", "keys")):
         paths += [("authentication", "keys", index, part) for part in ("secret", "passphrase")]
     for index, _ in enumerate(list_at(document, "signature", "keys")):

@@ -15,13 +15,17 @@ from hookline.config import error_codes
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
-from hookline.config.rules import delivery_rules, request_rules, secret_rules
-from hookline.config.source_text import SourceFinding, SourcePosition, SourceText, decode_source
-from hookline.config.yaml_parser import YamlDocument, find_positions, parse_yaml
+from hookline.config.rules import delivery_rules, request_rules, secret_rules, url_rules
+from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
+from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
 
 # For each document; findings of the YAML parser: for each file.
 MAX_DIAGNOSTICS_PER_CODE = 20
+# For all documents of a file.
+MAX_DIAGNOSTICS_PER_CODE_AND_FILE = 100
+# The schema library takes half a millisecond for an invalid document.
+MAX_EXPLAINED_DOCUMENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +53,77 @@ def validate_file(file: WebhookFile) -> ValidatedFile:
     """Decodes, parses and checks a file with any content."""
     text = decode_source(file.data)
     if isinstance(text, SourceFinding):
-        return ValidatedFile((), (_diagnostic(file.name, text, text.position, None),))
+        return ValidatedFile((), (_diagnostic(file.name, text, text.position, None, None),))
     parsed = parse_yaml(text.text)
     written = [(index, document) for index, document in enumerate(parsed.documents) if document.value is not None]
     if not written and not parsed.findings:
         hint = "write a webhook into it, or delete the file"
         empty = Diagnostic(code=error_codes.NO_DOCUMENT, file=file.name, summary="contains no webhook", hint=hint)
         return ValidatedFile((), (empty,))
-    found = {index: findings for index, document in written if (findings := _validate_document(document))}
-    documents = tuple(_validated(file.name, index, document, valid=index not in found) for index, document in written)
-    diagnostics = [_diagnostic(file.name, finding, finding.position, text) for finding in _limit(parsed.findings)]
-    diagnostics += locate_findings(text, documents, {index: _limit(findings) for index, findings in found.items()})
+    found, more = _validate_documents(written)
+    documents = tuple(
+        _validated(file.name, index, document, valid=index not in found and index not in more)
+        for index, document in written
+    )
+    if not (parsed.findings or found):
+        return ValidatedFile(documents, ())
+    positions = find_positions(text.text)
+    diagnostics = [
+        _diagnostic(file.name, finding, finding.position, text, positions.hidden)
+        for finding in _limit(parsed.findings, MAX_DIAGNOSTICS_PER_CODE)
+    ]
+    limited = {index: _limit(findings, MAX_DIAGNOSTICS_PER_CODE) for index, findings in found.items()}
+    diagnostics += _located(text, positions, documents, limited)
+    if more:
+        first = next(document for document in documents if document.index in more)
+        summary = f"{len(more):,} more documents from here have errors"
+        diagnostics.append(
+            Diagnostic(
+                code=error_codes.MORE_INVALID, file=file.name, line=first.line, column=1, summary=summary, hint=_MORE
+            )
+        )
     return ValidatedFile(documents, tuple(diagnostics))
+
+
+_MORE = "correct the errors above, then validate again"
+
+
+def _validate_documents(
+    written: Iterable[tuple[int, YamlDocument]],
+) -> tuple[dict[int, list[RuleFinding]], frozenset[int]]:
+    """The findings by the index of their document, and the indexes of further documents with errors."""
+    found: dict[int, list[RuleFinding]] = {}
+    more = []
+    for index, document in written:
+        if len(found) < MAX_EXPLAINED_DOCUMENTS:
+            if findings := _validate_document(document):
+                found[index] = findings
+        elif not webhook_validator()(document.value) or check_rules(document.value):
+            more.append(index)
+    return found, frozenset(more)
 
 
 _Finding = TypeVar("_Finding", SourceFinding, RuleFinding)
 
 
-def _limit(findings: Sequence[_Finding]) -> list[_Finding]:
+def _limit(findings: Sequence[_Finding], maximum: int) -> list[_Finding]:
     """The first findings of each code. The last one of a long list is replaced by the number of the others."""
-    counts = Counter(finding.code for finding in findings)
+    return [finding for _, finding in _limit_pairs([(0, finding) for finding in findings], maximum)]
+
+
+def _limit_pairs(pairs: Sequence[tuple[int, _Finding]], maximum: int) -> list[tuple[int, _Finding]]:
+    """Like `_limit`, for pairs of the index of a document and a finding of it."""
+    counts = Counter(finding.code for _, finding in pairs)
     numbers: Counter[str] = Counter()
     kept = []
-    for finding in findings:
+    for index, finding in pairs:
         code = finding.code
         numbers[code] += 1
-        if numbers[code] < MAX_DIAGNOSTICS_PER_CODE or counts[code] == MAX_DIAGNOSTICS_PER_CODE:
-            kept.append(finding)
-        elif numbers[code] == MAX_DIAGNOSTICS_PER_CODE:
-            more = counts[code] - MAX_DIAGNOSTICS_PER_CODE + 1
-            kept.append(replace(finding, summary=f"{more} more from here: {error_codes.TITLES[code]}"))
+        if numbers[code] < maximum or counts[code] == maximum:
+            kept.append((index, finding))
+        elif numbers[code] == maximum:
+            more = counts[code] - maximum + 1
+            kept.append((index, replace(finding, summary=f"{more:,} more from here: {error_codes.TITLES[code]}")))
     return kept
 
 
@@ -90,14 +135,25 @@ def locate_findings(
     Only a file with findings is parsed a second time. If the file changed after it was parsed, a document may be
     missing; its findings then have no position.
     """
-    maps = find_positions(text.text) if found else []
+    return _located(text, find_positions(text.text), documents, found) if found else []
+
+
+def _located(
+    text: SourceText,
+    positions: TextPositions,
+    documents: Iterable[ValidatedDocument],
+    found: Mapping[int, Sequence[RuleFinding]],
+) -> list[Diagnostic]:
+    by_index = {document.index: document for document in documents}
+    pairs = [(index, finding) for index in by_index for finding in found.get(index, ())]
     diagnostics = []
-    for document in documents:
-        positions = maps[document.index] if document.index < len(maps) else None
+    for index, finding in _limit_pairs(pairs, MAX_DIAGNOSTICS_PER_CODE_AND_FILE):
+        document = by_index[index]
+        known = positions.documents[index] if index < len(positions.documents) else None
+        position = None if known is None else known.of(finding.path, on_key=finding.on_key)
         address = "/".join(document.address) if document.address else None
-        for finding in found.get(document.index, ()):
-            position = None if positions is None else positions.of(finding.path, on_key=finding.on_key)
-            diagnostics.append(replace(_diagnostic(document.file, finding, position, text), address=address))
+        located = _diagnostic(document.file, finding, position, text, positions.hidden)
+        diagnostics.append(replace(located, address=address))
     return diagnostics
 
 
@@ -139,9 +195,13 @@ def _is_refused(finding: RuleFinding, refused: frozenset[DocumentPath]) -> bool:
 
 
 def _diagnostic(
-    file: str, finding: SourceFinding | RuleFinding, position: SourcePosition | None, text: SourceText | None
+    file: str,
+    finding: SourceFinding | RuleFinding,
+    position: SourcePosition | None,
+    text: SourceText | None,
+    hidden: HiddenText | None,
 ) -> Diagnostic:
-    """A finding in a file. Without `text`, it has no excerpt."""
+    """A finding in a file. Without `text`, it has no excerpt, and `hidden` has the parts that are not shown."""
     return Diagnostic(
         code=finding.code,
         file=file,
@@ -149,7 +209,7 @@ def _diagnostic(
         column=position.column if position else None,
         summary=finding.summary,
         hint=finding.hint,
-        excerpt=text.excerpt(position.line, position.column) if position and text else None,
+        excerpt=text.excerpt(position.line, position.column, hidden) if position and text and hidden else None,
     )
 
 
@@ -176,8 +236,10 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
 
 
 _CHECKS = (
-    request_rules.check_url,
+    url_rules.check_url,
     request_rules.check_headers,
+    request_rules.check_query,
+    secret_rules.check_literals,
     secret_rules.check_secrets,
     secret_rules.check_signing,
     secret_rules.check_key_times,

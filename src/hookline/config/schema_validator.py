@@ -20,9 +20,15 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from hookline.config import error_codes
-from hookline.config.document_access import DocumentPath, RuleFinding, finding_at, path_text, quote
+from hookline.config.document_access import (
+    DocumentPath,
+    RuleFinding,
+    below_secret_name,
+    finding_at,
+    path_text,
+    quote,
+)
 from hookline.config.fast_validator import compiled_pattern
-from hookline.config.secret_names import looks_secret
 from hookline.diagnostics import did_you_mean, nearest
 from hookline.schemas import load_schema
 
@@ -36,7 +42,7 @@ _TYPES = {
     "integer": "a whole number",
 }
 _REFERENCE = "write {env: HOOKLINE_SECRET_…} or {file: …}"
-# `request_rules` and `secret_rules` explain these in more detail than a pattern can.
+# `url_rules` and `secret_rules` explain these in more detail than a pattern can.
 _CHECKED_BY_RULES = frozenset({"url", "env"})
 # If a value has several errors, only the first of these is reported.
 _ORDER = ("type", "const", "enum", "minLength", "maxLength", "pattern")
@@ -88,8 +94,7 @@ def _found(error: ValidationError) -> str:
         return _TYPES["object" if isinstance(value, dict) else "array"]
     if value is None:
         return "nothing"
-    secret = any(looks_secret(str(part)) for part in error.absolute_path if isinstance(part, str) and part != "keys")
-    return "a hidden value" if secret else quote(value)
+    return "a hidden value" if below_secret_name(_path(error)) else quote(value)
 
 
 def _value(error: ValidationError) -> Any:
@@ -103,6 +108,11 @@ def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
         if key in known:
             continue
         path = (*_path(error), key)
+        if below_secret_name(_path(error)) and key not in ("env", "file") and not nearest(key, known):
+            where, hint = path_text(_path(error)), f"known keys: {', '.join(known)}"
+            summary = f"{where}: contains an unknown key"  # a value that was written as a key
+            yield RuleFinding(code=error_codes.UNKNOWN_KEY, path=path, summary=summary, hint=hint, on_key=True)
+            continue
         near = nearest(key, known)
         hint = did_you_mean(map(quote, near), f"known keys: {', '.join(known)}")
         if (parent := _parents().get(key)) is not None and parent != path_text(_path(error)):

@@ -7,10 +7,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import unquote
 
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath
-from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS
+from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS, names_secret
 from hookline.escaping import mask_unprintable
 
 # Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); characters that are invisible in a
@@ -23,11 +24,12 @@ _MAX_EXCERPT_CHARACTERS = 160
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _UTF_16_AND_32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+_REFERENCE = r"\{\s*(?:env|file)\s*:[^,{}]*\}"
+# Of a text that cannot be parsed. A parsed text has `HiddenText.spans`, which also know lists and lines below a key.
 _SECRET_KEY = re.compile(
-    rf"""((?:{"|".join(sorted(SECRET_WORDS))}|key)["']?\s*:\s+)(?![{{"'\s]*(?:env|file)\b)(?![{{\[|>])(\S.*)""",
-    re.IGNORECASE,
+    rf"""((?:{"|".join(sorted(SECRET_WORDS))}|key|code|pass)["']?\s*:\s+)(?!{_REFERENCE})(\S.*)""", re.IGNORECASE
 )
-_SECRET_IN_URL = re.compile(rf"""([?&][^=&\s]*(?:{"|".join(sorted(SECRET_WORDS))}|key)=)[^&\s"'#]+""", re.IGNORECASE)
+_PARAMETER_IN_URL = re.compile(r"""([?&;/]([^=&;/?\s"']+)=)[^&;/\s"'#]+""")
 _USER_IN_URL = re.compile(r"(://)[^/?#@\s]*@")
 
 
@@ -54,6 +56,17 @@ class PositionMap:
         return self.values[()]
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenText:
+    """The parts of a text that no message shows: beginning and end of each; None is the end of the text.
+
+    `complete`: the text could be parsed to its end, so that there are no others.
+    """
+
+    spans: tuple[tuple[SourcePosition, SourcePosition | None], ...]
+    complete: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFinding:
     """A problem of the text: it is not YAML, or YAML that webhook files do not allow."""
@@ -72,15 +85,38 @@ class SourceText:
     def _lines(self) -> list[str]:
         return _LINE_BREAK.split(self.text)
 
-    def excerpt(self, line: int, column: int) -> str | None:
+    def excerpt(self, line: int, column: int, hidden: HiddenText) -> str | None:
         """A printable line without its secrets, cut if long; None if `column` (from 1) is too far right."""
         limit = _MAX_EXCERPT_CHARACTERS
         if line > len(self._lines) or column > limit:
             return None
-        excerpt = mask_unprintable(self._lines[line - 1].replace("\t", " ")[: 4 * limit])
-        excerpt = _USER_IN_URL.sub(r"\1[hidden]@", _SECRET_IN_URL.sub(r"\1[hidden]", excerpt))
-        excerpt = SECRET_VALUE.sub("[hidden]", _SECRET_KEY.sub(r"\1[hidden]", excerpt))
+        shown = _without_spans(self._lines[line - 1], line, hidden)
+        excerpt = mask_unprintable(shown.replace("\t", " ")[: 4 * limit])
+        excerpt = _USER_IN_URL.sub(r"\1[hidden]@", _PARAMETER_IN_URL.sub(_hide_parameter, excerpt))
+        if not hidden.complete:
+            excerpt = _SECRET_KEY.sub(r"\1[hidden]", excerpt)
+        excerpt = SECRET_VALUE.sub("[hidden]", excerpt)
         return excerpt if len(excerpt) <= limit else excerpt[: limit - 1] + "…"
+
+
+def _without_spans(text: str, line: int, hidden: HiddenText) -> str:
+    """A line with `[hidden]` for each hidden part of it. The spans are in order and do not overlap."""
+    pieces, shown_from = [], 0
+    for begin, end in hidden.spans:
+        if begin.line > line or (end is not None and end.line < line):
+            continue
+        first = begin.column - 1 if begin.line == line else 0
+        last = end.column - 1 if end is not None and end.line == line else len(text)
+        value = text[first:last]
+        blanks = len(value) - len(value.lstrip(" :-"))
+        if value.strip(" :-"):
+            pieces += [text[shown_from : first + blanks], "[hidden]"]
+            shown_from = first + len(value.rstrip())
+    return "".join([*pieces, text[shown_from:]])
+
+
+def _hide_parameter(found: re.Match[str]) -> str:
+    return f"{found[1]}[hidden]" if names_secret(unquote(found[2])) else found[0]
 
 
 def decode_source(data: bytes) -> SourceText | SourceFinding:

@@ -15,8 +15,8 @@ import yaml
 
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath, path_text, quote
-from hookline.config.secret_names import looks_secret
-from hookline.config.source_text import PositionMap, SourceFinding, SourcePosition
+from hookline.config.secret_names import names_secret
+from hookline.config.source_text import HiddenText, PositionMap, SourceFinding, SourcePosition
 from hookline.config.yaml_errors import VISIBLE_LATER, ErrorContext, explain_yaml_error
 from hookline.config.yaml_scalars import BOOLEAN_WORDS, NUMBERS, Ambiguous, resolve
 
@@ -60,12 +60,20 @@ def parse_yaml(text: str) -> ParsedFile:
     return ParsedFile(tuple(builder.documents), tuple(builder.findings))
 
 
-def find_positions(text: str) -> list[PositionMap]:
-    """Returns the positions of all keys and values, one map for each complete document of a parsed text."""
+@dataclass(frozen=True, slots=True)
+class TextPositions:
+    """The positions of all keys and values, one map for each complete document, and the text that is not shown."""
+
+    documents: list[PositionMap]
+    hidden: HiddenText
+
+
+def find_positions(text: str) -> TextPositions:
     builder = _Builder(text, with_positions=True)
+    complete = False
     with suppress(yaml.YAMLError):  # `parse_yaml` has reported it
-        builder.read()
-    return builder.position_maps
+        complete = builder.read()
+    return TextPositions(builder.position_maps, HiddenText(tuple(builder.hidden_spans()), complete))
 
 
 def _syntax_finding(error: yaml.YAMLError, text: str) -> SourceFinding:
@@ -86,10 +94,15 @@ def _position(event: _Event) -> SourcePosition:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open mapping or list. `lines` has the lines of its keys; `expects_key` is true if a key comes next."""
+    """An open mapping or list. `lines` has the lines of its keys; `expects_key` is true if a key comes next.
+
+    `below_secret`: it is a value under a key whose name looks secret. `secret`: so is its present value.
+    """
 
     container: dict[Any, Any] | list[Any]
     expects_key: bool
+    below_secret: bool
+    secret: bool
     key: Any = None
     lines: dict[Any, int] = field(default_factory=dict)
 
@@ -109,6 +122,8 @@ class _Builder:
         self.findings: list[SourceFinding] = []
         self.position_maps: list[PositionMap] = []
         self._text, self._with_positions = text, with_positions
+        self._spans: list[tuple[SourcePosition, SourcePosition | None]] = []
+        self._hidden_from: SourcePosition | None = None  # the beginning of the hidden value that is open
         self._stack: list[_Frame] = []
         self._begin_document(0)
 
@@ -119,15 +134,23 @@ class _Builder:
         self._refused: set[DocumentPath] = set()
         self._positions = PositionMap({}, {})
 
-    def read(self) -> None:
-        """Processes the events of the text. Stops if the rest cannot be parsed safely."""
+    def read(self) -> bool:
+        """Processes the events of the text. Stops if the rest cannot be parsed safely, and then returns False."""
         parser = _Parser(self._text)
         try:
             for event in iter(parser.get_event, None):
                 if not self._take(event):
-                    break
+                    return False
         finally:
             parser.dispose()
+        return True
+
+    def hidden_spans(self) -> list[tuple[SourcePosition, SourcePosition | None]]:
+        """Returns the beginning and end of each value under a secret-looking key that is not a reference.
+
+        A value that is still open, because the text cannot be parsed to its end, has no end.
+        """
+        return self._spans if self._hidden_from is None else [*self._spans, (self._hidden_from, None)]
 
     def _take(self, event: _Event) -> bool:
         """Processes one event. Returns False if parsing must stop."""
@@ -141,7 +164,9 @@ class _Builder:
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             return self._open(event)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-            self._stack.pop()
+            closed = self._stack.pop()
+            if closed.below_secret:
+                self._close_hidden(event, closed.container)
         elif kind is yaml.AliasEvent:
             self._alias(event)
         elif kind is yaml.DocumentStartEvent:
@@ -181,13 +206,33 @@ class _Builder:
     def _add(self, code: str, event: _Event, summary: str, hint: str) -> None:
         self.findings.append(SourceFinding(code=code, position=_position(event), summary=summary, hint=hint))
 
+    def _is_secret(self) -> bool:
+        """Whether the present value is under a key whose name looks secret, or the present key is below one."""
+        if not self._stack:
+            return False
+        return self._stack[-1].below_secret if self._stack[-1].expects_key else self._stack[-1].secret
+
+    def _shown(self, value: object) -> str:
+        return '"…"' if self._is_secret() else quote(value)
+
+    def _close_hidden(self, event: _Event, value: object) -> None:
+        """Ends the hidden value, if the value that ends is the outermost one. A reference is shown."""
+        if self._hidden_from is None or (self._stack and self._stack[-1].below_secret):
+            return
+        names = list(value) if isinstance(value, dict) else []
+        if names not in (["env"], ["file"]) or not isinstance(value[names[0]], str):  # type: ignore[index]
+            end = SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
+            self._spans.append((self._hidden_from, end))
+        self._hidden_from = None
+
     def _refuse_properties(self, event: _Event) -> None:
         if event.anchor is not None:
             hint = "write the value at each place that needs it, so that a reviewer sees it there"
-            self._refuse(error_codes.ANCHOR, event, f"anchor &{event.anchor}", hint)
+            name = "…" if self._is_secret() else event.anchor
+            self._refuse(error_codes.ANCHOR, event, f"anchor &{name}", hint)
         if event.tag is not None:
             hint = 'remove the tag; quote the value to make it a string: "…"'
-            self._refuse(error_codes.TAG, event, f"tag {quote(event.tag)}", hint)
+            self._refuse(error_codes.TAG, event, f"tag {self._shown(event.tag)}", hint)
             self._refused.add(self._path())
 
     def _scalar(self, event: _Event) -> None:
@@ -200,12 +245,15 @@ class _Builder:
             self._refuse_ambiguous(event, value)
             self._refused.add(self._path())
             self._put(event, value.text)
+            self._close_hidden(event, value)
         else:
             self._put(event, value)
+            if self._hidden_from is not None:
+                self._close_hidden(event, value)
 
     def _refuse_ambiguous(self, event: _Event, value: Ambiguous) -> None:
-        secret = any(looks_secret(part) for part in self._path() if isinstance(part, str))
-        text = '"…"' if secret else quote(value.text)
+        secret = self._is_secret()
+        text = self._shown(value.text)
         other = "a text" if value.reading == BOOLEAN_WORDS else "something else"
         summary = f"some YAML parsers read unquoted {text[1:-1]} as {value.reading}, others as {other}"
         hint = f"quote it: {text}"
@@ -225,14 +273,17 @@ class _Builder:
         elif isinstance(value, Ambiguous):
             self._refuse_ambiguous(event, value)
         elif not isinstance(value, str):
-            hint = f'quote it: "{event.value}"' if event.value else "write a key before the colon"
-            self._refuse(error_codes.KEY_NOT_STRING, event, f"key {quote(value)} is not a string", hint)
+            hint = f"quote it: {self._shown(event.value)}" if event.value else "write a key before the colon"
+            self._refuse(error_codes.KEY_NOT_STRING, event, f"key {self._shown(value)} is not a string", hint)
         elif value in frame.container:
             hint = f"keep one of the two; the first is on line {frame.lines[value]}"
-            self._refuse(error_codes.DUPLICATE_KEY, event, f"key {quote(value)} is written twice", hint)
+            self._refuse(error_codes.DUPLICATE_KEY, event, f"key {self._shown(value)} is written twice", hint)
         else:
             key = value
         frame.key, frame.expects_key = key, False
+        frame.secret = frame.below_secret or names_secret(event.value)
+        if frame.secret and self._hidden_from is None and self._with_positions:
+            self._hidden_from = SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
         frame.lines[key] = event.start_mark.line + 1
         if self._with_positions and isinstance(key, str):
             self._positions.keys[self._path()] = _position(event)
@@ -240,12 +291,13 @@ class _Builder:
     def _alias(self, event: _Event) -> None:
         if not (self._stack and isinstance(self._stack[-1].key, _RefusedKey) and not self._stack[-1].expects_key):
             hint = "write the value out, so that a reviewer sees it here"
-            self._refuse(error_codes.ALIAS, event, f"alias *{event.anchor}", hint)
+            self._refuse(error_codes.ALIAS, event, f"alias *{'…' if self._is_secret() else event.anchor}", hint)
         if self._expects_key():
             self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
         else:
             self._refused.add(self._path())
             self._put(event, None)
+            self._close_hidden(event, None)
 
     def _open(self, event: _Event) -> bool:
         if len(self._stack) >= MAX_DEPTH:
@@ -255,6 +307,9 @@ class _Builder:
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
         container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        below_secret = self._is_secret()
+        if below_secret and len(self._stack) == 1 and self._stack[0].key == "signature" and container == {}:
+            below_secret, self._hidden_from = False, None  # the mapping of the file's format
         if self._expects_key():
             index = event.start_mark.index
             summary, hint = "a list or a mapping is used as a key", "write a plain word before the colon"
@@ -266,7 +321,7 @@ class _Builder:
             self._stack[-1].key, self._stack[-1].expects_key = _RefusedKey(), False
         else:
             self._put(event, container)
-        self._stack.append(_Frame(container, isinstance(container, dict)))
+        self._stack.append(_Frame(container, isinstance(container, dict), below_secret, below_secret))
         return True
 
     def _put(self, event: _Event, value: Any) -> None:

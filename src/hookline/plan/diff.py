@@ -15,7 +15,7 @@ from hookline.canonical import Document
 from hookline.plan.plan import FieldChange
 
 # A document omits a section that is all default. Without these, a first header would show as a new section.
-_SECTIONS: Document = {"headers": {}, "delivery": {}}
+_SECTIONS: Document = {"headers": {}, "query": {}, "delivery": {}}
 _DELIVERY_SECTIONS: Document = {"retry": {}, "tls": {}}
 _REFERENCES = ({"env"}, {"file"})
 

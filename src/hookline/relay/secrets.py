@@ -26,6 +26,7 @@ from typing import NoReturn
 
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, FileRef, SecretRef
+from hookline.private_files import exposed_directory
 from hookline.settings import SECRET_PREFIX
 
 MAX_SECRET_FILE_BYTES = 64 * 1024
@@ -36,12 +37,13 @@ _GROUP_OR_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 FileStamp = tuple[int, int, int, int, int]
 
 
-def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) -> bytes:
+def read_secret_file(path: Path, way: Path, root: Path, *, public: bool, insecure: bool) -> bytes:
     """Returns the content of a secret file. Raises SecretUnavailable, which never contains it.
 
     Args:
         path: the path of the file, without links.
-        root: the secrets directory.
+        way: the same path as it is written, which may lead through links.
+        root: the secrets directory, without links.
         public: everyone may read the file, for example a certificate.
         insecure: do not check the modes.
     """
@@ -58,7 +60,7 @@ def read_secret_file(path: Path, root: Path, *, public: bool, insecure: bool) ->
             )
         if not insecure:
             _check_mode(path, status, public=public)
-            _check_directory(root)
+            _check_directories(way, root)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             value = file.read(MAX_SECRET_FILE_BYTES + 1)
     except OSError as error:
@@ -93,14 +95,17 @@ def is_handed_over_by_root(owner: int, group: int, groups: Collection[int]) -> b
     return owner == 0 and group in groups
 
 
-def _check_directory(root: Path) -> None:
-    """Rejects a directory in which anyone can exchange files. In a sticky one, only their owners can."""
-    status = root.stat()
-    sticky = bool(status.st_mode & stat.S_ISVTX) and status.st_uid in (0, os.geteuid())
-    if status.st_mode & stat.S_IWOTH and not sticky:
+def _check_directories(way: Path, root: Path) -> None:
+    """Rejects a directory on the way to a secret in which anyone can exchange files.
+
+    In a sticky one, only their owners can.
+    """
+    if (exposed := exposed_directory(way)) is not None:
         raise SecretUnavailable(
-            f"anybody can write to the secrets directory {root}",
-            hint=f"chmod o-w {root}, or accept it with --insecure-secret-files",
+            f"anybody can write to the secrets directory {root}"
+            if exposed == root
+            else f"anybody can write to {exposed}, a directory on the way to {way}",
+            hint=f"chmod o-w {exposed}, or accept it with --insecure-secret-files",
         )
 
 
@@ -188,7 +193,8 @@ class SecretResolver:
                 path = self.locate(ref, organization)
                 try:
                     root = Path(os.path.realpath(self.directory))
-                    return Secret(read_secret_file(path, root, public=public, insecure=self.insecure_files))
+                    way = self.directory / ref.path
+                    return Secret(read_secret_file(path, way, root, public=public, insecure=self.insecure_files))
                 except SecretUnavailable as error:
                     raise SecretUnavailable(f"secret {ref}: {error.message}", hint=error.hint) from error
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from hookline.errors import HooklineError, StateUnusable
-from hookline.private_files import create_private_file, state_file_exists
+from hookline.private_files import create_private_file, require_safe_directories, state_file_exists
 from hookline.state import sqlite_schema as schema
 from hookline.state.history_chain import next_record
 from hookline.state.rows import history_row, json_text, read_history, read_webhooks
@@ -95,6 +95,7 @@ class SqliteStore:
 
     def _create(self, base: Snapshot, written: DocumentWrites, entry: HistoryEntry) -> Snapshot:
         raise_if_stale(self.path, base, None, None)
+        require_safe_directories(self.path)
         snapshot = base.after(self.new_lineage(), written)
         try:
             create_private_file(self.path, _first_image(snapshot, written, entry))

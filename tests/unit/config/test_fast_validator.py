@@ -40,6 +40,7 @@ DOCUMENT: dict[str, Any] = {
         ],
     },
     "headers": {"X-Team": "crm", "X-Key": {"env": "HOOKLINE_SECRET_KEY"}},
+    "query": {"tenant": "crm", "code": {"env": "HOOKLINE_SECRET_CODE"}},
     "campaigns": ["16f24a15"],
     "messageTypes": ["transactional"],
     "events": ["sent", "bounce"],

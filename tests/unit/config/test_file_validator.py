@@ -11,8 +11,25 @@ from pathlib import Path
 import pytest
 
 from hookline.cli.main import main
+from hookline.config import schema_validator
+from hookline.config.discovery import WebhookFile
+from hookline.config.document_access import RuleFinding
 from hookline.config.error_codes import TITLES
+from hookline.config.file_validator import (
+    MAX_DIAGNOSTICS_PER_CODE_AND_FILE,
+    MAX_EXPLAINED_DOCUMENTS,
+    validate_file,
+)
 
+VALID = b"""---
+version: 1
+organization: 1234567890ABCDEF@AdobeOrg
+sandbox: prod
+name: Feedback
+channels: [email]
+url: https://hooks.acme.example/
+campaigns: all
+"""
 CASES = sorted((Path(__file__).parents[2] / "cases" / "validate").iterdir())
 
 
@@ -73,7 +90,33 @@ def test_every_code_is_met() -> None:
 def test_no_case_shows_a_secret() -> None:
     """No finding about a secret in a file repeats the secret."""
     written = ["3c469e9d6c5875d37a43f353d4f88e61", "5eb63bbbe01eeed093cb22bb8f5acdc3", "dXNlcjpwYXNz", "user:pass"]
+    written += ["s3cr3tvalue", "ghp_abcdefghijklmnop", "sk_live_abcdefghijklmnop"]
     texts = [(case / "expected.txt").read_text() for case in CASES]
     files = [file.read_bytes() for case in CASES for file in (case / "webhooks").rglob("*.yaml")]
     assert written == [secret for secret in written if any(secret.encode() in file for file in files)]
     assert [secret for secret in written for text in texts if secret in text] == []
+
+
+def test_broken_documents_cost_and_print_a_bounded_amount(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file with 8,000 broken documents, the first 200 are explained, and at most 100 findings of each code."""
+    explained = 0
+
+    def check_schema(value: object) -> list[RuleFinding]:
+        nonlocal explained
+        explained += 1
+        return check(value)
+
+    check = schema_validator.check_schema
+    monkeypatch.setattr(schema_validator, "check_schema", check_schema)
+    found = validate_file(WebhookFile("all.yaml", b"---\nversion: 1\n" * 8000))
+    assert MAX_EXPLAINED_DOCUMENTS == explained
+    assert MAX_DIAGNOSTICS_PER_CODE_AND_FILE + 1 == len(found.diagnostics)
+    assert 8000 == len(found.documents)
+    assert {None} == {document.value for document in found.documents}
+
+
+def test_a_valid_document_after_many_broken_ones_is_read() -> None:
+    """Beyond the documents that are explained, valid ones are still told from broken ones."""
+    found = validate_file(WebhookFile("all.yaml", b"---\nversion: 1\n" * 300 + VALID + b"---\nversion: 1\n"))
+    assert [300] == [document.index for document in found.documents if document.value is not None]
+    assert "101 more documents from here have errors" == found.diagnostics[-1].summary

@@ -13,6 +13,7 @@ from hookline.config import file_validator, schema_validator
 from hookline.config.loader import inspect, load
 from hookline.config.secret_names import looks_secret
 from hookline.config.source_text import SourceText
+from hookline.config.yaml_parser import find_positions
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.model import Address, FileLocation
 
@@ -169,4 +170,4 @@ def test_secret_looking_names(name: str, expected: bool) -> None:
 ])  # fmt: skip
 def test_excerpts_hide_secrets(line: str, expected: str) -> None:
     """The line that is shown with a finding repeats no secret, and fits a terminal."""
-    assert expected == SourceText(line).excerpt(1, 1)
+    assert expected == SourceText(line).excerpt(1, 1, find_positions(line).hidden)

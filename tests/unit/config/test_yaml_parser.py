@@ -36,7 +36,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes the reader fail: it is documents, or refusals."""
     parsed = parse_yaml(text)
     assert parsed.findings or all(document.line >= 1 for document in parsed.documents)
-    assert len(parsed.documents) == len(find_positions(text))
+    assert len(parsed.documents) == len(find_positions(text).documents)
 
 
 def test_fifty_thousand_open_brackets() -> None:
@@ -64,7 +64,7 @@ def test_size_is_of_each_document() -> None:
 def test_places_of_keys_and_values() -> None:
     """Positions count lines and characters from 1, in flow and block style, for all characters."""
     text = "# comment\n---\nname: ü\n'ä': {b: [1, é, x]}\nlist:\n  - c: d\n"
-    found = find_positions(text)[0]
+    found = find_positions(text).documents[0]
     assert SourcePosition(3, 7) == found.of(("name",), on_key=False)
     assert SourcePosition(4, 1) == found.of(("ä",), on_key=True)
     assert SourcePosition(4, 17) == found.of(("ä", "b", 2), on_key=False)
@@ -73,7 +73,7 @@ def test_places_of_keys_and_values() -> None:
 
 def test_place_of_what_is_not_written() -> None:
     """What is missing is placed at the nearest thing around it."""
-    found = find_positions("a:\n  b: 1\n")[0]
+    found = find_positions("a:\n  b: 1\n").documents[0]
     assert SourcePosition(1, 1) == found.of(("a", "c", 3), on_key=False)
     assert SourcePosition(1, 1) == found.of((), on_key=True)
 

@@ -1,6 +1,7 @@
 """The rules for secrets and keys.
 
 - A secret reference names only a secret that was placed within reach of webhook files on purpose.
+- No value is itself a secret: a JWT, a private key, a token of a known service, or a claim with a secret's name.
 - A JWT (RFC 7519) has only claims that hookline does not set itself, and keys with different ids.
 - The times of keys are real and in order, and some key is active at every time.
 """
@@ -24,6 +25,7 @@ from hookline.config.document_access import (
     secret_references,
     text_at,
 )
+from hookline.config.secret_names import holds_secret_form, looks_secret_parameter
 from hookline.key_rotation import KeyPeriod, find_gap
 from hookline.units import MOMENT_PATTERN, parse_moment, utc_text
 
@@ -31,6 +33,9 @@ _EXAMPLE = "2026-11-01T00:00:00Z"
 _ENV = re.compile(r"HOOKLINE_SECRET_[A-Za-z0-9_]+")
 _TLS_CA = ("delivery", "tls", "caFile")
 _SET_BY_HOOKLINE = "remove it; hookline sets it in each token"
+_CHECKED_ELSEWHERE = frozenset(["url", "headers", "query", "channels", "events", "delivery"])
+_REPLACE = "write a reference where the schema allows one, otherwise remove it; replace the secret if it is real"
+_NO_CLAIM = "remove it: everybody who sees a token can read its claims; replace the secret if it is real"
 # The registered claims (RFC 7519 §4.1), each with its hint.
 _REGISTERED = {
     "iss": "write authentication.issuer instead",
@@ -74,6 +79,43 @@ def _check_file(path: DocumentPath, file: str) -> Iterator[RuleFinding]:
         return
     hint = "write a path below the relay's --secrets-dir, as in feedback-2026-11.pem"
     yield finding_at(path, error_codes.SECRET_FILE, problem, hint)
+
+
+def check_literals(document: Any) -> Iterator[RuleFinding]:
+    """Finds secrets in values. The rules for URL, headers and query check theirs, with a hint of their own."""
+    if not isinstance(document, dict):
+        return
+    yield from _check_claims(("authentication", "claims"), mapping_at(document, "authentication", "claims"))
+    for key, value in document.items():
+        if key in _CHECKED_ELSEWHERE:
+            continue
+        for path, text in _texts((key,), value):
+            if holds_secret_form(text):
+                yield finding_at(path, error_codes.HEADER_SECRET, "contains a secret", _REPLACE, on_key=True)
+
+
+def _check_claims(path: DocumentPath, value: Any) -> Iterator[RuleFinding]:
+    """Finds texts below a claim whose name looks secret, in any list or mapping."""
+    for name, inner in enumerate(value) if isinstance(value, list) else value.items():
+        below: DocumentPath = (*path, name)
+        if isinstance(name, str) and looks_secret_parameter(name) and next(_texts(below, inner), None) is not None:
+            yield finding_at(
+                below, error_codes.HEADER_SECRET, "the value looks like a secret", _NO_CLAIM, on_key=True
+            )
+        elif isinstance(inner, dict | list):
+            yield from _check_claims(below, inner)
+
+
+def _texts(path: DocumentPath, value: Any) -> Iterator[tuple[DocumentPath, str]]:
+    """Yields every text below a value with its path. The parser limits the depth."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts((*path, key), inner)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts((*path, index), inner)
 
 
 def check_signing(document: Any) -> Iterator[RuleFinding]:

@@ -1,10 +1,11 @@
-"""The credentials of a webhook's requests: resolved headers, the bearer token, and body signatures."""
+"""The credentials of a webhook's requests: resolved headers and query, the bearer token, and body signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeVar
+from urllib.parse import quote
 
 from hookline import __version__
 from hookline.errors import HooklineError, KeyUnusable, SecretUnavailable
@@ -49,6 +50,19 @@ def _value(name: str, value: str | SecretRef, resolver: SecretResolver, organiza
     return encoded
 
 
+def added_query(webhook: Webhook, resolver: SecretResolver) -> bytes:
+    """The webhook's query parameters with resolved secrets, percent-encoded (RFC 3986 §2.1), in the order of names.
+
+    Raises SecretUnavailable if a reference cannot be resolved.
+    """
+    organization = webhook.address.organization
+    parts = []
+    for name, value in webhook.query:
+        raw = value if isinstance(value, str) else without_newline(resolver.resolve(value, organization).reveal())
+        parts.append(f"{quote(name, safe='')}={quote(raw, safe='')}")
+    return "&".join(parts).encode("ascii")
+
+
 # The interval at which secrets are read again, to find replaced files. This costs a few small reads.
 CREDENTIAL_CHECK_SECONDS = 10.0
 
@@ -65,6 +79,7 @@ class Credentials:
         self._webhook = webhook
         self._resolver = resolver
         self._random = random
+        self.query = b""  # the parameters that are added to the URL, as of the last `headers` call
         self._valid_from, self._valid_until, self._check_at = inf, -inf, -inf
         self._fixed: list[Header] = []
         self._signer: JwtSigner | None = None
@@ -112,6 +127,7 @@ class Credentials:
 
     def _read(self, now: float) -> None:
         fixed = fixed_headers(self._webhook, self._resolver)
+        query = added_query(self._webhook, self._resolver)
         authentication = self._webhook.authentication
         until = inf
         if self._webhook.signature is not None:
@@ -126,6 +142,8 @@ class Credentials:
                 self._signer = JwtSigner(authentication, key, url=self._webhook.url, random=self._random)
         if fixed != self._fixed:
             self._fixed, self._headers = fixed, None
+        if query != self.query:
+            self.query = query
         self._valid_from, self._valid_until = now, until
         self._check_at = now + CREDENTIAL_CHECK_SECONDS
 

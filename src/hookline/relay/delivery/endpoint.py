@@ -89,6 +89,7 @@ class HttpEndpoint:
         self._timeout_seconds = webhook.delivery.timeout.total_seconds()
         self._transport: Transport | None = None
         self._certificates: Certificates | None = None
+        self._query = b""
         self._must_read_certificates = True
         self._certificates_may_have_changed = False
 
@@ -98,8 +99,8 @@ class HttpEndpoint:
             self._credentials.check_secrets()
             self._certificates_may_have_changed = True
         try:
-            transport = await self._current_transport()
             headers = self._credentials.headers(self._clock())
+            transport = await self._current_transport()
             signature = self._credentials.sign(attempt)
         except HooklineError as fault:
             self.renew()
@@ -121,7 +122,7 @@ class HttpEndpoint:
 
     async def _current_transport(self) -> Transport:
         before = self._transport
-        if before is None or self._must_read_certificates:
+        if before is None or self._must_read_certificates or self._query != self._credentials.query:
             return await self._renewed_transport()
         if self._certificates_may_have_changed:
             self._certificates_may_have_changed = False
@@ -139,13 +140,13 @@ class HttpEndpoint:
             resolver=self._resolver,
             organization=webhook.address.organization,
         )
-        if before is not None and certificates == self._certificates:
+        query = self._credentials.query
+        if before is not None and certificates == self._certificates and query == self._query:
             self._must_read_certificates = False
             return before
-        transport = self._transport = self._transport_factory(
-            parse_target(webhook.url), certificates, webhook.delivery.concurrency
-        )
-        self._certificates, self._must_read_certificates = certificates, False
+        target = parse_target(webhook.url, query)
+        transport = self._transport = self._transport_factory(target, certificates, webhook.delivery.concurrency)
+        self._certificates, self._query, self._must_read_certificates = certificates, query, False
         if before is not None:
             await before.aclose()
         return transport

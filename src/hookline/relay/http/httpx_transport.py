@@ -28,7 +28,7 @@ class HttpxTransport:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, target: Target, clock: Callable[[], float]) -> None:
         self._transport = transport
-        self._url = httpx.URL(target.url)
+        self._url = httpx.URL(target.url).copy_with(raw_path=target.path)
         self._clock = clock
 
     async def post(

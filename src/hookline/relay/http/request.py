@@ -69,7 +69,8 @@ _HINT: Final = "correct url in the webhook file and apply it"
 class Target(msgspec.Struct, frozen=True):
     """A webhook's URL, split for a connection. `netloc` is the value of the header ``host``, `path` has the query.
 
-    `host` is in ASCII, as it is resolved, and may end with a dot; see `server_name`.
+    `url` is the URL of the webhook file. `path` may contain secrets, so it is not shown. `host` is in ASCII, as it is
+    resolved, and may end with a dot; see `server_name`.
     """
 
     url: str
@@ -78,21 +79,29 @@ class Target(msgspec.Struct, frozen=True):
     netloc: bytes
     path: bytes
 
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"
+
 
 def server_name(host: str) -> str:
     """The name of `host` in TLS and in its certificate, without the dot of an absolute name (RFC 6066 §3)."""
     return host.removesuffix(".")
 
 
-def parse_target(url: str) -> Target:
-    """Raises HooklineError if `url` is not an https URL. Only a state that was edited by hand contains such a URL."""
+def parse_target(url: str, query: bytes = b"") -> Target:
+    """`query` has parameters that are added to the URL, percent-encoded.
+
+    Raises HooklineError if `url` is not an https URL. Only a state that was edited by hand contains such a URL.
+    """
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise HooklineError(f"not a URL: {error}", hint=_HINT) from error
     port = 443 if parsed.port is None else parsed.port
-    if parsed.scheme != "https" or not parsed.host or not 0 < port < 65536:
+    host = parsed.raw_host.decode("ascii")  # `host` would decode it, which fails for some names
+    if parsed.scheme != "https" or not host or not 0 < port < 65536:
         raise HooklineError(f"not an https URL: {url!r:.100}", hint=_HINT)
-    return Target(
-        url=str(parsed), host=parsed.raw_host.decode("ascii"), port=port, netloc=parsed.netloc, path=parsed.raw_path
-    )
+    path = parsed.raw_path
+    if query:
+        path += (b"&" if parsed.query else b"" if path.endswith(b"?") else b"?") + query
+    return Target(url=str(parsed), host=host, port=port, netloc=parsed.netloc, path=path)

@@ -13,7 +13,7 @@ from hookline.key_rotation import TimedKey, unretired_keys
 from hookline.model import JwtAuthentication, NoAuthentication, SignatureKey, SigningKey, Webhook
 from hookline.relay.auth.body_signature import load_signature_key
 from hookline.relay.auth.client_certificates import public_files, read_certificates
-from hookline.relay.auth.credentials import fixed_headers, usable_keys
+from hookline.relay.auth.credentials import added_query, fixed_headers, usable_keys
 from hookline.relay.auth.keys import load_key
 from hookline.relay.http.tls import context_for
 from hookline.relay.preflight.report import CheckFinding, CheckStep, Grade
@@ -40,6 +40,7 @@ def secret_findings(webhook: Webhook, resolver: SecretResolver, now: float) -> I
         return
     try:
         fixed_headers(webhook, resolver)
+        added_query(webhook, resolver)
     except SecretUnavailable as error:
         yield _failed(CheckStep.SECRETS, error)
     else:

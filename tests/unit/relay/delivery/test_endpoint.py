@@ -42,6 +42,7 @@ class Receiver:
         self.environment: dict[str, str] = {VARIABLE: "s" * 32}
         self.requests: list[httpx.Request] = []
         self.opened: list[tuple[NetworkRules, ssl.SSLContext, int]] = []
+        self.targets: list[Target] = []
         self.now = NOW
         self.answering = answering
 
@@ -60,6 +61,7 @@ class Receiver:
         proxy: Proxy | None = None,
     ) -> Transport:
         self.opened.append((rules, context, limit))
+        self.targets.append(target)
         return RecordingTransport(self, target)
 
     def endpoint(self, webhook: Webhook, **options: Any) -> Endpoint:
@@ -113,6 +115,33 @@ def post(endpoint: Endpoint, times: int = 1) -> list[ExchangeResult]:
 def only(results: list[ExchangeResult]) -> ExchangeResult:
     (result,) = results
     return result
+
+
+def test_query(receiver: Receiver, tmp_path: Path) -> None:
+    """Parameters are added to the URL's own query with their secrets, percent-encoded; a replaced secret is used."""
+    (tmp_path / "code").write_text("a&b=c/\u00fc\n")
+    (tmp_path / "code").chmod(0o400)
+    query = (("code", FileRef("code")), ("filter[name]", "Größe 1"), ("key", EnvRef(VARIABLE)))
+    endpoint = receiver.endpoint(replace(PLAIN, url="https://hooks.acme.test/feedback?tenant=crm", query=query))
+    assert [Response(200)] * 2 == post(endpoint, 2)
+    (tmp_path / "code").unlink()
+    (tmp_path / "code").write_text("second")
+    (tmp_path / "code").chmod(0o400)
+    receiver.now += 11
+    assert Response(200) == only(post(endpoint))
+    rest = b"&filter%5Bname%5D=Gr%C3%B6%C3%9Fe%201&key=" + b"s" * 32
+    expected = [b"/feedback?tenant=crm&code=a%26b%3Dc%2F%C3%BC" + rest, b"/feedback?tenant=crm&code=second" + rest]
+    assert expected == [target.path for target in receiver.targets]
+    assert all("sss" not in repr(target) + target.url for target in receiver.targets)
+
+
+def test_query_without_its_secret(receiver: Receiver) -> None:
+    """A parameter whose secret is missing is a local fault that names the reference, and nothing is sent."""
+    webhook = replace(PLAIN, query=(("code", EnvRef("HOOKLINE_SECRET_GONE")),))
+    fault = only(post(receiver.endpoint(webhook)))
+    assert isinstance(fault, LocalFault)
+    assert "HOOKLINE_SECRET_GONE" in fault.detail
+    assert [] == receiver.requests
 
 
 def test_request(receiver: Receiver) -> None:

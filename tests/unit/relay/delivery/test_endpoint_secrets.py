@@ -289,6 +289,24 @@ def test_directory_open_to_everybody(directory: Path) -> None:
     assert VALUE.encode() == resolver(directory).resolve(FileRef("key.txt"), ORGANIZATION).reveal()
 
 
+def test_directory_far_above_open_to_everybody(directory: Path, tmp_path: Path) -> None:
+    """A directory above the secrets directory, or one that holds a link on the way, counts as OpenSSH counts it."""
+    above = tmp_path / "above"
+    (above / "between").mkdir(parents=True)
+    moved = directory.rename(above / "between" / "secrets")
+    (tmp_path / "link").symlink_to(moved)
+    above.chmod(0o777)
+    for place in (moved, tmp_path / "link"):
+        assert f"anybody can write to {above}, a directory on the way" in refusal(resolver(place), FileRef("key.txt"))
+    above.chmod(0o1777)
+    assert VALUE.encode() == resolver(moved).resolve(FileRef("key.txt"), ORGANIZATION).reveal()
+    holder = tmp_path / "holder"
+    holder.mkdir()
+    (holder / "link").symlink_to(moved)
+    holder.chmod(0o777)
+    assert f"anybody can write to {holder}" in refusal(resolver(holder / "link"), FileRef("key.txt"))
+
+
 def test_mode_is_that_of_the_file_behind_the_link(directory: Path) -> None:
     """A private link to a file that others may read is refused: the permissions of the file itself count."""
     (directory / "open.txt").write_text(VALUE)

@@ -1,14 +1,17 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import webhook
 from hookline import __version__
+from hookline.config.rules.url_rules import check_url
 from hookline.errors import SecretUnavailable
 from hookline.model import EnvRef, SecretRef, Webhook
 from hookline.relay.auth.credentials import fixed_headers
 from hookline.relay.http.exchange import Attempt
-from hookline.relay.http.request import attempt_headers
+from hookline.relay.http.request import attempt_headers, parse_target
 from hookline.relay.secrets import SecretResolver
 
 NAME = "HOOKLINE_SECRET_KEY"
@@ -74,3 +77,23 @@ def test_event_time_left_out(time: str | None) -> None:
     names = {name for name, _ in attempt_headers(Attempt(b"i" * 16, b"{}", 1, 0.0, time))}
     assert b"hookline-event-time" not in names
     assert len(names) == 3
+
+
+_LABELS = st.one_of(
+    st.from_regex(r"[a-z0-9_-]{1,6}", fullmatch=True),
+    st.from_regex(r"xn--[a-z0-9-]{1,12}", fullmatch=True),
+    st.text(min_size=1, max_size=4).map(lambda text: "xn--" + text.encode("punycode").decode()),
+    st.sampled_from(["xn--a", "xn--i-7iq", "XN--STRAE-OQA", "xn--", "a", "faß"]),
+)
+_PATHS = st.from_regex(r"(/([a-z.;=%0-9~!$&'()*+,@:-]|%2[eEfF]){0,6}){0,4}(\?[a-z=&;%0-9/?'-]{0,8})?", fullmatch=True)
+
+
+@given(st.lists(_LABELS, min_size=1, max_size=3), _PATHS)
+def test_an_accepted_url_is_sent_as_it_is_written(labels: list[str], path: str) -> None:
+    """Every URL that validate accepts has a host that the client can send to, and its path is not changed."""
+    url = f"https://{'.'.join(labels)}{path}"
+    if not list(check_url({"url": url})):
+        target = parse_target(url)
+        assert ".".join(labels).lower() == target.host
+        sent = target.path.decode()
+        assert (path if path.startswith("/") else f"/{path}") == sent.replace("%27", "'")

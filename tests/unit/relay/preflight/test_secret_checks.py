@@ -88,3 +88,10 @@ def test_keys_of_bodies_have_times_too() -> None:
     assert ["1 resolved", "{env: HOOKLINE_SECRET_KEY} signs bodies"] == [one.detail for one in found[:-1]]
     assert "no key is active now" in found[-1].detail
     assert Grade.FAILED is found[-1].grade
+
+
+def test_a_query_parameter_without_its_secret() -> None:
+    """The check names the reference of a query parameter that cannot be resolved."""
+    ((step, detail),) = failed(replace(PLAIN, query=(("code", EnvRef("HOOKLINE_SECRET_GONE")), ("a", PRESENT))))
+    assert CheckStep.SECRETS is step
+    assert "HOOKLINE_SECRET_GONE" in detail

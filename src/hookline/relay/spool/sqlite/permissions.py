@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable
-from hookline.private_files import is_owned_by_another_user, is_world_writable
+from hookline.private_files import exposed_directory, is_owned_by_another_user, is_world_writable
 
 
 @contextmanager
@@ -23,12 +23,18 @@ def map_os_errors(directory: Path) -> Iterator[None]:
 
 
 def require_private(directory: Path, database: Path) -> None:
-    """Raises SpoolUnusable when everybody can write to the spool, it belongs to another user, or its database is a
-    link."""
+    """Raises SpoolUnusable when everybody can write to the spool or a directory on the way to it, when it belongs to
+    another user, and when its database is a link.
+    """
     if is_world_writable(directory):
         raise SpoolUnusable(
             f"anybody can write to the spool {directory}",
             hint=f"chmod 0700 {directory}, or name another with --spool",
+        )
+    if (exposed := exposed_directory(directory)) is not None:
+        raise SpoolUnusable(
+            f"anybody can write to {exposed}, a directory on the way to the spool {directory}",
+            hint=f"chmod o-w {exposed}, or chmod +t it if others need it, or name another with --spool",
         )
     if database.is_symlink():
         raise SpoolUnusable(
