@@ -55,6 +55,8 @@ class SpoolChecks:
         for number, state in view.states().items():
             event = self._events[number]
             event.durable = True
+            if event.durable_at is None:
+                event.durable_at = self._world.now
             if state != State.DEAD:
                 event.dead_at = None  # not yet, or not any more after a power cut
             elif event.dead_at is None:
