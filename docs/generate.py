@@ -32,7 +32,7 @@ from hookline.observe.snapshot import (
     WebhookStatus,
 )
 from hookline.relay.delivery.circuit_breaker import TRANSITIONS, BreakerEvent
-from hookline.relay.delivery.response_policy import apply_policy, retry_delay
+from hookline.relay.delivery.response_policy import MAX_REFUSALS_IN_A_ROW, apply_policy, retry_delay
 from hookline.relay.field_mapping import FIELD_NAMES, FIELDS, parse_mapping
 from hookline.relay.formats.bounce_classes import CLASSES
 from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
@@ -198,19 +198,39 @@ def skip_reasons() -> str:
 
 def response_policy() -> str:
     """The action for each result of an attempt, as the function decides it."""
-    actions: dict[tuple[str, str], list[str]] = {}
+    actions: dict[tuple[str, ...], list[str]] = {}
     for name, result in _results():
-        first = apply_policy(result, renewed=False, confirming=False, max_delay_seconds=_MAX_DELAY_SECONDS)
-        second = apply_policy(result, renewed=True, confirming=True, max_delay_seconds=_MAX_DELAY_SECONDS)
-        again = type(second).__name__
-        key = (type(first).__name__, again if type(first).__name__ in ("RefreshToken", "ConfirmOnce") else "")
+        first = _action(result)
+        second = _action(result, again=True)
+        after_many = _action(result, again=True, refusals=MAX_REFUSALS_IN_A_ROW)
+        with_wait = _action(Response(result.status, 1.0)) if isinstance(result, Response) else first
+        follows = first in ("RefreshToken", "ConfirmOnce")
+        key = (first, second if follows else "", after_many if after_many != second else "",
+               with_wait if with_wait != first else "")  # fmt: skip
         actions.setdefault(key, []).append(name)
-    rows = [("result of the attempt", "action", "action if the attempt that follows has the same result")]
-    rows += [
-        (", ".join(_ranges(names)), f"`{action}`", f"`{then}`" if then else "")
-        for (action, then), names in actions.items()
+    head = (
+        "result of the attempt",
+        "action",
+        "action if the attempt that follows has the same result",
+        f"the same, as refusal {MAX_REFUSALS_IN_A_ROW} and later in a row",
+        "action with `Retry-After`",
+    )
+    rows = [
+        (", ".join(_ranges(names)), *(f"`{one}`" if one else "" for one in key)) for key, names in actions.items()
     ]
-    return _table(rows)
+    return _table([head, *rows])
+
+
+def _action(result: ExchangeResult, *, again: bool = False, refusals: int = 0) -> str:
+    """The name of the action. `again`: it is the attempt that follows one with the same result."""
+    action = apply_policy(
+        result,
+        renewed=again,
+        confirming=again,
+        max_delay_seconds=_MAX_DELAY_SECONDS,
+        refusals_in_a_row=refusals,
+    )
+    return type(action).__name__
 
 
 def _results() -> Iterator[tuple[str, ExchangeResult]]:

@@ -1,10 +1,10 @@
 """An HTTPS endpoint that fails at random (by a seed) and records every request, for fault tests and benchmarks.
 
-    python tests/faulty_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …]
+    python tests/faulty_endpoint.py DIRECTORY [--seed N] [--share MANNER:SHARE …] [--requests MANNER:PREFIX …]
 
 It is fast, not complete: it supports only requests with a Content-Length and parses only the fields that it records.
 It writes `ca.pem`, `port` and `ledger` into DIRECTORY. The ledger gets a line for each request before the answer. A
-path such as `/as/hang` always gets the manner that it names.
+path such as `/as/hang` always gets the manner that it names, and so does a request whose requestId has the prefix.
 """
 
 from __future__ import annotations
@@ -133,14 +133,20 @@ class Ledger:
 
 
 class Choice:
-    """Chooses a manner for each request, by its path or at random."""
+    """Chooses a manner for each request: by its path, by the beginning of its requestId, or at random."""
 
-    def __init__(self, shares: Sequence[tuple[str, float]], random: Random) -> None:
+    def __init__(
+        self, shares: Sequence[tuple[str, float]], random: Random, prefixes: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._names = [*(name for name, _ in shares), "accept"]
         self._weights = [*(share for _, share in shares), 1 - sum(share for _, share in shares)]
         self._random = random
+        self._prefixes = prefixes
 
-    def of(self, path: str) -> str:
+    def of(self, path: str, request_id: str = "") -> str:
+        for name, prefix in self._prefixes:
+            if request_id.startswith(prefix):
+                return name
         _, found, name = path.partition("/as/")
         return name if found else self._random.choices(self._names, self._weights)[0]
 
@@ -173,10 +179,10 @@ class Connection(asyncio.Protocol):
 
     def _treat(self, request: bytes, head: int) -> None:
         path = request.split(b" ", 2)[1].decode()
-        name = self._choice.of(path)
         body = request[head + 4 :]
         sent, life, identity = (header.search(request, 0, head) for header in (_SENT, _LIFE, _IDENTITY))
         request_id = _REQUEST_ID.search(body)
+        name = self._choice.of(path, request_id[1].decode() if request_id else "")
         os.write(
             self._ledger,
             b"%d\t%b\t%b\t%b\t%b\t%b\t%d\t%b\n"
@@ -252,13 +258,23 @@ def _share(text: str) -> tuple[str, float]:
     return name, float(share)
 
 
+def _prefix(text: str) -> tuple[str, str]:
+    name, _, prefix = text.partition(":")
+    return _share(f"{name}:0")[0], prefix
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=_share, action="append", default=[], metavar="MANNER:SHARE")
+    parser.add_argument("--requests", type=_prefix, action="append", default=[], metavar="MANNER:PREFIX")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.directory, Choice(arguments.share, Random(arguments.seed))))
+    asyncio.run(serve(arguments.directory, _choice(arguments)))
+
+
+def _choice(arguments: argparse.Namespace) -> Choice:
+    return Choice(arguments.share, Random(arguments.seed), arguments.requests)
 
 
 if __name__ == "__main__":

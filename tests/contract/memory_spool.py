@@ -21,6 +21,7 @@ from hookline.relay.spool.spool import (
     DequeueRequest,
     EndpointState,
     IngestBatch,
+    ProbeRequest,
     QueuedDelivery,
     ReplayedLine,
     Retention,
@@ -207,6 +208,27 @@ class MemorySpool:
     ) -> list[QueuedDelivery]:
         rows = [row for row in self._retries(address) if (row.due or 0.0) <= now and row.seq not in without]
         return self._waiting(rows[:limit])
+
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        first: dict[int, Row] = {}
+        for row in self._data.pending():
+            if row.order_key is not None:
+                first.setdefault(row.order_key, row)
+        rows = self._data.pending(request.address)
+        if not rows:
+            return None
+        place = rows[0].seq + int((rows[-1].seq - rows[0].seq) * request.place)
+        near = rows[::-1] if request.place >= 1.0 else [row for row in rows if row.seq >= place]
+        heads = [row if row.order_key is None or not request.ordered else first[row.order_key] for row in near]
+        fit = [
+            row
+            for row in heads
+            if (row.due is None or row.due <= now)
+            and row.seq not in without
+            and (request.other_than is None or row.order_key != request.other_than)
+        ]
+        fit.sort(key=lambda row: row.due is not None)
+        return next(iter(self._waiting(fit[:1])), None)
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         return next((row.due for row in self._retries(address) if (row.due or 0.0) > after), None)

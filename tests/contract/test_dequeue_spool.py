@@ -5,7 +5,7 @@ from __future__ import annotations
 from builders import ACME, delivery, settlement
 from contract.spool_stores import OTHER, bodies, fresh, put
 from hookline.model import Address
-from hookline.relay.spool.spool import DequeueRequest, Spool, State
+from hookline.relay.spool.spool import DequeueRequest, ProbeRequest, QueuedDelivery, Spool, State
 
 
 def test_what_was_appended_comes_back_in_the_order_of_reading(spool: Spool) -> None:
@@ -56,3 +56,50 @@ def test_the_first_retries_of_the_named_webhooks(spool: Spool) -> None:
     assert {ACME: 20.0} == spool.next_dues([ACME, Address("no", "body")])
     assert {ACME: 20.0, OTHER: 10.0} == spool.next_dues({ACME, OTHER})
     assert {} == spool.next_dues(())
+
+
+def probe(
+    spool: Spool,
+    place: float,
+    *,
+    now: float = 0.0,
+    ordered: bool = True,
+    other_than: int | None = None,
+    without: tuple[int, ...] = (),
+) -> bytes | None:
+    request = ProbeRequest(address=ACME, place=place, other_than=other_than, ordered=ordered)
+    item = spool.dequeue_probe(request, now=now, without=without)
+    return None if item is None else item.body
+
+
+def fail(spool: Spool, *items: QueuedDelivery, due: float) -> None:
+    spool.settle([settlement(one, State.PENDING, due=due) for one in items], now=1.0)
+
+
+def test_a_probe_takes_the_delivery_at_its_place(spool: Spool) -> None:
+    """The oldest, the newest, and one between them; none of another webhook, and none that the caller holds."""
+    put(spool, delivery("o", address=OTHER), *(delivery(f"e{n}") for n in range(5)), delivery("p", address=OTHER))
+    seqs = [item.seq for item in fresh(spool)]
+    assert [b"e0", b"e2", b"e4"] == [probe(spool, place) for place in (0.0, 0.5, 1.0)]
+    assert [b"e1", b"e3"] == [probe(spool, place, without=(seqs[0], seqs[4])) for place in (0.0, 1.0)]
+    assert None is probe(spool, 0.0, without=tuple(seqs))
+
+
+def test_a_probe_does_not_overtake_its_message(spool: Spool) -> None:
+    """The newest delivery stands for the first one of its message. Without order it stands for itself."""
+    put(spool, delivery("a1", order_key=1), delivery("b1", order_key=2), delivery("a2", order_key=1))
+    assert (b"a1", b"a2") == (probe(spool, 1.0), probe(spool, 1.0, ordered=False))
+    assert b"b1" == probe(spool, 1.0, other_than=1)
+    fail(spool, fresh(spool)[0], due=50.0)
+    assert (b"b1", b"b1") == (probe(spool, 1.0, now=49.0), probe(spool, 1.0, now=50.0))
+    assert b"a1" == probe(spool, 0.0, now=50.0, other_than=2)
+
+
+def test_a_probe_prefers_an_untried_delivery(spool: Spool) -> None:
+    """A delivery that has failed is a probe only if no other remains, and not before its retry is due."""
+    put(spool, delivery("a"), delivery("b"), delivery("c"))
+    a, b, c = fresh(spool)
+    fail(spool, a, c, due=20.0)
+    assert [b"b", b"b"] == [probe(spool, place, now=30.0) for place in (0.0, 1.0)]
+    fail(spool, b, due=40.0)
+    assert [None, b"a", b"c"] == [probe(spool, place, now=now) for place, now in ((0, 19.9), (0, 20.0), (1, 20.0))]

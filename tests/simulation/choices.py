@@ -21,6 +21,8 @@ from simulation.state import Document
 THEME_SHARE: Final = 0.3
 # The share of the seeds with refused events that have busy endpoints instead.
 BUSY_SHARE: Final = 0.4
+# The share of them that have events which fail as if the endpoint were down.
+FAILING_SHARE: Final = 0.3
 
 
 def choose(random: Random) -> Scenario:
@@ -92,6 +94,7 @@ def choose_events(random: Random, scenario: Scenario) -> dict[int, SimulatedEven
             message,
             bad=random.random() < choices.bad,
             poison=random.random() < choices.poison,
+            failing=number <= choices.failing,
             readable=random.random() >= choices.unreadable,
         )
     return events
@@ -114,8 +117,11 @@ def _expired_backlog(random: Random, scenario: Scenario) -> Scenario:
 
 def _refused_events(random: Random, scenario: Scenario) -> Scenario:
     """Events that an endpoint answers as if it refused every request, among good ones."""
-    if random.random() < BUSY_SHARE:
+    kind = random.random()
+    if kind < BUSY_SHARE:
         return _busy_endpoints(random, scenario)
+    if kind > 1.0 - FAILING_SHARE:
+        return _failing_events(random, scenario)
     return replace(
         scenario,
         active_seconds=30.0,
@@ -125,6 +131,31 @@ def _refused_events(random: Random, scenario: Scenario) -> Scenario:
         documents=_documents(
             random, scenario, {"retry": {"initialDelay": "100ms", "maxDelay": "1s"}, "concurrency": 4}
         ),
+    )
+
+
+def _failing_events(random: Random, scenario: Scenario) -> Scenario:
+    """A run of events that fail as if their endpoint were down, before a few good ones. Nothing else happens."""
+    nothing = HappeningCounts(
+        kills=0, power_cuts=0, stops=0, operators=0, applies=0, clock_steps=0, disk_faults=0, rotations=0,
+        state_faults=0, off_seconds=0.0, second_relays=0,
+    )  # fmt: skip
+    retry = random.choice(({"maxAge": "60s", "maxDelay": "60s"}, {"maxAge": "72h", "maxDelay": "1h"}))
+    return replace(
+        scenario,
+        input=Input.FILES,
+        active_seconds=100.0,
+        events=EventChoices(
+            count=70 * len(scenario.documents),
+            messages=1000,
+            bad=0.0,
+            poison=0.0,
+            unreadable=0.0,
+            failing=60 * len(scenario.documents),
+        ),
+        happenings=nothing,
+        phases=dict.fromkeys(scenario.phases, ()),
+        documents=_documents(random, scenario, {"retry": retry, "concurrency": random.choice((1, 4, 16))}),
     )
 
 

@@ -83,6 +83,8 @@ class SimulatedEndpoint:
         seconds = random.uniform(0.001, 0.03)
         if event.poison and not self._healed:
             return Reply(seconds, Response(random.choice((404, 401))))
+        if event.failing and not self._healed:
+            return Reply(seconds, random.choice((Response(500), _RESET)))
         accepted = Reply(seconds, Response(400)) if event.bad else Reply(seconds, Response(204), accepted=True)
         mood = self.mood
         if mood in _STATUSES:

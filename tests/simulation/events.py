@@ -21,11 +21,13 @@ class SimulatedEvent:
         message: The number of its message.
         bad: Every endpoint refuses it with 400.
         poison: Until the faults end, every endpoint answers it as if it refused every request.
+        failing: Until the faults end, every endpoint answers it as if it were down.
         readable: Its line is an event.
         written_at: When it was first written, in seconds since the start.
         accepted: The number of its 2xx responses.
         attempts: The number of its requests.
         durable: The relay has stored it.
+        durable_at: When a check first saw it in the spool, in seconds since the start.
         replayed: An operator has replayed it.
         unordered: It was sent while its webhook had no order.
         repeatable: The guarantees permit this many acceptances.
@@ -37,15 +39,22 @@ class SimulatedEvent:
     message: int
     bad: bool = False
     poison: bool = False
+    failing: bool = False
     readable: bool = True
     written_at: float | None = None
     accepted: int = 0
     attempts: int = 0
     durable: bool = False
+    durable_at: float | None = None
     replayed: bool = False
     unordered: bool = False
     repeatable: int = 1
     dead_at: float | None = None
+
+    @property
+    def good(self) -> bool:
+        """A healthy endpoint accepts it."""
+        return self.readable and not (self.bad or self.poison or self.failing)
 
     @property
     def request_id(self) -> str:

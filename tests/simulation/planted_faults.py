@@ -155,22 +155,33 @@ def _ignored_wait() -> AbstractContextManager[Any]:
 
 def _oldest_probe() -> AbstractContextManager[Any]:
     """Probe with the oldest delivery every time."""
+    real = SqliteSpool.dequeue_probe
+    return patch.object(
+        SqliteSpool,
+        "dequeue_probe",
+        lambda self, request, **options: real(self, replace(request, place=0.0, other_than=None), **options),
+    )
 
-    def _next_queue(self: Lane) -> Any:
-        return self._retries or self._new
 
-    return patch.object(Lane, "_next_queue", _next_queue)
+def _overtaking_probe() -> AbstractContextManager[Any]:
+    """Probe with a delivery whose predecessor is pending."""
+    real = SqliteSpool.dequeue_probe
+    return patch.object(
+        SqliteSpool,
+        "dequeue_probe",
+        lambda self, request, **options: real(self, replace(request, ordered=False), **options),
+    )
 
 
 def _turn_for_expired() -> AbstractContextManager[Any]:
     """Take a turn for a delivery before checking its age."""
 
     def _next_delivery(self: Lane) -> QueuedDelivery | None:
-        while (self._new or self._retries) and not self.full:
+        while not self.full and (queue := self._next_queue()):
             if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
-            item = self._take(self._next_queue())
+            item = self._take(queue)
             if not self._is_expired(item):
                 return item
             self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
@@ -282,7 +293,8 @@ PLANTED_FAULTS = {
     "bound of unwritten outcomes removed": PlantedFault(
         "bounded duplicates", lambda: patch.object(Lane, "full", property(lambda self: False))
     ),
-    "a probe that always takes the oldest": PlantedFault("progress", _oldest_probe),
+    "a probe that always takes the oldest": PlantedFault("no lockout by bad events", _oldest_probe),
+    "a probe that overtakes its message": PlantedFault("order per message", _overtaking_probe),
     "exclusive section not exclusive": PlantedFault(
         "one owner",
         lambda: patch("hookline.relay.spool.sqlite.lock.try_lock", lambda descriptor, operation: True),

@@ -34,6 +34,7 @@ class EventChoices:
         bad: The share of the events that every endpoint refuses.
         poison: The share of the events that every endpoint answers as if it refused every request.
         unreadable: The share of the lines that are no events.
+        failing: The first events, as many as this, fail at every endpoint as if it were down.
         steady: The events arrive at an even rate instead of in bursts.
     """
 
@@ -42,6 +43,7 @@ class EventChoices:
     bad: float
     poison: float
     unreadable: float
+    failing: int = 0
     steady: bool = False
 
 

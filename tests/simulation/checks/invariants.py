@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from hookline.model import Address
 from simulation.checks.endpoint_history import EndpointHistories
+from simulation.checks.lockout_check import LockoutCheck
 from simulation.checks.progress_checks import ProgressChecks
 from simulation.checks.request_checks import RequestChecks
 from simulation.checks.spool_checks import SpoolChecks
@@ -48,6 +49,7 @@ class Invariants:
         self._histories = EndpointHistories(world, disk, state)
         self._progress = ProgressChecks(world, self._histories, disk)
         self.requests = RequestChecks(world, events, self._histories, disk, is_reread=is_reread)
+        self._lockout = LockoutCheck(world, events)
         self.spool = SpoolChecks(world, events, disk, state)
 
     # -- the life of a process
@@ -69,6 +71,7 @@ class Invariants:
             self.spool.check_accounting(view)
             self.spool.note_durable(view)
             self.spool.check_present(view, "while the relay runs")
+            self._lockout.run()
             if not process.stopping:
                 self._progress.check_progress(dispatcher, view)
 

@@ -55,7 +55,8 @@ class SpoolChecks:
         is_acknowledged = not self._disk.has_failed_commit
         for number, state in view.states().items():
             event = self._events[number]
-            event.durable |= is_acknowledged
+            if is_acknowledged and not event.durable:
+                event.durable, event.durable_at = True, self._world.now
             if state != State.DEAD:
                 event.dead_at = None  # not yet, or not any more after a power cut
             elif event.dead_at is None:

@@ -21,7 +21,7 @@ from hookline.relay.delivery.response_policy import (
     apply_policy,
     retry_delay,
 )
-from hookline.relay.delivery_record import FailedAttempt, add_failure
+from hookline.relay.delivery_record import FailedAttempt, add_failure, parse_history
 from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
@@ -75,6 +75,7 @@ async def attempt(
     clock: RelayClock,
     on_attempt: Callable[[QueuedDelivery, AttemptRecord], None],
     may_continue: Callable[[], Awaitable[bool]],
+    refusals_in_a_row: Callable[[], int],
 ) -> AttemptSeries:
     """Make one attempt, and others for a fresh token or a confirming attempt.
 
@@ -85,6 +86,7 @@ async def attempt(
         clock: The relay's clock. Durations are measured by its even time.
         on_attempt: Called after each attempt.
         may_continue: Waits until another attempt may go out, and returns whether it may at all.
+        refusals_in_a_row: Returns the number of events that the endpoint has refused since its latest success.
     """
     max_delay = policy.max_delay.total_seconds()
     renewed = confirming = False
@@ -94,7 +96,13 @@ async def attempt(
         number += 1
         started = clock.elapsed()
         result = await _post(endpoint, Attempt(item.id, item.body, number, clock.now(), item.event_time))
-        action = apply_policy(result, renewed=renewed, confirming=confirming, max_delay_seconds=max_delay)
+        action = apply_policy(
+            result,
+            renewed=renewed,
+            confirming=confirming,
+            max_delay_seconds=max_delay,
+            refusals_in_a_row=refusals_in_a_row(),
+        )
         ended = clock.now()
         http = result.status if isinstance(result, Response) else None
         on_attempt(item, AttemptRecord(number, action, clock.elapsed() - started, http))
@@ -117,6 +125,21 @@ async def _post(endpoint: Endpoint, one: Attempt) -> ExchangeResult:
         return await endpoint.post(one)
     except Exception as bug:  # the port forbids exceptions; a defect in an endpoint must not lose the event
         return LocalFault(f"internal error: {type(bug).__name__}: {bug}")
+
+
+def fails_alone(item: QueuedDelivery, series: AttemptSeries, last_success: float) -> bool:
+    """Whether a failed attempt is about the event and not about the endpoint: it is not the first one of this event,
+    and the endpoint has accepted another event since the one before. Arguments as `settle`.
+    """
+    if isinstance(series.action, PauseEndpoint):
+        return series.http is not None and item.refusals > 0 and _others_passed(item, last_success)
+    return isinstance(series.action, Retry) and item.tries > 0 and _others_passed(item, last_success)
+
+
+def _others_passed(item: QueuedDelivery, last_success: float) -> bool:
+    """Whether the endpoint has accepted another event since the last failed attempt of this one."""
+    failures = parse_history(item.history)
+    return (failures[-1].at if failures else item.due or 0.0) < last_success
 
 
 def settle(
@@ -148,9 +171,11 @@ def settle(
             due = series.ended + retry_delay(policy, tries, jitter())
         case PauseEndpoint(reason):
             # An event that is refused several times, while the endpoint accepts others, is itself the cause.
-            refusals += item.refusals == 0 or (item.due or 0.0) < last_success
+            refusals += item.refusals == 0 or _others_passed(item, last_success)
             if refusals >= MAX_REFUSALS_PER_EVENT:
                 reason, refusals = f"refused as probe: {reason}", item.refusals
+            elif fails_alone(item, series, last_success):  # the circuit breaker remains closed: the event waits alone
+                state, due = State.PENDING, series.ended + retry_delay(policy, refusals, jitter())
             else:
                 state, due = State.PENDING, series.ended
         case RefreshToken(reason) | ConfirmOnce(reason):

@@ -2,9 +2,10 @@
 
 A healthy endpoint is CLOSED. The breaker opens after five network failures in a row, if half of the last twenty
 attempts within 30 s failed, after a Retry-After, or if the endpoint refuses every request (401, 404, a redirect, a
-local fault). When the wait is over it is HALF_OPEN: one real event at a time is the probe. After a success it closes,
-and the concurrency grows by one with every success, so that a recovering endpoint is not overloaded. After a 410 it
-is GONE.
+local fault, twenty refused events in a row). An event that fails again after others were accepted does not count.
+When the wait is over the breaker is HALF_OPEN: one real event at a time is the probe. After a success it closes, and
+the concurrency grows by one with every success, so that a recovering endpoint is not overloaded. After a 410 it is
+GONE.
 
     phase      success    failure    trip       retry_after  pause      gone       wait_over  retry_now
     ---------  ---------  ---------  ---------  -----------  ---------  ---------  ---------  ---------
@@ -74,7 +75,8 @@ class CircuitBreaker:
 
     Times are seconds of one clock, which the caller passes in. `until` is the end of the phase OPEN, `asked_until`
     that of the longest Retry-After in it, if any. `times_opened` counts how often the breaker opened, and each
-    response with 410. `allowance` is the number of attempts that may run at once.
+    response with 410. `allowance` is the number of attempts that may run at once. `refusals_in_a_row` counts the
+    events that became dead letters since the latest success.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class CircuitBreaker:
         self.asked_until: float | None = None
         self.times_opened = 0
         self.allowance = concurrency
+        self.refusals_in_a_row = 0
         self._concurrency = concurrency
         self._initial_interval_seconds = initial_interval_seconds
         self._max_interval_seconds = max_interval_seconds
@@ -117,8 +120,19 @@ class CircuitBreaker:
             case BreakerPhase.OPEN | BreakerPhase.GONE:
                 return False
 
-    def record(self, action: PolicyAction, now: float, *, late: bool) -> None:
-        """Record the result of an attempt. `late`: the breaker has opened since the attempt began."""
+    def record(self, action: PolicyAction, now: float, *, late: bool, alone: bool = False) -> None:
+        """Record the result of an attempt.
+
+        Args:
+            action: The action of the response policy.
+            now: The time at which the attempt ended.
+            late: The breaker has opened since the attempt began.
+            alone: The event has failed before, and others were accepted in between.
+        """
+        if isinstance(action, Delivered):
+            self.refusals_in_a_row = 0
+        elif isinstance(action, Dead):
+            self.refusals_in_a_row += 1
         match action:
             case EndpointGone(reason):
                 self.gone(reason)
@@ -126,6 +140,8 @@ class CircuitBreaker:
                 self._open(BreakerEvent.RETRY_AFTER, now, reason, asked=wait)  # the endpoint asks for it now
             case _ if late:
                 pass  # it adds no knowledge
+            case Retry(reason, None) | PauseEndpoint(reason) if alone:
+                self.failed_alone(now, reason)
             case Retry(reason, wait):
                 self.failed(now, reason, network=not reason.startswith("http "), wait=wait)
             case PauseEndpoint(reason):
@@ -165,6 +181,13 @@ class CircuitBreaker:
             self._open(BreakerEvent.FAILURE, now, reason)
         elif self.phase is BreakerPhase.CLOSED and self._trips(now):
             self._open(BreakerEvent.TRIP, now, reason)
+
+    def failed_alone(self, now: float, reason: str) -> None:
+        """Record the failure of an event while others are accepted. As a probe it only ends the probe."""
+        if self.phase is BreakerPhase.HALF_OPEN:
+            intervals = self._intervals
+            self._open(BreakerEvent.FAILURE, now, reason)
+            self._intervals = intervals
 
     def _trips(self, now: float) -> bool:
         if self._network_failures >= CONSECUTIVE_FAILURES:

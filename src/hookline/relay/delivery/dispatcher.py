@@ -154,6 +154,9 @@ class Dispatcher:
     def request_refill(self, lane: Lane) -> None:
         self._prefetcher.request_refill(lane)
 
+    def request_probe(self, lane: Lane) -> None:
+        self._prefetcher.request_probe(lane)
+
     async def run(self) -> None:
         """Write settlements and fill lanes until cancelled. Raises SpoolUnusable if the spool is damaged."""
         while True:

@@ -16,12 +16,13 @@ from typing import Final, Protocol
 
 from hookline.model import Ordering, Webhook
 from hookline.relay.clock import RelayClock
-from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoint, attempt, settle
+from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoint, attempt, fails_alone, settle
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
+from hookline.relay.delivery.probe_choice import ProbeChoice
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import OUTCOMES, Dead
-from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
 
 MIN_PREFETCH: Final = 32
 MAX_PREFETCH: Final = 512
@@ -46,6 +47,9 @@ class LaneListener(Protocol):
 
     def request_refill(self, lane: Lane) -> None:
         """The lane has room, and the spool may hold more deliveries for it."""
+
+    def request_probe(self, lane: Lane) -> None:
+        """The lane may send a probe. Answer its `probe_request` with `offer_probe`, later."""
 
 
 class Lane:
@@ -103,6 +107,7 @@ class Lane:
         self._new: deque[QueuedDelivery] = deque()
         self._retries: deque[QueuedDelivery] = deque()
         self._retry_is_next = False
+        self._probe = ProbeChoice(webhook.address, random.random)
         self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
         self._interruption = asyncio.Event()
@@ -166,13 +171,14 @@ class Lane:
 
     def in_flight(self) -> set[int]:
         """The deliveries that are being attempted, or whose settlement is not written yet."""
-        return self.known.keys() - {item.seq for item in (*self._new, *self._retries)}
+        return self.known.keys() - {item.seq for item in (*self._new, *self._retries, *self._probe.queue)}
 
     def reload_prefetch(self) -> None:
         """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
         self.known = dict.fromkeys(sorted(self.in_flight()))
         self._new.clear()
         self._retries.clear()
+        self._probe.reset()
         self.cursor = 0
         self.unread = True
         self.next_due = None
@@ -206,8 +212,7 @@ class Lane:
         Deliveries that are too old become dead letters here. They take no turn: otherwise a backlog of them would use
         up the whole rate, and the events behind them would become too old as well.
         """
-        while (self._new or self._retries) and not self.full:
-            queue = self._next_queue()
+        while not self.full and (queue := self._next_queue()):
             expired = self._is_expired(queue[0])
             if not expired and self._limited:
                 if self._waiting_for_turn:
@@ -225,12 +230,45 @@ class Lane:
         return self._clock.cautious_now() - item.since >= self.max_age_seconds
 
     def _next_queue(self) -> deque[QueuedDelivery]:
-        """New deliveries and retries alternate. A probe prefers a new one, which was not refused yet."""
-        retry_is_next = self._retry_is_next and self.breaker.phase is BreakerPhase.CLOSED
+        """The queue that supplies the next delivery. New deliveries and retries alternate.
+
+        Before a probe the spool chooses a delivery. If it has none to choose from, a new one is preferred.
+        """
+        probes = self.breaker.phase is BreakerPhase.HALF_OPEN
+        if self._probe.queue:
+            return self._probe.queue
+        if probes and not self._probe.answered:
+            if self._probe.begin():
+                self._listener.request_probe(self)
+            return self._probe.queue
+        retry_is_next = self._retry_is_next and not probes
         return self._retries if self._retries and (retry_is_next or not self._new) else self._new
+
+    def probe_request(self) -> ProbeRequest | None:
+        """The question for the spool; None if the lane needs no answer any more."""
+        if self.breaker.phase is BreakerPhase.HALF_OPEN and not self._stopping:
+            return self._probe.request(ordered=self.ordered)
+        self._probe.reset()
+        return None
+
+    def offer_probe(self, item: QueuedDelivery | None) -> None:
+        """The spool has chosen this delivery for the next probe; None: it has none to choose from."""
+        if item is not None and item.seq in self.known:
+            queue = self._new if item.due is None else self._retries
+            if (queued := next((one for one in queue if one.seq == item.seq), None)) is not None:
+                queue.remove(queued)
+            item = queued  # it may be in flight by now
+        elif item is not None:
+            self.known[item.seq] = None
+        self._probe.answer(item)
+        self.start_attempts()
 
     def _take(self, queue: deque[QueuedDelivery]) -> QueuedDelivery:
         item = queue.popleft()
+        if self.breaker.phase is BreakerPhase.HALF_OPEN:
+            self._probe.taken(item)
+        if queue is self._probe.queue:
+            return item
         self._retry_is_next = queue is self._new
         more = self.unread and not self._takes_nothing if queue is self._new else self.next_due is not None
         if more and 2 * len(queue) < self.window:
@@ -272,9 +310,13 @@ class Lane:
             clock=self._clock,
             on_attempt=self._on_attempt,
             may_continue=lambda: self._may_continue(item, times_opened),
+            refusals_in_a_row=lambda: self.breaker.refusals_in_a_row,
         )
-        before = self.breaker.phase
-        self.breaker.record(series.action, series.ended, late=times_opened != self.breaker.times_opened)
+        before, late = self.breaker.phase, times_opened != self.breaker.times_opened
+        alone = fails_alone(item, series, self._last_success)
+        self.breaker.record(series.action, series.ended, late=late, alone=alone)
+        if before is BreakerPhase.HALF_OPEN and not late and self.breaker.phase is BreakerPhase.OPEN:
+            self._probe.failed()
         self._report_phase(before)
         return series
 

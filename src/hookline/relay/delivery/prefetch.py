@@ -1,4 +1,4 @@
-"""Prefetch: loads deliveries from the spool into lanes that have room for new ones or a retry that is due."""
+"""Prefetch: loads deliveries from the spool into lanes: new ones, retries that are due, and one for a probe."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Prefetcher:
         self._work_available = work_available
         self._on_gone = on_gone
         self._refill_requests: dict[Address, Lane] = {}
+        self._probe_requests: dict[Address, Lane] = {}
         self._dues: list[tuple[float, Address]] = []
         self._to_make_due: dict[Address, float | None] = {}
 
@@ -55,6 +56,11 @@ class Prefetcher:
         """Like `request_refill`, for callers whose round ends with `fill` anyway."""
         self._refill_requests[lane.address] = lane
 
+    def request_probe(self, lane: Lane) -> None:
+        """The lane may send a probe, and the spool chooses its delivery."""
+        self._probe_requests[lane.address] = lane
+        self._work_available()
+
     def on_enqueued(self, lane: Lane) -> None:
         """The spool has new deliveries for the lane."""
         lane.unread = True
@@ -64,6 +70,7 @@ class Prefetcher:
     def forget(self, address: Address) -> None:
         """The webhook has no lane any more."""
         self._refill_requests.pop(address, None)
+        self._probe_requests.pop(address, None)
 
     def wake_at(self, lane: Lane, due: float | None) -> None:
         """The lane has a retry that is due at `due`, if it is not None."""
@@ -127,6 +134,17 @@ class Prefetcher:
             current = self._lanes.get(address)
             if current is not None and current.needs_retries(now):
                 await self._load_retries(current, now)
+        probes, self._probe_requests = self._probe_requests, {}
+        for lane in probes.values():
+            await self._load_probe(lane, now)
+
+    async def _load_probe(self, lane: Lane, now: float) -> None:
+        """Let the spool choose among the deliveries that the lane does not attempt now."""
+        if self._lanes.get(lane.address) is not lane or (request := lane.probe_request()) is None:
+            return
+        item = await self._thread.run(self._spool.dequeue_probe, request, now=now, without=lane.in_flight())
+        if self._lanes.get(lane.address) is lane and lane.probe_request() is not None:
+            lane.offer_probe(item)
 
     async def _load_new(self, lanes: list[Lane]) -> None:
         requests = []

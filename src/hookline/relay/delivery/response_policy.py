@@ -37,7 +37,7 @@ class ConfirmOnce(msgspec.Struct, frozen=True):
 
 
 class PauseEndpoint(msgspec.Struct, frozen=True):
-    """The endpoint is at fault, not the event: pause and probe it. The attempt does not count as a try."""
+    """The endpoint is the cause, not the event: pause and probe it. The attempt does not count as a try."""
 
     reason: str
 
@@ -69,14 +69,21 @@ OUTCOMES: Final[dict[type[PolicyAction], str]] = {
 
 _UNAUTHORIZED: Final = frozenset({401, 403, 407, 511})
 _WRONG_URL: Final = frozenset({404, 405})
-_TEMPORARY: Final = frozenset({408, 425, 429})
+_TEMPORARY: Final = frozenset({408, 421, 425, 429})
 _UNSUPPORTED: Final = frozenset({501, 505})
+# After so many refusals of events in a row, without a success, the endpoint is the cause and not the events.
+MAX_REFUSALS_IN_A_ROW: Final = 20
 # Two to this power times a millisecond exceeds every duration, so this limit changes no delay.
 _MAX_EXPONENT: Final = 60
 
 
 def apply_policy(
-    result: ExchangeResult, *, renewed: bool, confirming: bool, max_delay_seconds: float
+    result: ExchangeResult,
+    *,
+    renewed: bool,
+    confirming: bool,
+    max_delay_seconds: float,
+    refusals_in_a_row: int = 0,
 ) -> PolicyAction:
     """Choose the action for the result of one attempt.
 
@@ -84,6 +91,7 @@ def apply_policy(
         result: The result of the attempt.
         renewed: Whether the attempt used a fresh token because the endpoint refused the one before.
         confirming: Whether this was the confirming attempt.
+        refusals_in_a_row: The number of events that became dead letters since the endpoint last accepted one.
         max_delay_seconds: The longest wait that a Retry-After can cause.
 
     Returns:
@@ -92,7 +100,10 @@ def apply_policy(
     match result:
         case Response(status, retry_after):
             wait = None if retry_after is None else min(retry_after, max_delay_seconds)
-            return _apply_to_status(status, wait, renewed=renewed, confirming=confirming)
+            action = _apply_to_status(status, wait, renewed=renewed, confirming=confirming)
+            if isinstance(action, Dead) and refusals_in_a_row + 1 >= MAX_REFUSALS_IN_A_ROW:
+                return PauseEndpoint(action.reason)
+            return action
         case Failure(FailureKind.TIMEOUT):
             return Retry("timeout")
         case Failure(kind, detail):
@@ -113,7 +124,8 @@ def _apply_to_status(status: int, wait: float | None, *, renewed: bool, confirmi
         return PauseEndpoint(reason)
     if status == 410:
         return EndpointGone(reason)
-    if status in _UNSUPPORTED or (400 <= status < 500 and status not in _TEMPORARY):
+    # With Retry-After, a 4xx is about the moment and not about the event.
+    if status in _UNSUPPORTED or (400 <= status < 500 and status not in _TEMPORARY and wait is None):
         return Dead(reason) if confirming else ConfirmOnce(reason)
     return Retry(reason, wait)
 

@@ -43,7 +43,8 @@ _HEAD_WITH_INVALID_LINES = re.compile(_STATUS_LINE + rb"(?:[^\x00\r\n]++\r\n)*+\
 _VALID_LINE = re.compile(_FIELD)
 
 _DIGITS = re.compile(rb"[0-9]+")
-_RETRY_SECONDS = re.compile(r"[+-]?[0-9]+", re.ASCII)
+# RFC 9110 has whole seconds only; fractions are sent too.
+_RETRY_SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?", re.ASCII)
 # About thirty years: longer than any intended delay, and still an ordinary number.
 _MAX_RETRY_AFTER_SECONDS = 1e9
 

@@ -126,6 +126,19 @@ class DequeueRequest(msgspec.Struct, frozen=True):
     ordered: bool
 
 
+class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane's request for one delivery with which it probes its endpoint.
+
+    `place` is a part of the backlog: 0.0 is the oldest delivery, 1.0 the newest. If `ordered`, the answer has no
+    earlier event of its message that is pending. It is not of the message with the order key `other_than`, if any.
+    """
+
+    address: Address
+    place: float
+    other_than: int | None
+    ordered: bool
+
+
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one webhook that outlives a relay and is not configuration.
 
@@ -187,6 +200,10 @@ class DequeueSpool(Protocol):
     ) -> list[QueuedDelivery]:
         """The deliveries whose retry is due, the longest due first, except the `seq`s in `without`. Called at the
         time of a lane's next retry."""
+
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        """The delivery next to the requested place that was never attempted; if all were, one whose retry is due.
+        None if the search, which is bounded, finds none. Called before each probe. Omits the `seq`s in `without`."""
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         """The time of the webhook's first retry after `after`. Called after `dequeue_due` has returned all."""

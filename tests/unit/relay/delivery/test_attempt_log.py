@@ -50,6 +50,9 @@ class NoListener:
     def request_refill(self, lane: Lane) -> None:
         pass
 
+    def request_probe(self, lane: Lane) -> None:
+        pass
+
 
 class Desk:
     """An attempt log, a lane, and the lines that result."""

@@ -21,7 +21,7 @@ from hookline.relay.delivery.counters import WebhookCounters
 from hookline.relay.delivery.lane import Lane, max_unwritten
 from hookline.relay.delivery.response_policy import Retry
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, Response
-from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
+from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
 from hookline.units import parse_duration, parse_rate
 from virtual_time import run_in_virtual_time
 
@@ -78,6 +78,10 @@ class Notes:
 
     def request_refill(self, lane: Lane) -> None:
         self.refill_requests += 1
+
+    def request_probe(self, lane: Lane) -> None:
+        """Answers without a choice, so that a probe takes the next delivery of the lane."""
+        asyncio.get_running_loop().call_soon(lane.offer_probe, None)
 
 
 class Clock:
@@ -372,6 +376,75 @@ async def test_a_paused_endpoint_is_probed_with_another_event_each_time() -> Non
     assert [2, 3] == [one.seq for one in probed]
 
 
+async def test_probes_take_turns() -> None:
+    """A lane asks the spool for the oldest delivery, the newest, and another message. After a success it keeps the
+    place, which was the right one."""
+    bench = Bench(always(500), webhook(concurrency=1))
+    asked: list[ProbeRequest | None] = []
+
+    def request_probe(lane: Lane) -> None:
+        asked.append(lane.probe_request())
+        asyncio.get_running_loop().call_soon(lane.offer_probe, None)
+
+    bench.notes.request_probe = request_probe  # type: ignore[method-assign]
+    bench.lane.breaker.pause(bench.clock.now, "http 404")
+    await bench.run(*(item(n, order_key=n) for n in range(1, 30)))
+    for status in (500, 500, 500, 200):
+        bench.endpoint.script = always(status)
+        bench.clock.now = bench.lane.breaker.until
+        await bench.run()
+    bench.lane.breaker.pause(bench.clock.now, "http 404")
+    bench.clock.now = bench.lane.breaker.until
+    await bench.run()
+    places = [(one.place, one.other_than) for one in asked if one is not None]
+    assert [(0.0, None), (1.0, None)] == places[:2]
+    assert 2 == places[2][1]
+    assert 0.0 < places[2][0] < 1.0
+    assert [(0.0, None), (0.0, None)] == places[3:]
+
+
+async def test_a_chosen_probe_is_sent_and_not_sent_twice() -> None:
+    """The lane sends the delivery that the spool has chosen, also one that it holds already, and only once."""
+    bench = Bench(always(200), webhook(concurrency=1))
+
+    def request_probe(lane: Lane) -> None:
+        asyncio.get_running_loop().call_soon(lane.offer_probe, item(3))
+
+    bench.notes.request_probe = request_probe  # type: ignore[method-assign]
+    bench.lane.breaker.pause(bench.clock.now, "http 404")
+    await bench.run(*(item(n) for n in range(1, 5)))
+    bench.clock.now = bench.lane.breaker.until
+    await bench.run()
+    assert [3, 1, 2, 4] == [int.from_bytes(attempt.id, "big") for attempt in bench.endpoint.attempts]
+
+
+async def test_an_event_that_fails_while_others_pass_does_not_open_the_breaker() -> None:
+    """Its second failure comes after a success of another event, so it says nothing about the endpoint."""
+    bench = Bench(lambda attempt: Response(500 if attempt.id[-1] < 100 else 200), webhook(concurrency=1))
+    failed = await bench.run(*(item(n) for n in range(1, 10)))
+    await bench.run(item(100))
+    for n in range(101, 120):
+        bench.clock.now += 0.5
+        pending = [one for one in failed if one.state is State.PENDING]
+        again = [item(one.seq, due=1.0, tries=one.tries, history=one.history) for one in pending]
+        failed = await bench.run(*again, item(n))
+    assert BreakerPhase.CLOSED is bench.lane.breaker.phase
+
+
+async def test_the_twentieth_refusal_in_a_row_pauses_the_endpoint() -> None:
+    """19 events are dead letters. The others are pending, whichever of them was in flight, until one is accepted."""
+    bench = Bench(always(400), webhook(concurrency=4))
+    done = await bench.run(*(item(n) for n in range(1, 60)))
+    assert [State.DEAD] * 19 == [one.state for one in done if one.state is State.DEAD]
+    assert {State.DEAD, State.PENDING} == set(states(done))
+    assert (BreakerPhase.OPEN, "http 400") == (bench.lane.breaker.phase, bench.lane.breaker.reason)
+    bench.clock.now = bench.lane.breaker.until
+    assert [State.PENDING] == states(await bench.run())
+    bench.endpoint.script = always(200)
+    bench.clock.now = bench.lane.breaker.until
+    assert {State.DELIVERED} == set(states(await bench.run()))
+
+
 async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() -> None:
     """An event that is refused as a probe three times, while others are accepted, becomes a dead letter."""
     bench = Bench(lambda attempt: Response(404 if attempt.id == item(1).id else 200), webhook(concurrency=1))
@@ -379,10 +452,10 @@ async def test_the_one_event_that_is_always_refused_is_dead_at_the_third_time() 
     for n in range(3):
         (refused,) = [one for one in await bench.run(bad) if one.seq == 1]
         ends.append((refused.state, refused.refusals))
-        bench.clock.now = bench.lane.breaker.until
+        bench.clock.now = max(bench.clock.now, bench.lane.breaker.until) + 1.0
         await bench.run(item(10 + n))
-        bench.clock.now += 1.0
-        bad = item(1, due=refused.due, refusals=refused.refusals)
+        bench.clock.now = max(bench.clock.now, refused.due or 0.0) + 1.0
+        bad = item(1, due=refused.due, refusals=refused.refusals, history=refused.history)
     assert [(State.PENDING, 1), (State.PENDING, 2), (State.DEAD, 2)] == ends
 
 

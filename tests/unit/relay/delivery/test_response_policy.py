@@ -26,7 +26,7 @@ DELIVERED = set(range(200, 300))
 REFRESH = {401, 403, 407, 511}
 PAUSE = set(range(300, 400)) | {404, 405}
 GONE = {410}
-RETRY = {408, 425, 429} | (set(range(500, 600)) - {501, 505, 511})
+RETRY = {408, 421, 425, 429} | (set(range(500, 600)) - {501, 505, 511})
 CONFIRM = ({400, 406, 413, 415, 422} | set(range(400, 500)) | {501, 505}) - REFRESH - PAUSE - GONE - RETRY
 OTHER = set(range(100, 600)) - DELIVERED - REFRESH - PAUSE - GONE - RETRY - CONFIRM
 
@@ -62,7 +62,7 @@ def test_other_statuses() -> None:
         assert Retry(f"http {status}") == action
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 599, 101])
+@pytest.mark.parametrize("status", [408, 421, 425, 429, 400, 413, 422, 499, 500, 503, 599, 101])
 def test_retry_after(status: int) -> None:
     """Retry-After on a response that causes a retry pauses the endpoint, at most for the longest delay."""
     waits = [
@@ -72,11 +72,32 @@ def test_retry_after(status: int) -> None:
     assert [Retry(f"http {status}", seconds) for seconds in (0.0, 5.0, 60.0)] == waits
 
 
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 404, 410])
+@pytest.mark.parametrize("status", [200, 301, 401, 403, 404, 405, 407, 410, 501, 505, 511])
 def test_retry_after_elsewhere(status: int) -> None:
-    """Retry-After has no effect on a response that causes no retry."""
+    """Retry-After has no effect on a response that is about the endpoint or its configuration."""
     plain = apply_policy(Response(status), renewed=False, confirming=False, max_delay_seconds=60)
     assert plain == apply_policy(Response(status, 5.0), renewed=False, confirming=False, max_delay_seconds=60)
+
+
+@pytest.mark.parametrize("status", [400, 406, 413, 415, 422, 501])
+def test_many_refusals_in_a_row(status: int) -> None:
+    """The twentieth event that an endpoint refuses in a row is not the cause: the endpoint is paused and probed."""
+    actions = [
+        apply_policy(
+            Response(status), renewed=False, confirming=True, max_delay_seconds=60, refusals_in_a_row=refusals
+        )
+        for refusals in (0, 18, 19, 20, 1000)
+    ]
+    assert [Dead(f"http {status}")] * 2 + [PauseEndpoint(f"http {status}")] * 3 == actions
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 410, 500])
+def test_many_refusals_change_nothing_else(status: int) -> None:
+    """The number of refusals in a row decides nothing but the fate of a refused event."""
+    plain = apply_policy(Response(status), renewed=True, confirming=True, max_delay_seconds=60)
+    assert plain == apply_policy(
+        Response(status), renewed=True, confirming=True, max_delay_seconds=60, refusals_in_a_row=100
+    )
 
 
 @pytest.mark.parametrize("renewed", [False, True])

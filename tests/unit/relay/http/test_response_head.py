@@ -16,6 +16,9 @@ NOW = 784111747.0
         ("120", 120.0),
         (" 7 ", 7.0),
         ("0", 0.0),
+        ("1.5", 1.5),
+        ("2.", 2.0),
+        ("-0.5", 0.0),
         ("-5", 0.0),
         ("9" * 5000, 1e9),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 30.0),
@@ -29,7 +32,9 @@ def test_both_forms(value: str, seconds: float) -> None:
     assert seconds == parse_retry_after(value, NOW)
 
 
-@pytest.mark.parametrize("value", ["", "soon", "1.5", "1e3", "0x10", "٣", "Sun, 99 Nov 1994 08:49:37 GMT", "12 34"])
+@pytest.mark.parametrize(
+    "value", ["", "soon", ".5", "1.5s", "1.5.0", "1,5", "1e3", "0x10", "٣", "Sun, 99 Nov 1994 08:49:37 GMT", "12 34"]
+)
 def test_garbage(value: str) -> None:
     """A value of neither form is ignored."""
     assert parse_retry_after(value, NOW) is None

@@ -12,6 +12,10 @@ COLUMNS: Final = (
     "seq", "id", "webhook", "due", "order_key", "attempts", "tries", "refusals", "since", "event_time", "history",
     "body", "request_id",
 )  # fmt: skip
+# The choice for a probe looks at so many rows of the backlog in an index, and chooses among so many, so that its cost
+# does not grow with the backlog.
+MAX_PROBE_ROWS: Final = 20_000
+MAX_PROBE_CHOICES: Final = 200
 _LIST = ", ".join(COLUMNS)
 _NEW: Final = f"""
 SELECT {_LIST} FROM delivery d WHERE state = 0 AND due IS NULL AND webhook = ? AND seq > ? %s ORDER BY seq LIMIT ?
@@ -22,6 +26,25 @@ NEW_ORDERED: Final = _NEW % _NO_PREDECESSOR
 NEW_UNORDERED: Final = _NEW % ""
 DUE_RETRIES: Final = f"""
 SELECT {_LIST} FROM delivery WHERE state = 0 AND webhook = ? AND due IS NOT NULL AND due <= ? ORDER BY due LIMIT ?
+"""
+# The first delivery from a place in the backlog on, or up to it, that may be sent; with ?7 only one that was never
+# attempted. In a lane that keeps the order, a delivery stands for the first one of its message.
+_PROBE: Final = f"""
+WITH near AS (SELECT seq FROM (SELECT seq, due FROM delivery WHERE state = 0 AND webhook = ?1 AND seq %s ?2
+  ORDER BY seq %s LIMIT {MAX_PROBE_ROWS}) WHERE due IS NULL OR NOT ?7 LIMIT {MAX_PROBE_CHOICES})
+SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM near JOIN delivery n ON n.seq = near.seq
+  JOIN delivery d ON d.seq = CASE WHEN n.order_key IS NULL OR NOT ?3 THEN n.seq
+    ELSE (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = n.order_key) END
+  WHERE d.webhook = ?1 AND (d.due IS NULL OR (NOT ?7 AND d.due <= ?4))
+    AND (?5 IS NULL OR d.order_key IS NOT ?5)
+    AND d.seq NOT IN (SELECT value FROM json_each(?6))
+  ORDER BY near.seq %s LIMIT 1
+"""
+PROBE_FROM: Final = _PROBE % (">=", "ASC", "ASC")
+PROBE_UP_TO: Final = _PROBE % ("<=", "DESC", "DESC")
+BACKLOG_ENDS: Final = """
+SELECT (SELECT min(seq) FROM delivery WHERE state = 0 AND webhook = ?1),
+       (SELECT max(seq) FROM delivery WHERE state = 0 AND webhook = ?1)
 """
 NEXT_DUE: Final = "SELECT min(due) FROM delivery WHERE state = 0 AND webhook = ? AND due > ?"
 # The number of each webhook that has retries, and when its first one is due: one index lookup per webhook.

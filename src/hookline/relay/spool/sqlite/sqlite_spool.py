@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from hookline.relay.spool.spool import (
     DequeueRequest,
     EndpointState,
     IngestBatch,
+    ProbeRequest,
     QueuedDelivery,
     ReplayedLine,
     Retention,
@@ -189,6 +191,20 @@ class SqliteSpool:
     ) -> list[QueuedDelivery]:
         rows = self._query(dequeue.DUE_RETRIES, self._known(address), now, limit + len(without))
         return self._queued([row for row in rows if row[0] not in without][:limit])
+
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        webhook = self._known(request.address)
+        oldest, newest = self._query(dequeue.BACKLOG_ENDS, webhook)[0]
+        if oldest is None:
+            return None
+        statement = dequeue.PROBE_UP_TO if request.place >= 1.0 else dequeue.PROBE_FROM
+        place = oldest + int((newest - oldest) * request.place)
+        excluded = json.dumps(sorted(without))
+        for untried in (True, False):
+            values = (webhook, place, request.ordered, now, request.other_than, excluded, untried)
+            if rows := self._query(statement, *values):
+                return self._queued(rows)[0]
+        return None
 
     def next_due(self, address: Address, *, after: float) -> float | None:
         earliest: float | None = self._query(dequeue.NEXT_DUE, self._known(address), after)[0][0]
