@@ -19,6 +19,7 @@ LAYERS: dict[str, set[str]] = {
     "errors": {"diagnostics", "exit_codes"},
     "units": set(),
     "escaping": set(),
+    "descriptors": set(),
     "private_files": {"errors"},
     "storage_location": {"errors"},
     "key_rotation": set(),
@@ -34,11 +35,11 @@ LAYERS: dict[str, set[str]] = {
     "http_connection": set(),
     "observe": {"errors", "http_connection", "units"},
     "relay": {
-        *("errors", "escaping", "key_rotation", "model", "observe", "private_files", "settings", "state"),
-        *("storage_location", "units"),
+        *("descriptors", "errors", "escaping", "key_rotation", "model", "observe", "private_files", "settings"),
+        *("state", "storage_location", "units"),
     },
     "receiver": {"errors", "http_connection", "private_files", "schemas", "units"},
-    "wiring": {"errors", "model", "observe", "relay", "settings", "state", "units"},
+    "wiring": {"descriptors", "errors", "model", "observe", "relay", "settings", "state", "units"},
 }
 LAYERS["cli"] = set(LAYERS)
 LAYERS["__main__"] = {"cli"}

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 from hookline import __version__
+from hookline.descriptors import max_connections, raise_descriptor_limit
 from hookline.errors import StateUnusable
 from hookline.model import Webhook
 from hookline.observe.log import Log
@@ -23,6 +24,8 @@ from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.endpoint_state import restore_lane
 from hookline.relay.delivery.lane import Lane
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.limits.connection_budget import ConnectionBudget
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.transport_factory import TRANSPORTS, transport_factory
 from hookline.relay.ingest.batch import IngestContext
@@ -75,12 +78,14 @@ class RelayOptions:
 class Machine:
     """The things that a relay takes from the machine on which it runs. A simulation passes its own.
 
-    `open_source` opens the input, given the checkpoints; None: the sources of the options. `make_endpoint` creates
-    the endpoint of an applied webhook; None: an HttpEndpoint.
+    `descriptor_limit` prepares the limit of file descriptors and returns it. `open_source` opens the input, given the
+    checkpoints; None: the sources of the options. `make_endpoint` creates the endpoint of an applied webhook; None:
+    an HttpEndpoint.
     """
 
     clock: RelayClock = field(default_factory=RelayClock)
     random: Random = field(default_factory=SystemRandom)
+    descriptor_limit: Callable[[], int] = raise_descriptor_limit
     open_source: Callable[[Iterable[Position]], LineSource] | None = None
     make_endpoint: Callable[[Webhook], Endpoint] | None = None
 
@@ -182,12 +187,22 @@ def build_relay(
     settings = options.settings
     clock = machine.clock
     counters = Counters()
+    # Before the sources, which divide the same limit.
+    most = max_connections(machine.descriptor_limit(), follow=options.follow)
+    limits = SharedLimits(ConnectionBudget(most))
     dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
     state_watcher = StateWatcher(
         state_store,
         dispatcher,
         thread,
-        _lane_factory(options, dispatcher, counters, machine, lambda: state_watcher.organizations),
+        _lane_factory(
+            options,
+            dispatcher,
+            counters,
+            machine,
+            organizations=lambda: state_watcher.organizations,
+            limits=limits,
+        ),
         context=IngestContext(
             routes=Routes({}, {}),
             defaults=settings.defaults,
@@ -215,7 +230,12 @@ def build_relay(
         log=log,
     )
     parts = RelayParts(
-        thread=thread, dispatcher=dispatcher, ingester=ingester, state_watcher=state_watcher, clock=clock
+        thread=thread,
+        dispatcher=dispatcher,
+        ingester=ingester,
+        state_watcher=state_watcher,
+        connections=limits.connections,
+        clock=clock,
     )
     info = RelayInfo(
         version=__version__,
@@ -235,7 +255,9 @@ def _lane_factory(
     dispatcher: Dispatcher,
     counters: Counters,
     machine: Machine,
+    *,
     organizations: Callable[[], Iterable[str]],
+    limits: SharedLimits,
 ) -> LaneFactory:
     """Returns a function that creates the lane of an applied webhook.
 
@@ -245,6 +267,7 @@ def _lane_factory(
         counters: Receive the lanes' counts.
         machine: The machine on which the relay runs.
         organizations: Returns the organizations of all applied webhooks.
+        limits: Those that all endpoints share.
     """
     clock = machine.clock
     make_endpoint = machine.make_endpoint or partial(
@@ -252,7 +275,9 @@ def _lane_factory(
         resolver=replace(options.resolver, organizations=organizations),
         clock=clock.now,
         random=machine.random.randbytes,
-        transport_factory=transport_factory(TRANSPORTS[options.transport], options.rules, clock.now, options.proxy),
+        transport_factory=transport_factory(
+            TRANSPORTS[options.transport], options.rules, clock.now, options.proxy, limits
+        ),
         ca_file=options.ca_file,
     )
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, Protocol
 
+import msgspec
 import trustme
 
 from hookline.relay.http.address_policy import NetworkRules
-from hookline.relay.http.exchange import Attempt, ExchangeResult
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure
 from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target, parse_target
 from hookline.relay.http.resolver import Resolve
@@ -38,6 +40,7 @@ class Opener(Protocol):
         *,
         resolve: Resolve = ...,
         proxy: Proxy | None = ...,
+        limits: SharedLimits | None = ...,
     ) -> Transport: ...
 
 
@@ -191,6 +194,11 @@ HEADERS = [(b"content-type", b"application/json")]
 
 async def post(transport: Transport, deadline: float = DEADLINE, body: bytes = b"{}") -> ExchangeResult:
     return await transport.post(HEADERS, Attempt(bytes(16), body, 1, 1.0), deadline=deadline)
+
+
+def without_address(result: ExchangeResult) -> ExchangeResult:
+    """A failure without the address at which it happened, which is not the same for every case."""
+    return msgspec.structs.replace(result, address=None) if isinstance(result, Failure) else result
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

@@ -174,6 +174,7 @@ class RelayProcess:
                 machine=Machine(
                     clock=RelayClock(self._world.wall, self._world.even),
                     random=self._random,
+                    descriptor_limit=lambda: 1024,
                     open_source=self._open_source,
                     make_endpoint=self._make_endpoint,
                 ),

@@ -64,6 +64,11 @@ def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     yield gauge("state_serial", "Serial of the state that the relay uses.", relay.serial)
     unreadable = "1 while the relay cannot read the state; it continues with the last one."
     yield gauge("state_unreadable", unreadable, relay.unreadable is not None)
+    yield gauge("connections", "Open connections to endpoints.", relay.connections)
+    most = "Connections that may be open, by the limit of file descriptors."
+    yield gauge("connections_limit", most, relay.connections_max)
+    awaited = "Attempts that wait for a connection, because too many are open, or for a file descriptor."
+    yield gauge("connections_awaited", awaited, relay.connections_awaited)
     yield counter("clock_steps", "Number of times that the machine's clock was set.", relay.clock_steps)
 
 

@@ -120,6 +120,8 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
         clock_steps: The number of times that the machine's clock was set.
         read_rate, delivered_rate: Events per second.
         spool_max: The number of pending deliveries at which reading pauses.
+        connections: The number of open connections to endpoints, which is at most `connections_max`.
+        connections_awaited: The number of attempts that wait for a connection, or for a file descriptor.
     """
 
     version: str
@@ -137,6 +139,9 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_max: int = 0
     dedupe_window: float = 0.0
     records_max: int = 0
+    connections: int = 0
+    connections_max: int = 0
+    connections_awaited: int = 0
     lanes: Sequence[LaneStatus] = ()
     lags: Sequence[LagStatus] = ()
 

@@ -102,6 +102,11 @@ def _relay(relay: RelayStatus | None, holder: str | None) -> dict[str, Any] | No
             "dedupeWindowSeconds": relay.dedupe_window,
             "stateSerial": relay.serial,
             "clockSteps": relay.clock_steps,
+            "connections": {
+                "open": relay.connections,
+                "max": relay.connections_max,
+                "awaited": relay.connections_awaited,
+            },
             "readPerSecond": relay.read_rate,
             "deliveredPerSecond": relay.delivered_rate,
         },

@@ -18,6 +18,7 @@ from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.counters import Counters
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.ingest.ingester import Ingester
 from hookline.relay.service_manager import status_message
 from hookline.relay.sources.source import SourceLag
@@ -43,6 +44,7 @@ class RelayParts:
     dispatcher: Dispatcher
     ingester: Ingester
     state_watcher: StateWatcher
+    connections: ConnectionBudget
     clock: RelayClock
 
 
@@ -84,6 +86,7 @@ class StatusCollector:
         self._dispatcher = parts.dispatcher
         self._ingester = parts.ingester
         self._state_watcher = parts.state_watcher
+        self._connections = parts.connections
         self._clock = parts.clock
         self._info = info
         self._counters = counters
@@ -122,11 +125,14 @@ class StatusCollector:
             await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, 10 * COLLECT_SECONDS)))
 
     def unready(self) -> str | None:
-        """Why the relay is not ready, or None: it starts or stops, or cannot write the spool or read the state."""
+        """Why the relay is not ready, or None: it starts or stops, cannot write the spool or read the state, or
+        has no file descriptor left."""
         if self._phase is not None:
             return self._phase
         if self._thread.stalled is not None:
             return self._thread.stalled
+        if self._connections.without_descriptor:
+            return "no file descriptor is left for a connection"
         unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
@@ -182,6 +188,9 @@ class StatusCollector:
             spool_max=self._info.max_pending,
             dedupe_window=self._info.dedupe_window_seconds,
             records_max=self._info.max_records,
+            connections=self._connections.open,
+            connections_max=self._connections.limit,
+            connections_awaited=self._connections.waiting,
             lanes=[_lane(lane) for lane in self._dispatcher.lanes.values()],
             lags=lag_statuses,
         )

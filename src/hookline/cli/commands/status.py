@@ -83,6 +83,8 @@ def _head(spool: SpoolStatus, relay: RelayStatus | None, holder: str | None) -> 
         reasons = ", ".join(f"{printable(reason)} {n:,}" for reason, n in skipped[:MAX_REASON_ROWS])
         yield "skipped for", reasons + more
     yield "records", _records_text(spool, relay)
+    if relay is not None:
+        yield "connections", _connections_text(relay)
     yield "disk", ", ".join(f"{part} {size_text(amount)}" for part, amount in spool.sizes.items())
 
 
@@ -107,6 +109,13 @@ def _relay_text(spool: SpoolStatus, relay: RelayStatus | None, holder: str | Non
     if (silent := spool.at - relay.at) > 30:  # a relay reports every second
         parts.insert(1, f"no report for {duration_text(silent)}")
     return ", ".join(parts)
+
+
+def _connections_text(relay: RelayStatus) -> str:
+    text = f"{relay.connections:,} of at most {relay.connections_max:,}"
+    if not relay.connections_awaited:
+        return text
+    return f"{text}; {relay.connections_awaited:,} attempts wait for one: raise the limit of open files"
 
 
 def _records_text(spool: SpoolStatus, relay: RelayStatus | None) -> str:

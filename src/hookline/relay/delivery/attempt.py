@@ -22,7 +22,7 @@ from hookline.relay.delivery.response_policy import (
     retry_delay,
 )
 from hookline.relay.delivery_record import FailedAttempt, add_failure, parse_history
-from hookline.relay.http.exchange import Attempt, ExchangeResult, LocalFault, Response
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, LocalFault, Response
 from hookline.relay.spool.spool import QueuedDelivery, Settlement, State
 
 MAX_REFUSALS_PER_EVENT: Final = 3
@@ -44,12 +44,16 @@ class Endpoint(Protocol):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True):
-    """One attempt: its number (from 1), the action, the duration in seconds, and the HTTP status, if any."""
+    """One attempt: its number (from 1), the action, the duration in seconds, and the HTTP status, if any.
+
+    `address`: the IP address of a connection that failed.
+    """
 
     number: int
     action: PolicyAction
     seconds: float
     http: int | None
+    address: str | None = None
 
 
 class AttemptSeries(msgspec.Struct, frozen=True):
@@ -79,6 +83,8 @@ async def attempt(
 ) -> AttemptSeries:
     """Make one attempt, and others for a fresh token or a confirming attempt.
 
+    If a kept connection ended without a byte of the response, the same attempt is sent once more at its next turn.
+
     Args:
         endpoint: Receives the requests.
         item: The delivery.
@@ -96,6 +102,9 @@ async def attempt(
         number += 1
         started = clock.elapsed()
         result = await _post(endpoint, Attempt(item.id, item.body, number, clock.now(), item.event_time))
+        if isinstance(result, Failure) and result.may_resend and await may_continue():
+            # Each restart of a receiver would otherwise cost an attempt and count against its circuit breaker.
+            result = await _post(endpoint, Attempt(item.id, item.body, number, clock.now(), item.event_time))
         action = apply_policy(
             result,
             renewed=renewed,
@@ -105,7 +114,8 @@ async def attempt(
         )
         ended = clock.now()
         http = result.status if isinstance(result, Response) else None
-        on_attempt(item, AttemptRecord(number, action, clock.elapsed() - started, http))
+        address = result.address if isinstance(result, Failure) else None
+        on_attempt(item, AttemptRecord(number, action, clock.elapsed() - started, http, address))
         if not isinstance(action, Delivered):
             history = add_failure(history, FailedAttempt(ended, number, action.reason, http))
         match action:

@@ -45,6 +45,7 @@ class AttemptLog:
             "http": record.http,
             "milliseconds": round(record.seconds * 1000, 1),
             "reason": reason,
+            "address": record.address,
         }
         if isinstance(action, PauseEndpoint) and record.http is None:
             self._unlogged[item.seq] = (self._is_new_fault(lane.address, action.reason), fields)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from hookline.descriptors import NO_DESCRIPTOR_RETRY_SECONDS, lacks_descriptor
 from hookline.errors import HooklineError
 from hookline.model import FileRef, Webhook
 from hookline.relay.auth.client_certificates import read_certificates
 from hookline.relay.auth.credentials import Credentials
-from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, as_fault
+from hookline.relay.http.error_mapping import error_text
+from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, as_fault
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import Certificates
 from hookline.relay.http.transport import Transport
@@ -98,13 +101,17 @@ class HttpEndpoint:
         if self._secret_files.changed(self._clock()):
             self._credentials.check_secrets()
             self._certificates_may_have_changed = True
-        try:
-            headers = self._credentials.headers(self._clock())
-            transport = await self._current_transport()
-            signature = self._credentials.sign(attempt)
-        except HooklineError as fault:
-            self.renew()
-            return as_fault(fault)
+        while True:
+            try:
+                headers = self._credentials.headers(self._clock())
+                transport = await self._current_transport()
+                signature = self._credentials.sign(attempt)
+                break
+            except (HooklineError, OSError) as fault:
+                self.renew()
+                if not lacks_descriptor(fault):
+                    return as_fault(fault) if isinstance(fault, HooklineError) else LocalFault(error_text(fault))
+                await asyncio.sleep(NO_DESCRIPTOR_RETRY_SECONDS)
         result = await transport.post(headers, attempt, deadline=self._timeout_seconds, signature=signature)
         if isinstance(result, Failure) and result.kind is FailureKind.TLS:
             self._must_read_certificates = True

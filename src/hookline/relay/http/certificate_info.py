@@ -20,8 +20,10 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from hookline.relay.http.connection import ClientConnection
 from hookline.relay.http.exchange import one_line
-from hookline.relay.http.request import server_name
+from hookline.relay.http.limits.handshake_threads import HandshakeSteps
+from hookline.relay.http.limits.key_exchange import restrict_key_exchange
 
 _MAX_NAMES: Final = 20
 _MAX_NAMES_SHOWN: Final = 5
@@ -155,7 +157,7 @@ class CertificateRefused(ssl.SSLError):
 
 
 async def refused_certificate(
-    error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, *, due: float = inf
+    error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, steps: HandshakeSteps, *, due: float = inf
 ) -> CertificateRefused:
     """The exception to raise in place of `error`.
 
@@ -163,27 +165,47 @@ async def refused_certificate(
         error: OpenSSL's refusal.
         host: The name for which the certificate was shown.
         reconnect: Connects to the same address once more.
+        steps: Runs the handshake of the second connection.
         due: When to stop reading the certificate, in seconds on the loop's clock. The exception then has none.
     """
     certificate = None
     with suppress(Exception):  # the message is about the first connection, so errors of the second are not reported
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
-            if (der := await _read_der(await reconnect(), host)) is not None:
+            session = await unverified_session(await reconnect(), host, _unverified_context(), steps)
+            if (der := session.getpeercert(binary_form=True)) is not None:
                 certificate = read_certificate(der)
     return CertificateRefused(error.verify_code, error.verify_message, certificate)
 
 
-async def _read_der(connected: socket.socket, host: str) -> bytes | None:
+def _unverified_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the certificate was refused already; this only reads it
+    restrict_key_exchange(context)
+    return context
+
+
+async def unverified_session(
+    connected: socket.socket, host: str, context: ssl.SSLContext, steps: HandshakeSteps
+) -> ssl.SSLObject:
+    """The session of a handshake in which nothing was verified. The connection is closed, and sent no request.
+
+    Args:
+        connected: The connection, which this function closes.
+        host: The name to ask for.
+        context: Verifies nothing.
+        steps: Runs the handshake.
+
+    Raises:
+        OSError: The handshake failed.
+    """
     try:
-        _, writer = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=server_name(host))
+        connection = ClientConnection(connected, context, host, set_due=lambda *_: None, on_closed=lambda _: None)
     except BaseException:
         connected.close()
         raise
     try:
-        shown: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        return shown
+        await connection.handshake(steps)
+        return connection.tls
     finally:
-        writer.transport.abort()
+        connection.close()

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from hookline.descriptors import lacks_descriptor
 from hookline.relay.http.certificate_info import refused_certificate
-from hookline.relay.http.connection import ClientConnection
+from hookline.relay.http.connection import ClientConnection, KeptConnectionBroke
 from hookline.relay.http.connector import Connector, RawConnection, encrypted
+from hookline.relay.http.limits.connection_budget import ConnectionBudget, ConnectionShare
+from hookline.relay.http.limits.handshake_threads import ExpensiveTurns, HandshakeSteps
 from hookline.relay.http.response_reader import ResponseReader
 
 # Shorter than the 5 s after which a Node.js server closes an idle connection: a request on a closing connection is
@@ -71,6 +74,8 @@ class HttpClient:
         connector: Connects to the endpoint.
         context: TLS for every connection.
         limit: The largest number of connections.
+        budget: The connections of all clients.
+        turns: The turns of the expensive handshakes of all clients.
         jitter: Returns numbers in [0, 1), by which the connections' ages differ.
         max_age_seconds: The age from which a connection is not used again.
     """
@@ -81,12 +86,16 @@ class HttpClient:
         context: ssl.SSLContext,
         limit: int,
         *,
+        budget: ConnectionBudget | None = None,
+        turns: ExpensiveTurns | None = None,
         jitter: Callable[[], float] = random.random,
         max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
         self._connector, self._context = connector, context
         self._jitter, self._max_age_seconds = jitter, max_age_seconds
         self._slots = ConnectionSlots(limit)
+        self._share = ConnectionShare(budget or ConnectionBudget())
+        self._steps = HandshakeSteps(turns)
         self._idle: list[ClientConnection] = []
         self._open: set[ClientConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -94,41 +103,53 @@ class HttpClient:
         self._is_closed = False
 
     async def exchange(self, request: bytes, deadline: float) -> ResponseReader:
-        """Send one request and read its response, all within `deadline` seconds.
+        """Send one request and read its response within `deadline` seconds, from when a connection may be used.
 
-        Raises AddressRefused, NotHttp and OSError, which includes ssl.SSLError and TimeoutError.
+        A wait for the budget, or for a file descriptor, is no fault of the endpoint and does not count. Raises
+        KeptConnectionBroke, AddressRefused, NotHttp and OSError, which includes ssl.SSLError and TimeoutError.
         """
         now = asyncio.get_running_loop().time()
-        due = now + deadline
         if not self._slots.try_acquire():
-            async with asyncio.timeout_at(due):
+            async with asyncio.timeout_at(now + deadline):
                 await self._slots.acquire()
         connection: ClientConnection | None = None
         try:
-            connection = self._idle_connection(now)
-            if connection is not None:
-                try:
-                    self._set_due(connection, due)
-                    return await connection.exchange(request)
-                except ConnectionError:
-                    # A server may close an idle connection at the moment at which the next request is sent
-                    # (RFC 9112 §9.3.1). The receiver recognizes a second copy by its webhook-id.
-                    if not connection.is_empty:
-                        raise
-            connection = await self._connect(due)
-            self._set_due(connection, due)
-            return await connection.exchange(request)
+            if (connection := self._idle_connection(now)) is None:
+                connection, now = await self._new_connection(deadline)
+            self._set_due(connection, now + deadline)
+            is_kept = connection.is_kept
+            try:
+                response = await connection.exchange(request)
+            except Exception as error:
+                self._note_failure(connection, error, is_kept=is_kept)
+                raise
+            if not is_kept:
+                self._connector.memory.note_success(connection.address)
+            return response
         finally:
             self._slots.release()
             if connection is not None:
                 self._keep_or_close(connection)
+
+    def _note_failure(self, connection: ClientConnection, error: Exception, *, is_kept: bool) -> None:
+        """Remember the address. Raises KeptConnectionBroke if it is not at fault."""
+        if is_kept and isinstance(error, ConnectionError) and connection.is_empty:
+            # A server may close an idle connection at the moment at which the next request is sent (RFC 9112 §9.3.1).
+            # It has probably closed the others too, for example in a restart.
+            for idle in list(self._idle):
+                idle.close()
+            broke = KeptConnectionBroke("the connection was closed before the response")
+            broke.address = connection.address
+            raise broke from error
+        self._connector.memory.note_failure(connection.address, error)
 
     async def connect(self, deadline: float) -> None:
         """Make a connection within `deadline` seconds, and keep it for the first request.
 
         Raises AddressRefused, ProxyRefused, OSError as `exchange`, and ValueError: no certificate can have the name.
         """
-        self._keep_or_close(await self._connect(asyncio.get_running_loop().time() + deadline))
+        connection, _ = await self._new_connection(deadline)
+        self._keep_or_close(connection)
 
     async def aclose(self) -> None:
         """Close the idle connections now, and the others after their responses."""
@@ -151,42 +172,80 @@ class HttpClient:
             return
         self._idle.append(connection)
         self._set_due(connection, asyncio.get_running_loop().time() + MAX_IDLE_SECONDS)
+        if self._share.waiting:
+            self._share.wake()
+
+    async def _new_connection(self, deadline: float) -> tuple[ClientConnection, float]:
+        """A connection that was just made, or became idle during the wait, and the time at which that wait ended."""
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._share.try_take():
+                now = loop.time()
+                try:
+                    connection = await self._connect(now + deadline)
+                except OSError as error:
+                    if not lacks_descriptor(error):
+                        raise
+                    await self._share.wait_for_descriptors()
+                    continue
+                return connection, now
+            await self._share.wait()
+            now = loop.time()
+            if (idle := self._idle_connection(now)) is not None:
+                self._share.pass_on()
+                return idle, now
 
     async def _connect(self, due: float) -> ClientConnection:
+        """A connection for which the share was taken. It is given back if there will be no connection."""
         raw: RawConnection | None = None
         try:
             async with asyncio.timeout_at(due):
                 raw = await self._connector.connect(due)
-                connection = await self._encrypt(raw)
-        except ssl.SSLCertVerificationError as error:
-            assert raw is not None
-            reconnect = partial(self._connector.open_connection, raw.address, self._connector.port, due)
-            # Outside the timeout: the refusal is known, even if no time is left to read the certificate.
-            raise await refused_certificate(error, self._connector.host, reconnect, due=due) from error
+                connection = self._wrap(raw)
+        except BaseException:
+            if raw is not None:
+                await raw.aclose()
+            self._share.give_back()
+            raise
+        try:
+            async with asyncio.timeout_at(due):
+                await connection.handshake(self._steps)
+        except BaseException as error:
+            connection.close()
+            await self._handshake_failed(raw, error, due)
+            raise
+        self._connector.observe(encrypted(connection.tls))
         age = self._max_age_seconds * (1 - self._jitter() / 5)
         connection.retire_at = asyncio.get_running_loop().time() + age
         return connection
 
-    async def _encrypt(self, raw: RawConnection) -> ClientConnection:
-        host = self._connector.host
-        try:
-            connection = ClientConnection(
-                raw.socket, self._context, host, set_due=self._set_due, on_closed=self._forget
-            )
-        except ValueError:  # no certificate can have this name
-            await raw.aclose()
-            raise
+    def _wrap(self, raw: RawConnection) -> ClientConnection:
+        """Raises ValueError if no certificate can have the endpoint's name."""
+        connection = ClientConnection(
+            raw.socket, self._context, self._connector.host, set_due=self._set_due, on_closed=self._forget
+        )
+        connection.address = raw.address
         self._open.add(connection)
-        try:
-            await connection.handshake()
-        except asyncio.CancelledError:
-            connection.close()
-            raise
-        self._connector.observe(encrypted(connection.tls))
         return connection
+
+    async def _handshake_failed(self, raw: RawConnection, error: BaseException, due: float) -> None:
+        """Remember the address, and raise an error that says more than `error`, if there is one."""
+        if not isinstance(error, Exception):
+            return
+        self._connector.memory.note_failure(raw.address, error)
+        if isinstance(error, TimeoutError) and self._steps.is_expensive:
+            raise self._steps.late() from error
+        if isinstance(error, ssl.SSLCertVerificationError) and self._share.try_take():
+            reconnect = partial(self._connector.open_connection, raw.address, self._connector.port, due)
+            try:  # outside the timeout: the refusal is known, even if no time is left to read the certificate
+                refused = await refused_certificate(error, self._connector.host, reconnect, self._steps, due=due)
+            finally:
+                self._share.give_back()
+            raise refused from error
 
     def _forget(self, connection: ClientConnection) -> None:
         self._open.discard(connection)
+        self._share.give_back()
         if not self._open and self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_due = None, float("inf")

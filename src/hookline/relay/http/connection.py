@@ -2,7 +2,8 @@
 
 It uses the loop's `add_reader` directly, because the loop's transports and their TLS cost more than the rest of a
 request (docs/decisions/0013-own-http-client.md). TLS runs over memory buffers, so this module sees and bounds every
-byte.
+byte. Handshakes run in threads (docs/decisions/0040-handshakes-in-threads.md); while a step of one runs, nothing else
+uses the session or its buffers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from hookline.relay.http.limits.handshake_threads import (
+    MAX_HANDSHAKE_BYTES,
+    MAX_HANDSHAKE_CPU_SECONDS,
+    HandshakeRefused,
+    HandshakeSteps,
+)
 from hookline.relay.http.request import server_name
 from hookline.relay.http.response_head import NotHttp
 from hookline.relay.http.response_reader import ResponseReader
@@ -29,11 +36,18 @@ class PeerClosed(ConnectionError):
     """The endpoint closed the connection and sent no byte of a response."""
 
 
+class KeptConnectionBroke(ConnectionError):
+    """A kept connection ended without a byte of the response: the server closed it as the request was sent."""
+
+    address: str | None = None
+
+
 class ClientConnection:
     """A TLS session over a connected, non-blocking socket, within one loop.
 
-    `tls` is the session. The client owns `due` and `retire_at`, both in seconds on the loop's clock: when it closes
-    the connection with a TimeoutError, and from when on it does not use the connection again.
+    `tls` is the session. The client owns `address`, the endpoint's IP address, and `due` and `retire_at`, both in
+    seconds on the loop's clock: when it closes the connection with a TimeoutError, and from when on it does not use
+    the connection again.
 
     Args:
         connected: The socket.
@@ -47,7 +61,7 @@ class ClientConnection:
 
     __slots__ = (
         "_handshake_done", "_incoming", "_is_closed", "_loop", "_on_closed", "_outgoing", "_poll", "_response",
-        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "due", "retire_at", "tls",
+        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "address", "due", "retire_at", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -71,16 +85,46 @@ class ClientConnection:
         self._poll = select.poll()
         self._poll.register(connected, select.POLLIN)
         self.due = self.retire_at = float("inf")
-        self._loop.add_reader(connected, self._readable)
+        self.address = ""
 
-    def handshake(self) -> asyncio.Future[ResponseReader]:
-        """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError."""
-        waiting = self._waiting = self._loop.create_future()
+    async def handshake(self, steps: HandshakeSteps) -> None:
+        """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError.
+
+        A caller that is cancelled closes the connection.
+        """
         try:
-            self._continue_handshake()
+            await self._shake_hands(steps)
         except OSError as error:
             self.close(error)
-        return waiting
+            raise
+        self._handshake_done = True
+        self._loop.add_reader(self._socket, self._readable)
+        if self._incoming.pending:
+            self._read_or_close()
+
+    async def _shake_hands(self, steps: HandshakeSteps) -> None:
+        received, seconds = 0, 0.0
+        while True:
+            result = await steps.run(self.tls.do_handshake)
+            seconds += result.seconds
+            self._flush()  # the next message, or the alert with the reason for a refusal
+            if seconds > MAX_HANDSHAKE_CPU_SECONDS:
+                limit = f"the limit is {MAX_HANDSHAKE_CPU_SECONDS:g} s"
+                raise HandshakeRefused(f"the handshake took {seconds:.1f} s of processor time; {limit}")
+            if result.error is None:
+                return
+            if not isinstance(result.error, ssl.SSLWantReadError):
+                raise result.error
+            data = await self._loop.sock_recv(self._socket, _READ_BYTES)
+            received += len(data)
+            if received > MAX_HANDSHAKE_BYTES:
+                raise HandshakeRefused(
+                    f"the endpoint sent more than {MAX_HANDSHAKE_BYTES // 1024} KiB within the handshake"
+                )
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
 
     def exchange(self, request: bytes) -> asyncio.Future[ResponseReader]:
         """Send a request while the connection is `reusable`, and read its response.
@@ -107,6 +151,11 @@ class ClientConnection:
         """Whether the connection can carry another request: the last one was sent and its response ended cleanly."""
         is_usable = not (self._is_closed or self._unsent or self._write_failed)
         return self._response.clean and self._handshake_done and is_usable
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the connection has carried a request, so that the server may close it at any time."""
+        return self._response.head is not None
 
     @property
     def is_empty(self) -> bool:
@@ -141,26 +190,18 @@ class ClientConnection:
                 self._incoming.write(data)
             else:
                 self._incoming.write_eof()
-            if self._handshake_done:
-                self._read(ended=not data)
-            else:
-                self._continue_handshake()
+            self._read(ended=not data)
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, NotHttp) as error:  # ssl.SSLError is an OSError
             self.close(error)
 
-    def _continue_handshake(self) -> None:
+    def _read_or_close(self) -> None:
+        """Read the bytes that came with the end of the handshake."""
         try:
-            self.tls.do_handshake()
-            self._handshake_done = True
-        except ssl.SSLWantReadError:
-            return
-        finally:
-            self._flush()  # the next message, or the alert with the reason for a refusal
-        self._settle(None)
-        if self._incoming.pending:
             self._read(ended=False)
+        except (OSError, NotHttp) as error:
+            self.close(error)
 
     def _read(self, *, ended: bool) -> None:
         response = self._response

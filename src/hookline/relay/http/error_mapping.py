@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Iterator
 
 from hookline.relay.http.address_policy import AddressRefused
+from hookline.relay.http.connection import KeptConnectionBroke
+from hookline.relay.http.connector import failed_address
 from hookline.relay.http.exchange import Failure, FailureKind, LocalFault, as_fault, one_line
 from hookline.relay.http.proxy import ProxyFailed, ProxyRefused
 from hookline.relay.http.request import UnfitHeader
@@ -17,6 +19,13 @@ from hookline.relay.http.tls import describe_tls_error
 
 def map_error(error: Exception, deadline: float) -> Failure | LocalFault:
     """The result of an attempt that raised `error`. `deadline` is the attempt's time limit in seconds."""
+    result = _map(error, deadline)
+    if isinstance(result, LocalFault) or (address := failed_address(error)) is None:
+        return result
+    return Failure(result.kind, result.detail, address, isinstance(error, KeptConnectionBroke))
+
+
+def _map(error: Exception, deadline: float) -> Failure | LocalFault:
     # A TimeoutError with a number comes from the system: no host acknowledged a packet.
     if isinstance(error, TimeoutError) and error.errno is None:
         return Failure(FailureKind.TIMEOUT, f"no complete response head within {deadline:g} s")

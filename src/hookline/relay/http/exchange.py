@@ -40,10 +40,16 @@ class FailureKind(StrEnum):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """No complete response head arrived. `detail` is one line for people, without control characters."""
+    """No complete response head arrived. `detail` is one line for people, without control characters.
+
+    `address`: the IP address that the connection was made to, if there was one. `may_resend`: a kept connection ended
+    without a byte of the response, so the same request may be sent once more at once.
+    """
 
     kind: FailureKind
     detail: str
+    address: str | None = None
+    may_resend: bool = False
 
 
 class LocalFault(msgspec.Struct, frozen=True):

@@ -33,11 +33,15 @@ from typing import Any, Final
 import httpcore
 import httpx
 
+from hookline.descriptors import lacks_descriptor
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.certificate_info import refused_certificate
 from hookline.relay.http.client import MAX_IDLE_SECONDS
-from hookline.relay.http.connector import connect_checked
+from hookline.relay.http.connector import AddressMemory, connect_checked
 from hookline.relay.http.error_mapping import error_text
+from hookline.relay.http.limits.connection_budget import ConnectionShare
+from hookline.relay.http.limits.handshake_threads import HandshakeSteps
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyResponseReader, connect_request
 from hookline.relay.http.proxy_tunnel import connection_opener, proxy_errors
 from hookline.relay.http.request import server_name
@@ -62,7 +66,13 @@ _exchange: ContextVar[_Exchange] = ContextVar("exchange")
 
 
 def open_httpcore(
-    rules: NetworkRules, ssl_context: ssl.SSLContext, connections: int, resolve: Resolve, proxy: Proxy | None
+    rules: NetworkRules,
+    ssl_context: ssl.SSLContext,
+    connections: int,
+    resolve: Resolve,
+    *,
+    proxy: Proxy | None,
+    limits: SharedLimits,
 ) -> httpx.AsyncBaseTransport:
     """A transport over httpcore's pool.
 
@@ -72,12 +82,13 @@ def open_httpcore(
         connections: The largest number of connections.
         resolve: The resolver.
         proxy: The relay's proxy. It is used for the hosts to which it applies.
+        limits: Those that the endpoints of one relay share.
     """
     pool = httpcore.AsyncConnectionPool(
         ssl_context=ssl_context,
         max_connections=connections,
         keepalive_expiry=MAX_IDLE_SECONDS,
-        network_backend=_GuardedBackend(rules, resolve, proxy),
+        network_backend=_GuardedBackend(rules, resolve, proxy, limits),
     )
     return _PoolTransport(pool)
 
@@ -85,7 +96,10 @@ def open_httpcore(
 class _GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves and checks addresses by the relay's rules, and connects to them directly or through the proxy."""
 
-    def __init__(self, rules: NetworkRules, resolve: Resolve, proxy: Proxy | None) -> None:
+    def __init__(self, rules: NetworkRules, resolve: Resolve, proxy: Proxy | None, limits: SharedLimits) -> None:
+        self._share = ConnectionShare(limits.connections)
+        self._steps = HandshakeSteps(limits.handshakes)
+        self._memory = AddressMemory()
         self._rules = rules
         self._resolve = resolve
         self._proxy = proxy
@@ -100,20 +114,45 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Raises AddressRefused, ProxyRefused and httpcore.ConnectError."""
+        while not self._share.try_take():
+            await self._share.wait()
+        try:
+            return await self._connect(host, port, timeout, local_address, socket_options)
+        except BaseException:
+            self._share.give_back()
+            raise
+
+    async def _connect(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None,
+    ) -> httpcore.AsyncNetworkStream:
         proxy = self._proxy if self._proxy is not None and self._proxy.applies_to(host, port) else None
         due = _exchange.get().due
 
-        async def connect(address: str) -> httpcore.AsyncNetworkStream:
+        async def connect(address: str) -> _GuardedStream:
             if proxy is not None:
                 stream = await self._tunnel(proxy, address, port, due)
             else:
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            return _GuardedStream(stream, host, partial(connection_opener(proxy, host, port), address, port, due))
+            reconnect = partial(connection_opener(proxy, host, port), address, port, due)
+            return _GuardedStream(stream, _Peer(host, address, self._memory, reconnect, self._steps))
 
-        try:
-            return await connect_checked(host, port, rules=self._rules, resolve=self._resolve, connect=connect)
-        except OSError as error:
-            raise httpcore.ConnectError(str(error)) from error
+        while True:
+            try:
+                found = await connect_checked(
+                    host, port, rules=self._rules, resolve=self._resolve, connect=connect, memory=self._memory
+                )
+            except OSError as error:
+                if not lacks_descriptor(error):
+                    raise httpcore.ConnectError(str(error)) from error
+                await self._share.wait_for_descriptors()
+            else:
+                found.on_closed = self._share.give_back
+                return found
 
     async def _tunnel(self, proxy: Proxy, address: str, port: int, due: float) -> httpcore.AsyncNetworkStream:
         async with proxy_errors(due):
@@ -135,37 +174,64 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             return stream
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """The other end of a connection. `reconnect` connects to the same address, to read a refused certificate."""
+
+    host: str
+    address: str
+    memory: AddressMemory
+    reconnect: Callable[[], Awaitable[socket]]
+    steps: HandshakeSteps
+
+    @contextmanager
+    def noting_failures(self) -> Iterator[None]:
+        """Remember the address if the enclosed exchange fails, or is cancelled because it takes too long."""
+        try:
+            yield
+        except BaseException as error:
+            self.memory.note_failure(self.address, error)
+            raise
+
+
 class _GuardedStream(httpcore.AsyncNetworkStream):
-    """A connection that the pool uses again only after a response that ended cleanly.
+    """A connection that the pool uses again only after a response that ended cleanly."""
 
-    `reconnect` connects to the same address once more, to read a certificate that was refused.
-    """
-
-    def __init__(
-        self, stream: httpcore.AsyncNetworkStream, host: str, reconnect: Callable[[], Awaitable[socket]]
-    ) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, peer: _Peer) -> None:
+        self.on_closed: Callable[[], None] | None = None
         self._stream = stream
-        self._host, self._reconnect = host, reconnect
+        self._peer = peer
         self._response: ResponseReader | None = ResponseReader.unused()  # None: the bytes were not HTTP
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         """Raises CertificateRefused and httpcore.ConnectError."""
+        peer = self._peer
         try:
-            encrypted = await self._stream.start_tls(ssl_context, server_name(server_hostname or self._host), timeout)
+            with peer.noting_failures():
+                encrypted = await self._stream.start_tls(
+                    ssl_context, server_name(server_hostname or peer.host), timeout
+                )
         except asyncio.CancelledError:
-            await self._stream.aclose()
+            await self.aclose()
             raise
         except httpcore.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 # Not as the cause of a ConnectError: the pool raises it `from None`.
-                raise await refused_certificate(error.__cause__, self._host, self._reconnect) from error
+                raise await refused_certificate(error.__cause__, peer.host, peer.reconnect, peer.steps) from error
             raise
-        return _GuardedStream(encrypted, self._host, self._reconnect)
+        guarded = _GuardedStream(encrypted, peer)
+        guarded.on_closed, self.on_closed = self.on_closed, None
+        return guarded
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._stream.read(max_bytes, timeout)
+        with self._peer.noting_failures():
+            data = await self._stream.read(max_bytes, timeout)
+            if data and self._response is not None and self._response.is_empty:
+                data = self._response.skip_line_end(data) or await self._stream.read(max_bytes, timeout)
+            if not data and self._response is not None and self._response.is_empty:
+                self._peer.memory.note_failure(self._peer.address)
         if self._response is not None:
             try:
                 self._response.feed(data)
@@ -178,6 +244,9 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
+        on_closed, self.on_closed = self.on_closed, None
+        if on_closed is not None:
+            on_closed()
         await self._stream.aclose()
 
     def get_extra_info(self, info: str) -> Any:

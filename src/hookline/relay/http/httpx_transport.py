@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 import httpx
 
 from hookline.relay.http.address_policy import NetworkRules
+from hookline.relay.http.connector import failed_address
 from hookline.relay.http.error_mapping import error_text, map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response, one_line
 from hookline.relay.http.httpcore_backend import DUE, open_httpcore
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.resolver import Resolve, system_addresses
@@ -81,15 +83,16 @@ def _map_httpx_error(error: Exception, deadline: float) -> Failure | LocalFault:
         isinstance(result, Failure) and result.kind is FailureKind.TLS
     ):
         return result
+    address = failed_address(error)
     match error:
         case httpx.TimeoutException():
-            return Failure(FailureKind.TIMEOUT, "the connection timed out")
+            return Failure(FailureKind.TIMEOUT, "the connection timed out", address)
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
             return LocalFault(one_line(f"the request cannot be sent: {error}"))
         case httpx.RemoteProtocolError():
-            return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP response: {error}"))
+            return Failure(FailureKind.NETWORK, one_line(f"no complete HTTP response: {error}"), address)
         case _:
-            return Failure(FailureKind.NETWORK, error_text(error))
+            return Failure(FailureKind.NETWORK, error_text(error), address)
 
 
 def open_httpx(
@@ -101,6 +104,9 @@ def open_httpx(
     *,
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
+    limits: SharedLimits | None = None,
 ) -> Transport:
     """Opens the transport. Its arguments are those of `transport.open_client`."""
-    return HttpxTransport(open_httpcore(rules, context, limit, resolve, proxy), target, clock)
+    shared = limits or SharedLimits()
+    pool = open_httpcore(rules, context, limit, resolve, proxy=proxy, limits=shared)
+    return HttpxTransport(pool, target, clock)

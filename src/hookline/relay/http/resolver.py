@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from threading import Lock, Thread
 from typing import Final
+
+from hookline.descriptors import is_any_descriptor_left
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -97,6 +101,10 @@ def _look_up(host: str, port: int) -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except UnicodeError as error:
         raise OSError(f"not a host name: {host!r}") from error
+    except socket.gaierror as error:
+        if not is_any_descriptor_left():  # the library reports an unknown name
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+        raise
     # An IPv6 address may have a zone: fe80::1%eth0.
     return [str(address[0]) for *_, address in found]
 

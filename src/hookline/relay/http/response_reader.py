@@ -46,11 +46,11 @@ class ResponseReader:
     Attributes:
         head: The final head, as soon as it is complete. From then on the response counts and nothing is raised.
         finished: The reader needs no more bytes.
-        clean: The response ended where its head announced it, and nothing followed.
+        clean: The response ended where its head announced it, and nothing but one line end followed later.
     """
 
     __slots__ = (
-        "_left", "_passed", "_pending", "_reusable", "_skipped", "clean", "finished", "head", "is_empty",
+        "_left", "_line_end", "_passed", "_pending", "_reusable", "_skipped", "clean", "finished", "head", "is_empty",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -62,6 +62,7 @@ class ResponseReader:
         self._left = 0  # bytes of the body that are still to come
         self._passed = 0  # bytes of heads before `_pending`, or of the chunked body
         self._skipped = 0  # informational responses
+        self._line_end = b"\r\n"  # the rest of the line end that may come before or after the response
         self._reusable = True  # each head so far permits further use of the connection
 
     @classmethod
@@ -74,15 +75,25 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises NotHttp, unless the final head was complete before."""
         if self.finished:
-            self.clean = self.clean and not data
+            self.clean = self.clean and not self.skip_line_end(data)
         elif self.is_empty and len(data) <= _MAX_CACHED_BYTES and (head := _parse_whole(data)) is not None:
             self.head = head
             self.finished = self.clean = True
             self.is_empty = False
         elif self.head is not None:
             self._feed_body(data)
-        else:
+        elif not self.is_empty or (data := self.skip_line_end(data)):
             self._feed_head(data)
+
+    def skip_line_end(self, data: bytes) -> bytes:
+        """`data` without one line end, which some servers send after a response (RFC 9112 §2.2 knows it of clients).
+
+        It may come in a segment of its own, so also after the next request was sent.
+        """
+        for byte in (b"\r", b"\n"):
+            if byte in self._line_end and data.startswith(byte):
+                data, self._line_end = data[1:], self._line_end.partition(byte)[2]
+        return data
 
     def end(self) -> None:
         """The endpoint sends no more. Raises NotHttp if the head is not complete."""

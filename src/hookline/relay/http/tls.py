@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from hookline.descriptors import is_any_descriptor_left
 from hookline.errors import HooklineError, KeyUnusable
 from hookline.relay.http.certificate_info import CertificateRefused, fault_text
+from hookline.relay.http.limits.handshake_threads import HandshakeRefused
+from hookline.relay.http.limits.key_exchange import restrict_key_exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +29,18 @@ def tls_context(
 ) -> ssl.SSLContext:
     """A client's context. It trusts the system's authorities, and those of `ca_file` and `authorities` (PEM).
 
-    Raises HooklineError if these contain no certificate, and KeyUnusable if `client` cannot be used.
+    Raises HooklineError if these contain no certificate, KeyUnusable if `client` cannot be used, and OSError if no
+    file descriptor is left.
     """
     # Not ssl.create_default_context: it writes the keys of every connection into the file that SSLKEYLOGFILE names,
     # and its strictness depends on the Python version. PROTOCOL_TLS_CLIENT verifies certificates by default.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False  # RFC 9525 §2: the subject is not a host name
+    restrict_key_exchange(context)
     context.load_default_certs()
+    if not is_any_descriptor_left():  # OpenSSL has skipped the authorities silently, and trusts no certificate then
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if ca_file is not None:
         try:
             context.load_verify_locations(cafile=ca_file)
@@ -75,12 +84,21 @@ def describe_tls_error(error: ssl.SSLError) -> str:
     """The fault of the certificate, or OpenSSL's reason, as text for people."""
     if isinstance(error, CertificateRefused):
         return error.text
+    if isinstance(error, HandshakeRefused):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return fault_text(error.verify_code, error.verify_message)
     reason = _openssl_reason(error) or "the connection ended in the handshake"
     if reason in ("wrong version number", "http request", "record layer failure"):
         return "the server does not speak TLS on this port"
+    if is_refused_handshake(error):
+        return f"{reason}: no cipher or group in common, or a client certificate is required"
     return reason
+
+
+def is_refused_handshake(error: Exception) -> bool:
+    """Whether the endpoint ended the handshake with the alert "handshake failure" (RFC 8446 §6.2)."""
+    return isinstance(error, ssl.SSLError) and "alert handshake failure" in _openssl_reason(error)
 
 
 @dataclass(frozen=True, slots=True)

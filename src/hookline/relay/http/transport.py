@@ -11,6 +11,7 @@ from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connector
 from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Header, Target, attempt_lines, request_lines
@@ -32,7 +33,8 @@ class Transport(Protocol):
             headers: The headers that are the same in every attempt. If this is the object of the last call, nothing
                 in it has changed.
             attempt: The body, and the values of the attempt's own headers.
-            deadline: Seconds from now in which the call ends.
+            deadline: Seconds in which the call ends, from when a connection may be used. A wait for the connections
+                that all endpoints share does not count.
             signature: The value of ``webhook-signature``; empty: none.
         """
 
@@ -52,6 +54,7 @@ class OpenTransport(Protocol):
         clock: Callable[[], float],
         *,
         proxy: Proxy | None = ...,
+        limits: SharedLimits | None = ...,
     ) -> Transport: ...
 
 
@@ -92,6 +95,7 @@ def open_client(
     *,
     resolve: Resolve = system_addresses,
     proxy: Proxy | None = None,
+    limits: SharedLimits | None = None,
 ) -> Transport:
     """The default transport, over the relay's own client.
 
@@ -103,6 +107,7 @@ def open_client(
         clock: Returns Unix time in seconds, for Retry-After.
         resolve: The resolver.
         proxy: The relay's proxy. It is used if it applies to the target.
+        limits: Those that the endpoints of one relay share.
     """
     connector = Connector(
         host=target.host,
@@ -111,4 +116,6 @@ def open_client(
         resolve=resolve,
         open_connection=connection_opener(proxy, target.host, target.port),
     )
-    return ClientTransport(HttpClient(connector, context, limit), target, clock)
+    shared = limits or SharedLimits()
+    client = HttpClient(connector, context, limit, budget=shared.connections, turns=shared.handshakes)
+    return ClientTransport(client, target, clock)

@@ -7,6 +7,7 @@ from typing import Final
 
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.httpx_transport import open_httpx
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Target
 from hookline.relay.http.tls import Certificates, context_for
@@ -21,9 +22,22 @@ TransportFactory = Callable[[Target, Certificates, int], Transport]
 
 
 def transport_factory(
-    open_transport: OpenTransport, rules: NetworkRules, clock: Callable[[], float], proxy: Proxy | None = None
+    open_transport: OpenTransport,
+    rules: NetworkRules,
+    clock: Callable[[], float],
+    proxy: Proxy | None = None,
+    limits: SharedLimits | None = None,
 ) -> TransportFactory:
-    """A factory for transports, through the proxy if it applies to the target. `clock` returns Unix seconds."""
+    """A factory for transports with common limits, through the proxy if it applies to the target.
+
+    Args:
+        open_transport: Opens one.
+        rules: Which addresses may be connected to.
+        clock: Returns Unix time in seconds.
+        proxy: The relay's proxy.
+        limits: Those that the transports share.
+    """
+    shared = limits or SharedLimits()
     return lambda target, certificates, limit: open_transport(
-        target, rules, context_for(certificates), limit, clock, proxy=proxy
+        target, rules, context_for(certificates), limit, clock, proxy=proxy, limits=shared
     )

@@ -19,6 +19,7 @@ from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.error_mapping import map_error
 from hookline.relay.http.exchange import Attempt, ExchangeResult, Failure, FailureKind, LocalFault, Response
+from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy
 from hookline.relay.http.request import Header, Target, attempt_headers
 from hookline.relay.http.transport import Transport
@@ -59,6 +60,7 @@ class Receiver:
         clock: Callable[[], float],
         *,
         proxy: Proxy | None = None,
+        limits: SharedLimits | None = None,
     ) -> Transport:
         self.opened.append((rules, context, limit))
         self.targets.append(target)

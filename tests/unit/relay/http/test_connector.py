@@ -4,7 +4,7 @@ import time
 import pytest
 
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
-from hookline.relay.http.connector import STAGGER_SECONDS, connect_checked
+from hookline.relay.http.connector import STAGGER_SECONDS, AddressMemory, connect_checked
 from hookline.relay.http.resolver import system_addresses
 
 SILENT, DEAD, SLOW, ALIVE = "8.8.4.1", "8.8.4.2", "8.8.4.3", "8.8.4.4"
@@ -39,11 +39,18 @@ class Network:
         return self.made[-1]
 
 
-async def connect(network: Network, *addresses: str) -> Connection:
+async def connect(network: Network, *addresses: str, memory: AddressMemory | None = None) -> Connection:
     async def resolve(host: str, port: int) -> list[str]:
         return list(addresses)
 
-    return await connect_checked("name.test", 443, rules=NetworkRules(), resolve=resolve, connect=network.connect)
+    return await connect_checked(
+        "name.test",
+        443,
+        rules=NetworkRules(),
+        resolve=resolve,
+        connect=network.connect,
+        memory=memory or AddressMemory(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,9 @@ def test_losers_are_closed() -> None:
         async def resolve(host: str, port: int) -> list[str]:
             return [SILENT, ALIVE]
 
-        await connect_checked("name.test", 443, rules=NetworkRules(), resolve=resolve, connect=together)
+        await connect_checked(
+            "name.test", 443, rules=NetworkRules(), resolve=resolve, connect=together, memory=AddressMemory()
+        )
         assert len(network.made) == 2
         return network.made
 

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from hookline.descriptors import is_any_descriptor_left, lacks_descriptor
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
 from hookline.private_files import create_private_directory, sync_directory
 from hookline.relay.spool.sqlite.lock import SpoolLock
@@ -219,7 +220,8 @@ def transaction(connection: sqlite3.Connection, *, synced: bool = True) -> Itera
 
 
 def sync_log(path: Path, access: StorageAccess) -> None:
-    """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable.
+    """Sync the transactions that were not synced: all of them are in the write-ahead log. Raises SpoolUnusable,
+    and SpoolStalled if no file descriptor is left.
 
     A transaction would need disk space and the database lock.
     """
@@ -230,6 +232,8 @@ def sync_log(path: Path, access: StorageAccess) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
+        if lacks_descriptor(error):
+            raise no_descriptor(path) from error
         raise SpoolUnusable(
             f"the spool's database {path} cannot be synced: {error.strerror}",
             hint="check its disk; deliveries of the last second may be sent again",
@@ -247,6 +251,8 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
         case sqlite3.SQLITE_BUSY:
             finding = f"another process has locked the spool {path.parent} for {BUSY_SECONDS:g} s"
             return SpoolStalled(finding, hint="try again later")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_IOERR if not is_any_descriptor_left():
+            return no_descriptor(path)
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return _damaged(path, str(error))
         case _:
@@ -254,6 +260,13 @@ def _unusable(error: sqlite3.DatabaseError | UnicodeDecodeError, path: Path) -> 
                 f"the spool's database {path} cannot be used: {error}",
                 hint="nothing was changed; check its disk and its permissions",
             )
+
+
+def no_descriptor(path: Path) -> SpoolStalled:
+    return SpoolStalled(
+        f"no file descriptor is left for the spool's database {path}",
+        hint="raise the limit of open files (LimitNOFILE, ulimit -n); nothing was changed",
+    )
 
 
 def _damaged(path: Path, detail: str) -> SpoolUnusable:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hookline.errors import SpoolFull
+from hookline.errors import SpoolFull, SpoolStalled
 from hookline.model import Address
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import MAX_BYTES_PER_BATCH, Position
@@ -222,8 +222,7 @@ class SqliteSpool:
         with self._transaction(synced=False):
             freed = self._queued(settle.record(self._connection, settlements, now))
         self._unsynced = True
-        if not 0.0 <= now - self._synced_at < _SYNC_SECONDS:
-            self._sync()
+        if not 0.0 <= now - self._synced_at < _SYNC_SECONDS and self._sync():
             self._synced_at = now
         return freed
 
@@ -278,10 +277,18 @@ class SqliteSpool:
 
     # -- MaintenanceSpool
 
-    def _sync(self) -> None:
+    def _sync(self) -> bool:
+        """Whether all transactions are on the disk. Without a descriptor, a later call syncs them.
+
+        The transaction is committed, so the call that made it must not fail: it would be repeated.
+        """
         if self._unsynced:
-            sync_log(self._path, self._access)
+            try:
+                sync_log(self._path, self._access)
+            except SpoolStalled:
+                return False
             self._unsynced = False
+        return True
 
     def changed_by_others(self) -> bool:
         self._sync()
