@@ -75,7 +75,7 @@ def test_every_command_and_option_is_documented() -> None:
         options = [option for option in context.command.params if isinstance(option, click.Option)]
         missing = [text for option in options for text in option.opts if f"`{text}" not in section]
         assert [] == missing, context.command_path
-        assert re.search(r"Example(, \w+)?:", section), context.command_path
+        assert re.search(r"Examples?(, \w+)?:", section), context.command_path
 
 
 def test_every_code_is_documented() -> None:
