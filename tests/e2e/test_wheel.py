@@ -57,6 +57,15 @@ def test_the_installed_wheel_carries_the_schemas(installed: Path, tmp_path: Path
     assert (ROOT / "schemas" / f"{name}.schema.json").read_bytes().strip() == printed.strip()
 
 
+@pytest.mark.parametrize(("command", "name"), [("unit", "hookline-relay.service"), ("alerts", "alerts.yaml")])
+def test_the_installed_wheel_carries_the_files_of_operators(
+    installed: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    """`hookline unit` and `hookline alerts` print the repository's own files, from inside the wheel."""
+    printed = subprocess.run([installed, command], cwd=tmp_path, check=True, capture_output=True).stdout
+    assert (ROOT / "docs" / name).read_bytes() == printed
+
+
 def test_the_workflow_installs_the_wheel_that_init_was_given(installed: Path, tmp_path: Path) -> None:
     """The workflow's own command installs the wheel by its hash, past a pip.py in the checkout, and no other file."""
     (wheel,) = installed.parents[2].glob("*.whl")
