@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 BENCHMARKS ?= peers stages isolation backlog reconcile
 
-.PHONY: demo test check simulate soak bench lock sbom format clean
+.PHONY: demo test check simulate soak bench lock dependencies sbom format clean
 
 # Built from the lock file with hashes, and again after the lock file changes.
 $(READY): requirements.lock pyproject.toml
@@ -48,6 +48,10 @@ format: $(READY)
 lock: $(READY)  ## write requirements.lock from pyproject.toml (uv must be installed)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	  --no-emit-find-links --extra dev pyproject.toml --output-file requirements.lock
+	@echo "Now run: make dependencies"
+
+dependencies: $(READY)  ## write the pinned dependencies that `hookline init` gives to CI, from requirements.lock
+	$(BIN)/python .ci/dependencies.py
 
 sbom: $(READY)  ## the bill of materials of the installed dependencies, as CycloneDX
 	$(BIN)/python .ci/sbom.py dist/hookline.cdx.json

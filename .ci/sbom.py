@@ -47,11 +47,11 @@ def read_lock(text: str) -> dict[str, Locked]:
     return found
 
 
-def closure(extras: frozenset[str], lock: Mapping[str, Locked]) -> dict[str, list[str]]:
-    """Every package that hookline needs with these extras, and its own dependencies. Raises Inconsistent."""
+def closure(extras: frozenset[str], lock: Mapping[str, Locked], *, root: str = "hookline") -> dict[str, list[str]]:
+    """Every package that `root` needs with these extras, and its own dependencies. Raises Inconsistent."""
     needs: dict[str, list[str]] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
-    waiting = [("hookline", extras)]
+    waiting = [(root, extras)]
     while waiting:
         name, wanted = waiting.pop()
         if (name, wanted) in seen:

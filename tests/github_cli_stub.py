@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STORE = Path(os.environ["GITHUB_STUB_STORE"])
+STORE = Path(os.environ.get("GITHUB_STUB_STORE", "store.json"))
 FILTERS: dict[str, Any] = {
     '.[] | select(.user.login == "github-actions[bot]" and (.body | startswith("<!-- hookline:plan"))) | .id': (
         lambda found: [
@@ -23,14 +23,26 @@ FILTERS: dict[str, Any] = {
             if one["user"]["login"] == "github-actions[bot]" and one["body"].startswith("<!-- hookline:plan")
         ]
     ),
-    "map(select(.merged_at != null and .merge_commit_sha == env.GITHUB_SHA)) | .[0].head.sha // empty": (
-        lambda found: [
-            one["head"]["sha"]
-            for one in found
-            if one["merged_at"] is not None and one["merge_commit_sha"] == os.environ["GITHUB_SHA"]
-        ][:1]
-    ),
-    ".workflow_runs[0].id // empty": lambda found: [one["id"] for one in found["workflow_runs"][:1]],
+    (
+        "map(select(.merged_at != null and .merge_commit_sha == env.GITHUB_SHA and .base.ref == env.GITHUB_REF_NAME))"
+        " | .[0] | select(. != null) | [.number, .head.sha, .head.ref] | @tsv"
+    ): lambda found: [
+        f"{one['number']}\t{one['head']['sha']}\t{one['head']['ref']}"
+        for one in found
+        if one["merged_at"] is not None
+        and one["merge_commit_sha"] == os.environ["GITHUB_SHA"]
+        and one["base"]["ref"] == os.environ["GITHUB_REF_NAME"]
+    ][:1],
+    (
+        '.workflow_runs[] | select((.path | split("@")[0]) == ".github/workflows/hookline.yml" and '
+        ".head_branch == env.BRANCH and .head_repository.full_name == env.GITHUB_REPOSITORY) | .id"
+    ): lambda found: [
+        one["id"]
+        for one in found["workflow_runs"]
+        if one["path"].partition("@")[0] == ".github/workflows/hookline.yml"
+        and one["head_branch"] == os.environ["BRANCH"]
+        and one["head_repository"]["full_name"] == os.environ["GITHUB_REPOSITORY"]
+    ],
 }
 
 
@@ -117,7 +129,7 @@ def _filtered(found: Any, text: str | None) -> str:
 def _download(store: dict[str, Any], arguments: list[str]) -> str:
     _need("actions", "read")
     run = next(one for one in store["runs"] if str(one["id"]) == arguments[2])
-    kept = run["artifacts"][_option(arguments, "--name")]
+    kept = run["artifacts"][str(_option(arguments, "--name"))]
     shutil.copytree(kept, str(_option(arguments, "--dir")), dirs_exist_ok=True)
     return ""
 

@@ -22,6 +22,7 @@ import yaml
 from hookline_process import clean_environment
 
 REPOSITORY = "acme/webhooks"
+WORKFLOW = ".github/workflows/hookline.yml"
 _WORD = re.compile(r"'[^']*'|&&|\|\||!=|==|!|[A-Za-z_][\w.-]*(?:\(\))?|[()]|\s+")
 _OPERATORS = {"&&": " and ", "||": " or ", "!": " not ", "==": "==", "!=": "!=", "(": "(", ")": ")"}
 _FUNCTIONS = {"cancelled()": "False", "always()": "True"}
@@ -70,6 +71,15 @@ class GithubStub:
         self.origin = directory / "origin.git"
         self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), at=directory)
 
+    def run_real_pip(self) -> None:
+        """From now on, `python -m pip` starts pip, as a runner does. It installs nothing."""
+        python = f'exec "{sys.executable}"'
+        self._tool("python", f'[ "$1 $2" = "-m pip" ] && {python} -m pip --version\n{python} "$@"')
+
+    def change_run(self, event: str, **fields: Any) -> None:
+        """Change what the site knows about the runs of an event."""
+        self._change(runs=[{**one, **fields} if one["event"] == event else one for one in self.read()["runs"]])
+
     def _tool(self, name: str, script: str) -> None:
         path = self._bin / name
         path.write_text(f"#!/bin/sh\n{script}\n")
@@ -108,17 +118,33 @@ class GithubStub:
         comments = {**stored["comments"], str(number): [*self.comments(number), comment]}
         self._change(next=stored["next"] + 1, comments=comments)
 
-    def open_pull(self, branch: str) -> int:
-        """Open a pull request for a pushed branch; its number."""
+    def open_pull(self, branch: str, *, base: str = "main") -> int:
+        """Open a pull request for a pushed branch into the branch `base`; its number."""
         stored = self.read()
         head = {"ref": branch, "sha": self.git("rev-parse", branch, at=self.origin)}
-        pull = {"number": stored["next"], "head": head, "merged_at": None, "merge_commit_sha": None}
+        pull = {
+            "number": stored["next"],
+            "head": head,
+            "base": {"ref": base},
+            "merged_at": None,
+            "merge_commit_sha": None,
+        }
         self._change(next=stored["next"] + 1, pulls=[*stored["pulls"], pull])
         return int(stored["next"])
 
+    def pull(self, number: int | None) -> dict[str, Any]:
+        return next((one for one in self.read()["pulls"] if one["number"] == number), {})
+
+    def change_base(self, number: int, base: str) -> None:
+        """Change the branch that a pull request is merged into. GitHub starts no run for it."""
+        pulls = self.read()["pulls"]
+        next(one for one in pulls if one["number"] == number)["base"]["ref"] = base
+        self._change(pulls=pulls)
+
     def _merged(self, number: int, *how: str) -> tuple[Path, str, str]:
-        pull = next(one for one in self.read()["pulls"] if one["number"] == number)
+        pull = self.pull(number)
         place = self.clone(f"merge-{self.read()['next']}")
+        self.git("checkout", "--quiet", "--detach", f"origin/{pull['base']['ref']}", at=place)
         self._change(next=self.read()["next"] + 1)
         head = self.git("rev-parse", f"origin/{pull['head']['ref']}", at=place)
         self.git("merge", "--quiet", *how, f"origin/{pull['head']['ref']}", at=place)
@@ -136,7 +162,7 @@ class GithubStub:
     def merge(self, number: int, *how: str) -> str:
         """Merge a pull request into main, by default with a merge commit; the new commit of main."""
         place, head, sha = self._merged(number, *(how or ("--no-ff", "--no-edit")))
-        self.git("push", "--quiet", "origin", "HEAD:main", at=place)
+        self.git("push", "--quiet", "origin", f"HEAD:{self.pull(number)['base']['ref']}", at=place)
         pulls = self.read()["pulls"]
         for one in pulls:
             if one["number"] == number:
@@ -148,9 +174,13 @@ class GithubStub:
     def run(self, event: Event) -> dict[str, Job]:
         """Run the workflow of the event's commit; the jobs that ran, by name."""
         number = self.read()["next"]
-        run = {"id": number, "event": event.name, "head_sha": event.head or event.sha, "artifacts": {}}
+        run = {
+            "id": number, "event": event.name, "head_sha": event.head or event.sha, "artifacts": {},
+            "path": WORKFLOW, "head_branch": self.pull(event.number).get("head", {}).get("ref", "main"),
+            "head_repository": {"full_name": event.source},
+        }  # fmt: skip
         self._change(next=number + 1, runs=[*self.read()["runs"], run])
-        workflow = yaml.safe_load(self.git("show", f"{event.sha}:.github/workflows/hookline.yml", at=self.origin))
+        workflow = yaml.safe_load(self.git("show", f"{event.sha}:{WORKFLOW}", at=self.origin))
         assert workflow["defaults"] == {"run": {"shell": "bash"}}, "the runner knows no other shell"
         jobs: dict[str, Job] = {}
         for name, job in workflow["jobs"].items():
@@ -247,7 +277,10 @@ class _Steps:
             **inherited, **own, PATH=self.site.search_path, HOME=str(self.base), CI="true", GITHUB_ACTIONS="true",
             GITHUB_ACTOR="ada", GITHUB_SHA=self.event.sha, GITHUB_REPOSITORY=REPOSITORY, GITHUB_OUTPUT=str(output),
             GITHUB_STEP_SUMMARY=str(self.base / "summary"), RUNNER_TEMP=str(self.base / "temp"),
-            GITHUB_STUB_STORE=str(self.site.store),
+            GITHUB_STUB_STORE=str(self.site.store), GITHUB_REF=self.event.ref,
+            GITHUB_REF_NAME=self.event.ref.removeprefix("refs/heads/").removeprefix("refs/"),
+            GITHUB_BASE_REF=self.site.pull(self.event.number).get("base", {}).get("ref", ""),
+            GITHUB_WORKFLOW_REF=f"{REPOSITORY}/{WORKFLOW}@{self.event.ref}",
         )  # fmt: skip
         # The command of `shell: bash` (docs.github.com, "Workflow syntax", jobs.<job_id>.steps[*].shell).
         shell = ("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"])

@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = Path(".demo")  # all paths are relative to ROOT, also in the commands that the demo shows
 MARKER = SCRATCH / "made-by-the-hookline-demo"
 PORT = 8443  # the repository's own webhooks point there
+CONFIG = ("--config", f"{SCRATCH}/webhooks")
 STATE = ("--state", f"{SCRATCH}/state.db")
 PROD = "1234567890ABCDEF@AdobeOrg/prod"
 RELAY = (
@@ -50,8 +51,8 @@ The demo applied webhooks from files and delivered feedback as signed requests. 
 then failed one request in ten. The relay retried every event until the endpoint accepted it. It skipped events that
 no webhook wants, and kept the line that it could not read as a dead letter.
 
-Next: change a line in webhooks/acme/prod.yaml and run `hookline plan --state .demo/state.db`. Read the received
-requests in .demo/received.ndjson. Run the relay command again: it sends nothing twice.
+Next: change a line in .demo/webhooks/acme/prod.yaml, a copy of the repository's file, and run the plan command
+again. Read the received requests in .demo/received.ndjson. Run the relay command again: it sends nothing twice.
 """
 
 
@@ -80,11 +81,11 @@ def _play(hookline: str, environment: Mapping[str, str]) -> None:
         _run(hookline, arguments, environment, output)
 
     _heading("Validate the webhook files")
-    run("validate")
+    run("validate", *CONFIG)
     _heading("Plan the changes")
-    run("plan", *STATE)
+    run("plan", *CONFIG, *STATE)
     _heading("Apply the plan")
-    run("apply", *STATE, "--auto-approve")
+    run("apply", *CONFIG, *STATE, "--auto-approve")
     _heading("Give the public key to the receiver")
     run("jwks", PROD, *STATE, "--secrets-dir", f"{SCRATCH}/secrets", output=SCRATCH / "prod.jwks.json")
     _heading("Start a receiver that is down at first and then fails one request in ten")
@@ -103,7 +104,7 @@ def _hookline() -> str:
     beside = Path(sys.executable).with_name("hookline")
     found = str(beside) if beside.exists() else shutil.which("hookline")
     if found is None:
-        raise DemoFailed("there is no hookline command; install it first: pip install -e .")
+        raise DemoFailed("there is no hookline command; run `make demo`, or install it first: pipx install .")
     return found
 
 
@@ -119,6 +120,8 @@ def _make_scratch() -> None:
             raise DemoFailed(f"{ROOT / SCRATCH} was not made by this demo; move it away first")
         shutil.rmtree(SCRATCH)
     (SCRATCH / "secrets").mkdir(parents=True, mode=0o700)
+    # Copies, so that nothing that the demo suggests changes a file of the checkout.
+    shutil.copytree("webhooks", SCRATCH / "webhooks")
     MARKER.write_text("This directory is deleted by the next run of docs/demo/run.py.\n")
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

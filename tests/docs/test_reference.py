@@ -75,7 +75,7 @@ def test_every_command_and_option_is_documented() -> None:
         options = [option for option in context.command.params if isinstance(option, click.Option)]
         missing = [text for option in options for text in option.opts if f"`{text}" not in section]
         assert [] == missing, context.command_path
-        assert re.search(r"Example(, \w+)?:", section), context.command_path
+        assert re.search(r"Examples?(, \w+)?:", section), context.command_path
 
 
 def test_every_code_is_documented() -> None:
@@ -265,6 +265,27 @@ def test_blocks_are_of_a_known_language(page: Path) -> None:
 def test_readme_shows_the_two_commands(command: str) -> None:
     """Each stands alone on its line, as CI and a newcomer look for it."""
     assert command in (ROOT / "README.md").read_text().splitlines()
+
+
+def test_readme_leaves_the_checkout_as_it_is() -> None:
+    """README's commands begin in a new directory elsewhere, before they write the first file."""
+    found = [block for block in blocks((ROOT / "README.md").read_text()) if block.language == "console" or block.file]
+    directory = re.fullmatch(r"\$ mkdir (~/\S+) && cd (~/\S+)\n", found[0].text)
+    assert directory is not None
+    assert directory[1] == directory[2]
+    assert [] == [block.text for block in found if re.search(r"\bcd (?!~/)", block.text)]
+
+
+def test_nothing_is_installed_by_hooklines_name_alone() -> None:
+    """Nobody owns the name in the public index, so no page and no message installs it from there."""
+    texts = {name(page): page.read_text() for page in pages() if "decisions" not in page.parts}
+    texts |= {
+        str(path): path.read_text() for path in (ROOT / "src").rglob("*") if path.suffix in (".py", ".md", ".yml")
+    }
+    by_name = re.compile(
+        r"(pip|pipx|uv tool|uv pip) install ['\"]?hookline|uvx hookline|uvx --from ['\"]?hookline[^ ]* "
+    )
+    assert [] == [page for page, text in texts.items() if by_name.search(text)]
 
 
 def test_readme_shows_the_demo_as_it_is() -> None:

@@ -124,6 +124,13 @@ def test_it_is_locked_up() -> None:
     assert ["@system-service", "~@privileged @resources"] == values("SystemCallFilter")
 
 
+def test_it_needs_no_file_that_may_be_missing() -> None:
+    """systemd does not start a service whose credential is missing, so the example of one is a comment."""
+    assert [] == values("LoadCredential")
+    assert "\n#LoadCredential=" in UNIT.read_text()
+    assert all(path.startswith("-") for path in values("EnvironmentFile"))
+
+
 def test_systemd_takes_it(tmp_path: Path) -> None:
     """Where systemd is at hand it verifies the unit, with this hookline in place of the one that it names."""
     analyze = shutil.which("systemd-analyze")

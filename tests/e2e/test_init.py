@@ -10,6 +10,8 @@ import pytest
 
 from hookline_process import HOOKLINE, clean_environment
 
+PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
+
 
 def _run(*arguments: str, at: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -20,7 +22,7 @@ def _run(*arguments: str, at: Path, **environment: str) -> subprocess.CompletedP
 
 def test_from_nothing_to_a_plan(tmp_path: Path) -> None:
     """In the directory that init made, validate and plan work at once, and the plan is the example."""
-    made = _run("init", "repository", at=tmp_path)
+    made = _run("init", "--package", PACKAGE, "repository", at=tmp_path)
     assert (0, "") == (made.returncode, made.stderr)
     assert "  .github/workflows/hookline.yml\n" in made.stdout
     assert "cd repository && hookline validate && hookline plan" in made.stdout
@@ -48,8 +50,28 @@ def test_what_would_not_work_is_said(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / ".gitignore").write_text("dist/\n")
     done = _run("init", "inside", at=tmp_path)
-    assert "note: add the line .hookline/ to .gitignore" in done.stderr
-    assert f"only at the root of the repository, which is {tmp_path}" in done.stderr
+    assert "note: add the lines .hookline/ secrets/ *.pem to .gitignore" in done.stderr
+    assert f"not the root of its repository, which is {tmp_path}" in done.stderr
+    assert "`working-directory: inside`" in done.stderr
+
+
+def test_a_package_can_be_named_later(tmp_path: Path) -> None:
+    """Without a package init says that CI installs none yet; run again with one, it adds the missing files."""
+    first = _run("init", ".", at=tmp_path)
+    assert (0, False) == (first.returncode, (tmp_path / ".github/hookline").exists())
+    assert "hookline init --package SPEC ." in first.stderr
+    second = _run("init", "--package", PACKAGE, ".", at=tmp_path)
+    assert (0, "") == (second.returncode, second.stderr)
+    assert "  .github/hookline/dependencies.txt\n  .github/hookline/package.txt\n" in second.stdout
+    again = _run("init", "--package", PACKAGE.replace("0.1.0", "0.2.0"), ".", at=tmp_path)
+    assert "still names the earlier package" in again.stderr
+
+
+def test_a_package_without_a_hash_is_wrong_use(tmp_path: Path) -> None:
+    """A name and a version alone are refused before anything is written."""
+    done = _run("init", "--package", "hookline==0.1.0", ".", at=tmp_path)
+    assert (64, []) == (done.returncode, list(tmp_path.iterdir()))
+    assert "is not pinned" in done.stderr
 
 
 def test_a_file_in_the_way_is_a_message(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from github_cli_stub import FILTERS
 from github_stub import Event, GithubStub, Job
 from hookline_process import HOOKLINE, clean_environment
 from postgres_server import shared_server
 
 ROLES = Path(__file__).parents[2] / "docs/how-to/state-on-postgresql.md"
 MARKER = "<!-- hookline:plan"
-BLOCKED, STALE, UNUSABLE, DRIFTED = 6, 7, 8, 9
+PACKAGE = f"hookline==0.1.0 --hash=sha256:{'0' * 64}"
+WRONG_USE, BLOCKED, STALE, UNUSABLE, DRIFTED = 64, 6, 7, 8, 9
 
 WEBHOOK = """\
 version: 1
@@ -44,7 +46,7 @@ class Team:
         self.site.secrets["HOOKLINE_STATE_READONLY"] = reading or str(self.state)
         self.site.environments["hookline"] = {"HOOKLINE_STATE": self.writing}
         self.work = self.site.clone("work")
-        self.hookline("init", ".")
+        self.hookline("init", "--package", PACKAGE, ".")
         (self.work / "webhooks/example/prod.yaml").unlink()
         for organization in ("alpha", "beta"):
             self.path(organization).parent.mkdir(parents=True)
@@ -281,11 +283,14 @@ def test_a_fingerprint_that_was_tampered_with_applies_nothing(team: Team) -> Non
     _planned(team.site.check(number))
     sha = team.site.merge(number)
     (run,) = (one for one in team.site.read()["runs"] if one["event"] == "pull_request")
-    kept = Path(run["artifacts"]["hookline-plan"]) / "plan.json"
-    plan = json.loads(kept.read_text())
-    for fingerprint, code in ((f"sha256:{'0' * 64}", STALE), ("x\nfingerprint=y", 64), ("$(touch here)", 64)):
-        kept.write_text(json.dumps({**plan, "fingerprint": fingerprint}))
-        assert code == team.push(sha).code
+    kept = Path(run["artifacts"]["hookline-plan"]) / "plan.md"
+    _, rest = kept.read_text().split("\n", 1)
+    for line, code in (
+        (f"{MARKER} sha256:{'0' * 64} -->", STALE), (f"{MARKER} x\rfingerprint=y -->", WRONG_USE),
+        (f"{MARKER} $(touch here) -->", WRONG_USE), ("no marker", WRONG_USE), ("", BLOCKED),
+    ):  # fmt: skip
+        kept.write_text(f"{line}\n{rest}")
+        assert code == team.push(sha).code, line
     assert 1 == team.serial()
     assert [] == list(team.site.directory.rglob("here"))
 
@@ -345,10 +350,89 @@ def test_two_roles_of_postgresql_are_enough(tmp_path: Path) -> None:
     assert {"drift": 0} == {name: job.code for name, job in drift.items()}, drift
 
 
-def test_the_pinned_release_is_installed(team: Team) -> None:
-    """Every job that runs hookline installs the release that wrote the workflow, with its PostgreSQL extra."""
-    from hookline import __version__  # noqa: PLC0415 - the release, not the tests' business otherwise
-
+def test_the_package_and_its_dependencies_are_installed_by_their_hashes(team: Team) -> None:
+    """Every job that runs hookline installs the dependencies by hash, and the package that `init` was given."""
     team.dispatch()
-    (line,) = (team.site.directory / "pip.log").read_text().splitlines()
-    assert line.endswith(f"hookline[postgres]=={__version__}")
+    dependencies, package, check = (team.site.directory / "pip.log").read_text().splitlines()
+    assert dependencies.endswith("--require-hashes --requirement .github/hookline/dependencies.txt")
+    assert package.endswith("--no-deps --no-build-isolation --requirement .github/hookline/package.txt")
+    assert check.endswith("pip check")
+
+
+def test_without_a_package_a_job_says_so(team: Team) -> None:
+    """A repository that names no package of hookline installs none by its name: each job ends with the next step."""
+    (team.work / ".github/hookline/package.txt").unlink()
+    team.commit("main", "No package yet")
+    done = team.dispatch()["plan"]
+    assert WRONG_USE == done.code
+    assert "Run: hookline init --package SPEC" in done.log
+    assert not (team.site.directory / "pip.log").exists()
+
+
+def test_no_module_of_the_checkout_runs_beside_the_secrets(team: Team) -> None:
+    """Python files in the root of the repository are imported by no step of the job that applies."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    modules = [team.work / name for name in ("pip.py", "json.py", "re.py")]
+    for module in modules:
+        module.write_text(f"open({str(team.site.directory / 'taken')!r}, 'w').close()\n")
+    team.commit("faster", "Help")
+    for module in modules:
+        module.unlink()
+    team.site.run_real_pip()
+    _planned(team.site.check(number))
+    done = team.push(team.site.merge(number))
+    assert (0, 2) == (done.code, team.serial()), done.log
+    assert not (team.site.directory / "taken").exists()
+
+
+def test_a_plan_for_another_pull_request_of_the_same_commit_is_not_the_reviewed_one(team: Team) -> None:
+    """Two pull requests can end in one commit. The plan of one of them is not applied for the other."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    team.site.git("push", "--quiet", "origin", "HEAD:refs/heads/again", at=team.work)
+    other = team.site.open_pull("again")
+    same_branch = team.site.open_pull("faster", base="again")
+    _planned(team.site.check(number))
+    for one in (other, same_branch):
+        _planned(team.site.check(one))
+    sha = team.site.merge(number)
+    ours, *theirs = (one["id"] for one in team.site.read()["runs"])
+    done = team.push(sha)
+    assert (0, 2) == (done.code, team.serial()), done.log
+    downloads = [call[2] for call in team.site.read()["calls"] if call[:2] == ["run", "download"]]
+    assert str(ours) == downloads[-1]
+    assert str(theirs[0]) not in downloads, "a run of another branch is not even downloaded"
+
+
+def test_a_run_of_another_workflow_branch_or_repository_is_not_a_review(team: Team) -> None:
+    """Only a run of hookline's own workflow file, of the pull request's branch in this repository, is a review."""
+    number = team.propose("faster", "alpha", "None yet", "The order service")
+    _planned(team.site.check(number))
+    sha = team.site.merge(number)
+    (own,) = (one for one in team.site.read()["runs"] if one["event"] == "pull_request")
+    foreign = {"path": ".github/workflows/other.yml", "head_branch": "other", "head_repository": {"full_name": "m/w"}}
+    for field, value in foreign.items():
+        team.site.change_run("pull_request", **{field: value})
+        refused = team.push(sha)
+        assert (BLOCKED, 1) == (refused.code, team.serial()), refused.log
+        assert "::error title=Not reviewed::" in refused.log
+        team.site.change_run("pull_request", **{field: own[field]})
+    assert 0 == team.push(sha).code
+
+
+def test_a_plan_for_another_base_branch_is_not_the_reviewed_one(team: Team) -> None:
+    """A pull request that was planned on another branch and then aimed at main has to be planned again."""
+    team.site.git("push", "--quiet", "origin", "main:refs/heads/release", at=team.site.directory / "work")
+    team.propose("faster", "alpha", "None yet", "The order service")
+    number = team.site.open_pull("faster", base="release")
+    _planned(team.site.check(number))
+    team.site.change_base(number, "main")
+    sha = team.site.merge(number)
+    refused = team.push(sha)
+    assert (BLOCKED, 1) == (refused.code, team.serial()), refused.log
+    assert "::error title=Not reviewed::" in refused.log
+
+
+def test_the_stub_knows_the_filters_of_the_workflow(team: Team) -> None:
+    """Where jq is not installed, the stub answers the workflow's filters, so it has to know each of them."""
+    texts = set(re.findall(r"--jq '([^']+)'", (team.work / ".github/workflows/hookline.yml").read_text()))
+    assert texts == set(FILTERS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hookline_process import Lab, platform_log_is_delivered
 
@@ -52,3 +55,40 @@ def test_the_installed_wheel_carries_the_schemas(installed: Path, tmp_path: Path
     """`hookline schema` prints the repository's own file, from inside the wheel."""
     printed = subprocess.run([installed, "schema", name], cwd=tmp_path, check=True, capture_output=True).stdout
     assert (ROOT / "schemas" / f"{name}.schema.json").read_bytes().strip() == printed.strip()
+
+
+@pytest.mark.parametrize(("command", "name"), [("unit", "hookline-relay.service"), ("alerts", "alerts.yaml")])
+def test_the_installed_wheel_carries_the_files_of_operators(
+    installed: Path, tmp_path: Path, command: str, name: str
+) -> None:
+    """`hookline unit` and `hookline alerts` print the repository's own files, from inside the wheel."""
+    printed = subprocess.run([installed, command], cwd=tmp_path, check=True, capture_output=True).stdout
+    assert (ROOT / "docs" / name).read_bytes() == printed
+
+
+def test_the_workflow_installs_the_wheel_that_init_was_given(installed: Path, tmp_path: Path) -> None:
+    """The workflow's own command installs the wheel by its hash, past a pip.py in the checkout, and no other file."""
+    (wheel,) = installed.parents[2].glob("*.whl")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    subprocess.run(
+        [installed, "init", "--package", f"{wheel.as_uri()}#sha256={digest}", "."],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    workflow = yaml.safe_load((tmp_path / ".github/workflows/hookline.yml").read_text())
+    (install,) = (step for step in workflow["jobs"]["apply"]["steps"] if step.get("name") == "Install")
+    (command,) = (line for line in install["run"].splitlines() if "package.txt" in line and "pip install" in line)
+    (tmp_path / "pip.py").write_text("open('taken', 'w').close()")
+
+    def run(target: str) -> int:
+        shell = command.replace("python -m pip install", f"{sys.executable} -m pip install --target {target}")
+        environment = {**os.environ, **workflow["env"]}
+        done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, check=False)
+        return done.returncode
+
+    assert 0 == run("right")
+    assert (tmp_path / "right/hookline/templates/workflow.yml").exists()
+    package = tmp_path / ".github/hookline/package.txt"
+    package.write_text(package.read_text().replace(digest, "0" * 64))
+    assert 0 != run("wrong")
+    assert not (tmp_path / "wrong/hookline").exists()
+    assert not (tmp_path / "taken").exists()

@@ -44,6 +44,8 @@ COMMANDS = {
     "jwks": ("hookline.cli.commands.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.commands.schema", "Print a JSON Schema."),
     "receive": ("hookline.cli.commands.receive", "Run a local HTTPS receiver for development."),
+    "unit": ("hookline.cli.commands.operations", "Print the systemd unit of the relay."),
+    "alerts": ("hookline.cli.commands.operations", "Print alert rules for Prometheus."),
     "completion": ("hookline.cli.commands.completion", "Print a completion script for a shell."),
 }
 

@@ -14,6 +14,10 @@ from hookline.storage_location import address_scheme
 
 _KINDS = "give the path of an SQLite file, such as .hookline/state.db, or postgresql://user@host/database"
 
+_INSTALL_HINT = (
+    "install it in hookline's environment: pip install 'psycopg[binary]', or pipx inject hookline 'psycopg[binary]'"
+)
+
 
 def open_state(target: str, *, lock_timeout: timedelta = timedelta(0)) -> StateStore:
     """The store at `target`, which is a path or a postgresql:// address. The store connects when it is used.
@@ -64,5 +68,5 @@ def _open_postgres(target: str, lock_timeout: timedelta) -> StateStore:
         if missing.name is not None and missing.name.split(".")[0] == "hookline":
             raise
         message = f"the package for the state {address} in PostgreSQL cannot be loaded: {missing}"
-        raise StateUnusable(message, hint="install it: pip install 'hookline[postgres]'") from missing
+        raise StateUnusable(message, hint=_INSTALL_HINT) from missing
     return PostgresStore(address, new_lineage=_new_lineage, lock_timeout=lock_timeout)

@@ -107,7 +107,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StateUnusable) as refused:
         open_state(f"postgresql://ada:{SECRET}@db/hl")
-    assert "pip install 'hookline[postgres]'" in str(refused.value.hint)
+    assert "pip install 'psycopg[binary]'" in str(refused.value.hint)
     assert "postgresql://ada@db/hl" in refused.value.message
     assert SECRET not in refused.value.message
 

@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from hookline import __version__
+from hookline.cli.options import ParsedParameter, choice_option
+from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
 from hookline.errors import HooklineError
 from hookline.schemas import schema_text
 
-GITIGNORE = ".hookline/"
 WORKFLOW = ".github/workflows/hookline.yml"
+PACKAGE_FILE = ".github/hookline/package.txt"
+# The lines of .gitignore that keep local state and keys out of the repository.
+IGNORED = (".hookline/", "secrets/", "*.pem")
 
 # Path → template. The names of templates do not begin with a dot, because packaging tools interpret dot files.
 _TEMPLATES = {
     "webhooks/example/prod.yaml": "webhook.yaml",
-    WORKFLOW: "workflow.yml",
-    ".github/CODEOWNERS": "CODEOWNERS",
     ".gitignore": "gitignore",
     ".pre-commit-config.yaml": "pre-commit-config.yaml",
     ".vscode/extensions.json": "vscode-extensions.json",
     ".vscode/settings.json": "vscode-settings.json",
     "README.md": "readme.md",
 }
+_GITHUB_TEMPLATES = {WORKFLOW: "workflow.yml", ".github/CODEOWNERS": "CODEOWNERS"}
+_DEPENDENCIES = {".github/hookline/dependencies.txt": ("dependencies.txt", "build-dependencies.txt")}
 _SCHEMA = "webhook.v1"
-_VERSION_MARK = "@VERSION@"
+_VERSION_MARK, _HOOK_MARK = "@VERSION@", "@HOOK@"
 
 
-def scaffold() -> Mapping[str, str]:
-    """The files of a new repository: path relative to its root → text."""
-    templates = files("hookline") / "templates"
-    texts = {
-        path: (templates / name).read_text(encoding="utf-8").replace(_VERSION_MARK, __version__)
-        for path, name in _TEMPLATES.items()
-    }
+def scaffold(package: Package | None, *, ci: str) -> Mapping[str, str]:
+    """The files of a new repository: path relative to its root → text.
+
+    Without a package the two files that name it are left out; the workflow then reports that they are missing.
+    """
+    texts = {path: _template(name) for path, name in _TEMPLATES.items()}
+    texts[".pre-commit-config.yaml"] = texts[".pre-commit-config.yaml"].replace(_HOOK_MARK, _hook(package))
     texts[f"schemas/{_SCHEMA}.schema.json"] = schema_text(_SCHEMA)
+    if ci == "github":
+        texts |= {path: _template(name) for path, name in _GITHUB_TEMPLATES.items()}
+        if package is not None:
+            texts[PACKAGE_FILE] = _PACKAGE_HEAD + package.requirements_file()
+            for path, names in _DEPENDENCIES.items():
+                texts[path] = "".join(map(_template, names if package.from_source else names[:1]))
     return texts
+
+
+_PACKAGE_HEAD = "# hookline itself, as the workflow installs it. Its dependencies are in dependencies.txt.\n"
+
+
+def _template(name: str) -> str:
+    return (files("hookline") / "templates" / name).read_text(encoding="utf-8").replace(_VERSION_MARK, __version__)
+
+
+def _hook(package: Package | None) -> str:
+    """How the pre-commit hook gets hookline: from the package if one argument names it, otherwise from the PATH."""
+    argument = None if package is None else package.argument()
+    if argument is None:
+        return "language: system # runs the hookline on your PATH: install it once, for example with pipx"
+    return f'language: python\n        additional_dependencies: ["{argument}"]'
 
 
 def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -80,13 +105,14 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
     return created, existing
 
 
-def ignores_state(directory: Path) -> bool:
-    """Whether the directory's .gitignore contains hookline's own directory."""
+def missing_ignores(directory: Path) -> list[str]:
+    """The lines of IGNORED that the directory's .gitignore does not contain."""
     try:
-        lines = (directory / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
+        text = (directory / ".gitignore").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return any(line.strip().strip("/") == GITIGNORE.strip("/") for line in lines)
+        text = ""
+    present = {line.strip().strip("/") for line in text.splitlines()}
+    return [line for line in IGNORED if line.strip("/") not in present]
 
 
 def repository_above(directory: Path) -> Path | None:
@@ -97,36 +123,97 @@ def repository_above(directory: Path) -> Path | None:
     return next((parent for parent in here.parents if (parent / ".git").exists()), None)
 
 
-@click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
-@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
-def init_command(directory: Path) -> None:
+@click.command(
+    epilog="""\b
+Exit codes: 0 done, 1 nothing could be created, 64 the package is not one that CI can install.
+
+\b
+Examples:
+  hookline init feedback-webhooks
+  hookline init --package 'hookline==0.1.0 --hash=sha256:52…' feedback-webhooks
+  hookline init --package 'git+https://git.acme.example/hookline.git@1f0c…' ."""
+)
+@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=True))
+@choice_option("--ci", forms=["github", "none"], help="The CI to write a workflow for.")
+@click.option(
+    "--package",
+    type=ParsedParameter("spec", parse_package),
+    help="The package of hookline that CI installs: a requirement with hashes, the URL of a wheel, or a git URL at a "
+    "commit. By default the one that this hookline was installed from, if CI can install it too.",
+)
+def init_command(directory: Path, ci: str, package: Package | None) -> None:
     """Create a repository of webhook files.
 
     Writes an example webhook (not enabled), the schema and editor settings for completion and checks, a pre-commit
-    hook, and a GitHub Actions workflow that plans on pull requests and applies the reviewed plan on main.
+    hook, and a GitHub Actions workflow that plans on pull requests and applies the reviewed plan on main. The
+    workflow installs hookline from the package that --package names, and its dependencies by their hashes.
 
-    DIR is the current directory by default and can contain files. Existing files are not changed.
+    DIR is the current directory by default and can contain files. Existing files are not changed, so a second run
+    with --package adds the files that are missing.
     """
-    created, existing = write_new(directory, scaffold())
+    installation = this_installation() if package is None and ci != "none" else Installation()
+    package = package or installation.package
+    created, existing = write_new(directory, scaffold(package, ci=ci))
     if created:
         click.echo("\n  ".join([f"Created in {directory}:", *created]))
     if existing:
         click.echo("\n  ".join(["Not changed, because it exists:", *existing]))
-    if ".gitignore" in existing and not ignores_state(directory):
-        note = f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state"
+    for note in _notes(directory, existing, ci, package, installation):
         click.echo(f"note: {note}", err=True)
+    click.echo(_next_steps(directory, ci))
+
+
+def _notes(
+    directory: Path, existing: list[str], ci: str, package: Package | None, installation: Installation
+) -> Iterator[str]:
+    """What does not work yet, each with the next step."""
+    if ".gitignore" in existing and (missing := missing_ignores(directory)):
+        lines = f"the line {missing[0]}" if len(missing) == 1 else f"the lines {' '.join(missing)}"
+        yield f"add {lines} to .gitignore, so that git does not commit local state or keys"
+    if ci == "none":
+        return
+    if package is None and not (directory / PACKAGE_FILE).exists():
+        yield _package_note(directory, installation)
+    if package is not None and PACKAGE_FILE in existing:
+        yield f"{PACKAGE_FILE} still names the earlier package: edit it, or delete it and run this command again"
+    if package is not None and not package.pinned:
+        yield (
+            f"{package.requirement.partition(' @ ')[2]} is not pinned: add #sha256=… to its URL, so that CI installs "
+            "no other file (`pip hash FILE` prints the hash)"
+        )
     root = repository_above(directory)
-    if root is not None and WORKFLOW in created:
-        note = f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}"
-        click.echo(f"note: {note}", err=True)
-    click.echo(_next_steps(directory))
+    if root is not None:
+        inside = directory.absolute().relative_to(root)
+        yield (
+            f"this directory is not the root of its repository, which is {root}. GitHub reads {WORKFLOW} and "
+            ".github/CODEOWNERS only there, git only the .pre-commit-config.yaml there: move them, and add "
+            f"`working-directory: {inside}` to the workflow's defaults.run and {inside}/ before its paths"
+        )
 
 
-def _next_steps(directory: Path) -> str:
+def _package_note(directory: Path, installation: Installation) -> str:
+    """No package of hookline is known that CI could install."""
+    note = (
+        "the workflow installs no hookline yet, because it is not known where CI can get it. Name the package: "
+        f"hookline init --package SPEC {directory} (a requirement with hashes, the URL of a wheel, or a git URL at a "
+        "commit)"
+    )
+    if installation.local is not None:
+        own = installation.local.requirement.rpartition(" @ ")[2]
+        note += (
+            ".\n  This hookline comes from a place that only this machine can reach: push it to where CI can get it. "
+            f"For a runner on this machine: --package '{own}'"
+        )
+    return note
+
+
+def _next_steps(directory: Path, ci: str) -> str:
     enter = "" if directory.resolve() == Path.cwd() else f"cd {directory} && "
+    first = f"Next:\n  1. Edit webhooks/example/prod.yaml, then: {enter}hookline validate && hookline plan"
+    if ci == "none":
+        return first
     return f"""\
-Next:
-  1. Edit webhooks/example/prod.yaml, then: {enter}hookline validate && hookline plan
+{first}
   2. Give the workflow its state, a PostgreSQL database: the repository's secret HOOKLINE_STATE_READONLY (a role that
      may read), and HOOKLINE_STATE (one that may write) in an environment named hookline, for the branch main only
   3. Protect the branch main: pull requests only, with the check "Validate and plan"; owners in .github/CODEOWNERS

@@ -6,22 +6,31 @@ import json
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hookline.cli.commands.init import WORKFLOW, ignores_state, repository_above, scaffold, write_new
+from hookline.cli.commands.init import IGNORED, WORKFLOW, missing_ignores, repository_above, scaffold, write_new
+from hookline.cli.package_spec import Package, parse_package
 from hookline.config.loader import inspect
 from hookline.errors import HooklineError
 from hookline.schemas import schema_text
 
 ROOT = Path(__file__).parents[4]
+DIGEST, COMMIT = "0" * 64, "1" * 40
+WHEEL = "https://files.acme.example/hookline-0.1.0-py3-none-any.whl"
+GIT = f"git+https://git.acme.example/hookline.git@{COMMIT}"
+PINNED = f"hookline==0.1.0 --hash=sha256:{DIGEST}"
+
+
+def _scaffold(package: Package | None = None) -> Mapping[str, str]:
+    return scaffold(package or parse_package(PINNED), ci="github")
 
 
 def _workflow() -> dict[str, object]:
-    document: dict[str, object] = yaml.safe_load(scaffold()[WORKFLOW])
+    document: dict[str, object] = yaml.safe_load(_scaffold()[WORKFLOW])
     return document
 
 
@@ -33,9 +42,9 @@ def _tree(directory: Path) -> dict[str, str]:
 
 def test_a_new_directory_gets_every_file(tmp_path: Path) -> None:
     """In a new directory, every file is written with its text."""
-    created, existing = write_new(tmp_path / "new" / "repository", scaffold())
-    assert scaffold() == _tree(tmp_path / "new" / "repository")
-    assert (sorted(scaffold()), []) == (created, existing)
+    created, existing = write_new(tmp_path / "new" / "repository", _scaffold())
+    assert _scaffold() == _tree(tmp_path / "new" / "repository")
+    assert (sorted(_scaffold()), []) == (created, existing)
 
 
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
@@ -43,7 +52,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("Ours")
     (tmp_path / ".gitignore").mkdir()
     (tmp_path / ".pre-commit-config.yaml").symlink_to("nowhere")
-    created, existing = write_new(tmp_path, scaffold())
+    created, existing = write_new(tmp_path, _scaffold())
     assert [".gitignore", ".pre-commit-config.yaml", "README.md"] == existing
     assert "Ours" == (tmp_path / "README.md").read_text()
     assert not (tmp_path / "nowhere").exists()
@@ -56,21 +65,21 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "webhooks").write_text("a file where a directory has to be")
     before = _tree(tmp_path)
     with pytest.raises(HooklineError, match=r"webhooks/example.*nothing was created"):
-        write_new(tmp_path, scaffold())
+        write_new(tmp_path, _scaffold())
     assert before == _tree(tmp_path)
     assert ["ours", "webhooks"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_the_example_is_valid_and_delivers_nothing(tmp_path: Path) -> None:
     """The example webhook is valid and not enabled."""
-    write_new(tmp_path, scaffold())
+    write_new(tmp_path, _scaffold())
     assert () == inspect(tmp_path / "webhooks").diagnostics
     assert yaml.safe_load((tmp_path / "webhooks/example/prod.yaml").read_text())["enabled"] is False
 
 
 def test_editors_find_the_schema_without_a_network(tmp_path: Path) -> None:
     """The editor settings and the example's first line name the schema that is written beside them."""
-    write_new(tmp_path, scaffold())
+    write_new(tmp_path, _scaffold())
     (schema,) = json.loads((tmp_path / ".vscode/settings.json").read_text())["yaml.schemas"]
     assert schema_text("webhook") == (tmp_path / schema).read_text()
     example = tmp_path / "webhooks/example/prod.yaml"
@@ -79,13 +88,67 @@ def test_editors_find_the_schema_without_a_network(tmp_path: Path) -> None:
     assert (tmp_path / schema).resolve() == (example.parent / found[1]).resolve()
 
 
-def test_the_release_that_wrote_it_is_pinned() -> None:
-    """Workflow and pre-commit hook install this release, and no mark is left in any file."""
-    texts = scaffold()
-    release = version("hookline")
-    assert f'PACKAGE: "hookline[postgres]=={release}"' in texts[WORKFLOW]
-    assert f'["hookline=={release}"]' in texts[".pre-commit-config.yaml"]
-    assert [] == [path for path, text in texts.items() if "@VERSION@" in text]
+@pytest.mark.parametrize(
+    ("spec", "package", "hook"),
+    [
+        (
+            PINNED,
+            f"--require-hashes\nhookline==0.1.0 \\\n    --hash=sha256:{DIGEST}\n",
+            {"language": "system"},
+        ),
+        (
+            f"{WHEEL}#sha256={DIGEST}",
+            f"--require-hashes\nhookline @ {WHEEL} \\\n    --hash=sha256:{DIGEST}\n",
+            {"language": "python", "additional_dependencies": [f"hookline @ {WHEEL}#sha256={DIGEST}"]},
+        ),
+        (GIT, f"hookline @ {GIT}\n", {"language": "python", "additional_dependencies": [f"hookline @ {GIT}"]}),
+        (WHEEL, f"hookline @ {WHEEL}\n", {"language": "python", "additional_dependencies": [f"hookline @ {WHEEL}"]}),
+    ],
+)
+def test_the_package_is_installed_everywhere(spec: str, package: str, hook: dict[str, object]) -> None:
+    """The package's file and the pre-commit hook install the given package, and no file has a mark left."""
+    texts = _scaffold(parse_package(spec))
+    head, _, rest = texts[".github/hookline/package.txt"].partition("\n")
+    assert head.startswith("# ")
+    assert package == rest
+    (repository,) = yaml.safe_load(texts[".pre-commit-config.yaml"])["repos"]
+    assert hook == {name: repository["hooks"][0][name] for name in hook}
+    assert [] == [path for path, text in texts.items() if re.search("@[A-Z]+@", text)]
+
+
+def test_without_a_package_nothing_is_installed_by_name() -> None:
+    """Without a package no file names one, and the files that would name it are missing."""
+    texts = scaffold(None, ci="github")
+    assert not {path for path in texts if path.startswith(".github/hookline/")}
+    assert [] == [path for path, text in texts.items() if re.search("hookline(\\[[a-z]+\\])?(==| @ )", text)]
+
+
+def test_only_a_build_from_source_gets_the_tools_of_a_build() -> None:
+    """A git commit is built with hatchling, by its hash; a wheel needs no tools."""
+    path = ".github/hookline/dependencies.txt"
+    assert "hatchling==" in _scaffold(parse_package(GIT))[path]
+    assert "hatchling==" not in _scaffold()[path]
+
+
+def test_every_dependency_has_its_hashes() -> None:
+    """pip installs no dependency whose hash is not in the file, and builds none from source."""
+    text = _scaffold(parse_package(GIT))[".github/hookline/dependencies.txt"]
+    assert "\n--require-hashes\n--only-binary :all:\n" in text
+    blocks = re.split(r"\n(?=[a-z])", text)[1:]
+    assert {"click", "psycopg", "hatchling"} <= {block.partition("==")[0] for block in blocks}
+    assert [] == [block for block in blocks if not re.search("--hash=sha256:[0-9a-f]{64}", block)]
+
+
+def test_python_does_not_look_into_the_checkout() -> None:
+    """PYTHONSAFEPATH is set for every step, and no script has Python code of its own."""
+    workflow = _workflow()
+    assert {"PYTHONSAFEPATH": "1"} == workflow["env"]
+    assert not re.search(r"python3? +(-\w+ +)*-c\b", _scaffold()[WORKFLOW])
+
+
+def test_without_ci_there_is_no_workflow() -> None:
+    """`--ci none` writes the files for people and editors only."""
+    assert {".github"}.isdisjoint(path.split("/")[0] for path in scaffold(None, ci="none"))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +157,7 @@ def test_the_release_that_wrote_it_is_pinned() -> None:
 )
 def test_the_workflow_fits_the_published_schema(schema: str, path: str, tmp_path: Path) -> None:
     """The workflow is valid for GitHub's published JSON Schema."""
-    write_new(tmp_path, scaffold())
+    write_new(tmp_path, _scaffold())
     tool = Path(sys.executable).with_name("check-jsonschema")
     done = subprocess.run(
         [tool, "--builtin-schema", schema, tmp_path / path], capture_output=True, text=True, check=False
@@ -129,7 +192,7 @@ def test_the_commenting_job_runs_nothing_of_the_pull_request() -> None:
 
 def test_only_the_applying_job_can_write_the_state() -> None:
     """The writing secret is named once, in the one job that has the protected environment."""
-    text, jobs = scaffold()[WORKFLOW], _workflow()["jobs"]
+    text, jobs = _scaffold()[WORKFLOW], _workflow()["jobs"]
     assert isinstance(jobs, dict)
     assert 1 == text.count("secrets.HOOKLINE_STATE }}")
     assert "secrets.HOOKLINE_STATE }}" in json.dumps(jobs["apply"])
@@ -153,7 +216,7 @@ def test_nothing_is_put_into_a_script_by_an_expression() -> None:
 
 def test_every_action_is_pinned_by_its_commit() -> None:
     """Actions are pinned to commits, because an attacker with access to the repository could move a tag."""
-    used = re.findall(r"uses: (\S+)(.*)", scaffold()[WORKFLOW])
+    used = re.findall(r"uses: (\S+)(.*)", _scaffold()[WORKFLOW])
     assert used
     assert [] == [one for one, _ in used if not re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", one)]
     assert [] == [one for one, comment in used if not re.fullmatch(r" # v\d+\.\d+\.\d+", comment)]
@@ -162,16 +225,32 @@ def test_every_action_is_pinned_by_its_commit() -> None:
 def test_the_two_pre_commit_hooks_are_the_same() -> None:
     """The hook that `init` writes does the same as the hook of this repository."""
     (offered,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    (repository,) = yaml.safe_load(scaffold()[".pre-commit-config.yaml"])["repos"]
+    (repository,) = yaml.safe_load(_scaffold(parse_package(GIT))[".pre-commit-config.yaml"])["repos"]
     (written,) = repository["hooks"]
     assert offered == {name: value for name, value in written.items() if name != "additional_dependencies"}
 
 
-@pytest.mark.parametrize(("text", "ignored"), [(".hookline\n", True), ("/.hookline/\n", True), ("dist/\n", False)])
-def test_it_is_known_whether_the_state_is_ignored(text: str, ignored: bool, tmp_path: Path) -> None:
-    """An existing .gitignore is checked for the entry of the local state."""
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        (".hookline\nsecrets/\n*.pem\n", []),
+        ("/.hookline/\n", ["secrets/", "*.pem"]),
+        ("dist/\n", list(IGNORED)),
+    ],
+)
+def test_missing_lines_of_gitignore_are_known(text: str, missing: list[str], tmp_path: Path) -> None:
+    """An existing .gitignore is checked for the lines that keep local state, secrets and keys out of git."""
     (tmp_path / ".gitignore").write_text(text)
-    assert ignored is ignores_state(tmp_path)
+    assert missing == missing_ignores(tmp_path)
+
+
+def test_git_ignores_secrets_in_a_new_repository(tmp_path: Path) -> None:
+    """git itself ignores keys, the secrets directory and local state in a repository that `init` made."""
+    write_new(tmp_path, _scaffold())
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    paths = ["secrets/acme/key.txt", "feedback-2026-11.pem", "keys/feedback.pem", ".hookline/state.db", "plan.json"]
+    done = subprocess.run(["git", "check-ignore", *paths], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert paths == done.stdout.splitlines()
 
 
 def test_a_repository_above_is_found(tmp_path: Path) -> None:

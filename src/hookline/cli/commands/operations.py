@@ -1,0 +1,34 @@
+"""`hookline unit` and `hookline alerts`: print the files with which operators run and watch the relay."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+
+def shipped_text(name: str) -> str:
+    """The text of a file for operators: in the wheel, otherwise in the repository's docs."""
+    shipped = files("hookline") / "operations" / name
+    found = shipped if shipped.is_file() else Path(__file__).resolve().parents[4] / "docs" / name
+    return found.read_text(encoding="utf-8")
+
+
+@click.command(epilog="Example: hookline unit | sudo tee /etc/systemd/system/hookline-relay.service")
+def unit_command() -> None:
+    """Print the systemd unit of the relay.
+
+    The unit needs systemd 250 or newer. It expects hookline in /opt/hookline, the state in /srv/hookline/state.db and
+    a user named hookline: `systemctl edit hookline-relay` changes them, and names the files to read.
+    """
+    click.echo(shipped_text("hookline-relay.service"), nl=False)
+
+
+@click.command(epilog="Example: hookline alerts > /etc/prometheus/rules/hookline.yaml")
+def alerts_command() -> None:
+    """Print alert rules for Prometheus.
+
+    The rules use the metrics of `hookline relay --listen`. Adapt their thresholds to your traffic.
+    """
+    click.echo(shipped_text("alerts.yaml"), nl=False)
