@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -14,6 +15,10 @@ from typing import IO
 from hookline.errors import HooklineError, StateUnusable
 
 MAX_LINKS_FOLLOWED = 40  # as Linux follows on the way to one file
+# The errors of link(2) on file systems that have no hard links.
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL}
+# The errors of fsync(2) for a directory on file systems that sync files only.
+_NO_DIRECTORY_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def is_world_writable(path: Path) -> bool:
@@ -106,11 +111,33 @@ def create_private_file(path: Path, content: bytes) -> None:
     """Creates a file at `path` durably, readable by its owner only. Raises OSError.
 
     The complete file is linked to `path`: a reader sees all of it or nothing, and the second of two writers gets
-    FileExistsError. A missing directory is created for its owner only.
+    FileExistsError. A missing directory is created for its owner only. On a file system without hard links, a reader
+    can see an empty file for a moment.
     """
     create_private_directory(path.parent)
-    with _draft_of(path, 0o600, os.link) as file:
+    with _draft_of(path, 0o600, _link_or_rename) as file:
         file.write(content)
+
+
+def _link_or_rename(draft: Path, path: Path) -> None:
+    """Gives the draft its name, unless the name is taken. Raises OSError.
+
+    FAT and some network and FUSE file systems have no hard links. There, an empty file reserves the name, and the
+    draft replaces it. A kill in between leaves the empty file, which is never taken for a state.
+    """
+    try:
+        os.link(draft, path)
+    except OSError as failed:
+        if failed.errno not in _NO_HARD_LINKS:
+            raise
+    else:
+        return
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        draft.replace(path)
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def create_private_directory(directory: Path) -> None:
@@ -154,10 +181,13 @@ def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
 
 
 def sync_directory(directory: Path) -> None:
-    """Makes changes of names in a directory durable. Raises OSError."""
+    """Makes changes of names in a directory durable, if its file system can sync directories. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as failed:
+        if failed.errno not in _NO_DIRECTORY_SYNC:
+            raise
     finally:
         os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -88,3 +89,36 @@ def test_the_names_of_new_directories_are_synced(tmp_path: Path, synced: list[Pa
     create_private_file(tmp_path / "a" / "b" / "file", b"first")
     assert [tmp_path, tmp_path / "a", tmp_path / "a" / "b"] == synced
     assert 0o700 == (tmp_path / "a" / "b").stat().st_mode & 0o777
+
+
+@pytest.fixture(params=[errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK])
+def _no_hard_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that refuses hard links, as FAT and some network file systems do."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+@pytest.mark.usefixtures("_no_hard_links")
+def test_without_hard_links(tmp_path: Path) -> None:
+    """On a file system without hard links a file is created whole, and the second of two writers is refused."""
+    create_private_file(tmp_path / "new" / "file", b"first")
+    with pytest.raises(FileExistsError):
+        create_private_file(tmp_path / "new" / "file", b"second")
+    assert (b"first", ["file"]) == ((tmp_path / "new/file").read_bytes(), names(tmp_path / "new"))
+    assert 0o600 == (tmp_path / "new/file").stat().st_mode & 0o777
+
+
+@pytest.mark.usefixtures("_no_hard_links")
+def test_failed_rename_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the file cannot get its name, neither the draft nor the empty file that reserved the name is left."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        create_private_file(tmp_path / "file", b"content")
+    assert [] == names(tmp_path)

@@ -84,6 +84,12 @@ def open_or_create_spool(location: str) -> SpoolStore:
     return store
 
 
+def read_pending(spool: str) -> Mapping[Address, int] | None:
+    """The number of pending deliveries of each webhook; None without a spool, or if it is unreadable."""
+    backlogs = read_backlogs(spool)
+    return None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
+
+
 def read_backlogs(spool: str) -> Mapping[Address, Backlog] | None:
     """The backlog of each webhook; None without a spool. If it is unreadable, only warns: plan may lack access."""
     try:

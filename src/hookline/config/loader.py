@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hookline.canonical import read_webhook
 from hookline.config import file_validator
@@ -27,6 +28,9 @@ from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagn
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, FileLocation
 
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
+
 # Starting the pool takes as long as validating some hundred files.
 MIN_FILES_FOR_POOL = 500
 _MAX_WORKERS = 8
@@ -36,7 +40,9 @@ _CHUNK_FILES = 50
 def validate_files(paths: Sequence[FilePath]) -> Iterator[ValidatedFile]:
     """Returns one result per file, in order. Uses as many processes as `worker_count` returns."""
     workers = worker_count(len(paths))
-    return map(_read_and_validate, paths) if workers < 2 else _validate_in_pool(paths, workers)
+    if workers > 1 and (pool := _pool(workers)) is not None:
+        return _validate_in_pool(paths, pool)
+    return map(_read_and_validate, paths)
 
 
 def worker_count(files: int) -> int:
@@ -46,14 +52,31 @@ def worker_count(files: int) -> int:
     return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
 
 
-def _validate_in_pool(paths: Sequence[FilePath], workers: int) -> Iterator[ValidatedFile]:
-    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor  # noqa: PLC0415 - for many files
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """A pool of processes that run; None if the machine allows none.
+
+    A container may have no writable /dev/shm for their semaphores, or a limit on processes.
+    """
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415 - for many files
     from multiprocessing import get_context  # noqa: PLC0415
 
     # A forked worker shares the imported modules and starts in milliseconds; a spawned one does not.
     # Ctrl-C reaches every process of a terminal. The parent stops the workers, which then print no traceback.
     ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=ignore_interrupts)
+    pool = None
+    try:
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=ignore_interrupts)
+        pool.submit(int)  # starts the processes
+    except (OSError, ImportError, NotImplementedError):
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return None
+    return pool
+
+
+def _validate_in_pool(paths: Sequence[FilePath], pool: ProcessPoolExecutor) -> Iterator[ValidatedFile]:
+    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415 - as above
+
     try:
         yield from pool.map(_read_and_validate, paths, chunksize=_CHUNK_FILES)
     except BrokenProcessPool as broken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hookline.canonical import Document, canonical_json, digest, write_webhook
 from hookline.model import Address, Declared, Desired
@@ -26,7 +27,7 @@ def make_plan(
     """
     deleted = frozenset() if desired.narrowed else frozenset(stored.webhooks.keys() - desired.webhooks.keys())
     decisions = guard_deletions(deleted, stored, len(desired.webhooks), limits, desired.misnamed)
-    counts = {} if pending is None else {address: pending.get(address, 0) for address in stored.webhooks}
+    counts = {} if pending is None else {**dict.fromkeys(stored.webhooks, 0), **pending}
     changes = [_delete(one, stored.webhooks[one], decisions[one], counts.get(one)) for one in deleted]
     for address, declared in desired.webhooks.items():
         if change := _change(declared, stored.webhooks.get(address), counts.get(address)):
@@ -41,6 +42,17 @@ def make_plan(
         fingerprint=fingerprint(changes),
         renames=possible_renames(changes),
     )
+
+
+def count_pending(plan: Plan, pending: Mapping[Address, int] | None) -> Plan:
+    """A saved plan with the counts of this moment; unchanged if no spool was read."""
+    if pending is None:
+        return plan
+    counted = (
+        replace(one, pending=pending.get(one.address, None if one.action is Action.CREATE else 0))
+        for one in plan.changes
+    )
+    return replace(plan, changes=tuple(counted))
 
 
 def _change(declared: Declared, stored: Stored | None, pending: int | None) -> Change | None:

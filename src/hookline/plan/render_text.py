@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from hookline.escaping import printable
+from hookline.plan.pending_effect import pending_effect, pending_summary
 from hookline.plan.plan import Action, Change, FieldChange, Plan
 
 
@@ -49,6 +50,8 @@ def render_text(plan: Plan, *, verbose: bool = False) -> tuple[PlanRow, ...]:
     if rows:
         rows.append(PlanRow(""))
     rows.append(PlanRow(plan_summary(plan)))
+    if cost := pending_summary(plan):
+        rows.append(PlanRow(cost, Tone.NOTE))
     return tuple(PlanRow(printable(row.text), row.tone) for row in rows)
 
 
@@ -96,12 +99,12 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
                 yield PlanRow(f"    {path}: {_value(value)}", tone)
         case _:
             assert_never(change.action)
-    if change.pending:
-        yield PlanRow(f"    {change.pending} undelivered event(s) are affected", Tone.NOTE)
     yield from _notes(change)
 
 
 def _notes(change: Change) -> Iterator[PlanRow]:
+    if effect := pending_effect(change):
+        yield PlanRow(f"    {effect}", Tone.NOTE)
     if change.note:
         yield PlanRow(f"    note: {change.note}", Tone.NOTE)
 

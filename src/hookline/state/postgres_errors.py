@@ -24,6 +24,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?")
 _EXAMPLE = "postgresql://user@host:5432/database?state=NAME"
 _ROLES = "docs/how-to/state-on-postgresql.md has the GRANT statements for the roles that plan and that apply"
+_TIMEOUTS = "the role's or the server's statement_timeout or transaction_timeout"
+_RAISE_TIMEOUT = "raise it, for example with ALTER ROLE … SET statement_timeout = '60s'"
+# The SQLSTATEs that end a wait for a lock: lock_timeout, statement_timeout, and transaction_timeout.
+LOCK_TIMEOUT = "55P03"
+WAIT_ENDED = (LOCK_TIMEOUT, "57014", "25P04")
 _CONNECTION_LOST_CLASSES = ("08", "57P")
 
 
@@ -116,7 +121,8 @@ _CONNECTION_FAILURES = (
     (("too many clients", "remaining connection slots", "too many connections"),
      "the server has no free connection", "try again, or raise the server's max_connections"),
     (("SSL", "certificate"), "the TLS handshake with the server failed",
-     "check sslmode and sslrootcert in --state against the server's TLS settings"),
+     "check sslmode and sslrootcert in --state against the server's TLS settings; for sslrootcert=system, name the "
+     "file of the system's authorities in SSL_CERT_FILE"),
     (("server closed the connection", "invalid response"),
      "the server closed the connection, or it is not PostgreSQL",
      "check host and port in --state, and the server's log"),
@@ -145,6 +151,9 @@ def postgres_state_error(where: PostgresAddress, code: str | None, text: str) ->
         hint = "the server has rolled back the transaction, so the state is unchanged; try again"
         return HooklineError(f"the connection to {where} was lost ({detail}); nothing was applied", hint=hint)
     match code:
+        case "57014" | "25P04":
+            hint = f"{_TIMEOUTS} is too short: {_RAISE_TIMEOUT}; nothing was changed"
+            return StateUnusable(f"the server ended a statement on the state {where}: {detail}", hint=hint)
         case "42501":
             return StateUnusable(f"this role may not use the state {where}: {detail}", hint=_ROLES)
         case "25006":
@@ -169,10 +178,14 @@ def postgres_damaged_error(where: PostgresAddress, detail: str) -> StateUnusable
     )
 
 
-def postgres_locked_error(where: PostgresAddress, holders: Iterable[LockHolder]) -> StateUnusable:
+def postgres_locked_error(where: PostgresAddress, holders: Iterable[LockHolder], code: str) -> StateUnusable:
+    """Return the error for a wait for the lock that ended with SQLSTATE `code`."""
     held = "; ".join(str(holder) for holder in holders)
     by = f"it is held by {held}" if held else "its holder has just released it"
     hint = "another apply is running: wait for it, or use --lock-timeout 30s; nothing was changed"
+    if code != LOCK_TIMEOUT:
+        hint = f"another apply is running: wait for it; {_TIMEOUTS} ended the wait before --lock-timeout did: "
+        hint += f"{_RAISE_TIMEOUT}; nothing was changed"
     return StateUnusable(f"the state {where} is locked: {by}", hint=hint)
 
 

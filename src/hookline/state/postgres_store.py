@@ -99,8 +99,10 @@ class PostgresStore:
             try:
                 self._begin_write(connection, self.lock_timeout, entry.who)
                 snapshot, record = self._write(connection, base, written, entry)
-            except psycopg.errors.LockNotAvailable as busy:
-                raise self._lock_error(base) from busy
+            except psycopg.Error as ended:
+                if (busy := self._lock_error(base, ended.sqlstate)) is None:
+                    raise
+                raise busy from ended
             try:
                 connection.execute("COMMIT")
             except psycopg.Error as failed:
@@ -208,12 +210,16 @@ class PostgresStore:
         except psycopg.Error as failed:
             raise errors.postgres_connection_error(self.where, str(failed)) from failed
 
-    def _lock_error(self, base: Snapshot) -> HooklineError:
-        """The reason for a lock timeout: the state has changed, or another session holds it.
+    def _lock_error(self, base: Snapshot, code: str | None) -> HooklineError | None:
+        """The reason for which the wait for the lock ended: the state has changed, or another session holds it.
 
+        None for an error that is no end of a wait. A timeout of the role or the server that is shorter than
+        --lock-timeout ends other statements as well, so it counts only while another session holds the state.
         The holders are read before the version: if the version has not changed since `base`, the holders that were
         read are about to change it.
         """
+        if code not in errors.WAIT_ENDED:
+            return None
         keys = [sql.state_key(self.where.name), sql.TABLES_KEY]
         holders: list[LockHolder] = []
         try:
@@ -227,7 +233,9 @@ class PostgresStore:
             return stale
         except (psycopg.Error, StateUnusable, ValueError):
             pass  # The message is complete without the holders.
-        return errors.postgres_locked_error(self.where, holders)
+        if not holders and code != errors.LOCK_TIMEOUT:
+            return None
+        return errors.postgres_locked_error(self.where, holders, code)
 
     @contextmanager
     def _mapped_errors(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,32 @@ def test_ctrl_c_stops_all_of_them_quietly(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert (130, "", "Interrupted.") == (process.returncode, out, err.strip())
+
+
+def refuse_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("multiprocessing.synchronize._multiprocessing.SemLock", refuse)
+
+
+def refuse_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+
+
+@FORKS
+@pytest.mark.parametrize("refuse", [refuse_semaphores, refuse_processes])
+def test_a_machine_without_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Where /dev/shm cannot be written, or no process can be started, one process reads all files."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "webhooks", 230)
+    monkeypatch.setattr(loader, "worker_count", lambda files: 1)
+    alone = inspect(Path("webhooks"))
+    monkeypatch.setattr(loader, "worker_count", lambda files: 3)
+    refuse(monkeypatch)
+    assert alone == inspect(Path("webhooks"))

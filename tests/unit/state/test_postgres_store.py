@@ -169,6 +169,38 @@ def test_locked_names_the_holder(server: Server, database: str, timeout: float) 
     assert first == store.read()
 
 
+@pytest.mark.parametrize("setting", ["statement_timeout", "transaction_timeout"])
+def test_the_timeout_of_a_role_is_shorter(server: Server, database: str, setting: str) -> None:
+    """If the role's own timeout ends the wait before --lock-timeout, the error is 8 and names the holder as well."""
+    where = server.url(database, more=f"?options=-c%20{setting}%3D300")
+    store = open_state(where, lock_timeout=timedelta(seconds=30))
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    holds = (
+        (postgres_sql.ACQUIRE_LOCK, postgres_sql.state_key("default")),
+        ("SELECT * FROM hookline.states FOR UPDATE",),
+    )
+    for statement, *values in holds:
+        with holding(server, database, statement, *values) as pid, pytest.raises(StateUnusable) as refused:
+            store.commit(first, {PROD: None}, entry())
+        assert f"is locked: it is held by session {pid} of postgres someone, since " in refused.value.message
+        assert "statement_timeout or transaction_timeout ended the wait before --lock-timeout" in str(
+            refused.value.hint
+        )
+    assert first == store.read()
+
+
+def test_a_statement_that_takes_too_long(server: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nobody holds the state, the role's timeout is named as such (8), not as a lock."""
+    store = open_state(server.url(database, more="?options=-c%20statement_timeout%3D200"))
+    first = store.commit(EMPTY, {PROD: document(PROD)}, entry())
+    monkeypatch.setattr(postgres_sql, "INSERT_HISTORY", "SELECT pg_sleep(5), " + ", ".join(["%s"] * 11))
+    with pytest.raises(StateUnusable) as refused:
+        store.commit(first, {PROD: None}, entry())
+    assert "the server ended a statement on the state" in refused.value.message
+    assert "ALTER ROLE" in str(refused.value.hint)
+    assert first == store.read()
+
+
 def test_an_apply_that_holds_the_state_says_whose_it_is(
     server: Server, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

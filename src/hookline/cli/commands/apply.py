@@ -12,12 +12,14 @@ from pathlib import Path
 import click
 
 from hookline.apply import apply_plan, apply_saved_plan, check_commit_order, raise_if_blocked, rebase_saved_plan
+from hookline.cli.applied_state import read_pending
 from hookline.cli.options import (
     ParsedParameter,
     auto_approve_option,
     bundle,
     config_option,
     lock_timeout_option,
+    spool_option,
     state_option,
 )
 from hookline.cli.plan_options import (
@@ -35,7 +37,7 @@ from hookline.escaping import printable
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
-from hookline.plan.planner import make_plan
+from hookline.plan.planner import count_pending, make_plan
 from hookline.plan.stale_plan import DIRTY_SUFFIX, attribution, raise_if_expected_before
 from hookline.provenance import Provenance, is_ancestor, provenance_of, uncommitted_files
 from hookline.state.factory import open_state, state_place
@@ -123,6 +125,7 @@ class _Request:
     allow_older: bool
     expect: str | None
     allow_again: bool
+    spool: str
     verbose: bool
     auto_approve: bool
 
@@ -138,6 +141,7 @@ class _Request:
     _Request,
     config_option,
     state_option,
+    spool_option,
     target_option,
     deletion_options,
     click.option(
@@ -164,7 +168,8 @@ def apply_command(
 ) -> None:
     """Apply the changes in the webhook files, or in a saved plan, to the stored state.
 
-    Shows the plan, asks for approval on a terminal, and writes all changes or none. A PATH narrows the run to the
+    Shows the plan, with what becomes of pending deliveries, asks for approval on a terminal, and writes all changes
+    or none. A PATH narrows the run to the
     webhooks that it contains; a narrowed run never deletes. The history records the options that allowed deletions.
 
     A PATH is a PLANFILE if it contains a plan (JSON with a formatVersion) or its name ends with .json. The whole
@@ -205,7 +210,7 @@ def _apply_files(
     desired = load_desired(request.config, paths, targets)
     stored = store.read()
     require_desired(request.config, desired, stored)
-    plan = make_plan(stored, desired, request.deletion_limits)
+    plan = make_plan(stored, desired, request.deletion_limits, read_pending(request.spool))
     plan = with_folder_notes(plan, desired, stored, store, request.config)
     print_plan(plan, "text", verbose=request.verbose)
     if not plan.changes and was_applied(store, request.expect):
@@ -228,7 +233,7 @@ def _apply_file(store: StateStore, request: _Request, file: Path) -> Snapshot | 
     refuse_documents(saved, str(file))
     refuse_unexpected(store, request.expect, saved)
     _, plan = rebase_saved_plan(store, saved, request.deletion_limits)
-    print_plan(plan, "text", verbose=request.verbose)
+    print_plan(count_pending(plan, read_pending(request.spool)), "text", verbose=request.verbose)
     raise_if_blocked(plan)
     if not plan.changes:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from hookline.apply import raise_if_blocked
-from hookline.cli.applied_state import read_backlogs
+from hookline.cli.applied_state import read_pending
 from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
 from hookline.cli.plan_options import (
     deletion_options,
@@ -69,7 +69,8 @@ def plan_command(
 
     Compares the webhook files with the stored state and changes neither. A PATH narrows the run to the webhooks
     that it contains. Secrets remain references: the plan never contains their values. A plan with a blocked change
-    is still shown and saved in full. If a spool exists, each change shows how many undelivered events it affects.
+    is still shown and saved in full. If a spool exists, each change shows how many pending deliveries it affects.
+    The plan also states what becomes of them: dead letters, sent to the new URL, or held.
     """
     outputs = format or (Output("text", None),)
     refuse_outputs(outputs, out)
@@ -77,9 +78,7 @@ def plan_command(
     store = open_state(state)
     stored = store.read()
     require_desired(config, desired, stored)
-    backlogs = read_backlogs(spool)
-    pending = None if backlogs is None else {address: backlog.pending for address, backlog in backlogs.items()}
-    plan = make_plan(stored, desired, deletion_limits, pending)
+    plan = make_plan(stored, desired, deletion_limits, read_pending(spool))
     plan = with_folder_notes(plan, desired, stored, store, config)
     write_outputs(plan, outputs, out, verbose=verbose)
     raise_if_blocked(plan)

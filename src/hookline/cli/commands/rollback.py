@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from hookline.apply import apply_plan, raise_if_blocked
-from hookline.cli.applied_state import read_with_history
+from hookline.cli.applied_state import read_pending, read_with_history
 from hookline.cli.commands.apply import ask_for_approval
-from hookline.cli.options import auto_approve_option, lock_timeout_option, state_option
+from hookline.cli.options import auto_approve_option, lock_timeout_option, spool_option, state_option
 from hookline.cli.plan_options import deletion_options
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
@@ -39,11 +39,12 @@ from hookline.state.store_errors import damaged_state_error
     help="The serial to return to; `hookline history` lists them.",
 )
 @state_option
+@spool_option
 @deletion_options
 @auto_approve_option
 @lock_timeout_option
 def rollback_command(
-    *, serial: int, state: str, deletion_limits: DeletionLimits, auto_approve: bool, lock_timeout: float
+    *, serial: int, state: str, spool: str, deletion_limits: DeletionLimits, auto_approve: bool, lock_timeout: float
 ) -> None:
     """Return the stored state to an earlier serial.
 
@@ -53,7 +54,7 @@ def rollback_command(
     """
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     stored, records = read_with_history(store, state)
-    plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits)
+    plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits, read_pending(spool))
     if not plan.changes:
         click.echo(f"Nothing to do: the state matches serial {serial}.")
         return
