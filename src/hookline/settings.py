@@ -36,6 +36,11 @@ def secret_environment() -> Mapping[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)}
 
 
+def variable_names(prefix: str) -> list[str]:
+    """Returns the names of the variables that begin with `prefix`, sorted."""
+    return sorted(name for name in os.environ if name.startswith(prefix))
+
+
 def user_name() -> str:
     """Returns the user for the history: the actor in CI, otherwise the login name, otherwise the user id."""
     for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"):

@@ -11,33 +11,49 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
-DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h)$"
+DURATION_PATTERN = r"^(0|[1-9][0-9]*)(ms|s|m|h|d)$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
 MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
 
 MAX_PORT = 65535
 
-_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _DAY_MILLISECONDS = 86_400_000
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": _DAY_MILLISECONDS}
+_MAX_DURATION_DIGITS = 18
 _MAX_UNIX_SECONDS = 253_402_300_799  # the end of the year 9999
 _PER_SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parses ``100ms``, ``10s``, ``5m``, ``24h``. Raises ValueError, and OverflowError beyond timedelta.max."""
+    """Parses ``100ms``, ``10s``, ``5m``, ``24h``, ``3d``. Raises ValueError, and OverflowError beyond timedelta.max.
+
+    It is the one notation of files, options and the environment.
+    """
     found = re.fullmatch(DURATION_PATTERN, text)
     if found is None:
-        raise ValueError(f"not a duration: {text!r} (write 100ms, 10s, 5m or 24h)")
+        raise ValueError(f"not a duration: {text!r} (write 100ms, 10s, 5m, 24h or 3d)")
+    if len(found[1]) > _MAX_DURATION_DIGITS:  # int() would refuse thousands of digits with another error
+        raise OverflowError(f"duration too long: {len(found[1])} digits")
     return timedelta(milliseconds=int(found[1]) * _MILLISECONDS[found[2]])
 
 
 def format_duration(duration: timedelta) -> str:
-    """Returns the shortest exact spelling, so that equal durations have equal text: 60 seconds are ``1m``."""
+    """Returns the shortest exact spelling, so that equal durations have equal text: 60 seconds are ``1m``.
+
+    Hours are the largest unit, because canonical documents that are already stored have no days.
+    """
     milliseconds = duration // timedelta(milliseconds=1)
     for unit in ("h", "m", "s"):
         if milliseconds and milliseconds % _MILLISECONDS[unit] == 0:
             return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
     return f"{milliseconds}ms" if milliseconds else "0s"
+
+
+def option_duration(seconds: float) -> str:
+    """Formats seconds as an option would be written, for messages: ``30d``, ``90m``, ``1500ms``."""
+    duration = timedelta(seconds=seconds)
+    days, rest = divmod(duration, timedelta(days=1))
+    return f"{days}d" if days and not rest else format_duration(duration)
 
 
 @dataclass(frozen=True, slots=True)

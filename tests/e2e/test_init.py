@@ -112,6 +112,16 @@ def test_bash_completes_commands_and_choices(tmp_path: Path) -> None:
     assert (0, "validate\nsarif\nbash zsh fish\n") == (done.returncode, done.stdout), done.stderr
 
 
+def test_bash_keeps_an_address_in_one_word(tmp_path: Path) -> None:
+    """An interactive bash ends words at @, so the script for bash takes it out of the characters that do."""
+    script = _run("completion", "bash", at=tmp_path).stdout.splitlines()[0]
+    done = subprocess.run(
+        ["bash", "-c", f"COMP_WORDBREAKS=$' @:='; {script}; printf %s \"$COMP_WORDBREAKS\""],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert " :=" == done.stdout
+
+
 def test_an_unknown_shell_is_wrong_use(tmp_path: Path) -> None:
     """A shell that is not known is exit code 64, and the known ones are named."""
     done = _run("completion", "csh", at=tmp_path)

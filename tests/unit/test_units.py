@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.units import Rate, format_duration, parse_duration, parse_listen, parse_rate
+from hookline.units import Rate, format_duration, option_duration, parse_duration, parse_listen, parse_rate
 
 
 @given(st.integers(0, 10**12))
@@ -20,18 +20,24 @@ def test_a_duration_is_read_as_it_was_written(milliseconds: int) -> None:
 
 @pytest.mark.parametrize(("text", "shortest"), [
     ("60s", "1m"), ("1000ms", "1s"), ("60m", "1h"), ("90s", "90s"), ("0h", "0s"), ("72h", "72h"),
-    ("1500ms", "1500ms"),
+    ("1500ms", "1500ms"), ("3d", "72h"), ("1d", "24h"),
 ])  # fmt: skip
 def test_equal_durations_are_equal_text(text: str, shortest: str) -> None:
     """A duration has one spelling, the shortest."""
     assert shortest == format_duration(parse_duration(text))
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "05m", "5M", "1.5s", "5m5s", "5d", "m"])
+@pytest.mark.parametrize("text", ["", "5", "5 m", "-5m", "05m", "5M", "1.5s", "5m5s", "5w", "5 d", "m", "d"])
 def test_not_a_duration(text: str) -> None:
     """Other text is refused with an example."""
     with pytest.raises(ValueError, match="write 100ms"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["100ms", "10s", "90m", "25h", "1d", "30d", "1500ms", "0s"])
+def test_a_message_shows_a_duration_as_an_option_has_it(text: str) -> None:
+    """Messages use the notation of options, with days."""
+    assert text == option_duration(parse_duration(text).total_seconds())
 
 
 @given(st.integers(1, 10**6), st.sampled_from([1, 60, 3600]))

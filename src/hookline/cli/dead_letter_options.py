@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import click
 
-from hookline.cli.options import ADDRESS, TEXT, Decorated, bundle
+from hookline.cli.completions import complete_addresses
+from hookline.cli.options import ADDRESS, TEXT, TIME, Decorated, bundle
 from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.admin import Count, Filter
-
-
-def _unix(_context: click.Context, _parameter: click.Parameter, moment: datetime | None) -> float | None:
-    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
-
 
 # The command receives them as `selection`, together with its argument `ids`, if it has one.
 filter_options = bundle(
     "selection",
     Filter,
-    click.option("--webhook", type=ADDRESS, help="Only dead letters of this webhook (ORGANIZATION/SANDBOX)."),
+    click.option(
+        "--webhook",
+        type=ADDRESS,
+        shell_complete=complete_addresses,
+        help="Only dead letters of this webhook (ORGANIZATION/SANDBOX).",
+    ),
     click.option("--channel", type=click.Choice([*map(str, Channel)]), help="Only dead letters of this channel."),
     click.option(
         "--status",
@@ -35,10 +35,8 @@ filter_options = bundle(
         type=click.IntRange(100, 599),
         help="Only dead letters whose last response had this HTTP status.",
     ),
-    click.option("--since", type=click.DateTime(), callback=_unix, help="Only dead letters from this time on (UTC)."),
-    click.option(
-        "--until", type=click.DateTime(), callback=_unix, help="Only dead letters from before this time (UTC)."
-    ),
+    click.option("--since", type=TIME, help="Only dead letters from this time on, or of this age at most: 2h, 3d."),
+    click.option("--until", type=TIME, help="Only dead letters from before this time, or older than this age."),
 )
 ids_argument = click.argument("ids", nargs=-1, metavar="[ID]…")
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import wraps
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
-from hookline.errors import HooklineError, InvalidConfiguration
+from hookline.errors import HooklineError, InvalidConfiguration, SpoolUnusable, StateUnusable
 from hookline.exit_codes import ExitCode
-from hookline.settings import ENVIRONMENT_PREFIX
+from hookline.settings import ENVIRONMENT_PREFIX, variable_names
 from hookline.storage_location import without_passwords
 
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
@@ -50,11 +54,33 @@ COMMANDS = {
 }
 
 
+# The commands of groups, for suggestions only.
+_INNER = {
+    "dead": ("list", "show", "replay", "discard", "export", "import"),
+    "formats": ("test",),
+    "spool": ("recover",),
+}
+_PATHS = (*COMMANDS, *(f"{group} {name}" for group, names in _INNER.items() for name in names))
+_ENDINGS = {name: f"{group} {name}" for group, names in _INNER.items() for name in names if name not in COMMANDS}
+
+
 class LazyGroup(click.Group):
     """Lists the commands by name and summary. Imports a command only to run it or to show its help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest commands if there is no such command. click would compare with commands that it holds."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        found = [_ENDINGS[name]] if name in _ENDINGS else get_close_matches(name, _PATHS)
+        near = [f"`hookline {known}`" for known in found]
+        hint = f"did you mean {' or '.join(near)}?" if near else "`hookline --help` lists the commands"
+        raise click.UsageError(f"no such command: {name!r}\n  hint: {hint}", ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -77,23 +103,84 @@ class LazyGroup(click.Group):
 
 
 def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
-    """Give every option an environment variable: `relay --max-wait` gets HOOKLINE_RELAY_MAX_WAIT.
+    """Give every option an environment variable, which help and errors name.
 
-    The name comes from the option as it is typed. click's own rule uses the Python parameter, which users do not see.
+    `relay --max-wait` gets HOOKLINE_RELAY_MAX_WAIT. The name comes from the option as it is typed. click's own rule
+    uses the Python parameter, which users do not see.
     """
     for option in command.params:
-        if isinstance(option, click.Option) and option.envvar is None:
-            long_name = max(option.opts, key=len).lstrip("-")
-            option.envvar = "_".join((*path, long_name)).upper().replace("-", "_")
+        if isinstance(option, click.Option):
+            if option.envvar is None:
+                long_name = max(option.opts, key=len).lstrip("-")
+                option.envvar = "_".join((*path, long_name)).upper().replace("-", "_")
+            option.show_envvar = True
+    if command.callback is not None and not hasattr(command.callback, _NAMES_VARIABLES):
+        command.callback = _naming_variables(command.callback, "_".join((*path, "")).upper().replace("-", "_"))
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             name_variables(inner, (*path, name))
 
 
+_NAMES_VARIABLES = "names_variables"
+
+
+def _naming_variables(callback: Callable[..., Any], prefix: str) -> Callable[..., Any]:
+    """The command, whose errors name the variables from which the options came that they are about.
+
+    `prefix` begins the names of variables that only this command reads. A misspelt one is reported.
+    """
+
+    @wraps(callback)
+    def run(*arguments: Any, **values: Any) -> Any:
+        _report_misspelt(prefix, click.get_current_context())
+        try:
+            return callback(*arguments, **values)
+        except HooklineError as error:
+            for note in _sources(error, click.get_current_context()):
+                error.add_note(note)
+            raise
+
+    setattr(run, _NAMES_VARIABLES, True)
+    return run
+
+
+def _report_misspelt(prefix: str, context: click.Context) -> None:
+    """Write to stderr a variable that no option reads, if its name is like the one of an option."""
+    known = [str(one.envvar).removeprefix(prefix) for one in context.command.params if isinstance(one, click.Option)]
+    for name in variable_names(prefix):
+        ending = name.removeprefix(prefix)
+        if ending not in known and (near := get_close_matches(ending, known, n=1, cutoff=0.8)):
+            click.echo(f"warning: no option reads {name}; did you mean {prefix}{near[0]}?", err=True)
+
+
+def _sources(error: HooklineError, context: click.Context) -> Iterator[str]:
+    """For each option that the error is about: the variable that gave it its value."""
+    from hookline.cli.options import variable_note  # noqa: PLC0415 - the command has loaded it
+
+    text = f"{error.message} {error.hint or ''}"
+    about = {"state": isinstance(error, StateUnusable), "spool": isinstance(error, SpoolUnusable)}
+    for option in context.command.params:
+        named = any(one.startswith("--") and f"{one} " in f"{text} ".replace(":", " ") for one in option.opts)
+        if (named or about.get(option.name or "")) and (note := variable_note(option, context)) is not None:
+            yield note
+
+
+def _name_variable(wrong: click.ClickException) -> None:
+    """Name the variable in the error about an option's value, if the value comes from one."""
+    if not isinstance(wrong, click.BadParameter) or wrong.ctx is None or wrong.param is None:
+        return
+    if wrong.ctx.get_parameter_source(wrong.param.name or "") is ParameterSource.ENVIRONMENT:
+        wrong.param_hint = f"{wrong.param.envvar} (option {max(wrong.param.opts, key=len)})"
+
+
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
-    epilog="Example: hookline plan && hookline apply, then: hookline relay events.ndjson",
+    epilog="""\b
+Examples:
+  hookline validate && hookline plan && hookline apply
+  hookline relay events.ndjson
+  hookline show ACME@AdobeOrg/prod""",
 )
 @click.version_option(__version__, prog_name="hookline", allow_from_autoenv=False)  # CI may set HOOKLINE_VERSION
 def program() -> None:
@@ -110,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
     except click.ClickException as wrong:
+        _name_variable(wrong)
         _show(wrong)
         return ExitCode.WRONG_USE if isinstance(wrong, click.UsageError) else ExitCode.FAILED
     except InvalidConfiguration as invalid:
@@ -127,6 +215,8 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
         if hint:
             click.echo(f"  hint: {hint}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"  note: {note}", err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()

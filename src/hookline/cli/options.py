@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import wraps
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from hookline.errors import WrongUse
 from hookline.model import Address
@@ -41,18 +44,46 @@ class ParsedParameter(click.ParamType[Parsed]):
             return cast("Parsed", value)  # click converts a value more than once
         try:
             return self._parse(value)
+        except WrongUse as error:
+            _add_variable(error, param, ctx)
+            raise
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
+def variable_note(option: click.Parameter, context: click.Context) -> str | None:
+    """Which environment variable gave the option its value; None if none did."""
+    if context.get_parameter_source(option.name or "") is not ParameterSource.ENVIRONMENT:
+        return None
+    return f"{max(option.opts, key=len)} comes from the environment variable {option.envvar}"
+
+
+def _add_variable(error: WrongUse, option: click.Parameter | None, context: click.Context | None) -> None:
+    if option is not None and context is not None and (note := variable_note(option, context)) is not None:
+        error.add_note(note)
+
+
 def _duration_seconds(text: str) -> float:
-    """A duration in seconds. ``0`` needs no unit. Also accepts days (``30d``), which webhook files do not."""
-    if text.endswith("d") and text[:-1].isdecimal():
-        text = f"{int(text[:-1]) * 24}h"
+    """A duration in seconds. ``0`` needs no unit."""
     try:
         return 0.0 if text == "0" else parse_duration(text).total_seconds()
     except OverflowError:
         raise ValueError(f"duration too long: {text!r}") from None
+
+
+def _unix_time(text: str, *, clock: Callable[[], float] = time.time) -> float:
+    """A time, or an age before now, as Unix seconds. A time without a zone is in UTC."""
+    try:
+        return clock() - parse_duration(text).total_seconds()
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"neither a time nor an age: {text!r} (write 2026-11-01, 2026-11-01T12:00:00Z, or 2h for two hours ago)"
+        ) from None
 
 
 def _utf8_text(text: str) -> str:
@@ -71,6 +102,8 @@ def _rate_per_second(text: str) -> float:
 
 
 DURATION = ParsedParameter("duration", _duration_seconds)
+# An option that takes it begins or ends a period: --since 2h, --until 2026-11-01.
+TIME = ParsedParameter("time|age", _unix_time)
 RATE = ParsedParameter("rate", _rate_per_second)
 # HOST:PORT, with an IPv6 address in brackets. Port 0 means any free port.
 LISTEN = ParsedParameter("host:port", parse_listen)
@@ -97,7 +130,12 @@ class PathParameter(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         named = param.opts[0] if isinstance(param, click.Option) else getattr(param, "human_readable_name", "PATH")
-        return super().convert(require_path(str(value), named), param, ctx)
+        try:
+            path = require_path(str(value), named)
+        except WrongUse as error:
+            _add_variable(error, param, ctx)
+            raise
+        return super().convert(path, param, ctx)
 
 
 def _state_location(text: str) -> str:
@@ -110,6 +148,12 @@ def _spool_location(text: str) -> str:
     from hookline.relay.spool.factory import require_spool_location  # noqa: PLC0415 - as above
 
     return require_spool_location(text)
+
+
+def examples(*lines: str, exits: str = "") -> str:
+    """The end of a command's help: its exit codes, and then command lines that can be copied."""
+    head = f"Exit codes: {exits}.\n\n\b\n" if exits else "\b\n"
+    return f"{head}Example: {lines[0]}" if len(lines) == 1 else "\n  ".join([f"{head}Examples:", *lines])
 
 
 def bundle(
@@ -128,6 +172,36 @@ def bundle(
         for option in reversed(options):
             command = option(command)
         return cast("Decorated", command)
+
+    return decorate
+
+
+class HeadedCommand(click.Command):
+    """A command whose help shows its options under headings, in the order in which `headed` declares them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, click.Option) and record is not None:
+                sections.setdefault(getattr(parameter, "heading", "Other options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def headed(heading: str, *options: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """Declare options that the help of a HeadedCommand shows under a heading."""
+
+    def decorate(function: Decorated) -> Decorated:
+        declared: Callable[..., Any] = function
+        known = {id(one) for one in getattr(declared, "__click_params__", ())}
+        for option in reversed(options):
+            declared = option(declared)
+        for parameter in getattr(declared, "__click_params__", ()):
+            if id(parameter) not in known:
+                parameter.heading = heading
+        return cast("Decorated", declared)
 
     return decorate
 

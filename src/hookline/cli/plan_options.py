@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from hookline.cli.completions import complete_addresses
 from hookline.cli.diagnostic_output import warn_of_left_out
 from hookline.cli.options import ADDRESS, Decorated, bundle
 from hookline.config.discovery import name_of_path
@@ -27,6 +28,7 @@ target_option = click.option(
     multiple=True,
     metavar="ORG/SANDBOX",
     type=ADDRESS,
+    shell_complete=complete_addresses,
     help="Plan only this webhook (repeatable). A narrowed run never deletes.",
 )
 verbose_option = click.option(
@@ -42,6 +44,7 @@ deletion_options = bundle(
         multiple=True,
         metavar="ORG/SANDBOX",
         type=ADDRESS,
+        shell_complete=complete_addresses,
         callback=lambda _context, _parameter, addresses: frozenset(addresses),
         help="Allow the deletion of this webhook, even if it is protected (repeatable).",
     ),

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from hookline.cli.completions import complete_files
 from hookline.cli.ingest_options import defaults_options, line_format_option
 from hookline.cli.network_options import network_options
 from hookline.cli.options import (
@@ -17,6 +18,7 @@ from hookline.cli.options import (
     Decorated,
     bundle,
     choice_option,
+    headed,
     secrets_options,
     spool_option,
     state_option,
@@ -42,66 +44,83 @@ def _seconds(flag: str, default: str, help: str) -> Callable[[Decorated], Decora
 _settings_options = bundle(
     "settings",
     RelaySettings,
-    line_format_option,
-    defaults_options,
-    click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
-    click.option("--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."),
-    click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
-    click.option(
-        "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
+    headed(
+        "Input",
+        line_format_option,
+        defaults_options,
+        click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
+        click.option(
+            "--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."
+        ),
+        click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
+        click.option(
+            "--dry-run", is_flag=True, help="Show the routing result of each event; send nothing and store nothing."
+        ),
     ),
-    _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
-    _seconds("--retain", "30d", "How long to keep dead letters and records of deliveries."),
-    click.option(
-        "--records-max",
-        "max_records",
-        type=click.IntRange(min=0),
-        default=5_000_000,
-        help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
+    headed(
+        "Limits of the spool",
+        _seconds("--dedupe-window", "24h", "How long the id of a delivered event identifies duplicates."),
+        _seconds("--retain", "30d", "How long to keep dead letters and records of deliveries."),
+        click.option(
+            "--records-max",
+            "max_records",
+            type=click.IntRange(min=0),
+            default=5_000_000,
+            help="The maximum number of records of deliveries. A low number can shorten the duplicate window.",
+        ),
+        click.option(
+            "--spool-max",
+            "max_pending",
+            type=click.IntRange(min=1),
+            default=1_000_000,
+            help="Pause reading while this many deliveries are pending.",
+        ),
     ),
-    _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input."),
-    _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped."),
-    click.option(
-        "--spool-max",
-        "max_pending",
-        type=click.IntRange(min=1),
-        default=1_000_000,
-        help="Pause reading while this many deliveries are pending.",
+    headed(
+        "End of a run",
+        _seconds("--max-wait", "10m", "How long to wait for retries after the end of the input."),
+        _seconds("--grace", "20s", "How long to wait for attempts in flight when stopped."),
     ),
 )
 relay_options = bundle(
     "options",
     RelayOptions,
-    click.argument("sources", nargs=-1, metavar="[FILE…|-]"),
-    state_option,
-    spool_option,
-    secrets_options,
+    click.argument("sources", nargs=-1, metavar="[FILE…|-]", shell_complete=complete_files),
+    headed(
+        "State and spool",
+        state_option,
+        spool_option,
+        click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
+    ),
     _settings_options,
-    click.option("--allow-empty", is_flag=True, help="Run even if no webhook is applied."),
-    network_options,
-    click.option(
-        "--listen",
-        type=LISTEN,
-        help="Serve /metrics, /healthz, /readyz and /status on this address, such as 127.0.0.1:9469. Port 0: any "
-        "free port.",
-    ),
-    click.option(
-        "--metrics-webhooks",
-        type=click.IntRange(min=0),
-        default=1000,
-        help="The number of webhooks with their own metrics; the others are summed.",
-    ),
-    choice_option("--summary", forms=["text", "json"], help="A table on stderr, or JSON on stdout."),
-    bundle(
-        "log",
-        _log,
-        choice_option("--log-format", forms=["text", "json"], help="The format of log lines, on stderr."),
+    headed("Secrets", secrets_options),
+    headed("Network", network_options),
+    headed(
+        "Monitoring and output",
         click.option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning"]),
-            default="info",
-            help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that need "
-            "attention.",
+            "--listen",
+            type=LISTEN,
+            help="Serve /metrics, /healthz, /readyz and /status on this address, such as 127.0.0.1:9469. Port 0: "
+            "any free port.",
+        ),
+        click.option(
+            "--metrics-webhooks",
+            type=click.IntRange(min=0),
+            default=1000,
+            help="The number of webhooks with their own metrics; the others are summed.",
+        ),
+        choice_option("--summary", forms=["text", "json"], help="A table on stderr, or JSON on stdout."),
+        bundle(
+            "log",
+            _log,
+            choice_option("--log-format", forms=["text", "json"], help="The format of log lines, on stderr."),
+            click.option(
+                "--log-level",
+                type=click.Choice(["debug", "info", "warning"]),
+                default="info",
+                help="debug: every attempt. info: failures, and changes of an endpoint. warning: conditions that "
+                "need attention.",
+            ),
         ),
     ),
 )

@@ -18,6 +18,7 @@ from hookline.cli.options import (
     auto_approve_option,
     bundle,
     config_option,
+    examples,
     lock_timeout_option,
     spool_option,
     state_option,
@@ -131,9 +132,13 @@ class _Request:
 
 
 @click.command(
-    epilog="Example: hookline apply plan.json --auto-approve --lock-timeout 30s. Exit codes: 0 done, 5 invalid "
-    "files, 6 blocked or not approved (a 'no' changes nothing), 7 the state has changed or the plan is not "
-    "the expected one, 8 the state is locked or cannot be used."
+    epilog=examples(
+        "hookline apply",
+        "hookline apply plan.json --auto-approve --lock-timeout 30s",
+        "hookline apply --allow-delete ACME@AdobeOrg/stage",
+        exits="0 done, 5 invalid files, 6 blocked or not approved (a 'no' changes nothing), 7 the "
+        "state has changed or the plan is not the expected one, 8 the state is locked or cannot be used",
+    )
 )
 @paths_argument("[PATH]... | PLANFILE")
 @bundle(

@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
+from hookline.cli.completions import complete_addresses
 from hookline.cli.network_options import network_options
-from hookline.cli.options import bundle, format_option, secrets_options, state_option
+from hookline.cli.options import bundle, examples, format_option, secrets_options, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -29,10 +30,13 @@ _COLOURS = {Grade.OK: "green", Grade.WARNING: "yellow", Grade.FAILED: "red"}
 
 
 @click.command(
-    epilog="Example: hookline check acme/prod --send. Exit codes: 0 all checks passed, perhaps with warnings, 1 a "
-    "check failed, 8 the state cannot be used."
+    epilog=examples(
+        "hookline check",
+        "hookline check ACME@AdobeOrg/prod --send",
+        exits="0 all checks passed, perhaps with warnings, 1 a check failed, 8 the state cannot be used",
+    )
 )
-@click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]")
+@click.argument("addresses", nargs=-1, metavar="[ORG/SANDBOX…]", shell_complete=complete_addresses)
 @click.option("--send", is_flag=True, help="Also send one test event with the header hookline-test: true.")
 @state_option
 @bundle("context", partial(CheckContext, clock=time.time, random=os.urandom), secrets_options, network_options)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+# bash otherwise ends a word at @, which organizations contain.
+_WHOLE_ADDRESSES = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}"
+
 
 @click.command(
     epilog="""\b
@@ -17,12 +20,15 @@ Example, fish:  hookline completion fish > ~/.config/fish/completions/hookline.f
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print a completion script for SHELL.
 
-    With it, Tab completes commands, options, and the values of options that offer a choice.
+    With it, Tab completes commands and options, choices, files, error codes, and the addresses of the webhooks in
+    the state, the webhook files and the spool. It reads local files only, and no state in PostgreSQL.
     """
     root = ctx.find_root()
     name = root.info_name or "hookline"
     completion_class = get_completion_class(shell)
     if completion_class is None:
         raise click.UsageError(f"this version of click has no completion for {shell}")
+    if shell == "bash":
+        click.echo(_WHOLE_ADDRESSES)
     # click reads this variable: _HOOKLINE_COMPLETE.
     click.echo(completion_class(root.command, {}, name, f"_{name}_COMPLETE".replace("-", "_").upper()).source())

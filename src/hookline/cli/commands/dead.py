@@ -11,7 +11,7 @@ import click
 
 from hookline.cli.commands.dead_files import dead_export_command, dead_import_command
 from hookline.cli.dead_letter_options import filter_options, letter_count_text, selection_options
-from hookline.cli.options import RATE, format_option, spool_option
+from hookline.cli.options import RATE, examples, format_option, spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
@@ -22,7 +22,9 @@ from hookline.relay.spool.factory import spool_store
 from hookline.units import utc_text
 
 
-@click.command("replay", epilog="Example: hookline dead replay --http-status 422 --rate 50/s")
+@click.command(
+    "replay", epilog=examples("hookline dead replay --webhook ACME@AdobeOrg/prod --http-status 422 --rate 50/s")
+)
 @spool_option
 @selection_options("Replay")
 @click.option(
@@ -56,7 +58,13 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
         click.echo(f"  next: {sent}; if none runs: `hookline relay --drain`", err=True)
 
 
-@click.command("discard", epilog="Example: hookline dead discard --until 2026-01-01 --yes")
+@click.command(
+    "discard",
+    epilog=examples(
+        "hookline dead discard --until 30d --yes",
+        "hookline dead discard --webhook ACME@AdobeOrg/prod --until 2026-01-01 --dry-run",
+    ),
+)
 @spool_option
 @selection_options("Discard")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -77,7 +85,7 @@ def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: b
     click.echo(f"Discarded {letter_count_text(discarded)}.")
 
 
-@click.group(epilog="Example: hookline dead list --http-status 422, then: hookline dead replay --http-status 422")
+@click.group(epilog=examples("hookline dead list --http-status 422", "hookline dead replay --http-status 422"))
 def dead_command() -> None:
     """List, show, replay, discard, export and import dead letters.
 
@@ -87,7 +95,13 @@ def dead_command() -> None:
     """
 
 
-@dead_command.command("list", epilog="Example: hookline dead list --webhook ACME@AdobeOrg/prod --reason 'http 422'")
+@dead_command.command(
+    "list",
+    epilog=examples(
+        "hookline dead list --webhook ACME@AdobeOrg/prod --since 2h",
+        "hookline dead list --reason 'http 422' --format json",
+    ),
+)
 @spool_option
 @filter_options
 @click.option("--limit", type=click.IntRange(min=1), default=100, help="Show at most this many, the newest ones.")
@@ -116,7 +130,7 @@ def _print_json(dead: DeadLetterStore, selection: Filter, limit: int) -> None:
     click.echo("[]" if separator == "[" else "]")
 
 
-@dead_command.command("show", epilog="Example: hookline dead show line-12")
+@dead_command.command("show", epilog=examples("hookline dead show line-12"))
 @spool_option
 @click.argument("identity", metavar="ID")
 def dead_show_command(*, spool: str, identity: str) -> None:

@@ -14,7 +14,7 @@ import click
 
 from hookline.cli.applied_state import open_or_create_spool
 from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
-from hookline.cli.options import spool_option
+from hookline.cli.options import examples, spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import HooklineError
 from hookline.exit_codes import ExitCode
@@ -31,7 +31,10 @@ _MAX_LINE_BYTES: Final = 8 << 20
 _OLD_SECONDS: Final = 30 * 86_400.0
 
 
-@click.command("export", epilog="Example: hookline dead export --http-status 422 --out letters.ndjson")
+@click.command(
+    "export",
+    epilog=examples("hookline dead export --webhook ACME@AdobeOrg/prod --http-status 422 --out letters.ndjson"),
+)
 @spool_option
 @filter_options
 @click.option(
@@ -68,8 +71,10 @@ def _output(out: Path | None) -> Iterator[IO[bytes]]:
 
 @click.command(
     "import",
-    epilog="Example: hookline dead import letters.ndjson, then: hookline dead replay --all. Exit codes: 0 all dead "
-    "letters are in the spool, 1 none could be imported, 3 some lines were refused.",
+    epilog=examples(
+        "hookline dead import letters.ndjson && hookline dead replay --all",
+        exits="0 all dead letters are in the spool, 1 none could be imported, 3 some lines were refused",
+    ),
 )
 @spool_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE|-")

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.applied_state import read_with_history
-from hookline.cli.options import format_option, state_option
+from hookline.cli.options import examples, format_option, state_option
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.state.drift import Drift, DriftedWebhook, DriftKind, find_drift
@@ -20,7 +20,7 @@ from hookline.state.store_errors import damaged_state_error
 
 
 @click.command(
-    epilog="Example: hookline drift --format json. Exit codes: 0 no drift, 8 the state cannot be used, 9 drift found."
+    epilog=examples("hookline drift --format json", exits="0 no drift, 8 the state cannot be used, 9 drift found")
 )
 @state_option
 @format_option("text", "json", help="Text for people, or JSON.")

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 import click
 
 from hookline.cli.applied_state import nearest_hint, open_or_create_spool
-from hookline.cli.options import ADDRESS, Decorated, spool_option, state_option
+from hookline.cli.completions import complete_addresses
+from hookline.cli.options import ADDRESS, Decorated, examples, spool_option, state_option
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.relay.spool.admin import Backlog, WebhookControl
@@ -18,7 +19,7 @@ from hookline.state.factory import open_state
 
 
 def _webhook_argument(function: Decorated) -> Decorated:
-    argument = click.argument("address", type=ADDRESS, metavar="ORG/SANDBOX")
+    argument = click.argument("address", type=ADDRESS, metavar="ORG/SANDBOX", shell_complete=complete_addresses)
     return argument(state_option(spool_option(function)))
 
 
@@ -52,8 +53,9 @@ def _count_text(number: int, one: str, many: str) -> str:
 
 
 @click.command(
-    epilog="Example: hookline pause ACME@AdobeOrg/prod, and later: hookline resume ACME@AdobeOrg/prod. Exit codes: "
-    "0 paused, 1 no such webhook, 8 the spool cannot be used."
+    epilog=examples(
+        "hookline pause ACME@AdobeOrg/prod", exits="0 paused, 1 no such webhook, 8 the spool cannot be used"
+    )
 )
 @_webhook_argument
 def pause_command(*, address: Address, state: str, spool: str) -> None:
@@ -71,8 +73,9 @@ def pause_command(*, address: Address, state: str, spool: str) -> None:
 
 
 @click.command(
-    epilog="Example: hookline resume ACME@AdobeOrg/prod. Exit codes: 0 resumed, 1 no such webhook, 8 the spool "
-    "cannot be used."
+    epilog=examples(
+        "hookline resume ACME@AdobeOrg/prod", exits="0 resumed, 1 no such webhook, 8 the spool cannot be used"
+    )
 )
 @_webhook_argument
 def resume_command(*, address: Address, state: str, spool: str) -> None:
@@ -91,8 +94,9 @@ def resume_command(*, address: Address, state: str, spool: str) -> None:
 
 @click.command(
     "retry-now",
-    epilog="Example: hookline retry-now ACME@AdobeOrg/prod. Exit codes: 0 requested, 1 no such webhook, 8 the spool "
-    "cannot be used.",
+    epilog=examples(
+        "hookline retry-now ACME@AdobeOrg/prod", exits="0 requested, 1 no such webhook, 8 the spool cannot be used"
+    ),
 )
 @_webhook_argument
 def retry_now_command(*, address: Address, state: str, spool: str) -> None:

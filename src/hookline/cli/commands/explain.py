@@ -6,6 +6,8 @@ from textwrap import fill, indent
 
 import click
 
+from hookline.cli.completions import complete_values
+from hookline.cli.options import examples
 from hookline.config.error_codes import TITLES, explanations, find_code, nearest_codes
 from hookline.diagnostics import did_you_mean
 from hookline.errors import WrongUse
@@ -13,8 +15,8 @@ from hookline.errors import WrongUse
 _LINE_WIDTH = 100
 
 
-@click.command(epilog="Example: hookline explain HL012")
-@click.argument("code", required=False)
+@click.command(epilog=examples("hookline explain HL012"))
+@click.argument("code", required=False, shell_complete=complete_values(lambda: TITLES))
 def explain_command(code: str | None) -> None:
     """Explain an error code that validate or plan printed.
 

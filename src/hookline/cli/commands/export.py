@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from hookline.cli.applied_state import read_applied
-from hookline.cli.options import PathParameter, state_option
+from hookline.cli.options import PathParameter, examples, state_option
 from hookline.cli.yaml_writer import as_yaml
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Address
@@ -72,8 +72,11 @@ _SCHEMA = "# yaml-language-server: $schema=../../schemas/webhook.v1.schema.json\
 
 
 @click.command(
-    epilog="Example: hookline export webhooks, then: hookline plan. Exit codes: 0 done, 1 the files cannot be "
-    "written, 6 the directory contains other files, 8 the state cannot be used."
+    epilog=examples(
+        "hookline export webhooks && hookline plan",
+        exits="0 done, 1 the files cannot be written, 6 the directory contains other files, 8 the state cannot "
+        "be used",
+    )
 )
 @click.argument("directory", metavar="DIR", type=PathParameter(path_type=Path))
 @state_option

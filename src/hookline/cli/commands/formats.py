@@ -13,8 +13,9 @@ from typing import Any, assert_never
 
 import click
 
+from hookline.cli.completions import complete_files
 from hookline.cli.ingest_options import defaults_options, line_format_option
-from hookline.cli.options import choice_option
+from hookline.cli.options import choice_option, examples
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -30,7 +31,7 @@ _MAX_CELL_CHARS = 60
 _ROWS_PER_TABLE = 200
 
 
-@click.group(invoke_without_command=True, epilog="Example: hookline formats test events.ndjson")
+@click.group(invoke_without_command=True, epilog=examples("hookline formats", "hookline formats test events.ndjson"))
 @click.pass_context
 def formats_command(context: click.Context) -> None:
     """List the formats that `relay` reads, or try them on a file."""
@@ -41,9 +42,9 @@ def formats_command(context: click.Context) -> None:
 
 
 @formats_command.command(
-    "test", epilog="Example: hookline formats test --format sendgrid --map campaign=category events.ndjson"
+    "test", epilog=examples("hookline formats test --format sendgrid --map campaign=category events.ndjson")
 )
-@click.argument("file", metavar="FILE|-")
+@click.argument("file", metavar="FILE|-", shell_complete=complete_files)
 @line_format_option
 @defaults_options
 @choice_option("--output", forms=["text", "json"], help="A table or JSON.")

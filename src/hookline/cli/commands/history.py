@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from hookline.cli.applied_state import find, read_with_history
-from hookline.cli.options import format_option, state_option
+from hookline.cli.completions import complete_addresses
+from hookline.cli.options import examples, format_option, state_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
 from hookline.plan.stale_plan import short_commit
@@ -26,7 +27,7 @@ _HEADINGS = ("FIELD", "VALUE", "SERIAL", "TIME", "WHO", "COMMIT")
 _MAX_VALUE_CHARS = 48
 
 
-@click.command(epilog="Example: hookline history --limit 5. Exit codes: 0 done, 8 the state cannot be used.")
+@click.command(epilog=examples("hookline history --limit 5", exits="0 done, 8 the state cannot be used"))
 @state_option
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show only the last N applies.")
 @format_option("text", "json", help="Text for people, or a JSON array.")
@@ -92,9 +93,11 @@ def _paths(change: Mapping[str, Any]) -> Sequence[str]:
 
 
 @click.command(
-    epilog="Example: hookline blame acme/prod. Exit codes: 0 done, 1 no such webhook, 8 the state cannot be used."
+    epilog=examples(
+        "hookline blame ACME@AdobeOrg/prod", exits="0 done, 1 no such webhook, 8 the state cannot be used"
+    )
 )
-@click.argument("address", metavar="ORG/SANDBOX")
+@click.argument("address", metavar="ORG/SANDBOX", shell_complete=complete_addresses)
 @state_option
 @format_option("text", "json", help="A table or JSON.")
 def blame_command(address: str, state: str, form: str) -> None:

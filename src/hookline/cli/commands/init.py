@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hookline import __version__
-from hookline.cli.options import ParsedParameter, choice_option
+from hookline.cli.options import ParsedParameter, choice_option, examples
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
 from hookline.errors import HooklineError
 from hookline.schemas import schema_text
@@ -124,14 +124,12 @@ def repository_above(directory: Path) -> Path | None:
 
 
 @click.command(
-    epilog="""\b
-Exit codes: 0 done, 1 nothing could be created, 64 the package is not one that CI can install.
-
-\b
-Examples:
-  hookline init feedback-webhooks
-  hookline init --package 'hookline==0.1.0 --hash=sha256:52…' feedback-webhooks
-  hookline init --package 'git+https://git.acme.example/hookline.git@1f0c…' ."""
+    epilog=examples(
+        "hookline init feedback-webhooks",
+        "hookline init --package 'hookline==0.1.0 --hash=sha256:<64 digits>' feedback-webhooks",
+        "hookline init --package 'git+https://git.acme.example/hookline.git@<40 digits>' .",
+        exits="0 done, 1 nothing could be created, 64 the package is not one that CI can install",
+    )
 )
 @click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=True))
 @choice_option("--ci", forms=["github", "none"], help="The CI to write a workflow for.")

@@ -9,7 +9,8 @@ from typing import assert_never
 import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
-from hookline.cli.options import secrets_options, state_option
+from hookline.cli.completions import complete_addresses
+from hookline.cli.options import examples, secrets_options, state_option
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, NoAuthentication
 from hookline.relay.auth.jwks import jwk_set, public_signature_keys
@@ -17,10 +18,12 @@ from hookline.relay.secrets import SecretResolver
 
 
 @click.command(
-    epilog="Example: hookline jwks acme/prod > jwks.json. Exit codes: 0 done, 1 no such webhook, no public keys, or "
-    "a key cannot be read, 8 the state cannot be used."
+    epilog=examples(
+        "hookline jwks ACME@AdobeOrg/prod > jwks.json",
+        exits="0 done, 1 no such webhook, no public keys, or a key cannot be read, 8 the state cannot be used",
+    )
 )
-@click.argument("address", metavar="ORG/SANDBOX")
+@click.argument("address", metavar="ORG/SANDBOX", shell_complete=complete_addresses)
 @click.option(
     "--signature", is_flag=True, help="Print the public keys of the body signature instead: one whpk_… per line."
 )

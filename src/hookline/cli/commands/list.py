@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.applied_state import read_applied, read_backlogs
-from hookline.cli.options import format_option, spool_option, state_option
+from hookline.cli.options import examples, format_option, spool_option, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
@@ -22,8 +22,11 @@ Backlogs = Mapping[Address, Backlog] | None
 
 
 @click.command(
-    epilog="Example: hookline list --channel sms --enabled --format json. "
-    "Exit codes: 0 done, 8 the state cannot be used."
+    epilog=examples(
+        "hookline list",
+        "hookline list --organization ACME@AdobeOrg --channel sms --enabled --format json",
+        exits="0 done, 8 the state cannot be used",
+    )
 )
 @state_option
 @spool_option

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from hookline.cli.options import examples
+
 
 def shipped_text(name: str) -> str:
     """The text of a file for operators: in the wheel, otherwise in the repository's docs."""
@@ -15,7 +17,7 @@ def shipped_text(name: str) -> str:
     return found.read_text(encoding="utf-8")
 
 
-@click.command(epilog="Example: hookline unit | sudo tee /etc/systemd/system/hookline-relay.service")
+@click.command(epilog=examples("hookline unit | sudo tee /etc/systemd/system/hookline-relay.service"))
 def unit_command() -> None:
     """Print the systemd unit of the relay.
 
@@ -25,7 +27,7 @@ def unit_command() -> None:
     click.echo(shipped_text("hookline-relay.service"), nl=False)
 
 
-@click.command(epilog="Example: hookline alerts > /etc/prometheus/rules/hookline.yaml")
+@click.command(epilog=examples("hookline alerts > /etc/prometheus/rules/hookline.yaml"))
 def alerts_command() -> None:
     """Print alert rules for Prometheus.
 

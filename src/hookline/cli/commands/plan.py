@@ -8,7 +8,7 @@ import click
 
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_pending
-from hookline.cli.options import ParsedParameter, config_option, spool_option, state_option
+from hookline.cli.options import ParsedParameter, config_option, examples, spool_option, state_option
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
@@ -27,9 +27,13 @@ from hookline.state.factory import open_state
 
 
 @click.command(
-    epilog="Example: hookline plan --out plan.json --format text --format markdown=comment.md. Exit codes: 0 done, "
-    "2 the plan has changes (with --detailed-exitcode), 5 invalid files, 6 a change is blocked, 8 the state "
-    "cannot be used."
+    epilog=examples(
+        "hookline plan",
+        "hookline plan --target ACME@AdobeOrg/prod",
+        "hookline plan --out plan.json --format text --format markdown=comment.md",
+        exits="0 done, 2 the plan has changes (with --detailed-exitcode), 5 invalid files, 6 a "
+        "change is blocked, 8 the state cannot be used",
+    )
 )
 @paths_argument()
 @config_option

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from hookline.cli.options import DURATION, LISTEN, ParsedParameter
+from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
 from hookline.errors import HooklineError, WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.private_files import replace_file
@@ -19,11 +19,26 @@ from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
 from hookline.receiver.responses import Stats
 from hookline.receiver.server import Receiver
+from hookline.units import parse_duration
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(epilog="Example: hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson")
+def _retry_after(text: str) -> int:
+    """Whole seconds: a duration, or the number itself as in the header."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    seconds = parse_duration(text).total_seconds()
+    if not seconds.is_integer():
+        raise ValueError(f"not whole seconds: {text!r} (write 30s or 5m)")
+    return int(seconds)
+
+
+@click.command(
+    epilog=examples(
+        "hookline receive --fail 503:0.2 --jwks acme.jwks.json --record received.ndjson",
+    )
+)
 @click.option(
     "--listen", default="127.0.0.1:8443", type=LISTEN, help="The address to listen on. Port 0: any free port."
 )
@@ -81,9 +96,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--delay", type=DURATION, default="0s", show_default=False, help="Wait this long before each response.")
 @click.option(
     "--retry-after",
-    type=click.IntRange(min=0),
-    metavar="SECONDS",
-    help="Send Retry-After with each response of --fail and --outage.",
+    type=ParsedParameter("duration", _retry_after),
+    help="Send Retry-After with each response of --fail and --outage, such as 30s. The header has whole seconds.",
 )
 @click.option(
     "--requests", "stop_after", type=click.IntRange(min=1), metavar="N", help="Exit after N accepted requests."

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from hookline.cli.options import HeadedCommand, examples
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import MakeLog, relay_options
 from hookline.errors import WrongUse
@@ -21,13 +22,20 @@ from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending
 from hookline.relay.summary import Summary
+from hookline.units import option_duration
 from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 
 
 @click.command(
-    epilog="Example: hookline relay --organization ACME@AdobeOrg --sandbox prod events.ndjson. "
-    "Exit codes: 0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are still pending, "
-    "8 the state or the spool cannot be used."
+    cls=HeadedCommand,
+    epilog=examples(
+        "hookline relay --follow --listen 127.0.0.1:9469 /var/log/feedback/events.ndjson",
+        "hookline relay --organization ACME@AdobeOrg --sandbox prod --campaign newsletter sendgrid.ndjson",
+        "hookline relay --dry-run --format ses events.ndjson.gz",
+        "hookline relay --drain --max-wait 90m",
+        exits="0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are "
+        "still pending, 8 the state or the spool cannot be used",
+    ),
 )
 @relay_options
 def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary: str, log: MakeLog) -> int:
@@ -52,8 +60,8 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
         raise WrongUse("--drain reads no input, so it takes no FILE", hint="leave out one of them")
     if settings.dedupe_window_seconds > settings.retain_seconds:
         raise WrongUse(
-            f"--dedupe-window is longer than --retain ({settings.retain_seconds:g} s): the relay would forget "
-            "delivered ids too early",
+            f"--dedupe-window is longer than --retain ({option_duration(settings.retain_seconds)}): the relay would "
+            "forget delivered ids too early",
             hint="make --retain longer, or the window shorter",
         )
     if options.follow and (drain or dry_run):
@@ -144,7 +152,7 @@ def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str
             "  hint: `hookline status` shows the reasons; then run the same command to continue"
         )
     if ending is Ending.TIMED_OUT:
-        return f"Not all deliveries were accepted within --max-wait ({settings.max_wait_seconds:g} s)."
+        return f"Not all deliveries were accepted within --max-wait ({option_duration(settings.max_wait_seconds)})."
     return _stopped_text(options.sources) if ending is Ending.STOPPED and not options.follow else None
 
 

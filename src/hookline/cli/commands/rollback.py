@@ -10,7 +10,7 @@ import click
 from hookline.apply import apply_plan, raise_if_blocked
 from hookline.cli.applied_state import read_pending, read_with_history
 from hookline.cli.commands.apply import ask_for_approval
-from hookline.cli.options import auto_approve_option, lock_timeout_option, spool_option, state_option
+from hookline.cli.options import auto_approve_option, examples, lock_timeout_option, spool_option, state_option
 from hookline.cli.plan_options import deletion_options
 from hookline.cli.plan_output import print_plan
 from hookline.errors import Blocked, HooklineError
@@ -27,8 +27,11 @@ from hookline.state.store_errors import damaged_state_error
 
 
 @click.command(
-    epilog="Example: hookline rollback --to 41. Exit codes: 0 done, 6 blocked, not approved, or the history is "
-    "inconsistent, 7 the state changed during the run, 8 the state is locked or cannot be used."
+    epilog=examples(
+        "hookline rollback --to 41",
+        exits="0 done, 6 blocked, not approved, or the history is inconsistent, 7 the state changed "
+        "during the run, 8 the state is locked or cannot be used",
+    )
 )
 @click.option(
     "--to",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from hookline.cli.completions import complete_values
+from hookline.cli.options import examples
 from hookline.errors import WrongUse
 from hookline.schemas import schema_names, schema_text
 
 
-@click.command(epilog="Example: hookline schema webhook > webhook.v1.schema.json")
-@click.argument("name", required=False)
+@click.command(epilog=examples("hookline schema", "hookline schema webhook > webhook.v1.schema.json"))
+@click.argument("name", required=False, shell_complete=complete_values(schema_names))
 def schema_command(name: str | None) -> None:
     """Print a JSON Schema (2020-12).
 

@@ -8,16 +8,20 @@ from pathlib import Path
 import click
 
 from hookline.cli.applied_state import find, read_applied, read_backlogs
-from hookline.cli.options import format_option, spool_option, state_option
+from hookline.cli.completions import complete_addresses_and_files
+from hookline.cli.options import examples, format_option, spool_option, state_option
 from hookline.cli.yaml_writer import as_yaml
 from hookline.errors import WrongUse
 
 
 @click.command(
-    epilog="Example: hookline show acme/prod, or: hookline show plan.json. Exit codes: 0 done, 1 no such webhook, 7 "
-    "the plan was edited, 8 the state cannot be used, 64 not a plan."
+    epilog=examples(
+        "hookline show ACME@AdobeOrg/prod",
+        "hookline show plan.json",
+        exits="0 done, 1 no such webhook, 7 the plan was edited, 8 the state cannot be used, 64 not a plan",
+    )
 )
-@click.argument("subject", metavar="ORG/SANDBOX|PLANFILE")
+@click.argument("subject", metavar="ORG/SANDBOX|PLANFILE", shell_complete=complete_addresses_and_files)
 @state_option
 @spool_option
 @format_option(

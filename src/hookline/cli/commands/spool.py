@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from hookline.cli.options import PathParameter, format_option
+from hookline.cli.options import PathParameter, examples, format_option
 from hookline.cli.progress import progress_bar
 from hookline.cli.tables import columns
 from hookline.exit_codes import ExitCode
@@ -23,15 +23,18 @@ _NAMES: Final = {
 }
 
 
-@click.group(epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered")
+@click.group(epilog=examples("hookline spool recover .hookline/spool .hookline/spool-recovered"))
 def spool_command() -> None:
     """Recover a spool that a relay refuses."""
 
 
 @spool_command.command(
     "recover",
-    epilog="Example: hookline spool recover .hookline/spool .hookline/spool-recovered. Exit codes: 0 everything was "
-    "saved, 1 some data was lost, 8 no such spool, a relay has locked it, or too little disk space.",
+    epilog=examples(
+        "hookline spool recover .hookline/spool .hookline/spool-recovered",
+        exits="0 everything was saved, 1 some data was lost, 8 no such spool, a relay has locked "
+        "it, or too little disk space",
+    ),
 )
 @click.argument("old", type=PathParameter(path_type=Path, file_okay=False), metavar="DIR")
 @click.argument("new", type=PathParameter(path_type=Path), metavar="NEW_DIR")

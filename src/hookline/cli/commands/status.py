@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from hookline.cli.dead_letter_options import letter_count_text
-from hookline.cli.options import format_option, spool_option
+from hookline.cli.options import examples, format_option, spool_option
 from hookline.cli.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
 from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
@@ -178,8 +178,11 @@ def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], max_rows:
 
 
 @click.command(
-    epilog="Example: hookline status --format json | jq .oldestSeconds. Exit codes: 0 done, 8 no such spool, or it "
-    "cannot be read."
+    epilog=examples(
+        "hookline status",
+        "hookline status --format json | jq .oldestSeconds",
+        exits="0 done, 8 no such spool, or it cannot be read",
+    )
 )
 @spool_option
 @click.option("--all", "everything", is_flag=True, help="Show every webhook and every source.")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.options import format_option, spool_option
+from hookline.cli.options import examples, format_option, spool_option
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.observe.snapshot import RelayStatus
@@ -175,8 +175,9 @@ def _line(one: TracedLine, *, payload: bool) -> dict[str, Any]:
 
 
 @click.command(
-    epilog="Example: hookline trace REQ-80940504. Exit codes: 0 found, 1 not found, 8 no such spool, or it cannot "
-    "be read."
+    epilog=examples(
+        "hookline trace REQ-80940504", exits="0 found, 1 not found, 8 no such spool, or it cannot be read"
+    )
 )
 @spool_option
 @click.option(

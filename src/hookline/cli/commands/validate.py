@@ -13,7 +13,7 @@ import click
 
 from hookline import __version__
 from hookline.cli.diagnostic_output import diagnostic_text, warn_of_left_out
-from hookline.cli.options import config_option, format_option
+from hookline.cli.options import config_option, examples, format_option
 from hookline.diagnostics import Diagnostic, Severity
 from hookline.exit_codes import ExitCode
 
@@ -149,7 +149,7 @@ REPORTS: Mapping[str, Callable[[Inspection], str]] = {
 }
 
 
-@click.command(epilog="Example: hookline validate --format github webhooks/acme")
+@click.command(epilog=examples("hookline validate", "hookline validate --format github webhooks/acme"))
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @config_option
 @format_option(*REPORTS, help="Output for people, programs, GitHub annotations or code scanning.")

@@ -40,7 +40,7 @@ def check_delivery(document: Any) -> Iterator[RuleFinding]:
         if duration is not None and not minimum <= duration <= maximum:
             problem = f"must be from {format_duration(minimum)} to {format_duration(maximum)}"
             problem += f", found {quote(text_at(document, *path))}"
-            hint = "write a duration such as 100ms, 10s, 5m or 24h"
+            hint = "write a duration such as 100ms, 10s, 5m, 24h or 3d"
             yield finding_at(path, error_codes.OUT_OF_RANGE, problem, hint)
     yield from _check_order(document)
     yield from _check_pair(document)
