@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import click
 
+from hookline.cli.limits_table import limits as all_limits
 from hookline.cli.main import COMMANDS, program
 from hookline.config.error_codes import TITLES
 from hookline.model import FeedbackStatus, RetryPolicy
@@ -310,6 +312,23 @@ def mapped() -> str:
     return _table(rows)
 
 
+# -- limits.md
+
+
+def limits() -> str:
+    """Every limit, by group, with the place that defines it."""
+    parts = []
+    for group, members in groupby(all_limits(), key=lambda limit: limit.group):
+        rows = [("limit", "value", "defined by")]
+        rows += [(_sentence(limit.meaning), limit.value, f"`{limit.place}`") for limit in members]
+        parts.append(f"## {group}\n\n{_table(rows)}")
+    return "\n\n".join(parts)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 # -- metrics.md
 
 
@@ -370,6 +389,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "classes": classes,
     "mapped": mapped,
     "metrics": metrics,
+    "limits": limits,
 }
 
 

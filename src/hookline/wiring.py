@@ -54,8 +54,8 @@ from hookline.units import utc_text
 class RelayOptions:
     """The options of a relay run. `sources` are paths, patterns, directories, or ``-`` for standard input.
 
-    `listen` is the host and port of metrics, health and status. Metrics have labels for at most `metrics_webhooks`
-    webhooks.
+    `listen` is the host and port of metrics, health and status, `listen_names` are further names of that host.
+    Metrics have labels for at most `metrics_webhooks` webhooks.
     """
 
     state: str
@@ -71,6 +71,7 @@ class RelayOptions:
     allow_empty: bool = False
     transport: str = "engine"
     listen: tuple[str, int] | None = None
+    listen_names: Sequence[str] = ()
     metrics_webhooks: int = 1000
 
 
@@ -133,7 +134,7 @@ async def run_relay(
     machine = machine or Machine()
     clock = machine.clock
     started = clock.elapsed()
-    async with monitoring_server(options.listen, options.metrics_webhooks, log) as serve:
+    async with monitoring_server(options.listen, options.listen_names, options.metrics_webhooks, log) as serve:
         created = not store.exists()
         spool = store.open(since=utc_text(clock.now()))
         if created:

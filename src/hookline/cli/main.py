@@ -47,6 +47,7 @@ COMMANDS = {
     "check": ("hookline.cli.commands.check", "Check whether deliveries to endpoints can succeed."),
     "jwks": ("hookline.cli.commands.jwks", "Print a webhook's public keys as a JWK Set."),
     "schema": ("hookline.cli.commands.schema", "Print a JSON Schema."),
+    "limits": ("hookline.cli.commands.limits", "Print every limit of size, count and time."),
     "receive": ("hookline.cli.commands.receive", "Run a local HTTPS receiver for development."),
     "unit": ("hookline.cli.commands.operations", "Print the systemd unit of the relay."),
     "alerts": ("hookline.cli.commands.operations", "Print alert rules for Prometheus."),

@@ -104,6 +104,14 @@ relay_options = bundle(
             "any free port.",
         ),
         click.option(
+            "--listen-name",
+            "listen_names",
+            multiple=True,
+            metavar="NAME",
+            help="A name by which clients of --listen call this machine, besides its host name (repeatable). "
+            "Requests for other names are refused.",
+        ),
+        click.option(
             "--metrics-webhooks",
             type=click.IntRange(min=0),
             default=1000,

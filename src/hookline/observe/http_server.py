@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, NamedTuple
@@ -16,6 +17,7 @@ MAX_CONNECTIONS: Final = 16
 MAX_REQUEST_HEAD_BYTES: Final = 8192
 REQUEST_HEAD_SECONDS: Final = 5.0
 RESPONSE_SECONDS: Final = 30.0
+_OTHER_HOST: Final = "the Host header names another server; start the relay with --listen-name and that name"
 _HINTS: Final = {
     errno.EADDRINUSE: "another process uses this port; name another one with --listen, or port 0 for a free one",
     errno.EACCES: "ports below 1024 need privileges; name a higher one with --listen",
@@ -37,13 +39,18 @@ PageHandler = Callable[[str, str], Awaitable[PageResponse]]
 
 
 class HttpServer:
-    """Listens while entered; port 0 is any free port. Responds with 503 until `handler` is set."""
+    """Listens while entered; port 0 is any free port. Responds with 503 until `handler` is set.
 
-    def __init__(self, host: str, port: int) -> None:
+    `names` are further names by which clients call this server; see `is_own_host`.
+    """
+
+    def __init__(self, host: str, port: int, names: Iterable[str] = ()) -> None:
         self.handler: PageHandler | None = None
         self._host = host
         self._port = port
-        self._connections: set[HttpConnection] = set()
+        self._names = frozenset(_plain_name(name) for name in (host, socket.gethostname(), *names))
+        self._connections: dict[HttpConnection, None] = {}  # from the oldest to the newest
+        self._rendering: set[HttpConnection] = set()
         self._responding: dict[HttpConnection, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> HttpServer:
@@ -62,7 +69,7 @@ class HttpServer:
         for task in self._responding.values():
             task.cancel()
         await asyncio.gather(*self._responding.values(), return_exceptions=True)
-        for connection in self._connections:
+        for connection in tuple(self._connections):
             connection.abort()
         await self._server.wait_closed()
 
@@ -76,15 +83,24 @@ class HttpServer:
             RequestLimits(head_bytes=MAX_REQUEST_HEAD_BYTES, body_bytes=0, seconds=REQUEST_HEAD_SECONDS),
             on_request=self._received,
             on_open=self._opened,
-            on_close=self._connections.discard,
+            on_close=self._closed,
             on_malformed=lambda: None,
         )
 
     def _opened(self, connection: HttpConnection) -> None:
-        self._connections.add(connection)
-        # A page that is still being rendered counts, even if its client has disconnected.
-        if len(self._connections | self._responding.keys()) > MAX_CONNECTIONS:
-            connection.abort()
+        """Makes room for a new connection: the oldest that waits for its client is closed.
+
+        Clients that send nothing, or do not read, therefore cannot keep out the others. A page that is still being
+        rendered keeps its place, even if its client has disconnected, because it takes time of the relay.
+        """
+        self._connections[connection] = None
+        if len(self._connections.keys() | self._rendering) > MAX_CONNECTIONS:
+            oldest = next(one for one in self._connections if one not in self._rendering)
+            self._closed(oldest)  # `abort` takes effect in the next round of the event loop
+            oldest.abort()
+
+    def _closed(self, connection: HttpConnection) -> None:
+        self._connections.pop(connection, None)
 
     def _received(self, connection: HttpConnection, request: HttpRequest) -> None:
         task = asyncio.get_running_loop().create_task(self._respond(connection, request))
@@ -94,7 +110,12 @@ class HttpServer:
     async def _respond(self, connection: HttpConnection, request: HttpRequest) -> None:
         try:
             async with asyncio.timeout(RESPONSE_SECONDS):
-                connection.respond(_response(await self._page(request)))
+                self._rendering.add(connection)
+                try:
+                    page = await self._page(request)
+                finally:
+                    self._rendering.discard(connection)
+                connection.respond(_response(page))
                 await connection.closed.wait()
         except TimeoutError:
             connection.abort()
@@ -102,6 +123,8 @@ class HttpServer:
     async def _page(self, request: HttpRequest) -> PageResponse:
         if request.method not in ("GET", "HEAD"):
             return text_page(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are supported")
+        if not is_own_host(request.headers.get("host"), self._names):
+            return text_page(HTTPStatus.MISDIRECTED_REQUEST, _OTHER_HOST)
         if self.handler is None:
             return text_page(HTTPStatus.SERVICE_UNAVAILABLE, "starting")
         try:
@@ -118,6 +141,29 @@ def _response(page: PageResponse) -> HttpResponse:
         ("x-content-type-options", "nosniff"),
     )
     return HttpResponse(page.status, (*headers, *allow), page.body, close=True)
+
+
+def is_own_host(header: str | None, names: Iterable[str]) -> bool:
+    """Whether the Host header of a request names this server.
+
+    A web page can make a browser on this machine or in this network send requests here, under a name of its own that
+    it lets resolve to this address (DNS rebinding). The browser then sends that name. An address as Host, localhost
+    and the server's own `names` (in lower case) are no such names. A request of HTTP/1.0 may have no Host; browsers
+    always send it.
+    """
+    if header is None:
+        return True
+    host = header.rpartition("]")[0].removeprefix("[") if header.startswith("[") else header.partition(":")[0]
+    try:
+        ip_address(host)
+    except ValueError:
+        name = _plain_name(host)
+        return name == "localhost" or name.endswith(".localhost") or name in names
+    return True
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().removesuffix(".")
 
 
 def listen_address(host: str, port: int) -> str:

@@ -14,6 +14,7 @@ from hookline.errors import HooklineError
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
+from hookline.receiver.protected_paths import is_protected
 from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
 from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
 from hookline.receiver.responses import ReceiverResponse, Stats, Verified, respond_to
@@ -125,7 +126,7 @@ class Receiver:
     def _verify(self, request: HttpRequest) -> Verified:
         if request.method != "POST" or request.body is None:
             return Verified()
-        protected = request.path.startswith(self._settings.protected)
+        protected = is_protected(request.path, self._settings.protected)
         tokens = self._tokens if protected else None
         signatures = self._signatures if protected else None
         return Verified(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from hookline.observe.log import Log
@@ -13,9 +13,10 @@ from hookline.relay.status_collector import StatusCollector
 
 @asynccontextmanager
 async def monitoring_server(
-    listen: tuple[str, int] | None, max_webhooks: int, log: Log
+    listen: tuple[str, int] | None, names: Sequence[str], max_webhooks: int, log: Log
 ) -> AsyncIterator[Callable[[StatusCollector], None]]:
-    """Serve metrics, health and status at a host and port; with `listen` None it does nothing.
+    """Serve metrics, health and status at a host and port; with `listen` None it does nothing. `names` are further
+    names of this machine that clients use.
 
     The address is bound on entering, before any input is read. The context manager yields a function that takes the
     status collector once it exists. Metrics have labels for at most `max_webhooks` webhooks. Raises HooklineError if
@@ -30,7 +31,7 @@ async def monitoring_server(
     from hookline.observe.pages import MonitoringPages  # noqa: PLC0415
 
     host, port = listen
-    async with HttpServer(host, port) as server:
+    async with HttpServer(host, port, names) as server:
         # The port that the system chose is logged at every level, because it is known nowhere else.
         (log.info if port else log.warning)("listening", url=server.url)
         if not is_loopback(host):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 import pytest
@@ -15,6 +15,7 @@ from hookline.observe.http_server import HttpServer, PageResponse, is_loopback, 
 from waiting import eventually
 
 pytestmark = pytest.mark.anyio
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def echo(path: str, accept: str) -> PageResponse:
@@ -48,7 +49,7 @@ async def ask(listener: HttpServer, sent: bytes, *, end: bool = False) -> bytes:
 async def test_a_page_is_served() -> None:
     """GET answers with the page, its type and its length, and the connection ends."""
     async with listening() as listener:
-        got = await ask(listener, b"GET /metrics?x=1 HTTP/1.1\r\nHost: h\r\nAccept: a\r\nAccept: b\r\n\r\n")
+        got = await ask(listener, b"GET /metrics?x=1 HTTP/1.1\r\nHost: localhost\r\nAccept: a\r\nAccept: b\r\n\r\n")
     head, _, body = got.partition(b"\r\n\r\n")
     assert b"HTTP/1.1 200 OK" in head
     assert b"connection: close" in head
@@ -58,7 +59,7 @@ async def test_a_page_is_served() -> None:
 async def test_head_has_no_body() -> None:
     """HEAD answers with the length that GET would have, and without the page."""
     async with listening() as listener:
-        got = await ask(listener, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+        got = await ask(listener, b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert got.endswith(b"\r\n\r\n")
     assert b"content-length: 3\r\n" in got
 
@@ -66,14 +67,14 @@ async def test_head_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", b"405"),
-        (b"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", b"405"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", b"405"),
+        (b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"405"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50 + b"\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 20_000, b"431"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000, b"431"),
         (b"GET /" + b"a" * 20_000, b"431"),
-        (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", b"400"),
     ],
 )
 async def test_what_is_refused(sent: bytes, status: bytes) -> None:
@@ -87,7 +88,7 @@ async def test_before_there_is_anything_to_tell() -> None:
     """While the relay starts, everything is 503."""
     async with listening() as listener:
         listener.handler = None
-        assert b"503" in (await ask(listener, b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"))[:20]
+        assert b"503" in (await ask(listener, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"))[:20]
 
 
 async def test_a_slow_head_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,28 +104,83 @@ async def test_who_asks_nothing_gets_nothing() -> None:
         assert b"" == await ask(listener, b"", end=True)
 
 
-async def test_connections_are_bounded() -> None:
-    """Beyond a few connections at a time the next one is closed at once; when one ends there is room again."""
+async def test_idle_connections_keep_nobody_out() -> None:
+    """Connections are bounded, and the oldest that waits for its client makes room for the next one."""
     async with listening() as listener:
         port = port_of(listener)
-        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(module.MAX_CONNECTIONS)]
-        await ask_until(listener, b"")
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3 * module.MAX_CONNECTIONS)]
+        got = await ask(listener, REQUEST)
+        assert got.startswith(b"HTTP/1.1 200 OK")
+        assert len(listener._connections) <= module.MAX_CONNECTIONS
+        with suppress(ConnectionError):
+            assert b"" == await idle[0][0].read()
         for _, writer in idle:
             writer.close()
-        await ask_until(listener, b"HTTP/1.1 200 OK")
 
 
-async def ask_until(listener: HttpServer, beginning: bytes) -> None:
-    """Ask until the answer begins like that; nothing for an empty one."""
+async def test_clients_that_do_not_read_keep_nobody_out() -> None:
+    """A response that its client does not read makes room, too."""
 
-    async def answered() -> bool:
-        try:
-            got = await ask(listener, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-        except ConnectionError:
-            got = b""
-        return got.startswith(beginning) and bool(got) == bool(beginning)
+    async def large(path: str, accept: str) -> PageResponse:
+        return text_page(HTTPStatus.OK, "x" * 20_000_000 if path == "/large" else "small")
 
-    await eventually(answered)
+    async with listening() as listener:
+        listener.handler = large
+        port = port_of(listener)
+        lazy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(module.MAX_CONNECTIONS)]
+        for _, writer in lazy:
+            writer.write(REQUEST.replace(b"/ ", b"/large "))
+        assert b"small" in await ask(listener, REQUEST)
+        for _, writer in lazy:
+            writer.close()
+
+
+async def test_pages_that_are_rendered_keep_their_place() -> None:
+    """Pages that the relay is still working on are bounded: the next connection is closed at once."""
+    finished = asyncio.Event()
+
+    async def slow(path: str, accept: str) -> PageResponse:
+        await finished.wait()
+        return text_page(HTTPStatus.OK, path)
+
+    async with listening() as listener:
+        listener.handler = slow
+        asking = [asyncio.create_task(ask(listener, REQUEST)) for _ in range(module.MAX_CONNECTIONS)]
+
+        async def all_rendering() -> bool:
+            return len(listener._rendering) == module.MAX_CONNECTIONS
+
+        await eventually(all_rendering)
+        with suppress(ConnectionError):
+            assert b"" == await ask(listener, REQUEST)
+        finished.set()
+        assert all(b"200 OK" in got for got in await asyncio.gather(*asking))
+
+
+@pytest.mark.parametrize(
+    ("host", "served"),
+    [
+        ("127.0.0.1:9469", True), ("[::1]:9469", True), ("10.1.2.3", True), ("localhost:9469", True),
+        ("LOCALHOST.", True), ("relay.localhost", True), ("Relay.acme.example:80", True),
+        ("attacker.example", False),
+        ("attacker.example:9469", False), ("127.0.0.1.attacker.example", False),
+        ("localhost.attacker.example", False),
+        ("", False),
+    ],
+)  # fmt: skip
+async def test_only_its_own_names_are_served(host: str, served: bool) -> None:
+    """A request under a foreign name, as a web page of that name sends it (DNS rebinding), is refused."""
+    async with HttpServer("127.0.0.1", 0, ["relay.ACME.example"]) as listener:
+        listener.handler = echo
+        got = await ask(listener, f"GET /status HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert got.startswith(b"HTTP/1.1 200" if served else b"HTTP/1.1 421")
+    assert served or b"--listen-name" in got
+
+
+async def test_a_request_of_http_1_0_needs_no_host() -> None:
+    """Old health checks send none, and browsers always do."""
+    async with listening() as listener:
+        assert b"200 OK" in await ask(listener, b"GET / HTTP/1.0\r\n\r\n")
 
 
 async def test_a_page_that_fails_is_told() -> None:
@@ -135,9 +191,9 @@ async def test_a_page_that_fails_is_told() -> None:
 
     async with listening() as listener:
         listener.handler = broken
-        assert b"KeyError" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"KeyError" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         listener.handler = echo
-        assert b"200 OK" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"200 OK" in await ask(listener, b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 async def test_a_port_in_use() -> None:

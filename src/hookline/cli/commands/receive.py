@@ -68,7 +68,10 @@ def _retry_after(text: str) -> int:
 @click.option("--audience", metavar="TEXT", help="The audience (aud) that a token must have.")
 @click.option("--token-header", default="Authorization", help="The header that carries the token.")
 @click.option(
-    "--protect", multiple=True, metavar="PATH", help="Require a token or signature only below this path (repeatable)."
+    "--protect",
+    multiple=True,
+    metavar="PATH",
+    help="Require a token or signature only for paths that begin with this one (repeatable).",
 )
 @click.option(
     "--verify-payload/--no-verify-payload",
@@ -124,6 +127,8 @@ def receive_command(
         fault_plan = FaultPlan(faults=fail, outage=timedelta(seconds=outage))
     except ValueError as error:
         raise WrongUse(str(error), hint="lower the shares of --fail") from error
+    if relative := next((path for path in protect if not path.startswith("/")), None):
+        raise WrongUse(f"--protect {relative}: not a path of a request", hint=f"write --protect /{relative}")
     address, port = listen
     own_name = address if address not in ("0.0.0.0", "::") else "localhost"  # noqa: S104 - compared, not listened on
     settings = ReceiverSettings(

@@ -24,7 +24,7 @@ _RETRY_DEFAULTS = {
 
 # A token must outlive the skew between clocks and expire within an hour. An attempt must end before a load balancer
 # gives up. An event older than 90 days has no use. The lower limits keep a relay from busy loops.
-_RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
+DURATION_RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
     ("authentication", "lifetime"): (30 * _SECOND, _HOUR),
     ("delivery", "timeout"): (100 * _MILLISECOND, 600 * _SECOND),
     (*_RETRY, "initialDelay"): (_MILLISECOND, 24 * _HOUR),
@@ -35,7 +35,7 @@ _RANGES: dict[DocumentPath, tuple[timedelta, timedelta]] = {
 
 def check_delivery(document: Any) -> Iterator[RuleFinding]:
     """Checks `delivery`, and the range of every duration of a document."""
-    for path, (minimum, maximum) in _RANGES.items():
+    for path, (minimum, maximum) in DURATION_RANGES.items():
         duration = _duration_at(document, path)
         if duration is not None and not minimum <= duration <= maximum:
             problem = f"must be from {format_duration(minimum)} to {format_duration(maximum)}"
@@ -54,7 +54,7 @@ def _check_order(document: Any) -> Iterator[RuleFinding]:
     }
     for smaller, larger in (("initialDelay", "maxDelay"), ("maxDelay", "maxAge")):
         low, high = delays[smaller], delays[larger]
-        if low is not None and high is not None and high < low <= _RANGES[*_RETRY, smaller][1]:
+        if low is not None and high is not None and high < low <= DURATION_RANGES[*_RETRY, smaller][1]:
             path = (*_RETRY, smaller if smaller in written else larger)
             problem = f"{smaller} ({format_duration(low)}) is longer than {larger} ({format_duration(high)})"
             defaults = "{}, {} and {}".format(*map(format_duration, _RETRY_DEFAULTS.values()))
