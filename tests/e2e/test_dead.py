@@ -190,19 +190,22 @@ def test_importing_beside_a_running_relay(lab: Lab) -> None:
 
 
 def test_a_relay_delivers_an_exported_file(lab: Lab) -> None:
-    """Under the same ids, to the webhooks that they were for, whatever the flags say; not those that are known."""
+    """Under the same ids, to the webhooks that they were for, not those that are known; only by the named format."""
     with with_dead(lab, 2) as receiver:
         lab.hookline("dead", "export", "--out", "letters")
         ids = {letter["id"] for letter in exported(lab)}
-        assert {"read": 2, "duplicates": 2}.items() <= lab.relay(receiver, "letters").items()
+        letters = ("--format", "dead-letter", "letters")
+        assert {"read": 2, "duplicates": 2}.items() <= lab.relay(receiver, *letters).items()
+        lab.environment["HOOKLINE_SPOOL"] = "auto"
+        assert {"read": 2, "rejected": 2}.items() <= lab.relay(receiver, "letters", code=3).items()
         lab.environment["HOOKLINE_SPOOL"] = "second"
         elsewhere = ("--organization", "nobody", "--sandbox", "nowhere")
-        assert {"read": 2, "delivered": 2}.items() <= lab.relay(receiver, *elsewhere, "letters").items()
+        assert {"read": 2, "delivered": 2}.items() <= lab.relay(receiver, *elsewhere, *letters).items()
         assert ids == set(receiver.accepted())
         lab.environment |= {"HOOKLINE_SPOOL": "third", "HOOKLINE_STATE": "other.db"}
         (lab.directory / "webhooks" / ORGANIZATION / f"{SANDBOX}.yaml").unlink()
         lab.apply(url(receiver), sandbox="other")
-        assert {"no_webhook": 2} == lab.relay(receiver, "--format", "dead-letter", "letters", code=3)["skipped"]
+        assert {"no_webhook": 2} == lab.relay(receiver, *letters, code=3)["skipped"]
 
 
 def test_a_relay_reads_an_exported_line_as_what_it_was(lab: Lab) -> None:
@@ -214,7 +217,7 @@ def test_a_relay_reads_an_exported_line_as_what_it_was(lab: Lab) -> None:
         lab.relay(receiver, "-", stdin=line + BROKEN, code=3)
         lab.hookline("dead", "export", "--out", "letters")
         lab.environment["HOOKLINE_SPOOL"] = "second"
-        summary = lab.relay(receiver, "--campaign", "c1", "letters", code=3)
+        summary = lab.relay(receiver, "--campaign", "c1", "--format", "dead-letter", "letters", code=3)
         assert {"read": 2, "delivered": 1, "rejected": 1}.items() <= summary.items()
         expected = lab.hookline("relay", "--campaign", "c1", "--dry-run", "-", stdin=line).stdout.split()[-1]
         assert [expected.decode()] == receiver.accepted()

@@ -325,14 +325,14 @@ ROWS: dict[str, Row] = {
         state_file, b"SQLite format 3\x00" + bytes(84), "error: state.db is not an SQLite database"
     ),
     # -- names of files in a directory that a relay reads
-    "name: bytes that are no UTF-8": Row(file_name, b"caf\xe9.log", "logs/caf\\xe9.log:1: skip not_an_event"),
+    "name: bytes that are no UTF-8": Row(file_name, b"caf\xe9.log", "logs/caf\\xe9.log:1: skip unknown_format"),
     "name: a terminal's commands": Row(
-        file_name, ESC.encode() + b".log", "logs/\\u001b]0;owned\\u0007\\u001b[2J.log:1: skip not_an_event"
+        file_name, ESC.encode() + b".log", "logs/\\u001b]0;owned\\u0007\\u001b[2J.log:1: skip unknown_format"
     ),
     "name: a terminal's commands, refused": Row(
         refused_file_name, ESC.encode() + b".xz", "error: logs/\\u001b]0;owned\\u0007\\u001b[2J.xz is compressed"
     ),
-    "name: a line of its own": Row(file_name, b"a\nb.log", "logs/a\\u000ab.log:1: skip not_an_event"),
+    "name: a line of its own": Row(file_name, b"a\nb.log", "logs/a\\u000ab.log:1: skip unknown_format"),
     # -- exported dead letters
     "letter: not JSON": Row(dead_letters, b"{", "l.ndjson:1: not JSON"),
     "letter: 50,000 brackets": Row(dead_letters, b"[" * 50_000, "l.ndjson:1: not JSON"),
@@ -364,7 +364,7 @@ ROWS: dict[str, Row] = {
         event_line, b'{"requestId": ' + b"9" * 10_000 + b"}", "integer value out of range"
     ),
     "line: somebody else's organization": Row(
-        event_line, b'{"requestId":"r","imsOrg":"EVIL@AdobeOrg","sandbox":{"name":"prod"}}', "not_an_event"
+        event_line, b'{"requestId":"r","imsOrg":"EVIL@AdobeOrg","sandbox":{"name":"prod"}}', "unknown_format"
     ),
     "line: a header in an event's time": Row(event_time, "2026-01-01\r\nX-Other: b", "left out"),
 }

@@ -35,7 +35,9 @@ SKIP_REASONS: Mapping[str, str] = {
     "message_type_not_selected": "the webhook's messageTypes do not include the event's, such as marketing",
     "journey": "the message belongs to a journey (journeyVersionID), not to an API-triggered campaign",
     "campaign_not_enabled": "the webhook's campaigns do not include the event's",
-    "not_an_event": "the line has no feedback event: it is blank, another type of event, or JSON of no known format",
+    "not_an_event": "the line has no feedback event: it is blank, another type of event, or another program's line",
+    "unknown_format": "JSON of no known format; the name of its event follows, if it has one",
+    "unread_outcome": "a line that looks like a result of a mail server (`to=`, `status=`) and is not understood",
 }
 
 # Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type

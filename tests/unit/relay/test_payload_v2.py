@@ -32,6 +32,79 @@ def body(**told: Any) -> Any:
     return json.loads(sent)
 
 
+def both_forms(feedback: dict[str, Any], execution: dict[str, Any], context: dict[str, Any]) -> tuple[Any, Any]:
+    """The same SMS event as a payload and as an event of the dataset."""
+    payload = {
+        "requestId": "R-1",
+        "channel": "sms",
+        "eventType": "message.feedback",
+        "channelContext": context,
+        "messageExecution": {**execution, "messageProfileID": "P-1"},
+        "messageDeliveryFeedback": {**feedback, "feedbackStatus": {"value": feedback["feedbackStatus"]}},
+        "identityMap": {"Phone": [{"id": "+15555550123", "primary": True}]},
+    }
+    management = {
+        "messageExecution": execution,
+        "messageProfile": {
+            "messageProfileID": "P-1",
+            "requestID": "R-1",
+            "channel": {"_id": "https://ns.adobe.com/xdm/channels/sms"},
+        },
+        "messageDeliveryfeedback": feedback,
+        "smsChannelContext": context,
+    }
+    dataset = {
+        "eventType": "message.feedback",
+        "identityMap": payload["identityMap"],
+        "_experience": {"customerJourneyManagement": management},
+    }
+    return payload, dataset
+
+
+@pytest.mark.parametrize("slowly", [False, True], ids=["quickly", "carefully"])
+@pytest.mark.parametrize("structure", [1, 2])
+def test_both_readers_of_the_platform_agree(structure: int, slowly: bool) -> None:
+    """The same event with every field that a payload has, as a payload and as an event of the dataset."""
+    feedback = {
+        "feedbackStatus": "bounce",
+        "offers": [{"id": "o"}],
+        "messageExclusion": {"code": "c", "reason": "r"},
+        "messageFailure": {"category": "sync", "type": "Hard", "code": "10", "reason": "x"},
+        "retryCount": 3,
+        "responseCode": 200,
+        "responseDurationMillis": 286,
+        "encoding": "GSM",
+        "numberOfMessageParts": "2",
+        "deliveryTimestamp": "2026-10-06T18:22:41.512Z",
+    }
+    execution = {
+        "messageExecutionID": "U-1",
+        "messageType": "transactional",
+        "campaignID": "C-1",
+        "campaignVersionID": "CV-1",
+        "messageID": "M-1",
+        "campaignType": "ApiTriggered",
+    }
+    context = {"profileNumber": "+15555550123", "profileAddress": "a"}
+    further = {"note": "\\u0041"} if slowly else {}
+    parts = [json.dumps({**one, **further}).replace("\\\\", "\\") for one in both_forms(feedback, execution, context)]
+    table = routes(document(Address("myImsOrg", "prod"), channels=["email", "sms"], payload=structure))
+    bodies = []
+    for data in parts:
+        (read,) = read_line(line(data.encode()))
+        assert isinstance(read, Event)
+        fate = table.route(read, Defaults(organization="myImsOrg", sandbox="prod"))
+        assert isinstance(fate, Delivery), fate
+        bodies.append(json.loads(fate.body))
+    assert bodies[0] == bodies[1]
+    told = bodies[0]["messageDeliveryFeedback"]
+    assert ([200, 286, "2"] if structure == 2 else [None] * 3) == [
+        told.get("responseCode"),
+        told.get("responseDurationMillis"),
+        told.get("numberOfMessageParts"),
+    ]
+
+
 def relayed(source: object, structure: int) -> Delivery:
     data = json.dumps(source).encode()
     (read,) = read_line(line(data))

@@ -51,7 +51,8 @@ def formats_command(context: click.Context) -> None:
 def formats_test_command(*, file: str, format: str, defaults: Defaults, output: str) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
-    Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected.
+    Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected, or if no line is
+    recognized.
     """
     counts = _Counts()
     events = (event for line in _lines(file) for event in counts.add(preview_line(line, format, defaults)))
@@ -59,7 +60,9 @@ def formats_test_command(*, file: str, format: str, defaults: Defaults, output: 
         _print_json(events, counts)
     else:
         _print_table(events, counts)
-    return ExitCode.INCOMPLETE if counts.refused else ExitCode.DONE
+    if counts.is_unrecognized:
+        click.echo("no line was recognized: `hookline formats` lists the formats", err=True)
+    return ExitCode.INCOMPLETE if counts.refused or counts.is_unrecognized else ExitCode.DONE
 
 
 def _lines(file: str) -> Iterator[Any]:
@@ -83,13 +86,14 @@ class _Counts:
         self.skipped: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
         self.missing: Counter[str] = Counter()
-        self.rejected = 0
+        self.rejected = self.recognized = 0
         self.refused = 0
         self._names = SkipNames()
 
     def add(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:
         for one in events:
             self.formats[one.format or "none"] += 1
+            self.recognized += one.is_recognized
             self.missing.update(one.missing)
             self.refused += one.is_rejected
             match one.parsed:
@@ -105,6 +109,11 @@ class _Counts:
                 case _:
                     assert_never(one.parsed)
             yield one
+
+    @property
+    def is_unrecognized(self) -> bool:
+        """Whether lines were read and no format or wrapper recognized one. Blank lines do not count."""
+        return not self.recognized and self.formats["none"] > self.skipped["not_an_event"]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -137,6 +146,8 @@ def _print_table(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
         click.echo(f"{name:<10}  {_counter_text(counter) or '0'}")
     if counts.unknown:
         click.echo(f"{'unknown':<10}  {_counter_text(counts.unknown)}: not in the provider's documentation")
+    if unread := counts.skipped["unread_outcome"]:
+        click.echo(f"{'unread':<10}  unread_outcome {unread}: not understood, although they look like results")
     click.echo(f"{'rejected':<10}  {counts.rejected}")
     for field, n in sorted(counts.missing.items()):
         click.echo(f"{'missing':<10}  {field} in {n}: {SUPPLIED_BY[field]}")

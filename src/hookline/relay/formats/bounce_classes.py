@@ -44,10 +44,14 @@ _BY_STATUS: Mapping[str, int] = {
     **dict.fromkeys(("4.2.2", "5.2.2"), 22),
     **dict.fromkeys(("5.2.3", "5.3.4"), 23),
     **dict.fromkeys(("4.4.1", "4.4.2", "4.4.7"), 24),
-    "5.7.1": 50,
 }
 _BY_DIGIT: Mapping[str, int] = {"5": 30, "4": 20}
+_POLICY = (".7.", 50)  # RFC 3463 §3.8: security or policy
 _SPAM_BLOCK = 51
+_SUPPRESSED = 25
+_SOFT_BOUNCE, _NO_RECIPIENT = 20, 30
+# Classes that say no more than a first digit.
+_GENERAL = (1, 20, 30, 70)
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
 # The enhanced status code of a failure. It must not match a part of an IPv4 address or of a longer number. A code
@@ -57,11 +61,20 @@ _REPLY = re.compile(r"(?<![\d.-])([45])\d\d(?=[ -]|$)")
 
 
 def enhanced_status(*texts: str | None) -> str | None:
-    """Returns the first enhanced status code of a failure in one of the texts."""
+    """Returns the first enhanced status code of a failure in one of the texts. One that gives no reason (``5.0.0``)
+    is returned only if there is no other.
+    """
+    general = None
     for text in texts:
-        if text and (found := _ENHANCED.search(text)):
-            return found[1]
-    return None
+        for found in _ENHANCED.finditer(text or ""):
+            if not _is_general(found[1]):
+                return found[1]
+            general = general or found[1]
+    return general
+
+
+def _is_general(status: str) -> bool:
+    return status.endswith(".0.0")
 
 
 def is_permanent(status: str | None, *wordings: str | None) -> bool:
@@ -70,16 +83,22 @@ def is_permanent(status: str | None, *wordings: str | None) -> bool:
 
 
 def classify(status: str | None, *wordings: str | None, provider: int | None = None) -> int | None:
-    """Returns the class of a failure: by its enhanced status code, otherwise `provider` (the class that the provider
-    gives), otherwise by the reply code in a text, otherwise None.
+    """Returns the class of a failure, or None if nothing determines it.
+
+    The enhanced status code decides if it has a class of its own, then `provider` (the class that the provider
+    gives), then the first digit of the status code or of the reply code in a text. A general class of the provider
+    does not outrank a status code with a reason.
     """
-    if status and status[0] in _BY_DIGIT:
-        if status.startswith("5.7.") and any(
-            word in (text or "").lower() for text in wordings for word in _SPAM_WORDS
-        ):
-            return _SPAM_BLOCK
-        return _BY_STATUS.get(status) or _BY_DIGIT[status[0]]
-    return provider or _BY_DIGIT.get(_reply(*wordings) or "")
+    if not status or status[0] not in _BY_DIGIT:
+        return provider or _BY_DIGIT.get(_reply(*wordings) or "")
+    if status[1:].startswith(_POLICY[0]):
+        is_spam = any(word in (text or "").lower() for text in wordings for word in _SPAM_WORDS)
+        return _SPAM_BLOCK if is_spam else _POLICY[1]
+    if own := _BY_STATUS.get(status):
+        return own
+    if provider and (_is_general(status) or provider not in _GENERAL):
+        return provider
+    return _BY_DIGIT[status[0]]
 
 
 def _reply(*wordings: str | None) -> str | None:
@@ -93,9 +112,23 @@ def _reply(*wordings: str | None) -> str | None:
 def email_failure(
     code: int | None, category: Category, kind: BounceKind | None = None, wording: str | None = None
 ) -> MessageFailure:
-    """Returns the failure of an email in the platform's words, or as `wording` if no class matches."""
+    """Returns the failure of an email in the platform's words, or as `wording` if no class matches.
+
+    Type and class never contradict each other: an invalid recipient is Hard, and a hard failure is no soft bounce.
+    """
+    if code == _SOFT_BOUNCE and kind == "Hard":
+        code = _NO_RECIPIENT
     known = CLASSES.get(code) if code is not None else None
     if known is None:
         return MessageFailure(category=category, type=kind, reason=wording)
     name, usual = known
-    return MessageFailure(category=category, type=kind or usual, code=str(code), reason=name)
+    return MessageFailure(
+        category=category, type=usual if usual == "Hard" else kind or usual, code=str(code), reason=name
+    )
+
+
+def suppressed_by_sender() -> MessageFailure:
+    """Returns the failure of a message that the sender's own provider or server did not send, such as one to an
+    address of its suppression list. With every provider it is an `error`, because no recipient's server refused it.
+    """
+    return email_failure(_SUPPRESSED, "sync")

@@ -36,16 +36,17 @@ class Format(Protocol):
     OTHERS: tuple[str, ...]
 
     def recognizes(self, value: object, /) -> bool:
-        """Returns whether the line has this format, valid or not. With ``auto``, called for every format in turn.
+        """Returns whether an item has this format, valid or not. With ``auto``, called for every format in turn.
 
-        `value` is decoded JSON, or a LineText. Checks one or two keys. At most one format may return True for a line.
+        `value` is decoded JSON, or a LineText: a line, or an item of its list. Checks one or two keys. At most one
+        format may return True for an item.
         """
         ...
 
     def events(self, value: object, mapping: FieldMapping, /) -> Iterable[ParsedEvent]:
-        """Yields the events of the line, at least one item. Called once per line.
+        """Yields the events of the item, at least one. Called once per line, or once per item of its list.
 
-        If the user named this format, lines that it does not recognize are Rejected with the missing field. The paths
+        If the user named this format, items that it does not recognize are Rejected with the missing field. The paths
         of `mapping` supply absent fields. Many events are yielded one by one, because `within_limits` may stop.
         """
         ...

@@ -14,6 +14,10 @@ from hookline.relay.formats.format import LineText
 MAX_JSON_DEPTH: Final = 100
 
 _TOO_DEEP = Rejected(f"nested deeper than {MAX_JSON_DEPTH} levels")
+# A text or a number, from left to right, so that no part of a text matches as a number.
+_NUMBERS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
+# A number that no program can hold is JSON, but has no value: 1e999, or a whole number of 5,000 digits.
+LARGE_NUMBER_FAULTS: Final = ("number out of range", "integer value out of range")
 _decoder = msgspec.json.Decoder()
 # Matches every escape from left to right, so that an escaped backslash or the second half of a pair does not match.
 _ESCAPES = re.compile(
@@ -38,6 +42,26 @@ def decode_json(data: bytes) -> object:
     ):
         return _TOO_DEEP
     return value
+
+
+def without_large_numbers(data: bytes) -> object:
+    """Returns the result of `decode_json` for a line with a fault of LARGE_NUMBER_FAULTS, with null for the number.
+
+    A quick reader skips the fields that it does not use, and with them their numbers.
+    """
+    return decode_json(_NUMBERS.sub(_number_or_null, data))
+
+
+def _number_or_null(found: re.Match[bytes]) -> bytes:
+    token = found[0]
+    try:
+        if not token.startswith(b'"'):
+            _decoder.decode(token)
+    except msgspec.ValidationError:
+        return b"null"
+    except msgspec.DecodeError:
+        pass  # not JSON, which the second decoding reports
+    return token
 
 
 def _as_text(data: bytes, fault: str) -> LineText | Rejected:

@@ -1,22 +1,26 @@
-"""Reads a line: decodes it once and passes it to the format that recognizes it."""
+"""Reads a line: decodes it once, unwraps it, and passes each of its items to the format that recognizes it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
-from hookline.relay.formats.json_decoding import decode_json
-from hookline.relay.formats.registry import FORMATS, QUICK
+from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
+from hookline.relay.formats.recognition import NO_EVENT, Reading, read_items, read_unknown, recognized_by
+from hookline.relay.formats.registry import AUTO_FORMATS, FORMATS, QUICK
+from hookline.relay.formats.wrappers import Wrapped, read_rest, unwrap, with_time
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
 AUTO: Final = "auto"
+MAX_WRAPPERS: Final = 4  # a container's log in a journal has two
 
 FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
-_NO_EVENT = Skipped("not_an_event")
-_QUICK = {AUTO: tuple(QUICK.values())} | {name: (quick,) for name, quick in QUICK.items()}
+_TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")
+_QUICK = {AUTO: tuple(QUICK.items())} | {name: ((name, quick),) for name, quick in QUICK.items()}
 
 
 def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
@@ -26,30 +30,104 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
     format is Skipped with ``auto``, and Rejected with a named format (a key of FORMATS).
     """
     if line.sha256 is None and not mapping.paths:
-        for quick in _QUICK.get(format, ()):
+        for _, quick in _QUICK.get(format, ()):
             if event := quick(line.data):
                 return [event]
-    return read_with_format(line, format, mapping)[1]
+    readings = _read_whole(line, format, mapping)
+    if isinstance(readings, list) and len(readings) == 1:
+        return within_limits(readings[0][1])
+    return within_limits(event for _, events in readings for event in events)
 
 
 def read_with_format(
     line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
-) -> tuple[str | None, list[ParsedEvent]]:
-    """Returns the name of the format that read the line (None if none did) and the result of `read_line`."""
+) -> list[tuple[str | None, ParsedEvent]]:
+    """Returns the result of `read_line`, each event with the format or wrapper that recognized it, or with None."""
+    names: list[str | None] = []
+
+    def events() -> Iterator[ParsedEvent]:
+        for name, found in _read_whole(line, format, mapping):
+            for event in found:
+                names.append(name)
+                yield event
+
+    return list(zip(names, within_limits(events()), strict=False))  # one Rejected if there are too many
+
+
+def _read_whole(line: Line, format: str, mapping: FieldMapping) -> Iterable[Reading]:
     if line.sha256 is not None:
-        return None, [Rejected(f"too long: {line.length} bytes, the limit is {MAX_LINE_BYTES}")]
-    if not line.data or line.data.isspace():
-        return None, [_NO_EVENT]
-    value = decode_json(line.data)
+        return [(None, [Rejected(f"too long: {line.length} bytes, the limit is {MAX_LINE_BYTES}")])]
+    return _read_bytes(line.data, format, mapping, MAX_WRAPPERS)
+
+
+def _read_bytes(data: bytes, format: str, mapping: FieldMapping, wrappers: int) -> Iterable[Reading]:
+    if not data or data.isspace():
+        return [(None, [NO_EVENT])]
+    value = decode_json(data)
     if isinstance(value, Rejected):
-        return None, [value]
-    if format in (AUTO, dead_letter_format.NAME) and (within := dead_letter_format.line_within(value)):
-        return dead_letter_format.NAME, _read_within(*within, mapping)
-    recognized = (known for known in FORMATS.values() if known.recognizes(value))
-    known = FORMATS[format] if format != AUTO else next(recognized, None)
-    if known is None:
-        return None, [Rejected(value.fault) if isinstance(value, LineText) else _NO_EVENT]
-    return known.NAME, within_limits(known.events(value, mapping))
+        return [(None, [value])]
+    if isinstance(value, LineText) and value.fault in LARGE_NUMBER_FAULTS:
+        return [_read_large_numbers(data, value.fault, format, mapping)]
+    if format == dead_letter_format.NAME:
+        within = dead_letter_format.line_within(value)
+        return [(format, _read_within(*within, mapping) if within else dead_letter_format.events(value, mapping))]
+    if isinstance(value, list) and value:
+        return _read_list(value, format, mapping, wrappers)
+    return _read_item(value, format, mapping, wrappers)
+
+
+def _read_list(items: list[object], format: str, mapping: FieldMapping, wrappers: int) -> Iterator[Reading]:
+    if format != AUTO:
+        for item in items:
+            yield from _read_item(item, format, mapping, wrappers)
+        return
+    for item, reading in zip(items, read_items(AUTO_FORMATS, items, mapping), strict=True):
+        if wrapped := unwrap(item):
+            yield from _read_wrapped(wrapped, format, mapping, wrappers)
+        else:
+            yield reading
+
+
+def _read_large_numbers(data: bytes, fault: str, format: str, mapping: FieldMapping) -> Reading:
+    """Reads a line with a number that no program can hold, as the quick readers do: if the event does not use it."""
+    value = without_large_numbers(data)
+    for name, _ in _QUICK.get(format, ()):
+        if isinstance(value, dict) and FORMATS[name].recognizes(value):
+            events = list(FORMATS[name].events(value, mapping))
+            if not any(isinstance(event, Rejected) for event in events):
+                return name, events
+    return None, [Rejected(fault)]
+
+
+def _read_item(item: object, format: str, mapping: FieldMapping, wrappers: int) -> Iterable[Reading]:
+    if wrapped := unwrap(item):
+        return _read_wrapped(wrapped, format, mapping, wrappers)
+    known = FORMATS[format] if format != AUTO else recognized_by(AUTO_FORMATS, item)
+    return [(None, [read_unknown(item)])] if known is None else [(known.NAME, known.events(item, mapping))]
+
+
+def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers: int) -> Iterator[Reading]:
+    """Reads the text in a wrapper like a line. A text of no format is a line of a program, and contains no event."""
+    if not wrappers:
+        yield wrapped.name, [_TOO_WRAPPED]
+        return
+    data = wrapped.text.encode()
+    if not mapping.paths:
+        for name, quick in _QUICK.get(format, ()):
+            if event := quick(data):
+                yield name, [with_time(event, wrapped)]
+                return
+    if rest := read_rest(wrapped, AUTO_FORMATS):
+        yield wrapped.name, [rest]
+    else:
+        for format_name, events in _read_bytes(data, format, mapping.within(wrapped.envelope), wrappers - 1):
+            yield format_name or wrapped.name, (_in_wrapper(event, wrapped) for event in events)
+
+
+def _in_wrapper(event: ParsedEvent, wrapped: Wrapped) -> ParsedEvent:
+    if isinstance(event, Skipped) and event.reason == "unknown_format":
+        return Skipped(NO_EVENT.reason, event.name)
+    return with_time(event, wrapped)
 
 
 def _read_within(line: Line, part: int, mapping: FieldMapping) -> list[ParsedEvent]:

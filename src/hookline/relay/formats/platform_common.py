@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,7 +11,6 @@ from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
-from hookline.relay.formats.provider_event import map_items
 
 FEEDBACK = "message.feedback"
 # A dataset event has at least one of these, a payload has none. An invalid line of one is not read as the other.
@@ -53,6 +52,8 @@ class PlatformFeedback(msgspec.Struct, frozen=True):
     encoding: Any = None
     message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
     delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
+    response_code: Any = msgspec.field(name="responseCode", default=None)
+    response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
 
 
 class PlatformIdentity(msgspec.Struct, frozen=True):
@@ -129,6 +130,8 @@ def platform_event(
             encoding=feedback.encoding,
             message_parts=feedback.message_parts,
             delivered_at=feedback.delivered_at,
+            response_code=feedback.response_code,
+            response_millis=feedback.response_millis,
             **details,
         ),
         **own,
@@ -160,13 +163,6 @@ def _detail(name: str, value: Any) -> Any:
     return None if name == "response_millis" else plain_text(value)
 
 
-def map_and_complete(
-    value: object, mapping: FieldMapping, parse: Callable[[object], ParsedEvent]
-) -> Iterable[ParsedEvent]:
-    """Yields the result of `parse` for the line, or for each item of its list, completed by `mapping`."""
-
-    def completed(item: object, mapping: FieldMapping) -> ParsedEvent:
-        parsed = parse(item)
-        return mapping.completed(parsed, item) if mapping.paths and isinstance(parsed, Event) else parsed
-
-    return map_items(value, mapping, completed)
+def completed(parsed: ParsedEvent, item: object, mapping: FieldMapping) -> ParsedEvent:
+    """Returns the event with the values of `mapping` for its absent fields."""
+    return mapping.completed(parsed, item) if mapping.paths and isinstance(parsed, Event) else parsed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -28,14 +28,13 @@ def complete_event(
         event: the fields that the provider gives, or their equivalents.
         source: the object in which `mapping` finds further fields.
         mapping: the paths of ``--map``.
-        recipient: the provider's recipient.
+        recipient: the provider's recipient. A path of ``--map`` to another one has priority, as for every field.
         variables: custom arguments, tags or metadata. Objects other than a dict have no effect.
     """
     values = fields_in_variables(variables)
     if mapping.paths:
         values = {**mapping.found(source), **values}
-    recipient = recipient or values.get(RECIPIENT)
-    values.pop(RECIPIENT, None)
+    recipient = values.pop(RECIPIENT, None) or recipient
     if not recipient:
         return Rejected("no recipient: the event names no recipient; --map recipient=PATH supplies it")
     channel = event.channel or Channel.EMAIL
@@ -56,29 +55,12 @@ def skip_or_reject(fault: Rejected, status: object, statuses: Mapping[str, str])
 
 
 def recipient_of(recipient: str | None, source: object, mapping: FieldMapping) -> str | None:
-    """Returns the recipient of the event, or the one of `mapping`, for an identity that includes the recipient."""
+    """Returns the recipient for an identity that includes it: the event's own, so that the recipients of one event
+    differ, or the one of `mapping`.
+    """
     return recipient or (mapping.found(source).get(RECIPIENT) if mapping.paths else None)
 
 
-def each_item(value: object) -> Iterator[Any]:
-    """Yields the events of a line: the items of a list, or the line itself, also if it is a LineText."""
-    if isinstance(value, list) and value:
-        yield from value
-    else:
-        yield value
-
-
-def map_items(
-    value: object, mapping: FieldMapping, parse: Callable[[Any, FieldMapping], ParsedEvent]
-) -> Iterable[ParsedEvent]:
-    """Yields the result of `parse` for each event of the line, one by one."""
-    if isinstance(value, list) and value:
-        return (parse(item, mapping) for item in value)
-    return [parse(value, mapping)]
-
-
-def first_object(value: object) -> dict[str, Any]:
-    """Returns the object by which a line is recognized: the line itself, the first item of its list, or {}."""
-    if isinstance(value, list) and value:
-        value = value[0]
+def as_object(value: object) -> dict[str, Any]:
+    """Returns the object by which an item is recognized, or {}."""
     return value if isinstance(value, dict) else {}

@@ -28,6 +28,8 @@ FORMATS: dict[str, Format] = {
     cloudevents.NAME: cloudevents,
     dead_letter_format.NAME: dead_letter_format,
 }
+# A dead letter has its own webhook and id, so a log must not contain one: only the named format reads it.
+AUTO_FORMATS = {name: known for name, known in FORMATS.items() if name != dead_letter_format.NAME}
 QUICK: dict[str, Quick] = {xdm.NAME: xdm.quick, payload.NAME: payload.quick}
 
 
@@ -43,7 +45,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
     dead_letter_format.NAME: Description(
         "email, sms",
         "a dead letter from `hookline dead export`; keeps its id and its webhook",
-        '`"hookline": "dead-letter"`',
+        "nothing: only `--format dead-letter` and `hookline dead import` read it",
     ),
     payload.NAME: Description(
         "email, sms",

@@ -21,7 +21,7 @@ SUPPLIED_BY: Mapping[str, str] = {
     "campaign": "--campaign, or --map campaign=PATH; without it, only `campaigns: all` webhooks receive the event",
 }
 
-_KNOWN = {name: {word.lower() for word in known.OTHERS} for name, known in FORMATS.items()}
+_KNOWN = {name: {word.lower() for word in (*known.STATUSES, *known.OTHERS)} for name, known in FORMATS.items()}
 
 
 class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,12 @@ class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
         skipped = self.parsed
         if not isinstance(skipped, Skipped) or skipped.reason != "status_not_relayed" or self.format is None:
             return None
-        return skipped.name if skipped.name and skipped.name.lower() not in _KNOWN[self.format] else None
+        return skipped.name if skipped.name and skipped.name.lower() not in _KNOWN.get(self.format, ()) else None
+
+    @property
+    def is_recognized(self) -> bool:
+        """Whether a format or a wrapper recognized it."""
+        return self.format is not None
 
     @property
     def is_rejected(self) -> bool:
@@ -48,8 +53,7 @@ class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 def preview_line(line: Line, format: str, defaults: Defaults) -> Iterator[PreviewedEvent]:
     """Yields every event of a line, with the defaults filled in."""
-    name, events = read_with_format(line, format, defaults.mapping)
-    for parsed in events:
+    for name, parsed in read_with_format(line, format, defaults.mapping):
         previewed, missing = _preview(parsed, defaults) if isinstance(parsed, Event) else (parsed, ())
         yield PreviewedEvent(line=line.number, format=name, parsed=previewed, missing=missing)
 

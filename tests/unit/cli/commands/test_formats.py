@@ -196,3 +196,44 @@ def test_line_that_is_not_whole_is_left_as_the_relay_leaves_it(capsys: Output, t
     output = capsys.readouterr()
     assert "recognized  postfix 1\n" in output.out
     assert "has no line end" in output.err
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"type":"email.bounced"}\n[{"event":"failed"}]\n\n', 3),
+        ('{"log":"hello\\n","stream":"stdout","time":"x"}\n', 0),
+        ("Oct 10 01:23:46 mx1 cron: hello\n", 0),
+        ("\n\n", 0),
+        ("", 0),
+    ],
+)
+def test_a_file_in_which_nothing_is_recognized_ends_with_3(
+    tmp_path: Path, capsys: Output, text: str, code: int
+) -> None:
+    """A line of a known program is recognized. A file without lines is no mistake."""
+    (tmp_path / "log").write_text(text)
+    assert code == main(["formats", "test", *PLACED, str(tmp_path / "log")])
+    captured = capsys.readouterr()
+    assert ("no line was recognized" in captured.err) is (code == 3)
+    code_of_json, report = trial(capsys, *PLACED, str(tmp_path / "log"))
+    assert code == code_of_json
+    if code == 3:
+        assert {"unknown_format:email.bounced": 1, "unknown_format:failed": 1, "not_an_event": 1} == report[
+            "summary"
+        ]["skipped"]
+
+
+def test_a_list_shows_the_format_of_each_item(tmp_path: Path, capsys: Output) -> None:
+    """Items of several formats, and one of none."""
+    items = [{"event": "open", "email": "a", "timestamp": 1}, {"RecordType": "Open"}, {"hello": 1}]
+    (tmp_path / "log").write_text(json.dumps(items))
+    _, report = trial(capsys, *PLACED, str(tmp_path / "log"))
+    assert {"sendgrid": 1, "postmark": 1, "none": 1} == report["summary"]["formats"]
+
+
+def test_results_that_are_not_understood_are_shown(tmp_path: Path, capsys: Output) -> None:
+    """They have a row of their own."""
+    (tmp_path / "log").write_text("Oct 10 01:23:46 mx1 sendmail[1]: A1: to=<a@b>, relay=x, status=sent (ok)\n")
+    assert 0 == main(["formats", "test", *PLACED, str(tmp_path / "log")])
+    assert "unread      unread_outcome 1: not understood" in capsys.readouterr().out

@@ -39,10 +39,14 @@ def test_classes_are_the_platforms() -> None:
         ("5.7.1", None, 50),
         ("5.7.1", "Our system has detected that this message is likely UNSOLICITED mail", 51),
         ("5.7.26", "blocked as spam", 51),
-        ("5.7.26", "unauthenticated", 30),
+        ("5.7.26", "unauthenticated", 50),
+        ("5.7.606", "Access denied, banned sending IP", 50),
+        ("4.7.0", "unusual rate of unsolicited mail from your address", 51),
+        ("4.7.28", "rate limited", 50),
+        ("4.7.650", None, 50),
         ("5.0.0", None, 30),
         ("5.1.0", "spam", 30),
-        ("4.7.1", "spam", 20),
+        ("4.7.1", "spam", 51),
         ("2.0.0", None, None),
         ("2.0.0", "550 no such user", 30),
         (None, "550 no such user", 30),
@@ -57,10 +61,16 @@ def test_class_by_status(status: str | None, wording: str | None, expected: int 
 
 
 def test_class_by_what_the_provider_calls_it() -> None:
-    """A provider's word counts where there is no status; a status that is there is always more exact."""
+    """The provider's class counts unless the status has a class of its own; a status without a reason has none, and
+    a general class of the provider says no more than the first digit of a status.
+    """
     assert classify(None, "550 something", provider=22) == 22
     assert classify("5.1.1", None, provider=22) == 10
-    assert classify("5.0.0", None, provider=22) == 30
+    assert classify("5.0.0", None, provider=22) == 22
+    assert classify("5.0.0", None, provider=1) == 1
+    assert classify("5.3.0", None, provider=53) == 53
+    assert classify("5.3.0", None, provider=1) == 30
+    assert classify("5.0.0", None) == 30
     assert classify("2.0.0", None, provider=22) == 22
 
 
@@ -75,6 +85,8 @@ def test_class_by_what_the_provider_calls_it() -> None:
         ("version 15.1.1", None),
         ("550 rejected by FooMTA 2.4.1: user unknown", None),
         ("2.0.0 queued, then 5.1.1", "5.1.1"),
+        ("5.0.0 (#5.1.1)", "5.1.1"),
+        ("5.0.0 failed", "5.0.0"),
         ("5.1", None),
         ("", None),
         (None, None),
@@ -106,6 +118,14 @@ def test_failure_speaks_the_platforms_language() -> None:
     assert expected == email_failure(10, "sync", wording="550 no such user")
     expected = MessageFailure(category="async", type="Soft", code="30", reason="Generic Bounce: No RCPT")
     assert expected == email_failure(30, "async", "Soft")
+
+
+def test_type_and_class_never_contradict_each_other() -> None:
+    """An invalid recipient is a hard failure, and a hard failure is not a soft bounce, whatever a provider writes."""
+    assert "Hard" == email_failure(10, "sync", "Soft").type
+    assert "Hard" == email_failure(15, "sync", "Ignored").type
+    hard = email_failure(20, "sync", "Hard")
+    assert ("30", "Hard") == (hard.code, hard.type)
 
 
 @pytest.mark.parametrize("code", [None, 90])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -151,7 +152,7 @@ def test_a_relay_sends_a_letter_under_its_own_id() -> None:
     """Read as a line, a delivery is what it was, but for its place in the order of its message."""
     letter = delivery()
     data = dead_letter_line(letter).rstrip(b"\n")
-    (read,) = read_line(line(data))
+    (read,) = read_line(line(data), "dead-letter")
     assert isinstance(read, Delivery)
     assert (letter.id, letter.webhook, letter.body, None) == (read.id, read.address, read.body, read.order_key)
 
@@ -162,23 +163,50 @@ def test_the_deepest_payload_can_be_relayed_again() -> None:
     for _ in range(MAX_JSON_DEPTH - 2):
         offers = [offers]
     data = dead_letter_line(delivery(offers=offers)).rstrip(b"\n")
-    assert isinstance(read_line(line(data))[0], Delivery)
+    assert isinstance(read_line(line(data), "dead-letter")[0], Delivery)
 
 
 def test_a_relay_reads_the_rejected_event_of_a_line() -> None:
-    """Of a line within a letter, also a letter in a letter, the event that is meant; endless ones stay too long."""
+    """Of a line within a letter, the event that is meant. A letter in a letter is refused, as is an endless line."""
     event = {"channel": "sms", "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}}}
     inner = dead_letter_line(rejected(json.dumps(event).encode())).rstrip(b"\n")
-    for data in (inner, dead_letter_line(rejected(inner)).rstrip(b"\n")):
-        (read,) = read_line(line(data))
-        assert isinstance(read, Event)
-        assert "sms" == read.channel
+    (read,) = read_line(line(inner), "dead-letter")
+    assert isinstance(read, Event)
+    assert "sms" == read.channel
+    (refused,) = read_line(line(dead_letter_line(rejected(inner)).rstrip(b"\n")), "dead-letter")
+    assert isinstance(refused, Rejected)
     second = dead_letter_line(rejected(json.dumps(event).encode(), part=1))
-    assert [Rejected("the line contains fewer events than before")] == read_line(line(second))
+    assert [Rejected("the line contains fewer events than before")] == read_line(line(second), "dead-letter")
     both = dead_letter_line(rejected(json.dumps([event, event]).encode(), part=WHOLE_LINE))
     assert json.loads(both)["part"] is None
     assert WHOLE_LINE == parse_exported_line(both.rstrip(b"\n")).part  # type: ignore[union-attr]
     endless = dead_letter_line(rejected(b"{", length=2 << 20))
-    (refused,) = read_line(line(endless))
+    (refused,) = read_line(line(endless), "dead-letter")
     assert isinstance(refused, Rejected)
     assert "too long" in refused.reason
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda data: data,
+        lambda data: b"[" + data + b"]",
+        lambda data: b"2026-11-28T00:00:00Z stdout F " + data,
+        lambda data: json.dumps({"log": data.decode() + "\n", "stream": "stdout", "time": "x"}).encode(),
+        lambda data: json.dumps({"MESSAGE": data.decode(), "_HOSTNAME": "h"}).encode(),
+        lambda data: b'{"specversion":"1.0","type":"x","source":"y","id":"1","data":' + data + b"}",
+    ],
+    ids=["alone", "in a list", "cri", "docker", "journald", "in a CloudEvent"],
+)
+@pytest.mark.parametrize("choice", ["auto", "payload", "cloudevents"])
+def test_a_log_cannot_contain_a_dead_letter(wrap: Callable[[bytes], bytes], choice: str) -> None:
+    """A dead letter carries a webhook and an id of its own, so no log that others write may contain one."""
+    for letter in (delivery(), rejected(json.dumps({"event": "delivered"}).encode())):
+        (read,) = read_line(line(wrap(dead_letter_line(letter).rstrip(b"\n"))), choice)
+        assert isinstance(read, Rejected)
+
+
+def test_a_dead_letter_in_a_log_is_rejected_with_the_next_step() -> None:
+    """The reason names the commands that read dead letters."""
+    (read,) = read_line(line(dead_letter_line(delivery()).rstrip(b"\n")))
+    assert Rejected("a dead letter of hookline: `hookline dead import` and --format dead-letter read it") == read

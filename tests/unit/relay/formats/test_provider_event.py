@@ -105,7 +105,7 @@ def test_postmarks_words_are_of_their_own_field() -> None:
         {"event": "open", "email": "a@example.com", "timestamp": {}},
         ses("Open", bounce={"bouncedRecipients": None}),
         {"RecordType": "Open", "MessageID": 5},
-        postmark(Type="Unknown", Details={}),
+        postmark(Type="AutoResponder", Details={}),
         {"msys": {"track_event": {"type": "open", "event_id": [], "rcpt_to": "a@example.com"}}},
         sinch(status="Queued", recipient="1", at=5),
     ],
@@ -180,3 +180,38 @@ def test_a_failure_has_no_status_of_a_success(document: object, code: str, kind:
     failure = event(document).failure
     assert failure is not None
     assert (code, kind) == (failure.code, failure.type)
+
+
+def test_a_mapped_recipient_has_priority() -> None:
+    """--map recipient names another field than the format's; the identity keeps the provider's own recipient."""
+    odd = event(postmark(RecordType="Delivery", who="other@example.com"), "recipient=who")
+    usual = event(postmark(RecordType="Delivery", who="other@example.com"))
+    assert {"email": [{"id": "other@example.com", "primary": True}]} == odd.identity_map
+    assert {"email": [{"id": "a@example.com", "primary": True}]} == usual.identity_map
+    assert odd.identity == usual.identity
+
+
+def test_events_beside_each_other_in_one_sparkpost_envelope_are_read() -> None:
+    """Each of them, not only the first."""
+    one = {"type": "delivery", "event_id": "1", "rcpt_to": "a@example.com"}
+    two = {"type": "bounce", "event_id": "2", "rcpt_to": "b@example.com", "bounce_class": "10"}
+    found = read({"msys": {"message_event": one, "other_event": two}})
+    assert ["delivered", "bounce"] == [item.status for item in found if isinstance(item, Event)]
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (
+            [{"hello": 1}, postmark(), {"Type": "SubscriptionConfirmation", "TopicArn": "t"}],
+            ["Skipped", "Event", "Skipped"],
+        ),
+        ([sinch(recipient="1"), "text", ses("Send")], ["Event", "Skipped", "Event", "Event"]),
+        ([postmark(), "text"], ["Event", "Rejected"]),
+        ([postmark(), {"RecordType": "Delivery"}], ["Event", "Rejected"]),
+        ([[postmark()]], ["Skipped"]),
+    ],
+)
+def test_items_of_a_list_are_recognized_one_by_one(items: list[object], expected: list[str]) -> None:
+    """In any order, in several formats; with one format, an item that it refuses is rejected and kept."""
+    assert expected == [type(one).__name__ for one in read(items)]

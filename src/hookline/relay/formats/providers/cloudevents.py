@@ -14,10 +14,11 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.format import ParsedEvent, within_limits
+from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decode_json
-from hookline.relay.formats.provider_event import each_item, first_object
+from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.provider_formats import PROVIDER_FORMATS
+from hookline.relay.formats.recognition import read_items, recognized_by
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "cloudevents"
@@ -25,11 +26,10 @@ NAME = "cloudevents"
 STATUSES: Mapping[str, str] = {}  # those of the inner format
 OTHERS = tuple(word for known in PROVIDER_FORMATS.values() for word in known.OTHERS)
 
-_NO_EVENT = Skipped("not_an_event")
-
 
 class _Envelope(msgspec.Struct, frozen=True):
     specversion: str
+    type: str | None = None
     id: str | None = None
     source: str | None = None
     time: str | None = None
@@ -38,12 +38,12 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     return "specversion" in event and ("type" in event or "source" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return (parsed for item in each_item(value) for parsed in _events(item, mapping))
+    return _events(value, mapping)
 
 
 def _events(value: Any, mapping: FieldMapping) -> list[ParsedEvent]:
@@ -53,11 +53,13 @@ def _events(value: Any, mapping: FieldMapping) -> list[ParsedEvent]:
     data = _inner_data(envelope)
     if isinstance(data, Rejected):
         return [data]
-    for known in PROVIDER_FORMATS.values():
-        if known.recognizes(data):
-            parsed = within_limits(known.events(data, mapping.within(value)))
-            return [_with_envelope(item, envelope, number, len(parsed)) for number, item in enumerate(parsed)]
-    return [_NO_EVENT]
+    if isinstance(data, LineText) and recognized_by(PROVIDER_FORMATS, data) is None:
+        is_json = data.text.lstrip().startswith(("{", "["))
+        return [Rejected(f"data: {data.fault}") if is_json else Skipped("not_an_event", envelope.type)]
+    within = mapping.within(value)
+    items = data if isinstance(data, list) and data else [data]
+    parsed = within_limits(event for _, events in read_items(PROVIDER_FORMATS, items, within) for event in events)
+    return [_with_envelope(item, envelope, number, len(parsed)) for number, item in enumerate(parsed)]
 
 
 def _inner_data(envelope: _Envelope) -> object:
@@ -74,6 +76,8 @@ def _inner_data(envelope: _Envelope) -> object:
 
 def _with_envelope(parsed: ParsedEvent, envelope: _Envelope, number: int, of: int) -> ParsedEvent:
     """Adds the envelope's time and identity if the event has none. `source` and `id` together are unique."""
+    if isinstance(parsed, Skipped) and parsed.reason == "unknown_format":
+        return Skipped("not_an_event", envelope.type or parsed.name)
     if not isinstance(parsed, Event):
         return parsed
     identity = parsed.identity

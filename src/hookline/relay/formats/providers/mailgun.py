@@ -13,9 +13,16 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import BounceKind, Category, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import (
+    BounceKind,
+    Category,
+    classify,
+    email_failure,
+    enhanced_status,
+    suppressed_by_sender,
+)
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, mailbox, to_struct
 from hookline.units import utc_text_of_unix
 
@@ -26,11 +33,13 @@ STATUSES: Mapping[str, str] = {
     "accepted": "sent",
     "delivered": "delivered",
     "failed permanent": "bounce",
+    "failed suppressed": "error",
     "rejected": "error",
 }
 OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribed", "complained", "stored")
 _KINDS: dict[str, BounceKind] = {"hard": "Hard", "soft": "Soft"}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
+_SUPPRESSED = "suppress-"  # suppress-bounce, suppress-complaint, suppress-unsubscribe
 _DAY = 24 * 3600
 
 
@@ -80,7 +89,7 @@ _NO_HEADERS = _Headers()
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     if "email" in event or "specversion" in event:
         return False
     if _ENVELOPE in event:
@@ -90,7 +99,7 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_items(value, mapping, _event)
+    return [_event(value, mapping)]
 
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
@@ -99,8 +108,10 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     event = to_struct(value, _Event)
     if isinstance(event, Rejected):
         fields = value if isinstance(value, dict) else {}
-        return skip_or_reject(event, _status_name(fields.get("event"), fields.get("severity")), STATUSES)
-    name = _status_name(event.event, event.severity)
+        return skip_or_reject(
+            event, _status_name(fields.get("event"), fields.get("severity"), fields.get("reason")), STATUSES
+        )
+    name = _status_name(event.event, event.severity, event.reason)
     status = STATUSES.get(name)
     if status is None:
         return Skipped("status_not_relayed", name)
@@ -123,19 +134,30 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     return complete_event(parsed, value, mapping, recipient=event.recipient or header, variables=event.variables)
 
 
-def _status_name(event: Any, severity: object) -> Any:
-    return f"{event} {severity}" if event == "failed" and severity else event
+def _status_name(event: Any, severity: object, reason: object) -> Any:
+    if event != "failed" or not severity:
+        return event
+    suppressed = severity == "permanent" and isinstance(reason, str) and reason.startswith(_SUPPRESSED)
+    return "failed suppressed" if suppressed else f"failed {severity}"
 
 
 def _failure(event: _Event, delivery: _DeliveryStatus, status: str, wording: str | None) -> MessageFailure | None:
     if status == "error":
-        return email_failure(None, "sync", wording=wording)
+        return suppressed_by_sender() if event.event == "failed" else email_failure(None, "sync", wording=wording)
     if status != "bounce":
         return None
     enhanced = enhanced_status(delivery.enhanced, delivery.bounce_code, delivery.message)
     code = classify(enhanced, wording, as_text(delivery.code), provider=_REASONS.get(event.reason or ""))
     category: Category = "async" if event.flags and event.flags.delayed else "sync"
-    return email_failure(code, category, _KINDS.get(delivery.bounce_type or ""), wording)
+    kind = _KINDS.get(delivery.bounce_type or "") or _kind(event, enhanced or as_text(delivery.code))
+    return email_failure(code, category, kind, wording)
+
+
+def _kind(event: _Event, status: str | None) -> BounceKind | None:
+    """Returns the kind of a permanent failure. A message that was given up or blocked says nothing of its address."""
+    if event.reason in _REASONS:
+        return None
+    return "Soft" if status and status[0] == "4" else "Hard"
 
 
 def _identity(event: _Event) -> str | None:

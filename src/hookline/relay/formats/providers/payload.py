@@ -12,7 +12,7 @@ from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import first_object
+from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "payload"
@@ -30,8 +30,6 @@ class _Status(msgspec.Struct, frozen=True):
 
 class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
     status: _Status = msgspec.field(name="feedbackStatus")
-    response_code: Any = msgspec.field(name="responseCode", default=None)
-    response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
 
 
 class _PayloadFields(msgspec.Struct, frozen=True):
@@ -74,14 +72,14 @@ def quick(data: bytes) -> Event | None:
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     if "messageDeliveryFeedback" in event or "messageExecution" in event:
         return True
     return event.get("eventType") == platform.FEEDBACK and not any(key in event for key in platform.DATASET_KEYS)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return platform.map_and_complete(value, mapping, _event)
+    return [platform.completed(_event(value), value, mapping)]
 
 
 def _event(value: object) -> ParsedEvent:
@@ -101,8 +99,6 @@ def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> E
         "profile_id": payload.execution and payload.execution.profile_id,
         "profile_number": context.get("profileNumber"),
         "profile_address": context.get("profileAddress"),
-        "response_code": payload.feedback.response_code,
-        "response_millis": payload.feedback.response_millis,
     }
     return platform.platform_event(
         payload.execution,

@@ -11,88 +11,126 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import classify, email_failure, is_permanent
+from hookline.relay.formats.bounce_classes import (
+    classify,
+    email_failure,
+    enhanced_status,
+    is_permanent,
+    suppressed_by_sender,
+)
 from hookline.relay.formats.format import LineText, ParsedEvent
+from hookline.relay.formats.mail_log import MailResult, looks_like_outcome, read_result
 from hookline.relay.formats.provider_event import complete_event, recipient_of
+from hookline.relay.formats.wrappers import LONG_MESSAGE, journal_text, journal_time
 
 NAME = "postfix"
 
-STATUSES: Mapping[str, str] = {"sent": "delivered", "bounced": "bounce", "expired": "bounce"}
-OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable")
-_AGENTS = {"smtp", "lmtp", "local", "virtual", "pipe", "error", "retry", "discard", "bounce"}
-_DELIVERY = re.compile(
-    r"(?P<queue_id>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?P<fields>.*?)\bstatus=(?P<status>[a-z-]+)\b,? ?(?P<text>.*)",
-    re.DOTALL,
-)
+STATUSES: Mapping[str, str] = {
+    "sent": "delivered",
+    "bounced": "bounce",
+    "expired": "bounce",
+    "force-expired": "bounce",
+    "discarded": "error",
+}
+# A soft bounce is deferred: Postfix tries again (`soft_bounce = yes`).
+OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable", "SOFTBOUNCE")
 _NO_EVENT = Skipped("not_an_event")
-_EXPIRED = "status=expired, returned to sender"  # from the queue manager, which names the sender and no recipient
+_UNREAD = Skipped("unread_outcome")
+# Lines that journalctl writes between entries.
+_JOURNALCTL = re.compile(r"-- (?:Boot [0-9a-f]{32}|Reboot|No entries|(?:Journal|Logs) begins? at .*) --")
+# Its forms without a readable time: `-o short-full`, `short-unix`, `short-monotonic`, `verbose`.
+_UNREAD_TIME = re.compile(
+    r"(?:[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S* \S+|\[ *\d+\.\d{6}\]|\d{9,}\.\d{6}) \S+ \S+\[\d+\]: "
+)
+_JOURNALCTL_TIME = Rejected(
+    "journalctl's text in a form whose times are not read; use `journalctl -o json` or `-o short-iso`"
+)
 
 
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
-        return _BEGINNING.match(value.text) is not None
+        return _BEGINNING.match(value.text) is not None or _is_journalctl(value.text)
     return isinstance(value, dict) and "MESSAGE" in value and "SYSLOG_IDENTIFIER" in value
+
+
+def _is_journalctl(line: str) -> bool:
+    return _JOURNALCTL.fullmatch(line) is not None or _UNREAD_TIME.match(line) is not None
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     syslog = parse_syslog(value.text) if isinstance(value, LineText) else from_journal(value)
     if syslog is None:
-        if isinstance(value, LineText) and value.text.startswith(("{", "[")):
-            return [Rejected(value.fault)]
-        return [_NO_EVENT if recognizes(value) else Rejected("the line: neither syslog nor an entry of a journal")]
-    found = _DELIVERY.match(syslog.message) if syslog.program.rpartition("/")[2] in _AGENTS else None
-    if found is None:
-        return [Skipped("status_not_relayed", "expired") if _EXPIRED in syslog.message else _NO_EVENT]
-    return [_event(syslog, found, mapping)]
+        return [_without_head(value)]
+    result = read_result(syslog.program, syslog.message)
+    return [_event(syslog, result, mapping) if isinstance(result, MailResult) else result]
 
 
-def _event(syslog: SyslogMessage, found: re.Match[str], mapping: FieldMapping) -> ParsedEvent:
-    name, queue_id = found["status"], found["queue_id"]
+def _without_head(value: object) -> Skipped | Rejected:
+    """Returns the result for a line without time, host and program."""
+    if isinstance(value, LineText):
+        if _UNREAD_TIME.match(value.text):
+            return _JOURNALCTL_TIME
+        if value.text.startswith(("{", "[")):
+            return Rejected(value.fault)
+        if _JOURNALCTL.fullmatch(value.text):
+            return Skipped("not_an_event", "line of journalctl")
+        if recognizes(value):
+            return _UNREAD if looks_like_outcome(value.text) else _NO_EVENT
+    elif isinstance(value, dict) and recognizes(value):
+        if value["MESSAGE"] is None:
+            return Rejected(LONG_MESSAGE)
+        return _UNREAD if looks_like_outcome(journal_text(value["MESSAGE"]) or "") else _NO_EVENT
+    return Rejected("the line: neither syslog nor an entry of a journal")
+
+
+def _event(syslog: SyslogMessage, result: MailResult, mapping: FieldMapping) -> ParsedEvent:
+    # The discard agent reports mail that the server's configuration throws away as sent.
+    thrown_away = syslog.program.rpartition("/")[2] == "discard" and result.status == "sent"
+    name = "discarded" if thrown_away else result.status
     status = STATUSES.get(name)
     if status is None:
         return Skipped("status_not_relayed", name)
-    fields = _fields(found["fields"])
-    wording = found["text"].removeprefix("(").removesuffix(")")
-    dsn = fields.get("dsn")
-    source = {"host": syslog.host, "program": syslog.program, "queue_id": queue_id, "to": found["to"], **fields}
-    recipient = recipient_of(found["to"], source, mapping)
+    dsn = result.fields.get("dsn")
+    wording = result.text.removeprefix("(").removesuffix(")")
+    head = {"host": syslog.host, "program": syslog.program, "queue_id": result.queue_id, "to": result.to}
+    source = {**head, **result.fields}
+    recipient = recipient_of(result.to, source, mapping)
     now = mapping.clock() if mapping.clock else None
     parsed = Event(
         # Short queue ids recur. The identity includes the time as written, which does not depend on the reader.
-        identity=f"postfix:{syslog.host}:{syslog.time}:{queue_id}:{recipient}:{name}",
+        identity=f"postfix:{syslog.host}:{syslog.time}:{result.queue_id}:{recipient}:{name}",
         status=status,
         time=parse_syslog_time(syslog.time, zone=mapping.timezone, now=now),
-        failure=_failure(name, dsn, wording) if status == "bounce" else None,
+        failure=_failure(name, dsn, wording) if status in ("bounce", "error") else None,
         detail=wording,
-        execution_id=f"{syslog.host}/{queue_id}",
+        execution_id=f"{syslog.host}/{result.queue_id}",
     )
     return complete_event(parsed, source, mapping, recipient=recipient)
 
 
-def _fields(written: str) -> dict[str, Any]:
-    """Returns the fields of ``relay=mx.example.com[192.0.2.1]:25, delay=1.1, dsn=2.0.0, `` by name."""
-    parts = (part.partition("=") for part in written.split(", ") if "=" in part)
-    return {name.strip(): value.removeprefix("<").removesuffix(">") for name, _, value in parts}
-
-
 def _failure(name: str, dsn: str | None, wording: str) -> MessageFailure:
-    status = dsn if dsn and dsn[0] in "45" else None
-    permanent = name == "bounced" and is_permanent(status, wording)
+    if name == "discarded":
+        return suppressed_by_sender()
+    status = enhanced_status(dsn, wording)
+    permanent = name == "bounced" and is_permanent(dsn if dsn and dsn[0] in "45" else status, wording)
     return email_failure(classify(status, wording), "sync", "Hard" if permanent else "Soft", wording)
 
 
 _PRIORITY = r"(?:<\d{1,3}>)?"
-# RFC 3164 §4.1, with a time of its own form or of RFC 3339 (rsyslog's RSYSLOG_FileFormat, journalctl -o short-iso).
+# RFC 3164 §4.1, with a time of its own form, perhaps with a fraction (journalctl -o short-precise), or of RFC 3339
+# (rsyslog's RSYSLOG_FileFormat, journalctl -o short-iso). FreeBSD writes `<mail.info>` before the host, Busybox
+# `mail.info` after it, Solaris `[ID 197553 mail.info]` before the message.
 _CLASSIC = re.compile(
-    _PRIORITY + r"(?P<time>[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
-    r"(?P<host>\S+) (?P<program>[^\s\[:]+)(?:\[(?P<process>\d+)\])?: ?(?P<message>.*)",
+    _PRIORITY
+    + r"(?P<time>[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
+    r"(?:<[a-z\d]+\.[a-z\d]+> )?(?P<host>\S+) (?:[a-z\d]+\.(?:emerg|alert|crit|err|warn|notice|info|debug) )?"
+    r"(?P<program>[^\s\[:]+)(?:\[(?P<process>\d+)\])?: ?(?:\[ID \d+ [a-z\d]+\.[a-z]+\] )?(?P<message>.*)",
     re.DOTALL,
 )
 # RFC 5424 §6: version, time, host, program, process, id of the message, structured data. The repetitions are
@@ -118,7 +156,7 @@ class SyslogMessage(msgspec.Struct, frozen=True):
 
 # The beginning of either form.
 _BEGINNING = re.compile(
-    _PRIORITY + r"(?:(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT\S+)|1 -) \S+ \S"
+    _PRIORITY + r"(?:(?:1 )?(?:[A-Z][a-z]{2} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{4}-\d\d-\d\dT\S+)|1 -) \S+ \S"
 )
 
 
@@ -134,23 +172,11 @@ def from_journal(entry: object) -> SyslogMessage | None:
     """Returns the parts of an entry of ``journalctl -o json``, or None if one of them is missing."""
     if not isinstance(entry, dict):
         return None
-    host, program, message, microseconds = (
-        entry.get(name) for name in ("_HOSTNAME", "SYSLOG_IDENTIFIER", "MESSAGE", "__REALTIME_TIMESTAMP")
-    )
-    message = _text(message)
-    if not (isinstance(host, str) and isinstance(program, str) and message is not None):
+    host, program, time = entry.get("_HOSTNAME"), entry.get("SYSLOG_IDENTIFIER"), entry.get("__REALTIME_TIMESTAMP")
+    message, moment = journal_text(entry.get("MESSAGE")), journal_time(time)
+    if not (isinstance(host, str) and isinstance(program, str)) or message is None or moment is None:
         return None
-    if not (isinstance(microseconds, str) and microseconds.isdecimal() and len(microseconds) <= 17):  # year 5138
-        return None
-    moment = datetime.fromtimestamp(int(microseconds) / 1_000_000, UTC)
-    return SyslogMessage(moment.isoformat(timespec="microseconds"), host, program, message)
-
-
-def _text(message: object) -> str | None:
-    """Returns the text of a field. journald writes a text that is not UTF-8 as a list of bytes."""
-    if isinstance(message, list) and all(type(byte) is int and 0 <= byte < 256 for byte in message):
-        return bytes(message).decode("utf-8", "replace")
-    return message if isinstance(message, str) else None
+    return SyslogMessage(moment, host, program, message)
 
 
 def parse_syslog_time(time: str, *, zone: tzinfo, now: float | None) -> str | None:
@@ -176,11 +202,13 @@ def _moment(time: str, zone: tzinfo, hour: int | None) -> str | None:
 def _with_year(time: str, zone: tzinfo, latest: datetime) -> str | None:
     name, day, clock = time.split()
     month = _MONTHS.index(name) + 1
-    hour, minute, second = map(int, clock.split(":"))
+    whole, _, fraction = clock.partition(".")
+    hour, minute, second = map(int, whole.split(":"))
+    microsecond = int(fraction[:6].ljust(6, "0"))
     # The last leap day can be eight years ago (1896, 1904). An invalid day has no year.
     for year in range(latest.year, latest.year - 9, -1):
         try:
-            written = datetime(year, month, int(day), hour, minute, second, tzinfo=zone)
+            written = datetime(year, month, int(day), hour, minute, second, microsecond, tzinfo=zone)
         except ValueError:
             continue
         if written <= latest:

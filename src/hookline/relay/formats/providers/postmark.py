@@ -13,12 +13,17 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import (
+    BounceKind,
+    classify,
+    email_failure,
+    enhanced_status,
+    suppressed_by_sender,
+)
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
+    as_object,
     complete_event,
-    first_object,
-    map_items,
     recipient_of,
     skip_or_reject,
 )
@@ -26,11 +31,14 @@ from hookline.relay.formats.typed_fields import JsonScalar, as_text, to_struct
 
 NAME = "postmark"
 
-_BOUNCES: dict[str, BounceKind] = {
+# With the kind that the type gives, if any.
+_BOUNCES: dict[str, BounceKind | None] = {
     "HardBounce": "Hard",
     "SoftBounce": "Soft",
     "Transient": "Soft",
     "DnsError": "Soft",
+    "DMARCPolicy": None,
+    "Unknown": None,
 }
 _ERRORS = ("BadEmailAddress", "Blocked", "ManuallyDeactivated", "SMTPApiError", "TemplateRenderingFailed")
 _BY_RECORD: Mapping[str, str] = {"Delivery": "delivered"}
@@ -46,18 +54,25 @@ OTHERS: tuple[str, ...] = (
     "AddressChange",
     "AutoResponder",
     "ChallengeVerification",
-    "DMARCPolicy",
     "InboundError",
     "OpenRelayTest",
     "SpamNotification",
     "Subscribe",
     "Unconfirmed",
-    "Unknown",
     "Unsubscribe",
     "VirusNotification",
 )
 # The class of a type if the details contain no status. A hard bounce is any permanent failure.
-_CLASSES = {"HardBounce": 30, "SoftBounce": 20, "Transient": 70, "DnsError": 21, "BadEmailAddress": 10, "Blocked": 50}
+_CLASSES = {
+    "HardBounce": 30,
+    "SoftBounce": 20,
+    "Transient": 70,
+    "DnsError": 21,
+    "DMARCPolicy": 50,
+    "Unknown": 1,
+    "BadEmailAddress": 10,
+    "Blocked": 50,
+}
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -75,11 +90,11 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    return "RecordType" in first_object(value)
+    return "RecordType" in as_object(value)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_items(value, mapping, _event)
+    return [_event(value, mapping)]
 
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
@@ -111,6 +126,8 @@ def _failure(event: _Event, status: str) -> MessageFailure | None:
     if status == "bounce":
         code = classify(enhanced_status(event.details), event.details, provider=_CLASSES[kind])
         return email_failure(code, "sync", _BOUNCES[kind], wording)
+    if kind == "ManuallyDeactivated":
+        return suppressed_by_sender()
     return email_failure(_CLASSES.get(kind), "sync", wording=wording) if status == "error" else None
 
 

@@ -13,9 +13,15 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status, is_permanent
+from hookline.relay.formats.bounce_classes import (
+    classify,
+    email_failure,
+    enhanced_status,
+    is_permanent,
+    suppressed_by_sender,
+)
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
@@ -42,6 +48,7 @@ OTHERS: tuple[str, ...] = (
 )
 _EXPIRED = 24
 _DROPPED = {"Invalid": 10, "Spam Content": 52}
+_SUPPRESSED = ("Bounced Address", "Unsubscribed Address", "Spam Reporting Address")
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -59,13 +66,13 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     named = "event" in event and "email" in event
     return named and ("sg_event_id" in event or "sg_message_id" in event or "timestamp" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_items(value, mapping, _event)
+    return [_event(value, mapping)]
 
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
@@ -91,6 +98,8 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
 
 def _failure(event: _Event, status: str) -> MessageFailure | None:
     if status == "error":
+        if event.reason in _SUPPRESSED:
+            return suppressed_by_sender()
         return email_failure(_DROPPED.get(event.reason or ""), "sync", wording=event.reason)
     if status != "bounce":
         return None

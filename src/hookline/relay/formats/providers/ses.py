@@ -15,7 +15,13 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.bounce_classes import BounceKind, classify, email_failure, enhanced_status
+from hookline.relay.formats.bounce_classes import (
+    BounceKind,
+    classify,
+    email_failure,
+    enhanced_status,
+    suppressed_by_sender,
+)
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
@@ -30,7 +36,16 @@ STATUSES: Mapping[str, str] = {
     "Reject": "error",
     "Rendering Failure": "error",
 }
-OTHERS: tuple[str, ...] = ("Complaint", "DeliveryDelay", "Open", "Click", "Subscription")
+# A server that reports a failure later also reports recipients that did not fail (RFC 3464 §2.3.3).
+_NOT_FAILED = {action: f"Bounce {action}" for action in ("delayed", "delivered", "relayed", "expanded")}
+OTHERS: tuple[str, ...] = (
+    "Complaint",
+    "DeliveryDelay",
+    "Open",
+    "Click",
+    "Subscription",
+    *_NOT_FAILED.values(),
+)
 _KINDS: dict[str, BounceKind] = {"Permanent": "Hard", "Transient": "Soft", "Undetermined": "Ignored"}
 # `bounceSubType` values that are more precise than their type, then the types themselves.
 _SUBTYPES = {
@@ -42,6 +57,8 @@ _SUBTYPES = {
     "AttachmentRejected": 53,
     "Undetermined": 1,
 }
+# SES did not send to an address of a suppression list.
+_SUPPRESSED = ("Suppressed", "OnAccountSuppressionList", "UnsubscribedRecipient")
 _TYPES = {"Permanent": 30, "Transient": 20, "Undetermined": 1}
 _NOTIFICATIONS = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
 _NO_EVENT = Skipped("not_an_event")
@@ -56,6 +73,7 @@ class _Mail(msgspec.Struct, frozen=True):
 
 class _Bounced(msgspec.Struct, frozen=True):
     address: str = msgspec.field(name="emailAddress")
+    action: str | None = None
     status: str | None = None
     diagnostic: str | None = msgspec.field(name="diagnosticCode", default=None)
 
@@ -146,8 +164,13 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
         return
     event_id = (event.bounce and event.bounce.feedback_id) or f"{event.mail.message_id}:{kind}"
     is_empty = True
+    if event.bounce is not None and kind == "Bounce" and event.bounce.subtype in _SUPPRESSED:
+        status = "error"
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
+        if isinstance(failure, Skipped):
+            yield failure
+            continue
         recipient = recipient_of(address, value, mapping)
         parsed = Event(
             identity=f"ses:{event_id}:{recipient}",
@@ -162,7 +185,7 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
         yield Rejected("no recipient: the event names no recipient")
 
 
-_Outcome = tuple[str | None, str | None, MessageFailure | None, str | None]
+_Outcome = tuple[str | None, str | None, MessageFailure | Skipped | None, str | None]
 
 
 def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
@@ -181,10 +204,16 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.mail.timestamp, error, wording
 
 
-def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure:
+def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure | Skipped:
+    """Returns the failure of a recipient. Its own words decide before those of the event."""
+    if name := _NOT_FAILED.get((bounced.action or "").lower()):
+        return Skipped("status_not_relayed", name)
+    if bounce.subtype in _SUPPRESSED:
+        return suppressed_by_sender()
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
     code = classify(status, bounced.diagnostic, provider=provider)
     # The server that SES contacted (`remoteMtaIp`) refused the message, or another server reported it later.
     refused = bounce.remote is not None or (bounce.reporting_mta or "").rstrip(".").endswith("amazonses.com")
-    return email_failure(code, "sync" if refused else "async", _KINDS.get(bounce.type or ""), bounced.diagnostic)
+    kind = "Soft" if status and status[0] == "4" else _KINDS.get(bounce.type or "")
+    return email_failure(code, "sync" if refused else "async", kind, bounced.diagnostic)

@@ -17,9 +17,8 @@ from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import BounceKind
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import (
+    as_object,
     complete_event,
-    each_item,
-    first_object,
     recipient_of,
     skip_or_reject,
 )
@@ -86,7 +85,7 @@ class _Batch(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     if "batch_id" not in event:
         return False
     kind = event.get("type")
@@ -96,7 +95,7 @@ def recognizes(value: object) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return (parsed for item in each_item(value) for parsed in _events(item, mapping))
+    return _events(value, mapping)
 
 
 def _events(value: Any, mapping: FieldMapping) -> Iterator[ParsedEvent]:

@@ -16,7 +16,7 @@ from hookline.relay.event import Event, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.bounce_classes import classify, email_failure, enhanced_status
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import complete_event, first_object, map_items, skip_or_reject
+from hookline.relay.formats.provider_event import as_object, complete_event, skip_or_reject
 from hookline.relay.formats.typed_fields import JsonScalar, as_count, as_text, to_struct
 from hookline.units import utc_text_of_unix
 
@@ -55,21 +55,20 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     return _ENVELOPE in event or ("event_id" in event and "type" in event and "rcpt_to" in event)
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return map_items(value, mapping, _event)
+    if not (isinstance(value, dict) and _ENVELOPE in value):
+        return [_event(value, mapping)]
+    inner, within = value[_ENVELOPE], mapping.within(value)
+    if inner == {}:
+        return [_NO_EVENT]  # the test request of SparkPost
+    return (_event(item, within) for item in (inner.values() if isinstance(inner, dict) else [inner]))
 
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
-    if isinstance(value, dict) and _ENVELOPE in value:
-        envelope, inner = value, value[_ENVELOPE]
-        if inner == {}:
-            return _NO_EVENT  # the test request of SparkPost
-        value = next(iter(inner.values())) if isinstance(inner, dict) else inner
-        mapping = mapping.within(envelope)
     event = to_struct(value, _Event)
     if isinstance(event, Rejected):
         return skip_or_reject(event, value.get("type") if isinstance(value, dict) else None, STATUSES)

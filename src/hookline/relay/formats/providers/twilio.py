@@ -16,7 +16,8 @@ from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.provider_event import complete_event, first_object, map_items, recipient_of
+from hookline.relay.formats.provider_event import as_object, complete_event, recipient_of
+from hookline.relay.formats.recognition import describe_text
 from hookline.relay.formats.typed_fields import as_text
 from hookline.units import utc_text
 
@@ -30,7 +31,18 @@ STATUSES: Mapping[str, str] = {
     "failed": "error",
     "canceled": "error",
 }
-OTHERS: tuple[str, ...] = ("accepted", "scheduled", "queued", "sending", "receiving", "received")
+# Requests of Twilio that are no result of a message. One URL often receives all of them.
+_CALL, _CONVERSATION, _INBOUND = "call", "conversation", "received"
+OTHERS: tuple[str, ...] = (
+    "accepted",
+    "scheduled",
+    "queued",
+    "sending",
+    "receiving",
+    _INBOUND,
+    _CALL,
+    _CONVERSATION,
+)
 # Errors for numbers that Twilio's documentation calls unreachable: unknown, or a landline.
 _PERMANENT = {"30005", "30006"}
 _IDS = ("MessageSid", "messageSid", "SmsSid")
@@ -40,19 +52,20 @@ MAX_FIELDS = 200
 def recognizes(value: object) -> bool:
     if isinstance(value, LineText):
         return _is_form(value.text)
-    return not first_object(value).keys().isdisjoint(_IDS)
+    return not as_object(value).keys().isdisjoint(_IDS)
 
 
 def _is_form(line: str) -> bool:
-    return "&" in line and "Sid=" in line and not any(char in line for char in ' {"')
+    form = line.rstrip()
+    return "&" in form and "Sid=" in form and not any(char in form for char in ' {"')
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     if isinstance(value, LineText) and _is_form(value.text):
         if value.text.count("&") > MAX_FIELDS:
             return [Rejected(f"more than {MAX_FIELDS} form fields")]
-        value = dict(_fields(value.text))
-    return map_items(value, mapping, _event)
+        value = dict(_fields(value.text.rstrip()))
+    return [_event(value, mapping)]
 
 
 def _fields(form: str) -> Iterator[tuple[str, str]]:
@@ -64,17 +77,17 @@ def _fields(form: str) -> Iterator[tuple[str, str]]:
 
 def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
     if isinstance(value, LineText):
-        return Rejected(value.fault)
+        return Rejected(describe_text(value))
     if not isinstance(value, dict):
         return Rejected("the line: neither an object nor form-encoded")
     # MessageSid in callbacks, messageSid in Event Streams: the same fields in two spellings.
     fields = {key.lower(): _scalar_text(item) for key, item in value.items()}
     sid = fields.get("messagesid") or fields.get("smssid")
     name = (fields.get("messagestatus") or fields.get("smsstatus") or "").lower()
-    if not sid:
-        return Rejected("MessageSid: missing")
-    if not name:
-        return Rejected("MessageStatus: missing")
+    if not sid or not name:
+        if other := _other_request(fields):
+            return Skipped("status_not_relayed", other)
+        return Rejected("MessageStatus: missing" if sid else "MessageSid: missing")
     status = STATUSES.get(name)
     if status is None:
         return Skipped("status_not_relayed", name)
@@ -96,6 +109,16 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
         execution_id=sid,
     )
     return complete_event(parsed, value, mapping, recipient=number, variables=value.get("tags"))
+
+
+def _other_request(fields: dict[str, str | None]) -> str | None:
+    """Returns the kind of a request without a message's status: of a call, a conversation, or an inbound message."""
+    if fields.get("callsid"):
+        return _CALL
+    if fields.get("conversationsid") or fields.get("eventtype"):
+        return _CONVERSATION
+    is_inbound = fields.get("body") is not None and fields.get("from") and fields.get("to")
+    return _INBOUND if is_inbound else None
 
 
 def _scalar_text(value: object) -> str | None:

@@ -18,7 +18,7 @@ from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
-from hookline.relay.formats.provider_event import first_object
+from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "xdm"
@@ -38,6 +38,9 @@ _READ_OBJECTS = {
 }
 
 _MAX_NAME_PARTS = 4  # messageProfile/channel/_id has three parts; an endless path would make an endless tree
+
+
+_NO_CONTEXT: dict[str, Any] = {}
 
 
 class _Channel(msgspec.Struct, frozen=True):
@@ -111,7 +114,7 @@ def quick(data: bytes) -> Event | None:
 
 
 def recognizes(value: object) -> bool:
-    event = first_object(value)
+    event = as_object(value)
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
@@ -129,7 +132,7 @@ def _has_full_names(value: dict[str, Any]) -> bool:
 
 
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
-    return platform.map_and_complete(value, mapping, _event)
+    return [platform.completed(_event(value), value, mapping)]
 
 
 def _event(value: object) -> ParsedEvent:
@@ -146,12 +149,16 @@ def _event(value: object) -> ParsedEvent:
 def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
     profile = management.profile
-    number = management.sms.get("profileNumber") if isinstance(management.sms, dict) else None
+    sms: dict[str, Any] = management.sms if isinstance(management.sms, dict) else _NO_CONTEXT
     return platform.platform_event(
         management.execution,
         management.feedback,
         status=management.feedback.status,
-        details={"profile_id": profile.profile_id, "profile_number": number},
+        details={
+            "profile_id": profile.profile_id,
+            "profile_number": sms.get("profileNumber"),
+            "profile_address": sms.get("profileAddress"),
+        },
         identity=f"xdm:{event.id}" if event.id else None,
         request_id=profile.request_id,
         channel=profile.channel.id.rpartition("/")[2],
