@@ -1,10 +1,11 @@
-"""File descriptors: the process's limit, the part of it that connections may use, and the signs that none is left."""
+"""File descriptors: the process's limit, the part of it that connections may use, and the standard streams."""
 
 from __future__ import annotations
 
 import errno
 import os
 import resource
+import sys
 from typing import Final
 
 # The kernel's table of descriptors grows as they are used, so a high limit costs nothing.
@@ -57,3 +58,30 @@ def is_any_descriptor_left() -> bool:
     except OSError as error:
         return not lacks_descriptor(error)
     return True
+
+
+def open_missing_streams() -> None:
+    """Give descriptors 0, 1 and 2 a use if they were closed before the start, as with `2>&-`.
+
+    Otherwise the first file that the process opens gets the free descriptor, and everything that is printed goes into
+    that file: the spool's database, for example.
+
+    Reading the missing stdin fails, and so does writing to the missing stdout, so that nobody takes a lost input or
+    output for an empty one. Output to the missing stderr is discarded.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, flags)  # the lowest free descriptor, which is this one
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+            os.set_inheritable(descriptor, True)
+    # Python has None instead of a stream for a closed descriptor.
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, "r", closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)

@@ -75,6 +75,11 @@ def watchdog_seconds() -> float | None:
     return int(microseconds) / 1e6 if for_this_process and microseconds.isdecimal() and int(microseconds) else None
 
 
+def log_format() -> str | None:
+    """Returns the format of the relay's log if the environment gives it. Wrong options are reported in it too."""
+    return os.environ.get(f"{ENVIRONMENT_PREFIX}_RELAY_LOG_FORMAT")
+
+
 def no_colour() -> bool:
     """Whether NO_COLOR is set and not empty (https://no-color.org)."""
     return bool(os.environ.get("NO_COLOR"))

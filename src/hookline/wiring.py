@@ -246,7 +246,9 @@ def build_relay(
         max_records=settings.max_records,
     )
     inform = partial(notify, notify_socket())
-    status_collector = StatusCollector(store, parts, info, counters=counters, notify=inform)
+    status_collector = StatusCollector(
+        store, parts, info, counters=counters, notify=inform, log_lines_lost=log.lines_lost
+    )
     relay = Relay(settings, parts, status_collector=status_collector, log=log, notify=inform, on_progress=on_progress)
     return relay, status_collector
 

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
+from hookline.descriptors import open_missing_streams
 from hookline.errors import HooklineError, InvalidConfiguration, SpoolUnusable, StateUnusable
 from hookline.exit_codes import ExitCode
 from hookline.settings import ENVIRONMENT_PREFIX, variable_names
@@ -199,8 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
     except click.ClickException as wrong:
         _name_variable(wrong)
-        _show(wrong)
-        return ExitCode.WRONG_USE if isinstance(wrong, click.UsageError) else ExitCode.FAILED
+        exit_code = ExitCode.WRONG_USE if isinstance(wrong, click.UsageError) else ExitCode.FAILED
+        _show(wrong, sys.argv[1:] if arguments is None else arguments, exit_code)
+        return exit_code
     except InvalidConfiguration as invalid:
         from hookline.cli.diagnostic_output import diagnostic_text  # noqa: PLC0415 - loaded only for output
 
@@ -225,12 +227,19 @@ def main(arguments: list[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _show(error: click.ClickException) -> None:
+def _show(error: click.ClickException, arguments: list[str], code: ExitCode) -> None:
     """Write click's message to stderr, without the passwords of an address in a wrong place."""
+    if arguments[:1] == ["relay"]:
+        from hookline.cli.relay_output import json_is_wanted, usage_error_line  # noqa: PLC0415 - only for output
+
+        if json_is_wanted(arguments):
+            click.echo(usage_error_line(without_passwords(error.format_message()), code), err=True, nl=False)
+            return
     text = io.StringIO()
     error.show(text)
     click.echo(without_passwords(text.getvalue()), err=True, nl=False)
 
 
 def run() -> None:
+    open_missing_streams()
     sys.exit(main())

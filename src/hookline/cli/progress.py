@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Thread
 from typing import Final
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from hookline.relay import relay
 from hookline.relay.spool.admin import Count
 
 _RATE_WINDOW_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 2.0
 # Smaller amounts are done before a bar can be read.
 _MIN_LETTERS_FOR_BAR: Final = 5000
 
@@ -59,7 +61,14 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        """Remove the bar. A terminal that is closed or stopped holds up the end for a moment only."""
+        stopping = Thread(target=self._stop, name="progress", daemon=True)
+        stopping.start()
+        stopping.join(_STOP_SECONDS)
+
+    def _stop(self) -> None:
+        with suppress(OSError, ValueError):
+            self._progress.stop()
 
     def write(self, line: str) -> None:
         """Write a line above the bar, unchanged: the terminal wraps it, and rich neither breaks nor colours it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import click
 
@@ -27,8 +27,11 @@ from hookline.observe.log import Level, Log
 from hookline.relay.relay import RelaySettings
 from hookline.wiring import RelayOptions
 
-# Creates the log, from the function that writes its lines.
-MakeLog = Callable[[Callable[[str], object]], Log]
+
+class MakeLog(Protocol):
+    """Creates the log, from the function that writes its lines and the count of those that were lost."""
+
+    def __call__(self, write: Callable[[str], object], *, lines_lost: Callable[[], int]) -> Log: ...
 
 
 def _log(log_level: Level, log_format: Literal["text", "json"]) -> MakeLog:
@@ -121,7 +124,9 @@ relay_options = bundle(
         bundle(
             "log",
             _log,
-            choice_option("--log-format", forms=["text", "json"], help="The format of log lines, on stderr."),
+            choice_option(
+                "--log-format", forms=["text", "json"], help="The format of log, summary and errors, on stderr."
+            ),
             click.option(
                 "--log-level",
                 type=click.Choice(["debug", "info", "warning"]),

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from hookline.units import utc_text
 
-Level = Literal["debug", "info", "warning"]
+Level = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
-_ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2}
+_ORDER: dict[Level, int] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+# A line may contain text from outside, such as a request id of 900 KB.
+MAX_VALUE_CHARACTERS: Final = 200
 
 
 class Log:
-    """Formats log lines. Omits fields that are None.
+    """Formats log lines. Omits fields that are None, and cuts long values.
 
     Args:
-        write: Called with each line, including its newline.
+        write: Called with each line, including its newline. It must not block.
         level: The lowest level that is written.
         format: The format of the lines.
         clock: Returns Unix seconds.
+        lines_lost: Returns the number of lines that could not be written.
     """
 
     def __init__(
-        self, write: Callable[[str], object], *, level: Level, format: LogFormat, clock: Callable[[], float]
+        self,
+        write: Callable[[str], object],
+        *,
+        level: Level,
+        format: LogFormat,
+        clock: Callable[[], float],
+        lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
+        self.lines_lost = lines_lost
+        self.is_json = format == "json"
         self._write = write
         self._min_level = _ORDER[level]
         self._format = _text_line if format == "text" else _json_line
@@ -46,9 +57,19 @@ class Log:
 
     def _log(self, level: Level, message: str, fields: dict[str, object]) -> None:
         if _ORDER[level] >= self._min_level:
-            time = utc_text(self._clock(), "milliseconds")
-            present = {key: value for key, value in fields.items() if value is not None}
-            self._write(self._format(time, level, message, present) + "\n")
+            self._write(self.line(level, message, **{key: _cut(value) for key, value in fields.items()}))
+
+    def line(self, level: Level, message: str, /, **fields: object) -> str:
+        """A line with whole values, whatever its level. The caller writes it."""
+        time = utc_text(self._clock(), "milliseconds")
+        present = {key: value for key, value in fields.items() if value is not None}
+        return self._format(time, level, message, present) + "\n"
+
+
+def _cut(value: object) -> object:
+    if isinstance(value, str) and len(value) > MAX_VALUE_CHARACTERS:
+        return f"{value[: MAX_VALUE_CHARACTERS - 1]}…"
+    return value
 
 
 def _text_line(time: str, level: Level, message: str, fields: dict[str, object]) -> str:

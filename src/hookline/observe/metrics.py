@@ -69,6 +69,7 @@ def relay_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     yield gauge("connections_limit", most, relay.connections_max)
     awaited = "Attempts that wait for a connection, because too many are open, or for a file descriptor."
     yield gauge("connections_awaited", awaited, relay.connections_awaited)
+    yield counter("log_lines_lost", "Number of log lines that could not be written.", relay.log_lines_lost)
     yield counter("clock_steps", "Number of times that the machine's clock was set.", relay.clock_steps)
 
 

@@ -118,6 +118,7 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
         full: Whether reading pauses because the spool is full.
         serial: The serial of the state that the relay uses.
         clock_steps: The number of times that the machine's clock was set.
+        log_lines_lost: The number of log lines that could not be written.
         read_rate, delivered_rate: Events per second.
         spool_max: The number of pending deliveries at which reading pauses.
         connections: The number of open connections to endpoints, which is at most `connections_max`.
@@ -134,6 +135,7 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     full: bool = False
     serial: int = 0
     clock_steps: int = 0
+    log_lines_lost: int = 0
     read_rate: float = 0.0
     delivered_rate: float = 0.0
     spool_max: int = 0

@@ -107,6 +107,7 @@ def _relay(relay: RelayStatus | None, holder: str | None) -> dict[str, Any] | No
                 "max": relay.connections_max,
                 "awaited": relay.connections_awaited,
             },
+            "logLinesLost": relay.log_lines_lost,
             "readPerSecond": relay.read_rate,
             "deliveredPerSecond": relay.delivered_rate,
         },

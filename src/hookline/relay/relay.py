@@ -54,8 +54,9 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
 class Progress(msgspec.Struct, frozen=True):
     """Values for a progress bar.
 
-    `bytes_read` and `bytes_total` count the input (None for a pipe), `tally` is the spool's, `oldest` the age of the
-    oldest pending delivery in seconds. `draining`: the input has ended. `at`: seconds since the start.
+    `bytes_read` and `bytes_total` count the input (None for a pipe). `tally` counts this run, except `pending`:
+    all pending deliveries. `oldest` is the age of the oldest pending delivery in seconds. `draining`:
+    the input has ended. `at`: seconds since the start.
     """
 
     bytes_read: int
@@ -185,10 +186,13 @@ class Relay:
             await self._parts.ingester.read_replayed_lines()
 
     async def _report_progress(self) -> None:
+        before: dict[str, int] = {}
         while self._on_progress is not None:
             source = self._parts.ingester.source
             done, total = source.progress() if source is not None else (0, None)
-            tally = await self._thread.run(self._thread.spool.tally)
+            whole = await self._thread.run(self._thread.spool.tally)
+            before = before or whole
+            tally = {name: n - (before.get(name, 0) if name != "pending" else 0) for name, n in whole.items()}
             oldest = await self._status_collector.oldest()
             self._on_progress(Progress(done, total, tally, oldest, self._draining, self._parts.clock.elapsed()))
             await asyncio.sleep(PROGRESS_SECONDS)
@@ -204,11 +208,11 @@ class Relay:
     def _on_stop_signal(self, number: signal.Signals) -> None:
         if self._stop_requested.is_set():
             os._exit(128 + number)
-        self._log.info("stopping", signal=number.name, grace=self._settings.grace_seconds)
         self._stop_requested.set()
+        self._log.info("stopping", signal=number.name, grace=self._settings.grace_seconds)
 
     def _on_reload_signal(self) -> None:
-        self._log.info("reloading", signal="SIGHUP")
-        self._notify(reloading(monotonic_microseconds()))
         self._parts.state_watcher.reload()
         self._reload_now.set()
+        self._log.info("reloading", signal="SIGHUP")
+        self._notify(reloading(monotonic_microseconds()))

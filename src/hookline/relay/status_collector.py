@@ -31,6 +31,7 @@ STATS_SECONDS: Final = 2.0
 MAX_STATS_SECONDS: Final = 30.0
 RATE_SAMPLES: Final = 10
 STATUS_SECONDS: Final = 5.0
+NO_PROGRESS_SECONDS: Final = 30.0
 # The largest part of one core that publishing the status may take, and that counting in the spool may take.
 _PUBLISH_SHARE: Final = 0.02
 _STATS_SHARE: Final = 0.05
@@ -70,6 +71,7 @@ class StatusCollector:
         *,
         counters: Counters,
         notify: Callable[[str], None],
+        log_lines_lost: Callable[[], int] = lambda: 0,
     ) -> None:
         """Create it for a relay that has not started.
 
@@ -79,6 +81,7 @@ class StatusCollector:
             info: The values that do not change.
             counters: The counts for metrics.
             notify: Sends a state to the service manager.
+            log_lines_lost: Returns the number of log lines that could not be written.
         """
         self._statistics = store.statistics()
         self._publisher = store.status_publisher()
@@ -91,6 +94,7 @@ class StatusCollector:
         self._info = info
         self._counters = counters
         self._notify = notify
+        self._log_lines_lost = log_lines_lost
         self._started = parts.clock.now()
         self._phase: str | None = "starting"
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=RATE_SAMPLES + 1)
@@ -127,12 +131,19 @@ class StatusCollector:
     def unready(self) -> str | None:
         """Why the relay is not ready, or None: it starts or stops, cannot write the spool or read the state, or
         has no file descriptor left."""
+        """Why the relay is not ready, or None.
+
+        It starts or stops, makes no progress, cannot write the spool, or cannot read the state.
+        """
         if self._phase is not None:
             return self._phase
         if self._thread.stalled is not None:
             return self._thread.stalled
         if self._connections.without_descriptor:
             return "no file descriptor is left for a connection"
+        silent = self._clock.elapsed() - self._dispatcher.round_ended_at
+        if silent > NO_PROGRESS_SECONDS:  # a round ends each second, whatever the relay has to do
+            return f"no progress for {silent:.0f} s: the spool does not respond"
         unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"
 
@@ -183,6 +194,7 @@ class StatusCollector:
             full=self._ingester.full,
             serial=self._state_watcher.serial,
             clock_steps=self._clock.steps,
+            log_lines_lost=self._log_lines_lost(),
             read_rate=read,
             delivered_rate=delivered,
             spool_max=self._info.max_pending,

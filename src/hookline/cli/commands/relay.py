@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,8 @@ import click
 from hookline.cli.options import HeadedCommand, examples
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import MakeLog, relay_options
-from hookline.errors import WrongUse
+from hookline.cli.relay_output import RelayOutput
+from hookline.errors import HooklineError, WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
@@ -45,12 +46,24 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
     '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
     on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
     """
-    _refuse_contradictions(options, drain=drain, dry_run=dry_run)
-    if not drain:
-        options = replace(options, sources=options.sources or ("-",))
-    if "-" in options.sources and sys.stdin.isatty():
-        click.echo("Reading events from the terminal, one per line; end with Ctrl-D.", err=True)
-    return _dry_run(options, log, summary) if dry_run else _run(options, log, summary)
+    output = RelayOutput(log)
+    try:
+        _refuse_contradictions(options, drain=drain, dry_run=dry_run)
+        if not drain:
+            options = replace(options, sources=options.sources or ("-",))
+        if "-" in options.sources and sys.stdin.isatty():
+            output.message("Reading events from the terminal, one per line; end with Ctrl-D.", "info")
+        return _dry_run(options, output, summary) if dry_run else _run(options, output, summary)
+    except HooklineError as error:
+        output.error(error)
+        return error.exit_code
+    except Exception as bug:
+        if not output.log.is_json:
+            raise
+        output.internal_error(bug)
+        return ExitCode.FAILED
+    finally:
+        output.close()
 
 
 def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool) -> None:
@@ -70,19 +83,22 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
         )
 
 
-def _run(options: RelayOptions, log: MakeLog, form: str) -> int:
+def _run(options: RelayOptions, output: RelayOutput, form: str) -> int:
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
-        write, on_progress = (sys.stderr.write, None) if bar is None else (bar.write, bar.show)
-        ending, summary = asyncio.run(run_relay(options, log(write), on_progress))
-    _print_summary(summary, form)
-    print_advice(ending, summary, options)
+        output.above_bar = None if bar is None else bar.write
+        try:
+            ending, summary = asyncio.run(run_relay(options, output.log, None if bar is None else bar.show))
+        finally:
+            output.above_bar = None
+    _print_summary(summary, form, output)
+    print_advice(ending, summary, options, output.message)
     return _exit_code(ending, summary, followed=options.follow)
 
 
-def _dry_run(options: RelayOptions, log: MakeLog, form: str) -> int:
-    summary = dry_run_relay(options, log(sys.stderr.write), _print_result)
-    _print_summary(summary, form)
-    click.echo("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", err=True)
+def _dry_run(options: RelayOptions, output: RelayOutput, form: str) -> int:
+    summary = dry_run_relay(options, output.log, _print_result)
+    _print_summary(summary, form, output)
+    output.message("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", "info")
     return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
 
 
@@ -99,28 +115,25 @@ def _print_result(event: DryRunEvent) -> None:
             click.echo(f"{place} reject {reason}")
 
 
-def _print_summary(summary: Summary, form: str) -> None:
+def _print_summary(summary: Summary, form: str, output: RelayOutput) -> None:
     """JSON to stdout, or a table to stderr."""
     if form == "json":
         click.echo(json.dumps(summary.as_json()))
-        return
-    reasons = ", ".join(f"{reason} {n}" for reason, n in summary.skipped.items())
-    rows = [
-        ("read", summary.read, ""),
-        ("carried", summary.carried, "pending before, or replayed" if summary.carried else ""),
-        ("delivered", summary.delivered, f"in {summary.attempts} attempts, {summary.seconds:.1f} s"),
-        ("skipped", sum(summary.skipped.values()), reasons),
-        ("rejected", summary.rejected, ""),
-        ("dead", summary.dead, ""),
-        ("pending", summary.pending, ""),
-        ("duplicates", summary.duplicates, ""),
-    ]
-    for name, n, note in rows:
-        click.echo(f"{name:<10} {n:>9,}  {note}".rstrip(), err=True)
+    else:
+        output.summary(summary)
 
 
-def print_advice(ending: Ending, summary: Summary, options: RelayOptions) -> None:
-    """Write to stderr, for each condition that needs attention, a line with the next step."""
+def _to_stderr(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def print_advice(
+    ending: Ending,
+    summary: Summary,
+    options: RelayOptions,
+    show: Callable[[str], object] = _to_stderr,
+) -> None:
+    """Show, for each condition that needs attention, a line with the next step."""
     lines = [_ending_text(ending, summary, options)]
     if summary.pending:
         lines.append(f"{summary.pending:,} still pending: `hookline relay --drain` delivers them.")
@@ -132,7 +145,7 @@ def print_advice(ending: Ending, summary: Summary, options: RelayOptions) -> Non
             "  hint: compare their organization and sandbox with `hookline list`"
         )
     for line in filter(None, lines):
-        click.echo(line, err=True)
+        show(line)
 
 
 def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str | None:

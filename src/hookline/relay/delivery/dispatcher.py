@@ -36,6 +36,7 @@ class Dispatcher:
     """Runs lanes. With `has_orphans`, the spool may hold pending deliveries of a webhook that has no lane.
 
     `round_ended` is set after each round: after settlements and other changes, and at least once a second.
+    `round_ended_at` is the relay's even time at the last one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Dispatcher:
         self.lanes: dict[Address, Lane] = {}
         self.has_orphans = False
         self.round_ended = asyncio.Event()
+        self.round_ended_at = clock.elapsed()
         self._thread = thread
         self._spool = thread.spool
         self._clock = clock
@@ -171,6 +173,7 @@ class Dispatcher:
                     self._next_housekeeping = elapsed + HOUSEKEEPING_SECONDS
                     await self._run_housekeeping()
                 await self._prefetcher.fill()
+            self.round_ended_at = self._clock.elapsed()
             self.round_ended.set()
 
     async def _handle_clock_step(self) -> None:
