@@ -38,7 +38,7 @@ from hookline.relay.secrets import SecretResolver
 from hookline.relay.service_manager import notify
 from hookline.relay.sources.open import open_sources, require_sources
 from hookline.relay.sources.source import LineSource, Position
-from hookline.relay.spool.factory import SpoolStore, spool_store
+from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
 from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.state_watcher import LaneFactory, StateWatcher
@@ -138,7 +138,7 @@ async def run_relay(
         created = not store.exists()
         spool = store.open(since=utc_text(clock.now()))
         if created:
-            log.info("spool created", spool=store.name)
+            log.info("spool created", spool=spool_place(store))
         thread = SpoolThread(spool, log)
         try:
             before = spool.tally()

@@ -132,4 +132,4 @@ def test_a_created_spool_is_reported(lab: Lab) -> None:
     assert b"Created" not in lab.hookline("pause", ADDRESS).stderr
     assert b"spool created" not in lab.hookline("relay", "--drain").stderr
     first = lab.hookline("relay", "--drain", "--spool", "other").stderr.decode()
-    assert " info spool created spool=other\n" in first
+    assert f" info spool created spool={lab.directory / 'other'}\n" in first

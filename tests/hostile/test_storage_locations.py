@@ -122,6 +122,8 @@ def test_empty_variable(variable: str, monkeypatch: pytest.MonkeyPatch, capsys: 
         ["spool", "recover", f"postgresql://ada:{PASSWORD}@db/hl", "new"],
         ["spool", "recover", "old", f"postgresql://ada:{PASSWORD}@db/hl"],
         ["show", f"postgresql://ada:{PASSWORD}@db/hl"],
+        ["relay", f"nats://ada:{PASSWORD}@broker/events"],
+        ["relay", "--follow", "events.ndjson", f"kafka://ada:{PASSWORD}@broker/events"],
         ["explain", f"password={PASSWORD}"],
         [f"postgresql://ada:{PASSWORD}@db/hl"],
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ from hookline.errors import HooklineError, SpoolUnusable, Stale, StateUnusable, 
 from hookline.model import Address
 from hookline.relay.secrets import SecretResolver
 from hookline.relay.spool.admin import Backlog
-from hookline.relay.spool.factory import SpoolStore, spool_store
+from hookline.relay.spool.factory import SpoolStore, spool_place, spool_store
 from hookline.state.factory import open_state, without_password
 from hookline.state.store import HistoryRecord, Snapshot, StateStore, Stored
 from hookline.units import utc_text
@@ -79,8 +78,7 @@ def open_or_create_spool(location: str) -> SpoolStore:
     store = spool_store(location)
     if not store.exists():
         store.create_if_missing(since=utc_text(datetime.now(UTC)))
-        place = store.name if "://" in store.name else Path(store.name).absolute()
-        click.echo(f"Created the spool {place}: no spool existed there.", err=True)
+        click.echo(f"Created the spool {spool_place(store)}: no spool existed there.", err=True)
     return store
 
 

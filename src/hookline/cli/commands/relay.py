@@ -69,6 +69,9 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
 def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool) -> None:
     """Raise WrongUse for options that exclude each other."""
     settings = options.settings
+    if any("://" in source for source in options.sources):
+        hint = "name files, named pipes, directories or quoted patterns, or - for standard input"
+        raise WrongUse("FILE: not a path: it is an address", hint=hint)
     if drain and options.sources:
         raise WrongUse("--drain reads no input, so it takes no FILE", hint="leave out one of them")
     if settings.dedupe_window_seconds > settings.retain_seconds:

@@ -77,6 +77,11 @@ def spool_store(location: str | Path) -> SpoolStore:
     return STORES[_scheme(text)](text)
 
 
+def spool_place(store: SpoolStore) -> str:
+    """The absolute path of a spool in a directory, or its address without its password."""
+    return store.name if "://" in store.name else str(Path(store.name).absolute())
+
+
 def require_spool_location(text: str) -> str:
     """`text`, if it is clearly a path, or an address with a registered store. Raises WrongUse, without quoting it."""
     _scheme(text)
