@@ -35,7 +35,12 @@ def read_items(formats: Mapping[str, Format], items: Sequence[object], mapping: 
     If all others have one format, an item of no format is first read as that one: a provider's list also contains
     events about an account, and events that lack a field.
     """
-    recognized = [recognized_by(formats, item) for item in items]
+    recognized: list[Format | None] = []
+    last = None
+    for item in items:  # usually in one format, which is tried first
+        if last is None or not last.recognizes(item):
+            last = recognized_by(formats, item)
+        recognized.append(last)
     names = {known.NAME for known in recognized if known is not None}
     neighbour = formats[names.pop()] if len(names) == 1 else None
     for item, known in zip(items, recognized, strict=True):

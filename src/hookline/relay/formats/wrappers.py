@@ -67,7 +67,9 @@ def unwrap(item: object) -> Wrapped | None:
         return None
     if "MESSAGE" in item:
         return _unwrap_journal(item)
-    text, time = item.get("log"), item.get("time")
+    if "log" not in item:
+        return None
+    text, time = item["log"], item.get("time")
     if not (isinstance(text, str) and isinstance(time, str) and item.get("stream") in _STREAMS):
         return None
     # The runtime writes the line end of a whole line.
