@@ -29,18 +29,19 @@ def recognized_by(formats: Mapping[str, Format], item: object) -> Format | None:
     return None
 
 
+def format_of_all(formats: Mapping[str, Format], items: Sequence[object]) -> Format | None:
+    """Returns the format that recognizes every item, if there is one. Most lists have one."""
+    known = recognized_by(formats, items[0])
+    return known if known is not None and all(map(known.recognizes, items)) else None
+
+
 def read_items(formats: Mapping[str, Format], items: Sequence[object], mapping: FieldMapping) -> Iterator[Reading]:
     """Reads the items of a list, each by the format that recognizes it.
 
     If all others have one format, an item of no format is first read as that one: a provider's list also contains
     events about an account, and events that lack a field.
     """
-    recognized: list[Format | None] = []
-    last = None
-    for item in items:  # usually in one format, which is tried first
-        if last is None or not last.recognizes(item):
-            last = recognized_by(formats, item)
-        recognized.append(last)
+    recognized = [recognized_by(formats, item) for item in items]
     names = {known.NAME for known in recognized if known is not None}
     neighbour = formats[names.pop()] if len(names) == 1 else None
     for item, known in zip(items, recognized, strict=True):
