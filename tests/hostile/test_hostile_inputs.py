@@ -79,6 +79,8 @@ def letter(**changed: object) -> bytes:
     return json.dumps({**whole, **changed}).encode() + b"\n"
 
 
+SYSLOG = b"Oct 10 01:23:46 mx1 postfix/smtp[1]: A1: "
+
 ROWS: dict[str, Row] = {
     # -- webhook files: somebody opens a pull request
     "file: a Python object": Row(
@@ -366,6 +368,26 @@ ROWS: dict[str, Row] = {
     "line: somebody else's organization": Row(
         event_line, b'{"requestId":"r","imsOrg":"EVIL@AdobeOrg","sandbox":{"name":"prod"}}', "unknown_format"
     ),
+    "line: a dead letter": Row(event_line, letter().rstrip(), "a dead letter of hookline"),
+    "line: a dead letter in a container's log": Row(
+        event_line, b"2026-01-01T00:00:00Z stdout F " + letter().rstrip(), "a dead letter of hookline"
+    ),
+    "line: a result in a recipient's address": Row(
+        event_line,
+        SYSLOG + b"to=<v@a.test>, relay=x, status=bounced (x)@evil.test>, relay=y, status=sent (ok)",
+        "it can be read in two ways",
+    ),
+    "line: a result in a server's reply": Row(
+        event_line,
+        SYSLOG + b"to=<b@evil.test>, relay=y, status=deferred (to=<v@a.test>, status=bounced (x)",
+        "status_not_relayed",
+    ),
+    "line: a result in a subject": Row(
+        event_line,
+        SYSLOG.replace(b"smtp", b"cleanup") + b"warning: header Subject: A: to=<v@a.test>, status=sent (x)",
+        "unread_outcome",
+    ),
+    "line: 20,000 wrappers": Row(event_line, b"2026-01-01T00:00:00Z stdout F " * 20_000, "more than 4 wrappers"),
     "line: a header in an event's time": Row(event_time, "2026-01-01\r\nX-Other: b", "left out"),
 }
 

@@ -27,7 +27,9 @@ def _time_zone(text: str) -> tzinfo:
 
 
 line_format_option = choice_option(
-    "--format", forms=[AUTO, *FORMATS], help="The format of the lines. auto detects it for each line."
+    "--format",
+    forms=[AUTO, *FORMATS],
+    help="The format of the lines. auto detects it for each line; dead-letter must be named.",
 )
 defaults_options = bundle(
     "defaults",

@@ -30,7 +30,7 @@ NOT_LIMITS = {
     },
     "a code of a protocol or provider": {
         *("receiver.faults.OUTAGE_STATUS", "receiver.responses.ACCEPTED", "relay.formats.bounce_classes._SPAM_BLOCK"),
-        "relay.formats.providers.sendgrid._EXPIRED",
+        *("relay.formats.providers.sendgrid._EXPIRED", "relay.formats.bounce_classes._SUPPRESSED"),
     },
     "a conversion of units, or the end of a range that a standard gives": {
         *("units.MAX_PORT", "units._DAY_MILLISECONDS", "units._MAX_UNIX_SECONDS"),

@@ -10,7 +10,15 @@ from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
-from hookline.relay.formats.recognition import NO_EVENT, Reading, read_items, read_unknown, recognized_by
+from hookline.relay.formats.providers import postfix
+from hookline.relay.formats.recognition import (
+    NO_EVENT,
+    Reading,
+    format_of_all,
+    read_items,
+    read_unknown,
+    recognized_by,
+)
 from hookline.relay.formats.registry import AUTO_FORMATS, FORMATS, QUICK
 from hookline.relay.formats.wrappers import Wrapped, read_rest, unwrap, with_time
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
@@ -19,6 +27,8 @@ AUTO: Final = "auto"
 MAX_WRAPPERS: Final = 4  # a container's log in a journal has two
 
 FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
+# Their items are never wrapped. Postfix also recognizes entries of a journal.
+_JSON_FORMATS = {name: known for name, known in AUTO_FORMATS.items() if known is not postfix}
 _TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")
 _QUICK = {AUTO: tuple(QUICK.items())} | {name: ((name, quick),) for name, quick in QUICK.items()}
 
@@ -72,6 +82,8 @@ def _read_bytes(data: bytes, format: str, mapping: FieldMapping, wrappers: int) 
         within = dead_letter_format.line_within(value)
         return [(format, _read_within(*within, mapping) if within else dead_letter_format.events(value, mapping))]
     if isinstance(value, list) and value:
+        if format == AUTO and (known := format_of_all(_JSON_FORMATS, value)):
+            return [(known.NAME, (event for item in value for event in known.events(item, mapping)))]
         return _read_list(value, format, mapping, wrappers)
     return _read_item(value, format, mapping, wrappers)
 

@@ -53,8 +53,8 @@ class MailResult(msgspec.Struct, frozen=True):
 
 
 def is_mail_program(name: object) -> bool:
-    """Returns whether a program's name is one of Postfix's: ``postfix/smtp``, ``postfix-out/smtp``, ``smtp``."""
-    return isinstance(name, str) and (name in _AGENTS or ("/" in name and not name.startswith("/")))
+    """Returns whether a program's name is one of Postfix's: ``postfix/smtpd``, ``postfix-out/smtp``, ``smtp``."""
+    return isinstance(name, str) and (name.startswith("postfix") or name.rpartition("/")[2] in _AGENTS)
 
 
 def looks_like_outcome(text: str) -> bool:

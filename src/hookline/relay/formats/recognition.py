@@ -29,6 +29,12 @@ def recognized_by(formats: Mapping[str, Format], item: object) -> Format | None:
     return None
 
 
+def format_of_all(formats: Mapping[str, Format], items: Sequence[object]) -> Format | None:
+    """Returns the format that recognizes every item, if there is one. Most lists have one."""
+    known = recognized_by(formats, items[0])
+    return known if known is not None and all(map(known.recognizes, items)) else None
+
+
 def read_items(formats: Mapping[str, Format], items: Sequence[object], mapping: FieldMapping) -> Iterator[Reading]:
     """Reads the items of a list, each by the format that recognizes it.
 

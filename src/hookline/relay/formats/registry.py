@@ -81,7 +81,7 @@ DESCRIPTIONS: Mapping[str, Description] = {
     twilio.NAME: Description(
         "sms",
         "a status callback of Twilio: form-encoded (as posted) or JSON",
-        "`MessageSid`, `messageSid` or `SmsSid`",
+        "`MessageSid`, `messageSid` or `SmsSid`; also `CallSid` and `ConversationSid`, to skip them",
     ),
     sinch.NAME: Description(
         "sms",

@@ -67,7 +67,9 @@ def unwrap(item: object) -> Wrapped | None:
         return None
     if "MESSAGE" in item:
         return _unwrap_journal(item)
-    text, time = item.get("log"), item.get("time")
+    if "log" not in item:
+        return None
+    text, time = item["log"], item.get("time")
     if not (isinstance(text, str) and isinstance(time, str) and item.get("stream") in _STREAMS):
         return None
     # The runtime writes the line end of a whole line.
@@ -75,12 +77,15 @@ def unwrap(item: object) -> Wrapped | None:
 
 
 def _unwrap_journal(entry: dict[str, Any]) -> Wrapped | None:
-    if is_mail_program(entry.get("SYSLOG_IDENTIFIER")) or not any(name in entry for name in _JOURNAL_FIELDS):
+    if not any(name in entry for name in _JOURNAL_FIELDS):
+        return None
+    text = journal_text(entry["MESSAGE"]) or ""
+    if is_mail_program(entry.get("SYSLOG_IDENTIFIER")) and not text.lstrip().startswith(("{", "[")):
         return None
     time = journal_time(entry.get("__REALTIME_TIMESTAMP"))
     if entry["MESSAGE"] is None:
         return Wrapped(JOURNALD, "", entry, time, fault=LONG_MESSAGE)
-    return Wrapped(JOURNALD, journal_text(entry["MESSAGE"]) or "", entry, time)
+    return Wrapped(JOURNALD, text, entry, time)
 
 
 def journal_text(message: object) -> str | None:

@@ -115,6 +115,8 @@ def test_a_result_of_an_unknown_program_is_counted(program: str) -> None:
     [
         ("postfix/smtp", True),
         ("postfix-out/smtp", True),
+        ("mail/smtp", True),
+        ("docker/web", False),
         ("smtp", True),
         ("/usr/sbin/cron", False),
         ("app", False),

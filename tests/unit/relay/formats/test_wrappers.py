@@ -142,3 +142,10 @@ def test_a_wrapper_is_no_line_of_another_program(name: str) -> None:
         found = read_line(line(wrap(b'{"hello":1}')), name)
         assert 1 == len(found)
         assert isinstance(found[0], Rejected)
+
+
+@pytest.mark.parametrize("program", ["app", "docker/web", "local", "postfix/smtp", None])
+def test_json_in_a_journal_is_read_whatever_the_program(program: str | None) -> None:
+    """Container engines choose names with a slash; no program of a mail server begins a message with a brace."""
+    entry = {**json.loads(journald(PAYLOAD)), "SYSLOG_IDENTIFIER": program}
+    assert isinstance(read_line(line(json.dumps(entry).encode()))[0], Event)

@@ -45,7 +45,7 @@ OTHERS: tuple[str, ...] = (
 )
 # Errors for numbers that Twilio's documentation calls unreachable: unknown, or a landline.
 _PERMANENT = {"30005", "30006"}
-_IDS = ("MessageSid", "messageSid", "SmsSid")
+_IDS = ("MessageSid", "messageSid", "SmsSid", "CallSid", "callSid", "ConversationSid", "conversationSid")
 MAX_FIELDS = 200
 
 
