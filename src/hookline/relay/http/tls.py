@@ -91,14 +91,9 @@ def describe_tls_error(error: ssl.SSLError) -> str:
     reason = _openssl_reason(error) or "the connection ended in the handshake"
     if reason in ("wrong version number", "http request", "record layer failure"):
         return "the server does not speak TLS on this port"
-    if is_refused_handshake(error):
+    if "alert handshake failure" in reason:  # RFC 8446 §6.2
         return f"{reason}: no cipher or group in common, or a client certificate is required"
     return reason
-
-
-def is_refused_handshake(error: Exception) -> bool:
-    """Whether the endpoint ended the handshake with the alert "handshake failure" (RFC 8446 §6.2)."""
-    return isinstance(error, ssl.SSLError) and "alert handshake failure" in _openssl_reason(error)
 
 
 @dataclass(frozen=True, slots=True)
