@@ -233,7 +233,7 @@ class HttpClient:
         if not isinstance(error, Exception):
             return
         self._connector.memory.note_failure(raw.address, error)
-        if isinstance(error, TimeoutError) and self._handshakes.are_expensive:
+        if isinstance(error, TimeoutError) and self._handshakes.are_expensive():
             raise self._handshakes.late() from error
         if isinstance(error, ssl.SSLCertVerificationError) and self._share.try_take():
             reconnect = partial(self._connector.open_connection, raw.address, self._connector.port, due)

@@ -74,7 +74,6 @@ class Handshakes:
         self._expensive_until = 0.0
         self._longest_seconds = 0.0
 
-    @property
     def are_expensive(self) -> bool:
         """Whether a step was expensive in the last EXPENSIVE_SECONDS."""
         return asyncio.get_running_loop().time() < self._expensive_until
@@ -114,20 +113,31 @@ class Handshake:
         A step that has begun runs to its end, also if the caller is cancelled. An expensive endpoint finishes one
         handshake after the other, so that each of its turns brings the first one nearer to its end.
         """
-        if self._handshakes.are_expensive:
-            if not self._is_alone:
-                await self._handshakes.expensive_handshake.acquire()
-                self._is_alone = True
-            result = await self._handshakes.turns.run(step)
-        else:
-            async with self._handshakes.usual_step:
-                result = await _in_thread(step)
-        self._handshakes.note_seconds(result.seconds)
+        result = await self._run_as_usual(step) or await self._run_alone(step)
         self._seconds += result.seconds
         if self._seconds > MAX_HANDSHAKE_CPU_SECONDS:
             limit = f"the limit is {MAX_HANDSHAKE_CPU_SECONDS:g} s"
             raise HandshakeRefused(f"the handshake took {self._seconds:.1f} s of CPU time; {limit}")
         return result.error
+
+    async def _run_as_usual(self, step: Callable[[], None]) -> StepResult | None:
+        """None: the endpoint is expensive, perhaps since the step began to wait."""
+        if self._handshakes.are_expensive():
+            return None
+        async with self._handshakes.usual_step:
+            if self._handshakes.are_expensive():
+                return None
+            result = await _in_thread(step)
+            self._handshakes.note_seconds(result.seconds)  # before the next step begins
+            return result
+
+    async def _run_alone(self, step: Callable[[], None]) -> StepResult:
+        if not self._is_alone:
+            await self._handshakes.expensive_handshake.acquire()
+            self._is_alone = True
+        result = await self._handshakes.turns.run(step)
+        self._handshakes.note_seconds(result.seconds)
+        return result
 
 
 async def _in_thread(step: Callable[[], None]) -> StepResult:

@@ -54,7 +54,7 @@ async def test_an_expensive_endpoint_is_remembered(monkeypatch: pytest.MonkeyPat
 
     await shake(one)
     await shake(other)
-    assert one.are_expensive
+    assert one.are_expensive()
     together.clear()
     await asyncio.gather(*(shake(each) for each in (one, other, one, other)))
     assert {1} == together
@@ -96,3 +96,24 @@ async def test_a_cancelled_handshake_leaves_its_turn() -> None:
     assert not following.done()
     hanging.cancel()
     await following
+
+
+async def test_waiting_steps_of_an_expensive_endpoint_are_not_usual_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many handshakes that begin together, only the first steps run before the endpoint counts as expensive."""
+    monkeypatch.setattr(handshake_threads, "EXPENSIVE_STEP_CPU_SECONDS", 0.001)
+    handshakes, begun = Handshakes(), list[int]()
+
+    def step() -> None:
+        begun.append(1)
+        burn(0.005)
+
+    async def shake() -> None:
+        with Handshake(handshakes) as handshake:
+            await handshake.run(step)
+
+    running = [asyncio.create_task(shake()) for _ in range(40)]
+    await asyncio.gather(*running[:3])
+    assert len(begun) <= handshake_threads.MAX_STEPS_PER_ENDPOINT + 2
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
