@@ -649,3 +649,19 @@ def test_the_second_address_is_used_after_the_first_failed(opener: Opener, manne
                 assert [Response(200)] * 3 == [await post(transport) for _ in range(3)]
 
     run(scenario())
+
+
+def test_the_input_of_a_handshake_is_bounded(tmp_path: Path) -> None:
+    """An endpoint that sends more than 64 KiB of certificates is refused, with the bound as the reason."""
+    leaf = AUTHORITY.issue_cert(HOST)
+    chain = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes() + 150 * AUTHORITY.cert_pem.bytes()
+    (tmp_path / "chain.pem").write_bytes(chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain.pem")
+
+    async def scenario() -> None:
+        async with serving(sends(OK), context) as server, posting(open_client, server.port) as transport:
+            words = "the endpoint sent more than 64 KiB within the handshake"
+            assert Failure(FailureKind.TLS, words) == without_address(await post(transport))
+
+    run(scenario())

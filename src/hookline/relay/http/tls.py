@@ -82,10 +82,8 @@ def _openssl_reason(error: ssl.SSLError) -> str:
 
 def describe_tls_error(error: ssl.SSLError) -> str:
     """The fault of the certificate, or OpenSSL's reason, as text for people."""
-    if isinstance(error, CertificateRefused):
+    if isinstance(error, CertificateRefused | HandshakeRefused):
         return error.text
-    if isinstance(error, HandshakeRefused):
-        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return fault_text(error.verify_code, error.verify_message)
     reason = _openssl_reason(error) or "the connection ended in the handshake"

@@ -31,7 +31,11 @@ _EXECUTOR: Final = ThreadPoolExecutor(HANDSHAKE_THREADS, thread_name_prefix="tls
 
 
 class HandshakeRefused(ssl.SSLError):
-    """The relay ended a handshake because it exceeds a bound. The text names it."""
+    """The relay ended a handshake because it exceeds a bound, which `text` names."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
 
 
 class StepResult(NamedTuple):

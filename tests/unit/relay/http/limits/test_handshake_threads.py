@@ -58,7 +58,7 @@ async def test_an_expensive_endpoint_is_remembered(monkeypatch: pytest.MonkeyPat
     together.clear()
     await asyncio.gather(*(shake(each) for each in (one, other, one, other)))
     assert {1} == together
-    assert "wait for their turn" in str(one.late())
+    assert "wait for their turn" in one.late().text
 
 
 async def test_a_turn_is_followed_by_a_pause() -> None:
