@@ -1,11 +1,18 @@
-"""Fifty webhooks, of which one hangs and one refuses connections: the effect on the other forty-eight.
+"""Fifty webhooks, of which two are faulty: the effect on the other forty-eight.
 
     python benchmarks/isolation.py [OPTION …] [-- RELAY OPTION …]
 
-Every run is made with and without the two faulty webhooks, in turn. The first measurement is throughput: the relay
-reads a file of `--events` for each webhook at full speed. The second is latency: events arrive through a pipe at a
-fixed `--rate` (events per second over all webhooks), and the time runs from the write into the pipe until the
-endpoint accepts the event. One process serves the endpoints of all webhooks and records the time of every request.
+Every run is made with and without the two faulty webhooks, in turn. `--faults` chooses these two:
+
+- ``down`` (default): one hangs and one refuses connections.
+- ``handshakes``: both close 64 connections after each answer, and choose a key exchange that costs a hundred times
+  more than usual.
+- ``connections``: both hang with 1,024 connections each, under a limit of 1,024 file descriptors.
+
+The first measurement is throughput: the relay reads a file of `--events` for each webhook at full speed. The second
+is latency: events arrive through a pipe at a fixed `--rate` (events per second over all webhooks), and the time runs
+from the write into the pipe until the endpoint accepts the event. One process serves the endpoints of all healthy
+webhooks and records the time of every request.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench_lab import Process, apply, event, machine, relay_command, table, write_events, write_key
 from faulty_endpoint import Endpoint, Entry, Ledger, running
@@ -40,6 +47,13 @@ class Latency:
     processor: float
 
 
+FAULTS: Final = {
+    "down": "one that hangs and one that refuses",
+    "handshakes": "two with expensive handshakes",
+    "connections": "two that hang with 1,024 connections each",
+}
+
+
 @contextmanager
 def refusing() -> Iterator[int]:
     """A reserved port on which nothing listens."""
@@ -49,29 +63,61 @@ def refusing() -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Faulty:
+    """A faulty webhook. `ca_file`: the authority of its certificate, if it gets as far as to show one."""
+
+    url: str
+    concurrency: int = 16
+    ca_file: Path | None = None
+
+
+@contextmanager
+def faulty(faults: str, directory: Path, endpoint: Endpoint) -> Iterator[tuple[Faulty, Faulty]]:
+    """The webhooks 0 and 1. Their endpoints run within the block."""
+    hangs = f"https://localhost:{endpoint.port}/as/hang"
+    if faults == "down":
+        with refusing() as port:
+            yield Faulty(hangs), Faulty(f"https://localhost:{port}/")
+    elif faults == "connections":
+        yield Faulty(hangs, 1024), Faulty(hangs, 1024)
+    else:
+        with running(directory / "expensive", groups="ffdhe8192") as expensive:
+            one = Faulty(f"https://localhost:{expensive.port}/as/accept-close", 64, expensive.ca_file)
+            yield one, one
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """The setting of one relay. Webhook 0 hangs and webhook 1 refuses. `first` is 0 with these two, otherwise 2."""
+    """The setting of one relay. The webhooks 0 and 1 are faulty. `first` is 0 with these two, otherwise 2."""
 
     directory: Path
     endpoint: Endpoint
-    refusing: int
+    faulty: tuple[Faulty, Faulty]
     first: int
     webhooks: int
     options: tuple[str, ...]
+    descriptors: int | None
 
     def apply(self) -> None:
-        urls = {
-            number: f"https://localhost:{self.endpoint.port}/webhook/{number}"
-            for number in range(self.first, self.webhooks)
-        }
+        webhooks: list[dict[str, Any]] = [
+            {"sandbox": f"box-{number}", "url": f"https://localhost:{self.endpoint.port}/webhook/{number}"}
+            for number in range(2, self.webhooks)
+        ]
         if self.first == 0:
-            urls[0] = f"https://localhost:{self.endpoint.port}/as/hang"
-            urls[1] = f"https://localhost:{self.refusing}/"
-        apply(self.directory, [{"sandbox": f"box-{number}", "url": url} for number, url in urls.items()])
+            webhooks += [
+                {"sandbox": f"box-{number}", "url": one.url, "delivery": {"concurrency": one.concurrency}}
+                for number, one in enumerate(self.faulty)
+            ]
+        apply(self.directory, webhooks)
         write_key(self.directory)
 
     def start(self, source: str, *, stdin: int = subprocess.DEVNULL) -> Process:
-        command = relay_command(self.endpoint.ca_file, "--grace", "1s", *self.options, source)
+        authorities = self.directory / "authorities.pem"
+        files = dict.fromkeys((self.endpoint.ca_file, *(one.ca_file for one in self.faulty if one.ca_file)))
+        authorities.write_bytes(b"".join(file.read_bytes() for file in files))
+        command = relay_command(authorities, "--grace", "1s", *self.options, source)
+        if self.descriptors is not None:
+            command = ("sh", "-c", f'ulimit -n {self.descriptors}; exec "$@"', "sh", *command)
         return Process(command, self.directory, stdin=stdin)
 
     def accepted(self, number: int, relay: Process) -> list[Entry]:
@@ -135,10 +181,15 @@ def latency(scene: Scene, rate: float, seconds: float) -> Latency:
 
 @contextmanager
 def scene(arguments: argparse.Namespace, *, first: int) -> Iterator[Scene]:
-    with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name, refusing() as port:
+    with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
         directory = Path(name)
-        with running(directory / "endpoint") as endpoint:
-            made = Scene(directory, endpoint, port, first, arguments.webhooks, tuple(arguments.relay))
+        with (
+            running(directory / "endpoint") as endpoint,
+            faulty(arguments.faults, directory, endpoint) as two,
+        ):
+            descriptors = 1024 if arguments.faults == "connections" else None
+            options = tuple(arguments.relay)
+            made = Scene(directory, endpoint, two, first, arguments.webhooks, options, descriptors)
             made.apply()
             yield made
 
@@ -165,7 +216,7 @@ def verdict(ratio: float, *, within: bool) -> str:
 
 def report(arguments: argparse.Namespace, without: Measured, beside: Measured) -> None:
     print(
-        f"{arguments.webhooks - 2} healthy webhooks, alone and beside one that hangs and one that refuses; "
+        f"{arguments.webhooks - 2} healthy webhooks, alone and beside {FAULTS[arguments.faults]}; "
         f"medians of {arguments.runs} runs; {machine()}"
     )
     fast, p50, p99 = (
@@ -190,6 +241,7 @@ def report(arguments: argparse.Namespace, without: Measured, beside: Measured) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", choices=FAULTS, default="down")
     parser.add_argument("--webhooks", type=int, default=50)
     parser.add_argument("--events", type=int, default=400)
     parser.add_argument("--rate", type=float, default=500)

@@ -33,6 +33,15 @@ import trustme
 
 from waiting import wait_until
 
+_OPENSSL_CONFIGURATION: Final = """\
+openssl_conf = main
+[main]
+ssl_conf = tls
+[tls]
+system_default = defaults
+[defaults]
+Groups = {groups}
+"""
 LARGEST_REQUEST: Final = 1 << 20  # bytes
 
 
@@ -62,6 +71,7 @@ class Manner:
 OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 MANNERS: Final[dict[str, Manner]] = {
     "accept": Manner(True, OK),
+    "accept-close": Manner(True, b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", End.CLOSE),
     "accept-reset": Manner(True, b"", End.RESET),
     "accept-hang": Manner(True, b"", End.HANG),
     "accept-truncate": Manner(True, OK[:27], End.CLOSE),
@@ -238,10 +248,19 @@ class Endpoint:
 
 
 @contextmanager
-def running(directory: Path, *options: str) -> Iterator[Endpoint]:
-    """Start an endpoint in a process; end it afterwards."""
+def running(directory: Path, *options: str, groups: str | None = None) -> Iterator[Endpoint]:
+    """Start an endpoint in a process; end it afterwards.
+
+    `groups`: the groups of its key exchange, as OpenSSL names them. The usual ones if None.
+    """
     directory.mkdir()
-    process = subprocess.Popen((sys.executable, __file__, str(directory), *options), stdin=subprocess.DEVNULL)
+    environment = dict(os.environ)
+    if groups is not None:  # Python has no way to set them before 3.15
+        configuration = directory / "openssl.cnf"
+        configuration.write_text(_OPENSSL_CONFIGURATION.format(groups=groups))
+        environment["OPENSSL_CONF"] = str(configuration)
+    command = (sys.executable, __file__, str(directory), *options)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     try:
         wait_until((directory / "port").exists, process=process)
         port = int((directory / "port").read_text())

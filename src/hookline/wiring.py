@@ -188,10 +188,10 @@ def build_relay(
     settings = options.settings
     clock = machine.clock
     counters = Counters()
+    dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
     # Before the sources, which divide the same limit.
     most = max_connections(machine.descriptor_limit(), follow=options.follow)
-    limits = SharedLimits(ConnectionBudget(most))
-    dispatcher = Dispatcher(thread, clock=clock, log=log, counters=counters, keep=settings.retention)
+    limits = SharedLimits(ConnectionBudget(most, lambda: len(dispatcher.lanes)))
     state_watcher = StateWatcher(
         state_store,
         dispatcher,

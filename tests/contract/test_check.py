@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +34,17 @@ from hookline.relay.preflight.report import CheckFinding, CheckReport, CheckStep
 from hookline.relay.secrets import SecretResolver
 from unusual_certificates import EDI_PARTY_NAME, of_version_4, with_name
 
+# RFC 7919, appendix A.1.
+FFDHE_2048 = """\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
 NOW = 1_900_000_000.0
 
 
@@ -273,5 +285,26 @@ def test_a_forbidden_address_behind_a_proxy(context: CheckContext) -> None:
         report = await through(proxy, replace(context, rules=NetworkRules()))
         assert CheckStep.ADDRESS is report.failed_at
         assert [] == proxy.asked
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("suites", ["DHE-RSA-AES256-GCM-SHA384", "AES256-GCM-SHA384"], ids=["DHE", "RSA"])
+def test_an_endpoint_with_finite_field_key_exchange_only(context: CheckContext, tmp_path: Path, suites: str) -> None:
+    """The check names an endpoint that offers only DHE. It says less about any other handshake that fails."""
+    (tmp_path / "dh.pem").write_text(FFDHE_2048)
+    tls = server_context(AUTHORITY.issue_cert(HOST, key_type=trustme.KeyType.RSA))
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls.set_ciphers(suites)
+    tls.load_dh_params(str(tmp_path / "dh.pem"))
+
+    async def scenario() -> None:
+        async with serving(sends(OK), tls) as server:
+            (report,) = await checked([webhook(server.port)], context)
+        finding = failed(report)
+        assert CheckStep.TLS is finding.step
+        assert ("(DHE)" in finding.detail) is suites.startswith("DHE")
+        assert finding.hint is not None
+        assert ("ECDHE" in finding.hint) is suites.startswith("DHE")
 
     run(scenario())

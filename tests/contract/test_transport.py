@@ -592,3 +592,76 @@ def test_cancelled(opener: Opener) -> None:
             assert Response(200) == await post(transport)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("parts", [(b"\r\n", OK), (b"\r", b"\n", OK), (b"\n" + OK,)], ids=["whole", "split", "LF"])
+def test_a_line_end_before_a_response(opener: Opener, parts: tuple[bytes, ...]) -> None:
+    """A line end that a server sends behind a response may arrive after the next request, and changes nothing."""
+
+    async def scenario() -> None:
+        async with serving(sends(*parts)) as server, posting(opener, server.port) as transport:
+            assert [Response(200)] * 3 == [await post(transport) for _ in range(3)]
+            assert 3 == len(server.requests)
+
+    run(scenario())
+
+
+def test_a_line_end_behind_a_response() -> None:
+    """A line end in a segment of its own does not cost the connection. Two of them do."""
+
+    async def scenario() -> None:
+        async with serving(sends(OK, b"\r\n")) as server, posting(open_client, server.port) as transport:
+            for expected in (1, 1, 1):
+                assert Response(200) == await post(transport)
+                await asyncio.sleep(0.05)
+                assert expected == server.connections
+            server.script = sends(OK, b"\r\n", b"\r\n")
+            assert Response(200) == await post(transport)
+            await asyncio.sleep(0.05)
+            assert Response(200) == await post(transport)
+            assert 2 == server.connections
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("manner", ["closes", "hangs", "shows another certificate", "closes after the request"])
+def test_the_second_address_is_used_after_the_first_failed(opener: Opener, manner: str) -> None:
+    """An address that accepts a connection and then fails is tried last afterwards. The failure names it."""
+
+    async def bad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if manner != "closes":
+            await reader.readuntil(b"\r\n\r\n") if manner == "closes after the request" else await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        contexts = {
+            "shows another certificate": server_context(AUTHORITY.issue_cert("other.acme.test")),
+            "closes after the request": server_context(),
+        }
+        both = resolves_to("127.0.0.2", "127.0.0.1")
+        async with serving(sends(OK)) as server, posting(opener, server.port, resolve=both) as transport:
+            first = await asyncio.start_server(bad, "127.0.0.2", server.port, ssl=contexts.get(manner))
+            async with first:
+                failed = await post(transport, SHORT if manner == "hangs" else DEADLINE)
+                assert isinstance(failed, Failure)
+                if opener is open_client or manner != "closes after the request":  # h11 names no cause then
+                    assert "127.0.0.2" == failed.address
+                assert [Response(200)] * 3 == [await post(transport) for _ in range(3)]
+
+    run(scenario())
+
+
+def test_the_input_of_a_handshake_is_bounded(tmp_path: Path) -> None:
+    """An endpoint that sends more than 64 KiB of certificates is refused, with the bound as the reason."""
+    leaf = AUTHORITY.issue_cert(HOST)
+    chain = leaf.private_key_pem.bytes() + leaf.cert_chain_pems[0].bytes() + 150 * AUTHORITY.cert_pem.bytes()
+    (tmp_path / "chain.pem").write_bytes(chain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain.pem")
+
+    async def scenario() -> None:
+        async with serving(sends(OK), context) as server, posting(open_client, server.port) as transport:
+            words = "the endpoint sent more than 64 KiB within the handshake"
+            assert Failure(FailureKind.TLS, words) == without_address(await post(transport))
+
+    run(scenario())

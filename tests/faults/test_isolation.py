@@ -38,7 +38,7 @@ def apply(lab: Lab, endpoint: Endpoint, refusing: int) -> None:
         lab.apply(url, sandbox=sandbox, delivery=delivery)
 
 
-def lines(sandbox: str, first: int) -> bytes:
+def lines(sandbox: str, first: int, events: int = EVENTS) -> bytes:
     """Events of one webhook, each of a message of its own."""
     return as_lines(
         {
@@ -47,7 +47,7 @@ def lines(sandbox: str, first: int) -> bytes:
             "messageExecution": {"messageExecutionID": f"message-{number}", "messageType": "transactional"},
             "messageDeliveryFeedback": {"feedbackStatus": {"value": "sent"}},
         }
-        for number in range(first, first + EVENTS)
+        for number in range(first, first + events)
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from hookline.relay.http.connection import ClientConnection
 from hookline.relay.http.exchange import one_line
-from hookline.relay.http.limits.handshake_threads import HandshakeSteps
+from hookline.relay.http.limits.handshake_threads import Handshakes
 from hookline.relay.http.limits.key_exchange import restrict_key_exchange
 
 _MAX_NAMES: Final = 20
@@ -157,7 +157,7 @@ class CertificateRefused(ssl.SSLError):
 
 
 async def refused_certificate(
-    error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, steps: HandshakeSteps, *, due: float = inf
+    error: ssl.SSLCertVerificationError, host: str, reconnect: Reconnect, handshakes: Handshakes, *, due: float = inf
 ) -> CertificateRefused:
     """The exception to raise in place of `error`.
 
@@ -165,13 +165,13 @@ async def refused_certificate(
         error: OpenSSL's refusal.
         host: The name for which the certificate was shown.
         reconnect: Connects to the same address once more.
-        steps: Runs the handshake of the second connection.
+        handshakes: Those of this endpoint, one of which is on the second connection.
         due: When to stop reading the certificate, in seconds on the loop's clock. The exception then has none.
     """
     certificate = None
     with suppress(Exception):  # the message is about the first connection, so errors of the second are not reported
         async with asyncio.timeout_at(min(asyncio.get_running_loop().time() + CERTIFICATE_READ_SECONDS, due)):
-            session = await unverified_session(await reconnect(), host, _unverified_context(), steps)
+            session = await unverified_session(await reconnect(), host, _unverified_context(), handshakes)
             if (der := session.getpeercert(binary_form=True)) is not None:
                 certificate = read_certificate(der)
     return CertificateRefused(error.verify_code, error.verify_message, certificate)
@@ -186,7 +186,7 @@ def _unverified_context() -> ssl.SSLContext:
 
 
 async def unverified_session(
-    connected: socket.socket, host: str, context: ssl.SSLContext, steps: HandshakeSteps
+    connected: socket.socket, host: str, context: ssl.SSLContext, handshakes: Handshakes
 ) -> ssl.SSLObject:
     """The session of a handshake in which nothing was verified. The connection is closed, and sent no request.
 
@@ -194,7 +194,7 @@ async def unverified_session(
         connected: The connection, which this function closes.
         host: The name to ask for.
         context: Verifies nothing.
-        steps: Runs the handshake.
+        handshakes: Those of this endpoint.
 
     Raises:
         OSError: The handshake failed.
@@ -205,7 +205,7 @@ async def unverified_session(
         connected.close()
         raise
     try:
-        await connection.handshake(steps)
+        await connection.handshake(handshakes)
         return connection.tls
     finally:
         connection.close()

@@ -19,7 +19,7 @@ from hookline.relay.http.certificate_info import refused_certificate
 from hookline.relay.http.connection import ClientConnection, KeptConnectionBroke
 from hookline.relay.http.connector import Connector, RawConnection, encrypted
 from hookline.relay.http.limits.connection_budget import ConnectionBudget, ConnectionShare
-from hookline.relay.http.limits.handshake_threads import ExpensiveTurns, HandshakeSteps
+from hookline.relay.http.limits.handshake_threads import ExpensiveTurns, Handshakes
 from hookline.relay.http.response_reader import ResponseReader
 
 # Shorter than the 5 s after which a Node.js server closes an idle connection: a request on a closing connection is
@@ -95,7 +95,7 @@ class HttpClient:
         self._jitter, self._max_age_seconds = jitter, max_age_seconds
         self._slots = ConnectionSlots(limit)
         self._share = ConnectionShare(budget or ConnectionBudget())
-        self._steps = HandshakeSteps(turns)
+        self._handshakes = Handshakes(turns)
         self._idle: list[ClientConnection] = []
         self._open: set[ClientConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -209,7 +209,7 @@ class HttpClient:
             raise
         try:
             async with asyncio.timeout_at(due):
-                await connection.handshake(self._steps)
+                await connection.handshake(self._handshakes)
         except BaseException as error:
             connection.close()
             await self._handshake_failed(raw, error, due)
@@ -233,12 +233,12 @@ class HttpClient:
         if not isinstance(error, Exception):
             return
         self._connector.memory.note_failure(raw.address, error)
-        if isinstance(error, TimeoutError) and self._steps.is_expensive:
-            raise self._steps.late() from error
+        if isinstance(error, TimeoutError) and self._handshakes.are_expensive():
+            raise self._handshakes.late() from error
         if isinstance(error, ssl.SSLCertVerificationError) and self._share.try_take():
             reconnect = partial(self._connector.open_connection, raw.address, self._connector.port, due)
             try:  # outside the timeout: the refusal is known, even if no time is left to read the certificate
-                refused = await refused_certificate(error, self._connector.host, reconnect, self._steps, due=due)
+                refused = await refused_certificate(error, self._connector.host, reconnect, self._handshakes, due=due)
             finally:
                 self._share.give_back()
             raise refused from error

@@ -18,9 +18,9 @@ from typing import Final
 
 from hookline.relay.http.limits.handshake_threads import (
     MAX_HANDSHAKE_BYTES,
-    MAX_HANDSHAKE_CPU_SECONDS,
+    Handshake,
     HandshakeRefused,
-    HandshakeSteps,
+    Handshakes,
 )
 from hookline.relay.http.request import server_name
 from hookline.relay.http.response_head import NotHttp
@@ -87,13 +87,14 @@ class ClientConnection:
         self.due = self.retire_at = float("inf")
         self.address = ""
 
-    async def handshake(self, steps: HandshakeSteps) -> None:
+    async def handshake(self, handshakes: Handshakes) -> None:
         """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError.
 
         A caller that is cancelled closes the connection.
         """
         try:
-            await self._shake_hands(steps)
+            with Handshake(handshakes) as handshake:
+                await self._shake_hands(handshake)
         except OSError as error:
             self.close(error)
             raise
@@ -102,25 +103,20 @@ class ClientConnection:
         if self._incoming.pending:
             self._read_or_close()
 
-    async def _shake_hands(self, steps: HandshakeSteps) -> None:
-        received, seconds = 0, 0.0
+    async def _shake_hands(self, handshake: Handshake) -> None:
+        received = 0
         while True:
-            result = await steps.run(self.tls.do_handshake)
-            seconds += result.seconds
+            error = await handshake.run(self.tls.do_handshake)
             self._flush()  # the next message, or the alert with the reason for a refusal
-            if seconds > MAX_HANDSHAKE_CPU_SECONDS:
-                limit = f"the limit is {MAX_HANDSHAKE_CPU_SECONDS:g} s"
-                raise HandshakeRefused(f"the handshake took {seconds:.1f} s of processor time; {limit}")
-            if result.error is None:
+            if error is None:
                 return
-            if not isinstance(result.error, ssl.SSLWantReadError):
-                raise result.error
+            if not isinstance(error, ssl.SSLWantReadError):
+                raise error
             data = await self._loop.sock_recv(self._socket, _READ_BYTES)
             received += len(data)
             if received > MAX_HANDSHAKE_BYTES:
-                raise HandshakeRefused(
-                    f"the endpoint sent more than {MAX_HANDSHAKE_BYTES // 1024} KiB within the handshake"
-                )
+                most = f"{MAX_HANDSHAKE_BYTES // 1024} KiB"
+                raise HandshakeRefused(f"the endpoint sent more than {most} within the handshake")
             if data:
                 self._incoming.write(data)
             else:
@@ -215,7 +211,7 @@ class ClientConnection:
             if not plain:
                 ended = True
                 break
-            response.feed(plain)
+            self._feed(plain)
             if not self._incoming.pending and not ended:
                 break
         if self._outgoing.pending:  # messages of TLS itself, for example the response to a key update
@@ -232,6 +228,12 @@ class ClientConnection:
             self._settle(None)
         elif response.head is not None and (body_due := self._loop.time() + MAX_BODY_SECONDS) < self.due:
             self._set_due(self, body_due)
+
+    def _feed(self, plain: bytes) -> None:
+        """Pass bytes to the response, except one line end that follows it on an idle connection."""
+        response = self._response
+        if self._waiting is not None or not response.clean or response.skip_line_end(plain):
+            response.feed(plain)
 
     def _flush(self) -> None:
         """Send the output of TLS. If the socket is full, the rest follows when there is room."""

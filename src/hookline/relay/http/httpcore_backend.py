@@ -40,7 +40,7 @@ from hookline.relay.http.client import MAX_IDLE_SECONDS
 from hookline.relay.http.connector import AddressMemory, connect_checked
 from hookline.relay.http.error_mapping import error_text
 from hookline.relay.http.limits.connection_budget import ConnectionShare
-from hookline.relay.http.limits.handshake_threads import HandshakeSteps
+from hookline.relay.http.limits.handshake_threads import Handshakes
 from hookline.relay.http.limits.shared_limits import SharedLimits
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyResponseReader, connect_request
 from hookline.relay.http.proxy_tunnel import connection_opener, proxy_errors
@@ -98,7 +98,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, rules: NetworkRules, resolve: Resolve, proxy: Proxy | None, limits: SharedLimits) -> None:
         self._share = ConnectionShare(limits.connections)
-        self._steps = HandshakeSteps(limits.handshakes)
+        self._handshakes = Handshakes(limits.handshakes)
         self._memory = AddressMemory()
         self._rules = rules
         self._resolve = resolve
@@ -139,7 +139,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
             else:
                 stream = await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
             reconnect = partial(connection_opener(proxy, host, port), address, port, due)
-            return _GuardedStream(stream, _Peer(host, address, self._memory, reconnect, self._steps))
+            return _GuardedStream(stream, _Peer(host, address, self._memory, reconnect, self._handshakes))
 
         while True:
             try:
@@ -182,7 +182,7 @@ class _Peer:
     address: str
     memory: AddressMemory
     reconnect: Callable[[], Awaitable[socket]]
-    steps: HandshakeSteps
+    handshakes: Handshakes
 
     @contextmanager
     def noting_failures(self) -> Iterator[None]:
@@ -219,7 +219,9 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
         except httpcore.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 # Not as the cause of a ConnectError: the pool raises it `from None`.
-                raise await refused_certificate(error.__cause__, peer.host, peer.reconnect, peer.steps) from error
+                raise await refused_certificate(
+                    error.__cause__, peer.host, peer.reconnect, peer.handshakes
+                ) from error
             raise
         guarded = _GuardedStream(encrypted, peer)
         guarded.on_closed, self.on_closed = self.on_closed, None
@@ -228,8 +230,11 @@ class _GuardedStream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with self._peer.noting_failures():
             data = await self._stream.read(max_bytes, timeout)
-            if data and self._response is not None and self._response.is_empty:
-                data = self._response.skip_line_end(data) or await self._stream.read(max_bytes, timeout)
+            while data and self._response is not None and self._response.is_empty:
+                if rest := self._response.skip_line_end(data):
+                    data = rest
+                    break
+                data = await self._stream.read(max_bytes, timeout)
             if not data and self._response is not None and self._response.is_empty:
                 self._peer.memory.note_failure(self._peer.address)
         if self._response is not None:

@@ -46,7 +46,7 @@ class ResponseReader:
     Attributes:
         head: The final head, as soon as it is complete. From then on the response counts and nothing is raised.
         finished: The reader needs no more bytes.
-        clean: The response ended where its head announced it, and nothing but one line end followed later.
+        clean: The response ended where its head announced it, and nothing followed.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class ResponseReader:
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises NotHttp, unless the final head was complete before."""
         if self.finished:
-            self.clean = self.clean and not self.skip_line_end(data)
+            self.clean = self.clean and not data
         elif self.is_empty and len(data) <= _MAX_CACHED_BYTES and (head := _parse_whole(data)) is not None:
             self.head = head
             self.finished = self.clean = True
@@ -88,7 +88,8 @@ class ResponseReader:
     def skip_line_end(self, data: bytes) -> bytes:
         """`data` without one line end, which some servers send after a response (RFC 9112 §2.2 knows it of clients).
 
-        It may come in a segment of its own, so also after the next request was sent.
+        `feed` skips it before a response, because it may arrive after the next request was sent. Behind a response
+        the caller decides: in the same segment, it is like any other byte that does not belong there.
         """
         for byte in (b"\r", b"\n"):
             if byte in self._line_end and data.startswith(byte):

@@ -82,23 +82,16 @@ def _openssl_reason(error: ssl.SSLError) -> str:
 
 def describe_tls_error(error: ssl.SSLError) -> str:
     """The fault of the certificate, or OpenSSL's reason, as text for people."""
-    if isinstance(error, CertificateRefused):
+    if isinstance(error, CertificateRefused | HandshakeRefused):
         return error.text
-    if isinstance(error, HandshakeRefused):
-        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return fault_text(error.verify_code, error.verify_message)
     reason = _openssl_reason(error) or "the connection ended in the handshake"
     if reason in ("wrong version number", "http request", "record layer failure"):
         return "the server does not speak TLS on this port"
-    if is_refused_handshake(error):
+    if "alert handshake failure" in reason:  # RFC 8446 §6.2
         return f"{reason}: no cipher or group in common, or a client certificate is required"
     return reason
-
-
-def is_refused_handshake(error: Exception) -> bool:
-    """Whether the endpoint ended the handshake with the alert "handshake failure" (RFC 8446 §6.2)."""
-    return isinstance(error, ssl.SSLError) and "alert handshake failure" in _openssl_reason(error)
 
 
 @dataclass(frozen=True, slots=True)

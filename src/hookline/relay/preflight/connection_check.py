@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, assert_never
 
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
-from hookline.relay.http.certificate_info import Certificate, CertificateRefused, fault_hint, read_certificate
+from hookline.relay.http.certificate_info import (
+    Certificate,
+    CertificateRefused,
+    fault_hint,
+    read_certificate,
+    unverified_session,
+)
 from hookline.relay.http.client import HttpClient
 from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
 from hookline.relay.http.error_mapping import map_error
+from hookline.relay.http.limits.handshake_threads import HandshakeRefused, Handshakes
+from hookline.relay.http.limits.key_exchange import finite_field_context
 from hookline.relay.http.proxy import Proxy, ProxyFailed, ProxyRefused
 from hookline.relay.http.proxy_tunnel import connection_opener
 from hookline.relay.http.request import Target
@@ -25,6 +35,11 @@ _HINTS = {
     CheckStep.CONNECT: "check whether the receiver runs, and whether firewalls admit connections from this machine",
     CheckStep.TLS: "ask the receiver's operator which TLS it expects, and whether this port uses TLS",
 }
+_FINITE_FIELDS = (
+    "the endpoint offers only finite-field key exchange (DHE), which the relay does not use: it costs up to 0.2 s of "
+    "processor time for each connection"
+)
+_FINITE_FIELDS_HINT = "have ECDHE enabled at the receiver: TLS 1.3, or ECDHE cipher suites of TLS 1.2"
 _PROXY_HINT = "check whether the proxy runs, and whether it admits connections from this machine to this address"
 
 
@@ -62,7 +77,21 @@ async def check_connection(
     )
     if (error := await _connect(connector, context, deadline)) is not None:
         report.fail(error, deadline)
+        if report.ended_in_handshake(error) and await _uses_only_finite_fields(connector, deadline):
+            report.findings[-1] = CheckFinding(CheckStep.TLS, Grade.FAILED, _FINITE_FIELDS, _FINITE_FIELDS_HINT)
     return report
+
+
+async def _uses_only_finite_fields(connector: Connector, deadline: float) -> bool:
+    """Whether a handshake that offers nothing but finite-field key exchange succeeds. It verifies nothing."""
+    due = asyncio.get_running_loop().time() + deadline
+    quiet = replace(connector, observe=lambda _: None)
+    with suppress(AddressRefused, ProxyRefused, OSError, ValueError):
+        async with asyncio.timeout_at(due):
+            raw = await quiet.connect(due)
+            await unverified_session(raw.socket, connector.host, finite_field_context(), Handshakes())
+            return True
+    return False
 
 
 async def _connect(connector: Connector, context: ssl.SSLContext | None, deadline: float) -> Exception | None:
@@ -109,6 +138,11 @@ class ConnectionReport:
                 self.findings.append(self._expiry(version))
             case _:
                 assert_never(event)
+
+    def ended_in_handshake(self, error: Exception) -> bool:
+        """Whether the endpoint ended the handshake, with an alert or without, and not because of a certificate."""
+        own = TimeoutError | CertificateRefused | HandshakeRefused
+        return self._step is CheckStep.TLS and isinstance(error, OSError) and not isinstance(error, own)
 
     def fail(self, error: Exception, deadline: float) -> None:
         match error:

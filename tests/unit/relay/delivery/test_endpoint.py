@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -477,3 +479,26 @@ def test_no_secret_in_a_result(receiver: Receiver) -> None:
             replace(PLAIN, authentication=replace(JWT, algorithm="RS256")),
         ):
             assert "s3cr3t" not in repr(post(receiver.endpoint(webhook)))
+
+
+def test_no_descriptor_is_no_fault_of_a_secret(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no file descriptor is left for a secret's file, the attempt waits for one instead of reporting a fault."""
+    monkeypatch.setattr("hookline.relay.delivery.endpoint.NO_DESCRIPTOR_RETRY_SECONDS", 0.01)
+    (tmp_path / "team").write_text("crm")
+    (tmp_path / "team").chmod(0o400)
+    opened, found = os.open, list[str]()
+
+    def lacking(path: str, *arguments: Any, **named: Any) -> int:
+        if str(path).endswith("team"):
+            found.append(str(path))
+            if len(found) < 3:
+                raise OSError(errno.EMFILE, "Too many open files", path)
+        return opened(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", lacking)
+    endpoint = receiver.endpoint(builders.webhook(headers=(("x-team", FileRef("team")),)))
+    assert Response(200) == only(post(endpoint))
+    assert "crm" == receiver.requests[0].headers["x-team"]
+    assert len(found) >= 3

@@ -246,17 +246,27 @@ async def test_the_duration_of_an_attempt_does_not_depend_on_the_clock() -> None
     assert [2.0] == [record.seconds for record in bench.notes.records]
 
 
-@pytest.mark.parametrize("status", [422, 401])
-def test_every_request_takes_a_turn_of_the_rate_limit(status: int) -> None:
-    """The limit holds although each event takes two requests: a confirming one, or one with a fresh token."""
+BROKE = Failure(FailureKind.NETWORK, "the connection was closed before the response", may_resend=True)
+
+
+@pytest.mark.parametrize(
+    "first", [Response(422), Response(401), BROKE], ids=["confirmed", "token", "kept connection"]
+)
+def test_every_request_takes_a_turn_of_the_rate_limit(first: ExchangeResult) -> None:
+    """The limit holds although each event takes two requests: a confirming one, one with a fresh token, or the same
+    one after a kept connection broke."""
     sent: list[float] = []
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
 
+        met = set[bytes]()
+
         def refuses(attempt: Attempt) -> ExchangeResult:
             sent.append(loop.time())
-            return Response(status if attempt.number == 1 else 200)
+            is_first = attempt.id not in met
+            met.add(attempt.id)
+            return first if is_first else Response(200)
 
         bench = Bench(refuses, webhook(rate="10/s"), RelayClock(wall=lambda: 1_000.0 + loop.time(), even=loop.time))
         bench.lane.offer(item(n) for n in range(1, 21))
@@ -267,6 +277,16 @@ def test_every_request_takes_a_turn_of_the_rate_limit(status: int) -> None:
     run_in_virtual_time(run())
     assert 40 == len(sent)
     assert all(later - earlier > 0.08 for earlier, later in pairwise(sent))
+
+
+async def test_a_broken_kept_connection_costs_no_attempt() -> None:
+    """The request is sent once more as the same attempt. If that breaks too, the attempt has failed."""
+    results: list[ExchangeResult] = [BROKE, Response(200), BROKE, BROKE]
+    bench = Bench(lambda attempt: results.pop(0), webhook(concurrency=1))
+    done = await bench.run(item(1), item(2))
+    assert [State.DELIVERED, State.PENDING] == states(done)
+    assert [1, 1, 1, 1] == [attempt.number for attempt in bench.endpoint.attempts]
+    assert [1, 1] == [settlement.posts for settlement in done]
 
 
 def test_a_confirming_attempt_comes_before_the_backlog() -> None:

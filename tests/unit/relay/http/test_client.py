@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -33,8 +35,17 @@ from contract.https_server import (
 )
 from hookline.relay.http import client as client_module
 from hookline.relay.http.client import HttpClient
-from hookline.relay.http.connector import Connected, ConnectEvent, Connector, Encrypted, Resolved
+from hookline.relay.http.connector import (
+    Connected,
+    ConnectEvent,
+    Connector,
+    Encrypted,
+    Resolved,
+    open_connection,
+)
 from hookline.relay.http.exchange import Failure, FailureKind, Response
+from hookline.relay.http.limits import connection_budget
+from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.http.transport import open_client
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: hooks.acme.test\r\ncontent-length: 0\r\n\r\n"
@@ -223,6 +234,32 @@ def test_cancelled_in_turn() -> None:
             assert [200, 200] == list(await asyncio.gather(status(client), status(client)))
 
     run(scenario())
+
+
+def test_no_descriptor_is_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no file descriptor is left, the attempt waits for one beyond its deadline, and the budget shows it."""
+    monkeypatch.setattr(connection_budget, "NO_DESCRIPTOR_RETRY_SECONDS", 0.1)
+    budget, waiting = ConnectionBudget(), list[int]()
+
+    async def lacking(address: str, port: int, due: float) -> socket.socket:
+        waiting.append(budget.waiting)
+        asyncio.get_running_loop().call_later(0.05, lambda: waiting.append(budget.waiting))
+        if len(waiting) < 6:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await open_connection(address, port, due)
+
+    async def scenario() -> None:
+        async with serving(sends(OK)) as server:
+            connector = Connector(
+                host=HOST, port=server.port, rules=LOCAL, resolve=resolves_to("127.0.0.1"), open_connection=lacking
+            )
+            client = HttpClient(connector, client_context(), 1, budget=budget)
+            assert 200 == await status(client, deadline=0.25)
+            await client.aclose()
+
+    run(scenario())
+    assert [0, 1, 0, 1, 0, 1, 0] == waiting[:7]
+    assert 0 == budget.open
 
 
 def test_connections_are_observed() -> None:

@@ -1,10 +1,11 @@
 import asyncio
+import errno
 import time
 
 import pytest
 
 from hookline.relay.http.address_policy import AddressRefused, NetworkRules
-from hookline.relay.http.connector import STAGGER_SECONDS, AddressMemory, connect_checked
+from hookline.relay.http.connector import MAX_FAILED_ADDRESSES, STAGGER_SECONDS, AddressMemory, connect_checked
 from hookline.relay.http.resolver import system_addresses
 
 SILENT, DEAD, SLOW, ALIVE = "8.8.4.1", "8.8.4.2", "8.8.4.3", "8.8.4.4"
@@ -136,3 +137,33 @@ def test_system_addresses() -> None:
     for name in ("a..b", "x" * 70 + ".test", "no-such-name.invalid"):
         with pytest.raises(OSError):  # noqa: PT011 - each resolver has its own words
             asyncio.run(system_addresses(name, 443))
+
+
+def test_an_address_that_failed_is_tried_last() -> None:
+    """A refused and a silent address are tried after the one that answers, the one that failed longest ago first."""
+
+    async def scenario() -> list[str]:
+        network, memory = Network(), AddressMemory()
+        await connect(network, SILENT, DEAD, ALIVE, memory=memory)
+        network.tried.clear()
+        assert ALIVE == (await connect(network, SILENT, DEAD, ALIVE, memory=memory)).address
+        assert [ALIVE] == network.tried
+        memory.note_failure(ALIVE)
+        memory.note_success(DEAD)
+        return memory.ordered([ALIVE, DEAD, SILENT])
+
+    assert [DEAD, SILENT, ALIVE] == asyncio.run(scenario())
+
+
+def test_a_lack_of_descriptors_is_no_fault_of_an_address() -> None:
+    """An address keeps its place if no descriptor was left, and the memory of failures is bounded."""
+
+    async def scenario() -> None:
+        memory = AddressMemory()
+        memory.note_failure(ALIVE, OSError(errno.EMFILE, "Too many open files"))
+        assert [ALIVE, DEAD] == memory.ordered([ALIVE, DEAD])
+        for number in range(2 * MAX_FAILED_ADDRESSES):
+            memory.note_failure(f"10.0.0.{number}")
+        assert MAX_FAILED_ADDRESSES == len(memory._failed)
+
+    asyncio.run(scenario())

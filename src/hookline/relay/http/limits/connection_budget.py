@@ -1,15 +1,16 @@
 """The connections that all endpoints of a relay may have open together, and a fair part of them for each endpoint.
 
-An endpoint that hangs keeps its connections until its deadline. With dynamic thresholds (Choudhury and Hahne, 1998),
-an endpoint gets a further connection only while it holds fewer than `SHARE_OF_FREE` times the connections that are
-still free. A few hanging endpoints can then use most of the budget, many can use only a small part each, and some
-connections always remain for an endpoint that has none (docs/decisions/0041-file-descriptors.md).
+An endpoint that hangs keeps its connections until its deadline, so nothing can be taken back from it. Half of the
+budget is therefore divided between all endpoints in advance. The other half is common, with dynamic thresholds
+(Choudhury and Hahne, 1998): an endpoint gets a further connection only while it holds fewer common ones than
+`SHARE_OF_FREE` times the free ones (docs/decisions/0041-file-descriptors.md).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from hookline.descriptors import NO_DESCRIPTOR_RETRY_SECONDS
@@ -28,11 +29,14 @@ class ConnectionBudget:
         without_descriptor: The number of attempts that found no file descriptor and will try again.
     """
 
-    def __init__(self, limit: int = UNLIMITED) -> None:
+    def __init__(self, limit: int = UNLIMITED, endpoints: Callable[[], int] = lambda: 1) -> None:
+        """Create a budget. `endpoints` returns the number of endpoints that share it."""
         self.limit = limit
         self.open = 0
         self.without_descriptor = 0
-        self._waiting: dict[ConnectionShare, None] = {}  # ordered, unlike a set
+        self._endpoints = endpoints
+        self._holders: dict[ConnectionShare, None] = {}  # ordered, unlike a set
+        self._waiting: dict[ConnectionShare, None] = {}
 
     @property
     def waiting(self) -> int:
@@ -41,7 +45,14 @@ class ConnectionBudget:
 
     def admits(self, held: int) -> bool:
         """Whether an endpoint that holds this number of connections may open another one."""
-        return held < SHARE_OF_FREE * (self.limit - self.open)
+        if self.open >= self.limit:
+            return False
+        endpoints = max(1, self._endpoints())
+        own = max(1, self.limit // (2 * endpoints))
+        common = self.limit - own * endpoints
+        if held < own or held - own < SHARE_OF_FREE * (common - self.open):  # enough, even if all are common ones
+            return True
+        return held - own < SHARE_OF_FREE * (common - sum(max(0, one.held - own) for one in self._holders))
 
     def wake_one(self) -> None:
         """Wake an attempt of the endpoint with the fewest connections, if it may open one now."""
@@ -50,11 +61,13 @@ class ConnectionBudget:
             if self.admits(share.held):
                 share.wake()
 
-    def note_waiting(self, share: ConnectionShare) -> None:
-        if share.waiting:
-            self._waiting[share] = None
-        else:
-            self._waiting.pop(share, None)
+    def note(self, share: ConnectionShare) -> None:
+        """The share holds another number of connections, or another number of attempts waits in it."""
+        for known, belongs in ((self._holders, share.held), (self._waiting, share.waiting)):
+            if belongs:
+                known[share] = None
+            else:
+                known.pop(share, None)
 
 
 class ConnectionShare:
@@ -75,19 +88,21 @@ class ConnectionShare:
             return False
         self.held += 1
         self._budget.open += 1
+        self._budget.note(self)
         return True
 
     def give_back(self) -> None:
         """A connection was closed, or not made."""
         self.held -= 1
         self._budget.open -= 1
+        self._budget.note(self)
         self._budget.wake_one()
 
     def wake(self) -> None:
         """A connection may be open to the attempt that has waited longest."""
         while self._turns:
             turn = self._turns.popleft()
-            self._budget.note_waiting(self)
+            self._budget.note(self)
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -96,13 +111,13 @@ class ConnectionShare:
         """Wait until a connection may be free. The caller tries again, because another one may be faster."""
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
-        self._budget.note_waiting(self)
+        self._budget.note(self)
         try:
             await turn
         except asyncio.CancelledError:
             if turn in self._turns:
                 self._turns.remove(turn)
-                self._budget.note_waiting(self)
+                self._budget.note(self)
             else:
                 self.pass_on()
             raise

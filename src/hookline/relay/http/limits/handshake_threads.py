@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 # Of all endpoints together. A usual step takes less than a millisecond.
 HANDSHAKE_THREADS: Final = 4
@@ -31,11 +31,15 @@ _EXECUTOR: Final = ThreadPoolExecutor(HANDSHAKE_THREADS, thread_name_prefix="tls
 
 
 class HandshakeRefused(ssl.SSLError):
-    """The relay ended a handshake because it exceeds a bound. The text names it."""
+    """The relay ended a handshake because it exceeds a bound, which `text` names."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
 
 
 class StepResult(NamedTuple):
-    """`seconds` of processor time, and what the step raised. WantRead: it needs more bytes of the endpoint."""
+    """`seconds` of processor time, and what the step raised."""
 
     seconds: float
     error: Exception | None
@@ -48,7 +52,7 @@ class ExpensiveTurns:
         self._turn = asyncio.Lock()  # first come, first served
         self._free_at = 0.0
 
-    async def run(self, handshake: Callable[[], None]) -> StepResult:
+    async def run(self, step: Callable[[], None]) -> StepResult:
         """Run a step in a thread at the next turn."""
         loop = asyncio.get_running_loop()
         async with self._turn:
@@ -56,7 +60,7 @@ class ExpensiveTurns:
             began = loop.time()
             taken: float | None = None
             try:
-                result = await _in_thread(handshake)
+                result = await _in_thread(step)
                 taken = result.seconds
             finally:  # a cancelled step still runs, and its processor time is not known yet
                 taken = loop.time() - began if taken is None else taken
@@ -64,50 +68,90 @@ class ExpensiveTurns:
         return result
 
 
-class HandshakeSteps:
-    """Runs the steps of one endpoint's handshakes, within the bounds for one endpoint and for all of them."""
+class Handshakes:
+    """The handshakes of one endpoint, within the bounds for one endpoint and for all of them."""
 
     def __init__(self, turns: ExpensiveTurns | None = None) -> None:
-        self._turns = turns or ExpensiveTurns()
-        self._usual = asyncio.Semaphore(MAX_STEPS_PER_ENDPOINT)
-        self._one_by_one = asyncio.Semaphore(1)  # the other endpoints' steps come between two of this one
+        self.turns = turns or ExpensiveTurns()
+        self.usual_step = asyncio.Semaphore(MAX_STEPS_PER_ENDPOINT)
+        self.expensive_handshake = asyncio.Semaphore(1)
         self._expensive_until = 0.0
         self._longest_seconds = 0.0
 
-    @property
-    def is_expensive(self) -> bool:
+    def are_expensive(self) -> bool:
         """Whether a step was expensive in the last EXPENSIVE_SECONDS."""
         return asyncio.get_running_loop().time() < self._expensive_until
 
-    async def run(self, handshake: Callable[[], None]) -> StepResult:
-        """Run one step in a thread. A step that has begun runs to its end, also if the caller is cancelled."""
-        if self.is_expensive:
-            async with self._one_by_one:
-                result = await self._turns.run(handshake)
-        else:
-            async with self._usual:
-                result = await _in_thread(handshake)
-        if result.seconds > EXPENSIVE_STEP_CPU_SECONDS:
+    def note_seconds(self, seconds: float) -> None:
+        """A step took this much processor time."""
+        if seconds > EXPENSIVE_STEP_CPU_SECONDS:
             self._expensive_until = asyncio.get_running_loop().time() + EXPENSIVE_SECONDS
-            self._longest_seconds = max(self._longest_seconds, result.seconds)
-        return result
+            self._longest_seconds = max(self._longest_seconds, seconds)
 
     def late(self) -> HandshakeRefused:
         """The error of a handshake of an expensive endpoint that did not get all of its turns in time."""
+        milliseconds = f"{self._longest_seconds * 1000:.0f} ms"
         return HandshakeRefused(
-            f"the handshakes of this endpoint wait for their turn, because one step took "
-            f"{self._longest_seconds * 1000:.0f} ms of processor time"
+            f"its handshakes wait for their turn, because one step took {milliseconds} of CPU time"
         )
 
 
-async def _in_thread(handshake: Callable[[], None]) -> StepResult:
-    return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, _timed, handshake)
+class Handshake:
+    """One handshake. It must be used as a context manager."""
+
+    def __init__(self, handshakes: Handshakes) -> None:
+        self._handshakes = handshakes
+        self._seconds = 0.0
+        self._is_alone = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._is_alone:
+            self._handshakes.expensive_handshake.release()
+
+    async def run(self, step: Callable[[], None]) -> Exception | None:
+        """Run one step in a thread, and return what it raised. Raises HandshakeRefused after too much CPU time.
+
+        A step that has begun runs to its end, also if the caller is cancelled. An expensive endpoint finishes one
+        handshake after the other, so that each of its turns brings the first one nearer to its end.
+        """
+        result = await self._run_as_usual(step) or await self._run_alone(step)
+        self._seconds += result.seconds
+        if self._seconds > MAX_HANDSHAKE_CPU_SECONDS:
+            limit = f"the limit is {MAX_HANDSHAKE_CPU_SECONDS:g} s"
+            raise HandshakeRefused(f"the handshake took {self._seconds:.1f} s of CPU time; {limit}")
+        return result.error
+
+    async def _run_as_usual(self, step: Callable[[], None]) -> StepResult | None:
+        """None: the endpoint is expensive, perhaps since the step began to wait."""
+        if self._handshakes.are_expensive():
+            return None
+        async with self._handshakes.usual_step:
+            if self._handshakes.are_expensive():
+                return None
+            result = await _in_thread(step)
+            self._handshakes.note_seconds(result.seconds)  # before the next step begins
+            return result
+
+    async def _run_alone(self, step: Callable[[], None]) -> StepResult:
+        if not self._is_alone:
+            await self._handshakes.expensive_handshake.acquire()
+            self._is_alone = True
+        result = await self._handshakes.turns.run(step)
+        self._handshakes.note_seconds(result.seconds)
+        return result
 
 
-def _timed(handshake: Callable[[], None]) -> StepResult:
+async def _in_thread(step: Callable[[], None]) -> StepResult:
+    return await asyncio.get_running_loop().run_in_executor(_EXECUTOR, _timed, step)
+
+
+def _timed(step: Callable[[], None]) -> StepResult:
     began, error = time.thread_time(), None
     try:
-        handshake()
+        step()
     except Exception as raised:
         error = raised
     return StepResult(time.thread_time() - began, error)

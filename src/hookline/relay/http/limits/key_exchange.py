@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 # The first list that the runtime knows. Python can restrict the groups of TLS 1.3 from 3.15 on. Before, an endpoint
-# can still choose a finite-field group there, and HandshakeSteps bounds its cost.
+# can still choose a finite-field group there, and Handshakes bounds its cost.
 _GROUPS: Final = ("X25519MLKEM768:X25519:P-256:P-384:P-521", "X25519:P-256:P-384:P-521")
 
 
