@@ -170,9 +170,10 @@ class HttpClient:
         if not connection.reusable or self._is_closed:
             connection.close()
             return
+        connection.is_kept = True
         self._idle.append(connection)
         self._set_due(connection, asyncio.get_running_loop().time() + MAX_IDLE_SECONDS)
-        if self._share.waiting:
+        if self._share.turns:
             self._share.wake()
 
     async def _new_connection(self, deadline: float) -> tuple[ClientConnection, float]:

@@ -45,7 +45,8 @@ class KeptConnectionBroke(ConnectionError):
 class ClientConnection:
     """A TLS session over a connected, non-blocking socket, within one loop.
 
-    `tls` is the session. The client owns `address`, the endpoint's IP address, and `due` and `retire_at`, both in
+    `tls` is the session. The client owns `address`, the endpoint's IP address, `is_kept`, whether the connection was
+    idle, so that the server may close it as a request is sent, and `due` and `retire_at`, both in
     seconds on the loop's clock: when it closes the connection with a TimeoutError, and from when on it does not use
     the connection again.
 
@@ -61,7 +62,8 @@ class ClientConnection:
 
     __slots__ = (
         "_handshake_done", "_incoming", "_is_closed", "_loop", "_on_closed", "_outgoing", "_poll", "_response",
-        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "address", "due", "retire_at", "tls",
+        "_set_due", "_socket", "_unsent", "_waiting", "_write_failed", "address", "due", "is_kept", "retire_at",
+        "tls",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +88,7 @@ class ClientConnection:
         self._poll.register(connected, select.POLLIN)
         self.due = self.retire_at = float("inf")
         self.address = ""
+        self.is_kept = False
 
     async def handshake(self, handshakes: Handshakes) -> None:
         """Begin TLS and verify the endpoint's certificate. Raises OSError, which includes ssl.SSLError.
@@ -147,11 +150,6 @@ class ClientConnection:
         """Whether the connection can carry another request: the last one was sent and its response ended cleanly."""
         is_usable = not (self._is_closed or self._unsent or self._write_failed)
         return self._response.clean and self._handshake_done and is_usable
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the connection has carried a request, so that the server may close it at any time."""
-        return self._response.head is not None
 
     @property
     def is_empty(self) -> bool:

@@ -71,16 +71,16 @@ class ConnectionBudget:
 
 
 class ConnectionShare:
-    """The part of a budget that one endpoint holds. Its attempts wait here, first come, first served."""
+    """The part of a budget that one endpoint holds. Its attempts wait for `turns`, first come, first served."""
 
     def __init__(self, budget: ConnectionBudget) -> None:
         self.held = 0
         self._budget = budget
-        self._turns: deque[asyncio.Future[None]] = deque()
+        self.turns: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
-        return len(self._turns)
+        return len(self.turns)
 
     def try_take(self) -> bool:
         """Count a further connection, if the budget admits it."""
@@ -100,8 +100,8 @@ class ConnectionShare:
 
     def wake(self) -> None:
         """A connection may be open to the attempt that has waited longest."""
-        while self._turns:
-            turn = self._turns.popleft()
+        while self.turns:
+            turn = self.turns.popleft()
             self._budget.note(self)
             if not turn.done():
                 turn.set_result(None)
@@ -110,13 +110,13 @@ class ConnectionShare:
     async def wait(self) -> None:
         """Wait until a connection may be free. The caller tries again, because another one may be faster."""
         turn = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
+        self.turns.append(turn)
         self._budget.note(self)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn in self._turns:
-                self._turns.remove(turn)
+            if turn in self.turns:
+                self.turns.remove(turn)
                 self._budget.note(self)
             else:
                 self.pass_on()
@@ -124,7 +124,7 @@ class ConnectionShare:
 
     def pass_on(self) -> None:
         """The caller was woken and needs no connection."""
-        if self._turns:
+        if self.turns:
             self.wake()
         else:
             self._budget.wake_one()
