@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from hookline import __version__
 from hookline.descriptors import open_missing_streams
-from hookline.errors import HooklineError, InvalidConfiguration, SpoolUnusable, StateUnusable
+from hookline.errors import HooklineError, InvalidConfiguration
 from hookline.exit_codes import ExitCode
 from hookline.settings import ENVIRONMENT_PREFIX, variable_names
 from hookline.storage_location import without_passwords
@@ -134,37 +134,36 @@ def _naming_variables(callback: Callable[..., Any], prefix: str) -> Callable[...
 
     @wraps(callback)
     def run(*arguments: Any, **values: Any) -> Any:
-        _report_misspelt(prefix, click.get_current_context())
+        context = click.get_current_context()
+        for warning in _misspelt(prefix, context):
+            click.echo(_warning_line(warning, as_json=values.get("log_format") == "json"), err=True)
         try:
             return callback(*arguments, **values)
         except HooklineError as error:
-            for note in _sources(error, click.get_current_context()):
-                error.add_note(note)
+            from hookline.cli.options import add_variables  # noqa: PLC0415 - the command has loaded it
+
+            add_variables(error, context)
             raise
 
     setattr(run, _NAMES_VARIABLES, True)
     return run
 
 
-def _report_misspelt(prefix: str, context: click.Context) -> None:
-    """Write to stderr a variable that no option reads, if its name is like the one of an option."""
+def _misspelt(prefix: str, context: click.Context) -> Iterator[str]:
+    """A warning for each variable that no option reads, if its name is like the one of an option."""
     known = [str(one.envvar).removeprefix(prefix) for one in context.command.params if isinstance(one, click.Option)]
     for name in variable_names(prefix):
         ending = name.removeprefix(prefix)
         if ending not in known and (near := get_close_matches(ending, known, n=1, cutoff=0.8)):
-            click.echo(f"warning: no option reads {name}; did you mean {prefix}{near[0]}?", err=True)
+            yield f"no option reads {name}; did you mean {prefix}{near[0]}?"
 
 
-def _sources(error: HooklineError, context: click.Context) -> Iterator[str]:
-    """For each option that the error is about: the variable that gave it its value."""
-    from hookline.cli.options import variable_note  # noqa: PLC0415 - the command has loaded it
+def _warning_line(text: str, *, as_json: bool) -> str:
+    if not as_json:
+        return f"warning: {text}"
+    from hookline.cli.relay_output import warning_line  # noqa: PLC0415 - only the relay writes JSON to stderr
 
-    text = f"{error.message} {error.hint or ''}"
-    about = {"state": isinstance(error, StateUnusable), "spool": isinstance(error, SpoolUnusable)}
-    for option in context.command.params:
-        named = any(one.startswith("--") and f"{one} " in f"{text} ".replace(":", " ") for one in option.opts)
-        if (named or about.get(option.name or "")) and (note := variable_note(option, context)) is not None:
-            yield note
+    return warning_line(text).rstrip("\n")
 
 
 def _name_variable(wrong: click.ClickException) -> None:

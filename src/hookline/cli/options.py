@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from hookline.errors import WrongUse
+from hookline.errors import HooklineError, SpoolUnusable, StateUnusable, WrongUse
 from hookline.model import Address
 from hookline.settings import (
     DEFAULT_CONFIG,
@@ -56,6 +56,16 @@ def variable_note(option: click.Parameter, context: click.Context) -> str | None
     if context.get_parameter_source(option.name or "") is not ParameterSource.ENVIRONMENT:
         return None
     return f"{max(option.opts, key=len)} comes from the environment variable {option.envvar}"
+
+
+def add_variables(error: HooklineError, context: click.Context) -> None:
+    """Add a note to the error for each option that it is about and that a variable gave its value."""
+    text = f"{error.message} {error.hint or ''} ".replace(":", " ")
+    about = {"state": isinstance(error, StateUnusable), "spool": isinstance(error, SpoolUnusable)}
+    for option in context.command.params:
+        named = any(one.startswith("--") and f"{one} " in text for one in option.opts)
+        if (named or about.get(option.name or "")) and (note := variable_note(option, context)) is not None:
+            error.add_note(note)
 
 
 def _add_variable(error: WrongUse, option: click.Parameter | None, context: click.Context | None) -> None:

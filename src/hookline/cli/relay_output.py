@@ -78,16 +78,21 @@ class RelayOutput:
             self._writer.write(f"{line}\n")
 
     def error(self, error: HooklineError) -> None:
-        """Write an error with its hint. Both may quote untrusted text, and their line breaks remain."""
+        """Write an error with its hint and notes. Both may quote untrusted text, and their line breaks remain."""
         texts = (without_passwords(error.message), without_passwords(error.hint or ""))
+        notes = getattr(error, "__notes__", ())
         if self.log.is_json:
             self._writer.write(
-                self.log.line("error", "error", message=texts[0], hint=texts[1] or None, code=int(error.exit_code))
-            )
+                self.log.line(
+                    "error", "error", message=texts[0], hint=texts[1] or None,
+                    note="; ".join(notes) or None, code=int(error.exit_code),
+                )
+            )  # fmt: skip
             return
         message, hint = ("\n".join(map(printable, text.split("\n"))) for text in texts)
         word = click.style("error", fg="red", bold=True) if sys.stderr.isatty() else "error"
-        self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+        ending = "".join(f"  note: {note}\n" for note in notes)
+        self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else "") + ending)
 
     def internal_error(self, bug: Exception) -> None:
         """Write an internal error as one line of JSON."""
@@ -117,6 +122,11 @@ def usage_error_line(message: str, code: int) -> str:
     """A wrong use of the command line as a line of JSON."""
     log = Log(_nowhere, level="info", format="json", clock=time.time)
     return log.line("error", "error", message=message, hint="hookline relay --help", code=code)
+
+
+def warning_line(message: str) -> str:
+    """A warning before the run as a line of JSON."""
+    return Log(_nowhere, level="info", format="json", clock=time.time).line("warning", "message", message=message)
 
 
 def _stderr() -> Callable[[str], object]:

@@ -156,6 +156,19 @@ def test_an_error_names_the_variable(
     assert message in written.getvalue()
 
 
+def test_a_variable_is_named_in_json_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--log-format json`, the relay names variables in lines of JSON."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOOKLINE_RELAY_DEDUPE_WINDOW", "60d")
+    monkeypatch.setenv("HOOKLINE_RELAY_MAXWAIT", "1s")
+    written = io.StringIO()
+    with redirect_stderr(written):
+        assert 64 == main(["relay", "--log-format", "json", "x"])
+    warning, error = map(json.loads, written.getvalue().splitlines())
+    assert warning["message"].endswith("did you mean HOOKLINE_RELAY_MAX_WAIT?")
+    assert error["note"].endswith("HOOKLINE_RELAY_DEDUPE_WINDOW")
+
+
 def test_an_option_on_the_command_line_is_not_said_to_be_a_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

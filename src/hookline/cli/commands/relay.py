@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hookline.cli.options import HeadedCommand, examples
+from hookline.cli.options import HeadedCommand, add_variables, examples
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import MakeLog, relay_options
 from hookline.cli.relay_output import RelayOutput
@@ -55,6 +55,7 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
             output.message("Reading events from the terminal, one per line; end with Ctrl-D.", "info")
         return _dry_run(options, output, summary) if dry_run else _run(options, output, summary)
     except HooklineError as error:
+        add_variables(error, click.get_current_context())
         output.error(error)
         return error.exit_code
     except Exception as bug:
