@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-BENCHMARKS ?= peers stages isolation backlog reconcile
+BENCHMARKS ?= peers stages isolation backlog many_files reconcile
 
 .PHONY: demo test check simulate soak bench lock dependencies sbom format clean
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,6 +41,9 @@ class Book:
         self.positions: dict[tuple[bytes, int, int], Position] = {}
         self.notes = Notebook()
         self.unfinished: list[tuple[str, int]] = []
+        self.already_read: list[str] = []
+        self.is_event: Callable[[bytes], bool] = lambda _: False
+        self.links_below: Sequence[str] = ()
         for position in positions:
             self._keep(position)
 
@@ -62,6 +65,7 @@ class Book:
             while not self.take(source, lines):
                 pass
             self.unfinished = source.unfinished()
+            self.already_read = source.already_read()
         finally:
             source.close()
         return lines
@@ -69,7 +73,7 @@ class Book:
     def open(self, *names: Path | str, follow: bool = False, from_start: bool = False) -> LineSource:
         return open_sources(
             [str(name) for name in names], list(self.positions.values()), follow=follow, from_start=from_start,
-            logger=self.notes,
+            logger=self.notes, is_event=self.is_event, links_below=self.links_below,
         )  # fmt: skip
 
     def take(self, source: LineSource, lines: list[Line]) -> bool:

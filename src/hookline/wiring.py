@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
+from typing import TypedDict
 
 from hookline import __version__
 from hookline.descriptors import max_connections, raise_descriptor_limit
@@ -23,6 +24,7 @@ from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint import HttpEndpoint
 from hookline.relay.delivery.endpoint_state import restore_lane
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.formats.line_reader import is_readable
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.limits.connection_budget import ConnectionBudget
 from hookline.relay.http.limits.shared_limits import SharedLimits
@@ -43,7 +45,7 @@ from hookline.relay.spool.spool import EndpointState
 from hookline.relay.spool.spool_thread import SpoolThread
 from hookline.relay.state_watcher import LaneFactory, StateWatcher
 from hookline.relay.status_collector import RelayInfo, RelayParts, StatusCollector
-from hookline.relay.summary import Summary, summarize
+from hookline.relay.summary import InputEnd, Summary, summarize
 from hookline.settings import notify_socket, watchdog_seconds
 from hookline.state.factory import open_state, without_password
 from hookline.state.store import Snapshot, StateStore, Stored
@@ -54,8 +56,9 @@ from hookline.units import utc_text
 class RelayOptions:
     """The options of a relay run. `sources` are paths, patterns, directories, or ``-`` for standard input.
 
-    `listen` is the host and port of metrics, health and status, `listen_names` are further names of that host.
-    Metrics have labels for at most `metrics_webhooks` webhooks.
+    Links that were found by listing may end below `links_below`. `listen` is the host and port of metrics, health and
+    status, `listen_names` are further names of that host. Metrics have labels for at most `metrics_webhooks`
+    webhooks.
     """
 
     state: str
@@ -68,6 +71,7 @@ class RelayOptions:
     proxy: Proxy | None = None
     follow: bool = False
     from_start: bool = False
+    links_below: Sequence[Path] = ()
     allow_empty: bool = False
     transport: str = "engine"
     listen: tuple[str, int] | None = None
@@ -158,7 +162,7 @@ async def run_relay(
                     ending = await relay.run()
             finally:
                 status_collector.close()
-            return ending, summarize(before, spool.tally(), clock.elapsed() - started)
+            return ending, summarize(before, spool.tally(), clock.elapsed() - started, relay.input_end)
         finally:
             thread.close()
             spool.close()
@@ -214,7 +218,7 @@ def build_relay(
         log=log,
     )
     open_source = machine.open_source or partial(
-        open_sources, options.sources, follow=options.follow, from_start=options.from_start, logger=log
+        open_sources, options.sources, follow=options.follow, logger=log, **_reading(options)
     )
     ingester = Ingester(
         open_source(thread.spool.positions()),
@@ -308,11 +312,26 @@ def dry_run_relay(options: RelayOptions, log: Log, on_event: Callable[[DryRunEve
     settings = options.settings
     lookup = spool_store(options.spool).dry_run()
     context = IngestContext(routes=Routes.from_snapshot(snapshot), defaults=settings.defaults, format=settings.format)
-    source = open_sources(
-        options.sources, lookup.positions(), follow=False, from_start=options.from_start, logger=log
-    )
+    source = open_sources(options.sources, lookup.positions(), follow=False, logger=log, **_reading(options))
     window = settings.dedupe_window_seconds
     known = partial(lookup.known, delivered_after=clock.now() - window if window else math.inf)
     with closing(source):
         tally = count_results(dry_run(source, context, known), on_event)
-    return summarize({"pending": 0}, tally, clock.elapsed())
+        input_end = InputEnd(tuple(source.unfinished()), tuple(source.already_read()))
+    return summarize({"pending": 0}, tally, clock.elapsed(), input_end)
+
+
+class _Reading(TypedDict):
+    from_start: bool
+    links_below: Sequence[str]
+    is_event: Callable[[bytes], bool]
+
+
+def _reading(options: RelayOptions) -> _Reading:
+    """Returns the options of `open_sources` that a run and a dry run share."""
+    settings = options.settings
+    return {
+        "from_start": options.from_start,
+        "links_below": [os.path.realpath(directory) for directory in options.links_below],
+        "is_event": partial(is_readable, format=settings.format, mapping=settings.defaults.mapping),
+    }

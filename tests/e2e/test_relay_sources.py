@@ -97,7 +97,7 @@ def test_rejected_lines_name_their_file(lab: Lab) -> None:
 
 
 def test_archives_are_read_and_damage_is_told(lab: Lab) -> None:
-    """What is whole of a cut-off archive is delivered, a warning names it, and the next one is read."""
+    """What is whole of a cut-off archive is delivered, the rest is named (exit code 3), and the next one is read."""
     packed = gzip.compress(events(0, 400))
     broken, sound = lab.directory / "broken.gz", lab.directory / "sound.gz"
     broken.write_bytes(packed[: len(packed) // 2])
@@ -105,9 +105,9 @@ def test_archives_are_read_and_damage_is_told(lab: Lab) -> None:
     with lab.receiver("--no-verify-payload") as receiver:
         lab.apply(url(receiver))
         options = lab.relay_arguments(receiver, "--summary", "json", str(broken), str(sound))
-        done = lab.hookline(*options)
+        done = lab.hookline(*options, code=3)
         summary = json.loads(done.stdout)
-        assert 0 == lab.relay(receiver, str(broken), str(sound))["read"]
+        assert 0 == lab.relay(receiver, str(broken), str(sound), code=3)["read"]
     assert 20 < summary["delivered"] < 400
     assert f"compressed file is damaged, its intact part was read source={broken}".encode() in done.stderr
     assert b'reason="it ends too early"' in done.stderr

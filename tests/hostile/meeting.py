@@ -143,15 +143,15 @@ def file_name(name: bytes, directory: Path) -> str:
     ]
     for one in said:
         assert one.encode().decode().replace("\n", "").isprintable(), one
-    assert json.loads(said[1].split(" ", 1)[1])["read"] == 2
+    assert json.JSONDecoder().raw_decode(said[1][said[1].index('{"read"') :])[0]["read"] == 2
     assert said[2].startswith("0 ")
     return said[0]
 
 
 def refused_file_name(name: bytes, directory: Path) -> str:
-    """What it says when it has to refuse the file."""
-    _logs(directory, {name: b"\xfd7zXZ\0"})
-    said = command(directory, "relay", "logs")
+    """What it says when the file does not exist."""
+    _logs(directory, {})
+    said = command(directory, "relay", f"logs/{os.fsdecode(name)}")
     assert said.encode().decode().replace("\n", "").isprintable(), said
     return said
 

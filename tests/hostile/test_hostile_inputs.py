@@ -332,7 +332,7 @@ ROWS: dict[str, Row] = {
         file_name, ESC.encode() + b".log", "logs/\\u001b]0;owned\\u0007\\u001b[2J.log:1: skip unknown_format"
     ),
     "name: a terminal's commands, refused": Row(
-        refused_file_name, ESC.encode() + b".xz", "error: logs/\\u001b]0;owned\\u0007\\u001b[2J.xz is compressed"
+        refused_file_name, ESC.encode() + b".xz", "error: logs/\\u001b]0;owned\\u0007\\u001b[2J.xz: no file matches"
     ),
     "name: a line of its own": Row(file_name, b"a\nb.log", "logs/a\\u000ab.log:1: skip unknown_format"),
     # -- exported dead letters

@@ -62,6 +62,9 @@ class Lines:
     def unfinished(self) -> list[tuple[str, int]]:
         return []
 
+    def already_read(self) -> list[str]:
+        return []
+
     def finish(self) -> None: ...
 
     def close(self) -> None: ...

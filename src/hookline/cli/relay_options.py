@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol
 
 import click
@@ -54,6 +55,13 @@ _settings_options = bundle(
         click.option("--follow", is_flag=True, help="Keep reading as files grow, rotate and appear, until stopped."),
         click.option(
             "--from-start", is_flag=True, help="Read files from their first line and ignore their checkpoints."
+        ),
+        click.option(
+            "--links-below",
+            type=click.Path(file_okay=False, path_type=Path),
+            multiple=True,
+            help="Follow links in watched directories and patterns that end below this directory, such as "
+            "/var/log/pods (repeatable).",
         ),
         click.option("--drain", is_flag=True, help="Read no input; deliver the backlog of the spool."),
         click.option(

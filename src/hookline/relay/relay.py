@@ -18,6 +18,7 @@ from hookline.relay.routing import Defaults
 from hookline.relay.service_manager import READY, STOPPING, reloading
 from hookline.relay.spool.spool import Retention
 from hookline.relay.status_collector import RelayParts, StatusCollector
+from hookline.relay.summary import InputEnd
 
 WATCH_SECONDS: Final = 1.0
 PROGRESS_SECONDS: Final = 0.2
@@ -197,6 +198,11 @@ class Relay:
             self._on_progress(Progress(done, total, tally, oldest, self._draining, self._parts.clock.elapsed()))
             await asyncio.sleep(PROGRESS_SECONDS)
         await asyncio.Event().wait()
+
+    @property
+    def input_end(self) -> InputEnd:
+        """The rests of the sources, after the run."""
+        return self._parts.ingester.input_end
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop the relay, a second one ends it at once; neither loses events. SIGHUP reloads."""

@@ -192,6 +192,7 @@ class StatusCollector:
             stalled=self._thread.stalled,
             unreadable=self._state_watcher.unreadable,
             full=self._ingester.full,
+            unrecognized=self._ingester.unrecognized,
             serial=self._state_watcher.serial,
             clock_steps=self._clock.steps,
             log_lines_lost=self._log_lines_lost(),

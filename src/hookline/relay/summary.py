@@ -8,6 +8,15 @@ from typing import Any
 import msgspec
 
 
+class InputEnd(msgspec.Struct, frozen=True):
+    """The sources with unread bytes at their end (0: the number is not known), and those that an earlier run had read
+    to their end.
+    """
+
+    unread: tuple[tuple[str, int], ...] = ()
+    already_read: tuple[str, ...] = ()
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of a run: `read + carried = delivered + skipped + rejected + dead + pending + duplicates`, always.
 
@@ -24,18 +33,44 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     attempts: int
     seconds: float
+    input_end: InputEnd = InputEnd()
 
     def as_json(self) -> dict[str, Any]:
         """The fields in the order that docs/reference/relay.md documents."""
-        return msgspec.structs.asdict(self)
+        counts = msgspec.structs.asdict(self)
+        del counts["input_end"]
+        return counts
+
+    @property
+    def recognized(self) -> int:
+        """The number of events, or lines without one, of a known format or program that were not rejected."""
+        return self.read - self.rejected - unknown_formats(self.skipped)
+
+    @property
+    def is_unrecognized(self) -> bool:
+        """Whether lines were read, and none was recognized."""
+        return self.read > 0 and self.recognized == 0
 
     @property
     def without_webhooks(self) -> bool:
-        """Whether events were read, and all of them were skipped because no webhook is applied for them."""
-        return self.read > 0 and self.skipped.get("no_webhook", 0) == self.read
+        """Whether events were recognized, and all of them were skipped because no webhook is applied for them."""
+        return 0 < self.recognized == self.skipped.get("no_webhook", 0)
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a run that settled everything ends with exit code 3."""
+        found = self.dead or self.rejected or self.is_unrecognized or self.without_webhooks or self.input_end.unread
+        return bool(found)
 
 
-def summarize(before: Mapping[str, int], after: Mapping[str, int], seconds: float) -> Summary:
+def unknown_formats(skipped: Mapping[str, int]) -> int:
+    """Returns the number of lines of no known format among the skipped ones."""
+    return sum(n for reason, n in skipped.items() if reason.partition(":")[0] == "unknown_format")
+
+
+def summarize(
+    before: Mapping[str, int], after: Mapping[str, int], seconds: float, input_end: InputEnd | None = None
+) -> Summary:
     """The summary of a run of `seconds`, from the spool's tallies `before` and `after` it."""
 
     def more(name: str) -> int:
@@ -53,4 +88,5 @@ def summarize(before: Mapping[str, int], after: Mapping[str, int], seconds: floa
         duplicates=more("duplicates"),
         attempts=more("attempts"),
         seconds=round(seconds, 3),
+        input_end=input_end or InputEnd(),
     )

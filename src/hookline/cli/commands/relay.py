@@ -22,9 +22,11 @@ from hookline.exit_codes import ExitCode
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending
-from hookline.relay.summary import Summary
+from hookline.relay.summary import Summary, unknown_formats
 from hookline.units import option_duration
 from hookline.wiring import RelayOptions, dry_run_relay, run_relay
+
+MAX_NAMES_SHOWN = 5  # of files, in one line
 
 
 @click.command(
@@ -42,8 +44,8 @@ from hookline.wiring import RelayOptions, dry_run_relay, run_relay
 def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary: str, log: MakeLog) -> int:
     """Read events, one per line, from FILEs or standard input, and deliver their feedback to the applied webhooks.
 
-    A FILE is a file (gzip and zstd are decompressed), a named pipe, a directory, or a quoted pattern such as
-    '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
+    A FILE is a file (gzip, zstd, xz and bzip2 are decompressed), a named pipe, a directory, or a quoted pattern such
+    as '/var/log/app/*.log'. The relay first makes the input durable in the spool. It reads a file from its checkpoint
     on. It ends when all deliveries are settled, or after --max-wait. With --follow it runs until it is stopped.
     """
     output = RelayOutput(log)
@@ -103,7 +105,9 @@ def _dry_run(options: RelayOptions, output: RelayOutput, form: str) -> int:
     summary = dry_run_relay(options, output.log, _print_result)
     _print_summary(summary, form, output)
     output.message("Dry run: nothing was sent or stored; deliveries that would be sent count as pending.", "info")
-    return ExitCode.INCOMPLETE if summary.rejected or summary.without_webhooks else ExitCode.DONE
+    for line in _input_advice(summary):
+        output.message(line)
+    return ExitCode.INCOMPLETE if summary.is_incomplete else ExitCode.DONE
 
 
 def _print_result(event: DryRunEvent) -> None:
@@ -143,13 +147,53 @@ def print_advice(
         lines.append(f"{summary.pending:,} still pending: `hookline relay --drain` delivers them.")
     if summary.dead or summary.rejected:
         lines.append("Dead letters are kept: `hookline dead list` shows them.")
-    if summary.without_webhooks:
+    if options.sources and not options.follow and ending in {Ending.SETTLED, Ending.TIMED_OUT}:
+        lines += _input_advice(summary)
+    for line in filter(None, lines):
+        show(line)
+
+
+def _input_advice(summary: Summary) -> list[str]:
+    """Why nothing was delivered, and what of the input was not read, each with the next step."""
+    lines = []
+    for name, unread in summary.input_end.unread:
+        rest = f"{unread:,} bytes after its last line end" if unread else "the rest behind the damage"
+        lines.append(
+            f"{printable(name)}: {rest} were not read, because they are no complete line.\n"
+            "  hint: complete the file and run the same command, or read it through a pipe, where any rest is a line"
+        )
+    if not summary.read and not summary.carried:
+        lines += _nothing_read(summary)
+    elif summary.is_unrecognized:
+        lines.append(
+            "No line was recognized as an event of a known format.\n"
+            "  hint: `hookline formats test FILE` shows how each line is read; then run with --format or --map, and "
+            "--from-start"
+        )
+    elif summary.without_webhooks:
         lines.append(
             "No webhook is applied for any of these events.\n"
             "  hint: compare their organization and sandbox with `hookline list`"
         )
-    for line in filter(None, lines):
-        show(line)
+    elif summary.read and summary.read == summary.duplicates:
+        lines.append(
+            "Nothing was delivered: all events are known from an earlier run (--dedupe-window).\n"
+            "  hint: `hookline trace REQUEST_ID` shows the result of each"
+        )
+    elif summary.read and summary.read == sum(summary.skipped.values()) + summary.duplicates:
+        lines.append("Nothing was delivered: all events were skipped by rule, or are known from an earlier run.")
+    return lines
+
+
+def _nothing_read(summary: Summary) -> list[str]:
+    names = [printable(name) for name in summary.input_end.already_read]
+    if names:
+        more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+        return [
+            f"Nothing was read: an earlier run has read {', '.join(names[:MAX_NAMES_SHOWN])}{more} to the end.\n"
+            "  hint: --from-start reads files again; events within --dedupe-window are still not sent twice"
+        ]
+    return [] if summary.input_end.unread else ["Nothing was read: the input contains no line."]
 
 
 def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str | None:
@@ -157,10 +201,14 @@ def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str
     settings = options.settings
     if ending is Ending.WRONG_FORMAT:
         known = f", {summary.duplicates:,} of them by an earlier run" if summary.duplicates else ""
+        unknown = unknown_formats(summary.skipped)
+        counts = f" ({unknown:,} of no known format were skipped)" if unknown else ""
+        again = "with --from-start" if unknown else "to continue"
         return (
-            f"Stopped: the first {summary.read:,} events were all rejected{known}, which looks like the wrong "
-            f"--format ({settings.format}). They are kept as dead letters.\n  hint: `hookline dead list` shows the "
-            "reasons; with the right --format, run `hookline dead replay --all` and the same command to continue"
+            f"Stopped: none of the first {summary.read:,} events was recognized{known}{counts}, which looks like the "
+            f"wrong --format ({settings.format}). Rejected ones are kept as dead letters.\n  hint: `hookline dead "
+            "list` shows the reasons; with the right --format, run `hookline dead replay --all` and the same command "
+            f"{again}"
         )
     if ending is Ending.SPOOL_FULL:
         return (
@@ -191,4 +239,4 @@ def _exit_code(ending: Ending, summary: Summary, *, followed: bool) -> ExitCode:
         return ExitCode.STILL_PENDING
     if ending is Ending.STOPPED:
         return ExitCode.DONE if followed else ExitCode.INTERRUPTED
-    return ExitCode.INCOMPLETE if summary.dead or summary.rejected or summary.without_webhooks else ExitCode.DONE
+    return ExitCode.INCOMPLETE if summary.is_incomplete else ExitCode.DONE

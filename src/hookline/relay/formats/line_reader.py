@@ -8,7 +8,7 @@ from typing import Final
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
-from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
+from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
 from hookline.relay.formats.providers import postfix
 from hookline.relay.formats.recognition import (
@@ -21,6 +21,7 @@ from hookline.relay.formats.recognition import (
 )
 from hookline.relay.formats.registry import AUTO_FORMATS, FORMATS, QUICK
 from hookline.relay.formats.wrappers import Wrapped, read_rest, unwrap, with_time
+from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
 AUTO: Final = "auto"
@@ -29,6 +30,7 @@ MAX_WRAPPERS: Final = 4  # a container's log in a journal has two
 FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
 # Their items are never wrapped. Postfix also recognizes entries of a journal.
 _JSON_FORMATS = {name: known for name, known in AUTO_FORMATS.items() if known is not postfix}
+_UNREAD = {"unknown_format", "unread_outcome"}
 _TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")
 _QUICK = {AUTO: tuple(QUICK.items())} | {name: ((name, quick),) for name, quick in QUICK.items()}
 
@@ -47,6 +49,12 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
     if isinstance(readings, list) and len(readings) == 1:
         return within_limits(readings[0][1])
     return within_limits(event for _, events in readings for event in events)
+
+
+def is_readable(data: bytes, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> bool:
+    """Returns whether the text is a whole line of a format, or of a program that the format knows."""
+    found = read_line(Line(1, data, len(data)), format, mapping)
+    return not any(isinstance(one, Rejected) or (isinstance(one, Skipped) and one.reason in _UNREAD) for one in found)
 
 
 def read_with_format(
@@ -78,6 +86,9 @@ def _read_bytes(data: bytes, format: str, mapping: FieldMapping, wrappers: int) 
         return [(None, [value])]
     if isinstance(value, LineText) and value.fault in LARGE_NUMBER_FAULTS:
         return [_read_large_numbers(data, value.fault, format, mapping)]
+    if isinstance(value, LineText) and (values := split_values(data, MAX_EVENTS_PER_LINE + 1)):
+        # None of them is several values, so this ends.
+        return (reading for one in values for reading in _read_bytes(one, format, mapping, wrappers))
     if format == dead_letter_format.NAME:
         within = dead_letter_format.line_within(value)
         return [(format, _read_within(*within, mapping) if within else dead_letter_format.events(value, mapping))]

@@ -14,6 +14,7 @@ from hookline.relay.event import Event
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE, ParsedEvent
 from hookline.relay.formats.line_reader import FEWER_EVENTS, read_line
 from hookline.relay.routing import Defaults, Routes, SkipNames
+from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.source import START_POSITION, Batch, Position
 from hookline.relay.spool.spool import IngestBatch, NewDelivery, RejectedLine, ReplayedLine
 
@@ -76,9 +77,16 @@ def _route(parsed: ParsedEvent, context: IngestContext) -> RoutingResult:
 
 
 def _items(line: Line, events: int) -> list[bytes] | None:
-    """Returns the items of the line if it is a list with this number of items, otherwise None."""
-    items = msgspec.json.decode(line.data) if line.data.lstrip().startswith(b"[") else None
-    return [msgspec.json.encode(item) for item in items] if isinstance(items, list) and len(items) == events else None
+    """Returns the items of a list, or the values of a line that holds several, if there are as many as events.
+    Otherwise returns None.
+    """
+    if not line.data.lstrip().startswith((b"[", b"{")):
+        return None
+    items = split_values(line.data, MAX_EVENTS_PER_LINE)
+    if not items:
+        decoded = msgspec.json.decode(line.data)
+        items = [msgspec.json.encode(item) for item in decoded] if isinstance(decoded, list) else []
+    return items if len(items) == events else None
 
 
 def build_batch(batch: Batch, context: IngestContext, start: int = 0) -> tuple[IngestBatch, int]:

@@ -18,8 +18,9 @@ from hookline.relay.ingest.batch import IngestContext, build_batch, build_replay
 from hookline.relay.sources.source import Batch, LineSource
 from hookline.relay.spool.spool import IngestBatch
 from hookline.relay.spool.spool_thread import SpoolThread
+from hookline.relay.summary import InputEnd, unknown_formats
 
-WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines can be read, the run ends
+WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines is recognized, a run with an end stops
 INPUT_CHECK_SECONDS: Final = 0.05
 FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between checks whether any pending delivery can leave a full spool
 REPLAYED_LINES_PER_BATCH: Final = 500
@@ -60,6 +61,8 @@ class Ingester:
 
     Attributes:
         full: the spool has no room, so reading pauses.
+        unrecognized: nothing is recognized so far, after WRONG_FORMAT_LINES of a followed input.
+        input_end: the rests of the sources, after their end.
     """
 
     def __init__(
@@ -76,6 +79,9 @@ class Ingester:
     ) -> None:
         self.source = source
         self.full = False
+        self.unrecognized = False
+        self.input_end = InputEnd()
+        self._any_recognized = False
         self._routing = routing
         self._on_enqueued = on_enqueued
         self._held = held
@@ -109,7 +115,7 @@ class Ingester:
             return IngestResult.COMPLETE
         pending = (await self._thread.run(self._spool.tally))["pending"]
         reading = self._read_ahead(self.source)
-        lines, any_readable = 0, False
+        lines = 0
         try:
             while True:
                 if not await self._wait_for_room(pending):
@@ -120,15 +126,33 @@ class Ingester:
                 if group.read or group.position is not None:
                     pending = await self._store_group(group)
                 lines += group.read
-                any_readable |= len(group.rejected) < group.read
-                if not any_readable and lines >= WRONG_FORMAT_LINES:
+                if lines >= WRONG_FORMAT_LINES and self._is_wrong_format():
                     return IngestResult.WRONG_FORMAT
                 if end:
-                    for name, length in self.source.unfinished():
-                        self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
+                    self._note_input_end(self.source)
                     return IngestResult.COMPLETE
         finally:
             await asyncio.wait([reading])
+
+    def _is_wrong_format(self) -> bool:
+        """Returns whether the run stops because nothing is recognized. A followed input only gets a warning."""
+        if self._any_recognized:
+            self.unrecognized = False
+            return False
+        if self._limits.max_wait is not None:
+            return True
+        if not self.unrecognized:
+            self.unrecognized = True
+            event = "no line is recognized so far, check --format"
+            hint = "`hookline formats test FILE` shows how each line is read"
+            self._log.warning(event, lines=WRONG_FORMAT_LINES, hint=hint)
+        return False
+
+    def _note_input_end(self, source: LineSource) -> None:
+        unread = source.unfinished()
+        for name, length in unread:
+            self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
+        self.input_end = InputEnd(tuple(unread), tuple(source.already_read()))
 
     def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool]]:
         return asyncio.get_running_loop().run_in_executor(self._reader, self._next_group, source)
@@ -138,6 +162,10 @@ class Ingester:
         batch, start = self._unfinished_batch or (source.read(), 0)
         group, taken = build_batch(batch, self._routing(), start)
         self._unfinished_batch = (batch, start + taken) if start + taken < len(batch.lines) else None
+        if not self._any_recognized:
+            blank = sum(not line.data.strip() for line in batch.lines[start : start + taken])
+            unknown = len(group.rejected) + unknown_formats(group.skipped)
+            self._any_recognized = group.read > blank + unknown
         return group, batch.end and self._unfinished_batch is None
 
     async def read_replayed_lines(self) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from hookline.relay.sources.files.content_marks import verified_offset
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.rotated_names import are_rotations
 from hookline.relay.sources.source import START_POSITION, Position
@@ -23,7 +24,8 @@ HEAD_BYTES = 1024
 class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of an open file. `head` are its first HEAD_BYTES, `size` is in bytes.
 
-    For a compressed file, `head` is decompressed, and `size` is None until its end.
+    For a compressed file, `head` is decompressed, and `size` is None until its end. `target` is its resolved path if
+    its name is a link.
     """
 
     name: str
@@ -31,6 +33,7 @@ class FileIdentity(msgspec.Struct, frozen=True, kw_only=True):
     inode: int
     size: int | None
     head: bytes
+    target: str = ""
 
 
 def content_digest(part: bytes) -> bytes:
@@ -64,12 +67,14 @@ def _related(position: Position, identity: FileIdentity) -> bool:
     """
     if position.inode == identity.inode:
         return True
-    ours, theirs = Path(identity.name).absolute(), Path(position.name).absolute()
-    return (
-        ours == theirs
-        or (ours.parent == theirs.parent and are_rotations(ours.name, theirs.name))
-        or position.offset >= HEAD_BYTES
-    )
+    if position.offset >= HEAD_BYTES:
+        return True
+    names = [position.name, position.target] if position.target else [position.name]
+    ours = Path(identity.name).absolute()
+    for theirs in map(Path.absolute, map(Path, names)):
+        if ours == theirs or (ours.parent == theirs.parent and are_rotations(ours.name, theirs.name)):
+            return True
+    return False
 
 
 def best_match(matches: list[Position], identity: FileIdentity) -> Position | None:
@@ -82,7 +87,14 @@ def best_match(matches: list[Position], identity: FileIdentity) -> Position | No
 
 
 def file_position(
-    identity: FileIdentity, *, offset: int, line: int, tail: bytes, packed: int = 0, key: bytes = b""
+    identity: FileIdentity,
+    *,
+    offset: int,
+    line: int,
+    tail: bytes,
+    packed: int = 0,
+    key: bytes = b"",
+    marks: bytes = b"",
 ) -> Position:
     """Returns the position at `offset`. The head covers only bytes that were read, because others may be rewritten.
 
@@ -93,6 +105,7 @@ def file_position(
         tail: the bytes before `offset`.
         packed: the size of a compressed file that was read to its end, otherwise 0.
         key: the identity of the content. Without a key, the content is new and gets one.
+        marks: the marks of the content before `offset`.
     """
     head = identity.head[: min(HEAD_BYTES, offset)]
     head_hash, tail_hash = content_digest(head), content_digest(tail)
@@ -109,6 +122,8 @@ def file_position(
         tail_hash=tail_hash,
         packed=packed,
         key=key or content_digest(own),
+        target=identity.target,
+        marks=marks,
     )
 
 
@@ -132,6 +147,7 @@ class Checkpoints:
         self._rows: dict[_Row, Position] = {}
         # By length and hash of the head. Rows are keys, because a set has no order.
         self._by_head: dict[int, dict[bytes, dict[_Row, None]]] = {}
+        self._by_file: dict[int | str, dict[_Row, None]] = {}  # by inode and by name
         self._claimed: set[bytes] = set()
         self._last: dict[str, Position] = {}
         # In an order that depends on no inode number: keys and the spool's order of equal rows contain them.
@@ -154,6 +170,8 @@ class Checkpoints:
                 self._remove(*oldest)
         self._rows[row] = position
         self._by_head.setdefault(position.head_length, {}).setdefault(position.head_hash, {})[row] = None
+        for file in (position.inode, position.name):
+            self._by_file.setdefault(file, {})[row] = None
 
     def _remove(self, row: _Row, position: Position) -> None:
         del self._rows[row]
@@ -164,6 +182,11 @@ class Checkpoints:
             del heads[position.head_hash]
         if not heads:
             del self._by_head[position.head_length]
+        for file in (position.inode, position.name):
+            if row in (rows := self._by_file.get(file, {})):
+                del rows[row]
+            if not rows:
+                self._by_file.pop(file, None)
 
     def candidates(self, identity: FileIdentity) -> list[Position]:
         """Returns the positions that match by name, inode and beginning."""
@@ -178,6 +201,19 @@ class Checkpoints:
         """Returns the position to continue from, or None for content that was never read."""
         return best_match([one for one in self.candidates(identity) if is_match(one, identity, tail_at)], identity)
 
+    def find_longer(
+        self, identity: FileIdentity, tail_at: Callable[[int, int], bytes]
+    ) -> tuple[Position | None, int]:
+        """Returns the position beyond the end of a file that has lost its tail, and up to where the file is the same
+        as before. If there is none, returns None and 0.
+        """
+        size = identity.size or 0
+        rows = {**self._by_file.get(identity.inode, {}), **self._by_file.get(identity.name, {})}
+        longer = [self._rows[row] for row in rows if self._rows[row].offset > size and self._rows[row].marks]
+        found = [(verified_offset(one.marks, size, tail_at), one.offset, one) for one in longer]
+        verified, _, position = max(found, key=lambda one: one[:2], default=(0, 0, None))
+        return (position, verified) if verified else (None, 0)
+
     def last(self, name: str) -> Position:
         """Returns the last position of an earlier run under this name, also of an empty file, or START_POSITION."""
         return self._last.get(name, START_POSITION)
@@ -188,6 +224,9 @@ class Checkpoints:
             return b""
         self._claimed.add(key)
         return key
+
+    def is_claimed(self, key: bytes) -> bool:
+        return key in self._claimed
 
     def release(self, key: bytes) -> None:
         self._claimed.discard(key)

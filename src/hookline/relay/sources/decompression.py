@@ -1,10 +1,11 @@
-"""Decompresses gzip and zstd in steps of bounded output, so that a decompression bomb costs time, not memory."""
+"""Decompresses gzip, zstd, xz and bzip2 in bounded steps, so that a decompression bomb costs time, not memory."""
 
 from __future__ import annotations
 
 import sys
 import zlib
 from enum import Enum
+from typing import Any, Final, Protocol
 
 from hookline.errors import HooklineError
 
@@ -13,6 +14,17 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import ZstdDecompressor, ZstdError
 
+# Python can be built without these two.
+try:
+    import bz2
+except ImportError:
+    bz2 = None  # type: ignore[assignment]
+try:
+    import lzma
+except ImportError:
+    lzma = None  # type: ignore[assignment]
+
+MAX_XZ_MEMORY_BYTES: Final = 128 * 1024 * 1024  # `xz -9` needs 65 MiB
 _MAX_MAGIC_BYTES = 10
 _STEP_BYTES = 1024
 _TRAILER_BYTES = 8  # the length of gzip's trailer, of which the checksum is the first half
@@ -37,6 +49,14 @@ _MAGIC = {
 }
 
 
+PACKED: Final = frozenset({
+    *(Compression.GZIP, Compression.ZSTD),
+    *((Compression.XZ,) if lzma else ()),
+    *((Compression.BZIP2,) if bz2 else ()),
+})  # fmt: skip
+"""The compressions that are read."""
+
+
 def compression_of(head: bytes) -> Compression:
     """Returns the compression, by the first bytes of a file, or all bytes of a short one."""
     for compression, beginnings in _MAGIC.items():
@@ -48,13 +68,28 @@ def compression_of(head: bytes) -> Compression:
 
 
 def refuse_compression(name: str, compression: Compression) -> None:
-    """Raises HooklineError for xz and bzip2. Read as lines, such a file would become many dead letters."""
-    if (program := compression.value) in {"xz", "bzip2"}:
+    """Raises HooklineError for xz and bzip2 if this Python cannot decompress them. Read as lines, such a file would
+    become many dead letters.
+    """
+    program = compression.value
+    if compression in {Compression.XZ, Compression.BZIP2} - PACKED:
         source = "standard input" if name == "-" else name
         raise HooklineError(
             f"{source} is compressed ({program})",
-            hint=f"hookline reads gzip and zstd; use a pipe: {program} -dc {name} | hookline relay -",
+            hint=f"this Python lacks {program}; use a pipe: {program} -dc {name} | hookline relay -",
         )
+
+
+class _Member(Protocol):
+    """One member, frame or stream, as bz2, lzma and zstd decompress it."""
+
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 class _Gzip:
@@ -79,13 +114,29 @@ class _Gzip:
         return self._inner.unused_data
 
 
+# OSError: bz2 finds invalid data.
+_ERRORS: Final = (zlib.error, ZstdError, OSError, ValueError, EOFError, *((lzma.LZMAError,) if lzma else ()))
+
+
+def _new_member(kind: Compression) -> Any:
+    match kind:
+        case Compression.GZIP:
+            return _Gzip()
+        case Compression.XZ:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES)
+        case Compression.BZIP2:
+            return bz2.BZ2Decompressor()
+        case _:
+            return ZstdDecompressor()
+
+
 class Decompressor:
     """Decompresses a stream of members or frames. `damage` is the reason why it cannot continue, if it cannot."""
 
     def __init__(self) -> None:
         self.damage: str | None = None
         self._input = b""
-        self._member: _Gzip | ZstdDecompressor | None = None
+        self._member: _Member | None = None
         self._has_members = False
 
     @property
@@ -113,7 +164,7 @@ class Decompressor:
                 return out
         return b""
 
-    def _step(self, member: _Gzip | ZstdDecompressor, max_bytes: int) -> bytes:
+    def _step(self, member: _Member, max_bytes: int) -> bytes:
         # An error loses the output of its step. The steps are therefore small, and the check at a member's end is a
         # step of its own.
         size = min(_STEP_BYTES, max(len(self._input) - _TRAILER_BYTES, 0)) or _CHECKSUM_BYTES
@@ -121,7 +172,7 @@ class Decompressor:
         self._input = self._input[len(piece) :]
         try:
             return member.decompress(piece, max_bytes)
-        except (zlib.error, ZstdError) as error:
+        except _ERRORS as error:
             self.damage = str(error)
             return b""
 
@@ -132,9 +183,9 @@ class Decompressor:
         kind = compression_of(self._input)
         if not self._input or (kind is Compression.UNKNOWN and len(self._input) < _MAX_MAGIC_BYTES):
             return False
-        if kind not in {Compression.GZIP, Compression.ZSTD}:
+        if kind not in PACKED:
             self.damage = "other data follows the compressed data"
             return False
-        self._member = _Gzip() if kind is Compression.GZIP else ZstdDecompressor()
+        self._member = _new_member(kind)
         self._has_members = True
         return True

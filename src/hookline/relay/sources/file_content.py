@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import os
+from enum import Enum, auto
 from typing import Protocol
 
+from hookline.errors import HooklineError
 from hookline.relay.sources.decompression import Decompressor
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.timing import Timing
+
+
+class ReadStatus(Enum):
+    """The state of a file after a read."""
+
+    MORE = auto()  # more lines may be available
+    AT_END = auto()  # no more lines for now
+    WAITING = auto()  # no more lines for now, and a writer may be in the middle of the next ones
+    REPLACED = auto()  # the file no longer has the content that was read: call `restart`
+
+
+class StaleHandle(HooklineError):
+    """The file server no longer knows the open file. The file must be opened again, and is found by its content."""
 
 
 class FileReplaced(Exception):

@@ -2,69 +2,65 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
-from enum import Enum, auto
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
-from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity, file_position
-from hookline.relay.sources.decompression import Compression, compression_of, refuse_compression
-from hookline.relay.sources.line_splitter import LineSplitter, is_complete_json
-from hookline.relay.sources.rotated_names import is_rotated
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, FileIdentity, file_position
+from hookline.relay.sources.decompression import PACKED, Compression, compression_of, refuse_compression
+from hookline.relay.sources.file_content import ReadStatus, StaleHandle
+from hookline.relay.sources.files.content_marks import ContentMarks
+from hookline.relay.sources.files.last_lines import take_last_lines, unread_bytes
+from hookline.relay.sources.files.read_context import ReadContext
+from hookline.relay.sources.files.shortened import find_position_in_shortened, may_be_partial_copy
+from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
     MAX_LINES_PER_BATCH,
     START_POSITION,
     Position,
     SourceLag,
-    SourceLog,
 )
-from hookline.relay.sources.timing import Timing
 
 _CHUNK_BYTES = 256 * 1024
-
-
-class ReadStatus(Enum):
-    """The state of a file after a read."""
-
-    MORE = auto()  # more lines may be available
-    AT_END = auto()  # no more lines for now
-    WAITING = auto()  # no more lines for now, and a writer may be in the middle of the next ones
-    REPLACED = auto()  # the file no longer has the content that was read: call `restart`
 
 
 class FileReader:
     """Owns `descriptor`, except for standard input. Reads nothing before the first call of `read`.
 
-    It begins at its checkpoint in `checkpoints`, and stores its positions there. System errors become HooklineErrors,
-    and the call can be repeated.
+    It begins at its checkpoint, and keeps its positions in the context. System errors become HooklineErrors,
+    so a call can be repeated.
 
     Attributes:
+        target: the resolved path if the name is a link.
         key: the identity of the content.
         origin_key: the key of the checkpoint where reading began.
         expected_key: the key of the content before the file was closed. Set by the caller.
         has_buffered_lines: the last `read` returned the maximum, so `take_buffered` may return more lines.
         lost_bytes: after ReadStatus.REPLACED, the unread bytes at the last check.
         unfinished_bytes: the bytes of an incomplete last line.
+        is_damaged: a compressed file that cannot be decompressed to its end.
     """
 
-    def __init__(
-        self, name: str, descriptor: int, checkpoints: Checkpoints, logger: SourceLog, timing: Timing
-    ) -> None:
+    def __init__(self, name: str, descriptor: int, context: ReadContext, *, target: str = "") -> None:
         self.name = name
-        self.unfinished_bytes = self.lost_bytes = 0
+        self.unfinished_bytes = self.lost_bytes = self._stray_logged = 0
         self.has_buffered_lines = False
-        self._checkpoints = checkpoints
-        self._logger = logger
+        self.target = target
+        self._context = context
+        self._checkpoints = context.checkpoints
+        self._logger = context.logger
         status = os.fstat(descriptor)
         self.device, self.inode = status.st_dev, status.st_ino
-        self._identity = FileIdentity(name=name, device=self.device, inode=self.inode, size=None, head=b"")
-        self._quiet_period = file_content.QuietPeriod(descriptor, timing)
+        self._identity = FileIdentity(
+            name=name, device=self.device, inode=self.inode, size=None, head=b"", target=target
+        )
+        self._quiet_period = file_content.QuietPeriod(descriptor, context.timing)
         self._reset(descriptor)
 
     def _reset(self, descriptor: int) -> None:
@@ -75,7 +71,8 @@ class FileReader:
         self._splitter = LineSplitter()
         self._matcher: CheckpointMatcher | None = None
         self._skip_bytes = 0
-        self._prefix_skipped = self._damage_logged = False
+        self._marks = ContentMarks()
+        self.is_damaged = False
         self._head = self.key = self.origin_key = self.expected_key = b""
 
     @property
@@ -120,8 +117,10 @@ class FileReader:
             self.lost_bytes = replaced.unread
             return [], ReadStatus.REPLACED
         except OSError as error:
-            at = f"at byte {self._raw.offset}"
-            raise HooklineError(f"{self.name}: cannot be read {at}: {error.strerror}") from error
+            kind = StaleHandle if error.errno == errno.ESTALE else HooklineError
+            raise kind(f"{self.name}: cannot be read at byte {self._raw.offset}: {error.strerror}") from error
+        finally:
+            self._log_stray_bytes()
 
     def take_position(self) -> Position:
         """Returns the position after the last `read`, or START_POSITION if it has not changed since the last call."""
@@ -133,15 +132,19 @@ class FileReader:
         position = self.position if self.position.name else Position(name=self.name)
         return SourceLag(self.name, position, max(0, self._raw.size - self._raw.offset))
 
-    def take_last_line(self) -> list[Line]:
-        """Returns a complete last line without a terminator. Otherwise sets `unfinished_bytes`."""
-        self.unfinished_bytes = 0
-        remainder = self._splitter.unterminated_line()
-        if remainder is None or remainder.strip():
-            if remainder and is_complete_json(remainder) and (line := self._splitter.take_unterminated()):
-                return [line]
-            self.unfinished_bytes = self._splitter.unfinished_bytes
-        return []
+    def take_last_lines(self) -> list[Line]:
+        """Returns the complete lines of the rest after the last line end. Sets `unfinished_bytes` if bytes remain."""
+        return self._take_last_lines(MAX_LINES_PER_BATCH, may_grow=False) or []
+
+    def _take_last_lines(self, max_lines: int, *, may_grow: bool) -> list[Line] | None:
+        is_plain = self._content is self._raw
+        is_complete = not is_plain and self._content is not None and self._content.damage is None
+        is_event = self._context.is_event if is_plain else lambda _: False
+        lines = take_last_lines(
+            self._splitter, max_lines, is_complete=is_complete, is_event=is_event, may_grow=may_grow
+        )
+        self.unfinished_bytes = unread_bytes(self._splitter)
+        return lines
 
     def restart(self) -> None:
         """After ReadStatus.REPLACED, continues with the current content, from its start or its checkpoint."""
@@ -160,8 +163,7 @@ class FileReader:
         assert self._content is not None
         budget = MAX_BYTES_PER_BATCH
         while budget > 0:
-            if self._prefix_skipped:
-                lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
+            lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
             if len(lines) == MAX_LINES_PER_BATCH:
                 self.has_buffered_lines = True
                 return lines, ReadStatus.MORE
@@ -178,11 +180,19 @@ class FileReader:
                     self._use_match(self._matcher.end())
                     continue
                 self._log_damage(self._content)
-                lines += self.take_last_line()
-                return lines, ReadStatus.AT_END
+                return self._end(lines)
             budget -= len(chunk)
             self._accept(chunk)
         return lines, ReadStatus.MORE
+
+    def _end(self, lines: list[Line]) -> tuple[list[Line], ReadStatus]:
+        """Adds the lines of the rest after the last line end, because no more writes to the file are expected."""
+        may_grow = not self._quiet_period.has_lasted(file_content.QUIET_SECONDS)
+        last = self._take_last_lines(MAX_LINES_PER_BATCH - len(lines), may_grow=may_grow)
+        if last is None:
+            return lines, ReadStatus.WAITING
+        lines += last
+        return lines, ReadStatus.MORE if last else ReadStatus.AT_END
 
     def _start(self, *, final: bool) -> ReadStatus:
         """Detects the compression and finds the checkpoint. Returns MORE, or another status to call again later."""
@@ -196,35 +206,33 @@ class FileReader:
             return ReadStatus.AT_END
         refuse_compression(self.name, compression)
         identity = replace(self._identity, size=self._raw.size, head=head)
-        if compression in {Compression.GZIP, Compression.ZSTD}:
+        if compression in PACKED:
             self._content = file_content.DecompressedContent(self._raw)
             self._matcher = CheckpointMatcher(self._checkpoints, identity)
             return ReadStatus.MORE
-        if self._may_be_partial_copy(identity):
+        if may_be_partial_copy(identity, self._checkpoints) and not self._quiet_period.has_lasted(
+            file_content.QUIET_SECONDS
+        ):
             return ReadStatus.WAITING
         found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
         if self.expected_key and (found is None or found.key != self.expected_key):
             raise file_content.FileReplaced(0)
+        is_shortened = found is None and not self.expected_key
+        if is_shortened:
+            found = find_position_in_shortened(identity, descriptor, self._context)
         if found is not None:
             tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = file_content.RawFile(descriptor, found.offset, tail)
             self._continue_from(found, head[: found.offset], tail)
+            if is_shortened:
+                self._taken_position = START_POSITION  # the spool does not have this position yet
         self._content = self._raw
         return ReadStatus.MORE
 
-    def _may_be_partial_copy(self, identity: FileIdentity) -> bool:
-        """Returns whether the file may be an incomplete copy (copytruncate) of a log of which more was read.
-
-        Both begin alike. If it were read before the copy is complete, it would count as content that was never read.
-        """
-        longer = [one for one in self._checkpoints.candidates(identity) if one.offset > self._raw.size]
-        is_copy = any(is_rotated(Path(self.name).name, Path(one.name).name) for one in longer)
-        return is_copy and not self._quiet_period.has_lasted(file_content.QUIET_SECONDS)
-
     def _continue_from(self, found: Position, head: bytes, tail: bytes) -> None:
-        # The last line may have been read at the file's end without its terminator, which may follow now.
-        self._prefix_skipped = found.line > 0  # otherwise the position may be within a hole of NUL bytes
-        is_unterminated = self._prefix_skipped and not tail.endswith(b"\n")
+        # The last line may have been read at the file's end without its terminator, which may follow now. If no line
+        # was read, the position may be within a hole of NUL bytes.
+        is_unterminated = found.line > 0 and not tail.endswith(b"\n")
         self._splitter = LineSplitter(number=found.line, offset=found.offset, tail=tail, unterminated=is_unterminated)
         self._head = head
         self.key = self._checkpoints.claim(found.key)
@@ -267,12 +275,18 @@ class FileReader:
         if len(self._head) < HEAD_BYTES:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
         self._splitter.feed(chunk)
-        # After a truncation, a writer that does not append leaves a hole: NUL bytes up to its old offset.
-        self._prefix_skipped = self._prefix_skipped or self._splitter.skip_prefix(null_bytes=True)
+
+    def _log_stray_bytes(self) -> None:
+        if self._splitter.stray_bytes and not self._stray_logged:
+            event = "bytes that cannot begin a line were left out: NUL bytes, record separators or byte order marks"
+            self._logger.warning(
+                event, source=self.name, bytes=self._splitter.stray_bytes, line=self._splitter.number
+            )
+            self._stray_logged = self._splitter.stray_bytes
 
     def _log_damage(self, content: file_content.Content) -> None:
-        if content.damage and not self._damage_logged:
-            self._damage_logged = True
+        if content.damage and not self.is_damaged:
+            self.is_damaged = True
             event = "compressed file is damaged, its intact part was read"
             place = {"line": self._splitter.number, "byte": self._raw.offset}
             self._logger.warning(event, source=self.name, reason=content.damage, **place)
@@ -291,9 +305,23 @@ class FileReader:
             return
         identity = replace(self._identity, size=self._raw.size, head=self._head)
         self.position = file_position(
-            identity, offset=read.offset, line=read.number, tail=read.tail, packed=packed, key=self.key
+            identity,
+            offset=read.offset,
+            line=read.number,
+            tail=read.tail,
+            packed=packed,
+            key=self.key,
+            marks=self._current_marks(read.offset),
         )
         if not self.key:
             self.key = self.position.key
             self._checkpoints.claim(self.key)
         self._checkpoints.keep(self.position)
+
+    def _current_marks(self, offset: int) -> bytes:
+        if self._content is not self._raw:
+            return b""  # an archive with less content is damaged
+        try:
+            return self._marks.at(offset, lambda at, length: os.pread(self._raw.descriptor, length, at))
+        except OSError:
+            return b""

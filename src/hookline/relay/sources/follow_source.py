@@ -7,65 +7,79 @@ import resource
 import stat
 from collections import deque
 from collections.abc import Sequence
-from pathlib import Path
 
 from hookline.errors import HooklineError
-from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
-from hookline.relay.sources.input_files import STANDARD_INPUT, files_in, is_pattern_or_directory, open_reader
+from hookline.relay.sources.files.read_context import ReadContext, ReadingStopped
+from hookline.relay.sources.files.rotated_files import InodeIdentity
+from hookline.relay.sources.input_files import (
+    STANDARD_INPUT,
+    is_pattern_or_directory,
+    list_files,
+    listing_root,
+    open_reader,
+)
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.rotated_log import RotatedLog
 from hookline.relay.sources.rotated_names import base_of, display_name
-from hookline.relay.sources.rotation_search import InodeIdentity
-from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, SourceLag, SourceLog
-from hookline.relay.sources.timing import Timing
+from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS, Batch, SourceLag
 from hookline.relay.sources.tracked_file import TrackedFile
 
 READ_INTERVAL_SECONDS = 0.2  # between checks of the files
 SCAN_INTERVAL_SECONDS = 1.0  # between searches for new files in directories and patterns
+# A check of a file costs a few microseconds. With many files the checks are therefore farther apart.
+READ_INTERVAL_PER_FILE_SECONDS = 0.0004
+MAX_READ_INTERVAL_SECONDS = 10.0
+SLICE_SECONDS = 0.02  # after this time of checks, available lines are read before the next checks
 MAX_OPEN_FILES = 512
 
 
 class FollowSource:
     """Implements LineSource. Reads logs and pipes in turn, so that a long one does not delay the others."""
 
-    def __init__(self, names: Sequence[str], checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> None:
+    def __init__(self, names: Sequence[str], context: ReadContext) -> None:
         self._unresolved = list(dict.fromkeys(names))  # names that do not exist yet, of any kind
         self._patterns: list[str] = []  # patterns and directories
         self._listings: dict[str, list[str]] = {}
         self._failed_listings: set[str] = set()
-        self._checkpoints = checkpoints
-        self._logger = logger
-        self._timing = timing
+        self._failed_checks: dict[str, str] = {}
+        self._context = context
+        self._logger = context.logger
+        self._timing = context.timing
         self._tracked: dict[InodeIdentity, TrackedFile] = {}
         self._logs: dict[str, RotatedLog] = {}
         self._pipes: list[PipeReader] = []
         self._turns: deque[RotatedLog | PipeReader] = deque()
-        self._finishing = False
-        self._next_housekeeping = 0.0
-        self._next_scan = 0.0
+        self._unchecked: deque[RotatedLog] = deque()
+        self._next_round = self._next_scan = 0.0
+        self._found: list[list[str]] | None = None
+        self._emptying: list[RotatedLog] = []  # logs that no pattern or directory contains any more
         self._bytes = 0
         # Half of the system's limit, because the spool and the connections need descriptors, too.
         self._max_open = min(MAX_OPEN_FILES, max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 
     def read(self) -> Batch:
-        deadline = self._timing.monotonic() + WAIT_SECONDS
-        if self._finishing:
+        try:
+            return self._read()
+        except ReadingStopped:
             return self._drain_pipes()
+
+    def _read(self) -> Batch:
+        deadline = self._timing.monotonic() + WAIT_SECONDS
         while True:
+            self._context.stop.check()
             now = self._timing.monotonic()
-            if now >= self._next_housekeeping:
-                self._check_files(now)
+            self._check_files(now)
             if (batch := self._next_turn(now)) is not None:
                 return batch
             if self._is_at_end():
                 return Batch("", [], START_POSITION, True)
             if (now := self._timing.monotonic()) >= deadline:
                 return Batch("", [], START_POSITION, False)
-            if not self._turns:
+            if not self._turns and not self._unchecked:
                 # A pipe without writers would always be ready. It is read at every check of the files.
                 polled = {pipe.descriptor: pipe for pipe in self._pipes if not pipe.has_no_writers}
-                seconds = min(deadline, self._next_housekeeping) - now
+                seconds = min(deadline, self._next_round) - now
                 self._turns += [polled[descriptor] for descriptor in self._timing.poll(list(polled), seconds)]
 
     def lags(self) -> list[SourceLag]:
@@ -77,11 +91,14 @@ class FollowSource:
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Returns the incomplete lines of pipes. Incomplete lines of files remain in the file."""
-        pipes = self._pipes if self._finishing else []
+        pipes = self._pipes if self._context.stop.requested else []
         return [(pipe.name, pipe.unfinished_bytes) for pipe in pipes if pipe.unfinished_bytes]
 
+    def already_read(self) -> list[str]:
+        return []
+
     def finish(self) -> None:
-        self._finishing = True
+        self._context.stop.requested = True
 
     def _drain_pipes(self) -> Batch:
         """Returns the lines that were taken from pipes. Lines of files remain in the files."""
@@ -98,26 +115,60 @@ class FollowSource:
             pipe.close()
 
     def _check_files(self, now: float) -> None:
-        self._next_housekeeping = now + READ_INTERVAL_SECONDS
+        """Checks the files, in a round at each interval. Takes at most a slice of time, and continues later."""
+        if not self._unchecked:
+            if now < self._next_round:
+                return
+            interval = len(self._logs) * READ_INTERVAL_PER_FILE_SECONDS
+            interval = min(max(READ_INTERVAL_SECONDS, interval), MAX_READ_INTERVAL_SECONDS)
+            self._next_round = now + interval
+            self._begin_round(now, interval)
+        until = now + SLICE_SECONDS
+        changed = []
+        while self._unchecked and (now := self._timing.monotonic()) < until:
+            log = self._unchecked.popleft()
+            if not log.is_unchanged():
+                self._check(log, now)
+            if not log.is_settled:
+                changed.append(log)
+            self._context.stop.check()
+        self._turns = deque(dict.fromkeys((*self._turns, *changed)))
+
+    def _begin_round(self, now: float, interval: float) -> None:
         for name in list(self._unresolved):
             self._resolve(name)
         if now >= self._next_scan:
-            self._next_scan = now + SCAN_INTERVAL_SECONDS
+            self._next_scan = now + max(SCAN_INTERVAL_SECONDS, interval)
             self._scan()
-        for log in self._logs.values():
-            log.check_names(now)
-        for key in [key for key, log in self._logs.items() if log.is_empty]:
+        # Logs become empty when a scan finds their files gone, and when their last file is finished.
+        for key in [log.path for log in self._emptying if log.is_empty and log.path in self._logs]:
             del self._logs[key]
-        self._turns = deque(dict.fromkeys((*self._turns, *self._logs.values(), *self._pipes)))
+        self._emptying = [log for log in self._emptying if log.path in self._logs]
+        self._unchecked = deque(self._logs.values())
+        self._turns = deque(dict.fromkeys((*self._turns, *self._pipes)))
+
+    def _check(self, log: RotatedLog, now: float) -> None:
+        """Checks the names of a log. An error of the system, such as a stale handle, does not end the relay."""
+        try:
+            log.check_names(now)
+        except OSError as error:
+            reason = str(error)
+            if self._failed_checks.get(log.path) != reason:
+                self._failed_checks[log.path] = reason
+                event = "file cannot be inspected, will try again"
+                self._logger.warning(event, source=display_name(log.path), reason=reason)
+            return
+        if self._failed_checks:
+            self._failed_checks.pop(log.path, None)
 
     def _resolve(self, name: str) -> None:
         """Decides the kind of a name: standard input, a directory or pattern, a pipe, or a log."""
         if name == STANDARD_INPUT or _is_stream(name):
             self._unresolved.remove(name)
             self._logs.pop(name, None)
-            reader = open_reader(name, self._checkpoints, self._logger, self._timing, follow=True)
+            reader = open_reader(name, self._context, follow=True)
             if isinstance(reader, FileReader):  # standard input, redirected from a file
-                self._logs[name] = self._new_log(name, named=True)
+                self._logs[name] = self._new_log(name, root=None)
                 self._logs[name].adopt(reader)
             else:
                 self._pipes.append(reader)
@@ -128,34 +179,45 @@ class FollowSource:
             if not self._listed(name) and name not in self._failed_listings:
                 self._logger.warning("no file exists yet, waiting for one", source=display_name(name))
         else:
-            log = self._logs.setdefault(name, self._new_log(name, named=True))
+            log = self._logs.setdefault(name, self._new_log(name, root=None))
             if log.files:
                 self._unresolved.remove(name)
 
-    def _new_log(self, path: str, *, named: bool) -> RotatedLog:
-        shared = self._tracked, self._checkpoints, self._logger, self._timing
-        return RotatedLog(path, *shared, named=named, max_open=self._max_open)
+    def _new_log(self, path: str, *, root: str | None) -> RotatedLog:
+        return RotatedLog(path, self._tracked, self._context, root=root, max_open=self._max_open)
 
     def _scan(self) -> None:
         """Assigns the files of directories and patterns to their logs."""
-        found = dict.fromkeys(path for name in self._patterns for path in self._listed(name))
+        listed = [self._listed(name) for name in self._patterns]
+        if listed == self._found:
+            return
+        self._found = listed
+        found = {
+            path: index for index, paths in reversed([*enumerate(listed)]) for path in paths
+        }  # the first name that lists a path
         members: dict[str, list[str]] = {}
-        for path in found:
-            base, packed = base_of(Path(path).name)
-            log_path = str(Path(path).parent / base) if Path(path).parent != Path() else base
+        listed_by: dict[str, int] = {}
+        for path, index in found.items():
+            directory, name = os.path.split(path)
+            base, packed = base_of(name)
+            log_path = os.path.join(directory, base)
             # ``app.log.1`` is a rotated file. ``worker-1`` is a rotated file only beside ``worker``.
             is_rotated = packed or "." in base or log_path in found or log_path in self._logs
-            members.setdefault(log_path if is_rotated else path, []).append(path)
+            key = log_path if is_rotated else path
+            members.setdefault(key, []).append(path)
+            listed_by.setdefault(key, index)
+        roots = [listing_root(name) for name in self._patterns]
         for key in members:
             if key not in self._logs:
-                self._logs[key] = self._new_log(key, named=False)
+                self._logs[key] = self._new_log(key, root=roots[listed_by[key]])
         for key, log in self._logs.items():
-            log.members = members.get(key, ())
+            log.set_members(members.get(key, ()))
+        self._emptying = [log for key, log in self._logs.items() if key not in members]
 
     def _listed(self, name: str) -> list[str]:
         """Returns the files of a directory or pattern. If listing fails, logs it and returns the last listing."""
         try:
-            self._listings[name] = files_in(name)
+            self._listings[name] = list_files(name, self._context)
             self._failed_listings.discard(name)
         except HooklineError as error:
             if name not in self._failed_listings:
@@ -170,7 +232,11 @@ class FollowSource:
         one = self._turns.popleft()
         if isinstance(one, PipeReader):
             return self._read_pipe(one)
-        batch, more = one.read(now)
+        try:
+            batch, more = one.read(now)
+        except OSError as error:
+            self._logger.warning("file cannot be read, will try again", source=one.path, reason=str(error))
+            return None
         if more:
             self._turns.append(one)
         if not batch.lines and batch.position is START_POSITION:
@@ -205,7 +271,7 @@ class FollowSource:
 def _is_stream(name: str) -> bool:
     """Returns whether the name is a pipe, a socket or a terminal."""
     try:
-        mode = os.stat(name).st_mode  # noqa: PTH116 - the name may be no path
+        mode = os.stat(name).st_mode
     except (OSError, ValueError):
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-
-import msgspec
+import re
 
 from hookline.relay.delivery_record import Line
+from hookline.relay.sources.json_values import is_json, value_ends
 
 MAX_LINE_BYTES = 1024 * 1024
 KEPT_LINE_BYTES = 64 * 1024
 TAIL_BYTES = 4096
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Bytes that cannot begin a line. A hole in a file (a power cut, a truncation below a writer that does not append)
+# reads as NUL bytes. RFC 7464 puts a record separator before each value. Joined files have byte order marks.
+_STRAY = re.compile(rb"(?:[\0\x1e]++|\xef\xbb\xbf)++")
+_FIRST_OF_MARK = b"\xef"[0]
+# No line of text contains a NUL byte or a record separator, so a line also ends before one.
+_END = re.compile(rb"[\n\0\x1e]")
+_LINE_FEED = b"\n"[0]
 
 
 class _OversizedLine:
@@ -40,9 +46,14 @@ class _OversizedLine:
 class LineSplitter:
     """Splits chunks into lines. A line ends at ``\\n``; a ``\\r`` before it is dropped.
 
+    NUL bytes, record separators and byte order marks before a line are dropped. They count as read, but not as a
+    line. A line ends before a NUL byte or a record separator. JSON values without line ends are lines of their own if
+    they would make a line over the limit.
+
     Attributes:
         number: the number of lines returned.
         offset: the byte after the last line returned.
+        stray_bytes: the bytes that were dropped before lines.
 
     Args:
         number, offset, tail: where a checkpoint was. `tail` are the last bytes before `offset`.
@@ -58,6 +69,8 @@ class LineSplitter:
         self._oversized: _OversizedLine | None = None
         self._oversized_bytes = 0
         self._unterminated = unterminated
+        self._has_stray = False  # the buffer may contain a NUL byte or a record separator
+        self.stray_bytes = 0
 
     @property
     def unfinished_bytes(self) -> int:
@@ -71,50 +84,88 @@ class LineSplitter:
 
     def feed(self, chunk: bytes) -> None:
         self._tail = self.tail
+        self._has_stray = (self._has_stray and self._start < len(self._buffer)) or b"\0" in chunk or b"\x1e" in chunk
         self._buffer = self._buffer[self._start :] + chunk
         self._start = 0
 
-    def drop(self, prefix: bytes) -> bool:
-        """Drops `prefix` and returns True if the next bytes are that. It counts as read, but not as a line."""
-        if not self._buffer.startswith(prefix, self._start):
-            return False
-        self._start += len(prefix)
-        self.offset += len(prefix)
-        return True
+    def _drop(self, length: int) -> None:
+        self._start += length
+        self.offset += length
 
-    def skip_prefix(self, *, null_bytes: bool = False) -> bool:
-        """Drops a byte order mark before the first line, and with `null_bytes` also NUL bytes before it.
-
-        Returns False if more bytes are needed to decide. The caller then calls it again after the next chunk.
+    def _drop_stray(self, *, at_end: bool = False) -> None:
+        """Drops the bytes that cannot begin a line. Keeps a short run at the end of the buffer unless `at_end`,
+        because a writer may reserve space that it fills later.
         """
-        if null_bytes:
-            head = self._buffer[self._start :]
-            self.drop(head[: len(head) - len(head.lstrip(b"\0"))])
-        head = self._buffer[self._start : self._start + len(_BYTE_ORDER_MARK)]
-        if head != _BYTE_ORDER_MARK and _BYTE_ORDER_MARK.startswith(head):
-            return False
-        self.drop(_BYTE_ORDER_MARK)
-        return True
+        found = _STRAY.match(self._buffer, self._start) if self._oversized is None else None
+        if found is not None and (at_end or found.end() < len(self._buffer) or len(found[0]) > MAX_LINE_BYTES):
+            self.stray_bytes += len(found[0])
+            self._drop(len(found[0]))
 
     def take(self, max_lines: int) -> list[Line]:
         """Returns the complete lines, at most `max_lines`."""
         lines: list[Line] = []
-        if self._unterminated and not self._skip_late_terminator():
-            return lines
         while len(lines) < max_lines:
-            end = self._buffer.find(b"\n", self._start)
-            if end < 0:
-                self._consume_oversized()
+            if self._has_stray:
+                self._drop_stray()
+            if self._unterminated and not self._skip_late_terminator():
                 break
-            lines.append(self._cut(end, 1))
+            end = self._find_end()
+            if end < 0:
+                self._drop_stray()
+                if not self._take_value(lines, len(self._buffer)):
+                    self._consume_oversized()
+                    break
+                continue
+            if self._buffer[self._start] == _FIRST_OF_MARK:
+                self._drop_stray()
+            if end - self._start > MAX_LINE_BYTES + 1 and self._take_value(lines, end):
+                continue
+            if self._has_stray and self._buffer[end] != _LINE_FEED:
+                lines.append(self._cut(end, 0))
+                self._unterminated = True
+            else:
+                lines.append(self._cut(end, 1))
         return lines
+
+    def _find_end(self) -> int:
+        if not self._has_stray:
+            return self._buffer.find(b"\n", self._start)
+        found = _END.search(self._buffer, self._start)
+        return -1 if found is None else found.start()
+
+    def _take_value(self, lines: list[Line], end: int) -> bool:
+        """Takes the next JSON value if the bytes before `end` would make a line over the limit."""
+        if self._oversized is not None or end - self._start <= MAX_LINE_BYTES + 1:
+            return False
+        ends = value_ends(self._buffer[self._start : min(end, self._start + MAX_LINE_BYTES)], 1)
+        if not ends:
+            return False
+        lines.append(self._cut(self._start + ends[0], 0))
+        self._unterminated = True
+        return True
 
     def unterminated_line(self) -> bytes | None:
         """Returns the incomplete line, or None if it is over the limit. Called when `take` returns nothing."""
         return None if self._oversized else self._buffer[self._start :]
 
+    def take_values(self, max_lines: int) -> list[Line]:
+        """Returns the complete JSON objects and lists at the beginning of the incomplete line, each as a line.
+
+        A number or plain text may be the beginning of a longer line.
+        """
+        lines: list[Line] = []
+        while len(lines) < max_lines and (rest := self.unterminated_line()):
+            ends = value_ends(rest, 1)
+            if not ends or not is_json(rest[: ends[0]]):
+                break
+            lines.append(self._cut(self._start + ends[0], 0))
+            self._drop_stray()
+            self._unterminated = True
+        return lines
+
     def take_unterminated(self) -> Line | None:
         """Ends and returns the incomplete line as if a terminator had followed. Returns None if there is none."""
+        self._drop_stray(at_end=True)
         if not self.unfinished_bytes:
             return None
         line = self._cut(len(self._buffer), 0)
@@ -129,7 +180,10 @@ class LineSplitter:
         """Drops the late terminator of a returned line. Returns False if more bytes are needed to decide."""
         if self._buffer[self._start :] in {b"", b"\r"}:
             return False
-        _ = self.drop(b"\r\n") or self.drop(b"\n")
+        for terminator in (b"\r\n", b"\n"):
+            if self._buffer.startswith(terminator, self._start):
+                self._drop(len(terminator))
+                break
         self._unterminated = False
         return True
 
@@ -159,14 +213,3 @@ class LineSplitter:
             self._tail = (self._tail + oversized.tail)[-TAIL_BYTES:]
         oversized.add(part)
         return oversized.line(self.number)
-
-
-def is_complete_json(line: bytes) -> bool:
-    """Returns whether a line is an object or list of JSON. A number or plain text may be the beginning of a line."""
-    if not line.lstrip().startswith((b"{", b"[")):
-        return False
-    try:
-        msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hookline.relay.sources.batch_source import BatchSource
 from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.files.listing import LinkRule, Listings
+from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.follow_source import FollowSource
-from hookline.relay.sources.input_files import STANDARD_INPUT, expand
+from hookline.relay.sources.input_files import STANDARD_INPUT, expand, is_pattern_or_directory, listing_root
 from hookline.relay.sources.source import LineSource, Position, SourceLog
 from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
 
@@ -27,6 +29,8 @@ def open_sources(
     from_start: bool,
     logger: SourceLog,
     timing: Timing = SYSTEM_TIMING,
+    links_below: Sequence[str] = (),
+    is_event: Callable[[bytes], bool] = lambda _: False,
 ) -> LineSource:
     """Opens one source for files, pipes, ``-``, patterns and directories.
 
@@ -36,11 +40,27 @@ def open_sources(
         follow: whether to follow the sources as they grow.
         from_start: ignore the checkpoints.
         logger, timing: the log, the clocks and the waits of the sources.
+        links_below: resolved paths of directories. Links that were found by listing may end below them.
+        is_event: whether a text can be read as a line, so that it may be one without a line end.
 
     Raises:
         HooklineError: a source does not exist and is not followed.
     """
-    checkpoints = Checkpoints(() if from_start else positions)
+    context = ReadContext(
+        checkpoints=Checkpoints(() if from_start else positions),
+        logger=logger,
+        timing=timing,
+        is_event=is_event,
+        links=LinkRule(tuple(links_below)),
+        listings=Listings(timing),
+    )
     if follow:
-        return FollowSource(names, checkpoints, logger, timing)
-    return BatchSource([path for name in names for path in expand(name)], checkpoints, logger, timing)
+        return FollowSource(names, context)
+    paths: list[str] = []
+    roots: dict[str, str | None] = {}
+    for name in names:
+        root = listing_root(name) if is_pattern_or_directory(name) else None
+        for path in expand(name, context):
+            paths.append(path)
+            roots[path] = None if root is None else roots.get(path, root)
+    return BatchSource(paths, roots, context)

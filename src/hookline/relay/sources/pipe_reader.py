@@ -7,7 +7,7 @@ import os
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import pipe_position
-from hookline.relay.sources.decompression import Compression, Decompressor, compression_of, refuse_compression
+from hookline.relay.sources.decompression import PACKED, Compression, Decompressor, compression_of, refuse_compression
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -36,6 +36,7 @@ class PipeReader:
     Attributes:
         ended: all data was read and no writer can follow.
         bytes_read: the bytes read from the pipe.
+        is_damaged: compressed data that cannot be decompressed to its end.
         has_no_writers: the last writer has closed the pipe.
     """
 
@@ -58,8 +59,7 @@ class PipeReader:
     def _reset(self) -> None:
         self._undetermined: bytes | None = b""  # the first bytes, while it is undecided whether they are compressed
         self._decompressor: Decompressor | None = None
-        self._is_damaged = False
-        self._prefix_skipped = False
+        self.is_damaged = False
         self._writers_gone = False
 
     def read(self, wait: float) -> list[Line]:
@@ -70,8 +70,7 @@ class PipeReader:
         lines: list[Line] = []
         budget = MAX_BYTES_PER_BATCH
         while budget > 0 and not self.ended:
-            if self._prefix_skipped:
-                lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
+            lines += self._splitter.take(MAX_LINES_PER_BATCH - len(lines))
             if len(lines) == MAX_LINES_PER_BATCH:
                 break
             piece = self._decompressed()
@@ -88,7 +87,6 @@ class PipeReader:
                 piece = self._plain_bytes(data)
             budget -= len(piece)
             self._splitter.feed(piece)
-            self._prefix_skipped = self._prefix_skipped or self._splitter.skip_prefix()
         return lines
 
     def finish(self) -> None:
@@ -134,7 +132,7 @@ class PipeReader:
                 self._undetermined = data
                 return b""
             refuse_compression(self.name, compression)
-            if compression in {Compression.GZIP, Compression.ZSTD}:
+            if compression in PACKED:
                 self._decompressor = Decompressor()
         if self._decompressor is None:
             return data
@@ -145,18 +143,18 @@ class PipeReader:
         if self._decompressor is None:
             return b""
         piece = self._decompressor.next(_CHUNK)
-        if self._decompressor.damage and not self._is_damaged:
+        if self._decompressor.damage and not self.is_damaged:
             self._log_damage(self._decompressor.damage)
         return piece
 
     def _log_damage(self, reason: str) -> None:
-        self._is_damaged = True
+        self.is_damaged = True
         event = "compressed input is damaged, its intact part was read"
         self._logger.warning(event, source=self.name, reason=reason, line=self._splitter.number)
 
     def _take_last_line(self) -> list[Line]:
         """Returns the last line, after the writers have closed the pipe and all data was decompressed."""
-        if self._decompressor is not None and not self._is_damaged and not self._decompressor.is_complete:
+        if self._decompressor is not None and not self.is_damaged and not self._decompressor.is_complete:
             self._log_damage("it ends too early")
         last = self._splitter.take_unterminated()
         self._reset()

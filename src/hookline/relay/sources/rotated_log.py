@@ -7,16 +7,16 @@ import stat
 from collections.abc import Collection
 from contextlib import suppress
 from itertools import takewhile
-from pathlib import Path
 
 from hookline.errors import HooklineError
-from hookline.relay.sources.checkpoints import Checkpoints
-from hookline.relay.sources.file_reader import FileReader, ReadStatus
+from hookline.relay.sources.file_content import ReadStatus, StaleHandle
+from hookline.relay.sources.file_reader import FileReader
+from hookline.relay.sources.files.read_context import ReadContext
+from hookline.relay.sources.files.rotated_files import InodeIdentity
 from hookline.relay.sources.input_files import STANDARD_INPUT
 from hookline.relay.sources.rotated_names import display_name, rotation_number
-from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, InodeIdentity, find_unread_files
-from hookline.relay.sources.source import START_POSITION, Batch, SourceLag, SourceLog
-from hookline.relay.sources.timing import Timing
+from hookline.relay.sources.rotation_search import LOST_MESSAGE, MAX_TRIES, find_unread_files
+from hookline.relay.sources.source import START_POSITION, Batch, SourceLag
 from hookline.relay.sources.tracked_file import TrackedFile
 
 # For this time after its last line a rotated file is still checked, because writers may switch to the new file late.
@@ -30,13 +30,13 @@ class RotatedLog:
     Args:
         path: the name of the log.
         tracked: the files of all logs by their identity, so that no file is read twice.
-        checkpoints: the checkpoints of all files.
-        logger, timing: the log, the clocks and the waits of the source.
-        named: the command line names this log; otherwise a pattern or directory contains it.
+        context: the values that all readers share.
+        root: the resolved directory that contains the log if it was found by listing, otherwise None.
         max_open: with more tracked files than this, files are closed when all of their content was read.
 
     Attributes:
-        members: further paths of the log's rotated files, from a pattern or directory.
+        root: see above.
+        is_settled: all of the log was read, and it has not changed at the last check.
         files: the files of the log, the oldest first.
     """
 
@@ -44,28 +44,29 @@ class RotatedLog:
         self,
         path: str,
         tracked: dict[InodeIdentity, TrackedFile],
-        checkpoints: Checkpoints,
-        logger: SourceLog,
-        timing: Timing,
+        context: ReadContext,
         *,
-        named: bool,
+        root: str | None,
         max_open: int,
     ) -> None:
         self.path = path
-        self.members: Collection[str] = ()
+        self.root = root
         self.files: list[TrackedFile] = []
-        self._tracked, self._checkpoints, self._logger = tracked, checkpoints, logger
-        self._shared = checkpoints, logger, timing
-        self._named, self._max_open = named, max_open
+        self._tracked, self._context, self._logger = tracked, context, context.logger
+        self._members: Collection[str] = ()
+        self.is_settled = False
+        self._checked: tuple[int, int, int, int] | None = None
+        self._named, self._max_open = root is None, max_open
         self._warnings: dict[tuple[str, str], dict[str, object]] = {}
         self._next_search = 0.0
         self._latest: int | None = None
 
     def check_names(self, now: float) -> None:
         """Checks which files have the names now. Removes files that are finished."""
+        self.is_settled, self._checked = False, None
         if self.path == STANDARD_INPUT:
             return
-        paths = dict.fromkeys((*self.members, self.path) if self._named else self.members)
+        paths = dict.fromkeys((*self._members, self.path) if self._named else self._members)
         present = [(path, status) for path in paths if (status := self._status(path)) is not None]
         present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in present}
@@ -86,12 +87,15 @@ class RotatedLog:
                 event = "unfinished last line of a rotated file not read"
                 self._logger.warning(event, source=file.name, bytes=unread)
             self._remove(file)
+        only = self.files[0] if len(self.files) == 1 else None
+        if only is not None and only.attached and paths == {self.path: None} and only.path == self.path:
+            self._checked = (*only.identity, *only.stamp)
 
     def _find_closed(self) -> None:
         """Finds closed files that were renamed, by their new names, or the rotated files that were made of them."""
         gone = []
         for file in [one for one in self.files if one.reader is None and not one.attached]:
-            if (status := file.find_rotated(self.path)) is not None:
+            if (status := file.find_rotated(self.path, self._context)) is not None:
                 file.stamp = (status.st_size, status.st_mtime_ns)
             else:
                 gone.append(file)
@@ -108,7 +112,22 @@ class RotatedLog:
     @property
     def is_empty(self) -> bool:
         """Whether a log from a pattern or directory has no files."""
-        return not self._named and not self.members and not self.files
+        return not self._named and not self._members and not self.files
+
+    def set_members(self, members: Collection[str]) -> None:
+        """Sets the paths of the log and its rotated files that a pattern or directory contains."""
+        if members != self._members:
+            self._members, self._checked = members, None
+
+    def is_unchanged(self) -> bool:
+        """Returns whether a log of one file is as it was at the last check. Cheap: there may be many logs."""
+        if self._checked is None:
+            return False
+        try:
+            status = os.stat(self.path)
+        except (OSError, ValueError):
+            return False
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) == self._checked
 
     def adopt(self, reader: FileReader) -> None:
         """Adds standard input, which is open and has no name to check."""
@@ -119,7 +138,7 @@ class RotatedLog:
 
     def _status(self, path: str) -> os.stat_result | None:
         try:
-            status = Path(path).stat()
+            status = os.stat(path)
         except FileNotFoundError:
             if self._named and path == self.path and not self.files:
                 self._warn_once(path, "file does not exist yet, waiting for it")
@@ -144,7 +163,8 @@ class RotatedLog:
                 return  # it was renamed during the search, and is one of the rotated files
             file = self._add(path, status)
             # Opened at once, because it may be renamed again. The next check then finds it among the rotated files.
-            if not self._has_too_many_open and not file.open(*self._shared) and file.logged_error is None:
+            is_open = self._has_too_many_open or file.open(self._context, self._root_of(path))
+            if not is_open and file.logged_error is None:
                 self._remove(file)
                 return
         if file.reader is not None:
@@ -170,9 +190,9 @@ class RotatedLog:
         any_added = False
         wanted: set[InodeIdentity] = set()
         for _ in range(MAX_TRIES):
-            unread = find_unread_files(self.path, self._checkpoints, self._tracked, after=after, wanted=wanted)
+            unread = find_unread_files(self.path, self._context, self._tracked, after=after, wanted=wanted)
             if unread.lost:
-                self._warn_once(self.path, LOST_MESSAGE)
+                self._warn_once(self.path, LOST_MESSAGE, **unread.warning)
             after = unread.newest
             wanted.update(one.identity for one in unread.files)
             # If a file is renamed before it is opened, it and those after it are searched again, to keep their order.
@@ -184,11 +204,11 @@ class RotatedLog:
 
     def _add_rotated_file(self, path: str, identity: InodeIdentity) -> bool:
         with suppress(OSError):
-            status = Path(path).stat()
+            status = os.stat(path)
             if (status.st_dev, status.st_ino) == identity:
                 file = self._add(path, status)
                 file.attached = False
-                if file.open(*self._shared):
+                if file.open(self._context, self._root_of(path)):
                     self._logger.info("rotated file is read first", source=display_name(path))
                     return True
                 self._remove(file)
@@ -199,7 +219,7 @@ class RotatedLog:
         for index, file in enumerate(list(self.files)):
             if file.retry_at > now or file.closed_stamp == file.stamp:
                 continue
-            if file.reader is None and not file.open(*self._shared):
+            if file.reader is None and not file.open(self._context, self._root_of(file.path)):
                 file.retry_at = now + RETRY_SECONDS
                 continue
             if (buffered := self._take_buffered_later(index)) is not None:
@@ -209,13 +229,29 @@ class RotatedLog:
             except HooklineError as error:
                 file.log_error(self._logger, "file cannot be read, will try again", error)
                 file.retry_at = now + RETRY_SECONDS
+                if isinstance(error, StaleHandle):
+                    file.forget_handle()
                 continue
             if found is not None:
                 return found
             may_close = self._has_too_many_open and self.path != STANDARD_INPUT
-            if may_close and (file.attached or file.find_rotated(self.path)):
+            if may_close and (file.attached or file.find_rotated(self.path, self._context)):
                 file.close()
+        self._settle()
         return Batch(self.path, [], START_POSITION, False), False
+
+    def _root_of(self, path: str) -> str | None:
+        """Returns the directory out of which a link may not lead, or None if the operator named the path."""
+        if self._named and path == self.path:
+            return None
+        return self.root if path in self._members else os.path.realpath(os.path.dirname(path) or ".")
+
+    def _settle(self) -> None:
+        """Notes that all of a log was read, so that it is not read again before it changes."""
+        if self._checked is not None:
+            file = self.files[0]
+            is_read = file.closed_stamp == file.stamp or (file.reader is not None and file.at_end_since is not None)
+            self.is_settled = is_read and file.logged_error is None
 
     def _take_buffered_later(self, index: int) -> tuple[Batch, bool] | None:
         """Returns buffered lines of a later file, before an unread file that may be a copy of it is read."""
@@ -249,11 +285,11 @@ class RotatedLog:
         """Continues after the file was truncated or rewritten. A copy of its old content is read first."""
         reader.take_position()
         has_copy = self._add_copy(file, reader)
-        lines = [] if has_copy else reader.take_last_line()
+        lines = [] if has_copy else reader.take_last_lines()
         if not has_copy and (lost := reader.lost_bytes + reader.unfinished_bytes):
             self._logger.warning("file was truncated before all of it was read", source=file.name, bytes=lost)
         position = reader.take_position()
-        self._logger.info("file was truncated or rewritten, reading it from its start", source=file.name)
+        self._logger.info("file was truncated or rewritten, reading its current content", source=file.name)
         reader.restart()
         return Batch(reader.name, lines, position, False)
 

@@ -10,8 +10,18 @@ _TURN = r"[.\-_](?:\d[\dTZ:.\-_]*|old|bak)"
 # ``-2`` before the extension is not a rotation: ``worker-2.log`` is a separate log beside ``worker.log``. A date has
 # at least six digits.
 _INNER_TURN = r"(?:\.\d[\dTZ:.\-_]*|[\-_](?=(?:[TZ:.\-_]*\d){6})\d[\dTZ:.\-_]*|[.\-_](?:old|bak))"
-_PACKED = r"(?:\.(?:gz|zst|zstd))?"
-_ROTATED_NAME = re.compile(rf"(?P<base>.+?)(?P<turn>{_TURN})?(?P<packed>\.(?:gz|zst|zstd))?", re.DOTALL)
+_PACKED = r"(?:\.(?:gz|zst|zstd|xz|bz2))?"
+_ROTATED_NAME = re.compile(rf"(?P<base>.+?)(?P<turn>{_TURN})?(?P<packed>\.(?:gz|zst|zstd|xz|bz2))?", re.DOTALL)
+
+
+# Packings that are not read. A warning names these files.
+_UNREAD_PACKING = re.compile(r"(.+)\.(?:lz4|lzma|lzo|lz|Z|br|zip|7z|rar|tgz)", re.DOTALL)
+
+
+def is_unread_packing(name: str, base: str) -> bool:
+    """Returns whether `name` is a rotated file of the log `base` in a packing that is not read."""
+    found = _UNREAD_PACKING.fullmatch(name)
+    return found is not None and is_rotated(found[1], base)
 
 
 def is_rotated(name: str, base: str) -> bool:
@@ -54,5 +64,5 @@ def unpacked_name(name: str) -> str:
 
 def rotation_number(name: str) -> tuple[int, str]:
     """Returns a sort key for rotated files with the same time of change, the oldest first: ``.2`` before ``.1``."""
-    found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd))?$", name)
+    found = re.search(r"\.(\d{1,4})(?:\.(?:gz|zst|zstd|xz|bz2))?$", name)
     return (-int(found[1]) if found else 0, name)

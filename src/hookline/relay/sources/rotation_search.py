@@ -11,16 +11,15 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, Checkpoints, FileIdentity
-from hookline.relay.sources.decompression import Compression, compression_of
+from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, FileIdentity
+from hookline.relay.sources.decompression import PACKED, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
+from hookline.relay.sources.files.read_context import ReadContext
+from hookline.relay.sources.files.rotated_files import InodeIdentity, find_names, find_unread_packings
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
 from hookline.relay.sources.source import START_POSITION, Position
 
 _PIECE_BYTES = 256 * 1024
-
-InodeIdentity = tuple[int, int]
-"""Device and inode."""
 
 
 class ReadProgress(Enum):
@@ -46,8 +45,9 @@ class RotatedFile(msgspec.Struct, frozen=True):
 class FileInspector:
     """Opens files briefly, to compare them with the checkpoints."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self._checkpoints = checkpoints
+    def __init__(self, context: ReadContext) -> None:
+        self._context = context
+        self._checkpoints = context.checkpoints
 
     def inspect(self, path: str) -> RotatedFile | None:
         """Returns the file, or None if it is not a regular file or cannot be read."""
@@ -62,6 +62,7 @@ class FileInspector:
             matcher = CheckpointMatcher(self._checkpoints, _identity(path, status, status.st_size))
             content = DecompressedContent(RawFile(descriptor))
             while not matcher.is_decided:
+                self._context.stop.check()
                 if piece := content.next(_PIECE_BYTES):
                     matcher.feed(piece)
                 else:
@@ -72,7 +73,7 @@ class FileInspector:
     def _compare(self, path: str, descriptor: int, status: os.stat_result) -> RotatedFile:
         file = RotatedFile(path, (status.st_dev, status.st_ino), status.st_mtime_ns, ReadProgress.UNKNOWN)
         head = os.pread(descriptor, HEAD_BYTES, 0)
-        if compression_of(head) in {Compression.GZIP, Compression.ZSTD}:
+        if compression_of(head) in PACKED:
             candidates = self._checkpoints.candidates(_identity(path, status, None, _unpacked_head(descriptor)))
             if any((one.packed, one.inode) == (status.st_size, status.st_ino) for one in candidates):
                 return msgspec.structs.replace(file, progress=ReadProgress.FINISHED)
@@ -80,7 +81,12 @@ class FileInspector:
         identity = _identity(path, status, status.st_size, head)
         found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
         if found is None:
-            return file
+            longer, _ = self._checkpoints.find_longer(
+                identity, lambda offset, length: os.pread(descriptor, length, offset)
+            )
+            if longer is None:
+                return file
+            found = msgspec.structs.replace(longer, offset=status.st_size)  # the file has lost its tail
         progress = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
         return msgspec.structs.replace(
             file, progress=progress, key=found.key, has_same_inode=found.inode == status.st_ino
@@ -124,17 +130,26 @@ class UnreadFiles(msgspec.Struct, frozen=True):
         newest: the time of change of the newest known file, in nanoseconds, for the next search. None without one.
         log: the file that had the log's name during the search.
         lost: an earlier run read the log, and none of its files was found.
+        packed: then the rotated files in a packing that is not read.
     """
 
     files: list[RotatedFile]
     newest: int | None
     log: InodeIdentity | None
     lost: bool
+    packed: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> dict[str, object]:
+        """The fields of the warning about a lost file."""
+        if not self.packed:
+            return {}
+        return {"packed": ", ".join(self.packed), "hint": "unpack these files, and the relay reads them"}
 
 
 def find_unread_files(
     path: str,
-    checkpoints: Checkpoints,
+    context: ReadContext,
     tracked: Collection[InodeIdentity],
     *,
     after: int | None = None,
@@ -147,15 +162,15 @@ def find_unread_files(
 
     Args:
         path: the name of the log.
-        checkpoints: the checkpoints of all files.
+        context: the checkpoints of all files, the directories and the rule for links.
         tracked: files that are open already, and are left out.
         after: the time of change of the newest known file, in nanoseconds, if the caller has it open.
         wanted: files that an earlier search found.
     """
-    inspector = FileInspector(checkpoints)
-    present = _list_at_one_moment(path, inspector)
+    inspector = FileInspector(context)
+    last = context.checkpoints.last(display_name(path))
+    present = _list_at_one_moment(path, last.target, inspector, context)
     log = next((file for file in present if file.path == path), None)
-    last = checkpoints.last(display_name(path))
     rotated = [file for file in _without_duplicates(present) if file.path != path and file.identity not in tracked]
     rotated.sort(key=lambda file: (file.modified, rotation_number(file.path)))
     newest, later, lost = after, frozenset[InodeIdentity](), False
@@ -170,7 +185,8 @@ def find_unread_files(
             lost = not is_known and not _is_empty_file_present(present, last)
     wanted = {*wanted, *later}
     files = [file for file in rotated if file.identity in wanted or _is_wanted(file, newest)]
-    return UnreadFiles(files, newest, log.identity if log else None, lost)
+    packed = tuple(find_unread_packings(path, last.target, context)) if lost else ()
+    return UnreadFiles(files, newest, log.identity if log else None, lost, packed)
 
 
 def _is_read(file: RotatedFile) -> bool:
@@ -204,13 +220,14 @@ def _order_after_clock_set_back(
     return by_name, frozenset(file.identity for file in by_name[newest + 1 :])
 
 
-def _list_at_one_moment(path: str, inspector: FileInspector) -> list[RotatedFile]:
+def _list_at_one_moment(path: str, target: str, inspector: FileInspector, context: ReadContext) -> list[RotatedFile]:
     """Returns the log and its rotated files at one moment, and not during the renames of a rotation."""
     present: list[RotatedFile] = []
     for _ in range(MAX_TRIES):
-        before = _find_names(path)
+        context.stop.check()
+        before = find_names(path, target, context)
         present = [file for file in map(inspector.inspect, before) if file is not None]
-        if before == _find_names(path):
+        if before == find_names(path, target, context):
             break
     return present
 
@@ -247,9 +264,14 @@ def _is_wanted(file: RotatedFile, newest: int | None) -> bool:
     return newest is not None and file.modified >= newest
 
 
-def find_rotated(path: str, identity: InodeIdentity, *, last_seen: str) -> tuple[str, os.stat_result | None]:
-    """Returns the name of a file among the rotated files of the log `path`, and its status (None without a name)."""
-    for name in _possible_names(path, identity, last_seen):
+def find_rotated(
+    path: str, identity: InodeIdentity, context: ReadContext, *, last_seen: str, target: str
+) -> tuple[str, os.stat_result | None]:
+    """Returns the name of a file among the rotated files of the log `path`, and its status (None without a name).
+
+    `target` is the resolved path at which the file was opened if `path` is a link.
+    """
+    for name in _possible_names(path, identity, last_seen, target, context):
         with suppress(OSError):
             status = Path(name).stat()
             if (status.st_dev, status.st_ino) == identity:
@@ -257,25 +279,9 @@ def find_rotated(path: str, identity: InodeIdentity, *, last_seen: str) -> tuple
     return last_seen, None
 
 
-def _possible_names(path: str, identity: InodeIdentity, last_seen: str) -> Iterator[str]:
+def _possible_names(
+    path: str, identity: InodeIdentity, last_seen: str, target: str, context: ReadContext
+) -> Iterator[str]:
     if is_rotated(Path(last_seen).name, Path(path).name):
         yield last_seen  # avoids a search of the directory
-    yield from (name for name, present in _find_names(path).items() if present == identity)
-
-
-def _find_names(path: str) -> dict[str, InodeIdentity]:
-    """Returns the files with the log's name or the name of a rotated file, by path, in the order of their paths."""
-    directory, name = os.path.split(path)
-    found: dict[str, InodeIdentity] = {}
-    with suppress(OSError):
-        for file in Path(directory or ".").iterdir():
-            if file.name == name or is_rotated(file.name, name):
-                with suppress(OSError):
-                    status = file.stat()
-                    known_as = path if file.name == name else str(Path(directory) / file.name)
-                    found[known_as] = (status.st_dev, status.st_ino)
-    # A program that compresses a file removes it when the archive is complete. Until then the archive is left out.
-    unpacked = {file: unpacked_name(file) for file in found}
-    return {
-        file: found[file] for file in sorted(found) if unpacked[file] in {file, path} or unpacked[file] not in found
-    }
+    yield from (name for name, present in find_names(path, target, context).items() if present == identity)

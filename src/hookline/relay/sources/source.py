@@ -29,6 +29,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
         tail_length, tail_hash: the number of hashed bytes before `offset`, and their hash.
         packed: the size in bytes at which a compressed file was read to its end; 0 before that.
         key: the identity of the content, in any file. A later position with the same key replaces an earlier one.
+        target: the resolved path of the file if it was read through a link, otherwise empty.
+        marks: hashes that identify the content if the file has lost its tail (files/content_marks.py).
         at: the time at which the spool stored the position, in Unix seconds; 0 before that.
     """
 
@@ -43,6 +45,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     tail_hash: bytes = b""
     packed: int = 0
     key: bytes = b""
+    target: str = ""
+    marks: bytes = b""
     at: float = 0.0
 
 
@@ -98,10 +102,14 @@ class LineSource(Protocol):
         """Returns the bytes read, and the total if it is known, for the progress bar. Called from any thread."""
 
     def unfinished(self) -> list[tuple[str, int]]:
-        """Returns the sources with an incomplete last line that was not read, each with the bytes of that line.
+        """Returns the sources with unread bytes, and their number: an incomplete last line, or the rest of a damaged
+        archive (0 if the number is not known).
 
-        Called after the end. The next run begins with that line.
+        Called after the end. The next run begins with them.
         """
+
+    def already_read(self) -> list[str]:
+        """Returns the sources that an earlier run had read to their end. Called after the end."""
 
     def finish(self) -> None:
         """Stops reading from the sources. Data from a pipe exists nowhere else, so `read` still returns the lines

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from hookline.errors import HooklineError
-from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
+from hookline.relay.sources.files.read_context import ReadContext
+from hookline.relay.sources.files.rotated_files import InodeIdentity
 from hookline.relay.sources.input_files import open_reader
 from hookline.relay.sources.rotated_names import display_name
-from hookline.relay.sources.rotation_search import InodeIdentity, find_rotated
+from hookline.relay.sources.rotation_search import find_rotated
 from hookline.relay.sources.source import SourceLog
-from hookline.relay.sources.timing import Timing
 
 FileStatus = tuple[int, int]
 """Size in bytes, and time of change in nanoseconds."""
@@ -46,29 +47,39 @@ class TrackedFile:
         self.at_end_since: float | None = None
         self.retry_at = 0.0
         self.logged_error: str | None = None
+        self._target = ""  # its resolved path when it was opened through a link
 
     @property
     def name(self) -> str:
         return display_name(self.path)
 
-    def find_rotated(self, log: str) -> os.stat_result | None:
+    def find_rotated(self, log: str, context: ReadContext) -> os.stat_result | None:
         """Updates the path of a file that lost its name. Returns its status if it was rotated from the path `log`."""
-        self.path, status = find_rotated(log, self.identity, last_seen=self.path)
+        self.path, status = find_rotated(log, self.identity, context, last_seen=self.path, target=self._target)
         return status
 
-    def open(self, checkpoints: Checkpoints, logger: SourceLog, timing: Timing) -> bool:
-        """Opens the file. Returns False if that fails, or if another file has its name now."""
+    def open(self, context: ReadContext, root: str | None) -> bool:
+        """Opens the file, with `root` as in open_reader. Returns False if it fails, or another file has its name."""
         try:
-            reader = open_reader(self.path, checkpoints, logger, timing)
+            reader = open_reader(self.path, context, root=root)
         except HooklineError as error:
-            self.log_error(logger, "file cannot be opened, will try again", error)
+            self.log_error(context.logger, "file cannot be opened, will try again", error)
             return False
         if not isinstance(reader, FileReader) or (reader.device, reader.inode) != self.identity:
             reader.close()  # the next check of the names finds the other file
             return False
         reader.expected_key = self.key
+        self._target = reader.target
         self.reader = reader
         return True
+
+    def forget_handle(self) -> None:
+        """Closes a handle that the file server no longer knows. The file is found again by its content."""
+        if self.reader is not None:
+            with suppress(OSError):
+                self.reader.close()
+            self.reader = None
+        self.closed_stamp, self.key = None, b""
 
     def close(self) -> None:
         """Closes the file after all of it was read. It is opened again when it has changed."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import os
 import random
 import struct
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.errors import HooklineError
+from hookline.relay.sources import decompression
 from hookline.relay.sources.decompression import Compression, Decompressor, compression_of
 from source_reader import Book
 
@@ -107,12 +111,12 @@ def test_skippable_frames_are_skipped(path: Path, book: Book) -> None:
 
 @both
 def test_unterminated_last_line(path: Path, book: Book, pack: Pack) -> None:
-    """It is a line when it is whole, as in any file."""
+    """Nothing can follow the rest of a complete archive, so it is a line, JSON or not."""
     path.write_bytes(pack(b'{"n":1}\n{"n":2}'))
     assert [b'{"n":1}', b'{"n":2}'] == book.run(path)
     path.write_bytes(pack(b'{"n":3}\n{"n":'))
-    assert [b'{"n":3}'] == book.run(path)
-    assert [(str(path), 5)] == book.unfinished
+    assert [b'{"n":3}', b'{"n":'] == book.run(path)
+    assert [] == book.unfinished
 
 
 @both
@@ -179,9 +183,30 @@ def test_random_bytes_behind_a_magic(path: Path, book: Book) -> None:
     assert [DAMAGED] * 2 == book.notes.warnings
 
 
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress])
+def test_xz_and_bzip2_are_read(path: Path, book: Book, pack: Pack) -> None:
+    """Archives of both are read to their end, several streams in one file too, and continue from their checkpoint."""
+    path.write_bytes(pack(b"one\n") + pack(b"two"))
+    assert [b"one", b"two"] == book.run(path)
+    assert [] == book.run(path)
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress])
+def test_damaged_xz_and_bzip2_give_their_intact_part(path: Path, book: Book, pack: Pack) -> None:
+    """Damage is a warning and an unread rest, not an error."""
+    path.write_bytes(pack(b"one\n") + pack(b"two\n")[:-6])
+    os.utime(path, (1, 1))
+    assert b"one" in book.run(path)
+    assert [str(path)] == [name for name, _ in book.unfinished]
+    assert ["compressed file is damaged, its intact part was read"] == book.notes.warnings
+
+
 @pytest.mark.parametrize(("magic", "program"), [(b"\xfd7zXZ\0more", "xz"), (b"BZh91AY&SYmore", "bzip2")])
-def test_other_compression_is_refused(path: Path, book: Book, magic: bytes, program: str) -> None:
-    """As lines it would become so many dead letters; the message has the command that helps."""
+def test_other_compression_is_refused(
+    path: Path, book: Book, magic: bytes, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the modules of Python it would become many dead letters; the message has the command that helps."""
+    monkeypatch.setattr(decompression, "PACKED", frozenset({Compression.GZIP, Compression.ZSTD}))
     path.write_bytes(magic)
     with pytest.raises(HooklineError, match=program) as raised:
         book.run(path)

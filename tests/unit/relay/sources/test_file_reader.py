@@ -11,8 +11,8 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
+from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
-from hookline.relay.sources.timing import SYSTEM_TIMING
 from source_reader import Book, Notebook
 
 
@@ -212,7 +212,9 @@ def test_pattern_stands_for_what_matches(tmp_path: Path, book: Book) -> None:
 def test_failing_device_is_an_error_of_ours(path: Path) -> None:
     """When the system refuses to go on reading, the message names file and byte."""
     path.write_bytes(b"a\n")
-    reader = FileReader(str(path), os.open(path, os.O_RDONLY), Checkpoints(()), Notebook(), SYSTEM_TIMING)
+    reader = FileReader(
+        str(path), os.open(path, os.O_RDONLY), ReadContext(checkpoints=Checkpoints(()), logger=Notebook())
+    )
     reader.read(final=False)
     reader.close()
     with path.open("ab") as file:

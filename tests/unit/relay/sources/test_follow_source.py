@@ -8,12 +8,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from backports import zstd
 
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
+from hookline.relay.sources import decompression
+from hookline.relay.sources.files import listing
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 from source_reader import Book, Follower
 
@@ -66,7 +69,8 @@ def test_growing(path: Path, follower: Follower) -> None:
     ("parts", "expected"),
     [
         ([b"on", b"e\r", b"\n"], [b"one"]),
-        ([b"\0\0", b"\n"], [b"\0\0"]),
+        ([b"\0\0", b"\n"], [b""]),
+        ([b"\0\0", b"a\0\0", b"\nb\n"], [b"a", b"b"]),
         ([b"caf\xc3", b"\xa9 \xff\n"], [b"caf\xc3\xa9 \xff"]),
         ([b"\r", b"\n\n\r\n"], [b"", b"", b""]),
     ],
@@ -571,16 +575,13 @@ def test_unreadable_file(path: Path, tmp_path: Path, book: Book, target: str, ve
 def test_directory_that_cannot_be_listed(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said once, what it had is followed further, and it is listed again when that is possible."""
     append(tmp_path / "one", b"1")
-    iterdir = Path.iterdir
 
-    def refused(path: Path) -> Iterator[Path]:
-        if path == tmp_path:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return iterdir(path)
+    def refused(directory: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
 
     with book.following(tmp_path) as follower:
         follower.takes(b"1")
-        monkeypatch.setattr(Path, "iterdir", refused)
+        monkeypatch.setattr(listing, "_list", refused)
         append(tmp_path / "two", b"2")
         follower.read_for(1.5)
         append(tmp_path / "one", b"3")
@@ -596,10 +597,10 @@ def test_directory_that_cannot_be_listed_at_the_start(
     """A finite run ends with words; one that follows waits."""
     append(tmp_path / "one", b"1")
 
-    def refused(path: Path) -> Iterator[Path]:
+    def refused(directory: str) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr(listing, "_list", refused)
     with pytest.raises(HooklineError, match="cannot be listed: Permission denied"):
         book.run(tmp_path)
     with book.following(tmp_path) as follower:
@@ -609,8 +610,9 @@ def test_directory_that_cannot_be_listed_at_the_start(
     assert ["directory cannot be listed, will try again"] == book.notes.warnings
 
 
-def test_other_compression_in_a_directory(tmp_path: Path, book: Book) -> None:
-    """It is told with the way out, and the others are read."""
+def test_other_compression_in_a_directory(tmp_path: Path, book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the module of Python it is reported with the next step, and the others are read."""
+    monkeypatch.setattr(decompression, "PACKED", frozenset({decompression.Compression.GZIP}))
     (tmp_path / "a.xz").write_bytes(b"\xfd7zXZ\0more")
     append(tmp_path / "b", b"1")
     with book.following(tmp_path) as follower:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -28,10 +29,12 @@ def cut(*chunks: bytes) -> list[Line]:
 def test_lines_do_not_depend_on_the_chunks(chunks: list[bytes]) -> None:
     """However a stream is chopped up, its lines, their numbers and the offset are the same."""
     whole = b"".join(chunks)
-    parts = whole.split(b"\n")
-    if not parts[-1]:
-        parts.pop()
-    expected = [part.removesuffix(b"\r") for part in parts]
+    expected = [line.data for line in cut(whole)]
+    if not re.search(rb"[\0\x1e\xef]", whole):
+        parts = whole.split(b"\n")
+        if not parts[-1]:
+            parts.pop()
+        assert expected == [part.removesuffix(b"\r") for part in parts]
     lines = cut(*chunks)
     assert expected == [line.data for line in lines]
     assert list(range(1, len(lines) + 1)) == [line.number for line in lines]
@@ -46,9 +49,49 @@ def test_offset_is_the_byte_after_the_last_line_given_out() -> None:
     assert expected == (cutter.number, cutter.offset, cutter.unfinished_bytes)
 
 
-def test_nul_bytes_are_like_others() -> None:
-    """A line with NUL bytes is a line."""
-    assert [Line(1, b"\0\0{}", 4), Line(2, b"", 0)] == cut(b"\0\0{}\n\n")
+@pytest.mark.parametrize("stray", [b"\0\0", b"\x1e", b"\xef\xbb\xbf", b"\0\xef\xbb\xbf\x1e"])
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_bytes_that_cannot_begin_a_line_cost_no_line(stray: bytes, size: int) -> None:
+    """They are left out before every line, wherever the chunks are cut, and counted."""
+    stream = stray + b"{}\n" + stray + b"[]\r\n" + stray + b"rest"
+    chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+    assert [Line(1, b"{}", 2), Line(2, b"[]", 2), Line(3, b"rest", 4)] == cut(*chunks)
+    splitter = LineSplitter()
+    splitter.feed(stream)
+    splitter.take(ALL)
+    splitter.take_unterminated()
+    assert (3 * len(stray), len(stream)) == (splitter.stray_bytes, splitter.offset)
+
+
+@pytest.mark.parametrize("stray", [b"\0", b"\0" * 5000, b"\x1e"])
+def test_line_ends_before_nul_bytes_and_record_separators(stray: bytes) -> None:
+    """A line that a power cut left incomplete does not take the next one with it."""
+    assert [Line(1, b'{"half', 6), Line(2, b"{}", 2)] == cut(b'{"half' + stray + b"{}\n")
+    assert [Line(1, b"{}", 2), Line(2, b"[]", 2)] == cut(b"{}" + stray + b"\n[]\n")
+
+
+def test_nul_bytes_at_the_end_wait_for_their_content() -> None:
+    """A writer may reserve space and fill it later, so the offset stays before it."""
+    splitter = LineSplitter()
+    splitter.feed(b"{}\n\0\0\0")
+    assert [Line(1, b"{}", 2)] == splitter.take(ALL)
+    assert (3, 3) == (splitter.offset, splitter.unfinished_bytes)
+
+
+@pytest.mark.parametrize("size", [100_000, 5_000_000])
+@pytest.mark.parametrize("between", [b"", b" ", b"\xef\xbb\xbf"])
+def test_values_without_line_ends_are_lines_of_their_own_over_the_limit(size: int, between: bytes) -> None:
+    """A file of objects without line ends is no endless line."""
+    values = [b'{"n":%d,"text":"%s"}' % (n, b"}{[x" * 200) for n in range(3000)]
+    stream = between.join(values)
+    splitter = LineSplitter()
+    lines: list[Line] = []
+    for at in range(0, len(stream), size):
+        splitter.feed(stream[at : at + size])
+        lines += splitter.take(ALL)
+    lines += splitter.take_values(ALL)
+    assert values == [line.data.strip(b" \xef\xbb\xbf") for line in lines]
+    assert len(stream) == splitter.offset
 
 
 @pytest.mark.parametrize("terminator", [b"", b"\n", b"\r\n"])

@@ -25,7 +25,7 @@ POSITION_TABLE = """
 CREATE TABLE position (
   key BLOB NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL, name TEXT NOT NULL, line INTEGER NOT NULL,
   offset INTEGER NOT NULL, head_length INTEGER NOT NULL, head_hash BLOB NOT NULL, tail_length INTEGER NOT NULL,
-  tail_hash BLOB NOT NULL, packed INTEGER NOT NULL, at REAL NOT NULL,
+  tail_hash BLOB NOT NULL, packed INTEGER NOT NULL, target TEXT NOT NULL, marks BLOB NOT NULL, at REAL NOT NULL,
   PRIMARY KEY (key, device, inode)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX position_at ON position (at);

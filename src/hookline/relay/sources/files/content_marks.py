@@ -1,0 +1,90 @@
+"""Marks: hashes of short parts of a content. They show how far a file that has become shorter is the content that was
+read.
+
+A file loses its tail when a machine or a file server loses power before the data is on the disk. A checkpoint beyond
+the new end identifies nothing by its own hash, so it has marks before it: at the ends of the last lines, and farther
+apart before these.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+MAX_LINE_MARKS: Final = 64
+LINE_MARKS_BYTES: Final = 64 * 1024  # the part before a checkpoint in which lines are marked
+_WINDOW_BYTES: Final = 256
+_FIRST_GRID_BYTES: Final = 4096
+_GROWTH: Final = 4
+# The end of the part, its length, and its hash. A part that is not a line has the length _WINDOW_BYTES.
+_MARK: Final = struct.Struct(">QI4s")
+
+ReadAt = Callable[[int, int], bytes]
+"""Returns bytes of a file, by offset and length."""
+
+
+class ContentMarks:
+    """The marks of one open file. Keeps the hashes of windows, because later checkpoints have most of them, too."""
+
+    def __init__(self) -> None:
+        self._windows: dict[int, bytes] = {}
+
+    def at(self, offset: int, read_at: ReadAt) -> bytes:
+        """Returns the marks of a checkpoint at `offset`, in their order. Raises OSError."""
+        start = max(0, offset - LINE_MARKS_BYTES)
+        lines = _line_marks(start, read_at(start, offset - start))
+        first = _MARK.unpack_from(lines[0])[0] if lines else offset
+        known = self._windows
+        self._windows = {at: known.get(at) or _window_mark(at, read_at) for at in _window_ends(offset) if at < first}
+        return b"".join((*self._windows.values(), *lines))
+
+
+def _window_ends(offset: int) -> list[int]:
+    """Returns offsets at powers from the beginning, and at the last multiples of powers before `offset`."""
+    found = []
+    at = _WINDOW_BYTES
+    while at <= offset:
+        found.append(at)
+        at *= _GROWTH
+    grid = _FIRST_GRID_BYTES
+    while grid <= offset:
+        found.append(offset - offset % grid)
+        grid *= _GROWTH
+    return sorted(dict.fromkeys(found))
+
+
+def _line_marks(start: int, content: bytes) -> list[bytes]:
+    """Returns marks of the last whole lines of the content from `start` on."""
+    marks: list[bytes] = []
+    end = content.rfind(b"\n") + 1
+    while end and len(marks) < MAX_LINE_MARKS:
+        begin = content.rfind(b"\n", 0, end - 1) + 1
+        if not begin and start:
+            break  # the beginning of this line is before the content
+        marks.append(_MARK.pack(start + end, end - begin, _hash(content[begin:end])))
+        end = begin
+    return marks[::-1]
+
+
+def _window_mark(at: int, read_at: ReadAt) -> bytes:
+    return _MARK.pack(at, _WINDOW_BYTES, _hash(read_at(at - _WINDOW_BYTES, _WINDOW_BYTES)))
+
+
+def verified_offset(marks: bytes, size: int, read_at: ReadAt) -> int:
+    """Returns up to where a file of `size` bytes has the marked content, at the end of a line; 0 if it has not.
+
+    Raises OSError.
+    """
+    verified = 0
+    for end, length, digest in _MARK.iter_unpack(marks) if len(marks) % _MARK.size == 0 else ():
+        if end > size or length > end or _hash(read_at(end - length, length)) != digest:
+            break
+        verified = end
+    start = max(0, verified - LINE_MARKS_BYTES)
+    return start + read_at(start, verified - start).rfind(b"\n") + 1 if verified else 0
+
+
+def _hash(part: bytes) -> bytes:
+    return blake2b(part, digest_size=4, person=b"mark").digest()

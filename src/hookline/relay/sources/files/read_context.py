@@ -1,0 +1,60 @@
+"""The values that all readers of a run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hookline.errors import HooklineError
+from hookline.relay.sources.checkpoints import Checkpoints
+from hookline.relay.sources.files.listing import LinkRule, Listing, Listings
+from hookline.relay.sources.source import SourceLog
+from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
+
+MAX_LINK_WARNINGS = 1000
+
+
+class ReadingStopped(Exception):
+    """The run stops. Raised in the middle of a long search, which then has no result."""
+
+
+class StopRequest:
+    """Ends long searches when the run stops. Set from any thread."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def check(self) -> None:
+        if self.requested:
+            raise ReadingStopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadContext:
+    """Shared by all readers of a run.
+
+    Attributes:
+        checkpoints: the checkpoints of all files.
+        logger, timing: the log, the clocks and the waits.
+        is_event: returns whether a line can be read, so that it is not the beginning of a longer one.
+        links: the rule for links that were found by listing.
+        listings: the directories.
+        stop: whether the run stops.
+        listed: the paths in directories without links, each with the listing that they are from.
+    """
+
+    checkpoints: Checkpoints
+    logger: SourceLog
+    timing: Timing = SYSTEM_TIMING
+    is_event: Callable[[bytes], bool] = lambda _: False
+    links: LinkRule = field(default_factory=LinkRule)
+    listings: Listings = field(default_factory=lambda: Listings(SYSTEM_TIMING))
+    stop: StopRequest = field(default_factory=StopRequest)
+    listed: dict[str, tuple[Listing, list[str]]] = field(default_factory=dict)
+    _warned: dict[str, None] = field(default_factory=dict)
+
+    def warn_of_link(self, refused: HooklineError) -> None:
+        """Logs once that a link is not followed."""
+        if refused.message not in self._warned and len(self._warned) < MAX_LINK_WARNINGS:
+            self._warned[refused.message] = None
+            self.logger.warning("link not followed", reason=refused.message, hint=refused.hint)

@@ -1,0 +1,59 @@
+"""Files with less content than was read: they have lost their tail (a power cut, a file server that failed), or they
+are copies that are not complete yet.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from hookline.relay.sources.checkpoints import Checkpoints, FileIdentity, file_position
+from hookline.relay.sources.files.content_marks import ContentMarks
+from hookline.relay.sources.files.read_context import ReadContext
+from hookline.relay.sources.line_splitter import TAIL_BYTES
+from hookline.relay.sources.rotated_names import is_rotated
+from hookline.relay.sources.source import Position
+
+_PIECE_BYTES: Final = 1024 * 1024
+_CLOCK_TOLERANCE_SECONDS: Final = 1.0  # between the clock of a file system and that of the relay
+
+
+def find_position_in_shortened(identity: FileIdentity, descriptor: int, context: ReadContext) -> Position | None:
+    """Returns the position in an open file that has lost its tail since it was read, otherwise None.
+
+    If the file were read again from its start, events older than the dedupe window would be sent twice. The position
+    is where the file is known to be the same as before, and its end if it was not written since it was read.
+    """
+    size = identity.size
+    assert size is not None
+    read_at = partial(_read_at, descriptor)
+    found, offset = context.checkpoints.find_longer(identity, read_at)
+    if found is None or context.checkpoints.is_claimed(found.key):
+        return None
+    if os.fstat(descriptor).st_mtime < found.at - _CLOCK_TOLERANCE_SECONDS:
+        offset = size
+    event = "file has lost its tail since it was read, reading continues behind the rest"
+    context.logger.warning(event, source=identity.name, bytes=found.offset - offset, byte=offset)
+    line, tail = 0, b""
+    for at in range(0, offset, _PIECE_BYTES):
+        context.stop.check()
+        piece = read_at(at, min(_PIECE_BYTES, offset - at))
+        line += piece.count(b"\n")
+        tail = (tail + piece)[-TAIL_BYTES:]
+    marks = ContentMarks().at(offset, read_at)
+    return file_position(identity, offset=offset, line=line, tail=tail, key=found.key, marks=marks)
+
+
+def _read_at(descriptor: int, offset: int, length: int) -> bytes:
+    return os.pread(descriptor, length, offset)
+
+
+def may_be_partial_copy(identity: FileIdentity, checkpoints: Checkpoints) -> bool:
+    """Returns whether the file may be an incomplete copy (copytruncate) of a log of which more was read.
+
+    Both begin alike. If it were read before the copy is complete, it would count as content that was never read.
+    """
+    longer = [one for one in checkpoints.candidates(identity) if one.offset > (identity.size or 0)]
+    return any(is_rotated(Path(identity.name).name, Path(one.name).name) for one in longer)
