@@ -44,7 +44,7 @@ def test_a_paused_webhook_gets_nothing_until_it_is_resumed(lab: Lab) -> None:
             wait_until(lambda: len(receiver.accepted()) == 1)
             said = lab.hookline("pause", ADDRESS).stdout.decode()
             assert f"{ADDRESS} is paused: 0 pending deliveries" in said
-            wait_until(lambda: logged(lab, "paused"))
+            wait_until(lambda: logged(lab, f"paused webhook={ADDRESS}"))
             feed(2)
             wait_until(lambda: b"1 pending delivery" in lab.hookline("pause", ADDRESS).stdout)
             assert 1 == len(receiver.records())
