@@ -10,9 +10,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
-from hookline.errors import HooklineError, InvalidConfiguration
+from hookline.cli.standard_streams import finish_output, install_streams
+from hookline.errors import HooklineError, InvalidConfiguration, OutputLost
 from hookline.exit_codes import ExitCode
-from hookline.settings import ENVIRONMENT_PREFIX
+from hookline.settings import ENVIRONMENT_PREFIX, in_ci
 
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
 # command is used, so `--help` takes less than 150 ms.
@@ -117,20 +118,28 @@ def main(arguments: list[str] | None = None) -> int:
         for diagnostic in invalid.diagnostics:
             click.echo(diagnostic_text(diagnostic), err=True)
         return invalid.exit_code
+    except OutputLost as lost:
+        if not lost.reader_left:  # `hookline list | head -1` needs no message
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {lost.message}\n  hint: {lost.hint}", err=True)
+        return lost.exit_code
     except HooklineError as error:
-        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
+        from hookline.escaping import printable_lines  # noqa: PLC0415 - loaded only for output
 
-        # They may quote untrusted text. Line breaks remain.
-        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in (error.message, error.hint or ""))
+        # They may quote untrusted text.
+        message, hint = printable_lines(error.message), printable_lines(error.hint or "")
         click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
         if hint:
             click.echo(f"  hint: {hint}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as failed:  # a command that touches a file has its own message; this one is better than none
+        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
+
+        place = f"{printable(str(failed.filename))}: " if failed.filename is not None else ""
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {place}{failed.strerror or failed}", err=True)
         return ExitCode.FAILED
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
-    sys.exit(main())
+    install_streams(in_ci=in_ci())
+    sys.exit(finish_output(main()))

@@ -10,6 +10,7 @@ import click
 from hookline.cli.options import ADDRESS, Decorated, bundle
 from hookline.config.loader import load
 from hookline.model import Address, Desired
+from hookline.paths import is_directory
 from hookline.plan.deletion_guard import DeletionLimits
 
 
@@ -54,6 +55,6 @@ def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, 
     """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
     desired = load(config, paths, targets=targets)
     if not desired.webhooks and not desired.narrowed:
-        problem = "contains no webhook" if config.is_dir() else "does not exist"
+        problem = "contains no webhook" if is_directory(config) else "does not exist"
         click.echo(f"warning: the configuration directory {config} {problem}", err=True)
     return desired

@@ -13,6 +13,7 @@ from hookline.config import error_codes
 from hookline.diagnostics import Diagnostic
 from hookline.errors import WrongUse
 from hookline.escaping import mask_unprintable
+from hookline.paths import is_directory, name_is_taken, path_exists
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 64 << 20
@@ -36,17 +37,18 @@ class WebhookFile:
 
 def find_files(directory: Path, paths: Sequence[Path]) -> list[FilePath | Diagnostic]:
     """The files below `paths`, or else `directory` if it exists, by name. Raises WrongUse for a missing path."""
-    if directory.exists() and not directory.is_dir():
+    if path_exists(directory) and not is_directory(directory):
         hint = f"name the file itself: hookline … {directory}"
         raise WrongUse(f"--config {directory} is not a directory", hint=hint)
     for path in paths:
-        if not os.path.lexists(path):
+        if not name_is_taken(path):
             raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
     found: dict[str, FilePath | Diagnostic] = {}
-    for path in paths or ([directory] if directory.exists() else []):
+    for path in paths or ([directory] if path_exists(directory) else []):
         root = _root_of(path, directory).resolve()
-        inside = path.resolve().is_relative_to(root) if path.is_dir() else False
-        for entry in _walk(path, root, inside=inside) if path.is_dir() else [_check_link(str(path), root)]:
+        walked = is_directory(path)
+        inside = walked and path.resolve().is_relative_to(root)
+        for entry in _walk(path, root, inside=inside) if walked else [_check_link(str(path), root)]:
             found.setdefault(entry.name if isinstance(entry, FilePath) else entry.file or "", entry)
     return [found[name] for name in sorted(found)]
 
@@ -56,7 +58,7 @@ def _root_of(path: Path, directory: Path) -> Path:
     absolute, root = path.absolute(), directory.absolute()
     if absolute.is_relative_to(root):
         return root
-    return absolute if path.is_dir() else absolute.parent
+    return absolute if is_directory(path) else absolute.parent
 
 
 def _walk(start: Path, root: Path, *, inside: bool) -> Iterator[FilePath | Diagnostic]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 
 from hookline import __version__
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
+from hookline.paths import is_directory, name_is_taken, path_exists, repository_root
 from hookline.schemas import schema_text
 
 GITIGNORE = ".hookline/"
@@ -53,10 +55,10 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
     try:
         for path, text in sorted(texts.items()):
             target = directory / path
-            if target.exists() or target.is_symlink():
+            if name_is_taken(target):
                 existing.append(path)
                 continue
-            for parent in reversed([parent for parent in target.parents if not parent.exists()]):
+            for parent in reversed([parent for parent in target.parents if not path_exists(parent)]):
                 parent.mkdir()
                 made.append(parent)
             # "x" follows no link and refuses a file that another process has just created.
@@ -66,7 +68,7 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
             created.append(path)
     except BaseException as error:
         for made_path in reversed(made):
-            if made_path.is_dir():
+            if is_directory(made_path):
                 made_path.rmdir()
             else:
                 made_path.unlink(missing_ok=True)
@@ -91,10 +93,24 @@ def ignores_state(directory: Path) -> bool:
 
 def repository_above(directory: Path) -> Path | None:
     """The root of the git repository above `directory`; None if it is a root itself or in no repository."""
-    here = directory.absolute()
-    if (here / ".git").exists():
-        return None
-    return next((parent for parent in here.parents if (parent / ".git").exists()), None)
+    root = repository_root(directory)
+    return None if root in (None, directory.absolute()) else root
+
+
+def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path) -> list[str]:
+    """For a directory `below` the root of a repository: which created file belongs elsewhere, and how to adapt it."""
+    moves = {
+        WORKFLOW: f"GitHub reads it only at the root: move it to {root / WORKFLOW}, add `working-directory: {below}` "
+        f"below its `defaults: run:`, and write {below}/ before the paths of steps that use an action",
+        ".github/CODEOWNERS": f"GitHub reads it only at the root: add its lines to {root / '.github/CODEOWNERS'}, "
+        f"with /{below} before each path",
+        ".pre-commit-config.yaml": f"pre-commit reads it only at the root: add its hook to "
+        f"{root / '.pre-commit-config.yaml'}, with `files: ^{below}/webhooks/` and `--config {below}/webhooks`",
+        ".vscode/settings.json": f"open the folder {below} in the editor, or add its lines at the root, with "
+        f"{below}/ before its paths",
+    }
+    notes = [f"{path}: {text}" for path, text in moves.items() if path in created]
+    return [*notes, "everything else stays; run hookline in this directory"] if notes else []
 
 
 @click.command(epilog="Example: hookline init feedback-webhooks. Exit codes: 0 done, 1 nothing could be created.")
@@ -107,6 +123,7 @@ def init_command(directory: Path) -> None:
 
     DIR is the current directory by default and can contain files. Existing files are not changed.
     """
+    put_work_first()
     created, existing = write_new(directory, scaffold())
     if created:
         click.echo("\n  ".join([f"Created in {directory}:", *created]))
@@ -116,9 +133,11 @@ def init_command(directory: Path) -> None:
         note = f"add the line {GITIGNORE} to .gitignore, so that git does not commit local state"
         click.echo(f"note: {note}", err=True)
     root = repository_above(directory)
-    if root is not None and WORKFLOW in created:
-        note = f"GitHub reads {WORKFLOW} only at the root of the repository, which is {root}"
-        click.echo(f"note: {note}", err=True)
+    if root is not None:
+        below = PurePosixPath(directory.absolute().relative_to(root))
+        notes = subdirectory_notes(created, below, root)
+        if notes:
+            click.echo("\n  ".join([f"note: this is a subdirectory of the repository {root}:", *notes]), err=True)
     click.echo(_next_steps(directory))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import assert_never
 
 import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
+from hookline.cli.json_output import print_json
 from hookline.cli.options import secrets_options, state_option
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, NoAuthentication
@@ -42,7 +42,7 @@ def jwks_command(*, address: str, signature: bool, state: str, resolver: SecretR
     match webhook.authentication:
         case JwtAuthentication() as authentication:
             keys = jwk_set(authentication, resolver, webhook.address.organization, time.time())
-            click.echo(json.dumps(keys, indent=2))
+            print_json(keys)
         case NoAuthentication():
             raise HooklineError(
                 f"{webhook.address} sends no tokens: its authentication has the type none",

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
+from hookline.cli.json_output import print_json
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import MakeLog, relay_options
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
+from hookline.paths import is_named_pipe
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending
@@ -63,6 +64,7 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
 
 
 def _run(options: RelayOptions, log: MakeLog, form: str) -> int:
+    put_work_first()
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
         write, on_progress = (sys.stderr.write, None) if bar is None else (bar.write, bar.show)
         ending, summary = asyncio.run(run_relay(options, log(write), on_progress))
@@ -94,7 +96,7 @@ def _print_result(event: DryRunEvent) -> None:
 def _print_summary(summary: Summary, form: str) -> None:
     """JSON to stdout, or a table to stderr."""
     if form == "json":
-        click.echo(json.dumps(summary.as_json()))
+        print_json(summary.as_json(), indent=None)
         return
     reasons = ", ".join(f"{reason} {n}" for reason, n in summary.skipped.items())
     rows = [
@@ -150,7 +152,7 @@ def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str
 
 def _stopped_text(sources: Sequence[str]) -> str:
     """A stop loses nothing of a file or of a spool that is drained, but the unread lines of a pipe."""
-    if not any(source == "-" or Path(source).is_fifo() for source in sources):
+    if not any(source == "-" or is_named_pipe(source) for source in sources):
         return "Stopped: run the same command to continue."
     return (
         "Stopped: the lines that were read from the pipe are in the spool, its unread lines are lost.\n"

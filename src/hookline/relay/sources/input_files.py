@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from hookline.errors import HooklineError
+from hookline.paths import is_directory, path_exists
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.pipe_reader import PipeReader
@@ -43,7 +44,7 @@ def open_reader(
             f"{display_name(name)} is a directory", hint="it was a file or a pipe at the start; start the relay again"
         )
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
-    has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))  # noqa: PTH110
+    has_path = name != STANDARD_INPUT and path_exists(os.path.realpath(name))
     reopens = follow and stat.S_ISFIFO(mode) and has_path
     return PipeReader(display_name(name), descriptor, logger, timing, reopens=reopens)
 
@@ -84,7 +85,7 @@ def expand(name: str) -> list[str]:
             pass  # it exists; the error of opening it is more precise
         return [name]
     found = files_in(name)
-    if not found and not Path(name).is_dir():
+    if not found and not is_directory(name):
         raise HooklineError(
             f"{display_name(name)}: no file matches", hint="check the pattern, and the directory that it names"
         )
@@ -104,7 +105,7 @@ def is_pattern_or_directory(name: str) -> bool:
 def files_in(name: str) -> list[str]:
     """Returns the regular files of a directory or pattern, the oldest first. Raises HooklineError if that fails."""
     try:
-        if Path(name).is_dir():
+        if is_directory(name):
             paths = [str(path) for path in Path(name).iterdir() if not path.name.startswith(".")]
         else:
             paths = glob.glob(name, recursive=True)  # noqa: PTH207 - Path.glob does not take absolute patterns
