@@ -13,7 +13,6 @@ import click
 
 from hookline.cli.options import DURATION, LISTEN, ParsedParameter
 from hookline.cli.output_file import open_output, refuse_output
-from hookline.cli.standard_streams import put_work_first
 from hookline.errors import WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
@@ -124,7 +123,6 @@ def receive_command(
     )
     url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
     receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
-    put_work_first()
     if port_file is not None:
         refuse_output(port_file)
     stats = asyncio.run(_serve(receiver, url_host, port_file))
