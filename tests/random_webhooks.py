@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hookline.canonical import read_webhook, write_webhook
+from hookline.escaping import is_invisible
 from hookline.model import Address, Declared, Desired, FileLocation, Webhook
 
 Document = dict[str, Any]
@@ -17,13 +18,17 @@ TRICKY = ["no", "On", "y", "010", "1e3", "1_000", "12:30:00", "2026-11-03", "nul
           "<<", "=", "*a", "&a", "!a", "%a", "@a", "`a", "0x1F", ".inf", "{a}", "[a]", "'", '"', "\\", "Ünïcödé 反馈",
           "🙂", "e\u0301", "\u00a0"]  # fmt: skip
 
-_plain = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), exclude_characters="/")
+_plain = st.characters(
+    codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs"), exclude_characters="/"
+).filter(lambda one: not is_invisible(one))
 names = st.text(_plain, min_size=1, max_size=12) | st.sampled_from(
     ["no", "010", "1e3", "..", ".", ".hidden", "~", "反馈", "A", "a", "-x", "a%2Fb", "x" * 256, "反" * 256]
 )
 _line = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp"),
                       exclude_characters="\u202a\u202b\u202c\u202d\u202e")  # fmt: skip
+_visible = _line.filter(lambda one: not is_invisible(one))
 lines = st.text(_line, min_size=1, max_size=20) | st.sampled_from(TRICKY)
+visible_lines = st.text(_visible, min_size=1, max_size=20) | st.sampled_from(TRICKY)
 several_lines = st.lists(st.text(_line, max_size=10) | st.sampled_from(TRICKY), min_size=2, max_size=5).map("\n".join)
 tokens = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
 durations = st.integers(100, 20_000).map(lambda number: f"{number}ms")
@@ -56,7 +61,7 @@ _authentications = st.fixed_dictionaries(
         "issuer": lines,
         "lifetime": st.sampled_from(["30s", "60s", "1h"]),
         "oneTime": st.booleans(),
-        "claims": st.dictionaries(lines.map(lambda text: f"x-{text}"), _values, max_size=3),
+        "claims": st.dictionaries(visible_lines.map(lambda text: f"x-{text}"), _values, max_size=3),
     },
 )
 _deliveries = st.fixed_dictionaries(
@@ -82,7 +87,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
             "version": st.just(1),
             "organization": st.just(address.organization),
             "sandbox": st.just(address.sandbox),
-            "name": lines,
+            "name": visible_lines,
             "channels": st.lists(st.sampled_from(["email", "sms"]), min_size=1, unique=True),
             "url": tokens.map(lambda token: f"https://hooks.acme.example/{token}"),
             "campaigns": st.just("all")
@@ -90,7 +95,7 @@ def _webhook(address: Address) -> st.SearchStrategy[Webhook]:
         },
         optional={
             "description": lines | several_lines,
-            "owner": lines,
+            "owner": visible_lines,
             "authentication": _authentications,
             "signature": _keys.map(_signature),
             "headers": _headers,

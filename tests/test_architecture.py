@@ -20,25 +20,28 @@ LAYERS: dict[str, set[str]] = {
     "units": set(),
     "escaping": set(),
     "descriptors": set(),
-    "private_files": {"errors"},
+    "paths": {"errors"},
+    "private_files": {"errors", "paths"},
     "storage_location": {"errors"},
     "key_rotation": set(),
     "settings": set(),
     "schemas": {"errors"},
     "model": {"units"},
     "canonical": {"model", "units"},
-    "config": {"canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "schemas", "units"},
-    "state": {"canonical", "errors", "model", "private_files", "storage_location", "units"},
+    "config": {
+        *("canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "paths", "schemas", "units"),
+    },
+    "state": {"canonical", "errors", "model", "paths", "private_files", "storage_location", "units"},
     "plan": {"canonical", "errors", "escaping", "model", "state"},
-    "provenance": {"settings"},
+    "provenance": {"paths", "settings"},
     "apply": {"errors", "model", "plan", "provenance", "state"},
     "http_connection": set(),
-    "observe": {"errors", "http_connection", "units"},
+    "observe": {"errors", "escaping", "http_connection", "units"},
     "relay": {
-        *("descriptors", "errors", "escaping", "key_rotation", "model", "observe", "private_files", "settings"),
-        *("state", "storage_location", "units"),
+        *("descriptors", "errors", "escaping", "key_rotation", "model", "observe", "paths", "private_files"),
+        *("settings", "state", "storage_location", "units"),
     },
-    "receiver": {"errors", "http_connection", "private_files", "schemas", "units"},
+    "receiver": {"errors", "escaping", "http_connection", "paths", "private_files", "schemas", "units"},
     "wiring": {"descriptors", "errors", "model", "observe", "relay", "settings", "state", "units"},
 }
 LAYERS["cli"] = set(LAYERS)
@@ -160,6 +163,28 @@ def machine_uses(sources: Mapping[str, str]) -> list[str]:
                 case ast.Attribute(value=ast.Name("os"), attr="urandom" | "getrandom" as name):
                     found.append(f"{module} uses os.{name}")
     return found
+
+
+# How a path could be looked at without hookline.paths. pathlib raises PermissionError below a directory that the user
+# may not enter, or reports that nothing exists, depending on the release of Python.
+PATH_METHODS = {
+    *("exists", "is_file", "is_dir", "is_symlink", "is_fifo", "is_socket", "is_mount", "is_block_device"),
+    *("is_char_device", "isfile", "isdir", "lexists", "islink", "ismount"),
+}
+PATH_EXCEPTIONS = {
+    ("schemas", "is_dir"),  # of the package's own resources
+    ("config.discovery", "islink"),  # of 10,000 names in a directory that was just listed
+}
+
+
+def path_looks(sources: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Calls that look at a path by themselves, as module and method."""
+    return [
+        (module, node.func.attr)
+        for module, text in sorted(sources.items())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PATH_METHODS
+    ]
 
 
 def _dotted(path: Path) -> str:
@@ -303,6 +328,17 @@ def test_a_simulation_can_replace_the_machine() -> None:
 def test_a_use_of_the_machine_is_found(text: str, rule: str) -> None:
     """The check finds each kind of use, in the modules that a simulation runs only."""
     assert [rule] == machine_uses({"relay.delivery.lane": text, "relay.clock": text})
+
+
+def test_paths_are_looked_at_in_one_way() -> None:
+    """Only hookline.paths asks whether something exists at a path, so that no command ends in a traceback there."""
+    assert PATH_EXCEPTIONS == set(path_looks(modules()))
+
+
+@pytest.mark.parametrize("call", ["p.exists()", "Path(a).is_dir()", "os.path.isfile(x)", "self.file.is_symlink()"])
+def test_a_look_at_a_path_is_found(call: str) -> None:
+    """The check finds methods of pathlib and functions of os.path."""
+    assert 1 == len(path_looks({"one": f"x = {call}"}))
 
 
 def test_folders_stay_small() -> None:

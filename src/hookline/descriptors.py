@@ -60,8 +60,8 @@ def is_any_descriptor_left() -> bool:
     return True
 
 
-def open_missing_streams() -> None:
-    """Give descriptors 0, 1 and 2 a use if they were closed before the start, as with `2>&-`.
+def open_missing_streams() -> set[int]:
+    """Give descriptors 0, 1 and 2 a use if they were closed before the start, as with `2>&-`. Returns those.
 
     Otherwise the first file that the process opens gets the free descriptor, and everything that is printed goes into
     that file: the spool's database, for example.
@@ -69,10 +69,12 @@ def open_missing_streams() -> None:
     Reading the missing stdin fails, and so does writing to the missing stdout, so that nobody takes a lost input or
     output for an empty one. Output to the missing stderr is discarded.
     """
+    missing = set()
     for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
+            missing.add(descriptor)
             opened = os.open(os.devnull, flags)  # the lowest free descriptor, which is this one
             if opened != descriptor:
                 os.dup2(opened, descriptor)
@@ -80,8 +82,5 @@ def open_missing_streams() -> None:
             os.set_inheritable(descriptor, True)
     # Python has None instead of a stream for a closed descriptor.
     if sys.stdin is None:
-        sys.stdin = os.fdopen(0, "r", closefd=False)
-    if sys.stdout is None:
-        sys.stdout = os.fdopen(1, "w", closefd=False)
-    if sys.stderr is None:
-        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+        sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
+    return missing

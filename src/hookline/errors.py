@@ -10,6 +10,7 @@
      │   └─ SpoolUnusable             … the spool
      │       └─ SpoolStalled          temporary: another process has locked the spool for a long time
      │           └─ SpoolFull         temporary: the disk of the spool is full
+     ├─ OutputLost                1   standard output cannot be written, so a result is lost
      ├─ SecretUnavailable         1   a secret reference cannot be resolved, or is out of scope
      ├─ KeyUnusable               1   key material does not fit its algorithm
      └─ AddressRefused            1   an address is private or special, and no --allow-network permits it
@@ -75,6 +76,12 @@ class SpoolStalled(SpoolUnusable):
 
 class SpoolFull(SpoolStalled):
     pass
+
+
+class OutputLost(HooklineError):
+    """`reader_left`: the program at the other end of the pipe, such as `head`, wants no more. That is no fault."""
+
+    reader_left = False
 
 
 class SecretUnavailable(HooklineError):

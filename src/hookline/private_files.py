@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from hookline.errors import HooklineError, StateUnusable
+from hookline.paths import is_link, stat_mode
 
 MAX_LINKS_FOLLOWED = 40  # as Linux follows on the way to one file
 # The errors of link(2) on file systems that have no hard links.
@@ -75,18 +76,18 @@ def is_owned_by_another_user(path: Path) -> bool:
 def state_file_exists(path: Path) -> bool:
     """Whether a state file exists at `path`. Raises StateUnusable if it cannot be one, or is not safe."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
     except FileNotFoundError:
-        if path.is_symlink():
+        if is_link(path):
             hint = "correct or remove the link"
             raise StateUnusable(f"the state {path} is a broken symbolic link", hint=hint) from None
         return False
     except OSError as failed:
         hint = "check the path and its permissions"
         raise StateUnusable(f"the state {path} cannot be examined: {failed.strerror}", hint=hint) from failed
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise StateUnusable(f"the state {path} is not a file", hint="name the SQLite file with --state")
-    if size == 0:
+    if status.st_size == 0:
         hint = "restore it from a backup; if nothing was ever applied, remove the file and apply again"
         raise StateUnusable(f"the state {path} is an empty file", hint=hint)
     # Any user could have forged a world-writable state. A state of another user is accepted, because CI needs that.
@@ -146,7 +147,7 @@ def create_private_directory(directory: Path) -> None:
     It syncs each name before it creates the next directory, and also the name of an existing `directory`, which a
     killed process may have left.
     """
-    for one in reversed([above for above in directory.parents if not above.exists()]):
+    for one in reversed([above for above in directory.parents if stat_mode(above) is None]):
         one.mkdir(exist_ok=True)
         sync_directory(one.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
@@ -170,10 +171,10 @@ def replace_file(path: Path, content: bytes, *, mode: int = 0o600, synced: bool 
 
 
 @contextmanager
-def open_replacement(file: Path, *, mode: int = 0o666) -> Iterator[IO[bytes]]:
-    """Replaces the file, synced, unless the block fails. `mode` is before the umask. Raises HooklineError."""
+def open_replacement(file: Path, *, mode: int = 0o666, synced: bool = True) -> Iterator[IO[bytes]]:
+    """Replaces the file unless the block fails. `mode` is before the umask. Raises HooklineError."""
     try:
-        with _draft_of(file, mode, os.replace) as draft:
+        with _draft_of(file, mode, os.replace, synced=synced) as draft:
             yield draft
     except OSError as failed:
         hint = "check the path, its permissions and the disk"

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hookline.paths import is_directory, is_link, is_regular_file
 from hookline.settings import git_environment, user_name
 
 _TIMEOUT_SECONDS = 30
@@ -96,13 +97,13 @@ def _webhook_files(directory: Path) -> Iterator[tuple[str, Path]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(folder) / name
-            if name.endswith(_WEBHOOK_FILES) and not name.startswith(".") and not path.is_symlink():
+            if name.endswith(_WEBHOOK_FILES) and not name.startswith(".") and not is_link(path):
                 yield str(path.relative_to(directory)), path
 
 
 def _matches(path: Path, committed: str | None) -> bool:
     """Whether a file has git's hash of a blob. A checkout may have replaced line feeds by CR LF."""
-    if committed is None or not path.is_file():
+    if committed is None or not is_regular_file(path):
         return False
     content = path.read_bytes()
     return committed in (_blob(content, committed), _blob(content.replace(b"\r\n", b"\n"), committed))
@@ -139,4 +140,4 @@ def _git(
 
 def _existing(directory: Path) -> Path:
     """The directory or its nearest existing parent, because git removes empty directories."""
-    return next(path for path in (directory.absolute(), *directory.absolute().parents) if path.is_dir())
+    return next(path for path in (directory.absolute(), *directory.absolute().parents) if is_directory(path))

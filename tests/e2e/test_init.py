@@ -51,8 +51,10 @@ def test_what_would_not_work_is_said(tmp_path: Path) -> None:
     (tmp_path / "inside" / ".gitignore").write_text("dist/\n")
     done = _run("init", "inside", at=tmp_path)
     assert "note: add the lines .hookline/ secrets/ *.pem to .gitignore" in done.stderr
-    assert f"not the root of its repository, which is {tmp_path}" in done.stderr
-    assert "`working-directory: inside`" in done.stderr
+    assert f"note: this is a subdirectory of the repository {tmp_path}:" in done.stderr
+    assert f"GitHub reads it only at the root: move it to {tmp_path}/.github/workflows/hookline.yml" in done.stderr
+    for part in ("working-directory: inside", "with /inside before each path", "files: ^inside/webhooks/", "editor"):
+        assert part in done.stderr
 
 
 def test_a_package_can_be_named_later(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_only_protected_paths_ask_for_a_token(tmp_path: Path) -> None:
         (("--delay", "soon"), 64, "not a duration"),
         (("--jwks", "none.json"), 1, "cannot read the JWK Set none.json"),
         (("--record", "no/such/directory.ndjson"), 1, "cannot record into"),
-        (("--port-file", "no/such/port"), 1, "cannot write the port into"),
+        (("--port-file", "no/such/port"), 1, "no/such/port cannot be written"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_sentence(

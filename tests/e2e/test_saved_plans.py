@@ -331,7 +331,8 @@ def test_file_only(capsys: pytest.CaptureFixture[str]) -> None:
         ["--format", "html"],
         ["--format", "json="],
         ["--format", "json=webhooks"],
-        ["--format", "json=/dev/null"],
+        ["--format", "json=-", "--format", "text"],
+        ["--format", "text", "--out", "-"],
         ["--out", "plan.yaml"],
     ],
 )
@@ -349,14 +350,33 @@ def test_output_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> No
     assert "missing/plan.json cannot be written: No such file or directory" in capsys.readouterr().err
 
 
-def test_link_is_replaced(tmp_path: Path) -> None:
-    """A link in the place of an output is replaced, not followed: a checkout must not lead the plan elsewhere."""
+def test_a_link_remains_and_its_target_is_written(tmp_path: Path) -> None:
+    """A link in the place of an output is written through, also to a file that does not exist yet."""
     write("prod")
-    Path("precious").write_text("precious")
-    Path("plan.json").symlink_to("precious")
-    assert 0 == main(["plan", "--out", "plan.json"])
-    assert "precious" == Path("precious").read_text()
-    assert not Path("plan.json").is_symlink()
+    Path("plan.json").symlink_to("real.json")
+    for _ in range(2):
+        assert 0 == main(["plan", "--out", "plan.json", "--format", "json=/dev/null"])
+        assert Path("plan.json").is_symlink()
+        assert 1 == json.loads(Path("real.json").read_text())["formatVersion"]
+
+
+@pytest.mark.parametrize("target", ["../precious", ".git/config", "inside/precious"])
+def test_a_link_does_not_lead_out_of_a_checkout(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pull request can add a link: the output of a CI job must not reach another file of the machine through it."""
+    (tmp_path / "precious").write_text("precious")
+    checkout = tmp_path / "checkout"
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / ".git" / "config").write_text("precious")
+    (checkout / "inside").symlink_to("..")
+    (checkout / "webhooks").mkdir()
+    monkeypatch.chdir(checkout)
+    write("prod")
+    Path("plan.json").symlink_to(target)
+    assert 64 == main(["plan", "--out", "plan.json"])
+    assert "leads out of the files of the repository" in capsys.readouterr().err
+    assert "precious" == Path("plan.json").read_text()
 
 
 def test_formats_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,10 +15,10 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
-from hookline.descriptors import open_missing_streams
-from hookline.errors import HooklineError, InvalidConfiguration
+from hookline.cli.standard_streams import finish_output, install_streams
+from hookline.errors import HooklineError, InvalidConfiguration, OutputLost
 from hookline.exit_codes import ExitCode
-from hookline.settings import ENVIRONMENT_PREFIX, variable_names
+from hookline.settings import ENVIRONMENT_PREFIX, in_ci, variable_names
 from hookline.storage_location import without_passwords
 
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
@@ -208,20 +208,27 @@ def main(arguments: list[str] | None = None) -> int:
         for diagnostic in invalid.diagnostics:
             click.echo(diagnostic_text(diagnostic), err=True)
         return invalid.exit_code
+    except OutputLost as lost:
+        if not lost.reader_left:  # `hookline list | head -1` needs no message
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {lost.message}\n  hint: {lost.hint}", err=True)
+        return lost.exit_code
     except HooklineError as error:
-        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
+        from hookline.escaping import printable_lines  # noqa: PLC0415 - loaded only for output
 
-        # They may quote untrusted text. Line breaks remain.
+        # They may quote untrusted text.
         texts = (without_passwords(error.message), without_passwords(error.hint or ""))
-        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in texts)
+        message, hint = map(printable_lines, texts)
         click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
         if hint:
             click.echo(f"  hint: {hint}", err=True)
         for note in getattr(error, "__notes__", ()):
             click.echo(f"  note: {note}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as failed:  # a command that touches a file has its own message; this one is better than none
+        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
+
+        place = f"{printable(str(failed.filename))}: " if failed.filename is not None else ""
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {place}{failed.strerror or failed}", err=True)
         return ExitCode.FAILED
     return code if isinstance(code, int) else 0
 
@@ -240,5 +247,5 @@ def _show(error: click.ClickException, arguments: list[str], code: ExitCode) -> 
 
 
 def run() -> None:
-    open_missing_streams()
-    sys.exit(main())
+    install_streams(in_ci=in_ci())
+    sys.exit(finish_output(main()))

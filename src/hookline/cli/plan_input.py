@@ -15,6 +15,7 @@ from hookline.config.file_validator import ValidatedDocument, check_across_docum
 from hookline.diagnostics import Diagnostic, sorted_diagnostics
 from hookline.errors import InvalidConfiguration, WrongUse
 from hookline.escaping import printable
+from hookline.paths import is_directory, is_regular_file
 from hookline.plan.plan import Change, Plan
 from hookline.plan.plan_file import read_plan
 
@@ -28,11 +29,11 @@ def is_plan_file(path: Path) -> bool:
     A plan is a JSON object with a formatVersion. A file named .json always counts as a plan, even if it is broken.
     A file named .yaml or .yml never does, because a webhook file may contain JSON.
     """
-    if path.is_dir() or path.suffix in {".yaml", ".yml"}:
+    if is_directory(path) or path.suffix in {".yaml", ".yml"}:
         return False
     if path.suffix == ".json":
         return True
-    data = _read(path) if path.is_file() else b""
+    data = _read(path) if is_regular_file(path) else b""
     return data.lstrip().startswith(b"{") and b'"formatVersion"' in data
 
 

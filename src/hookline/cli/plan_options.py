@@ -13,6 +13,7 @@ from hookline.cli.options import ADDRESS, Decorated, bundle
 from hookline.config.discovery import name_of_path
 from hookline.config.loader import load, require_files
 from hookline.model import Address, Desired
+from hookline.paths import is_directory
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.folder_organizations import note_folders
 from hookline.plan.plan import Action, Plan
@@ -62,7 +63,7 @@ def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, 
     """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
     desired = load(config, paths, targets=targets, on_left_out=warn_of_left_out)
     if not desired.webhooks and not desired.narrowed:
-        problem = "contains no webhook" if config.is_dir() else "does not exist"
+        problem = "contains no webhook" if is_directory(config) else "does not exist"
         click.echo(f"warning: the configuration directory {config} {problem}", err=True)
     return desired
 

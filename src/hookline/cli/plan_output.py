@@ -1,25 +1,24 @@
 """Writes plans to standard output and to files, in one form or several.
 
-A file is replaced as a whole or not at all, so no reader sees half a plan.
+A regular file is replaced as a whole or not at all, so no reader sees half a plan.
 """
 
 from __future__ import annotations
 
-import json
-import stat
+import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from hookline.cli.output_file import STREAM, is_standard_output, open_output, refuse_output
 from hookline.errors import WrongUse
+from hookline.escaping import visible_json
 from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import Tone, render_text
-from hookline.private_files import open_replacement
 from hookline.settings import no_colour
 
 _COLOURS = {
@@ -44,7 +43,7 @@ def plan_as_text(plan: Plan, *, verbose: bool = False) -> str:
 
 
 def plan_as_json(plan: Plan) -> str:
-    return json.dumps(plan_document(plan), indent=2, ensure_ascii=False) + "\n"
+    return visible_json(plan_document(plan), indent=2) + "\n"
 
 
 FORMS: Mapping[str, Callable[[Plan], str]] = {"text": plan_as_text, "json": plan_as_json, "markdown": render_markdown}
@@ -57,25 +56,21 @@ def parse_output(text: str) -> Output:
         raise ValueError(f"{form!r} is not one of {', '.join(FORMS)}")
     if equals and not file:
         raise ValueError(f"{text!r} names no file: write {form}=FILE, or {form} alone")
-    return Output(form, Path(file) if equals else None)
+    return Output(form, None if not equals or Path(file) == STREAM else Path(file))
 
 
 def refuse_outputs(outputs: Sequence[Output], saved: Path | None) -> None:
-    """Raise WrongUse for outputs that would overwrite each other, or that are not files."""
-    if sum(output.file is None for output in outputs) > 1:
+    """Raise WrongUse for outputs that would overwrite each other, or that cannot be written."""
+    files = [output.file for output in outputs if output.file is not None] + ([saved] if saved else [])
+    if sum(output.file is None for output in outputs) + sum(map(is_standard_output, files)) > 1:
         raise WrongUse(
             "two outputs go to standard output", hint="write all but one to a file: --format json=plan.json"
         )
-    files = [output.file for output in outputs if output.file is not None] + ([saved] if saved else [])
-    paths = [file.absolute() for file in files]
+    paths = [os.path.realpath(file) for file in files]
     for file, path in zip(files, paths, strict=True):
-        if paths.count(path) > 1:
+        if paths.count(path) > 1 and not path.startswith("/dev/"):
             raise WrongUse(f"two outputs go to {file}", hint="name a different file for each")
-        with suppress(OSError):
-            mode = file.lstat().st_mode
-            # A link is replaced and never followed, because in a checkout it may lead anywhere.
-            if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-                raise WrongUse(f"{file} exists and is not a file", hint="name a file that may be replaced")
+        refuse_output(file)
     if saved is not None and saved.suffix in {".yaml", ".yml"}:
         raise WrongUse(
             f"--out {saved} has the name of a webhook file, so apply would read it as one", hint="name it plan.json"
@@ -92,12 +87,12 @@ def write_outputs(plan: Plan, outputs: Sequence[Output], saved: Path | None, *, 
         verbose: show every field of each created webhook.
     """
     if saved is not None:
-        with open_replacement(saved, mode=0o600) as draft:
+        with open_output(saved, mode=0o600) as draft:
             draft.write(plan_as_json(plan).encode())
     for output in outputs:
         if output.file is not None:
             text = plan_as_text(plan, verbose=verbose) if output.form == "text" else FORMS[output.form](plan)
-            with open_replacement(output.file, mode=0o644) as draft:
+            with open_output(output.file, mode=0o644) as draft:
                 draft.write(text.encode())
     for output in outputs:
         if output.file is None:

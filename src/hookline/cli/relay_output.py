@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hookline.cli.standard_streams import StandardStream
 from hookline.errors import HooklineError
 from hookline.escaping import printable
 from hookline.observe.log import Level, Log
@@ -130,7 +131,10 @@ def warning_line(message: str) -> str:
 
 
 def _stderr() -> Callable[[str], object]:
+    raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
     try:
+        if isinstance(raw, StandardStream):
+            return DescriptorOutput(raw.fileno(), raw.filtered)
         return DescriptorOutput(sys.stderr.fileno())
     except (OSError, ValueError):  # a stream of a test, without a descriptor
         return sys.stderr.write

@@ -11,27 +11,26 @@ from typing import Any
 import yaml
 
 from hookline.config.yaml_scalars import resolve
-from hookline.escaping import printable
+from hookline.escaping import ci_log_text, printable_lines
 from hookline.schemas import load_schema
 
 # Only these forms may stay plain, and only if the parser reads them as text. All other text is quoted.
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_./@-])|[ ](?=[A-Za-z0-9]))*", re.ASCII)
 # Several lines that need no escapes: the first is not indented, and none ends with a space.
 _BLOCK = re.compile(r"\S(?:[^\n]*\S)?(?:\n(?:[^\n]*\S)?)*\n[^\n]*\S\n?")
-_BREAK = "\n"
 # References to secrets, and sandboxes with their id, are written on one line.
 _ONE_LINE = ({"env"}, {"file"}, {"name", "id"})
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:
-    """A webhook file with its keys in the schema's order. The parser reads it back as the same document."""
+    """A webhook file with its keys in the schema's order and a final line end. The parser reads the same document."""
     order = _order()
     fields = sorted(document, key=lambda key: (order.get(key, len(order)), key))
     return _dump({key: document[key] for key in fields})
 
 
 def as_yaml_list(documents: Iterable[Mapping[str, Any]]) -> str:
-    """A list with each document on its own line. The keys keep their order."""
+    """A list with each document on its own line and a final line end. The keys keep their order."""
     return _dump(list(documents))
 
 
@@ -43,7 +42,7 @@ def _order() -> Mapping[str, int]:
 def _dump(value: object) -> str:
     text: str = yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=sys.maxsize)
     # Only quoted text contains characters that a terminal does not show. There, an escape has the same meaning.
-    return _BREAK.join(printable(line) for line in text.removesuffix(_BREAK).split(_BREAK))
+    return printable_lines(text)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -66,7 +65,7 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
     style: str | None = '"'
     if _PLAIN.fullmatch(text) and resolve(text) == text:
         style = None
-    elif _BLOCK.fullmatch(text) and text.replace(_BREAK, "").isprintable():
+    elif _BLOCK.fullmatch(text) and text == printable_lines(text) == ci_log_text(text):
         style = "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

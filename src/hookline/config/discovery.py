@@ -14,6 +14,7 @@ from hookline.config import error_codes
 from hookline.diagnostics import Diagnostic
 from hookline.errors import WrongUse
 from hookline.escaping import mask_unprintable
+from hookline.paths import is_directory, name_is_taken, path_exists
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILE_BYTES = 64 << 20
@@ -53,18 +54,19 @@ def find_files(directory: Path, paths: Sequence[Path]) -> tuple[list[FilePath | 
 
     Raises WrongUse for a missing path, and for a path without a webhook file.
     """
-    if _exists(directory) and not directory.is_dir():
+    exists = path_exists(directory, error=WrongUse)
+    if exists and not is_directory(directory):
         hint = f"name the file itself: hookline … {directory}"
         raise WrongUse(f"--config {directory} is not a directory", hint=hint)
     found: dict[str, FilePath | Diagnostic] = {}
     left_out: dict[str, LeftOut] = {}
-    for path in paths or ([directory] if _exists(directory) else []):
+    for path in paths or ([directory] if exists else []):
         below = [_check_link(str(path), _root_of(path, directory).resolve())]
-        if path.is_dir():
+        if is_directory(path, error=WrongUse):
             tree = FileTree(path, _root_of(path, directory).resolve())
             below = list(tree.walk())
             left_out.update((one.name, one) for one in tree.left_out())
-        elif not os.path.lexists(path):
+        elif not name_is_taken(path, error=WrongUse):
             raise WrongUse(f"{path} does not exist", hint="name a webhook file or a directory of webhook files")
         if paths and not below:
             raise no_files_error(f"{path} contains no webhook file", left_out.values())
@@ -81,23 +83,12 @@ def no_files_error(problem: str, left_out: Iterable[LeftOut]) -> WrongUse:
     return WrongUse(problem, hint=hint)
 
 
-def _exists(path: Path) -> bool:
-    try:
-        path.stat()
-    except PermissionError as denied:
-        hint = "check the permissions of the directories above it"
-        raise WrongUse(f"{path} cannot be examined: {denied.strerror}", hint=hint) from denied
-    except OSError:
-        return False
-    return True
-
-
 def _root_of(path: Path, directory: Path) -> Path:
     """The directory that links must not leave: the configuration directory, or `path` if it is outside of it."""
     absolute, root = path.absolute(), directory.absolute()
     if absolute.is_relative_to(root):
         return root
-    return absolute if path.is_dir() else absolute.parent
+    return absolute if is_directory(path) else absolute.parent
 
 
 class FileTree:

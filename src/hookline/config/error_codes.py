@@ -56,6 +56,7 @@ WRONG_FORM: Final = _code("HL024", "a value does not have the required form")
 REPEATED_ITEM: Final = _code("HL025", "a list contains the same item twice")
 OUT_OF_RANGE: Final = _code("HL026", "a number or a duration is out of range")
 OTHER_VERSION: Final = _code("HL027", "this release cannot read the version of the document")
+INVISIBLE_IN_NAME: Final = _code("HL028", "a name contains an invisible character")
 
 NOT_A_URL: Final = _code("HL030", "the URL is not valid")
 URL_CREDENTIALS: Final = _code("HL031", "the URL contains a user name or a password")

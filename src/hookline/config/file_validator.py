@@ -15,7 +15,7 @@ from hookline.config import error_codes
 from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import DocumentPath, RuleFinding, address_of, finding_at, quote, text_at
 from hookline.config.fast_validator import webhook_validator
-from hookline.config.rules import delivery_rules, request_rules, secret_rules, url_rules
+from hookline.config.rules import delivery_rules, name_rules, request_rules, secret_rules, url_rules
 from hookline.config.source_text import HiddenText, SourceFinding, SourcePosition, SourceText, decode_source
 from hookline.config.yaml_parser import TextPositions, YamlDocument, find_positions, parse_yaml
 from hookline.diagnostics import Diagnostic
@@ -182,7 +182,10 @@ def check_document(value: Any) -> list[RuleFinding]:
 
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
-        findings += check_rules(value)
+        malformed = {finding.path for finding in findings}
+        # The schema refuses some of these characters too. One finding for a name is enough.
+        findings += [one for one in check_rules(value) if one.code != error_codes.INVISIBLE_IN_NAME
+                     or one.path not in malformed]  # fmt: skip
     return findings
 
 
@@ -236,6 +239,7 @@ def check_across_documents(documents: Iterable[ValidatedDocument]) -> Iterator[t
 
 
 _CHECKS = (
+    name_rules.check_names,
     url_rules.check_url,
     request_rules.check_headers,
     request_rules.check_query,

@@ -12,13 +12,14 @@ from urllib.parse import unquote
 from hookline.config import error_codes
 from hookline.config.document_access import DocumentPath
 from hookline.config.secret_names import SECRET_VALUE, SECRET_WORDS, names_secret
-from hookline.escaping import mask_unprintable
+from hookline.escaping import BLANK_SYMBOLS, DEFAULT_IGNORABLE, by_code_point, mask_unprintable
 
-# Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); characters that are invisible in a
-# name (soft hyphen, zero-width space, word joiner); and characters that change the displayed order of the text
-# (https://trojansource.codes).
+# Control characters; line breaks of YAML 1.1 that are none in 1.2 (NEL, LS, PS); and default ignorable characters,
+# which are invisible (soft hyphen, fillers) or change the displayed order of the text (https://trojansource.codes).
+# A description or a comment may contain the joiners and variation selectors that emoji and several scripts need.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+    "(?![\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef])"
+    rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff{BLANK_SYMBOLS}{DEFAULT_IGNORABLE}]"
 )
 _MAX_EXCERPT_CHARACTERS = 160
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
@@ -135,7 +136,7 @@ def decode_source(data: bytes) -> SourceText | SourceFinding:
         more = len(_INVISIBLE.findall(text)) - 1
         summary = f"invisible character U+{ord(char):04X} ({name.lower()})"
         summary += f", and {more} more in this file" if more else ""
-        hint = rf'remove it, or write it as an escape in double quotes: "\u{ord(char):04x}"'
+        hint = f'remove it, or write it as an escape in double quotes: "{by_code_point(char)}"'
         return _refuse(error_codes.CONTROL_CHARACTER, text[: found.start()], summary, hint)
     return SourceText(text)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Final, Literal
 
+from hookline.escaping import escape_json, printable
 from hookline.units import utc_text
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -77,10 +78,11 @@ def _text_line(time: str, level: Level, message: str, fields: dict[str, object])
 
 
 def _json_line(time: str, level: Level, message: str, fields: dict[str, object]) -> str:
-    return json.dumps({"time": time, "level": level, "event": message, **fields}, ensure_ascii=False, default=str)
+    document = {"time": time, "level": level, "event": message, **fields}
+    return escape_json(json.dumps(document, ensure_ascii=False, default=str))
 
 
 def _quoted(value: object) -> str:
     """The value as it is if it is one word, else as a JSON string, which escapes control characters."""
     text = str(value)
-    return text if text.isprintable() and text and not set(text) & set(' "=') else json.dumps(text)
+    return text if text and printable(text) == text and not set(text) & set(' "=') else escape_json(json.dumps(text))

@@ -108,15 +108,19 @@ class LogWriter:
 
 
 class DescriptorOutput:
-    """Writes text to a descriptor, such as that of stderr, without a buffer of its own."""
+    """Writes text to a descriptor, such as that of stderr, without a buffer of its own.
 
-    def __init__(self, descriptor: int) -> None:
+    `content_filter` sees everything that is written, in its order.
+    """
+
+    def __init__(self, descriptor: int, content_filter: Callable[[bytes], bytes] = bytes) -> None:
         self._descriptor = descriptor
+        self._filter = content_filter
         self._line_is_torn = False
 
     def __call__(self, text: str) -> None:
         """Write the whole text. Raises OSError; what was written until then ends with a torn line."""
-        data = memoryview(text.encode("utf-8", "backslashreplace"))
+        data = memoryview(self._filter(text.encode("utf-8", "backslashreplace")))
         if self._line_is_torn:
             data = memoryview(b"\n" + bytes(data))
         while data:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
-from hookline.escaping import printable
+from hookline.escaping import by_code_point, printable
+from hookline.plan.look_alikes import look_alike
 from hookline.plan.pending_effect import pending_effect, pending_summary
 from hookline.plan.plan import Action, Change, FieldChange, Plan
 
@@ -92,8 +93,7 @@ def change_rows(change: Change, *, folded: bool) -> Iterator[PlanRow]:
             yield from _deletion(change)
         case Action.UPDATE:
             for field in change.fields:
-                sides = f"{_side(field, field.before)} -> {_side(field, field.after)}"
-                yield PlanRow(f"    {field.path or '/'}: {sides}", tone)
+                yield PlanRow(f"    {field.path or '/'}: {_sides(field)}", tone)
         case Action.CREATE:
             for path, value in _leaves(change.after or {}):
                 yield PlanRow(f"    {path}: {_value(value)}", tone)
@@ -133,6 +133,14 @@ def _leaves(document: Mapping[str, Any], above: str = "") -> Iterable[tuple[str,
             yield from _leaves(value, path)
         elif path not in {"/version", "/organization"} and (path != "/sandbox" or isinstance(value, Mapping)):
             yield path, value
+
+
+def _sides(field: FieldChange) -> str:
+    """Both values; by code point where they look alike."""
+    before, after = _side(field, field.before), _side(field, field.after)
+    if look_alike(before, after):
+        return f"{by_code_point(before)} -> {by_code_point(after)}  (they look alike)"
+    return f"{before} -> {after}"
 
 
 def _side(field: FieldChange, value: Any) -> str:

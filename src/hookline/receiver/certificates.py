@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from hookline.errors import HooklineError, WrongUse
+from hookline.paths import path_exists
 from hookline.private_files import replace_file
 
 CERTIFICATE_LIFETIME = timedelta(days=365)
@@ -72,7 +73,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _authority(ca_file: Path, key_file: Path) -> trustme.CA:
-    if not ca_file.exists() and not key_file.exists():
+    if not path_exists(ca_file) and not path_exists(key_file):
         authority = trustme.CA(organization_name="hookline receive", path_length=0)
         replace_file(key_file, authority.private_key_pem.bytes(), mode=0o600)
         replace_file(ca_file, authority.cert_pem.bytes(), mode=0o644)

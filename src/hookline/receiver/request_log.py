@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hookline.errors import HooklineError
+from hookline.escaping import escape_json
 from hookline.http_connection import HttpRequest
 from hookline.receiver.responses import Verified
 from hookline.units import utc_text
@@ -20,7 +21,6 @@ def _refuse_constant(name: str) -> Any:
 # Created once, because json.loads and json.dumps create one in each call with options.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _READABLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_ASCII = json.JSONEncoder(separators=(",", ":"))
 
 
 def request_as_line(request: HttpRequest, verified: Verified, *, at: float, status: int | None) -> bytes:
@@ -64,10 +64,7 @@ def _unparsed(body: bytes) -> dict[str, str]:
 
 def _encode(value: dict[str, Any]) -> bytes:
     try:
-        # A lone surrogate (valid as \ud800 in JSON) cannot be encoded in UTF-8. Such a line is written in ASCII.
-        return _READABLE.encode(value).encode() + b"\n"
-    except UnicodeEncodeError:
-        return _ASCII.encode(value).encode() + b"\n"
+        return escape_json(_READABLE.encode(value)).encode() + b"\n"
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

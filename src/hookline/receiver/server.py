@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from hookline.errors import HooklineError
+from hookline.errors import HooklineError, OutputLost
 from hookline.http_connection import HttpConnection, HttpRequest, RequestLimits
 from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
@@ -51,7 +51,7 @@ class Receiver:
         self._outbox: list[tuple[HttpConnection, ReceiverResponse]] = []
         self.unanswered = 0
         self._stopping = asyncio.Event()
-        self._failure: OSError | None = None
+        self._failure: OSError | OutputLost | None = None
 
     def stop(self) -> None:
         """Stops accepting requests and ends `serve` after the pending responses. Call it in the event loop."""
@@ -74,7 +74,7 @@ class Receiver:
             await self._stopping.wait()
             server.close()
             await self._close_connections()
-        if isinstance(self._failure, BrokenPipeError):
+        if isinstance(self._failure, BrokenPipeError | OutputLost):
             raise self._failure
         if self._failure is not None:
             raise HooklineError(f"requests cannot be recorded: {self._failure.strerror}") from self._failure
@@ -171,7 +171,7 @@ class Receiver:
         self.unanswered -= len(outbox)
         try:
             self._log.flush()
-        except OSError as error:
+        except (OSError, OutputLost) as error:
             # A request that is not recorded must not get a response.
             self._failure = error
             for connection, _ in outbox:

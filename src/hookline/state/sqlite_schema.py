@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from hookline.errors import StateUnusable
+from hookline.paths import path_exists
 from hookline.private_files import create_private_file
 
 # "hkst", for file(1) and for hookline: https://www.sqlite.org/pragma.html#pragma_application_id
@@ -90,7 +91,7 @@ def keep_copy(connection: sqlite3.Connection, path: Path, written_in: int) -> Pa
     for number in count(1):
         copy = path.with_name(f"{path.name}.format-{written_in}" + (f".{number}" if number > 1 else ""))
         try:
-            if not copy.exists() or copy.read_bytes() != image:
+            if not path_exists(copy, error=StateUnusable) or copy.read_bytes() != image:
                 create_private_file(copy, image)
         except FileExistsError:
             continue

@@ -15,6 +15,7 @@ from hookline.cli.plan_options import load_desired
 from hookline.cli.plan_output import plan_as_json, plan_as_text
 from hookline.config import discovery
 from hookline.config.loader import inspect
+from hookline.escaping import is_invisible
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
 from hookline.plan.plan import Plan
@@ -22,7 +23,8 @@ from hookline.plan.planner import make_plan
 from hookline.plan.render_markdown import render_markdown
 from hookline.state.store import EMPTY, Snapshot, Stored
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+_visible = st.characters(codec="utf-8", exclude_categories=["C", "Z"]).filter(lambda one: not is_invisible(one))
+names = st.text(_visible, min_size=1, max_size=8)
 fields = st.fixed_dictionaries(
     {
         "name": names,

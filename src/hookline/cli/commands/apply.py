@@ -33,6 +33,7 @@ from hookline.cli.plan_options import (
     with_folder_notes,
 )
 from hookline.cli.plan_output import print_plan
+from hookline.cli.standard_streams import is_output_lost, print_result, put_work_first
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
 from hookline.model import Address
@@ -88,7 +89,7 @@ def refuse_unexpected(store: StateStore, expect: str | None, plan: Plan) -> None
 
 def ask_for_approval() -> None:
     """Ask on the terminal. Raises Blocked for an answer other than yes, and without a terminal."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if is_output_lost() or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Blocked("approval is missing: no terminal to ask on", hint="give --auto-approve")
     answer = click.prompt("Apply these changes? Only 'yes' is accepted", default="", show_default=False)
     if answer != "yes":
@@ -185,13 +186,14 @@ def apply_command(
     Once the history has a commit, the webhook files must be in a git checkout of a descendant of the commit applied
     last. If webhook files differ from the commit, the history records that.
     """
+    put_work_first()
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     file = _plan_file(paths, target)
     applied = _apply_files(store, request, paths, target) if file is None else _apply_file(store, request, file)
     if applied is not None and applied.serial == 1:
         click.echo(f"Created the state {state_place(state)}: no state existed there.", err=True)
     if applied is not None:
-        click.echo(f"Applied: the state is at serial {applied.serial}.")
+        print_result(f"Applied: the state is at serial {applied.serial}.")
 
 
 def _plan_file(paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -16,8 +15,10 @@ import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
+from hookline.cli.json_output import print_json
 from hookline.cli.network_options import network_options
 from hookline.cli.options import bundle, examples, format_option, secrets_options, state_option
+from hookline.cli.standard_streams import put_code_first
 from hookline.cli.tables import columns
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -49,6 +50,7 @@ def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context
     accept one test event. Run it on the relay's machine, as the same user and with the same options, so that the
     result applies to the relay. The webhook's delivery.timeout limits the connection, and again the test event.
     """
+    put_code_first()
     snapshot = read_applied(state)
     selected = [find(snapshot, text) for text in addresses] or list(snapshot.webhooks.values())
     webhooks = list({stored.webhook.address: stored.webhook for stored in selected}.values())
@@ -57,7 +59,7 @@ def check_command(*, addresses: tuple[str, ...], send: bool, state: str, context
     failed = sum(1 for report in reports if report.failed_at)
     if form == "json":
         now = datetime.now(UTC)
-        click.echo(json.dumps([_document(report, now) for report in reports], indent=2, ensure_ascii=False))
+        print_json([_document(report, now) for report in reports])
     else:
         warned = sum(1 for report in reports if report.has_warning and not report.failed_at)
         passed = len(reports) - failed - warned

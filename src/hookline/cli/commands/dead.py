@@ -11,8 +11,10 @@ import click
 
 from hookline.cli.commands.dead_files import dead_export_command, dead_import_command
 from hookline.cli.dead_letter_options import filter_options, letter_count_text, selection_options
+from hookline.cli.json_output import json_output, print_json
 from hookline.cli.options import RATE, examples, format_option, spool_option
 from hookline.cli.progress import count_progress
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import Blocked, WrongUse
 from hookline.escaping import printable
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine
@@ -37,6 +39,8 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
     the options of that relay. If a line has several events, only its rejected events are replayed. If the command
     is interrupted, run it again to replay the rest.
     """
+    if not dry_run:
+        put_work_first()
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         cut = dead.count_truncated(selection) if count.lines else 0
@@ -70,6 +74,8 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: bool) -> None:
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
+    if not dry_run:
+        put_work_first()
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         if dry_run or not count.total:
@@ -125,7 +131,7 @@ def _print_json(dead: DeadLetterStore, selection: Filter, limit: int) -> None:
     """Write an array on one line, item by item."""
     separator = "["
     for letter in dead.newest(selection, limit=limit):
-        click.echo(separator + json.dumps(_as_json(letter)), nl=False)
+        click.echo(separator + json_output(_as_json(letter)), nl=False)
         separator = ", "
     click.echo("[]" if separator == "[" else "]")
 
@@ -142,7 +148,7 @@ def dead_show_command(*, spool: str, identity: str) -> None:
         letters = list(dead.newest(Filter(ids=(identity,)), limit=1))
     if not letters:  # also when the dead letter was replayed a moment ago
         raise WrongUse(f"no dead letter has the id {identity!r}", hint="`hookline dead list` shows all ids")
-    click.echo(json.dumps(_full_document(letters[0]), indent=2))
+    print_json(_full_document(letters[0]))
 
 
 def _line(letter: DeadLetter) -> str:

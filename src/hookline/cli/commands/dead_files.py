@@ -15,10 +15,11 @@ import click
 from hookline.cli.applied_state import open_or_create_spool
 from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
 from hookline.cli.options import examples, spool_option
+from hookline.cli.output_file import is_standard_output, open_output, refuse_output
 from hookline.cli.progress import count_progress
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
 from hookline.exit_codes import ExitCode
-from hookline.private_files import open_replacement
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, parse_exported_line
 from hookline.relay.spool.admin import NO_LETTERS, Count, DeadLetterImport, Filter
@@ -38,35 +39,28 @@ _OLD_SECONDS: Final = 30 * 86_400.0
 @spool_option
 @filter_options
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of standard output."
+    "--out", type=click.Path(path_type=Path), default="-", metavar="FILE", help="The file; - is standard output."
 )
 @ids_argument
-def dead_export_command(*, spool: str, selection: Filter, out: Path | None) -> None:
+def dead_export_command(*, spool: str, selection: Filter, out: Path) -> None:
     """Write dead letters as NDJSON, one per line, with their ids (`hookline schema dead-letter`).
 
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
+    refuse_output(out)
+    if not is_standard_output(out):
+        put_work_first()
     count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(selection).total
-        with count_progress("exporting", total) as on_progress, _output(out) as file:
+        with count_progress("exporting", total) as on_progress, open_output(out, mode=0o600) as file:
             for letter in dead.all_in_order(selection):
                 file.write(dead_letter_line(letter))
                 count += _count([letter])
                 if on_progress is not None and count.total % _GROUP_LETTERS == 0:
                     on_progress(count)
     click.echo(f"Exported {letter_count_text(count)}.", err=True)
-
-
-@contextmanager
-def _output(out: Path | None) -> Iterator[IO[bytes]]:
-    if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        with open_replacement(out, mode=0o600) as file:
-            yield file
 
 
 @click.command(
@@ -84,6 +78,7 @@ def dead_import_command(*, spool: str, file: Path) -> int:
     Counts the ids that the spool already knows and does not change them. Names and refuses invalid lines. If the
     command is interrupted, run it again to import the rest.
     """
+    put_work_first()
     new, seen, old = NO_LETTERS, NO_LETTERS, 0
     refusals = _Refusals(str(file))
     with _input(file) as lines, _spool(spool) as spooled, count_progress("importing", None) as on_progress:

@@ -10,9 +10,12 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.applied_state import read_with_history
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, state_option
-from hookline.escaping import printable
+from hookline.cli.standard_streams import put_code_first
+from hookline.escaping import by_code_point, printable
 from hookline.exit_codes import ExitCode
+from hookline.plan.look_alikes import look_alike
 from hookline.state.drift import Drift, DriftedWebhook, DriftKind, find_drift
 from hookline.state.factory import open_state, without_password
 from hookline.state.store import HistoryRecord, Snapshot
@@ -30,13 +33,14 @@ def drift_command(state: str, form: str) -> int:
     Verifies the history's chain of hashes, replays the applied changes, and compares the result with the state.
     Store the head that it shows in another place: it reveals a history that was rewritten as a whole.
     """
+    put_code_first()
     snapshot, records = read_with_history(open_state(state), state)
     try:
         drift = find_drift(snapshot, records)
     except ValueError as broken:
         raise damaged_state_error(without_password(state), str(broken)) from broken
     if form == "json":
-        click.echo(json.dumps(_document(snapshot, records, drift), indent=2, ensure_ascii=False))
+        print_json(_document(snapshot, records, drift))
     else:
         click.echo("\n".join(map(printable, _lines(snapshot, records, drift))))
     for hint in _hints(drift):
@@ -59,7 +63,7 @@ def _lines(snapshot: Snapshot, records: tuple[HistoryRecord, ...], drift: Drift)
     for drifted in drift.webhooks:
         yield f"{drifted.address}: {_kind_text(drifted)}"
         for field in drifted.fields:
-            yield f"    {field.path}: {_value_text(field.applied)} -> {_value_text(field.stored)}"
+            yield f"    {field.path}: {_sides(_value_text(field.applied), _value_text(field.stored))}"
     if drift:
         yield f"Drift: {len(drift.breaks)} break(s) in the history, {len(drift.webhooks)} webhook(s) differ."
     else:
@@ -78,6 +82,12 @@ def _kind_text(drifted: DriftedWebhook) -> str:
             return f"changed by hand since serial {drifted.serial} applied it"
         case _:
             assert_never(drifted.kind)
+
+
+def _sides(applied: str, stored: str) -> str:
+    """Both values; by code point where they look alike."""
+    shown = (by_code_point(applied), by_code_point(stored)) if look_alike(applied, stored) else (applied, stored)
+    return " -> ".join(shown)
 
 
 def _value_text(value: Any) -> str:

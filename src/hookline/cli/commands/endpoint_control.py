@@ -10,6 +10,7 @@ import click
 from hookline.cli.applied_state import nearest_hint, open_or_create_spool
 from hookline.cli.completions import complete_addresses
 from hookline.cli.options import ADDRESS, Decorated, examples, spool_option, state_option
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
 from hookline.model import Address
 from hookline.relay.spool.admin import Backlog, WebhookControl
@@ -30,6 +31,7 @@ def _control(address: Address, state: str, spool: str) -> AbstractContextManager
     made before the first relay is kept. Reads the state only for a webhook that the spool does not know, so that a
     pause works while the state cannot be reached.
     """
+    put_work_first()
     store = spool_store(spool)
     known = store.statistics().endpoint_states()
     if address not in known:

@@ -14,9 +14,11 @@ import click
 
 from hookline.cli.applied_state import read_applied
 from hookline.cli.options import PathParameter, examples, state_option
+from hookline.cli.standard_streams import put_work_first
 from hookline.cli.yaml_writer import as_yaml
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Address
+from hookline.paths import is_directory, path_exists
 from hookline.state.store import Snapshot
 
 # Most file systems allow 255 bytes in a file name. ".yaml" and a distinguishing suffix must fit as well.
@@ -86,6 +88,7 @@ def export_command(directory: Path, state: str) -> None:
     DIR is then a configuration directory, and a plan of it is empty. The command writes all files or none. DIR must
     be new or empty, or contain exactly these files.
     """
+    put_work_first()
     files = render(read_applied(state))
     target = directory.resolve()
     if not _is_free(target):
@@ -104,20 +107,20 @@ def export_command(directory: Path, state: str) -> None:
 def render(snapshot: Snapshot) -> dict[PurePosixPath, bytes]:
     paths = file_names(snapshot.webhooks)
     return {
-        paths[address]: f"{_SCHEMA}{as_yaml(stored.document)}\n".encode()
+        paths[address]: f"{_SCHEMA}{as_yaml(stored.document)}".encode()
         for address, stored in snapshot.webhooks.items()
     }
 
 
 def _is_free(target: Path) -> bool:
-    if target.exists() and not target.is_dir():
+    if path_exists(target) and not is_directory(target):
         raise Blocked(f"{target} is not a directory", hint="name a directory that does not exist yet")
-    return not target.exists() or not any(target.iterdir())
+    return not path_exists(target) or not any(target.iterdir())
 
 
 def _require_same(directory: Path, target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
     """Raise Blocked unless the directory contains exactly `files`, with the same content."""
-    found = {PurePosixPath(path.relative_to(target)): path for path in target.rglob("*") if not path.is_dir()}
+    found = {PurePosixPath(path.relative_to(target)): path for path in target.rglob("*") if not is_directory(path)}
     different = sorted(name for name in found if name not in files or found[name].read_bytes() != files[name])
     missing = sorted(files.keys() - found.keys())
     if different or missing:
@@ -130,7 +133,7 @@ def _require_same(directory: Path, target: Path, files: Mapping[PurePosixPath, b
 
 def _write(target: Path, files: Mapping[PurePosixPath, bytes]) -> None:
     """Write all files to a new directory, then rename it to the empty target. Raises OSError."""
-    if target.exists() and target.samefile(Path.cwd()):
+    if path_exists(target) and target.samefile(Path.cwd()):
         raise Blocked("the current directory cannot be replaced", hint="name a directory below it")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")

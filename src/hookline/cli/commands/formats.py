@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ import click
 
 from hookline.cli.completions import complete_files
 from hookline.cli.ingest_options import defaults_options, line_format_option
+from hookline.cli.json_output import json_output
 from hookline.cli.options import choice_option, examples
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
@@ -130,8 +130,8 @@ def _print_json(events: Iterable[PreviewedEvent], counts: _Counts) -> None:
     """Write one object event by event, because a log may be larger than memory."""
     click.echo('{"events": [', nl=False)
     for number, one in enumerate(events):
-        click.echo((",\n" if number else "\n") + json.dumps(preview_document(one), ensure_ascii=False), nl=False)
-    click.echo(f'\n], "summary": {json.dumps(counts.as_json(), ensure_ascii=False)}}}')
+        click.echo((",\n" if number else "\n") + json_output(preview_document(one)), nl=False)
+    click.echo(f'\n], "summary": {json_output(counts.as_json())}}}')
 
 
 def _print_table(events: Iterable[PreviewedEvent], counts: _Counts) -> None:

@@ -10,6 +10,7 @@ import click
 
 from hookline.cli.applied_state import find, read_with_history
 from hookline.cli.completions import complete_addresses
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, state_option
 from hookline.cli.tables import columns, shortened
 from hookline.escaping import printable
@@ -36,7 +37,7 @@ def history_command(state: str, limit: int | None, form: str) -> None:
     _, records = read_with_history(open_state(state), state)
     latest = records[::-1][:limit]
     if form == "json":
-        click.echo(json.dumps([_document(record) for record in latest], indent=2, ensure_ascii=False))
+        print_json([_document(record) for record in latest])
     else:
         click.echo("\n\n".join("\n".join(map(printable, _lines(record))) for record in latest))
 
@@ -113,7 +114,7 @@ def blame_command(address: str, state: str, form: str) -> None:
     except ValueError as broken:
         raise damaged_state_error(without_password(state), str(broken)) from broken
     if form == "json":
-        click.echo(json.dumps([_blame_document(one) for one in blamed], indent=2, ensure_ascii=False))
+        print_json([_blame_document(one) for one in blamed])
     else:
         click.echo("\n".join(columns([_HEADINGS, *map(_row, blamed)])))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import click
 
 from hookline import __version__
 from hookline.cli.options import ParsedParameter, choice_option, examples
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
+from hookline.paths import is_directory, name_is_taken, path_exists, repository_root
 from hookline.schemas import schema_text
 
 WORKFLOW = ".github/workflows/hookline.yml"
@@ -78,10 +80,10 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
     try:
         for path, text in sorted(texts.items()):
             target = directory / path
-            if target.exists() or target.is_symlink():
+            if name_is_taken(target):
                 existing.append(path)
                 continue
-            for parent in reversed([parent for parent in target.parents if not parent.exists()]):
+            for parent in reversed([parent for parent in target.parents if not path_exists(parent)]):
                 parent.mkdir()
                 made.append(parent)
             # "x" follows no link and refuses a file that another process has just created.
@@ -91,7 +93,7 @@ def write_new(directory: Path, texts: Mapping[str, str]) -> tuple[list[str], lis
             created.append(path)
     except BaseException as error:
         for made_path in reversed(made):
-            if made_path.is_dir():
+            if is_directory(made_path):
                 made_path.rmdir()
             else:
                 made_path.unlink(missing_ok=True)
@@ -117,10 +119,24 @@ def missing_ignores(directory: Path) -> list[str]:
 
 def repository_above(directory: Path) -> Path | None:
     """The root of the git repository above `directory`; None if it is a root itself or in no repository."""
-    here = directory.absolute()
-    if (here / ".git").exists():
-        return None
-    return next((parent for parent in here.parents if (parent / ".git").exists()), None)
+    root = repository_root(directory)
+    return None if root in (None, directory.absolute()) else root
+
+
+def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path) -> list[str]:
+    """For a directory `below` the root of a repository: which created file belongs elsewhere, and how to adapt it."""
+    moves = {
+        WORKFLOW: f"GitHub reads it only at the root: move it to {root / WORKFLOW}, add `working-directory: {below}` "
+        f"below its `defaults: run:`, and write {below}/ before the paths of steps that use an action",
+        ".github/CODEOWNERS": f"GitHub reads it only at the root: add its lines to {root / '.github/CODEOWNERS'}, "
+        f"with /{below} before each path",
+        ".pre-commit-config.yaml": f"pre-commit reads it only at the root: add its hook to "
+        f"{root / '.pre-commit-config.yaml'}, with `files: ^{below}/webhooks/` and `--config {below}/webhooks`",
+        ".vscode/settings.json": f"open the folder {below} in the editor, or add its lines at the root, with "
+        f"{below}/ before its paths",
+    }
+    notes = [f"{path}: {text}" for path, text in moves.items() if path in created]
+    return [*notes, "everything else stays; run hookline in this directory"] if notes else []
 
 
 @click.command(
@@ -149,6 +165,7 @@ def init_command(directory: Path, ci: str, package: Package | None) -> None:
     DIR is the current directory by default and can contain files. Existing files are not changed, so a second run
     with --package adds the files that are missing.
     """
+    put_work_first()
     installation = this_installation() if package is None and ci != "none" else Installation()
     package = package or installation.package
     created, existing = write_new(directory, scaffold(package, ci=ci))
@@ -156,15 +173,25 @@ def init_command(directory: Path, ci: str, package: Package | None) -> None:
         click.echo("\n  ".join([f"Created in {directory}:", *created]))
     if existing:
         click.echo("\n  ".join(["Not changed, because it exists:", *existing]))
-    for note in _notes(directory, existing, ci, package, installation):
+    for note in _notes(directory, created, existing, ci=ci, package=package, installation=installation):
         click.echo(f"note: {note}", err=True)
     click.echo(_next_steps(directory, ci))
 
 
 def _notes(
-    directory: Path, existing: list[str], ci: str, package: Package | None, installation: Installation
+    directory: Path,
+    created: Sequence[str],
+    existing: Sequence[str],
+    *,
+    ci: str,
+    package: Package | None,
+    installation: Installation,
 ) -> Iterator[str]:
-    """What does not work yet, each with the next step."""
+    """Each thing that does not work yet, with the next step."""
+    if (root := repository_above(directory)) is not None:
+        below = PurePosixPath(directory.absolute().relative_to(root))
+        if places := subdirectory_notes(created, below, root):
+            yield "\n  ".join([f"this is a subdirectory of the repository {root}:", *places])
     if ".gitignore" in existing and (missing := missing_ignores(directory)):
         lines = f"the line {missing[0]}" if len(missing) == 1 else f"the lines {' '.join(missing)}"
         yield f"add {lines} to .gitignore, so that git does not commit local state or keys"
@@ -178,14 +205,6 @@ def _notes(
         yield (
             f"{package.requirement.partition(' @ ')[2]} is not pinned: add #sha256=… to its URL, so that CI installs "
             "no other file (`pip hash FILE` prints the hash)"
-        )
-    root = repository_above(directory)
-    if root is not None:
-        inside = directory.absolute().relative_to(root)
-        yield (
-            f"this directory is not the root of its repository, which is {root}. GitHub reads {WORKFLOW} and "
-            ".github/CODEOWNERS only there, git only the .pre-commit-config.yaml there: move them, and add "
-            f"`working-directory: {inside}` to the workflow's defaults.run and {inside}/ before its paths"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import assert_never
 
@@ -10,6 +9,7 @@ import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, secrets_options, state_option
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, NoAuthentication
@@ -45,7 +45,7 @@ def jwks_command(*, address: str, signature: bool, state: str, resolver: SecretR
     match webhook.authentication:
         case JwtAuthentication() as authentication:
             keys = jwk_set(authentication, resolver, webhook.address.organization, time.time())
-            click.echo(json.dumps(keys, indent=2))
+            print_json(keys)
         case NoAuthentication():
             raise HooklineError(
                 f"{webhook.address} sends no tokens: its authentication has the type none",

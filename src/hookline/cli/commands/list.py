@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, assert_never
 
 import click
 
 from hookline.cli.applied_state import read_applied, read_backlogs
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option, state_option
 from hookline.cli.tables import columns
 from hookline.escaping import printable
@@ -65,11 +65,11 @@ def list_command(
     match form:
         case "json":
             documents = [_document(webhook, backlogs) for webhook in webhooks]
-            click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+            print_json(documents)
         case "yaml":
             from hookline.cli.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
 
-            click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks))
+            click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks), nl=False)
         case _:
             _print_table(webhooks, backlogs, narrowed=len(webhooks) < len(applied))
 
@@ -92,7 +92,7 @@ def _document(webhook: Webhook, backlogs: Backlogs) -> dict[str, Any]:
 def _row(webhook: Webhook, backlogs: Backlogs) -> tuple[str, ...]:
     counts = () if backlogs is None else tuple(map(str, backlogs.get(webhook.address, Backlog())))
     return (
-        str(webhook.address),
+        printable(str(webhook.address)),
         printable(webhook.name),
         ",".join(sorted(webhook.channels)),
         _authentication_cell(webhook),

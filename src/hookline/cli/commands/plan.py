@@ -9,6 +9,7 @@ import click
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_pending
 from hookline.cli.options import ParsedParameter, config_option, examples, spool_option, state_option
+from hookline.cli.output_file import is_standard_output
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
@@ -19,6 +20,7 @@ from hookline.cli.plan_options import (
     with_folder_notes,
 )
 from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
+from hookline.cli.standard_streams import put_code_first
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits
@@ -45,7 +47,7 @@ from hookline.state.factory import open_state
     "--out",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Save the plan as JSON for `hookline apply FILE`. Only you can read the file.",
+    help="Save the plan as JSON for `hookline apply FILE`. Only you can read the file. - is standard output.",
 )
 @click.option(
     "--format",
@@ -76,7 +78,8 @@ def plan_command(
     is still shown and saved in full. If a spool exists, each change shows how many pending deliveries it affects.
     The plan also states what becomes of them: dead letters, sent to the new URL, or held.
     """
-    outputs = format or (Output("text", None),)
+    put_code_first()
+    outputs = format or (() if out is not None and is_standard_output(out) else (Output("text", None),))
     refuse_outputs(outputs, out)
     desired = load_desired(config, paths, target)
     store = open_state(state)

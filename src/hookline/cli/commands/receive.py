@@ -12,9 +12,9 @@ from typing import Any
 import click
 
 from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
-from hookline.errors import HooklineError, WrongUse
+from hookline.cli.output_file import open_output, refuse_output
+from hookline.errors import WrongUse
 from hookline.exit_codes import ExitCode
-from hookline.private_files import replace_file
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
 from hookline.receiver.responses import Stats
@@ -142,6 +142,8 @@ def receive_command(
     )
     url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
     receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
+    if port_file is not None:
+        refuse_output(port_file)
     stats = asyncio.run(_serve(receiver, url_host, port_file))
     rows = {
         "requests": stats.requests,
@@ -173,8 +175,6 @@ async def _serve(receiver: Receiver, url_host: str, port_file: Path | None) -> S
 
 
 def _write_port(path: Path, port: int) -> None:
-    """Replace the file in one step, because other programs wait for it."""
-    try:
-        replace_file(path, f"{port}\n".encode(), mode=0o666, synced=False)
-    except OSError as error:
-        raise HooklineError(f"cannot write the port into {path}: {error.strerror}") from error
+    """A regular file is replaced in one step, because other programs wait for it."""
+    with open_output(path, mode=0o666, synced=False) as file:
+        file.write(f"{port}\n".encode())

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
+from hookline.cli.json_output import print_json
 from hookline.cli.options import HeadedCommand, add_variables, examples
 from hookline.cli.progress import ProgressBar
 from hookline.cli.relay_options import MakeLog, relay_options
 from hookline.cli.relay_output import RelayOutput
+from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError, WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
+from hookline.paths import is_named_pipe
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped
 from hookline.relay.ingest.dry_run import DryRunEvent
 from hookline.relay.relay import Ending
@@ -90,6 +91,7 @@ def _refuse_contradictions(options: RelayOptions, *, drain: bool, dry_run: bool)
 
 
 def _run(options: RelayOptions, output: RelayOutput, form: str) -> int:
+    put_work_first()
     with ProgressBar() if sys.stderr.isatty() else nullcontext() as bar:
         output.above_bar = None if bar is None else bar.write
         try:
@@ -126,7 +128,7 @@ def _print_result(event: DryRunEvent) -> None:
 def _print_summary(summary: Summary, form: str, output: RelayOutput) -> None:
     """JSON to stdout, or a table to stderr."""
     if form == "json":
-        click.echo(json.dumps(summary.as_json()))
+        print_json(summary.as_json(), indent=None)
     else:
         output.summary(summary)
 
@@ -223,7 +225,7 @@ def _ending_text(ending: Ending, summary: Summary, options: RelayOptions) -> str
 
 def _stopped_text(sources: Sequence[str]) -> str:
     """A stop loses nothing of a file or of a spool that is drained, but the unread lines of a pipe."""
-    if not any(source == "-" or Path(source).is_fifo() for source in sources):
+    if not any(source == "-" or is_named_pipe(source) for source in sources):
         return "Stopped: run the same command to continue."
     return (
         "Stopped: the lines that were read from the pipe are in the spool, its unread lines are lost.\n"

@@ -13,6 +13,7 @@ from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import auto_approve_option, examples, lock_timeout_option, spool_option, state_option
 from hookline.cli.plan_options import deletion_options
 from hookline.cli.plan_output import print_plan
+from hookline.cli.standard_streams import print_result, put_work_first
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
 from hookline.plan.deletion_guard import DeletionLimits
@@ -55,6 +56,7 @@ def rollback_command(
     serials in between. The deletion guard applies as in apply. The webhook files are not changed: revert them as
     well, or the next apply undoes the rollback.
     """
+    put_work_first()
     store = open_state(state, lock_timeout=timedelta(seconds=lock_timeout))
     stored, records = read_with_history(store, state)
     plan = make_plan(stored, _desired(state, stored, records, serial), deletion_limits, read_pending(spool))
@@ -71,7 +73,7 @@ def rollback_command(
         ask_for_approval()
     provenance = Provenance(user_name(), None, None)
     applied = apply_plan(store, stored, plan, provenance, datetime.now(UTC), note=f"rollback to {serial}")
-    click.echo(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
+    print_result(f"Rolled back to {serial}: the state is at serial {applied.serial}.")
 
 
 def _desired(state: str, stored: Snapshot, records: Sequence[HistoryRecord], serial: int) -> Desired:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from hookline.cli.applied_state import find, read_applied, read_backlogs
 from hookline.cli.completions import complete_addresses_and_files
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option, state_option
 from hookline.cli.yaml_writer import as_yaml
 from hookline.errors import WrongUse
+from hookline.paths import is_regular_file
 
 
 @click.command(
@@ -37,7 +38,7 @@ def show_command(subject: str, state: str, spool: str, form: str) -> None:
     If the argument is an existing file, shows the changes of that saved plan. A comment below the webhook gives its
     pending deliveries and dead letters.
     """
-    if Path(subject).is_file():
+    if is_regular_file(subject):
         from hookline.cli.plan_input import read_plan_file  # noqa: PLC0415 - only needed for plans
         from hookline.cli.plan_output import FORMS, print_plan  # noqa: PLC0415 - only needed for plans
 
@@ -49,9 +50,9 @@ def show_command(subject: str, state: str, spool: str, form: str) -> None:
         raise WrongUse("a webhook cannot be shown as markdown", hint="use --format text, json or yaml")
     stored = find(read_applied(state), subject)
     if form == "json":
-        click.echo(json.dumps(stored.document, indent=2, ensure_ascii=False))
+        print_json(stored.document)
     else:
-        click.echo(as_yaml(stored.document))
+        click.echo(as_yaml(stored.document), nl=False)
         backlog = (read_backlogs(spool) or {}).get(stored.webhook.address)
         if backlog is not None:
             click.echo(f"# in the spool: {backlog.pending} pending, {backlog.dead} dead")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
 import click
 
+from hookline.cli.json_output import print_json
 from hookline.cli.options import PathParameter, examples, format_option
 from hookline.cli.progress import progress_bar
+from hookline.cli.standard_streams import put_work_first
 from hookline.cli.tables import columns
 from hookline.exit_codes import ExitCode
 from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
@@ -46,6 +47,7 @@ def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
     anything may be missing, the new spool has no checkpoints: a relay then reads its files from the start and
     recognizes the saved deliveries by their ids.
     """
+    put_work_first()
     with progress_bar("rows") as on_progress:
         recovered = recover(old, new, on_progress)
     if form == "json":
@@ -58,7 +60,7 @@ def spool_recover_command(*, old: Path, new: Path, form: str) -> int:
             "positions": {"kept": recovered.positions, "dropped": recovered.dropped},
             "notes": recovered.notes,
         }
-        click.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document, indent=None)
     else:
         _print(new, recovered)
     return ExitCode.DONE if recovered.complete else ExitCode.FAILED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 import click
 
 from hookline.cli.dead_letter_options import letter_count_text
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option
 from hookline.cli.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
@@ -196,6 +196,6 @@ def status_command(*, spool: str, everything: bool, form: str) -> None:
     spool_status = statistics.spool_status(now=time.time())
     holder, relay = statistics.relay_status()
     if form == "json":
-        click.echo(json.dumps(status_document(spool_status, relay, holder), indent=2))
+        print_json(status_document(spool_status, relay, holder))
         return
     click.echo("\n".join(status_text(spool_status, relay, holder, everything=everything)))

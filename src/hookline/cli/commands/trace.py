@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
@@ -196,7 +197,7 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
     holder, relay = store.statistics().relay_status()
     waits = partial(why_waiting, relay=relay, held=holder is not None, now=time.time())
     if form == "json":
-        click.echo(json.dumps(_document(found, waits, payload=payload), indent=2))
+        print_json(_document(found, waits, payload=payload))
     else:
         for line in _lines(found, waits, payload=payload):
             click.echo(line)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,13 @@ import click
 
 from hookline import __version__
 from hookline.cli.diagnostic_output import diagnostic_text, warn_of_left_out
+from hookline.cli.json_output import json_output
 from hookline.cli.options import config_option, examples, format_option
+from hookline.cli.standard_streams import print_runner_commands, put_code_first
 from hookline.diagnostics import Diagnostic, Severity
+from hookline.escaping import ci_log_text, printable, printable_lines
 from hookline.exit_codes import ExitCode
+from hookline.paths import repository_root
 
 if TYPE_CHECKING:  # the import takes longer than `validate --help` may take
     from hookline.config.loader import Inspection
@@ -41,7 +46,7 @@ def json_report(inspection: Inspection) -> str:
         "diagnostics": [{name: getattr(one, name) for name in _FIELDS} for one in inspection.diagnostics],
         "leftOut": [{"file": one.name, "reason": one.reason} for one in inspection.left_out],
     }
-    return json.dumps(report, indent=2, ensure_ascii=False)
+    return json_output(report, indent=2)
 
 
 def github_report(inspection: Inspection) -> str:
@@ -74,7 +79,7 @@ def sarif_report(inspection: Inspection) -> str:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
     }
-    return json.dumps(log, indent=2, ensure_ascii=False)
+    return json_output(log, indent=2)
 
 
 def _count_text(inspection: Inspection) -> str:
@@ -86,19 +91,20 @@ def _count_text(inspection: Inspection) -> str:
 
 
 def _annotation(diagnostic: Diagnostic) -> str:
-    values = {"file": diagnostic.file, "line": diagnostic.line, "col": diagnostic.column, "title": diagnostic.code}
+    file = None if diagnostic.file is None else path_in_repository(diagnostic.file)
+    values = {"file": file, "line": diagnostic.line, "col": diagnostic.column, "title": diagnostic.code}
     written = ",".join(f"{name}={_property(str(value))}" for name, value in values.items() if value is not None)
     message = diagnostic.summary + (f"\nhint: {diagnostic.hint}" if diagnostic.hint else "")
     return f"::{diagnostic.severity} {written}::{_data(message)}"
 
 
 def _log_line(diagnostic: Diagnostic) -> str:
-    """Plain text. The runner executes ``::`` at the start of a line, and the older ``##[`` anywhere in a line."""
-    return f"- {diagnostic.location}: {diagnostic.code}: {diagnostic.summary}".replace("##[", "# #[")
+    """Plain text in which the runner finds no command."""
+    return ci_log_text(printable(f"- {diagnostic.location}: {diagnostic.code}: {diagnostic.summary}"))
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return ci_log_text(printable_lines(text)).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -120,9 +126,25 @@ def _rule(code: str) -> dict[str, Any]:
     }
 
 
+def path_in_repository(file: str) -> str:
+    """The path from the root of the git repository, as GitHub wants it; unchanged for a file outside of one.
+
+    A diagnostic names a file from the working directory, which may be a subdirectory of the repository.
+    """
+    absolute = Path(os.path.abspath(file))  # noqa: PTH100 - the name as written: links are not followed
+    root = _root_above(absolute.parent)
+    return file if root is None else absolute.relative_to(root).as_posix()
+
+
+@cache
+def _root_above(directory: Path) -> Path | None:
+    return repository_root(directory)
+
+
 def _uri(file: str) -> str:
-    """Relative to the working directory, as code scanning wants it: the root of the repository; else absolute."""
-    return f"file://{quote(file)}" if file.startswith("/") else quote(file)
+    """Relative to the root of the repository, as code scanning wants it; a file outside of one is absolute."""
+    path = path_in_repository(file)
+    return f"file://{quote(path)}" if path.startswith("/") else quote(path)
 
 
 def _result(diagnostic: Diagnostic, rule: int) -> dict[str, Any]:
@@ -163,7 +185,9 @@ def validate_command(paths: tuple[Path, ...], config: Path, form: str) -> int:
 
     if not paths:
         require_files(config)
+    put_code_first()
     inspection = inspect(config, paths)
     warn_of_left_out(inspection.left_out)
-    click.echo(REPORTS[form](inspection))
+    # Only this report contains commands that the runner must execute.
+    (print_runner_commands if form == "github" else click.echo)(REPORTS[form](inspection))
     return ExitCode.INVALID_CONFIGURATION if inspection.diagnostics else ExitCode.DONE

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from hookline.escaping import escape_json
 from hookline.model import Address
 from hookline.relay.delivery_record import (
     MAX_ATTEMPTS_KEPT,
@@ -135,7 +136,8 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
 
 def dead_letter_line(letter: DeadLetter) -> bytes:
     """Returns the dead letter as a line of NDJSON."""
-    return msgspec.json.encode(dead_letter_document(letter)) + b"\n"
+    line = msgspec.json.encode(dead_letter_document(letter))
+    return (line if line.isascii() and b"\x7f" not in line else escape_json(line.decode()).encode()) + b"\n"
 
 
 def history_as_json(history: str | None) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ import glob
 import os
 import re
 import stat
-from pathlib import Path
 
 from hookline.errors import HooklineError
+from hookline.paths import is_directory, path_exists
 from hookline.relay.sources.file_reader import FileReader
 from hookline.relay.sources.files.listing import Listings
 from hookline.relay.sources.files.read_context import ReadContext
@@ -59,7 +59,7 @@ def open_reader(name: str, context: ReadContext, *, follow: bool = False, root: 
             f"{display_name(name)} is a directory", hint="it was a file or a pipe at the start; start the relay again"
         )
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
-    has_path = name != STANDARD_INPUT and os.path.exists(os.path.realpath(name))
+    has_path = name != STANDARD_INPUT and path_exists(os.path.realpath(name))
     reopens = follow and stat.S_ISFIFO(mode) and has_path
     return PipeReader(display_name(name), descriptor, context.logger, context.timing, reopens=reopens)
 
@@ -118,7 +118,7 @@ def expand(name: str, context: ReadContext | None = None) -> list[str]:
         return [name]
     listed = list_files(name, context)
     found = [(status.st_mtime_ns, rotation_number(path), path) for path in listed if (status := status_of(path))]
-    if not found and not Path(name).is_dir():
+    if not found and not is_directory(name):
         raise HooklineError(
             f"{display_name(name)}: no file matches", hint="check the pattern, and the directory that it names"
         )

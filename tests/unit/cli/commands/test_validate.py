@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from hookline.cli.commands.validate import github_report, sarif_report
+from hookline.cli.commands.validate import _root_above, github_report, sarif_report
 from hookline.cli.main import main
 from hookline.config.loader import Inspection
 from hookline.diagnostics import Diagnostic, Severity
@@ -233,3 +233,34 @@ def test_schema_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown name is wrong use; the message lists the known names."""
     assert main(["schema", "webhok"]) == 64
     assert "webhook.v1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["github", "sarif"])
+def test_paths_begin_at_the_root_of_the_repository(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a subdirectory of a repository, annotations and code scanning get the path that GitHub knows."""
+    webhooks = tmp_path / "repository" / "team a" / "webhooks"
+    webhooks.mkdir(parents=True)
+    (webhooks / "prod.yaml").write_text("version: 1\n")
+    monkeypatch.chdir(webhooks.parent)
+    assert 5 == main(["validate", "--format", form])
+    outside = capsys.readouterr().out
+    (tmp_path / "repository" / ".git").write_text("gitdir: elsewhere")
+    _root_above.cache_clear()
+    assert 5 == main(["validate", "--format", form])
+    _root_above.cache_clear()
+    path = "team a/webhooks/prod.yaml" if form == "github" else "team%20a/webhooks/prod.yaml"
+    assert path in capsys.readouterr().out
+    assert path not in outside
+    assert "webhooks/prod.yaml" in outside
+
+
+def test_an_annotation_contains_no_other_command() -> None:
+    """A value in a finding cannot begin a second command of the runner, in an annotation or in the lines after it."""
+    text = "##[add-mask]x\n::stop-commands::y"
+    hostile = [Diagnostic(code="HL012", summary=f"{number} {text}", file="::a.yaml") for number in range(12)]
+    for line in github_report(Inspection(Desired({}), tuple(hostile), documents=1, files=1)).splitlines():
+        command = line.removeprefix("::error ")
+        assert "##[" not in command
+        assert line.count("::") == (2 if line.startswith("::") else 0)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self
 
 from hookline.descriptors import is_any_descriptor_left, lacks_descriptor
 from hookline.errors import SpoolFull, SpoolStalled, SpoolUnusable
+from hookline.paths import path_exists
 from hookline.private_files import create_private_directory, sync_directory
 from hookline.relay.spool.sqlite.lock import SpoolLock
 from hookline.relay.spool.sqlite.permissions import map_os_errors, require_private
@@ -47,7 +48,7 @@ def spool_exists(directory: Path) -> bool:
 def create_directory(directory: Path) -> None:
     """Create the spool's private directory, unless it exists. Raises SpoolUnusable, also when it is not private."""
     try:
-        if not (directory / DATABASE_FILE).exists():
+        if not path_exists(directory / DATABASE_FILE, error=SpoolUnusable):
             create_private_directory(directory)
     except OSError as error:
         raise SpoolUnusable(f"cannot create the spool {directory}: {error.strerror}") from error
@@ -61,7 +62,7 @@ def create_or_open(directory: Path, access: StorageAccess = REAL_ACCESS) -> sqli
     """
     path = directory / DATABASE_FILE
     with map_os_errors(directory):
-        if not path.exists():
+        if not path_exists(path, error=SpoolUnusable):
             unfinished = path.with_suffix(".new")
             for leftover in directory.glob(f"{unfinished.name}*"):
                 leftover.unlink()
@@ -101,7 +102,7 @@ def open_existing(
 ) -> sqlite3.Connection:
     """Open the database of an existing spool, read-only or for reading and writing. Raises SpoolUnusable."""
     path = directory / DATABASE_FILE
-    if not path.exists():
+    if not path_exists(path, error=SpoolUnusable):
         raise SpoolUnusable(
             f"spool not found: {directory}",
             hint="start a relay, which creates it, or name another with --spool or HOOKLINE_SPOOL",
@@ -279,7 +280,7 @@ def _damaged(path: Path, detail: str) -> SpoolUnusable:
 def create_if_missing(directory: Path, access: StorageAccess = REAL_ACCESS, *, since: str) -> None:
     """As SpoolStore.create_if_missing. `pause` and `dead import` can run before the first relay."""
     deadline = access.monotonic() + _PATIENCE_SECONDS
-    while not (directory / DATABASE_FILE).exists():
+    while not path_exists(directory / DATABASE_FILE, error=SpoolUnusable):
         create_directory(directory)
         try:
             lock = SpoolLock(directory, since=since, sleep=access.sleep)

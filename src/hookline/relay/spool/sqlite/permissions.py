@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hookline.errors import SpoolUnusable
+from hookline.paths import is_link
 from hookline.private_files import exposed_directory, is_owned_by_another_user, is_world_writable
 
 
@@ -36,7 +37,7 @@ def require_private(directory: Path, database: Path) -> None:
             f"anybody can write to {exposed}, a directory on the way to the spool {directory}",
             hint=f"chmod o-w {exposed}, or chmod +t it if others need it, or name another with --spool",
         )
-    if database.is_symlink():
+    if is_link(database, error=SpoolUnusable):
         raise SpoolUnusable(
             f"the spool's database {database} is a link", hint="name the directory of the linked file with --spool"
         )

@@ -8,8 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hookline.errors import SpoolUnusable
 from hookline.model import Address
 from hookline.observe.snapshot import Checkpoint, SpoolStatus, WebhookStatus
+from hookline.paths import path_exists
 from hookline.relay.sources.source import Position
 from hookline.relay.spool.admin import Backlog
 from hookline.relay.spool.spool import EndpointState
@@ -110,4 +112,4 @@ class SpoolLookup:
             return {one for one in ids if connection.execute(_KNOWN, (one, delivered_after)).fetchone()}
 
     def _exists(self) -> bool:
-        return (self._directory / DATABASE_FILE).exists()
+        return path_exists(self._directory / DATABASE_FILE, error=SpoolUnusable)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.errors import SpoolUnusable
+from hookline.paths import path_exists
 from hookline.relay.spool.sqlite.database import DATABASE_FILE, FAULTS, check_format, named_rows
 from hookline.relay.spool.sqlite.recovery.row_validation import Row
 from hookline.relay.spool.sqlite.schema import EARLIER_SPOOL_APPLICATION_ID, PAGE_BYTES, SPOOL_APPLICATION_ID
@@ -45,7 +46,7 @@ class DamagedDatabase:
         log = place / f"{DATABASE_FILE}-wal"
         try:
             for path in (self._copy, log):
-                if (directory / path.name).exists():
+                if path_exists(directory / path.name, error=SpoolUnusable):
                     self._copy_file(directory / path.name, path)
         except OSError as error:
             raise SpoolUnusable(f"the spool {directory} cannot be copied: {error.strerror}") from error
@@ -155,7 +156,7 @@ class DamagedDatabase:
 
     def _apply_log(self, log: Path) -> None:
         """Move the commits of the write-ahead log into the copy of the database."""
-        if not log.exists() or log.stat().st_size <= _LOG_HEADER_BYTES:
+        if not path_exists(log, error=SpoolUnusable) or log.stat().st_size <= _LOG_HEADER_BYTES:
             return
         frames, read = _frames(log), 0
         try:

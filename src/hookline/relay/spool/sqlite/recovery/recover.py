@@ -17,6 +17,7 @@ import msgspec
 
 from hookline.errors import SpoolUnusable, WrongUse
 from hookline.model import Address
+from hookline.paths import is_directory, path_exists
 from hookline.private_files import sync_directory
 from hookline.relay.spool.sqlite.database import (
     DATABASE_FILE,
@@ -78,9 +79,9 @@ def recover(old: Path, new: Path, on_progress: _OnProgress | None = None) -> Rec
     has another format or is held by a relay, or when the disk has no room.
     """
     with map_os_errors(new):
-        if not (old / DATABASE_FILE).exists():
+        if not path_exists(old / DATABASE_FILE, error=SpoolUnusable):
             raise SpoolUnusable(f"spool not found: {old}", hint="name the directory that contains its spool.db")
-        if new.exists() and (not new.is_dir() or any(new.iterdir())):
+        if path_exists(new) and (not is_directory(new) or any(new.iterdir())):
             raise WrongUse(f"{new} already exists", hint="name a new directory, because nothing is overwritten")
         target = new.resolve()  # `.` has no name
         work = target.with_name(f".{target.name}.recovering")
