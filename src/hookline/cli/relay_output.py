@@ -13,10 +13,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-import click
-
 from hookline.errors import HooklineError
-from hookline.escaping import printable
 from hookline.observe.log import Level, Log
 from hookline.observe.log_writer import DescriptorOutput, LogWriter
 from hookline.relay.summary import Summary
@@ -78,16 +75,10 @@ class RelayOutput:
             self._writer.write(f"{line}\n")
 
     def error(self, error: HooklineError) -> None:
-        """Write an error with its hint. Both may quote untrusted text, and their line breaks remain."""
-        texts = (without_passwords(error.message), without_passwords(error.hint or ""))
-        if self.log.is_json:
-            self._writer.write(
-                self.log.line("error", "error", message=texts[0], hint=texts[1] or None, code=int(error.exit_code))
-            )
-            return
-        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in texts)
-        word = click.style("error", fg="red", bold=True) if sys.stderr.isatty() else "error"
-        self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+        """Write an error with its hint as one line of JSON."""
+        message, hint = without_passwords(error.message), without_passwords(error.hint or "")
+        code = int(error.exit_code)
+        self._writer.write(self.log.line("error", "error", message=message, hint=hint or None, code=code))
 
     def internal_error(self, bug: Exception) -> None:
         """Write an internal error as one line of JSON."""

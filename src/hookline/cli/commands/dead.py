@@ -10,7 +10,12 @@ from typing import Any
 import click
 
 from hookline.cli.commands.dead_files import dead_export_command, dead_import_command
-from hookline.cli.dead_letter_options import filter_options, letter_count_text, selection_options
+from hookline.cli.dead_letter_options import (
+    filter_options,
+    letter_count_text,
+    selection_options,
+    warn_of_unknown_webhook,
+)
 from hookline.cli.options import RATE, examples, format_option, spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import Blocked, WrongUse
@@ -37,6 +42,7 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
     the options of that relay. If a line has several events, only its rejected events are replayed. If the command
     is interrupted, run it again to replay the rest.
     """
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         cut = dead.count_truncated(selection) if count.lines else 0
@@ -70,6 +76,7 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: bool) -> None:
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         if dry_run or not count.total:
@@ -108,6 +115,7 @@ def dead_command() -> None:
 @format_option("text", "json", help="One line each, or a JSON array.")
 def dead_list_command(*, spool: str, selection: Filter, limit: int, form: str) -> None:
     """List dead letters, the newest first."""
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         if form == "json":
             _print_json(dead, selection, limit)

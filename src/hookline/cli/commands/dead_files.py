@@ -13,7 +13,7 @@ from typing import IO, Final
 import click
 
 from hookline.cli.applied_state import open_or_create_spool
-from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
+from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text, warn_of_unknown_webhook
 from hookline.cli.options import examples, spool_option
 from hookline.cli.progress import count_progress
 from hookline.errors import HooklineError
@@ -47,6 +47,7 @@ def dead_export_command(*, spool: str, selection: Filter, out: Path | None) -> N
     They also remain in the spool. `hookline dead import` adds such a file to a spool as dead letters. `hookline
     relay` delivers it under the same ids. It contains the addresses of recipients: only its owner can read FILE.
     """
+    warn_of_unknown_webhook(selection, spool)
     count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(selection).total

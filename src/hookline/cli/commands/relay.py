@@ -55,6 +55,8 @@ def relay_command(*, options: RelayOptions, drain: bool, dry_run: bool, summary:
             output.message("Reading events from the terminal, one per line; end with Ctrl-D.", "info")
         return _dry_run(options, output, summary) if dry_run else _run(options, output, summary)
     except HooklineError as error:
+        if not output.log.is_json:
+            raise
         output.error(error)
         return error.exit_code
     except Exception as bug:
