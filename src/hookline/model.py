@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, assert_never
+from unicodedata import category
 
 from hookline.units import Rate
 
@@ -34,6 +35,13 @@ class Ordering(StrEnum):
     NONE = "none"
 
 
+# The limit of an organization or a sandbox in a webhook file.
+MAX_NAME_CHARACTERS: Final = 256
+MAX_EXCERPT_CHARACTERS: Final = 80
+# Control, formatting (bidirectional, invisible), half of a surrogate pair, separators.
+_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
+
+
 class Address(NamedTuple):
     """The identity of a webhook. A tuple hashes fast, and the relay hashes it several times per event."""
 
@@ -45,11 +53,21 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Parses ``organization/sandbox``. Raises ValueError for other text."""
+        """Parses ``organization/sandbox``. Raises ValueError for other text, and for one that no webhook file may
+        contain: with spaces, control characters or invisible characters, or too long."""
         organization, slash, sandbox = text.partition("/")
         if not (organization and slash and sandbox) or "/" in sandbox:
-            raise ValueError(f"not an address: {text!r} (write ORGANIZATION/SANDBOX)")
+            raise ValueError(f"not an address: {_excerpt(text)} (write ORGANIZATION/SANDBOX)")
+        if len(organization) > MAX_NAME_CHARACTERS or len(sandbox) > MAX_NAME_CHARACTERS:
+            raise ValueError(f"not an address: {_excerpt(text)} is longer than {MAX_NAME_CHARACTERS} characters")
+        if any(category(character) in _REFUSED_CATEGORIES for character in text):
+            raise ValueError(f"not an address: {_excerpt(text)} contains a space or an invisible character")
         return cls(organization, sandbox)
+
+
+def _excerpt(text: str) -> str:
+    """The text in quotes, with escapes, and not longer than a line."""
+    return ascii(text if len(text) <= MAX_EXCERPT_CHARACTERS else f"{text[:MAX_EXCERPT_CHARACTERS]}...")
 
 
 @dataclass(frozen=True, slots=True)

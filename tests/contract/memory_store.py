@@ -123,6 +123,7 @@ class MemoryStore:
         found = [row for row in rows if row.delivery.request_id == what]
         if not found and len(digits) >= 8:
             found = [row for row in rows if row.delivery.id.hex().startswith(digits)]
+        found = found or [row for row in rows if row.delivery.execution_id == what]
         text = what.encode("utf-8", "replace")
         escaped = what.encode("ascii", "backslashreplace")
         lines = [

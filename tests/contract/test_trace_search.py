@@ -97,3 +97,17 @@ def test_without_a_spool(store: SpoolStore) -> None:
     """The message names the missing spool."""
     with pytest.raises(SpoolUnusable, match="spool not found"):
         store.trace_search().trace("R-1")
+
+
+def test_by_message_execution(store: SpoolStore, spool: Spool) -> None:
+    """All events of a message execution are found, whatever request they have, delivered ones too."""
+    put(
+        spool,
+        msgspec.structs.replace(of_request("R-1"), execution_id="HUMA-1"),
+        msgspec.structs.replace(of_request("R-2"), execution_id="HUMA-1"),
+        msgspec.structs.replace(of_request("R-3"), execution_id="HUMA-12"),
+    )
+    spool.settle([settlement(fresh(spool)[0])], now=1.0)
+    found = store.trace_search().trace("HUMA-1").deliveries
+    assert [("R-1", State.DELIVERED), ("R-2", State.PENDING)] == [(each.request_id, each.state) for each in found]
+    assert not store.trace_search().trace("HUMA").found

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import click
 
+from hookline.cli.applied_state import nearest_hint
 from hookline.cli.completions import complete_addresses
 from hookline.cli.options import ADDRESS, TEXT, TIME, Decorated, bundle
 from hookline.errors import WrongUse
 from hookline.model import Channel, FeedbackStatus
 from hookline.relay.spool.admin import Count, Filter
+from hookline.relay.spool.factory import spool_store
 
 # The command receives them as `selection`, together with its argument `ids`, if it has one.
 filter_options = bundle(
@@ -57,6 +59,16 @@ def selection_options(verb: str) -> Callable[[Decorated], Decorated]:
         click.option("--all", "everything", is_flag=True, help=f"{verb} every dead letter."),
         click.option("--dry-run", is_flag=True, help="Only count the dead letters."),
     )
+
+
+def warn_of_unknown_webhook(selection: Filter, spool: str) -> None:
+    """Name a webhook of which the spool knows nothing, because its address may be mistyped."""
+    if selection.webhook is None:
+        return
+    known = spool_store(spool).statistics().endpoint_states()
+    if selection.webhook not in known:
+        click.echo(f"warning: the spool has no webhook {selection.webhook}", err=True)
+        click.echo(f"  hint: {nearest_hint(str(selection.webhook), known)}", err=True)
 
 
 def letter_count_text(count: Count) -> str:

@@ -17,7 +17,7 @@ import click
 
 from hookline.cli.standard_streams import StandardStream
 from hookline.errors import HooklineError
-from hookline.escaping import printable
+from hookline.escaping import printable_lines
 from hookline.observe.log import Level, Log
 from hookline.observe.log_writer import DescriptorOutput, LogWriter
 from hookline.relay.summary import Summary
@@ -90,7 +90,7 @@ class RelayOutput:
                 )
             )  # fmt: skip
             return
-        message, hint = ("\n".join(map(printable, text.split("\n"))) for text in texts)
+        message, hint = map(printable_lines, texts)
         word = click.style("error", fg="red", bold=True) if sys.stderr.isatty() else "error"
         ending = "".join(f"  note: {note}\n" for note in notes)
         self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else "") + ending)

@@ -77,6 +77,7 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
         reason: The reason for the phase; None if it is closed.
         until: The time at which an open breaker becomes half-open.
         queued: The number of deliveries in memory, including those in flight.
+        attempting: The ids of the deliveries in flight, at most some hundred of them.
         next_due: The time of the next retry.
         ordered: Whether the webhook receives deliveries with the same order key in order.
     """
@@ -86,6 +87,7 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     until: float | None = None
     in_flight: int = 0
+    attempting: Sequence[str] = ()
     queued: int = 0
     next_due: float | None = None
     ordered: bool = True

@@ -23,7 +23,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event to one webhook: its route and payload bytes, fixed for every attempt.
 
     `id` is 16 bytes, the same in every attempt and every re-run. `order_key` is a signed 64-bit hash of address,
-    message execution and primary identity, or None if the event has no message execution. `detail` is the provider's
+    message execution and primary identity, or None if the event has no message execution. `execution_id` names that
+    message execution, for `trace`. `detail` is the provider's
     text, at most MAX_DETAIL_CHARACTERS; it is for people and is not sent.
     """
 
@@ -36,6 +37,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     time: str | None = None
     detail: str | None = None
+    execution_id: str | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -79,6 +81,26 @@ class FailedAttempt(msgspec.Struct, frozen=True, array_like=True):
     number: int
     reason: str
     http: int | None = None
+
+
+class _Execution(msgspec.Struct):
+    id: str | None = msgspec.field(name="messageExecutionID", default=None)
+
+
+class _PayloadExecution(msgspec.Struct):
+    execution: _Execution | None = msgspec.field(name="messageExecution", default=None)
+
+
+_execution_decoder = msgspec.json.Decoder(_PayloadExecution)
+
+
+def execution_id_of(body: bytes) -> str | None:
+    """Returns the message execution that a payload names, if it names one."""
+    try:
+        found = _execution_decoder.decode(body).execution
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if found is None else found.id
 
 
 _decoder = msgspec.json.Decoder(list[FailedAttempt])

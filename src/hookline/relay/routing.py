@@ -233,6 +233,7 @@ def _delivery(event: Event, route: _Route, campaign: str | None) -> Delivery:
         status=event.status,
         time=event.time,
         detail=event.detail and event.detail[:MAX_DETAIL_CHARACTERS],
+        execution_id=execution or None,
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from hookline.errors import HooklineError
@@ -31,6 +32,7 @@ STATS_SECONDS: Final = 2.0
 MAX_STATS_SECONDS: Final = 30.0
 RATE_SAMPLES: Final = 10
 STATUS_SECONDS: Final = 5.0
+MAX_ATTEMPTING_IDS: Final = 200  # of one webhook
 NO_PROGRESS_SECONDS: Final = 30.0
 # The largest part of one core that publishing the status may take, and that counting in the spool may take.
 _PUBLISH_SHARE: Final = 0.02
@@ -234,6 +236,7 @@ def _lane(lane: Lane) -> LaneStatus:
         reason=breaker.reason,
         until=breaker.until if breaker.phase == "open" else None,
         in_flight=lane.attempts_in_flight,
+        attempting=[one.hex() for one in islice(lane.attempting.values(), MAX_ATTEMPTING_IDS)],
         queued=len(lane.known),
         next_due=lane.next_due,
         ordered=lane.ordered,

@@ -64,7 +64,7 @@ def _is_change(change: object) -> bool:
 
 def read_webhooks(rows: Iterable[tuple[str, str, str]]) -> dict[Address, Stored]:
     """Read rows of organization, sandbox and document. Raises ValueError with the address of an unreadable row."""
-    addressed = ((Address(organization, sandbox), text) for organization, sandbox, text in rows)
+    addressed = ((Address.parse(f"{organization}/{sandbox}"), text) for organization, sandbox, text in rows)
     return {address: _read_row(address, text) for address, text in addressed}
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import click
 
 from hookline.cli.commands.dead_files import dead_export_command, dead_import_command
-from hookline.cli.dead_letter_options import filter_options, letter_count_text, selection_options
+from hookline.cli.dead_letter_options import (
+    filter_options,
+    letter_count_text,
+    selection_options,
+    warn_of_unknown_webhook,
+)
 from hookline.cli.json_output import json_output, print_json
 from hookline.cli.options import RATE, examples, format_option, spool_option
 from hookline.cli.progress import count_progress
@@ -41,6 +46,7 @@ def dead_replay_command(*, spool: str, selection: Filter, dry_run: bool, rate: f
     """
     if not dry_run:
         put_work_first()
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         cut = dead.count_truncated(selection) if count.lines else 0
@@ -76,6 +82,7 @@ def dead_discard_command(*, spool: str, selection: Filter, dry_run: bool, yes: b
     """Delete dead letters permanently. Asks on a terminal; without a terminal it requires --yes."""
     if not dry_run:
         put_work_first()
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         count = dead.count(selection)
         if dry_run or not count.total:
@@ -114,6 +121,7 @@ def dead_command() -> None:
 @format_option("text", "json", help="One line each, or a JSON array.")
 def dead_list_command(*, spool: str, selection: Filter, limit: int, form: str) -> None:
     """List dead letters, the newest first."""
+    warn_of_unknown_webhook(selection, spool)
     with spool_store(spool).dead_letters() as dead:
         if form == "json":
             _print_json(dead, selection, limit)

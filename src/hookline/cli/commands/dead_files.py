@@ -13,7 +13,7 @@ from typing import IO, Final
 import click
 
 from hookline.cli.applied_state import open_or_create_spool
-from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text
+from hookline.cli.dead_letter_options import filter_options, ids_argument, letter_count_text, warn_of_unknown_webhook
 from hookline.cli.options import examples, spool_option
 from hookline.cli.output_file import is_standard_output, open_output, refuse_output
 from hookline.cli.progress import count_progress
@@ -51,6 +51,7 @@ def dead_export_command(*, spool: str, selection: Filter, out: Path) -> None:
     refuse_output(out)
     if not is_standard_output(out):
         put_work_first()
+    warn_of_unknown_webhook(selection, spool)
     count = NO_LETTERS
     with spool_store(spool).dead_letters() as dead:
         total = dead.count(selection).total

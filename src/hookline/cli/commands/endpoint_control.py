@@ -12,7 +12,9 @@ from hookline.cli.completions import complete_addresses
 from hookline.cli.options import ADDRESS, Decorated, examples, spool_option, state_option
 from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
+from hookline.escaping import printable
 from hookline.model import Address
+from hookline.observe.snapshot import LaneStatus
 from hookline.relay.spool.admin import Backlog, WebhookControl
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import EndpointState
@@ -94,6 +96,29 @@ def resume_command(*, address: Address, state: str, spool: str) -> None:
         click.echo("  it is also disabled: the relay sends nothing until `enabled: true` is applied", err=True)
 
 
+def retry_text(due: int, pending: int, lane: LaneStatus | None) -> str:
+    """The effect of `retry-now`, in words.
+
+    Args:
+        due: The number of retries that became due.
+        pending: The number of pending deliveries.
+        lane: The status of the webhook in a running relay, before the command; None if no relay reports it.
+    """
+    if not pending:
+        return "no delivery is pending, so nothing is sent now."
+    retries = f"{_count_text(due, 'retry is', 'retries are')} due now"
+    deliveries = _count_text(pending, "pending delivery", "pending deliveries")
+    if lane is not None and lane.phase != "closed":
+        reason = printable(lane.reason or "")
+        return (
+            f"{retries}; the circuit breaker was {lane.phase} ({reason}): a running relay sends one of "
+            f"{deliveries} as a probe within a second, and the others after the first success."
+        )
+    if not due:
+        return f"no retry waits for a later time; a running relay already sends the {deliveries}."
+    return f"{retries}; a running relay starts sending within a second."
+
+
 @click.command(
     "retry-now",
     epilog=examples(
@@ -108,11 +133,12 @@ def retry_now_command(*, address: Address, state: str, spool: str) -> None:
     This also applies after a Retry-After, a refused token, or a 410. If no relay runs, the next one does it.
     Deliveries that became dead letters after a 410 remain dead letters: replay them.
     """
+    _, relay = spool_store(spool).statistics().relay_status()
+    lane = None if relay is None else next((one for one in relay.lanes if one.webhook == str(address)), None)
     with _control(address, state, spool) as control:
         due = control.retry_now(address, now=time.time())
-    retries = _count_text(due, "retry is", "retries are")
-    click.echo(f"{address}: {retries} due now; a running relay starts sending within a second.")
     webhook_state, backlog = _current(address, spool)
+    click.echo(f"{address}: {retry_text(due, backlog.pending, lane)}")
     if webhook_state.paused is not None:
         click.echo(f"  it is paused, so the relay sends nothing yet: hookline resume {address}", err=True)
     if webhook_state.disabled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
@@ -27,7 +28,12 @@ _UNHEALTHY: Final = ("gone", "open", "half_open")
 
 
 def status_text(
-    spool: SpoolStatus, relay: RelayStatus | None, holder: str | None, *, everything: bool
+    spool: SpoolStatus,
+    relay: RelayStatus | None,
+    holder: str | None,
+    *,
+    everything: bool,
+    max_reason_characters: int | None = None,
 ) -> Iterator[str]:
     """The lines of the status for people: totals, then webhooks, then sources.
 
@@ -36,6 +42,7 @@ def status_text(
         relay: the status of its relay; None if it reports none.
         holder: the process that has locked the spool; None if no relay runs.
         everything: show all rows of long tables.
+        max_reason_characters: cut longer reasons; None: cut none.
     """
     yield from columns(list(_head(spool, relay, holder)))
     lanes = {lane.webhook: lane for lane in relay.lanes} if relay is not None else {}
@@ -43,7 +50,7 @@ def status_text(
     webhooks = [known.get(name, WebhookStatus(webhook=name)) for name in known.keys() | lanes.keys()]
     yield from _table(
         ("WEBHOOK", "PENDING", "OLDEST", "DEAD", "STATE"),
-        [_row(one, lanes.get(one.webhook)) for one in by_attention(webhooks, lanes)],
+        [_row(one, lanes.get(one.webhook), max_reason_characters) for one in by_attention(webhooks, lanes)],
         None if everything else MAX_WEBHOOK_ROWS,
     )
     yield from _table(
@@ -129,12 +136,12 @@ def _records_text(spool: SpoolStatus, relay: RelayStatus | None) -> str:
     return f"{text}; duplicates are recognized for {duration_text(window)}{short}"
 
 
-def _row(one: WebhookStatus, lane: LaneStatus | None) -> tuple[str, ...]:
+def _row(one: WebhookStatus, lane: LaneStatus | None, max_reason: int | None) -> tuple[str, ...]:
     oldest = "" if one.oldest is None else duration_text(one.oldest)
-    return printable(one.webhook), f"{one.pending:,}", oldest, f"{one.dead:,}", _state(one, lane)
+    return printable(one.webhook), f"{one.pending:,}", oldest, f"{one.dead:,}", _state(one, lane, max_reason)
 
 
-def _state(one: WebhookStatus, lane: LaneStatus | None) -> str:
+def _state(one: WebhookStatus, lane: LaneStatus | None, max_reason: int | None) -> str:
     """The strongest reason why the webhook receives nothing, or the phase of its circuit breaker."""
     if one.paused is not None:
         return f"paused since {moment(one.paused)}"
@@ -142,19 +149,20 @@ def _state(one: WebhookStatus, lane: LaneStatus | None) -> str:
         return "disabled"
     if lane is None:
         if one.gone_reason is not None:
-            return f"gone: {_reason(one.gone_reason)}"
+            return f"gone: {_reason(one.gone_reason, max_reason)}"
         return "" if one.not_before is None else f"Retry-After until {moment(one.not_before)}"
     match lane.phase:
         case "open":
-            return f"open until {moment(lane.until)}: {_reason(lane.reason)}"
+            return f"open until {moment(lane.until)}: {_reason(lane.reason, max_reason)}"
         case "half_open" | "gone":
-            return f"{lane.phase}: {_reason(lane.reason)}"
+            return f"{lane.phase}: {_reason(lane.reason, max_reason)}"
         case _:
             return f"closed, {lane.in_flight} in flight" if lane.in_flight else "closed"
 
 
-def _reason(reason: str | None) -> str:
-    return printable(shortened(reason or "", _MAX_REASON_CHARS))
+def _reason(reason: str | None, max_characters: int | None) -> str:
+    text = printable(reason or "")
+    return text if max_characters is None else shortened(text, max_characters)
 
 
 def _sources(spool: SpoolStatus, relay: RelayStatus | None) -> Iterator[tuple[str, ...]]:
@@ -198,4 +206,7 @@ def status_command(*, spool: str, everything: bool, form: str) -> None:
     if form == "json":
         print_json(status_document(spool_status, relay, holder))
         return
-    click.echo("\n".join(status_text(spool_status, relay, holder, everything=everything)))
+    # A reason that is too long for a terminal would wrap. A file or another program gets the whole of it.
+    width = _MAX_REASON_CHARS if sys.stdout.isatty() else None
+    lines = status_text(spool_status, relay, holder, everything=everything, max_reason_characters=width)
+    click.echo("\n".join(lines))

@@ -16,6 +16,7 @@ import click
 
 from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option
+from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.observe.snapshot import RelayStatus
@@ -31,6 +32,7 @@ _RESULTS: Final = {
 }  # fmt: skip
 
 
+IN_FLIGHT: Final = "in flight"
 # Why a delivery waits; None if it is settled.
 _Waits = Callable[[TracedDelivery], str | None]
 
@@ -44,13 +46,13 @@ def _document(found: Trace, waits: _Waits, *, payload: bool) -> dict[str, Any]:
 
 def _lines(found: Trace, waits: _Waits, *, payload: bool) -> Iterator[str]:
     for one in found.deliveries:
-        yield f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {printable(one.request_id)}"
+        yield printable(f"{one.id}  {one.webhook}  {one.channel} {one.status}  request {one.request_id}")
         for label, text in _steps(one, waits(one)):
             yield f"  {label:<12}{printable(text)}"
         if payload and one.body is not None:
             yield f"  {'payload':<12}{printable(one.body.decode('utf-8', 'backslashreplace'))}"
     for line in found.lines:
-        yield f"{line.id}  rejected  {printable(line.source)}:{line.line}  {moment(line.at)}"
+        yield printable(f"{line.id}  rejected  {line.source}:{line.line}  {moment(line.at)}")
         yield f"  {'reason':<12}{printable(line.reason)}"
         if line.replayed:
             yield f"  {'replayed':<12}a relay reads it again"
@@ -86,6 +88,8 @@ def _result_text(one: TracedDelivery, waits: str | None) -> str:
             return f"{moment(one.settled)}, after {one.attempts} attempts: {one.reason or ''}"
         case State.DISCARDED:
             return moment(one.settled) or ""
+        case State.PENDING if waits == IN_FLIGHT:
+            return f"in flight: the endpoint has not answered attempt {one.attempts + 1} yet"
         case State.PENDING:
             return f"after {one.attempts} attempts: {waits}"
 
@@ -120,6 +124,8 @@ def why_waiting(one: TracedDelivery, relay: RelayStatus | None, *, held: bool, n
         return "no relay is running on this spool"
     if relay is not None and lane is None and relay.unready is None:
         return "its webhook is not applied"
+    if lane is not None and one.id in lane.attempting:
+        return IN_FLIGHT
     if lane is not None and lane.phase == "gone":
         return f"its endpoint is gone: {lane.reason}"
     if one.predecessor is not None and one.due is None and (lane is None or lane.ordered):
@@ -185,13 +191,16 @@ def _line(one: TracedLine, *, payload: bool) -> dict[str, Any]:
     "--payload", is_flag=True, help="Also show payloads and rejected lines. They contain recipients' addresses."
 )
 @format_option("text", "json", help="Text for people, or one JSON object.")
-@click.argument("identity", metavar="REQUEST_ID")
+@click.argument("identity", metavar="REQUEST_ID|EXECUTION_ID")
 def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int:
-    """Show the events of one API request: where each was read, its webhook, its attempts and its result.
+    """Show the events of one API request or message execution (HUMA-...): where each was read, its webhook, its
+    attempts and its result.
 
     For pending events it shows the time of the next attempt, or the reason for waiting. It also accepts a delivery
     id (the webhook-id that a receiver got), or at least its first 8 digits.
     """
+    if not identity.strip():
+        raise WrongUse("the id is empty", hint="name a request id, an execution id (HUMA-...) or a delivery id")
     store = spool_store(spool)
     found = store.trace_search().trace(identity)
     holder, relay = store.statistics().relay_status()
@@ -208,6 +217,7 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
         "  - its events were skipped: the spool counts them by reason (`hookline status`) and does not keep them;\n"
         "  - it was not read yet, or by a relay with another spool (--spool);\n"
         "  - its record is older than `hookline relay --retain`, or was removed by --records-max;\n"
+        "  - it is the beginning of a request id or execution id, which must be whole;\n"
         f"  - it is the beginning of a delivery id with fewer than {MIN_TRACE_ID_DIGITS} digits.",
         err=True,
     )

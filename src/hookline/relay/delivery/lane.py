@@ -89,6 +89,7 @@ class Lane:
         self.unread = True
         self.next_due: float | None = None
         self.known: dict[int, None] = {}
+        self.attempting: dict[int, bytes] = {}
         self.breaker = CircuitBreaker(
             concurrency=policy.concurrency,
             initial_interval_seconds=policy.retry.initial_delay.total_seconds(),
@@ -303,6 +304,7 @@ class Lane:
 
     async def _attempt(self, item: QueuedDelivery) -> AttemptSeries:
         times_opened = self.breaker.times_opened
+        self.attempting[item.seq] = item.id
         series = await attempt(
             self.endpoint,
             item,
@@ -312,6 +314,7 @@ class Lane:
             may_continue=lambda: self._may_continue(item, times_opened),
             refusals_in_a_row=lambda: self.breaker.refusals_in_a_row,
         )
+        del self.attempting[item.seq]
         before, late = self.breaker.phase, times_opened != self.breaker.times_opened
         alone = fails_alone(item, series, self._last_success)
         self.breaker.record(series.action, series.ended, late=late, alone=alone)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected
+from hookline.relay.delivery_record import DeadDelivery, DeadLine, Delivery, Line, Rejected, execution_id_of
 from hookline.relay.field_mapping import FieldMapping
 from hookline.relay.formats.dead_letter_json import KIND, is_dead_letter, parse_dead_letter
 from hookline.relay.formats.format import LineText, ParsedEvent
@@ -42,6 +42,7 @@ def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:  # no
                     status=letter.status,
                     time=letter.event_time,
                     detail=letter.detail,
+                    execution_id=execution_id_of(letter.body),
                 )
             ]
 

@@ -23,6 +23,9 @@ from hookline.relay.summary import InputEnd, unknown_formats
 WRONG_FORMAT_LINES: Final = 1000  # if none of the first 1000 lines is recognized, a run with an end stops
 INPUT_CHECK_SECONDS: Final = 0.05
 FULL_SPOOL_CHECK_SECONDS: Final = 1.0  # between checks whether any pending delivery can leave a full spool
+# Reading resumes when this part of --spool-max is free.
+FULL_SPOOL_ROOM: Final = 10
+FULL_SPOOL_LINE_SECONDS: Final = 60.0
 REPLAYED_LINES_PER_BATCH: Final = 500
 
 
@@ -82,6 +85,8 @@ class Ingester:
         self.unrecognized = False
         self.input_end = InputEnd()
         self._any_recognized = False
+        self._full_is_logged = False
+        self._next_full_line = 0.0
         self._routing = routing
         self._on_enqueued = on_enqueued
         self._held = held
@@ -200,10 +205,11 @@ class Ingester:
         """
         monotonic = asyncio.get_running_loop().time
         shrank = checked = monotonic()
-        while pending >= self._limits.max_pending and not self._finishing:
+        resume_below = self._limits.max_pending - self._limits.max_pending // FULL_SPOOL_ROOM
+        while pending >= (resume_below if self.full else self._limits.max_pending) and not self._finishing:
             if not self.full:
                 self.full = True
-                self._log.warning("spool full, reading pauses", pending=pending, limit=self._limits.max_pending)
+                self._report_full(pending, monotonic())
             earlier = pending
             await asyncio.sleep(INPUT_CHECK_SECONDS)
             pending = (await self._thread.run(self._spool.tally))["pending"]
@@ -216,10 +222,18 @@ class Ingester:
                     limit = self._limits.max_pending
                     self._log.warning("spool remains full, reading ends", pending=pending, limit=limit)
                     return False
-        if self.full and pending < self._limits.max_pending:
+        if self.full and pending < resume_below:
             self.full = False
-            self._log.warning("reading resumes", pending=pending)
+            if self._full_is_logged:
+                self._log.warning("reading resumes", pending=pending)
         return True
+
+    def _report_full(self, pending: int, now: float) -> None:
+        """A spool that is full again and again is reported once a minute."""
+        self._full_is_logged = now >= self._next_full_line
+        if self._full_is_logged:
+            self._next_full_line = now + FULL_SPOOL_LINE_SECONDS
+            self._log.warning("spool full, reading pauses", pending=pending, limit=self._limits.max_pending)
 
     async def close(self) -> None:
         if self.source is not None:  # in the reader's thread, and so after the last read

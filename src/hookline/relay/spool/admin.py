@@ -189,8 +189,8 @@ class WebhookControl(Protocol):
 
 class TraceSearch(Protocol):
     def trace(self, wanted: str) -> Trace:
-        """Find a request id, or a delivery id by at least its first MIN_TRACE_ID_DIGITS digits: at most 1,000
-        deliveries and 20 rejected lines. Used once by `trace`."""
+        """Find a request id, a delivery id by at least its first MIN_TRACE_ID_DIGITS digits, or a message execution:
+        at most 1,000 deliveries and 20 rejected lines. Used once by `trace`."""
 
 
 class SpoolStatistics(Protocol):

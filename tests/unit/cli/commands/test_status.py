@@ -98,3 +98,12 @@ def test_sources_with_what_is_not_read_yet() -> None:
     line = text(facts, busy, "process 7")[-1]
     assert line.startswith("a\\u001b[2J  1,234  99")
     assert line.endswith("2.0 KiB, 65 s without a line")
+
+
+def test_a_reason_is_cut_for_a_terminal_only() -> None:
+    """A file or another program gets the whole reason."""
+    lane = LaneStatus(webhook="a/x", phase="open", reason="network: " + "long " * 50 + "end", until=160.0)
+    one = spool(WebhookStatus(webhook="a/x", pending=1))
+    assert any(line.endswith("long end") for line in text(one, relay(lane), "process 7"))
+    cut = list(status_text(one, relay(lane), "process 7", everything=False, max_reason_characters=60))
+    assert any(line.endswith("…") for line in cut)

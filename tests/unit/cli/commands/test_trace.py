@@ -50,3 +50,11 @@ def test_why_it_waits() -> None:
     assert "earlier deliveries" in why(waiting, lane())
     assert "earlier deliveries" in why(waiting, lane(ordered=False), predecessor="abc")
     assert "not applied" in why(waiting, RelayStatus(version="1", process=1, started=0.0, at=0.0))
+
+
+def test_a_delivery_in_flight() -> None:
+    """A delivery that is being attempted does not wait for anything else, whatever its circuit breaker does."""
+    facts = LaneStatus(webhook=str(ACME), phase="half_open", reason="http 503", in_flight=1, attempting=["a1"])
+    relay = RelayStatus(version="1", process=1, started=0.0, at=0.0, lanes=[facts])
+    assert "in flight" == why(WAITING, relay)
+    assert "in flight" not in why(WAITING, relay, id="b2")

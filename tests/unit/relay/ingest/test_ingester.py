@@ -42,3 +42,28 @@ def test_a_window_of_zero_is_off_after_the_clock_was_set_forward(
     assert duplicates == spool.tally().get("duplicates", 0)
     thread.close()
     spool.close()
+
+
+@pytest.mark.anyio
+async def test_a_full_spool_is_reported_once_a_minute(tmp_path: Path) -> None:
+    """Reading resumes when a tenth of the spool is free. A spool that fills again at once is not reported again."""
+    lines: list[str] = []
+    clock = RelayClock(lambda: 1000.0, lambda: 0.0)
+    spool = spool_store(str(tmp_path / "spool")).open(since="now")
+    log = Log(lines.append, level="warning", format="text", clock=lambda: 0.0)
+    thread = SpoolThread(spool, log)
+    ingester = Ingester(
+        None, thread, routing=no_routing, on_enqueued=lambda _: None, held=frozenset, clock=clock, log=log,
+        limits=IngestLimits(dedupe_window=0.0, max_pending=10, max_wait=None),
+    )  # fmt: skip
+    tallies = iter([9, 8, 9, 8, 9, 8])
+    spool.tally = lambda: {"pending": next(tallies)}  # type: ignore[method-assign]
+    for _ in range(3):
+        assert await ingester._wait_for_room(10)
+        assert not ingester.full
+    assert ["spool full, reading pauses", "reading resumes"] == [
+        next(text for text in ("spool full, reading pauses", "reading resumes") if text in line) for line in lines
+    ]
+    assert [] == list(tallies)
+    thread.close()
+    spool.close()

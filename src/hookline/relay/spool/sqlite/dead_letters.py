@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from hookline.model import Address
-from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay
+from hookline.relay.delivery_record import DeadDelivery, DeadLetter, DeadLine, add_replay, execution_id_of
 from hookline.relay.spool.admin import NO_LETTERS, Count, Filter, OnProgress
 from hookline.relay.spool.sqlite.database import OpenSpool, map_damage, named_rows, transaction
 from hookline.relay.spool.sqlite.dead_letter_query import DeadLetterQuery, PageKey
@@ -46,8 +46,8 @@ SELECT due FROM delivery WHERE state = 0 AND webhook = ? AND due > ? AND tries =
 """
 _IMPORT: Final = """
 INSERT INTO delivery (seq, id, webhook, state, attempts, since, settled, request_id, channel, status, event_time,
-  source, line, reason, http, detail, history, body)
-VALUES (?, ?, ?, 2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  source, line, reason, http, detail, history, body, execution_id)
+VALUES (?, ?, ?, 2, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 _MAX_IMPORTED: Final = 2**32  # the seqs of one import
@@ -209,7 +209,7 @@ class SqliteDeadLetterImport(OpenSpool):
         rows = [
             (seq, one.id, numbers[one.webhook], one.attempts, one.at, one.at, one.request_id, one.channel,
              one.status, one.event_time, one.source, one.line, one.reason, one.http, one.detail, one.history,
-             one.body)
+             one.body, execution_id_of(one.body))
             for seq, one in enumerate(letters, first)
         ]  # fmt: skip
         inserted = self._connection.executemany(_IMPORT, rows).rowcount

@@ -49,6 +49,8 @@ _BY_ID: Final = f"{_SELECT} WHERE d.id BETWEEN ? AND ? ORDER BY d.seq LIMIT {MAX
 _BY_REQUEST: Final = (
     f"{_SELECT} WHERE d.id BETWEEN ? AND ? AND d.request_id = ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
 )
+# Executions have no index, which would cost every event: this reads all rows.
+_BY_EXECUTION: Final = f"{_SELECT} WHERE d.execution_id = ? ORDER BY d.seq LIMIT {MAX_TRACED_DELIVERIES}"
 _PREDECESSOR: Final = """
 SELECT lower(hex(id)) FROM delivery WHERE state = 0 AND order_key = ? AND seq < ? ORDER BY seq LIMIT 1
 """
@@ -65,6 +67,7 @@ def trace(directory: Path, access: StorageAccess, wanted: str) -> Trace:
     with reading(directory, access) as connection:
         connection.execute("BEGIN")
         deliveries = list(_of_request(connection, wanted)) or list(_of_id(connection, wanted.lower()))
+        deliveries = deliveries or list(_traced(connection, _BY_EXECUTION, wanted))
         escaped = json.dumps(wanted)[1:-1].encode()
         lines = [
             TracedLine(f"line-{n}", at, source, line, reason, data, bool(replayed))

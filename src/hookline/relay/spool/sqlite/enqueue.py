@@ -10,15 +10,18 @@ from typing import Final
 from hookline.relay.spool.spool import RejectedLine
 
 # The row of a delivery: seq, id, webhook, order key, since, request id, channel, status, event time, source, line,
-# detail, body.
-DeliveryRow = tuple[int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes]
+# detail, body, execution id.
+DeliveryRow = tuple[
+    int, bytes, int, int | None, float, str, str, str, str | None, str, int, str | None, bytes, str | None
+]
 # The row of a rejected line: at, source, line, part, reason, length, sha256, data.
 LineRow = tuple[float, str, int, int, str, int, bytes, bytes]
 
 _INSERT: Final = """
 INSERT INTO delivery
-  (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  (seq, id, webhook, order_key, since, request_id, channel, status, event_time, source, line, detail, body,
+   execution_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 # A known id that may be sent again. It keeps its history and its count of attempts.
@@ -47,7 +50,7 @@ def store(connection: sqlite3.Connection, rows: Sequence[DeliveryRow], horizon: 
 
 
 def _revival(row: DeliveryRow, horizon: float) -> tuple[object, ...]:
-    seq, identity, webhook, order_key, since, _, _, _, _, source, line, detail, body = row
+    seq, identity, webhook, order_key, since, _, _, _, _, source, line, detail, body, _ = row
     return seq, webhook, order_key, since, source, line, detail, body, identity, horizon
 
 

@@ -101,13 +101,14 @@ CREATE TABLE tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHO
 -- of the next one. `since` is the time of reading or replay, by the webhook's clock (webhook_status.WebhookClock).
 -- `attempts` counts all attempts, `tries` those of the retry schedule, `refusals` the refusals as a probe while other
 -- deliveries were accepted. `history` holds its latest failed attempts, in JSON.
+-- `execution_id` is the message execution of the payload, for `trace`; it has no index, which would cost every event.
 -- A delivered or discarded row has no body. It is the record for duplicate detection and for `trace`.
 CREATE TABLE delivery (
   seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, webhook INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   due REAL, order_key INTEGER, attempts INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
   refusals INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, settled REAL, request_id TEXT NOT NULL,
   channel TEXT NOT NULL, status TEXT NOT NULL, event_time TEXT, source TEXT NOT NULL, line INTEGER NOT NULL,
-  reason TEXT, http INTEGER, detail TEXT, history TEXT, body BLOB
+  reason TEXT, http INTEGER, detail TEXT, history TEXT, execution_id TEXT, body BLOB
 ) STRICT;
 {INDEXES}
 -- Rejected lines (`part` is -1), and rejected events of a line (`part` is their index). `data` is the line, or the

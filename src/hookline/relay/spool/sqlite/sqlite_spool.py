@@ -172,7 +172,8 @@ class SqliteSpool:
             one = new.delivery
             rows.append(
                 (self._seq, one.id, numbers[one.address], one.order_key, since[one.address], one.request_id,
-                 one.channel, one.status, one.time, batch.source, new.line, one.detail, one.body)
+                 one.channel, one.status, one.time, batch.source, new.line, one.detail, one.body,
+                 one.execution_id)
             )  # fmt: skip
         return rows
 
