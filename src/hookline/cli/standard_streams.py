@@ -166,7 +166,10 @@ def _text_stream(before: TextIO | None, descriptor: int, *, in_ci: bool, closed:
     raw = StandardStream(descriptor, in_ci=in_ci, failure=failure)
     encoding = getattr(before, "encoding", None) or "utf-8"
     return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=encoding, errors=_ERROR_HANDLER, line_buffering=raw.isatty()
+        io.BufferedWriter(raw),
+        encoding=encoding,
+        errors=_ERROR_HANDLER,
+        line_buffering=raw.isatty() or descriptor == STDERR,
     )
 
 
