@@ -131,7 +131,11 @@ class LineSplitter:
         if not self._has_stray:
             return self._buffer.find(b"\n", self._start)
         found = _END.search(self._buffer, self._start)
-        return -1 if found is None else found.start()
+        if found is None:
+            return -1
+        kept = _STRAY.match(self._buffer, self._start)  # at the end of the buffer, otherwise it was dropped
+        is_kept = kept is not None and kept.end() > found.start()
+        return -1 if is_kept else found.start()
 
     def _take_value(self, lines: list[Line], end: int) -> bool:
         """Takes the next JSON value if the bytes before `end` would make a line over the limit."""

@@ -70,7 +70,7 @@ def test_growing(path: Path, follower: Follower) -> None:
     [
         ([b"on", b"e\r", b"\n"], [b"one"]),
         ([b"\0\0", b"\n"], [b""]),
-        ([b"\0\0", b"a\0\0", b"\nb\n"], [b"a", b"b"]),
+        ([b"\0\0", b"a\0\0\nb\n"], [b"a", b"b"]),
         ([b"caf\xc3", b"\xa9 \xff\n"], [b"caf\xc3\xa9 \xff"]),
         ([b"\r", b"\n\n\r\n"], [b"", b"", b""]),
     ],
