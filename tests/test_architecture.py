@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "key_rotation": set(),
     "settings": set(),
     "schemas": {"errors"},
-    "model": {"units"},
+    "model": {"escaping", "units"},
     "canonical": {"model", "units"},
     "config": {
         *("canonical", "diagnostics", "errors", "escaping", "key_rotation", "model", "paths", "schemas", "units"),

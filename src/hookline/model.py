@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, assert_never
 from unicodedata import category
 
+from hookline.escaping import is_invisible
 from hookline.units import Rate
 
 
@@ -38,8 +39,6 @@ class Ordering(StrEnum):
 # The limit of an organization or a sandbox in a webhook file.
 MAX_NAME_CHARACTERS: Final = 256
 MAX_EXCERPT_CHARACTERS: Final = 80
-# Control, formatting (bidirectional, invisible), half of a surrogate pair, separators.
-_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"})
 
 
 class Address(NamedTuple):
@@ -60,7 +59,7 @@ class Address(NamedTuple):
             raise ValueError(f"not an address: {_excerpt(text)} (write ORGANIZATION/SANDBOX)")
         if len(organization) > MAX_NAME_CHARACTERS or len(sandbox) > MAX_NAME_CHARACTERS:
             raise ValueError(f"not an address: {_excerpt(text)} is longer than {MAX_NAME_CHARACTERS} characters")
-        if any(category(character) in _REFUSED_CATEGORIES for character in text):
+        if any(is_invisible(character) or category(character) == "Zs" for character in text):
             raise ValueError(f"not an address: {_excerpt(text)} contains a space or an invisible character")
         return cls(organization, sandbox)
 
