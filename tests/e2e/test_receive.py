@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import ssl
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -154,7 +155,7 @@ def test_only_protected_paths_ask_for_a_token(tmp_path: Path) -> None:
         (("--fail", "503:0.6", "--fail", "500:0.6"), 64, "add up to 1.2"),
         (("--delay", "soon"), 64, "not a duration"),
         (("--jwks", "none.json"), 1, "cannot read the JWK Set none.json"),
-        (("--record", "no/such/directory.ndjson"), 1, "cannot record into"),
+        (("--record", "no/such/directory.ndjson"), 1, "no/such/directory.ndjson cannot be written: No such file"),
         (("--port-file", "no/such/port"), 1, "no/such/port cannot be written"),
     ],
 )
@@ -167,6 +168,54 @@ def test_what_cannot_work_is_said_in_one_sentence(
     assert (code, "") == (ended.returncode, ended.stdout)
     assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("record", ["-", "/dev/stdout"])
+def test_a_record_on_standard_output_is_there_once(tmp_path: Path, record: str) -> None:
+    """`--record -` is standard output, with --quiet and without it, and never a file of that name."""
+    for more in ((), ("--quiet",)):
+        with receiving(tmp_path, "--record", record, "--no-verify-payload", *more) as started:
+            with started.client() as client:
+                assert 204 == client.post("/", json={}).status_code
+            assert 0 == started.end()
+        assert [204] == [json.loads(line)["status"] for line in started.out.splitlines()]
+    assert ["port", "tls"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
+    """The file contains recipients and credentials, so only its owner can read it. Earlier runs remain in it."""
+    for _ in range(2):
+        with receiving(tmp_path, "--record", "r.ndjson", "--no-verify-payload", "--requests", "1") as started:
+            with started.client() as client:
+                client.post("/", json={})
+            assert 0 == started.end(None)
+    assert 2 == len((tmp_path / "r.ndjson").read_bytes().splitlines())
+    assert 0o600 == stat.S_IMODE((tmp_path / "r.ndjson").stat().st_mode)
+
+
+def test_a_record_that_leads_out_of_a_checkout_is_refused(tmp_path: Path) -> None:
+    """A link in a repository does not make the receiver write elsewhere."""
+    (tmp_path / "repository" / ".git").mkdir(parents=True)
+    (tmp_path / "repository" / "r.ndjson").symlink_to(tmp_path / "elsewhere")
+    done = hookline("receive", "--listen", "127.0.0.1:0", "--record", "r.ndjson", directory=tmp_path / "repository")
+    assert 64 == done.returncode
+    assert "leads out of the files of the repository" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("option", ["--record", "--port-file"])
+def test_a_pipe_that_nobody_reads_does_not_hold_the_end(tmp_path: Path, option: str) -> None:
+    """The receiver waits for the reader of a pipe. SIGTERM ends the wait."""
+    os.mkfifo(tmp_path / "pipe")
+    arguments = ("receive", "--listen", "127.0.0.1:0", "--tls-dir", "tls", option, "pipe")
+    with subprocess.Popen((*HOOKLINE, *arguments), cwd=tmp_path, env=environment()) as process:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):  # it starts, and then waits
+                process.wait(1)
+            process.terminate()
+            assert -signal.SIGTERM == process.wait(5)
+        finally:
+            process.kill()
 
 
 def test_a_taken_port_is_said(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Final, TextIO
+from typing import IO, BinaryIO, Final, TextIO
 
 from hookline.errors import HooklineError, WrongUse
-from hookline.paths import path_mode, repository_root
+from hookline.paths import is_named_pipe, path_mode, repository_root
 from hookline.private_files import open_replacement
 
 STREAM: Final = Path("-")
@@ -95,6 +95,34 @@ def open_output(path: Path, *, mode: int, synced: bool = True) -> Iterator[IO[by
     except OSError as failed:
         hint = "check the device, or the program that reads the pipe"
         raise HooklineError(f"{path} cannot be written: {failed.strerror}", hint=hint) from failed
+
+
+@contextmanager
+def open_appended(path: Path, *, mode: int) -> Iterator[BinaryIO]:
+    """Open an output to which a long run appends, unbuffered. Raises HooklineError.
+
+    To open a pipe waits for its reader: do it before an event loop handles the signals that end the wait.
+
+    Args:
+        path: the path that the user gave; `-` is standard output.
+        mode: the permissions of a new file before the umask.
+    """
+    refuse_output(path)
+    if (stream := _stream_of(path)) is not None:
+        yield stream.buffer
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+    except OSError as failed:
+        hint = "check the path, its permissions and the disk"
+        raise HooklineError(f"{path} cannot be written: {failed.strerror}", hint=hint) from failed
+    with os.fdopen(descriptor, "ab", buffering=0) as file:
+        yield file
+
+
+def waits_for_reader(path: Path) -> bool:
+    """Whether opening the output waits until another program reads it."""
+    return _stream_of(path) is None and is_named_pipe(path)
 
 
 def _open_existing(name: str, flags: int) -> int:

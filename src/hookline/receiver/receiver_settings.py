@@ -26,7 +26,6 @@ class ReceiverSettings:
     port: int = 8443
     tls_dir: Path = Path(".hookline/receive")
     names: tuple[str, ...] = LOCAL_NAMES
-    record: Path | None = None
     jwks: Path | None = None
     hmac_secret_file: Path | None = None
     signature_secret_file: Path | None = None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from hookline.errors import HooklineError
 from hookline.escaping import escape_json
 from hookline.http_connection import HttpRequest
 from hookline.receiver.responses import Verified
@@ -89,14 +87,3 @@ class RequestLog:
             while written < len(data):
                 written += sink.write(data[written:])
             sink.flush()
-
-
-def open_request_log(path: Path) -> BinaryIO:
-    """Opens the file for appending. Only its owner can read it, because it contains recipients and credentials."""
-    try:
-        path.touch(mode=0o600, exist_ok=True)
-        return path.open("ab", buffering=0)
-    except OSError as error:
-        raise HooklineError(
-            f"cannot record into {path}: {error.strerror}", hint="name a file in a writable directory"
-        ) from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
@@ -16,7 +15,7 @@ from hookline.receiver import certificates
 from hookline.receiver.faults import OUTAGE_STATUS, random_status
 from hookline.receiver.protected_paths import is_protected
 from hookline.receiver.receiver_settings import MAX_RECEIVED_BODY_BYTES, MAX_RECEIVED_HEAD_BYTES, ReceiverSettings
-from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
+from hookline.receiver.request_log import RequestLog, request_as_line
 from hookline.receiver.responses import ReceiverResponse, Stats, Verified, respond_to
 from hookline.receiver.signature_verifier import SignatureVerifier, read_signature_keys
 from hookline.receiver.verification import PayloadCheck, TokenVerifier, read_keys
@@ -26,13 +25,16 @@ CLOSING_SECONDS = 0.5
 
 
 class Receiver:
-    """One run. `output` gets a line per request. `clock` is in Unix seconds. Raises HooklineError for bad keys."""
+    """One run. Each of `outputs` gets a line per request. `clock` is in Unix seconds.
+
+    Raises HooklineError for bad keys.
+    """
 
     def __init__(
-        self, settings: ReceiverSettings, *, output: BinaryIO | None = None, clock: Callable[[], float] = time.time
+        self, settings: ReceiverSettings, *, outputs: Sequence[BinaryIO] = (), clock: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
-        self._output = output
+        self._log = RequestLog(*outputs)
         self._clock = clock
         self.identity = certificates.prepare_certificates(
             settings.tls_dir, settings.names, now=datetime.fromtimestamp(clock(), UTC)
@@ -62,22 +64,20 @@ class Receiver:
 
         Raises:
             HooklineError: the address is not available, or a request cannot be recorded.
-            BrokenPipeError: the reader of `output` is gone.
+            OutputLost: standard output is one of the outputs and cannot be written.
         """
-        with ExitStack() as stack:
-            sinks = [] if self._output is None else [self._output]
-            if self._settings.record is not None:
-                sinks.append(stack.enter_context(open_request_log(self._settings.record)))
-            self._log = RequestLog(*sinks)
-            server = await self._listen()
-            ready(server.sockets[0].getsockname()[1])
-            await self._stopping.wait()
-            server.close()
-            await self._close_connections()
-        if isinstance(self._failure, BrokenPipeError | OutputLost):
+        server = await self._listen()
+        ready(server.sockets[0].getsockname()[1])
+        await self._stopping.wait()
+        server.close()
+        await self._close_connections()
+        if isinstance(self._failure, OutputLost):
             raise self._failure
         if self._failure is not None:
-            raise HooklineError(f"requests cannot be recorded: {self._failure.strerror}") from self._failure
+            raise HooklineError(
+                f"requests cannot be recorded: {self._failure.strerror}",
+                hint="check the disk, or the program that reads the pipe of --record",
+            ) from self._failure
         return self._stats
 
     async def _listen(self) -> asyncio.Server:

@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import io
 import json
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hookline.errors import HooklineError
 from hookline.http_connection import HttpRequest
-from hookline.receiver.request_log import RequestLog, open_request_log, request_as_line
+from hookline.receiver.request_log import RequestLog, request_as_line
 from hookline.receiver.responses import Verified
 
 
@@ -70,19 +67,3 @@ def test_a_journal_writes_all_lines_to_all_sinks() -> None:
     journal.flush()
     journal.flush()
     assert (b"a\nb\n", b"a\nb\n") == (one.getvalue(), two.getvalue())
-
-
-def test_a_record_is_appended_to_and_private(tmp_path: Path) -> None:
-    """The file contains recipients and credentials, so only its owner can read it. Earlier runs remain in it."""
-    path = tmp_path / "received.ndjson"
-    for line in (b"1\n", b"2\n"):
-        with open_request_log(path) as file:
-            file.write(line)
-    assert b"1\n2\n" == path.read_bytes()
-    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
-
-
-def test_a_record_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    """The message names the file and the reason."""
-    with pytest.raises(HooklineError, match=r"missing/r\.ndjson: No such file"):
-        open_request_log(tmp_path / "missing" / "r.ndjson")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
-from hookline.cli.output_file import open_output, refuse_output
-from hookline.errors import WrongUse
+from hookline.cli.output_file import (
+    is_standard_output,
+    open_appended,
+    open_output,
+    refuse_output,
+    waits_for_reader,
+)
+from hookline.errors import HooklineError, WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
 from hookline.receiver.receiver_settings import LOCAL_NAMES, ReceiverSettings
@@ -50,7 +58,9 @@ def _retry_after(text: str) -> int:
     help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
 )
 @click.option("--port-file", type=FILE, help="Write the port to this file once the receiver accepts connections.")
-@click.option("--record", type=FILE, help="Append each request to this file, as one line of JSON.")
+@click.option(
+    "--record", type=FILE, help="Append each request to this file, as one line of JSON; - is standard output."
+)
 @click.option("--quiet", is_flag=True, help="Do not print requests.")
 @click.option(
     "--jwks", type=FILE, help="Answer 401 unless the token is valid for this JWK Set (from: hookline jwks)."
@@ -110,6 +120,7 @@ def receive_command(
     listen: tuple[str, int],
     host: tuple[str, ...],
     port_file: Path | None,
+    record: Path | None,
     quiet: bool,
     protect: tuple[str, ...],
     fail: tuple[Fault, ...],
@@ -141,10 +152,20 @@ def receive_command(
         **settings_by_name,
     )
     url_host = next(iter(host), "localhost" if own_name in LOCAL_NAMES else own_name)
-    receiver = Receiver(settings, output=None if quiet else sys.stdout.buffer)
-    if port_file is not None:
-        refuse_output(port_file)
-    stats = asyncio.run(_serve(receiver, url_host, port_file))
+    for output in (one for one in (port_file, record) if one is not None):
+        refuse_output(output)
+    with ExitStack() as opened:
+        outputs = () if quiet else (sys.stdout.buffer,)
+        if record is not None and (quiet or not is_standard_output(record)):
+            outputs = (*outputs, opened.enter_context(open_appended(record, mode=0o600)))
+        receiver = Receiver(settings, outputs=outputs)
+        write_port = opened.enter_context(_port_writer(port_file))
+        stats = asyncio.run(_serve(receiver, url_host, write_port))
+    _print_summary(stats)
+    return ExitCode.DONE
+
+
+def _print_summary(stats: Stats) -> None:
     rows = {
         "requests": stats.requests,
         "accepted": stats.accepted,
@@ -156,10 +177,9 @@ def receive_command(
     }
     for label, count in rows.items():
         click.echo(f"{label:<24}{count:>9,}", err=True)
-    return ExitCode.DONE
 
 
-async def _serve(receiver: Receiver, url_host: str, port_file: Path | None) -> Stats:
+async def _serve(receiver: Receiver, url_host: str, write_port: Callable[[int], None]) -> Stats:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, receiver.stop)
@@ -168,13 +188,30 @@ async def _serve(receiver: Receiver, url_host: str, port_file: Path | None) -> S
         host = f"[{url_host}]" if ":" in url_host else url_host
         click.echo(f"listening on https://{host}:{port}", err=True)
         click.echo(f"clients trust it with --ca-file {receiver.identity.ca_file}", err=True)
-        if port_file is not None:
-            _write_port(port_file, port)
+        write_port(port)
 
     return await receiver.serve(ready)
 
 
-def _write_port(path: Path, port: int) -> None:
-    """A regular file is replaced in one step, because other programs wait for it."""
-    with open_output(path, mode=0o666, synced=False) as file:
-        file.write(f"{port}\n".encode())
+@contextmanager
+def _port_writer(path: Path | None) -> Iterator[Callable[[int], None]]:
+    """Yield the function that writes the port. A pipe is opened here: its reader may come late, or never.
+
+    A regular file is replaced in one step, because other programs wait for it.
+    """
+    if path is None:
+        yield lambda _: None
+    elif waits_for_reader(path):
+        with open_appended(path, mode=0o666) as pipe:
+            yield lambda port: _write_port(nullcontext(pipe), path, port)
+    else:
+        yield lambda port: _write_port(open_output(path, mode=0o666, synced=False), path, port)
+
+
+def _write_port(output: AbstractContextManager[IO[bytes]], path: Path, port: int) -> None:
+    try:
+        with output as file:
+            file.write(f"{port}\n".encode())
+    except OSError as failed:
+        hint = "check the program that reads the pipe"
+        raise HooklineError(f"{path} cannot be written: {failed.strerror}", hint=hint) from failed
