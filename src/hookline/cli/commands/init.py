@@ -197,7 +197,7 @@ def _notes(
         yield f"add {lines} to .gitignore, so that git does not commit local state or keys"
     if ci == "none":
         return
-    if package is None and not (directory / PACKAGE_FILE).exists():
+    if package is None and not path_exists(directory / PACKAGE_FILE):
         yield _package_note(directory, installation)
     if package is not None and PACKAGE_FILE in existing:
         yield f"{PACKAGE_FILE} still names the earlier package: edit it, or delete it and run this command again"
