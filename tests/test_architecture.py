@@ -63,7 +63,7 @@ RELAY_LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Third-party package → the modules that may import it. A trailing dot includes everything below.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "yaml": ("config.yaml_parser", "cli.yaml_writer"),
+    "yaml": ("config.yaml_parser", "cli.output.yaml_writer"),
     "jsonschema": ("config.schema_validator", "receiver.verification"),
     "deepdiff": ("plan.diff",),
     "jwt": ("relay.auth.jwt_signer", "receiver.verification"),

@@ -10,8 +10,8 @@ import click
 
 from hookline import __version__
 from hookline.cli.options import ParsedParameter, choice_option, examples
+from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
-from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
 from hookline.paths import is_directory, name_is_taken, path_exists, repository_root
 from hookline.schemas import schema_text

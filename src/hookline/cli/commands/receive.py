@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
-from hookline.cli.output_file import open_output, refuse_output
+from hookline.cli.output.output_file import open_output, refuse_output
 from hookline.errors import WrongUse
 from hookline.exit_codes import ExitCode
 from hookline.receiver.faults import Fault, FaultPlan, parse_fault
