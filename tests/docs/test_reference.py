@@ -247,6 +247,12 @@ def test_decisions_are_short(page: Path) -> None:
     assert 1 == sum(other.name.startswith(page.name[:4]) for other in DECISIONS)
 
 
+def test_every_decision_is_listed_once_and_in_order() -> None:
+    """The list of decisions names each page by its title, once, sorted by number."""
+    listed = re.findall(r"^- \[(.+?)\]\((.+?)\)", (DECISIONS[0].parent / "README.md").read_text(), re.MULTILINE)
+    assert listed == [(page.read_text().splitlines()[0].removeprefix("# "), page.name) for page in DECISIONS]
+
+
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_pages_are_about_no_machine(page: Path) -> None:
     """No page holds a path or a host of the machine that it was written on."""

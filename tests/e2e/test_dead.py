@@ -15,6 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from builders import as_lines, xdm_event
+from hookline.relay.delivery.response_policy import MAX_REFUSALS_IN_A_ROW
 from hookline.relay.spool.admin import Filter
 from hookline.relay.spool.sqlite.dead_letters import SqliteDeadLetters
 from hookline.schemas import load_schema
@@ -31,10 +32,16 @@ def url(receiver: Receiver) -> str:
 
 @contextmanager
 def with_dead(lab: Lab, events: int, lines: bytes = b"", **webhook: Any) -> Iterator[Receiver]:
-    """So many events refused with 422 and these lines rejected; the endpoint that is yielded accepts again."""
-    with lab.receiver("--fail", "422:1") as refusing:
+    """So many events refused with 422 and these lines rejected; the endpoint that is yielded accepts again.
+
+    An endpoint that refuses twenty events in a row keeps the others pending, so many events are refused with 410.
+    """
+    few = events < MAX_REFUSALS_IN_A_ROW
+    with lab.receiver("--fail", "422:1" if few else "410:1") as refusing:
         lab.apply(url(refusing), **webhook)
         lab.relay(refusing, "-", stdin=as_lines([xdm_event(n, n) for n in range(events)]) + lines, code=3)
+    if not few:
+        lab.hookline("retry-now", ADDRESS)
     refusing.record_file.unlink()
     with lab.receiver(port=refusing.port) as healed:
         yield healed
@@ -277,5 +284,5 @@ def test_many_letters_take_bounded_transactions(lab: Lab) -> None:
     with with_dead(lab, 25):
         seen: list[int] = []
         with SqliteDeadLetters(lab.directory / ".hookline" / "spool", chunk=10) as dead:
-            dead.replay(Filter(reason="422"), now=time.time(), on_progress=lambda count: seen.append(count.total))
+            dead.replay(Filter(reason="410"), now=time.time(), on_progress=lambda count: seen.append(count.total))
     assert [10, 20, 25] == seen

@@ -14,6 +14,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from hookline.paths import path_exists
+
 MAX_OFFERED = 200
 
 
@@ -22,9 +24,9 @@ def complete_addresses(context: click.Context, _parameter: click.Parameter, inco
     found: set[str] = set()
     for option, read in (("state", _of_state), ("config", _of_files), ("spool", _of_spool)):
         value = context.params.get(option)
-        if value is not None and "://" not in str(value) and Path(value).exists():
+        if value is not None and "://" not in str(value):
             with suppress(Exception):
-                found |= {str(address) for address in read(value)}
+                found |= {str(address) for address in read(value)} if path_exists(str(value)) else set()
     return [CompletionItem(address) for address in sorted(found) if address.startswith(incomplete)][:MAX_OFFERED]
 
 

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
-from hookline.cli.standard_streams import finish_output, install_streams
+from hookline.cli.output.standard_streams import finish_output, install_streams
 from hookline.errors import HooklineError, InvalidConfiguration, OutputLost
 from hookline.exit_codes import ExitCode
 from hookline.settings import ENVIRONMENT_PREFIX, in_ci, variable_names
@@ -161,7 +161,7 @@ def _misspelt(prefix: str, context: click.Context) -> Iterator[str]:
 def _warning_line(text: str, *, as_json: bool) -> str:
     if not as_json:
         return f"warning: {text}"
-    from hookline.cli.relay_output import warning_line  # noqa: PLC0415 - only the relay writes JSON to stderr
+    from hookline.cli.output.relay_output import warning_line  # noqa: PLC0415 - only the relay writes JSON to stderr
 
     return warning_line(text).rstrip("\n")
 
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
         _show(wrong, sys.argv[1:] if arguments is None else arguments, exit_code)
         return exit_code
     except InvalidConfiguration as invalid:
-        from hookline.cli.diagnostic_output import diagnostic_text  # noqa: PLC0415 - loaded only for output
+        from hookline.cli.output.diagnostic_output import diagnostic_text  # noqa: PLC0415 - loaded only for output
 
         for diagnostic in invalid.diagnostics:
             click.echo(diagnostic_text(diagnostic), err=True)
@@ -236,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _show(error: click.ClickException, arguments: list[str], code: ExitCode) -> None:
     """Write click's message to stderr, without the passwords of an address in a wrong place."""
     if arguments[:1] == ["relay"]:
-        from hookline.cli.relay_output import json_is_wanted, usage_error_line  # noqa: PLC0415 - only for output
+        from hookline.cli.output.relay_output import json_is_wanted, usage_error_line  # noqa: PLC0415 - only for output
 
         if json_is_wanted(arguments):
             click.echo(usage_error_line(without_passwords(error.format_message()), code), err=True, nl=False)

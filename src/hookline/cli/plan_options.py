@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import click
 
 from hookline.cli.completions import complete_addresses
-from hookline.cli.diagnostic_output import warn_of_left_out
 from hookline.cli.options import ADDRESS, Decorated, bundle
+from hookline.cli.output.diagnostic_output import warn_of_left_out
 from hookline.config.discovery import name_of_path
 from hookline.config.loader import load, require_files
 from hookline.model import Address, Desired

@@ -27,6 +27,7 @@ from hookline.config.source_text import SourceFinding, SourceText, decode_source
 from hookline.diagnostics import Diagnostic, did_you_mean, nearest, sorted_diagnostics
 from hookline.errors import HooklineError, InvalidConfiguration, WrongUse
 from hookline.model import Address, Declared, Desired, FileLocation
+from hookline.paths import is_directory
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor
@@ -166,7 +167,7 @@ def require_files(directory: Path) -> None:
     """Raises WrongUse if the configuration directory does not exist or contains no webhook file."""
     entries, left_out = find_files(directory, ())
     if not entries:
-        problem = "contains no webhook file" if directory.is_dir() else "does not exist"
+        problem = "contains no webhook file" if is_directory(directory) else "does not exist"
         raise no_files_error(f"the configuration directory {directory} {problem}", left_out)
 
 

@@ -30,7 +30,7 @@ from hookline.model import Address
 from hookline.observe.snapshot import RelayStatus
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, RejectedLine
+from hookline.relay.spool.spool import DequeueRequest, IngestBatch, NewDelivery, ProbeRequest, RejectedLine
 
 
 def rejected(number: int) -> RejectedLine:
@@ -169,6 +169,42 @@ class IngestRules(Comparison):
         for after in (0.0, now, now + 5.0):
             later = [one.due for one in self.model.retries(address) if due_of(one) > after]
             assert (later[0] if later else None) == self.spool.next_due(address, after=after)
+
+    @relay_rule(
+        SpoolModel.pending,
+        address=ADDRESSES,
+        step=STEPS,
+        place=st.sampled_from((0.0, 0.5, 1.0)),
+        of_another_message=st.booleans(),
+        without=WITHOUT,
+    )
+    def dequeue_probe(
+        self, address: Address, step: float, place: float, of_another_message: bool, without: int
+    ) -> None:
+        """A lane asks for the oldest, the newest or another delivery. One that was never attempted comes first."""
+        self.notice()
+        now, excluded = self.at(step), self._some(without)
+        own = [one for one in self.model.pending() if one.address == address]
+        other_than = own[0].order_key if own and of_another_message else None
+        ordered = address != UNORDERED
+        request = ProbeRequest(address=address, place=place, other_than=other_than, ordered=ordered)
+        item = self.spool.dequeue_probe(request, now=now, without={one.item.seq for one in excluded})
+        heads = [self.model.predecessor(one) or one for one in own] if ordered else own
+        hidden = {one.entry for one in excluded}
+        fit = [
+            (one, head)
+            for one, head in zip(own, heads, strict=True)
+            if (head.due is None or head.due <= now)
+            and head not in hidden
+            and (other_than is None or head.order_key != other_than)
+        ]
+        fresh = [head for one, head in fit if one.due is None and head.due is None]
+        expected = fresh or [head for _, head in fit]
+        found = self.take(() if item is None else [item])
+        if place == 0.5:
+            assert set(found) <= set(expected or found)
+        else:
+            assert found == (expected[:1] if place == 0.0 else expected[-1:])
 
     def _some(self, without: int) -> list[Taken]:
         return [one for one in self.taken.values() if one.valid][::without] if without else []

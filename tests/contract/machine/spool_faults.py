@@ -10,7 +10,15 @@ import msgspec
 from contract.memory_spool import RECORDS, MemorySpool
 from hookline.model import Address
 from hookline.relay.sources.source import Position
-from hookline.relay.spool.spool import DequeueRequest, IngestBatch, QueuedDelivery, Retention, Settlement, State
+from hookline.relay.spool.spool import (
+    DequeueRequest,
+    IngestBatch,
+    ProbeRequest,
+    QueuedDelivery,
+    Retention,
+    Settlement,
+    State,
+)
 
 # -- ingest
 
@@ -86,6 +94,22 @@ class ReturnsADeliveryInFlight(MemorySpool):
 class FindsOnlyRetriesThatAreDue(MemorySpool):
     def next_due(self, address: Address, *, after: float) -> float | None:
         return super().next_due(address, after=max(after, 1000.0))
+
+
+class ProbesWithADeliveryInFlight(MemorySpool):
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        return super().dequeue_probe(request, now=now, without=())
+
+
+class ProbesOvertakeTheirMessage(MemorySpool):
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        unordered = msgspec.structs.replace(request, ordered=False)
+        return super().dequeue_probe(unordered, now=now, without=without)
+
+
+class ProbesWithTheOldestOnly(MemorySpool):
+    def dequeue_probe(self, request: ProbeRequest, *, now: float, without: Collection[int]) -> QueuedDelivery | None:
+        return super().dequeue_probe(msgspec.structs.replace(request, place=0.0), now=now, without=without)
 
 
 # -- settle
@@ -232,4 +256,5 @@ SPOOL_FAULTS: Final[tuple[type[MemorySpool], ...]] = (
     MakesOneRetryTooManyDue, ForgetsTheLastRelaysState, AgesWhileDisabled, RemovesTheNewestRecords,
     ExpiresAmongTheFirst, ExpiresHeldDeliveries, CleansUpTheFirstLines, CleansUpRecordsTwice,
     ReturnsDeliveriesThatDidNotWait, KeepsNoDeadLetters, MissesAnOperator, LosesTheUnsynced,
+    ProbesWithADeliveryInFlight, ProbesOvertakeTheirMessage, ProbesWithTheOldestOnly,
 )  # fmt: skip

@@ -87,7 +87,7 @@ def test_help_imports_no_command() -> None:
     code = (
         "import sys; from hookline.cli.main import main; main(['--help']);"
         "print([m for m in sys.modules if m.startswith('hookline.cli.') and m not in ('hookline.cli.main',"
-        " 'hookline.cli.standard_streams')"
+        " 'hookline.cli.output', 'hookline.cli.output.standard_streams')"
         " or m in ('httpx', 'jsonschema', 'deepdiff', 'jwt', 'yaml', 'rich', 'msgspec')], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -89,7 +89,8 @@ def test_the_relays_options_are_grouped() -> None:
     assert len(headings) >= 6
     assert {"State and spool", "Input", "Secrets", "Network", "Monitoring and output"} <= set(headings)
     other = shown.partition("Other options:\n")[2].partition("\n\n")[0]
-    assert ["-h, --help  Show this message and exit."] == [line.strip() for line in other.splitlines()]
+    (only,) = other.splitlines()  # "-h" is before it if the program has run before in this process
+    assert only.endswith("--help  Show this message and exit.")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hookline.cli.output.plan_output import plan_as_json, plan_as_text
 from hookline.cli.plan_options import load_desired
-from hookline.cli.plan_output import plan_as_json, plan_as_text
 from hookline.config import discovery
 from hookline.config.loader import inspect
 from hookline.escaping import is_invisible

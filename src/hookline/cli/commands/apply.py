@@ -23,6 +23,8 @@ from hookline.cli.options import (
     spool_option,
     state_option,
 )
+from hookline.cli.output.plan_output import print_plan
+from hookline.cli.output.standard_streams import is_output_lost, print_result, put_work_first
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
@@ -32,8 +34,6 @@ from hookline.cli.plan_options import (
     verbose_option,
     with_folder_notes,
 )
-from hookline.cli.plan_output import print_plan
-from hookline.cli.standard_streams import is_output_lost, print_result, put_work_first
 from hookline.errors import Blocked, Stale, WrongUse
 from hookline.escaping import printable
 from hookline.model import Address

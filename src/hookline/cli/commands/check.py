@@ -15,11 +15,11 @@ import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
-from hookline.cli.json_output import print_json
 from hookline.cli.network_options import network_options
 from hookline.cli.options import bundle, examples, format_option, secrets_options, state_option
-from hookline.cli.standard_streams import put_code_first
-from hookline.cli.tables import columns
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.standard_streams import put_code_first
+from hookline.cli.output.tables import columns
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.model import Webhook

@@ -10,9 +10,9 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.applied_state import read_with_history
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, state_option
-from hookline.cli.standard_streams import put_code_first
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.standard_streams import put_code_first
 from hookline.escaping import by_code_point, printable
 from hookline.exit_codes import ExitCode
 from hookline.plan.look_alikes import look_alike

@@ -10,7 +10,7 @@ import click
 from hookline.cli.applied_state import nearest_hint, open_or_create_spool
 from hookline.cli.completions import complete_addresses
 from hookline.cli.options import ADDRESS, Decorated, examples, spool_option, state_option
-from hookline.cli.standard_streams import put_work_first
+from hookline.cli.output.standard_streams import put_work_first
 from hookline.errors import HooklineError
 from hookline.escaping import printable
 from hookline.model import Address

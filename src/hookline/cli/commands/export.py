@@ -14,8 +14,8 @@ import click
 
 from hookline.cli.applied_state import read_applied
 from hookline.cli.options import PathParameter, examples, state_option
-from hookline.cli.standard_streams import put_work_first
-from hookline.cli.yaml_writer import as_yaml
+from hookline.cli.output.standard_streams import put_work_first
+from hookline.cli.output.yaml_writer import as_yaml
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Address
 from hookline.paths import is_directory, path_exists

@@ -10,8 +10,8 @@ import click
 
 from hookline import __version__
 from hookline.cli.options import ParsedParameter, choice_option, examples
+from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
-from hookline.cli.standard_streams import put_work_first
 from hookline.errors import HooklineError
 from hookline.paths import is_directory, name_is_taken, path_exists, repository_root
 from hookline.schemas import schema_text
@@ -197,7 +197,7 @@ def _notes(
         yield f"add {lines} to .gitignore, so that git does not commit local state or keys"
     if ci == "none":
         return
-    if package is None and not (directory / PACKAGE_FILE).exists():
+    if package is None and not path_exists(directory / PACKAGE_FILE):
         yield _package_note(directory, installation)
     if package is not None and PACKAGE_FILE in existing:
         yield f"{PACKAGE_FILE} still names the earlier package: edit it, or delete it and run this command again"

@@ -9,8 +9,8 @@ import click
 
 from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, secrets_options, state_option
+from hookline.cli.output.json_output import print_json
 from hookline.errors import HooklineError
 from hookline.model import JwtAuthentication, NoAuthentication
 from hookline.relay.auth.jwks import jwk_set, public_signature_keys

@@ -9,7 +9,7 @@ import click
 
 from hookline.cli.limits_table import limits
 from hookline.cli.options import format_option
-from hookline.cli.tables import columns
+from hookline.cli.output.tables import columns
 
 
 @click.command(epilog="Example: hookline limits --format json | jq '.[] | select(.group == \"Input\")'")

@@ -8,9 +8,9 @@ from typing import Any, assert_never
 import click
 
 from hookline.cli.applied_state import read_applied, read_backlogs
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option, state_option
-from hookline.cli.tables import columns
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.tables import columns
 from hookline.escaping import printable
 from hookline.model import Address, BodySignature, Channel, JwtAuthentication, NoAuthentication, Webhook
 from hookline.relay.spool.admin import Backlog
@@ -67,7 +67,7 @@ def list_command(
             documents = [_document(webhook, backlogs) for webhook in webhooks]
             print_json(documents)
         case "yaml":
-            from hookline.cli.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
+            from hookline.cli.output.yaml_writer import as_yaml_list  # noqa: PLC0415 - the YAML library takes longer than a table
 
             click.echo(as_yaml_list(_document(webhook, backlogs) for webhook in webhooks), nl=False)
         case _:

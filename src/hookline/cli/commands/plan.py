@@ -9,7 +9,9 @@ import click
 from hookline.apply import raise_if_blocked
 from hookline.cli.applied_state import read_pending
 from hookline.cli.options import ParsedParameter, config_option, examples, spool_option, state_option
-from hookline.cli.output_file import is_standard_output
+from hookline.cli.output.output_file import is_standard_output
+from hookline.cli.output.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
+from hookline.cli.output.standard_streams import put_code_first
 from hookline.cli.plan_options import (
     deletion_options,
     load_desired,
@@ -19,8 +21,6 @@ from hookline.cli.plan_options import (
     verbose_option,
     with_folder_notes,
 )
-from hookline.cli.plan_output import FORMS, Output, parse_output, refuse_outputs, write_outputs
-from hookline.cli.standard_streams import put_code_first
 from hookline.exit_codes import ExitCode
 from hookline.model import Address
 from hookline.plan.deletion_guard import DeletionLimits

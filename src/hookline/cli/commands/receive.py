@@ -14,7 +14,7 @@ from typing import IO, Any
 import click
 
 from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
-from hookline.cli.output_file import (
+from hookline.cli.output.output_file import (
     is_standard_output,
     open_appended,
     open_output,

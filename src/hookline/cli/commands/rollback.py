@@ -11,9 +11,9 @@ from hookline.apply import apply_plan, raise_if_blocked
 from hookline.cli.applied_state import read_pending, read_with_history
 from hookline.cli.commands.apply import ask_for_approval
 from hookline.cli.options import auto_approve_option, examples, lock_timeout_option, spool_option, state_option
+from hookline.cli.output.plan_output import print_plan
+from hookline.cli.output.standard_streams import print_result, put_work_first
 from hookline.cli.plan_options import deletion_options
-from hookline.cli.plan_output import print_plan
-from hookline.cli.standard_streams import print_result, put_work_first
 from hookline.errors import Blocked, HooklineError
 from hookline.model import Desired
 from hookline.plan.deletion_guard import DeletionLimits

@@ -8,9 +8,9 @@ import click
 
 from hookline.cli.applied_state import find, read_applied, read_backlogs
 from hookline.cli.completions import complete_addresses_and_files
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option, state_option
-from hookline.cli.yaml_writer import as_yaml
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.yaml_writer import as_yaml
 from hookline.errors import WrongUse
 from hookline.paths import is_regular_file
 
@@ -39,8 +39,8 @@ def show_command(subject: str, state: str, spool: str, form: str) -> None:
     pending deliveries and dead letters.
     """
     if is_regular_file(subject):
+        from hookline.cli.output.plan_output import FORMS, print_plan  # noqa: PLC0415 - only needed for plans
         from hookline.cli.plan_input import read_plan_file  # noqa: PLC0415 - only needed for plans
-        from hookline.cli.plan_output import FORMS, print_plan  # noqa: PLC0415 - only needed for plans
 
         if form not in FORMS:
             raise WrongUse(f"a plan cannot be shown as {form}", hint=f"use --format {', '.join(FORMS)}")

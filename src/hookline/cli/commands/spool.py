@@ -7,11 +7,11 @@ from typing import Final
 
 import click
 
-from hookline.cli.json_output import print_json
 from hookline.cli.options import PathParameter, examples, format_option
-from hookline.cli.progress import progress_bar
-from hookline.cli.standard_streams import put_work_first
-from hookline.cli.tables import columns
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.progress import progress_bar
+from hookline.cli.output.standard_streams import put_work_first
+from hookline.cli.output.tables import columns
 from hookline.exit_codes import ExitCode
 from hookline.relay.spool.sqlite.recovery.recover import RecoveryResult, recover
 

@@ -10,9 +10,9 @@ from typing import Final
 import click
 
 from hookline.cli.dead_letter_options import letter_count_text
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option
-from hookline.cli.tables import columns, duration_text, shortened, size_text
+from hookline.cli.output.json_output import print_json
+from hookline.cli.output.tables import columns, duration_text, shortened, size_text
 from hookline.escaping import printable
 from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.observe.status import effective_dedupe_window, moment, status_document

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.json_output import print_json
 from hookline.cli.options import examples, format_option, spool_option
+from hookline.cli.output.json_output import print_json
 from hookline.errors import WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode

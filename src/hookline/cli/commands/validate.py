@@ -13,10 +13,10 @@ from urllib.parse import quote
 import click
 
 from hookline import __version__
-from hookline.cli.diagnostic_output import diagnostic_text, warn_of_left_out
-from hookline.cli.json_output import json_output
 from hookline.cli.options import config_option, examples, format_option
-from hookline.cli.standard_streams import print_runner_commands, put_code_first
+from hookline.cli.output.diagnostic_output import diagnostic_text, warn_of_left_out
+from hookline.cli.output.json_output import json_output
+from hookline.cli.output.standard_streams import print_runner_commands, put_code_first
 from hookline.diagnostics import Diagnostic, Severity
 from hookline.escaping import ci_log_text, printable, printable_lines
 from hookline.exit_codes import ExitCode

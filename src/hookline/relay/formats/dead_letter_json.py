@@ -135,9 +135,11 @@ def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
 
 
 def dead_letter_line(letter: DeadLetter) -> bytes:
-    """Returns the dead letter as a line of NDJSON."""
+    """Returns the dead letter as a line of NDJSON. Bytes of a damaged spool that are no UTF-8 become escapes."""
     line = msgspec.json.encode(dead_letter_document(letter))
-    return (line if line.isascii() and b"\x7f" not in line else escape_json(line.decode()).encode()) + b"\n"
+    if line.isascii() and b"\x7f" not in line:
+        return line + b"\n"
+    return escape_json(line.decode("utf-8", "surrogateescape")).encode() + b"\n"
 
 
 def history_as_json(history: str | None) -> list[dict[str, Any]]:

@@ -252,18 +252,7 @@ def test_both_ways_agree_on_any_text(data: st.DataObject, name: str, raw: str) -
     sample = json.dumps(json.loads(data.draw(st.sampled_from(SAMPLES))))
     if data.draw(st.booleans()):
         begins = [match.end() for match in re.finditer(r"\{", sample)]
-        keys = [
-            "x",
-            "requestId",
-            "_id",
-            "retryCount",
-            "offers",
-            "identityMap",
-            "eventType",
-            "messageExecution",
-            "_experience",
-        ]
-        key = data.draw(st.sampled_from(keys))
+        key = data.draw(st.sampled_from(_KEYS))
         at = data.draw(st.sampled_from(begins))
         text = f'{sample[:at]}"{key}": {raw}, {sample[at:]}'
     else:

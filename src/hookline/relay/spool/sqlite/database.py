@@ -41,8 +41,7 @@ FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 def spool_exists(directory: Path) -> bool:
     """Whether a database exists in the spool's directory. Raises SpoolUnusable if that cannot be examined."""
-    with map_os_errors(directory):
-        return (directory / DATABASE_FILE).exists()
+    return path_exists(directory / DATABASE_FILE, error=SpoolUnusable)
 
 
 def create_directory(directory: Path) -> None:

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from hookline.cli.tables import duration_text
+from hookline.cli.output.tables import duration_text
 from hookline.relay import relay
 from hookline.relay.spool.admin import Count
 

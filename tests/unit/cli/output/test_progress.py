@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookline.cli.progress import progress_counter
-from hookline.cli.tables import duration_text, size_text
+from hookline.cli.output.progress import progress_counter
+from hookline.cli.output.tables import duration_text, size_text
 from hookline.relay.relay import Progress
 
 

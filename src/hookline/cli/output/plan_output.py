@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hookline.cli.output_file import STREAM, is_standard_output, open_output, refuse_output
+from hookline.cli.output.output_file import STREAM, is_standard_output, open_output, refuse_output
 from hookline.errors import WrongUse
 from hookline.escaping import visible_json
 from hookline.plan.plan import Plan

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from hookline.cli.standard_streams import StandardStream
+from hookline.cli.output.standard_streams import StandardStream
 from hookline.errors import HooklineError
 from hookline.escaping import printable_lines
 from hookline.observe.log import Level, Log

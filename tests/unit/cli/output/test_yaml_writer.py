@@ -9,7 +9,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hookline.cli.yaml_writer import as_yaml, as_yaml_list
+from hookline.cli.output.yaml_writer import as_yaml, as_yaml_list
 from hookline.config.yaml_parser import parse_yaml
 
 texts = st.text(max_size=12) | st.sampled_from(
