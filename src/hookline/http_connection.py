@@ -218,7 +218,11 @@ class HttpConnection(asyncio.Protocol):
             return
         self._dropping = True
         if half_closes:
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client has reset the connection
+                self._transport.abort()
+                return
         self._transport.resume_reading()
         # `close` sends the rest of the response first.
         self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)

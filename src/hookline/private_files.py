@@ -64,6 +64,11 @@ def _way_to(path: Path) -> Iterator[Path]:
         rest.extendleft(reversed([name for name in target.parts if name != "/"]))
 
 
+def writable_by_all(path: Path) -> Path | None:
+    """The file itself, or the first directory on the way to it, that every user can change; None if there is none."""
+    return path if is_world_writable(path) else exposed_directory(path)
+
+
 def is_owned_by_another_user(path: Path) -> bool:
     """Whether neither root nor this user owns the file. For root it is always False: root may use all files."""
     try:

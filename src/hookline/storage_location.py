@@ -29,11 +29,11 @@ _NEITHER = (
 )  # fmt: skip
 _NO_PATH = (
     _Unclear(re.compile(r"~"), "it begins with ~, which only a shell replaces by the home directory"),
-    _Unclear(re.compile(r".*\$[A-Za-z_{(]"), "it has a variable that was not replaced"),
+    _Unclear(re.compile(r".*(?:\$[A-Za-z_{(]|\{\{)"), "it has a variable that was not replaced"),
     _Unclear(re.compile(r"-"), "it begins with a dash, like an option"),
     _Unclear(re.compile(rf"\w+\s*=|.*\b(?:{_KEYWORDS})\s*=", re.I), "it looks like a connection string (key=value)"),
     _Unclear(re.compile(r"[^/]*:"), "it has a colon before its first slash, like an address"),
-    _Unclear(re.compile(r".*(?:://|:[^/]*@)"), "it contains an address"),
+    _Unclear(re.compile(r".*(?:://|:[^/]*@|%3a%2f)", re.I), "it contains an address"),
     _Unclear(re.compile(r"//"), "it begins with two slashes, like an address without its scheme"),
     _Unclear(re.compile(r".*\?\w+="), "it has parameters, like an address"),
 )

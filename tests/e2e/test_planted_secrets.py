@@ -9,7 +9,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -76,7 +76,7 @@ def plant(lab: Lab) -> list[bytes]:
     lines = [line for line in pem.splitlines() if not line.startswith(b"-----")]
     scalar = made.private_numbers().private_value.to_bytes(32, "big")
     unfit = [line.encode() for line in UNFIT.split("\n")]
-    values = (HEADER_VARIABLE, HEADER_FILE, QUERY, quote(QUERY), HMAC, SHORT)
+    values = (HEADER_VARIABLE, HEADER_FILE, QUERY, quote(QUERY), quote_plus(QUERY), HMAC, SHORT)
     return [*lines, base64.urlsafe_b64encode(scalar).rstrip(b"="), *unfit, *(value.encode() for value in values)]
 
 

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from hookline.cli.main import COMMANDS, main
+from hookline.relay.spool.factory import spool_store
 from hookline.storage_location import address_scheme, without_passwords
 
 PASSWORD = "correct-horse"
@@ -36,6 +37,8 @@ UNCLEAR = {
     "variable": "$HOME/state",
     "variable in braces": "/srv/${TENANT}/state",
     "command": "$(pwd)/state",
+    "template": "{{ state }}",
+    "percent-encoded": f"postgresql%3A%2F%2Fada%3A{PASSWORD}%40db%2Fhl",
     "an option": "--spool",
     "other scheme": f"mysql://ada:{PASSWORD}@db/hl",
     "NATS": f"nats://ada:{PASSWORD}@db/hl",
@@ -150,3 +153,22 @@ def test_passwords_in_messages() -> None:
     """Only the password is hidden: the message stays readable."""
     shown = without_passwords(f"no postgresql://ada:p@{PASSWORD}@db/hl, password='{PASSWORD}' or a:b at 10:30")
     assert "no postgresql://ada:****@db/hl, password=**** or a:b at 10:30" == shown
+
+
+@pytest.mark.parametrize("arguments", [["init"], ["receive", "--listen", "127.0.0.1:0", "--tls-dir"]])
+def test_no_directory_gets_the_name_of_an_address(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor do commands that create a directory create one with a password in its name."""
+    refuses([*arguments, f"postgresql://ada:{PASSWORD}@db/hl"], capsys)
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://ada:{}@db/hl", "ada:{}@db/hl", "host=db password={}", "{}@acme.example"]
+)
+def test_trace_does_not_repeat_a_password(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message for an unknown id may be in the log of a job. It also leaves out a recipient."""
+    spool = str(tmp_path / "spool")
+    spool_store(spool).create_if_missing(since="now")
+    capsys.readouterr()
+    assert 1 == main(["trace", "--spool", spool, text.format(PASSWORD)])
+    found = capsys.readouterr()
+    assert PASSWORD not in found.out + found.err

@@ -12,6 +12,8 @@ import click
 from click.core import ParameterSource
 
 from hookline.cli.options import ParsedParameter, bundle
+from hookline.errors import HooklineError
+from hookline.private_files import writable_by_all
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.proxy import Proxy, parse_proxy
 from hookline.relay.http.transport_factory import TRANSPORTS
@@ -32,6 +34,16 @@ def _read_proxy(context: click.Context, parameter: click.Parameter, value: str |
         return None if value is None else _proxy(value, on_command_line=source is ParameterSource.COMMANDLINE)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
+
+
+def _require_safe(_: click.Context, __: click.Parameter, ca_file: Path | None) -> Path | None:
+    """click's callback for `--ca-file`. Raises HooklineError if every user can exchange the authorities."""
+    if ca_file is not None and (exposed := writable_by_all(ca_file)) is not None:
+        raise HooklineError(
+            f"anybody can write to {exposed}, and so exchange the certificate authorities in {ca_file}",
+            hint=f"chmod o-w {exposed}, or name another file with --ca-file",
+        )
+    return ca_file
 
 
 def _proxy(value: str, *, on_command_line: bool) -> Proxy:
@@ -64,6 +76,7 @@ network_options = bundle(
     click.option(
         "--ca-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        callback=_require_safe,
         envvar="HOOKLINE_RELAY_CA_FILE",
         help="Additional certificate authorities, in PEM.",
     ),

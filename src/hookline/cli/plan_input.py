@@ -9,6 +9,8 @@ import os
 import stat
 from pathlib import Path
 
+import click
+
 from hookline.canonical import read_webhook, write_webhook
 from hookline.config.document_access import RuleFinding, text_at
 from hookline.config.file_validator import ValidatedDocument, check_across_documents, check_document
@@ -18,6 +20,7 @@ from hookline.escaping import printable
 from hookline.paths import is_directory, is_regular_file
 from hookline.plan.plan import Change, Plan
 from hookline.plan.plan_file import read_plan
+from hookline.private_files import writable_by_all
 
 # A plan that changes ten thousand webhooks has about 50 MB.
 MAX_PLAN_BYTES = 256 << 20
@@ -40,6 +43,11 @@ def is_plan_file(path: Path) -> bool:
 def read_plan_file(path: Path) -> Plan:
     """The plan in a file. Raises WrongUse if the file contains none, Stale if somebody edited it."""
     data = _read(path)
+    if (exposed := writable_by_all(path)) is not None:
+        text = (
+            f"warning: anybody can write to {exposed}, and so exchange the saved plan {path}; check what it changes"
+        )
+        click.echo(text, err=True)
     if len(data) > MAX_PLAN_BYTES:
         raise WrongUse(
             f"{path} is larger than {MAX_PLAN_BYTES >> 20} MiB, the maximum for a plan",

@@ -68,14 +68,19 @@ def quote(value: object) -> str:
     return text[: _MAX_QUOTED_CHARACTERS - 2] + "…" + ('"' if text.startswith('"') else "")
 
 
+# The errors of a file's YAML, and of a document's schema, after which the rest is not examined.
+MAX_FINDINGS = 1000
+# Mappings of the file's format with secrets in them. Written as a text or a list, they may hold the secrets.
+SECRET_SECTIONS = frozenset(["authentication", "headers", "query", "signature"])
+
+
 def below_secret_name(path: DocumentPath) -> bool:
-    """Whether a value is under a key whose name looks secret. `signature` is a mapping of the file's format."""
-    names = [
-        part
-        for index, part in enumerate(path)
-        if isinstance(part, str) and (index > 0 or part != "signature" or len(path) == 1)
-    ]
-    return any(part != "keys" and names_secret(part) for part in names)
+    """Whether a value is under a key whose name looks secret, or in the place of a mapping with secrets."""
+    if path[:1] and path[0] in SECRET_SECTIONS:
+        if len(path) == 1 or not isinstance(path[1], str):
+            return True
+        path = path[1:]
+    return any(isinstance(part, str) and part != "keys" and names_secret(part) for part in path)
 
 
 def value_at(document: Any, *path: str | int) -> Any:

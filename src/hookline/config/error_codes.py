@@ -46,7 +46,7 @@ TAG: Final = _code("HL013", "YAML tags are not allowed in webhook files")
 AMBIGUOUS_SCALAR: Final = _code("HL014", "YAML parsers read the unquoted value differently")
 LINK_OUTSIDE: Final = _code("HL015", "a symbolic link points outside the configuration directory")
 NO_DOCUMENT: Final = _code("HL016", "the file contains no webhook")
-MORE_INVALID: Final = _code("HL017", "the file has more documents with errors than are explained")
+MORE_INVALID: Final = _code("HL017", "the file has more errors than are explained")
 
 UNKNOWN_KEY: Final = _code("HL020", "the key is unknown in this place")
 MISSING_KEY: Final = _code("HL021", "a required key is missing")

@@ -182,10 +182,10 @@ def check_document(value: Any) -> list[RuleFinding]:
 
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
-        malformed = {finding.path for finding in findings}
-        # The schema refuses some of these characters too. One finding for a name is enough.
-        findings += [one for one in check_rules(value) if one.code != error_codes.INVISIBLE_IN_NAME
-                     or one.path not in malformed]  # fmt: skip
+        findings += check_rules(value)
+        # The schema and other rules refuse some of these characters too. One finding for a name is enough.
+        malformed = {finding.path for finding in findings if finding.code != error_codes.INVISIBLE_IN_NAME}
+        return [one for one in findings if one.code != error_codes.INVISIBLE_IN_NAME or one.path not in malformed]
     return findings
 
 

@@ -9,6 +9,7 @@ is the message for a value that does not match a pattern; editors show it as wel
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -21,6 +22,7 @@ from jsonschema.validators import extend
 
 from hookline.config import error_codes
 from hookline.config.document_access import (
+    MAX_FINDINGS,
     DocumentPath,
     RuleFinding,
     below_secret_name,
@@ -57,14 +59,24 @@ def check_schema(document: Any) -> list[RuleFinding]:
         return [finding_at(("version",), error_codes.OTHER_VERSION, problem, hint)]
     by_path: dict[DocumentPath, tuple[int, RuleFinding]] = {}
     findings: list[RuleFinding] = []
+    for number, (keyword, finding) in enumerate(_explained(document), 1):
+        if keyword not in _ORDER:
+            findings.append(finding)
+        elif finding.path not in by_path or _ORDER.index(keyword) < by_path[finding.path][0]:
+            by_path[finding.path] = (_ORDER.index(keyword), finding)
+        if number == MAX_FINDINGS:
+            problem, hint = "the document has more errors", "correct the others, then validate again"
+            findings.append(finding_at((), error_codes.MORE_INVALID, problem, hint))
+            break
+    return [*findings, *(finding for _, finding in by_path.values())]
+
+
+def _explained(document: Any) -> Iterator[tuple[str, RuleFinding]]:
+    """Yields each finding with its keyword. A document of 1 MiB can have half a million."""
     for error in validator().iter_errors(document):
         keyword = str(error.validator)
         for finding in _EXPLANATIONS.get(keyword, _other)(error):
-            if keyword not in _ORDER:
-                findings.append(finding)
-            elif finding.path not in by_path or _ORDER.index(keyword) < by_path[finding.path][0]:
-                by_path[finding.path] = (_ORDER.index(keyword), finding)
-    return [*findings, *(finding for _, finding in by_path.values())]
+            yield keyword, finding
 
 
 @cache
@@ -72,15 +84,32 @@ def validator() -> Validator:
     """Returns the library's validator. Unlike JSON Schema, it does not accept 1.0 as an integer."""
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     validator_class = extend(  # type: ignore[no-untyped-call]
-        Draft202012Validator, validators={"pattern": _match_pattern}, type_checker=types
+        Draft202012Validator,
+        validators={"pattern": _match_pattern, "uniqueItems": _require_unique},
+        type_checker=types,
     )
-    made: Validator = validator_class(load_schema("webhook.v1"))
+    made: Validator = validator_class(_schema())
     return made
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return load_schema("webhook.v1")
 
 
 def _match_pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     if isinstance(instance, str) and not compiled_pattern(pattern).search(instance):
         yield ValidationError(f"does not match {pattern}")
+
+
+def _require_unique(_: Validator, wanted: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """The library compares each item with every other one if it cannot sort them."""
+    if wanted and isinstance(instance, list) and len(set(map(_as_json, instance))) < len(instance):
+        yield ValidationError("has an item twice")
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _path(error: ValidationError) -> DocumentPath:
@@ -124,12 +153,12 @@ def _unknown_keys(error: ValidationError) -> Iterator[RuleFinding]:
 def _parents() -> dict[str, str]:
     """The parents of keys that are unknown at the top level, such as `delivery` for `timeout`."""
     parents: dict[str, str] = {}
-    for name, schema in load_schema("webhook.v1")["properties"].items():
+    for name, schema in _schema()["properties"].items():
         for key, inner in schema.get("properties", {}).items():
             parents.setdefault(key, name)
             for deeper in inner.get("properties", {}):
                 parents.setdefault(deeper, f"{name}.{key}")
-    top = load_schema("webhook.v1")["properties"].keys()
+    top = _schema()["properties"].keys()
     return {key: parent for key, parent in parents.items() if key not in top}
 
 
@@ -154,7 +183,7 @@ def _missing(error: ValidationError) -> Iterator[RuleFinding]:
 
 def _properties_at(path: Iterable[str | int]) -> dict[str, Any]:
     """The keys of the mapping at a path, also if `required` is in a part of the schema without properties."""
-    schema: Any = load_schema("webhook.v1")
+    schema: Any = _schema()
     for part in path:
         schema = schema.get("items", {}) if isinstance(part, int) else schema.get("properties", {}).get(part, {})
     properties: dict[str, Any] = schema.get("properties", {})
@@ -239,11 +268,11 @@ def _wrong_count(error: ValidationError) -> Iterator[RuleFinding]:
 def _repeated(error: ValidationError) -> Iterator[RuleFinding]:
     earlier: set[str] = set()
     for index, item in enumerate(_value(error)):
-        if quote(item) in earlier:
+        if (known := _as_json(item)) in earlier:
             path = (*_path(error), index)
             message = f"{quote(item)} is already in the list"
             yield finding_at(path, error_codes.REPEATED_ITEM, message, "remove one of the two")
-        earlier.add(quote(item))
+        earlier.add(known)
 
 
 def _out_of_range(error: ValidationError) -> Iterator[RuleFinding]:

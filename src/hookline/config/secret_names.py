@@ -22,9 +22,16 @@ _PUBLIC_KEYS = frozenset(
 # `token_type`, `auth_time`: a name that ends like this describes a secret and does not hold one.
 _DESCRIBING = frozenset(["alg", "algorithm", "method", "methods", "time", "type", "url", "use", "version"])
 # Whole names of query parameters and claims. As a part of a name they are common words: Country-Code, X-Pass-Through.
-_SECRET_PARAMETERS = frozenset(["code", "pass", "otp", "pin", "sas"])
+_SECRET_PARAMETERS = frozenset(["code", "pass", "pw", "otp", "pin", "sas"])
 _PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])")
 
+# Addresses of chats: everybody who knows the path can post.
+_SECRET_URLS = (
+    r"(?i:hooks\.slack\.com/(?:services|triggers|workflows)/)\S+",
+    r"(?i:discord(?:app)?\.com/api/)(?:v\d+/)?webhooks/\S+",
+    r"(?i:webhook\.office\.com/webhook)\S+",
+    r"bot\d{6,12}:[\w-]{30,}",
+)
 # A JWT or JWE, and the tokens of services that can be recognized by their beginning.
 _SECRET_FORMS = (
     r"eyJ[\w-]{8,}\.(?:eyJ|[\w-]*\.)\S*",
@@ -47,6 +54,7 @@ _SECRET_FORMS = (
     r"pypi-\w{16,}",
     r"dop_v1_\w{20,}",
     r"hvs\.\w{20,}",
+    *_SECRET_URLS,
 )
 SECRET_FORM = re.compile(rf"\b(?:{'|'.join(_SECRET_FORMS)})|-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*")
 # The credentials of a header, too. In other text, the names of the schemes are common words.
@@ -58,6 +66,7 @@ _MIN_SECRET_CHARACTERS = 13
 _BEGINNINGS = (
     *("eyJ", "AGE-", "sk_", "rk_", "sk-", "gh", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "AIza", "ya29", "SG."),
     *("key-", "whs", "shp", "npm_", "pypi-", "dop_v1_", "hvs.", "-----BEGIN"),
+    *("hooks.slack.", "discord", ".office.com", "bot"),
 )
 
 
@@ -96,6 +105,9 @@ def looks_like_secret_value(value: str) -> bool:
 
 def holds_secret_form(text: str) -> bool:
     """Whether a text contains a JWT, a private key or a token of a known service."""
-    if len(text) < _MIN_SECRET_CHARACTERS:
-        return False
-    return any(map(text.__contains__, _BEGINNINGS)) and SECRET_FORM.search(text) is not None
+    return may_hold_secret_form(text) and SECRET_FORM.search(text) is not None
+
+
+def may_hold_secret_form(text: str) -> bool:
+    """A quick check: False if `holds_secret_form` is False for the text and for every part of it."""
+    return len(text) >= _MIN_SECRET_CHARACTERS and any(map(text.__contains__, _BEGINNINGS))

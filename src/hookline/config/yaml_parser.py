@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from hookline.config import error_codes
-from hookline.config.document_access import DocumentPath, path_text, quote
+from hookline.config.document_access import MAX_FINDINGS, SECRET_SECTIONS, DocumentPath, path_text, quote
 from hookline.config.secret_names import names_secret
 from hookline.config.source_text import HiddenText, PositionMap, SourceFinding, SourcePosition
 from hookline.config.yaml_errors import VISIBLE_LATER, ErrorContext, explain_yaml_error
@@ -29,6 +29,7 @@ except ImportError:  # PyYAML was built without libyaml: the same events, eight 
 _Event = Any
 
 MAX_DEPTH = 50
+MAX_DOCUMENTS = 50_000
 MAX_DOCUMENT_BYTES = 1 << 20
 # A document with fewer characters cannot be too large, because a character has at most four bytes.
 _MIN_COUNTED_CHARACTERS = MAX_DOCUMENT_BYTES // 4
@@ -107,6 +108,10 @@ class _Frame:
     lines: dict[Any, int] = field(default_factory=dict)
 
 
+class _TooManyFindings(Exception):
+    """Ends the reading of a file."""
+
+
 class _RefusedKey:
     """Replaces a refused key, so that its value is skipped. It never equals a key of the file."""
 
@@ -141,6 +146,13 @@ class _Builder:
             for event in iter(parser.get_event, None):
                 if not self._take(event):
                     return False
+        except _TooManyFindings:
+            last = self.findings[-1].position
+            summary, hint = "the rest of the file is not examined", "correct the errors above, then validate again"
+            self.findings.append(
+                SourceFinding(code=error_codes.MORE_INVALID, position=last, summary=summary, hint=hint)
+            )
+            return False
         finally:
             parser.dispose()
         return True
@@ -170,6 +182,10 @@ class _Builder:
         elif kind is yaml.AliasEvent:
             self._alias(event)
         elif kind is yaml.DocumentStartEvent:
+            if len(self.documents) >= MAX_DOCUMENTS:
+                hint = "split it: one file per webhook"
+                self._add(error_codes.TOO_LARGE, event, f"more than {MAX_DOCUMENTS:,} documents in a file", hint)
+                return False
             self._begin_document(event.start_mark.index)
             if event.tags:
                 self._refuse(error_codes.TAG, event, "%TAG directive", "remove it: webhook files use no tags")
@@ -205,6 +221,8 @@ class _Builder:
 
     def _add(self, code: str, event: _Event, summary: str, hint: str) -> None:
         self.findings.append(SourceFinding(code=code, position=_position(event), summary=summary, hint=hint))
+        if len(self.findings) >= MAX_FINDINGS:
+            raise _TooManyFindings
 
     def _is_secret(self) -> bool:
         """Whether the present value is under a key whose name looks secret, or the present key is below one."""
@@ -281,7 +299,8 @@ class _Builder:
         else:
             key = value
         frame.key, frame.expects_key = key, False
-        frame.secret = frame.below_secret or names_secret(event.value)
+        at_top = len(self._stack) == 1
+        frame.secret = frame.below_secret or names_secret(event.value) or (at_top and event.value in SECRET_SECTIONS)
         if frame.secret and self._hidden_from is None and self._with_positions:
             self._hidden_from = SourcePosition(event.end_mark.line + 1, event.end_mark.column + 1)
         frame.lines[key] = event.start_mark.line + 1
@@ -304,12 +323,12 @@ class _Builder:
             hint = "close open brackets; webhook files need 5 levels"
             self._add(error_codes.TOO_DEEP, event, f"nested deeper than {MAX_DEPTH} levels", hint)
             return False
+        container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
+        if len(self._stack) == 1 and self._stack[0].key in SECRET_SECTIONS and container == {}:
+            self._stack[0].secret, self._hidden_from = False, None
         if event.anchor is not None or event.tag is not None:
             self._refuse_properties(event)
-        container: dict[Any, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
         below_secret = self._is_secret()
-        if below_secret and len(self._stack) == 1 and self._stack[0].key == "signature" and container == {}:
-            below_secret, self._hidden_from = False, None  # the mapping of the file's format
         if self._expects_key():
             index = event.start_mark.index
             summary, hint = "a list or a mapping is used as a key", "write a plain word before the colon"

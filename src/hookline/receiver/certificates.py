@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidSignature
 
 from hookline.errors import HooklineError, WrongUse
 from hookline.paths import path_exists
-from hookline.private_files import replace_file
+from hookline.private_files import exposed_directory, replace_file
 
 CERTIFICATE_LIFETIME = timedelta(days=365)
 MIN_REMAINING = timedelta(days=1)
@@ -40,6 +40,7 @@ def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime
     identity = ServerIdentity(directory / "ca.pem", directory / "server.pem")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_private(directory)
         with _locked(directory):
             authority = _authority(identity.ca_file, directory / "ca-key.pem")
             if not _is_valid(identity.server_file, authority, names, now):
@@ -50,6 +51,16 @@ def prepare_certificates(directory: Path, names: Sequence[str], *, now: datetime
             hint="choose another directory with --tls-dir",
         ) from error
     return identity
+
+
+def _require_private(directory: Path) -> None:
+    """Raises HooklineError if every user can exchange the authority, which clients trust."""
+    # A file below it, so that the directory itself is on the way.
+    if (exposed := exposed_directory(directory / "ca.pem")) is not None:
+        raise HooklineError(
+            f"anybody can write to {exposed}, and so exchange the certificates in {directory}",
+            hint=f"chmod o-w {exposed}, or choose another directory with --tls-dir",
+        )
 
 
 def server_context(identity: ServerIdentity) -> ssl.SSLContext:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from hookline.config.discovery import WebhookFile
 from hookline.config.document_access import RuleFinding
 from hookline.config.error_codes import TITLES
 from hookline.config.file_validator import (
+    MAX_DIAGNOSTICS_PER_CODE,
     MAX_DIAGNOSTICS_PER_CODE_AND_FILE,
     MAX_EXPLAINED_DOCUMENTS,
     validate_file,
 )
+from hookline.config.yaml_parser import MAX_DOCUMENTS
 
 VALID = b"""---
 version: 1
@@ -120,3 +123,33 @@ def test_a_valid_document_after_many_broken_ones_is_read() -> None:
     found = validate_file(WebhookFile("all.yaml", b"---\nversion: 1\n" * 300 + VALID + b"---\nversion: 1\n"))
     assert [300] == [document.index for document in found.documents if document.value is not None]
     assert "101 more documents from here have errors" == found.diagnostics[-1].summary
+
+
+@pytest.mark.parametrize("text", [
+    "authentication: {type: jwt, keys: [" + "{}," * 20_000 + "]}",
+    "campaigns: [" + ",".join(f"{{a: {number}}},x{number}" for number in range(20_000)) + "]",
+    "campaigns: [" + "a," * 200_000 + "]",
+    "campaigns: [" + "no," * 200_000 + "]",
+    "".join(f"k{number}: no\n" for number in range(60_000)),
+], ids=["keys", "items of several kinds", "equal items", "ambiguous items", "ambiguous values"])  # fmt: skip
+def test_work_for_a_document_is_bounded(text: str) -> None:
+    """A document with very many errors is explained in part, in a time that grows with its length."""
+    began = time.process_time()
+    found = validate_file(WebhookFile("all.yaml", text.encode()))
+    assert "HL017" in {one.code for one in found.diagnostics}
+    assert len(found.diagnostics) < 10 * MAX_DIAGNOSTICS_PER_CODE
+    assert time.process_time() - began < 20
+
+
+def test_number_of_documents_is_bounded() -> None:
+    """A file with more documents than anybody writes is refused, and the rest is not read."""
+    found = validate_file(WebhookFile("all.yaml", b"--- a\n" * (2 * MAX_DOCUMENTS)))
+    assert MAX_DOCUMENTS == len(found.documents)
+    assert any(one.code == "HL005" and one.line == MAX_DOCUMENTS + 1 for one in found.diagnostics)
+
+
+def test_long_items_that_differ_at_their_ends_are_not_the_same() -> None:
+    """Only the items that are equal are reported."""
+    items = [f"{'a' * 70}{number}" for number in (1, 2, 2)]
+    found = validate_file(WebhookFile("all.yaml", VALID.replace(b"campaigns: all", f"campaigns: {items}".encode())))
+    assert ["campaigns[2]"] == [one.summary.partition(":")[0] for one in found.diagnostics]

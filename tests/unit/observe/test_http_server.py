@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -116,6 +118,27 @@ async def test_idle_connections_keep_nobody_out() -> None:
             assert b"" == await idle[0][0].read()
         for _, writer in idle:
             writer.close()
+
+
+async def test_a_client_that_resets_the_connection_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port scanner that leaves between the response and its end causes no line in the log."""
+    found: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(context))
+
+    def write_eof(_: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async with listening() as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(listener))
+        monkeypatch.setattr(type(writer.transport), "write_eof", write_eof)
+        writer.write(REQUEST)
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(5):
+                await reader.read()
+        writer.close()
+    gc.collect()
+    assert [] == found
 
 
 async def test_clients_that_do_not_read_keep_nobody_out() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import click
 
 from hookline import __version__
-from hookline.cli.options import ParsedParameter, choice_option, examples
+from hookline.cli.options import ParsedParameter, PathParameter, choice_option, examples
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.package_spec import Installation, Package, parse_package, this_installation
 from hookline.errors import HooklineError
@@ -147,7 +147,7 @@ def subdirectory_notes(created: Sequence[str], below: PurePosixPath, root: Path)
         exits="0 done, 1 nothing could be created, 64 the package is not one that CI can install",
     )
 )
-@click.argument("directory", metavar="[DIR]", default=".", type=click.Path(path_type=Path, file_okay=True))
+@click.argument("directory", metavar="[DIR]", default=".", type=PathParameter(path_type=Path))
 @choice_option("--ci", forms=["github", "none"], help="The CI to write a workflow for.")
 @click.option(
     "--package",

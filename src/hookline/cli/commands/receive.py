@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from hookline.cli.options import DURATION, LISTEN, ParsedParameter, examples
+from hookline.cli.options import DURATION, LISTEN, ParsedParameter, PathParameter, examples
 from hookline.cli.output.output_file import (
     is_standard_output,
     open_appended,
@@ -53,7 +53,7 @@ def _retry_after(text: str) -> int:
 @click.option("--host", multiple=True, metavar="NAME", help="An additional name for the certificate (repeatable).")
 @click.option(
     "--tls-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathParameter(path_type=Path, file_okay=False),
     default=".hookline/receive",
     help="The directory of the certificates. Clients trust its ca.pem (relay --ca-file).",
 )

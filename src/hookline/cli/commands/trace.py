@@ -25,6 +25,7 @@ from hookline.relay.delivery_record import FailedAttempt
 from hookline.relay.spool.admin import MIN_TRACE_ID_DIGITS, Trace, TracedDelivery, TracedLine
 from hookline.relay.spool.factory import spool_store
 from hookline.relay.spool.spool import State
+from hookline.storage_location import without_passwords
 
 _RECIPIENT: Final = re.compile(r"[^\s<>\"',;:]+@[\w.-]+|\+?\d[\d ()/-]{6,}\d")
 _RESULTS: Final = {
@@ -212,8 +213,10 @@ def trace_command(*, spool: str, payload: bool, form: str, identity: str) -> int
             click.echo(line)
     if found.found:
         return ExitCode.DONE
+    # An argument that was meant for another command may hold a password, or be a recipient.
+    shown = "the id" if "@" in identity or identity != without_passwords(identity) else repr(identity)
     click.echo(
-        f"{identity!r} was not found in this spool. Possible reasons:\n"
+        f"{shown} was not found in this spool. Possible reasons:\n"
         "  - its events were skipped: the spool counts them by reason (`hookline status`) and does not keep them;\n"
         "  - it was not read yet, or by a relay with another spool (--spool);\n"
         "  - its record is older than `hookline relay --retain`, or was removed by --records-max;\n"

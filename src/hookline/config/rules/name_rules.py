@@ -33,6 +33,8 @@ _NAMES: tuple[DocumentPath, ...] = (
 def check_names(document: Any) -> Iterator[RuleFinding]:
     """Refuses invisible characters in names: two names that look equal would be two webhooks, or two campaigns."""
     for path, name, on_key in _names(document):
+        if name.isascii() and name.isprintable():
+            continue
         character = None if printable(name) == name else next(filter(is_invisible, name), None)
         if character is None:
             continue

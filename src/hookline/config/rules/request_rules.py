@@ -19,7 +19,12 @@ from hookline.config.document_access import (
     text_at,
     value_at,
 )
-from hookline.config.secret_names import looks_like_secret_value, looks_secret, looks_secret_parameter
+from hookline.config.secret_names import (
+    holds_secret_form,
+    looks_like_secret_value,
+    looks_secret,
+    looks_secret_parameter,
+)
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
@@ -104,6 +109,9 @@ def check_query(document: Any) -> Iterator[RuleFinding]:
         if not name:
             problem, hint = "the name of a parameter is empty", "write a name, as in tenant"
             yield finding_at(path, error_codes.QUERY_VALUE, problem, hint, on_key=True)
+        if holds_secret_form(name):
+            hint = "write a name, and the secret as a reference: {env: HOOKLINE_SECRET_…} or {file: …}"
+            yield finding_at(("query",), error_codes.HEADER_SECRET, "the name of a parameter is a secret", hint)
         if not isinstance(value, str):
             continue
         secret = looks_secret_parameter(name) or looks_like_secret_value(value)

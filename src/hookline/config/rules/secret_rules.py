@@ -25,7 +25,7 @@ from hookline.config.document_access import (
     secret_references,
     text_at,
 )
-from hookline.config.secret_names import holds_secret_form, looks_secret_parameter
+from hookline.config.secret_names import holds_secret_form, looks_secret_parameter, may_hold_secret_form
 from hookline.key_rotation import KeyPeriod, find_gap
 from hookline.units import MOMENT_PATTERN, parse_moment, utc_text
 
@@ -86,24 +86,42 @@ def check_literals(document: Any) -> Iterator[RuleFinding]:
     if not isinstance(document, dict):
         return
     yield from _check_claims(("authentication", "claims"), mapping_at(document, "authentication", "claims"))
-    for key, value in document.items():
-        if key in _CHECKED_ELSEWHERE:
-            continue
-        for path, text in _texts((key,), value):
-            if holds_secret_form(text):
-                yield finding_at(path, error_codes.HEADER_SECRET, "contains a secret", _REPLACE, on_key=True)
+    others = {key: value for key, value in document.items() if key not in _CHECKED_ELSEWHERE}
+    found: list[str] = []
+    _collect(others, found)
+    if not may_hold_secret_form("\n".join(found)):  # one look at all of them, because few documents have a secret
+        return
+    for path, text in _texts((), others):
+        if holds_secret_form(text):
+            yield finding_at(path, error_codes.HEADER_SECRET, "contains a secret", _REPLACE, on_key=True)
+
+
+def _collect(value: Any, texts: list[str]) -> None:
+    """Adds every text below a value."""
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, str):
+            texts.append(inner)
+        elif isinstance(inner, dict | list):
+            _collect(inner, texts)
 
 
 def _check_claims(path: DocumentPath, value: Any) -> Iterator[RuleFinding]:
-    """Finds texts below a claim whose name looks secret, in any list or mapping."""
+    """Finds texts and numbers below a claim whose name looks secret, in any list or mapping."""
     for name, inner in enumerate(value) if isinstance(value, list) else value.items():
         below: DocumentPath = (*path, name)
-        if isinstance(name, str) and looks_secret_parameter(name) and next(_texts(below, inner), None) is not None:
+        if isinstance(name, str) and looks_secret_parameter(name) and _holds_text_or_number(inner):
             yield finding_at(
                 below, error_codes.HEADER_SECRET, "the value looks like a secret", _NO_CLAIM, on_key=True
             )
         elif isinstance(inner, dict | list):
             yield from _check_claims(below, inner)
+
+
+def _holds_text_or_number(value: Any) -> bool:
+    """Whether a value is or contains a text or a number: a password or a PIN may consist of digits."""
+    if isinstance(value, dict | list):
+        return any(map(_holds_text_or_number, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _texts(path: DocumentPath, value: Any) -> Iterator[tuple[DocumentPath, str]]:

@@ -43,7 +43,7 @@ def check_url(document: Any) -> Iterator[RuleFinding]:
         yield _in_url(error_codes.NOT_A_URL, f"{quote(invalid[0])} is not allowed in a URL", hint)
     if parts["fragment"] is not None:
         yield _in_url(error_codes.URL_FRAGMENT, "contains a fragment (#…), which is never sent", "remove it")
-    yield from _check_path(parts["path"])
+    yield from _check_path(parts["authority"].rpartition("@")[2].lower() + parts["path"])
     yield from _check_query(parts["query"] or "", mapping_at(document, "query"))
     yield from _check_authority(parts["authority"])
 
@@ -69,7 +69,8 @@ def _check_query(query: str, added: Any) -> Iterator[RuleFinding]:
 
 
 def _check_path(path: str) -> Iterator[RuleFinding]:
-    segments = [unquote(segment) for segment in path.split("/")]
+    """`path` begins with the host, because the paths of some hosts are secrets."""
+    segments = [unquote(segment) for segment in path.split("/")[1:]]
     if not {".", ".."}.isdisjoint(segments):
         hint = "write the path that is meant: clients and servers remove such segments, each in its own way"
         yield _in_url(error_codes.URL_DOT_SEGMENT, "the path contains a segment . or ..", hint)
@@ -166,4 +167,5 @@ def _in_url(code: str, message: str, hint: str) -> RuleFinding:
 def _without_secrets(url: str) -> str:
     """The URL without user name, password and query, which may be secret, and without secrets in its path."""
     path = re.sub(r"//[^/?#]*@", "//…@", url.partition("?")[0]).partition(";")[0]
-    return quote(SECRET_FORM.sub("…", path))
+    shown = SECRET_FORM.sub("…", path)
+    return quote(shown if not holds_secret_form(unquote(shown)) else "…")
