@@ -58,6 +58,11 @@ def mask_unprintable(text: str) -> str:
     return "".join(character if is_visible(character) else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def shortened(text: str, max_characters: int) -> str:
+    """The text, or its beginning with an ellipsis if it is longer."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
+
+
 def visible_json(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """A value as JSON in which every invisible character is escaped. Only line breaks of the indentation remain.
 

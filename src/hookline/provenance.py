@@ -67,7 +67,7 @@ def is_ancestor(directory: Path, commit: str) -> bool | None:
 
 
 def uncommitted_files(directory: Path) -> tuple[str, ...] | None:
-    """The webhook files that differ from HEAD, sorted, relative to `directory`; None if git does not tell."""
+    """The webhook files that differ from HEAD, sorted, relative to `directory`; None if git gives no answer."""
     if (committed := _committed(directory)) is None:
         return None
     found = dict(_webhook_files(directory))
@@ -76,7 +76,7 @@ def uncommitted_files(directory: Path) -> tuple[str, ...] | None:
 
 
 def _committed(directory: Path) -> dict[str, str] | None:
-    """Hashes of the webhook files of HEAD below `directory`, by name; None if git does not tell."""
+    """Hashes of the webhook files of HEAD below `directory`, by name; None if git gives no answer."""
     inside = directory.absolute().relative_to(_existing(directory))
     result = _git(directory, "ls-tree", "-r", "-z", "HEAD", "--", f"{inside}/")
     if isinstance(result, str):

@@ -67,6 +67,7 @@ def test_no_webhook_file(make: Callable[[], object], command: list[str], capsys:
     found = capsys.readouterr()
     assert "error: the configuration directory webhooks " in found.err
     assert "--config" in found.err
+    assert 1 == found.err.count("the configuration directory webhooks ")
     assert not Path(".hookline").exists()
 
 

@@ -167,11 +167,15 @@ def _warning_line(text: str, *, as_json: bool) -> str:
 
 
 def _name_variable(wrong: click.ClickException) -> None:
-    """Name the variable in the error about an option's value, if the value comes from one."""
+    """Name the place of a wrong value: the variable if the value comes from one, else the option alone."""
     if not isinstance(wrong, click.BadParameter) or wrong.ctx is None or wrong.param is None:
         return
-    if wrong.ctx.get_parameter_source(wrong.param.name or "") is ParameterSource.ENVIRONMENT:
-        wrong.param_hint = f"{wrong.param.envvar} (option {max(wrong.param.opts, key=len)})"
+    option = max(wrong.param.opts, key=len)
+    source = wrong.ctx.get_parameter_source(wrong.param.name or "")
+    if source is ParameterSource.ENVIRONMENT:
+        wrong.param_hint = f"{wrong.param.envvar} (option {option})"
+    elif source is ParameterSource.COMMANDLINE and isinstance(wrong.param, click.Option):
+        wrong.param_hint = f"'{option}'"  # click would name the variable as well, although it gave no value
 
 
 @click.command(

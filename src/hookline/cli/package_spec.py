@@ -1,7 +1,7 @@
 """The package of hookline that CI installs: parses `init --package`, and finds the package of this installation.
 
 A package is named so that nobody can replace it: by the hash of its files, by the URL of a wheel, or by a git commit.
-A name and a version alone are refused, because whoever registers the name in an index decides what they install.
+A name and a version alone are refused, because the owner of the name in an index would decide the code.
 """
 
 from __future__ import annotations

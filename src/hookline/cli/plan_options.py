@@ -61,20 +61,21 @@ deletion_options = bundle(
 
 def load_desired(config: Path, paths: tuple[Path, ...], targets: tuple[Address, ...]) -> Desired:
     """The webhooks of the files or targets. Raises InvalidConfiguration, WrongUse for a missing path or target."""
-    desired = load(config, paths, targets=targets, on_left_out=warn_of_left_out)
-    if not desired.webhooks and not desired.narrowed:
-        problem = "contains no webhook" if is_directory(config) else "does not exist"
-        click.echo(f"warning: the configuration directory {config} {problem}", err=True)
-    return desired
+    return load(config, paths, targets=targets, on_left_out=warn_of_left_out)
 
 
 def require_desired(config: Path, desired: Desired, stored: Snapshot) -> None:
     """Raise WrongUse if there is neither a webhook file nor a stored webhook.
 
-    Such a directory is usually another one than meant. If webhooks are stored, their deletion is blocked and shown.
+    Such a directory is usually another one than meant. If webhooks are stored, their deletion is blocked and shown,
+    after a warning.
     """
-    if not (desired.webhooks or desired.narrowed or stored.webhooks):
+    if desired.webhooks or desired.narrowed:
+        return
+    if not stored.webhooks:
         require_files(config)
+    problem = "contains no webhook" if is_directory(config) else "does not exist"
+    click.echo(f"warning: the configuration directory {config} {problem}", err=True)
 
 
 def with_folder_notes(plan: Plan, desired: Desired, stored: Snapshot, store: StateStore, config: Path) -> Plan:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Final, Literal
 
-from hookline.escaping import escape_json, printable
+from hookline.escaping import escape_json, printable, shortened
 from hookline.units import utc_text
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -68,9 +68,7 @@ class Log:
 
 
 def _cut(value: object) -> object:
-    if isinstance(value, str) and len(value) > MAX_VALUE_CHARACTERS:
-        return f"{value[: MAX_VALUE_CHARACTERS - 1]}…"
-    return value
+    return shortened(value, MAX_VALUE_CHARACTERS) if isinstance(value, str) else value
 
 
 def _text_line(time: str, level: Level, message: str, fields: dict[str, object]) -> str:

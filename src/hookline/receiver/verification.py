@@ -18,6 +18,7 @@ from jsonschema.exceptions import best_match
 from jwt.types import Options
 
 from hookline.errors import KeyUnusable
+from hookline.escaping import shortened
 from hookline.receiver.request_log import parse_json
 from hookline.schemas import load_schema
 
@@ -207,8 +208,7 @@ class PayloadCheck:
         worst = best_match(self._validator(value).iter_errors(value))
         if worst is None:
             return True
-        message = f"{worst.json_path}: {worst.message}"
-        return message if len(message) <= MAX_PROBLEM_CHARACTERS else message[: MAX_PROBLEM_CHARACTERS - 1] + "…"
+        return shortened(f"{worst.json_path}: {worst.message}", MAX_PROBLEM_CHARACTERS)
 
     def _validator(self, value: object) -> Draft202012Validator:
         """A body with a campaignType has structure 2, which differs by channel. Others must have structure 1."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookline.cli.output.plan_output import plan_as_json, plan_as_text
-from hookline.cli.plan_options import load_desired
+from hookline.cli.plan_options import load_desired, require_desired
 from hookline.config import discovery
 from hookline.config.loader import inspect
 from hookline.escaping import is_invisible
@@ -139,10 +139,11 @@ def test_files_are_read_once_for_many_targets(tmp_path: Path, monkeypatch: pytes
 def test_empty_directory_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A missing or empty configuration directory causes a warning on stderr, which the plan does not contain."""
+    """If webhooks are stored, a missing or empty configuration directory causes a warning beside their deletion."""
     monkeypatch.chdir(tmp_path)
-    load_desired(Path("webhooks"), (), ())
+    config, stored = Path("webhooks"), Snapshot("L", 1, {Address("acme", "prod"): Stored({})})
+    require_desired(config, load_desired(config, (), ()), stored)
     assert "warning: the configuration directory webhooks does not exist\n" == capsys.readouterr().err
-    Path("webhooks").mkdir()
-    load_desired(Path("webhooks"), (), ())
+    config.mkdir()
+    require_desired(config, load_desired(config, (), ()), stored)
     assert "warning: the configuration directory webhooks contains no webhook\n" == capsys.readouterr().err

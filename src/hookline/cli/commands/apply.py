@@ -52,7 +52,7 @@ def with_uncommitted_mark(provenance: Provenance, config: Path) -> Provenance:
         return provenance
     commit = provenance.commit[:12]
     if names is None:
-        finding = f"git does not tell whether the webhook files differ from commit {commit}"
+        finding = f"git does not report whether the webhook files differ from commit {commit}"
     else:
         verb = f"and {len(names) - 1} more differ" if len(names) > 1 else "differs"
         finding = f"{printable(str(config / names[0]))} {verb} from commit {commit}"

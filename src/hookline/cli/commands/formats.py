@@ -16,8 +16,8 @@ from hookline.cli.completions import complete_files
 from hookline.cli.ingest_options import defaults_options, line_format_option
 from hookline.cli.options import choice_option, examples
 from hookline.cli.output.json_output import json_output
-from hookline.cli.output.tables import columns, shortened
-from hookline.escaping import printable
+from hookline.cli.output.tables import columns
+from hookline.escaping import printable, shortened
 from hookline.exit_codes import ExitCode
 from hookline.observe.log import Log
 from hookline.relay.delivery_record import Delivery, Rejected, Skipped

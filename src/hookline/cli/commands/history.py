@@ -12,8 +12,8 @@ from hookline.cli.applied_state import find, read_with_history
 from hookline.cli.completions import complete_addresses
 from hookline.cli.options import examples, format_option, state_option
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.tables import columns, shortened
-from hookline.escaping import printable
+from hookline.cli.output.tables import columns
+from hookline.escaping import printable, shortened
 from hookline.plan.stale_plan import short_commit
 from hookline.state.factory import open_state, without_password
 from hookline.state.history_chain import time_text

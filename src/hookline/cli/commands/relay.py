@@ -37,8 +37,8 @@ MAX_NAMES_SHOWN = 5  # of files, in one line
         "hookline relay --organization ACME@AdobeOrg --sandbox prod --campaign newsletter sendgrid.ndjson",
         "hookline relay --dry-run --format ses events.ndjson.gz",
         "hookline relay --drain --max-wait 90m",
-        exits="0 all delivered or skipped, 3 some are dead letters or were rejected, 4 some are "
-        "still pending, 8 the state or the spool cannot be used",
+        exits="0 all delivered or skipped, 3 some are dead letters or were rejected, or input was not recognized or "
+        "not read, 4 some are still pending, 8 the state or the spool cannot be used",
     ),
 )
 @relay_options

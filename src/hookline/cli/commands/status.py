@@ -12,8 +12,8 @@ import click
 from hookline.cli.dead_letter_options import letter_count_text
 from hookline.cli.options import examples, format_option, spool_option
 from hookline.cli.output.json_output import print_json
-from hookline.cli.output.tables import columns, duration_text, shortened, size_text
-from hookline.escaping import printable
+from hookline.cli.output.tables import columns, duration_text, size_text
+from hookline.escaping import printable, shortened
 from hookline.observe.snapshot import LaneStatus, RelayStatus, SpoolStatus, WebhookStatus
 from hookline.observe.status import effective_dedupe_window, moment, status_document
 from hookline.relay.spool.admin import Count

@@ -14,10 +14,6 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(padded).rstrip()
 
 
-def shortened(text: str, max_chars: int) -> str:
-    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
-
-
 def _width(text: str) -> int:
     """Terminal cells: wide characters take two, combining characters none (UAX #11)."""
     return sum(

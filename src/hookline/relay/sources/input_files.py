@@ -142,6 +142,11 @@ def list_files(name: str, context: ReadContext | None) -> list[str]:
     """
     try:
         return _list_files(name, context)
+    except FileNotFoundError as error:
+        raise HooklineError(
+            f"{display_name(name)}: no file matches: the directory does not exist",
+            hint="check the pattern, and the directory that it names",
+        ) from error
     except OSError as error:
         raise HooklineError(
             f"{display_name(name)}: cannot be listed: {error.strerror}",
