@@ -182,10 +182,10 @@ def check_document(value: Any) -> list[RuleFinding]:
 
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
-        malformed = {finding.path for finding in findings}
-        # The schema refuses some of these characters too. One finding for a name is enough.
-        findings += [one for one in check_rules(value) if one.code != error_codes.INVISIBLE_IN_NAME
-                     or one.path not in malformed]  # fmt: skip
+        broken = check_rules(value)
+        # The schema refuses these characters too, for editors. The rule names the character; one finding is enough.
+        named = {one.path for one in broken if one.code == error_codes.INVISIBLE_IN_NAME}
+        findings = [one for one in findings if one.code != error_codes.WRONG_FORM or one.path not in named] + broken
     return findings
 
 
