@@ -33,9 +33,8 @@ _NAMES: tuple[DocumentPath, ...] = (
 def check_names(document: Any) -> Iterator[RuleFinding]:
     """Refuses invisible characters in names: two names that look equal would be two webhooks, or two campaigns."""
     for path, name, on_key in _names(document):
-        # Only for claims this is the rule that refuses control characters: elsewhere the schema or HL039 does.
-        controls = path[1:2] == ("claims",)
-        faults = (one for one in name if is_invisible(one) and (controls or unicodedata.category(one) != "Cc"))
+        # The schema refuses control characters in values, and a line break or tab needs no name.
+        faults = (one for one in name if is_invisible(one) and (on_key or unicodedata.category(one) != "Cc"))
         character = None if printable(name) == name else next(faults, None)
         if character is None:
             continue
