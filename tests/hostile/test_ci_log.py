@@ -105,3 +105,12 @@ def test_a_letter_of_another_alphabet_is_seen(lab: Lab) -> None:
             assert text.isascii()
     path.write_text(json.dumps({**json.loads(path.read_text()), "name": "Москва"}))
     assert "Москва" in lab.hookline("plan").stdout.decode()
+
+
+def test_the_name_of_an_imported_file_is_escaped(lab: Lab) -> None:
+    """`dead import *.ndjson` names each refused line: a file's name cannot reverse the message or colour it."""
+    name = "l\x1b[31m\u202e.ndjson"
+    (lab.directory / name).write_text('{"hookline": "\u202e"}\n', encoding="utf-8")
+    errors = lab.hookline("dead", "import", name, code=1).stderr.decode()
+    assert "l\\u001b[31m\\u202e.ndjson:1: " in errors
+    assert re.search("[\x1b\u202e]", errors) is None

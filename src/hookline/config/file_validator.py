@@ -182,8 +182,12 @@ def check_document(value: Any) -> list[RuleFinding]:
 
         findings = schema_validator.check_schema(value)
     if not any(finding.code == error_codes.OTHER_VERSION for finding in findings):
-        findings += check_rules(value)
-        # The schema and other rules refuse some of these characters too. One finding for a name is enough.
+        broken = check_rules(value)
+        # The schema refuses some of these characters too, for editors. The rule names the character, so its finding
+        # replaces the one of the schema. A finding of another rule for the same name is enough without it.
+        named = {one.path for one in broken if one.code == error_codes.INVISIBLE_IN_NAME}
+        findings = [one for one in findings if one.code != error_codes.WRONG_FORM or one.path not in named]
+        findings += broken
         malformed = {finding.path for finding in findings if finding.code != error_codes.INVISIBLE_IN_NAME}
         return [one for one in findings if one.code != error_codes.INVISIBLE_IN_NAME or one.path not in malformed]
     return findings

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hookline.config import schema_validator
-from hookline.config.fast_validator import compile_validator, webhook_validator
+from hookline.config import error_codes, schema_validator
+from hookline.config.fast_validator import compile_validator, compiled_pattern, webhook_validator
+from hookline.config.file_validator import check_document
+from hookline.escaping import is_invisible
 from hookline.schemas import load_schema
 
 DOCUMENT: dict[str, Any] = {
@@ -62,6 +64,7 @@ STRANGE: st.SearchStrategy[Any] = st.sampled_from([
     "5m\n", "1/s", "a b", "a/b", "https://a", "x" * 300, "x" * 5000, [], {}, ["email"], ["email", "email"], [1, True],
     [[]], [{}, {}], {"a": 1}, {"name": "a"}, {"file": "a"}, {"env": "a"}, {"env": "a", "file": "b"}, {"type": "none"},
     {"type": "jwt"}, {"type": "none", "keys": []}, {str(number): "a" for number in range(70)}, "\u2028", "é",
+    "\u3164", "a\u200bb",
 ])  # fmt: skip
 
 
@@ -130,3 +133,24 @@ def test_every_keyword_of_the_schema_is_compiled() -> None:
     """No part of the webhook schema falls back to the library for a valid document that uses every field."""
     assert set(load_schema("webhook.v1")["properties"]) == set(DOCUMENT)
     assert webhook_validator()(DOCUMENT)
+
+
+@pytest.mark.parametrize("path", [("organization",), ("sandbox", "name"), ("name",), ("owner",), ("campaigns", 0)])
+def test_the_schema_refuses_invisible_characters_in_names(path: tuple[str | int, ...]) -> None:
+    """Editors and both validators refuse every invisible character of the Basic Multilingual Plane, and no other.
+
+    A pattern that every regular expression library reads alike cannot name the other planes. There the rule HL028
+    refuses them.
+    """
+    schema: Any = load_schema("webhook.v1")["properties"]
+    for part in path:
+        schema = schema["items"] if isinstance(part, int) else schema.get("properties", schema)[part]
+    pattern = compiled_pattern(schema["pattern"])
+    for code in (*range(0xD800), *range(0xE000, 0x10000)):
+        character = chr(code)
+        if not character.isspace() and character != "/":
+            assert is_invisible(character) == (pattern.search(f"a{character}b") is None), hex(code)
+    document = {**DOCUMENT, "organization": "acme\u3164"}
+    assert not webhook_validator()(document)
+    assert not schema_validator.validator().is_valid(document)
+    assert [error_codes.INVISIBLE_IN_NAME] == [one.code for one in check_document(document)]

@@ -19,6 +19,7 @@ from hookline.cli.output.output_file import is_standard_output, open_output, ref
 from hookline.cli.output.progress import count_progress
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.errors import HooklineError
+from hookline.escaping import printable
 from hookline.exit_codes import ExitCode
 from hookline.relay.delivery_record import DeadDelivery, DeadLetter, Rejected
 from hookline.relay.formats.dead_letter_json import dead_letter_line, parse_exported_line
@@ -81,7 +82,7 @@ def dead_import_command(*, spool: str, file: Path) -> int:
     """
     put_work_first()
     new, seen, old = NO_LETTERS, NO_LETTERS, 0
-    refusals = _Refusals(str(file))
+    refusals = _Refusals(printable(str(file)))
     with _input(file) as lines, _spool(spool) as spooled, count_progress("importing", None) as on_progress:
         letters = _letters(lines, refusals)
         while group := list(islice(letters, _GROUP_LETTERS)):
@@ -116,7 +117,7 @@ class _Refusals:
     def add(self, number: int, reason: str) -> None:
         self.total += 1
         if self.total <= _MAX_REPORTED:
-            click.echo(f"{self._name}:{number}: {reason}", err=True)
+            click.echo(f"{self._name}:{number}: {printable(reason)}", err=True)
         elif self.total == _MAX_REPORTED + 1:
             click.echo(f"{self._name}:{number}: more lines are refused; they are only counted", err=True)
 

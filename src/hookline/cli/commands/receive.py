@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -203,7 +203,7 @@ def _port_writer(path: Path | None) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
     elif waits_for_reader(path):
         with open_appended(path, mode=0o666) as pipe:
-            yield lambda port: _write_port(nullcontext(pipe), path, port)
+            yield lambda port: _write_port(pipe, path, port)  # closes it, so that the reader sees its end
     else:
         yield lambda port: _write_port(open_output(path, mode=0o666, synced=False), path, port)
 

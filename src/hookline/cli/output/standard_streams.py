@@ -145,13 +145,14 @@ def finish_output(code: int) -> int:
     except OutputLost:
         return code or ExitCode.FAILED
     if stream.failure is not None and stream.drops_silently:
-        if stream.code_comes_first:
-            code = code or ExitCode.FAILED
-            note = "the exit code is 1 because a result could not be shown" if code == ExitCode.FAILED else ""
-        else:
-            note = "the command did its work all the same"
+        note = "the command did its work all the same"
+        if code:
+            note = f"the result is exit code {code}"
+        elif stream.code_comes_first:
+            code = ExitCode.FAILED
+            note = "the exit code is 1 because a result could not be shown"
         reason = f"standard output cannot be written: {stream.failure.strerror}"
-        click.echo(f"warning: {reason}; {note or f'the result is exit code {code}'}", err=True)
+        click.echo(f"warning: {reason}; {note}", err=True)
     return code
 
 

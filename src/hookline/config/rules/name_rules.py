@@ -35,7 +35,9 @@ def check_names(document: Any) -> Iterator[RuleFinding]:
     for path, name, on_key in _names(document):
         if name.isascii() and name.isprintable():
             continue
-        character = None if printable(name) == name else next(filter(is_invisible, name), None)
+        # The schema refuses control characters in values, and a line break or tab needs no name.
+        faults = (one for one in name if is_invisible(one) and (on_key or unicodedata.category(one) != "Cc"))
+        character = None if printable(name) == name else next(faults, None)
         if character is None:
             continue
         described = unicodedata.name(character, "control character").lower()
