@@ -21,6 +21,7 @@ from hookline.relay.formats.mail_log import is_mail_program, looks_like_outcome
 CRI: Final = "cri"
 DOCKER: Final = "docker"
 JOURNALD: Final = "journald"
+DOCKER_PART_BYTES: Final = 16 * 1024  # Docker cuts longer lines
 
 _STREAMS = ("stdout", "stderr")
 # Time, stream, and F for a whole line or P for a part of one, perhaps with further tags.
@@ -114,7 +115,9 @@ def read_rest(wrapped: Wrapped, formats: Mapping[str, Format]) -> Skipped | Reje
         return Rejected(_CUT) if wrapped.is_part and not text.endswith(("}", "]")) else None
     line = LineText(text, "not JSON")
     if unwrap(line) or any(known.recognizes(line) for known in formats.values()):
-        return None
+        # Docker's last line has no line end either, but is shorter than a part.
+        is_cut = wrapped.is_part and (wrapped.name == CRI or len(wrapped.text) >= DOCKER_PART_BYTES)
+        return Rejected(_CUT) if is_cut else None
     return Skipped("unread_outcome") if looks_like_outcome(text) else _NO_EVENT
 
 

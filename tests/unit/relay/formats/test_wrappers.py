@@ -15,6 +15,7 @@ from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import MAX_WRAPPERS, read_line, read_with_format
 from hookline.relay.formats.registry import AUTO_FORMATS
+from hookline.relay.formats.wrappers import DOCKER_PART_BYTES
 
 CASES = Path(__file__).parents[3] / "cases"
 TIME = "2026-11-28T00:00:00.123456789Z"
@@ -115,6 +116,19 @@ def test_the_beginning_of_a_cut_line_is_rejected_with_the_cause(data: bytes) -> 
     assert isinstance(found, Rejected)
     assert "cut the line" in found.reason
     assert [Skipped("not_an_event")] == read_line(line(cri(PAYLOAD[99:])))
+
+
+FORM = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15555550100&AccountSid=AC1"
+
+
+def test_a_form_or_mail_line_in_a_part_is_rejected() -> None:
+    """Its last field may lack its end: a shorter number is the number of somebody else."""
+    (found,) = read_line(line(cri(FORM, "P")))
+    assert isinstance(found, Rejected)
+    assert "cut the line" in found.reason
+    long = FORM + b"&x=" + b"1" * DOCKER_PART_BYTES
+    assert isinstance(read_line(line(docker(long, "")))[0], Rejected)
+    assert isinstance(read_line(line(docker(FORM, "")))[0], Event), "the last line of a container"
 
 
 def test_wrappers_within_wrappers_end() -> None:
