@@ -113,7 +113,9 @@ def test_nothing_new_states_how_to_read_it_again(directory: Path) -> None:
         (b"words\n", 3, "No line was recognized"),
         (json.dumps({**xdm_event(1, 1), "_experience": None}).encode() + b"\n", 3, "No line was recognized"),
         (event(1).replace(b"feedbackStatus", b"x") + b"\n", 3, ""),
-        (b"Nov 27 12:00:01 mx1 postfix/qmgr[1]: 4ABC: removed\n", 0, "all events were skipped by rule"),
+        (b"Nov 27 12:00:01 mx1 postfix/qmgr[1]: 4ABC: removed\n", 0, "no line contains an event"),
+        (MAIL.replace(b"=sent", b"=deferred") + b"\n", 0, "all events were skipped by rule"),
+        (b"Nov 27 12:00:01 mx1 sendmail[7]: 4A: to=<a@example.com>, stat=Sent\n", 3, "was not understood"),
     ],
 )
 def test_run_that_delivers_nothing_states_the_reason(directory: Path, data: bytes, code: int, words: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 # Lines without an event, and events that are skipped before a webhook is sought.
-_BEFORE_ROUTING = {"not_an_event", "unread_outcome", "status_not_relayed"}
+_NO_EVENT = {"not_an_event"}
+_BEFORE_ROUTING = {*_NO_EVENT, "status_not_relayed"}
 
 
 class InputEnd(msgspec.Struct, frozen=True):
@@ -46,8 +47,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recognized(self) -> int:
-        """The number of events, or lines without one, of a known format or program that were not rejected."""
-        return self.read - self.rejected - unknown_formats(self.skipped)
+        """The number of events, or lines without one, of a known format or program that were understood."""
+        return self.read - self.rejected - unknown_formats(self.skipped) - self.unread_outcomes
 
     @property
     def is_unrecognized(self) -> bool:
@@ -59,6 +60,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         """Whether no webhook is applied for any event that could have been delivered."""
         without = self.skipped.get("no_webhook", 0)
         return 0 < without == self.recognized - _count(self.skipped, _BEFORE_ROUTING)
+
+    @property
+    def without_events(self) -> bool:
+        """Whether lines were read and understood, and none contains an event."""
+        return 0 < self.read == _count(self.skipped, _NO_EVENT)
 
     @property
     def unread_outcomes(self) -> int:

@@ -177,6 +177,11 @@ def _input_advice(summary: Summary) -> list[str]:
             "No webhook is applied for any of the events that could be delivered.\n"
             "  hint: compare their organization and sandbox with `hookline list`"
         )
+    elif summary.without_events:
+        lines.append(
+            "Nothing was delivered: no line contains an event.\n"
+            "  hint: `hookline formats test FILE` shows how each line is read"
+        )
     elif summary.read and summary.read == summary.duplicates:
         lines.append(
             "Nothing was delivered: all events are known from an earlier run (--dedupe-window).\n"

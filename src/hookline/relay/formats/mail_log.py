@@ -36,7 +36,7 @@ _WITHOUT_RECIPIENT = re.compile(r" status=((?:force-)?expired), returned to send
 _AFTER_ADDRESS = (">, relay=", ">, orig_to=<")
 
 _NO_EVENT = Skipped("not_an_event")
-_UNREAD = Skipped("unread_outcome")
+UNREAD_OUTCOME: Final = Skipped("unread_outcome")
 _AMBIGUOUS = Rejected("it can be read in two ways: an address or a text in it contains a result of its own")
 _CUT = Rejected("it was cut off, so it is not certain that its address ends before the result")
 _NO_ADDRESS = Rejected(
@@ -72,11 +72,11 @@ def read_result(program: str, message: str) -> MailResult | Skipped | Rejected:
         without = _WITHOUT_RECIPIENT.search(message)
         return Skipped("status_not_relayed", without[1]) if without else _NO_EVENT
     if program.rpartition("/")[2] not in _AGENTS:
-        return _UNREAD
+        return UNREAD_OUTCOME
     found = _DELIVERY.match(message)
     if found is None:
         is_address = _BEGINNING.match(message) is None or _BEGINNING_WITH_ADDRESS.match(message)
-        return _UNREAD if is_address else _NO_ADDRESS
+        return UNREAD_OUTCOME if is_address else _NO_ADDRESS
     queue_id, to, alias, written, status, text = found.groups()
     # Also in a quoted string, because Postfix's internal form writes a quotation mark of an address as it is.
     if _has_second_reading(text) or (

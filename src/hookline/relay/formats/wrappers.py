@@ -16,7 +16,7 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.formats.format import Format, LineText, ParsedEvent
-from hookline.relay.formats.mail_log import is_mail_program, looks_like_outcome
+from hookline.relay.formats.mail_log import UNREAD_OUTCOME, is_mail_program, looks_like_outcome
 
 CRI: Final = "cri"
 DOCKER: Final = "docker"
@@ -118,7 +118,7 @@ def read_rest(wrapped: Wrapped, formats: Mapping[str, Format]) -> Skipped | Reje
         # Docker's last line has no line end either, but is shorter than a part.
         is_cut = wrapped.is_part and (wrapped.name == CRI or len(wrapped.text) >= DOCKER_PART_BYTES)
         return Rejected(_CUT) if is_cut else None
-    return Skipped("unread_outcome") if looks_like_outcome(text) else _NO_EVENT
+    return UNREAD_OUTCOME if looks_like_outcome(text) else _NO_EVENT
 
 
 def with_time(parsed: ParsedEvent, wrapped: Wrapped) -> ParsedEvent:

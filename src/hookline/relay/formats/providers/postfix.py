@@ -25,7 +25,7 @@ from hookline.relay.formats.bounce_classes import (
     suppressed_by_sender,
 )
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.mail_log import MailResult, looks_like_outcome, read_result
+from hookline.relay.formats.mail_log import UNREAD_OUTCOME, MailResult, looks_like_outcome, read_result
 from hookline.relay.formats.provider_event import complete_event, recipient_of
 from hookline.relay.formats.wrappers import LONG_MESSAGE, journal_text, journal_time
 
@@ -41,7 +41,6 @@ STATUSES: Mapping[str, str] = {
 # A soft bounce is deferred: Postfix tries again (`soft_bounce = yes`).
 OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable", "SOFTBOUNCE")
 _NO_EVENT = Skipped("not_an_event")
-_UNREAD = Skipped("unread_outcome")
 # Lines that journalctl writes between entries.
 _JOURNALCTL = re.compile(r"-- (?:Boot [0-9a-f]{32}|Reboot|No entries|(?:Journal|Logs) begins? at .*) --")
 # Its forms without a readable time: `-o short-full`, `short-unix`, `short-monotonic`, `verbose`.
@@ -81,11 +80,11 @@ def _without_head(value: object) -> Skipped | Rejected:
         if _JOURNALCTL.fullmatch(value.text):
             return Skipped("not_an_event", "line of journalctl")
         if recognizes(value):
-            return _UNREAD if looks_like_outcome(value.text) else _NO_EVENT
+            return UNREAD_OUTCOME if looks_like_outcome(value.text) else _NO_EVENT
     elif isinstance(value, dict) and recognizes(value):
         if value["MESSAGE"] is None:
             return Rejected(LONG_MESSAGE)
-        return _UNREAD if looks_like_outcome(journal_text(value["MESSAGE"]) or "") else _NO_EVENT
+        return UNREAD_OUTCOME if looks_like_outcome(journal_text(value["MESSAGE"]) or "") else _NO_EVENT
     return Rejected("the line: neither syslog nor an entry of a journal")
 
 
