@@ -133,7 +133,7 @@ def _read_large_numbers(data: bytes, fault: str, format: str, mapping: FieldMapp
 
 
 def _read_item(item: object, format: str, mapping: FieldMapping, wrappers: int) -> Iterable[Reading]:
-    if wrapped := unwrap(item):
+    if wrapped := unwrap(item) or (postfix.unwrap_syslog(item, mapping) if isinstance(item, LineText) else None):
         return _read_wrapped(wrapped, format, mapping, wrappers)
     if format != AUTO:
         known: Format | None = FORMATS[format]

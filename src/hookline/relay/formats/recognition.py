@@ -53,6 +53,8 @@ def read_items(formats: Mapping[str, Format], items: Sequence[object], mapping: 
 
 def _read_as(known: Format, item: object, mapping: FieldMapping) -> Reading | None:
     """Returns the item's events, or None if it has the name of another kind of event and is not valid."""
+    if is_dead_letter(item):
+        return None
     events = list(islice(known.events(item, mapping), MAX_EVENTS_PER_LINE + 1))
     kind = kind_of(item)
     is_foreign = kind is not None and {kind, kind.lower()}.isdisjoint(known.STATUSES)

@@ -21,6 +21,7 @@ from hookline.relay.formats.mail_log import UNREAD_OUTCOME, is_mail_program, loo
 CRI: Final = "cri"
 DOCKER: Final = "docker"
 JOURNALD: Final = "journald"
+SYSLOG: Final = "syslog"  # `postfix.unwrap_syslog` reads it
 DOCKER_PART_BYTES: Final = 16 * 1024  # Docker cuts longer lines
 
 _STREAMS = ("stdout", "stderr")

@@ -143,6 +143,35 @@ def test_wrappers_within_wrappers_end() -> None:
     assert isinstance(read_line(line(cri(b"") * 20_000))[0], Rejected)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Oct 10 01:23:46 h app[1]: ",
+        b"<14>1 2026-10-10T01:23:46Z h app 1 - - ",
+        b"2026-10-10T01:23:46Z h app: ",
+        b"2026-11-28T00:00:00Z stdout F Oct 10 01:23:46 h app: ",
+    ],
+)
+def test_json_in_a_syslog_line_is_read(head: bytes) -> None:
+    """As in a journal. Other texts of programs hold no event, also with a bracket at the beginning."""
+    mapping = FieldMapping(clock=lambda: 1795867200.0)
+    (event,) = read_line(line(head + PAYLOAD), mapping=mapping)
+    assert isinstance(event, Event)
+    assert event.time is not None
+    assert [Skipped("not_an_event", "request")] == read_line(line(head + b'{"type":"request"}'))
+    assert [Skipped("not_an_event")] == read_line(line(head + b"{1}[Hardware Error]: event severity: corrected"))
+    (found,) = read_line(line(head + PAYLOAD[:99]))
+    assert isinstance(found, Rejected)
+
+
+def test_a_dead_letter_among_events_is_named() -> None:
+    """It is not rejected as an event that lacks a field."""
+    letter = b'{"hookline":"dead-letter","version":1}'
+    (_, found) = read_line(line(b"[" + PAYLOAD + b"," + letter + b"]"))
+    assert isinstance(found, Rejected)
+    assert "dead letter of hookline" in found.reason
+
+
 def test_a_list_of_wrapped_lines_is_read() -> None:
     """Each item by itself."""
     found = read_line(line(b"[" + docker(PAYLOAD) + b"," + docker(b"Starting") + b"," + PAYLOAD + b"]"))

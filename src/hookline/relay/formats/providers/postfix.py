@@ -27,7 +27,7 @@ from hookline.relay.formats.bounce_classes import (
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.mail_log import UNREAD_OUTCOME, MailResult, looks_like_outcome, read_result
 from hookline.relay.formats.provider_event import complete_event, recipient_of
-from hookline.relay.formats.wrappers import LONG_MESSAGE, journal_text, journal_time
+from hookline.relay.formats.wrappers import LONG_MESSAGE, SYSLOG, Wrapped, journal_text, journal_time
 
 NAME = "postfix"
 
@@ -165,6 +165,16 @@ def parse_syslog(line: str) -> SyslogMessage | None:
     if found is None:
         return None
     return SyslogMessage(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
+
+
+def unwrap_syslog(line: LineText, mapping: FieldMapping) -> Wrapped | None:
+    """Returns the JSON that a program wrote into a syslog line, or None for other lines."""
+    syslog = parse_syslog(line.text) if '{"' in line.text else None
+    if syslog is None or not syslog.message.startswith('{"'):
+        return None
+    now = mapping.clock() if mapping.clock else None
+    time = parse_syslog_time(syslog.time, zone=mapping.timezone, now=now)
+    return Wrapped(SYSLOG, syslog.message, {"host": syslog.host, "program": syslog.program}, time)
 
 
 def from_journal(entry: object) -> SyslogMessage | None:
