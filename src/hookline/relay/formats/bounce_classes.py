@@ -52,7 +52,9 @@ _SUPPRESSED = 25
 _SOFT_BOUNCE, _NO_RECIPIENT = 20, 30
 # Classes that say no more than a first digit.
 _GENERAL = (1, 20, 30, 70)
-_HARD = tuple(code for code, (_, kind) in CLASSES.items() if kind == "Hard")
+# By the first digit of a status code: the classes that do not outrank it if it gives a reason. A temporary failure
+# is not one of the Hard ones.
+_WEAK = {"5": _GENERAL, "4": (*_GENERAL, *(code for code, (_, kind) in CLASSES.items() if kind == "Hard"))}
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
 # The enhanced status code of a failure. It must not match a part of an IPv4 address or of a longer number. A code
@@ -97,8 +99,7 @@ def classify(status: str | None, *wordings: str | None, provider: int | None = N
         return _SPAM_BLOCK if is_spam else _POLICY[1]
     if own := _BY_STATUS.get(status):
         return own
-    contradicts = status[0] == "4" and provider in _HARD
-    if provider and (_is_general(status) or not (contradicts or provider in _GENERAL)):
+    if provider and (provider not in _WEAK[status[0]] or _is_general(status)):
         return provider
     return _BY_DIGIT[status[0]]
 

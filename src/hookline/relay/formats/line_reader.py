@@ -9,7 +9,7 @@ from typing import Final
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
-from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, Format, LineText, ParsedEvent, within_limits
+from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
 from hookline.relay.formats.providers import postfix, twilio
 from hookline.relay.formats.recognition import (
@@ -86,6 +86,8 @@ def _read_bytes(data: bytes, format: str, mapping: FieldMapping, wrappers: int) 
     if not data or data.isspace():
         return [(None, [NO_EVENT])]
     value = decode_json(data)
+    if isinstance(value, dict) and format != dead_letter_format.NAME:  # most lines
+        return _read_item(value, format, mapping, wrappers)
     if isinstance(value, Rejected):
         return [(None, [value])]
     if isinstance(value, LineText) and value.fault in LARGE_NUMBER_FAULTS:
@@ -133,12 +135,12 @@ def _read_large_numbers(data: bytes, fault: str, format: str, mapping: FieldMapp
 
 
 def _read_item(item: object, format: str, mapping: FieldMapping, wrappers: int) -> Iterable[Reading]:
-    if wrapped := unwrap(item) or (postfix.unwrap_syslog(item, mapping) if isinstance(item, LineText) else None):
+    wrapped, formats = unwrap(item), AUTO_FORMATS
+    if isinstance(item, LineText):
+        wrapped, formats = wrapped or postfix.unwrap_syslog(item, mapping), TEXT_FORMATS
+    if wrapped is not None:
         return _read_wrapped(wrapped, format, mapping, wrappers)
-    if format != AUTO:
-        known: Format | None = FORMATS[format]
-    else:
-        known = recognized_by(TEXT_FORMATS if isinstance(item, LineText) else AUTO_FORMATS, item)
+    known = FORMATS[format] if format != AUTO else recognized_by(formats, item)
     return [(None, [read_unknown(item)])] if known is None else [(known.NAME, known.events(item, mapping))]
 
 

@@ -59,14 +59,8 @@ class Wrapped(msgspec.Struct, frozen=True):
 
 def unwrap(item: object) -> Wrapped | None:
     """Returns the program's line if the item is a wrapper, otherwise None. A mail log in a journal stays as it is."""
-    if isinstance(item, LineText):
-        found = _CRI.fullmatch(item.text) if item.text[:1].isdigit() else None
-        if found is None:
-            return None
-        envelope = {"time": found["time"], "stream": found["stream"]}
-        return Wrapped(CRI, found["text"] or "", envelope, found["time"], is_part=found["tag"] == "P")
     if not isinstance(item, dict):
-        return None
+        return _unwrap_cri(item.text) if isinstance(item, LineText) and item.text[:1].isdigit() else None
     if "MESSAGE" in item:
         return _unwrap_journal(item)
     if "log" not in item:
@@ -76,6 +70,14 @@ def unwrap(item: object) -> Wrapped | None:
         return None
     # The runtime writes the line end of a whole line.
     return Wrapped(DOCKER, text.rstrip("\r\n"), item, time, is_part=not text.endswith("\n"))
+
+
+def _unwrap_cri(line: str) -> Wrapped | None:
+    found = _CRI.fullmatch(line)
+    if found is None:
+        return None
+    envelope = {"time": found["time"], "stream": found["stream"]}
+    return Wrapped(CRI, found["text"] or "", envelope, found["time"], is_part=found["tag"] == "P")
 
 
 def _unwrap_journal(entry: dict[str, Any]) -> Wrapped | None:

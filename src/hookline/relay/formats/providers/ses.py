@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -58,7 +59,6 @@ _SUBTYPES = {
     "AttachmentRejected": 53,
     "Undetermined": 1,
 }
-# SES did not send to an address of a suppression list.
 _SUPPRESSED = ("Suppressed", "UnsubscribedRecipient")
 _TYPES = {"Permanent": 30, "Transient": 20, "Undetermined": 1}
 _NOTIFICATIONS = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
@@ -174,7 +174,7 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
         return
     event_id = (event.bounce and event.bounce.feedback_id) or f"{event.mail.message_id}:{kind}"
     is_empty = True
-    if event.bounce is not None and kind == "Bounce" and _is_suppressed(event.bounce):
+    if event.bounce is not None and kind == "Bounce" and _is_suppressed(event.bounce.subtype):
         status = "error"
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
@@ -214,16 +214,17 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.mail.timestamp, error, wording
 
 
-def _is_suppressed(bounce: _Bounce) -> bool:
-    subtype = bounce.subtype or ""
-    return subtype in _SUPPRESSED or subtype.endswith("SuppressionList")  # of the account, or of a tenant
+@lru_cache(maxsize=64)  # there are a dozen
+def _is_suppressed(subtype: str | None) -> bool:
+    """Returns whether SES did not send to the address, because it is on a list of the account or of a tenant."""
+    return subtype is not None and (subtype in _SUPPRESSED or subtype.endswith("SuppressionList"))
 
 
 def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure | Skipped:
     """Returns the failure of a recipient. Its own words decide before those of the event."""
     if name := _NOT_FAILED.get((bounced.action or "").lower()):
         return Skipped("status_not_relayed", name)
-    if _is_suppressed(bounce):
+    if _is_suppressed(bounce.subtype):
         return suppressed_by_sender()
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
