@@ -113,7 +113,9 @@ def test_nothing_new_states_how_to_read_it_again(directory: Path) -> None:
         (b"words\n", 3, "No line was recognized"),
         (json.dumps({**xdm_event(1, 1), "_experience": None}).encode() + b"\n", 3, "No line was recognized"),
         (event(1).replace(b"feedbackStatus", b"x") + b"\n", 3, ""),
-        (b"Nov 27 12:00:01 mx1 postfix/qmgr[1]: 4ABC: removed\n", 0, "all events were skipped by rule"),
+        (b"Nov 27 12:00:01 mx1 postfix/qmgr[1]: 4ABC: removed\n", 0, "no line contains an event"),
+        (MAIL.replace(b"=sent", b"=deferred") + b"\n", 0, "all events were skipped by rule"),
+        (b"Nov 27 12:00:01 mx1 sendmail[7]: 4A: to=<a@example.com>, stat=Sent\n", 3, "was not understood"),
     ],
 )
 def test_run_that_delivers_nothing_states_the_reason(directory: Path, data: bytes, code: int, words: str) -> None:
@@ -122,6 +124,27 @@ def test_run_that_delivers_nothing_states_the_reason(directory: Path, data: byte
     found, summary, said = relay(directory, name)
     assert (code, 0) == (found, summary["delivered"])
     assert words in said
+
+
+def test_mail_log_without_a_webhook_ends_with_3(directory: Path) -> None:
+    """The lines of other programs and results that are not final do not hide that no result has a webhook."""
+    other = b"Nov 27 12:00:01 mx1 postfix/qmgr[1]: 4ABC: removed\n"
+    deferred = MAIL.splitlines(keepends=True)[0].replace(b"status=sent", b"status=deferred")
+    name = old(directory / "mail.log", other + deferred + MAIL)
+    code, summary, words = relay(directory, "--organization", "nowhere", name)
+    assert (3, 0) == (code, summary["pending"])
+    assert '"no_webhook": 2' in words
+    assert "No webhook is applied" in words
+
+
+def test_results_that_are_not_understood_are_named_at_the_end(directory: Path) -> None:
+    """With the command that shows them, also if other results were read."""
+    strange = b"Nov 27 12:00:01 mx1 sendmail[7]: 4AS1: to=<a@example.com>, dsn=5.1.1, stat=User unknown\n"
+    _, summary, words = relay(directory, old(directory / "mail.log", strange + MAIL))
+    assert 2 == summary["pending"]
+    assert '"unread_outcome": 1' in words
+    assert "1 line looks like a result of a mail server and was not understood" in words
+    assert "formats test" in words
 
 
 def test_log_without_any_event_stops_the_run(directory: Path) -> None:

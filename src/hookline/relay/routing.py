@@ -37,7 +37,7 @@ SKIP_REASONS: Mapping[str, str] = {
     "campaign_not_enabled": "the webhook's campaigns do not include the event's",
     "not_an_event": "the line has no feedback event: it is blank, another type of event, or another program's line",
     "unknown_format": "JSON of no known format; the name of its event follows, if it has one",
-    "unread_outcome": "a line that looks like a result of a mail server (`to=`, `status=`) and is not understood",
+    "unread_outcome": "a mail server's line that looks like a result (`to=`, `status=`, `stat=`), not understood",
 }
 
 # Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type

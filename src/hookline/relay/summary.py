@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
+
+# Lines without an event, and events that are skipped before a webhook is sought.
+_NO_EVENT = {"not_an_event"}
+_BEFORE_ROUTING = {*_NO_EVENT, "status_not_relayed"}
 
 
 class InputEnd(msgspec.Struct, frozen=True):
@@ -43,8 +47,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recognized(self) -> int:
-        """The number of events, or lines without one, of a known format or program that were not rejected."""
-        return self.read - self.rejected - unknown_formats(self.skipped)
+        """The number of events, or lines without one, of a known format or program that were understood."""
+        return self.read - self.rejected - unknown_formats(self.skipped) - self.unread_outcomes
 
     @property
     def is_unrecognized(self) -> bool:
@@ -53,8 +57,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def without_webhooks(self) -> bool:
-        """Whether events were recognized, and all of them were skipped because no webhook is applied for them."""
-        return 0 < self.recognized == self.skipped.get("no_webhook", 0)
+        """Whether no webhook is applied for any event that could have been delivered."""
+        without = self.skipped.get("no_webhook", 0)
+        return 0 < without == self.recognized - _count(self.skipped, _BEFORE_ROUTING)
+
+    @property
+    def without_events(self) -> bool:
+        """Whether lines were read and understood, and none contains an event."""
+        return 0 < self.read == _count(self.skipped, _NO_EVENT)
+
+    @property
+    def unread_outcomes(self) -> int:
+        """The number of lines that look like results of a mail server and were not understood."""
+        return _count(self.skipped, {"unread_outcome"})
 
     @property
     def is_incomplete(self) -> bool:
@@ -65,7 +80,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 def unknown_formats(skipped: Mapping[str, int]) -> int:
     """Returns the number of lines of no known format among the skipped ones."""
-    return sum(n for reason, n in skipped.items() if reason.partition(":")[0] == "unknown_format")
+    return _count(skipped, {"unknown_format"})
+
+
+def _count(skipped: Mapping[str, int], reasons: Set[str]) -> int:
+    return sum(n for reason, n in skipped.items() if reason.partition(":")[0] in reasons)
 
 
 def summarize(

@@ -112,8 +112,9 @@ class _Counts:
 
     @property
     def is_unrecognized(self) -> bool:
-        """Whether lines were read and no format or wrapper recognized one. Blank lines do not count."""
-        return not self.recognized and self.formats["none"] > self.skipped["not_an_event"]
+        """Whether lines were read, and none was recognized and understood. Blank lines do not count."""
+        lines = self.formats["none"] + self.skipped["unread_outcome"]
+        return not self.recognized and lines > self.skipped["not_an_event"]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -174,8 +174,13 @@ def _input_advice(summary: Summary) -> list[str]:
         )
     elif summary.without_webhooks:
         lines.append(
-            "No webhook is applied for any of these events.\n"
+            "No webhook is applied for any of the events that could be delivered.\n"
             "  hint: compare their organization and sandbox with `hookline list`"
+        )
+    elif summary.without_events:
+        lines.append(
+            "Nothing was delivered: no line contains an event.\n"
+            "  hint: `hookline formats test FILE` shows how each line is read"
         )
     elif summary.read and summary.read == summary.duplicates:
         lines.append(
@@ -184,6 +189,12 @@ def _input_advice(summary: Summary) -> list[str]:
         )
     elif summary.read and summary.read == sum(summary.skipped.values()) + summary.duplicates:
         lines.append("Nothing was delivered: all events were skipped by rule, or are known from an earlier run.")
+    if unread := summary.unread_outcomes:
+        look = "1 line looks like a result" if unread == 1 else f"{unread:,} lines look like results"
+        lines.append(
+            f"{look} of a mail server and {'was' if unread == 1 else 'were'} not understood.\n"
+            "  hint: `hookline formats test FILE` shows each as `unread_outcome`"
+        )
     return lines
 
 

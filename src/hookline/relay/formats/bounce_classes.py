@@ -52,6 +52,9 @@ _SUPPRESSED = 25
 _SOFT_BOUNCE, _NO_RECIPIENT = 20, 30
 # Classes that say no more than a first digit.
 _GENERAL = (1, 20, 30, 70)
+# By the first digit of a status code: the classes that do not outrank it if it gives a reason. A temporary failure
+# is not one of the Hard ones.
+_WEAK = {"5": _GENERAL, "4": (*_GENERAL, *(code for code, (_, kind) in CLASSES.items() if kind == "Hard"))}
 _SPAM_WORDS = ("spam", "unsolicited", "junk mail")
 
 # The enhanced status code of a failure. It must not match a part of an IPv4 address or of a longer number. A code
@@ -86,8 +89,8 @@ def classify(status: str | None, *wordings: str | None, provider: int | None = N
     """Returns the class of a failure, or None if nothing determines it.
 
     The enhanced status code decides if it has a class of its own, then `provider` (the class that the provider
-    gives), then the first digit of the status code or of the reply code in a text. A general class of the provider
-    does not outrank a status code with a reason.
+    gives), then the first digit of the status code or of the reply code in a text. Neither a general class of the
+    provider nor a permanent failure outranks a status code that gives the reason of another.
     """
     if not status or status[0] not in _BY_DIGIT:
         return provider or _BY_DIGIT.get(_reply(*wordings) or "")
@@ -96,7 +99,7 @@ def classify(status: str | None, *wordings: str | None, provider: int | None = N
         return _SPAM_BLOCK if is_spam else _POLICY[1]
     if own := _BY_STATUS.get(status):
         return own
-    if provider and (_is_general(status) or provider not in _GENERAL):
+    if provider and (provider not in _WEAK[status[0]] or _is_general(status)):
         return provider
     return _BY_DIGIT[status[0]]
 

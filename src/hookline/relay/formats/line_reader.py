@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
@@ -10,10 +11,11 @@ from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
-from hookline.relay.formats.providers import postfix
+from hookline.relay.formats.providers import postfix, twilio
 from hookline.relay.formats.recognition import (
     NO_EVENT,
     Reading,
+    flat,
     format_of_all,
     read_items,
     read_unknown,
@@ -30,6 +32,8 @@ MAX_WRAPPERS: Final = 4  # a container's log in a journal has two
 FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
 # Their items are never wrapped. Postfix also recognizes entries of a journal.
 _JSON_FORMATS = {name: known for name, known in AUTO_FORMATS.items() if known is not postfix}
+# The formats of lines that are not JSON. No other format recognizes a LineText.
+TEXT_FORMATS: Final = {known.NAME: known for known in (AUTO_FORMATS[postfix.NAME], AUTO_FORMATS[twilio.NAME])}
 _UNREAD = {"unknown_format", "unread_outcome"}
 _TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")
 _QUICK = {AUTO: tuple(QUICK.items())} | {name: ((name, quick),) for name, quick in QUICK.items()}
@@ -82,20 +86,28 @@ def _read_bytes(data: bytes, format: str, mapping: FieldMapping, wrappers: int) 
     if not data or data.isspace():
         return [(None, [NO_EVENT])]
     value = decode_json(data)
+    if isinstance(value, dict) and format != dead_letter_format.NAME:  # most lines
+        return _read_item(value, format, mapping, wrappers)
     if isinstance(value, Rejected):
         return [(None, [value])]
     if isinstance(value, LineText) and value.fault in LARGE_NUMBER_FAULTS:
         return [_read_large_numbers(data, value.fault, format, mapping)]
-    if isinstance(value, LineText) and (values := split_values(data, MAX_EVENTS_PER_LINE + 1)):
+    # Most lines of text begin with a letter or digit, so they are not searched for values.
+    if (
+        isinstance(value, LineText)
+        and not data[:1].isalnum()
+        and (values := split_values(data, MAX_EVENTS_PER_LINE + 1))
+    ):
         # None of them is several values, so this ends.
         return (reading for one in values for reading in _read_bytes(one, format, mapping, wrappers))
     if format == dead_letter_format.NAME:
         within = dead_letter_format.line_within(value)
         return [(format, _read_within(*within, mapping) if within else dead_letter_format.events(value, mapping))]
     if isinstance(value, list) and value:
+        value = value[: MAX_EVENTS_PER_LINE + 1]  # each has at least one event
         if format == AUTO and (known := format_of_all(_JSON_FORMATS, value)):
             return [(known.NAME, (event for item in value for event in known.events(item, mapping)))]
-        return _read_list(value, format, mapping, wrappers)
+        return _read_list(list(islice(flat(value), MAX_EVENTS_PER_LINE + 1)), format, mapping, wrappers)
     return _read_item(value, format, mapping, wrappers)
 
 
@@ -123,9 +135,12 @@ def _read_large_numbers(data: bytes, fault: str, format: str, mapping: FieldMapp
 
 
 def _read_item(item: object, format: str, mapping: FieldMapping, wrappers: int) -> Iterable[Reading]:
-    if wrapped := unwrap(item):
+    wrapped, formats = unwrap(item), AUTO_FORMATS
+    if isinstance(item, LineText):
+        wrapped, formats = wrapped or postfix.unwrap_syslog(item, mapping), TEXT_FORMATS
+    if wrapped is not None:
         return _read_wrapped(wrapped, format, mapping, wrappers)
-    known = FORMATS[format] if format != AUTO else recognized_by(AUTO_FORMATS, item)
+    known = FORMATS[format] if format != AUTO else recognized_by(formats, item)
     return [(None, [read_unknown(item)])] if known is None else [(known.NAME, known.events(item, mapping))]
 
 
@@ -140,7 +155,7 @@ def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers
             if event := quick(data):
                 yield name, [with_time(event, wrapped)]
                 return
-    if rest := read_rest(wrapped, AUTO_FORMATS):
+    if rest := read_rest(wrapped, TEXT_FORMATS):
         yield wrapped.name, [rest]
     else:
         for format_name, events in _read_bytes(data, format, mapping.within(wrapped.envelope), wrappers - 1):

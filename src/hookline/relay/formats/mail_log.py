@@ -21,6 +21,7 @@ _AGENTS: Final = frozenset(
     | {"qmgr", "oqmgr", "nqmgr"}
 )
 MAX_ADDRESS_CHARACTERS: Final = 1024  # RFC 5321 §4.5.3.1 permits 320
+MAX_MESSAGE_BYTES: Final = 2000  # msg_syslog(3): Postfix cuts longer messages
 
 _ADDRESS = r'(?:(?:[^\s"<>(),:;\\\[\]@]++|"(?:[^"\\]++|\\.)*+")++(?:@[^\s"<>(),;\\@]++)?+)?+'  # may be empty
 _DELIVERY = re.compile(
@@ -35,8 +36,9 @@ _WITHOUT_RECIPIENT = re.compile(r" status=((?:force-)?expired), returned to send
 _AFTER_ADDRESS = (">, relay=", ">, orig_to=<")
 
 _NO_EVENT = Skipped("not_an_event")
-_UNREAD = Skipped("unread_outcome")
+UNREAD_OUTCOME: Final = Skipped("unread_outcome")
 _AMBIGUOUS = Rejected("it can be read in two ways: an address or a text in it contains a result of its own")
+_CUT = Rejected("it was cut off, so it is not certain that its address ends before the result")
 _NO_ADDRESS = Rejected(
     "to: not an address of RFC 5321, so its end is not certain (Postfix: `info_log_address_format = external`)"
 )
@@ -58,8 +60,10 @@ def is_mail_program(name: object) -> bool:
 
 
 def looks_like_outcome(text: str) -> bool:
-    """Returns whether a text contains the fields of a result. If it is not read, a result may be missing."""
-    return " to=<" in text and " status=" in text
+    """Returns whether a text contains the fields of a result, as Postfix or Sendmail (``stat=``) writes them. If it
+    is not read, a result may be missing.
+    """
+    return ("to=<" in text and "status=" in text) or (", stat=" in text and "to=" in text)
 
 
 def read_result(program: str, message: str) -> MailResult | Skipped | Rejected:
@@ -68,18 +72,34 @@ def read_result(program: str, message: str) -> MailResult | Skipped | Rejected:
         without = _WITHOUT_RECIPIENT.search(message)
         return Skipped("status_not_relayed", without[1]) if without else _NO_EVENT
     if program.rpartition("/")[2] not in _AGENTS:
-        return _UNREAD
+        return UNREAD_OUTCOME
     found = _DELIVERY.match(message)
     if found is None:
         is_address = _BEGINNING.match(message) is None or _BEGINNING_WITH_ADDRESS.match(message)
-        return _UNREAD if is_address else _NO_ADDRESS
-    if len(found["to"]) > MAX_ADDRESS_CHARACTERS:
-        return _NO_ADDRESS
+        return UNREAD_OUTCOME if is_address else _NO_ADDRESS
+    queue_id, to, alias, written, status, text = found.groups()
     # Also in a quoted string, because Postfix's internal form writes a quotation mark of an address as it is.
-    parts = (found["to"], found["orig_to"] or "", found["text"])
-    if any(again in part for again in _AFTER_ADDRESS for part in parts):
+    if _has_second_reading(text) or (
+        '"' in message and (_has_second_reading(to) or _has_second_reading(alias or ""))
+    ):
         return _AMBIGUOUS
-    fields = dict(part.split("=", 1) for part in found["fields"].split(", ")[:-1])
-    if found["orig_to"]:
-        fields["orig_to"] = found["orig_to"]
-    return MailResult(found["queue_id"], found["to"], fields, found["status"], found["text"])
+    if len(to) > MAX_ADDRESS_CHARACTERS:
+        return _NO_ADDRESS
+    if _is_cut(message, text):
+        return _CUT
+    fields = dict([part.split("=", 1) for part in written.split(", ")[:-1]])
+    if alias:
+        fields["orig_to"] = alias
+    return MailResult(queue_id, to, fields, status, text)
+
+
+def _has_second_reading(part: str) -> bool:
+    return _AFTER_ADDRESS[0] in part or _AFTER_ADDRESS[1] in part
+
+
+def _is_cut(message: str, text: str) -> bool:
+    """Returns whether the end of a message is missing, and with it perhaps the second end of its address."""
+    if text.startswith("(") and not text.rstrip().endswith(")"):
+        return True
+    # A character has at most four bytes.
+    return len(message) * 4 >= MAX_MESSAGE_BYTES and len(message.encode()) >= MAX_MESSAGE_BYTES

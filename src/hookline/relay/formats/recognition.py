@@ -53,6 +53,8 @@ def read_items(formats: Mapping[str, Format], items: Sequence[object], mapping: 
 
 def _read_as(known: Format, item: object, mapping: FieldMapping) -> Reading | None:
     """Returns the item's events, or None if it has the name of another kind of event and is not valid."""
+    if is_dead_letter(item):
+        return None
     events = list(islice(known.events(item, mapping), MAX_EVENTS_PER_LINE + 1))
     kind = kind_of(item)
     is_foreign = kind is not None and {kind, kind.lower()}.isdisjoint(known.STATUSES)
@@ -70,18 +72,39 @@ def read_unknown(item: object) -> Skipped | Rejected:
         return _DEAD_LETTER
     if item == []:
         return NO_EVENT
-    return Skipped(
-        "unknown_format", kind_of(item) or (f"with {next(iter(item))}" if isinstance(item, dict) and item else None)
-    )
+    return Skipped("unknown_format", kind_of(item) or _name_by_key(item))
 
 
 def kind_of(item: object) -> str | None:
-    """Returns the name that the item gives to its kind of event, if any."""
+    """Returns the name that the item, or the first item of a list, gives to its kind of event, if any."""
+    if isinstance(item, list) and item:
+        item = item[0]
     if isinstance(item, dict):
         for key in _NAMES:
             if isinstance(name := item.get(key), str) and name:
                 return name
     return None
+
+
+def _name_by_key(item: object) -> str | None:
+    """Returns a name for an object without one: its first key with a list of objects, or else its first key."""
+    if not isinstance(item, dict) or not item:
+        return None
+    lists = (key for key, value in item.items() if isinstance(value, list) and value and isinstance(value[0], dict))
+    return f"with {next(lists, None) or next(iter(item))}"
+
+
+def flat(items: Sequence[object]) -> Iterator[object]:
+    """Yields the items of a list. A list in it, such as a batch in a list of batches, gives its own items."""
+    levels = [iter(items)]
+    while levels:
+        for item in levels[-1]:
+            if isinstance(item, list) and item:
+                levels.append(iter(item))
+                break
+            yield item
+        else:
+            levels.pop()
 
 
 def describe_text(line: LineText) -> str:

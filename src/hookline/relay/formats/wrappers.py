@@ -16,11 +16,13 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.formats.format import Format, LineText, ParsedEvent
-from hookline.relay.formats.mail_log import is_mail_program, looks_like_outcome
+from hookline.relay.formats.mail_log import UNREAD_OUTCOME, is_mail_program, looks_like_outcome
 
 CRI: Final = "cri"
 DOCKER: Final = "docker"
 JOURNALD: Final = "journald"
+SYSLOG: Final = "syslog"  # `postfix.unwrap_syslog` reads it
+DOCKER_PART_BYTES: Final = 16 * 1024  # Docker cuts longer lines
 
 _STREAMS = ("stdout", "stderr")
 # Time, stream, and F for a whole line or P for a part of one, perhaps with further tags.
@@ -57,14 +59,8 @@ class Wrapped(msgspec.Struct, frozen=True):
 
 def unwrap(item: object) -> Wrapped | None:
     """Returns the program's line if the item is a wrapper, otherwise None. A mail log in a journal stays as it is."""
-    if isinstance(item, LineText):
-        found = _CRI.fullmatch(item.text) if item.text[:1].isdigit() else None
-        if found is None:
-            return None
-        envelope = {"time": found["time"], "stream": found["stream"]}
-        return Wrapped(CRI, found["text"] or "", envelope, found["time"], is_part=found["tag"] == "P")
     if not isinstance(item, dict):
-        return None
+        return _unwrap_cri(item.text) if isinstance(item, LineText) and item.text[:1].isdigit() else None
     if "MESSAGE" in item:
         return _unwrap_journal(item)
     if "log" not in item:
@@ -74,6 +70,14 @@ def unwrap(item: object) -> Wrapped | None:
         return None
     # The runtime writes the line end of a whole line.
     return Wrapped(DOCKER, text.rstrip("\r\n"), item, time, is_part=not text.endswith("\n"))
+
+
+def _unwrap_cri(line: str) -> Wrapped | None:
+    found = _CRI.fullmatch(line)
+    if found is None:
+        return None
+    envelope = {"time": found["time"], "stream": found["stream"]}
+    return Wrapped(CRI, found["text"] or "", envelope, found["time"], is_part=found["tag"] == "P")
 
 
 def _unwrap_journal(entry: dict[str, Any]) -> Wrapped | None:
@@ -114,8 +118,10 @@ def read_rest(wrapped: Wrapped, formats: Mapping[str, Format]) -> Skipped | Reje
         return Rejected(_CUT) if wrapped.is_part and not text.endswith(("}", "]")) else None
     line = LineText(text, "not JSON")
     if unwrap(line) or any(known.recognizes(line) for known in formats.values()):
-        return None
-    return Skipped("unread_outcome") if looks_like_outcome(text) else _NO_EVENT
+        # Docker's last line has no line end either, but is shorter than a part.
+        is_cut = wrapped.is_part and (wrapped.name == CRI or len(wrapped.text) >= DOCKER_PART_BYTES)
+        return Rejected(_CUT) if is_cut else None
+    return UNREAD_OUTCOME if looks_like_outcome(text) else _NO_EVENT
 
 
 def with_time(parsed: ParsedEvent, wrapped: Wrapped) -> ParsedEvent:

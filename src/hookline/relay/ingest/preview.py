@@ -11,6 +11,7 @@ from hookline.relay.delivery_record import Delivery, Line, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.line_reader import read_with_format
+from hookline.relay.formats.mail_log import UNREAD_OUTCOME
 from hookline.relay.formats.registry import FORMATS
 from hookline.relay.routing import Defaults, address_parts, refuse_for_all
 
@@ -42,8 +43,8 @@ class PreviewedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_recognized(self) -> bool:
-        """Whether a format or a wrapper recognized it."""
-        return self.format is not None
+        """Whether a format or a wrapper recognized it, and it is no result that was not understood."""
+        return self.format is not None and self.parsed != UNREAD_OUTCOME
 
     @property
     def is_rejected(self) -> bool:

@@ -233,7 +233,7 @@ def test_a_list_shows_the_format_of_each_item(tmp_path: Path, capsys: Output) ->
 
 
 def test_results_that_are_not_understood_are_shown(tmp_path: Path, capsys: Output) -> None:
-    """They have a row of their own."""
+    """They have a row of their own, and a file that holds nothing else is not recognized."""
     (tmp_path / "log").write_text("Oct 10 01:23:46 mx1 sendmail[1]: A1: to=<a@b>, relay=x, status=sent (ok)\n")
-    assert 0 == main(["formats", "test", *PLACED, str(tmp_path / "log")])
+    assert 3 == main(["formats", "test", *PLACED, str(tmp_path / "log")])
     assert "unread      unread_outcome 1: not understood" in capsys.readouterr().out

@@ -68,6 +68,9 @@ def test_class_by_what_the_provider_calls_it() -> None:
     assert classify("5.1.1", None, provider=22) == 10
     assert classify("5.0.0", None, provider=22) == 22
     assert classify("5.0.0", None, provider=1) == 1
+    assert classify("4.0.0", None, provider=10) == 10
+    assert classify("4.2.1", None, provider=10) == 20, "a temporary failure is no invalid recipient"
+    assert classify("4.2.1", None, provider=22) == 22
     assert classify("5.3.0", None, provider=53) == 53
     assert classify("5.3.0", None, provider=1) == 30
     assert classify("5.0.0", None) == 30

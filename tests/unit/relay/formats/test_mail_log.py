@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import line
 from hookline.relay.delivery_record import Rejected, Skipped
-from hookline.relay.formats.mail_log import MailResult, is_mail_program, read_result
+from hookline.relay.formats.line_reader import read_line
+from hookline.relay.formats.mail_log import MAX_MESSAGE_BYTES, MailResult, is_mail_program, read_result
 
 FIELDS = "relay=mx.example.com[192.0.2.1]:25, delay=1, delays=0/0/1/0, dsn=5.1.1, "
 _PIECES = [
@@ -98,6 +100,30 @@ def test_what_is_no_address_is_refused(to: str) -> None:
     assert "info_log_address_format" in read.reason
 
 
+@given(pieces, st.integers(0, 3), st.sampled_from(["sent", "deferred", "bounced"]))
+def test_an_address_that_postfix_cuts_is_read_whole_or_not_at_all(to: str, more: int, status: str) -> None:
+    """Postfix cuts a message, and with it the second reading, at a place that the writer of an address knows."""
+    result = f"4F9D: to=<victim@example.com>, {FIELDS}status=bounced (x{to}"
+    padding = "x" * (MAX_MESSAGE_BYTES - len(result) - 1)
+    whole = f"{result}{padding}){')' * more}@evil.example>, {FIELDS}status={status} (ok)"
+    assert not isinstance(read_result("postfix/smtp", whole[:MAX_MESSAGE_BYTES]), MailResult)
+
+
+@pytest.mark.parametrize("text", ["(host said: 550 no", "(", f"({'x' * MAX_MESSAGE_BYTES})", f"({'é' * 1000})"])
+def test_a_result_without_its_end_is_refused(text: str) -> None:
+    """Whatever program cut it. The limit counts bytes."""
+    read = read_result("postfix/smtp", f"4F9D: to=<a@example.com>, {FIELDS}status=bounced {text}")
+    assert isinstance(read, Rejected)
+    assert "cut off" in read.reason
+
+
+def test_a_long_result_is_read() -> None:
+    """Below the length at which Postfix cuts, also with a blank behind its end."""
+    text = f"({'x' * (MAX_MESSAGE_BYTES - 200)}) "
+    read = read_result("postfix/smtp", f"4F9D: to=<a@example.com>, {FIELDS}status=bounced {text}")
+    assert isinstance(read, MailResult)
+
+
 def test_an_address_of_a_mebibyte_is_refused() -> None:
     """It is neither kept nor searched for long."""
     read = read_result("postfix/smtp", f"4F9D: to=<{'a' * 2**20}@example.com>, {FIELDS}status=bounced (no)")
@@ -108,6 +134,20 @@ def test_an_address_of_a_mebibyte_is_refused() -> None:
 def test_a_result_of_an_unknown_program_is_counted(program: str) -> None:
     """A line that looks like a result is never a line without an event."""
     assert Skipped("unread_outcome") == read_result(program, f"4F9D: to=<a@example.com>, {FIELDS}status=sent (ok)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Oct 10 01:23:46 postfix/smtp[1]: 4F9D: to=<a@example.com>, relay=none, dsn=5.1.1, status=bounced (no)",
+        "Oct 10 01:23:46 mx1 x: 4F9D:to=<a@example.com>,relay=none,status=bounced (no)",
+        "Oct 10 01:23:46 mx1 sendmail[7]: 4AS1: to=<a@example.com>, delay=1, dsn=5.1.1, stat=User unknown",
+        "Oct 10 01:23:46 mx1 sm-mta[7]: 4AS1: to=a@example.com, delay=00:00:01, dsn=2.0.0, stat=Sent (ok)",
+    ],
+)
+def test_a_result_in_another_form_is_counted(text: str) -> None:
+    """A line without a host, without blanks, and the lines of Sendmail."""
+    assert [Skipped("unread_outcome")] == read_line(line(text.encode()))
 
 
 @pytest.mark.parametrize(

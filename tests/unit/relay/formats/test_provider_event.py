@@ -209,7 +209,11 @@ def test_events_beside_each_other_in_one_sparkpost_envelope_are_read() -> None:
         ([sinch(recipient="1"), "text", ses("Send")], ["Event", "Skipped", "Event", "Event"]),
         ([postmark(), "text"], ["Event", "Rejected"]),
         ([postmark(), {"RecordType": "Delivery"}], ["Event", "Rejected"]),
-        ([[postmark()]], ["Skipped"]),
+        ([[postmark()]], ["Event"]),
+        (
+            [[postmark(), postmark()], ["text"], [[postmark()], {}]],
+            ["Event", "Event", "Rejected", "Event", "Rejected"],
+        ),
     ],
 )
 def test_items_of_a_list_are_recognized_one_by_one(items: list[object], expected: list[str]) -> None:

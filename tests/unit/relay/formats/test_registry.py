@@ -133,7 +133,7 @@ def test_nesting_up_to_the_limit_is_read() -> None:
     wide = b"[" + b"[]," * 500 + b"[]]"
     deep = b"[" * MAX_JSON_DEPTH + b"]" * MAX_JSON_DEPTH
     assert set(no_event) == set(read_line(line(wide)))
-    assert [Skipped("unknown_format")] == read_line(line(deep))
+    assert [Skipped("not_an_event")] == read_line(line(deep))
 
 
 def test_line_over_the_limit_is_rejected() -> None:

@@ -15,6 +15,7 @@ from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping, parse_mapping
 from hookline.relay.formats.line_reader import MAX_WRAPPERS, read_line, read_with_format
 from hookline.relay.formats.registry import AUTO_FORMATS
+from hookline.relay.formats.wrappers import DOCKER_PART_BYTES
 
 CASES = Path(__file__).parents[3] / "cases"
 TIME = "2026-11-28T00:00:00.123456789Z"
@@ -117,6 +118,19 @@ def test_the_beginning_of_a_cut_line_is_rejected_with_the_cause(data: bytes) -> 
     assert [Skipped("not_an_event")] == read_line(line(cri(PAYLOAD[99:])))
 
 
+FORM = b"MessageSid=SM1&MessageStatus=delivered&To=%2B15555550100&AccountSid=AC1"
+
+
+def test_a_form_or_mail_line_in_a_part_is_rejected() -> None:
+    """Its last field may lack its end: a shorter number is the number of somebody else."""
+    (found,) = read_line(line(cri(FORM, "P")))
+    assert isinstance(found, Rejected)
+    assert "cut the line" in found.reason
+    long = FORM + b"&x=" + b"1" * DOCKER_PART_BYTES
+    assert isinstance(read_line(line(docker(long, "")))[0], Rejected)
+    assert isinstance(read_line(line(docker(FORM, "")))[0], Event), "the last line of a container"
+
+
 def test_wrappers_within_wrappers_end() -> None:
     """A container's log in a journal is read; a line that is wrapped without end is refused."""
     (event,) = read_line(line(journald(docker(cri(PAYLOAD)))))
@@ -127,6 +141,35 @@ def test_wrappers_within_wrappers_end() -> None:
     (found,) = read_line(line(data))
     assert Rejected(f"more than {MAX_WRAPPERS} wrappers around one line") == found
     assert isinstance(read_line(line(cri(b"") * 20_000))[0], Rejected)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Oct 10 01:23:46 h app[1]: ",
+        b"<14>1 2026-10-10T01:23:46Z h app 1 - - ",
+        b"2026-10-10T01:23:46Z h app: ",
+        b"2026-11-28T00:00:00Z stdout F Oct 10 01:23:46 h app: ",
+    ],
+)
+def test_json_in_a_syslog_line_is_read(head: bytes) -> None:
+    """As in a journal. Other texts of programs hold no event, also with a bracket at the beginning."""
+    mapping = FieldMapping(clock=lambda: 1795867200.0)
+    (event,) = read_line(line(head + PAYLOAD), mapping=mapping)
+    assert isinstance(event, Event)
+    assert event.time is not None
+    assert [Skipped("not_an_event", "request")] == read_line(line(head + b'{"type":"request"}'))
+    assert [Skipped("not_an_event")] == read_line(line(head + b"{1}[Hardware Error]: event severity: corrected"))
+    (found,) = read_line(line(head + PAYLOAD[:99]))
+    assert isinstance(found, Rejected)
+
+
+def test_a_dead_letter_among_events_is_named() -> None:
+    """It is not rejected as an event that lacks a field."""
+    letter = b'{"hookline":"dead-letter","version":1}'
+    (_, found) = read_line(line(b"[" + PAYLOAD + b"," + letter + b"]"))
+    assert isinstance(found, Rejected)
+    assert "dead letter of hookline" in found.reason
 
 
 def test_a_list_of_wrapped_lines_is_read() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,11 +15,11 @@ import msgspec
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import FieldMapping
-from hookline.relay.formats.format import LineText, ParsedEvent, within_limits
+from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.provider_formats import PROVIDER_FORMATS
-from hookline.relay.formats.recognition import read_items, recognized_by
+from hookline.relay.formats.recognition import flat, read_items, recognized_by
 from hookline.relay.formats.typed_fields import to_struct
 
 NAME = "cloudevents"
@@ -57,7 +58,7 @@ def _events(value: Any, mapping: FieldMapping) -> list[ParsedEvent]:
         is_json = data.text.lstrip().startswith(("{", "["))
         return [Rejected(f"data: {data.fault}") if is_json else Skipped("not_an_event", envelope.type)]
     within = mapping.within(value)
-    items = data if isinstance(data, list) and data else [data]
+    items = list(islice(flat(data), MAX_EVENTS_PER_LINE + 1)) if isinstance(data, list) and data else [data]
     parsed = within_limits(event for _, events in read_items(PROVIDER_FORMATS, items, within) for event in events)
     return [_with_envelope(item, envelope, number, len(parsed)) for number, item in enumerate(parsed)]
 

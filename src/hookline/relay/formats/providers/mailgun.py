@@ -40,6 +40,7 @@ OTHERS: tuple[str, ...] = ("failed temporary", "opened", "clicked", "unsubscribe
 _KINDS: dict[str, BounceKind] = {"hard": "Hard", "soft": "Soft"}
 _REASONS = {"old": 24, "espblock": 50}  # given up after too many attempts; refused by the recipient's provider
 _SUPPRESSED = "suppress-"  # suppress-bounce, suppress-complaint, suppress-unsubscribe
+_SUPPRESSED_CODES = ("605", "606", "607")  # the same, also with the reasons "hardfail" and "generic"
 _DAY = 24 * 3600
 
 
@@ -111,11 +112,12 @@ def _event(value: Any, mapping: FieldMapping) -> ParsedEvent:
         return skip_or_reject(
             event, _status_name(fields.get("event"), fields.get("severity"), fields.get("reason")), STATUSES
         )
-    name = _status_name(event.event, event.severity, event.reason)
+    delivery = event.delivery or _NO_DELIVERY
+    code = as_text(delivery.code)
+    name = _status_name(event.event, event.severity, "suppress-" if code in _SUPPRESSED_CODES else event.reason)
     status = STATUSES.get(name)
     if status is None:
         return Skipped("status_not_relayed", name)
-    delivery = event.delivery or _NO_DELIVERY
     refusal = event.reject.reason if event.reject else None
     wording = delivery.message or delivery.description or refusal or event.reason
     attempt = as_count(delivery.attempt)

@@ -25,9 +25,9 @@ from hookline.relay.formats.bounce_classes import (
     suppressed_by_sender,
 )
 from hookline.relay.formats.format import LineText, ParsedEvent
-from hookline.relay.formats.mail_log import MailResult, looks_like_outcome, read_result
+from hookline.relay.formats.mail_log import UNREAD_OUTCOME, MailResult, looks_like_outcome, read_result
 from hookline.relay.formats.provider_event import complete_event, recipient_of
-from hookline.relay.formats.wrappers import LONG_MESSAGE, journal_text, journal_time
+from hookline.relay.formats.wrappers import LONG_MESSAGE, SYSLOG, Wrapped, journal_text, journal_time
 
 NAME = "postfix"
 
@@ -41,7 +41,6 @@ STATUSES: Mapping[str, str] = {
 # A soft bounce is deferred: Postfix tries again (`soft_bounce = yes`).
 OTHERS: tuple[str, ...] = ("deferred", "deliverable", "undeliverable", "SOFTBOUNCE")
 _NO_EVENT = Skipped("not_an_event")
-_UNREAD = Skipped("unread_outcome")
 # Lines that journalctl writes between entries.
 _JOURNALCTL = re.compile(r"-- (?:Boot [0-9a-f]{32}|Reboot|No entries|(?:Journal|Logs) begins? at .*) --")
 # Its forms without a readable time: `-o short-full`, `short-unix`, `short-monotonic`, `verbose`.
@@ -81,11 +80,11 @@ def _without_head(value: object) -> Skipped | Rejected:
         if _JOURNALCTL.fullmatch(value.text):
             return Skipped("not_an_event", "line of journalctl")
         if recognizes(value):
-            return _UNREAD if looks_like_outcome(value.text) else _NO_EVENT
+            return UNREAD_OUTCOME if looks_like_outcome(value.text) else _NO_EVENT
     elif isinstance(value, dict) and recognizes(value):
         if value["MESSAGE"] is None:
             return Rejected(LONG_MESSAGE)
-        return _UNREAD if looks_like_outcome(journal_text(value["MESSAGE"]) or "") else _NO_EVENT
+        return UNREAD_OUTCOME if looks_like_outcome(journal_text(value["MESSAGE"]) or "") else _NO_EVENT
     return Rejected("the line: neither syslog nor an entry of a journal")
 
 
@@ -166,6 +165,16 @@ def parse_syslog(line: str) -> SyslogMessage | None:
     if found is None:
         return None
     return SyslogMessage(found["time"], found["host"], found["program"], found["message"].removeprefix("\ufeff"))
+
+
+def unwrap_syslog(line: LineText, mapping: FieldMapping) -> Wrapped | None:
+    """Returns the JSON that a program wrote into a syslog line, or None for other lines."""
+    syslog = parse_syslog(line.text) if '{"' in line.text else None
+    if syslog is None or not syslog.message.startswith('{"'):
+        return None
+    now = mapping.clock() if mapping.clock else None
+    time = parse_syslog_time(syslog.time, zone=mapping.timezone, now=now)
+    return Wrapped(SYSLOG, syslog.message, {"host": syslog.host, "program": syslog.program}, time)
 
 
 def from_journal(entry: object) -> SyslogMessage | None:

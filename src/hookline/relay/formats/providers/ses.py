@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from hookline.relay.formats.bounce_classes import (
 from hookline.relay.formats.format import LineText, ParsedEvent
 from hookline.relay.formats.json_decoding import decode_json
 from hookline.relay.formats.provider_event import complete_event, recipient_of, skip_or_reject
+from hookline.relay.formats.recognition import kind_of
 from hookline.relay.formats.typed_fields import mailbox, to_struct
 
 NAME = "ses"
@@ -57,11 +59,11 @@ _SUBTYPES = {
     "AttachmentRejected": 53,
     "Undetermined": 1,
 }
-# SES did not send to an address of a suppression list.
-_SUPPRESSED = ("Suppressed", "OnAccountSuppressionList", "UnsubscribedRecipient")
+_SUPPRESSED = ("Suppressed", "UnsubscribedRecipient")
 _TYPES = {"Permanent": 30, "Transient": 20, "Undetermined": 1}
 _NOTIFICATIONS = ("Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation")
 _NO_EVENT = Skipped("not_an_event")
+_EVENT_FIELDS = frozenset(("mail", "eventType", "notificationType"))
 
 
 class _Mail(msgspec.Struct, frozen=True):
@@ -127,10 +129,18 @@ def _is_ses_event(value: dict[str, Any]) -> bool:
 def events(value: object, mapping: FieldMapping) -> Iterable[ParsedEvent]:
     if isinstance(value, dict):
         if "detail-type" in value and "detail" in value:
-            return _parse(value["detail"], mapping.within(value))
+            return _parse_eventbridge(value, mapping)
         if "Type" in value and not _is_ses_event(value):
             return _parse_notification(value, mapping)
     return _parse(value, mapping)
+
+
+def _parse_eventbridge(envelope: dict[str, Any], mapping: FieldMapping) -> Iterable[ParsedEvent]:
+    """Reads an event of EventBridge. SES also sends events about the account there, which have no mail."""
+    detail, name = envelope["detail"], envelope["detail-type"]
+    if isinstance(name, str) and name and isinstance(detail, dict) and _EVENT_FIELDS.isdisjoint(detail):
+        return [Skipped("status_not_relayed", name)]
+    return _parse(detail, mapping.within(envelope))
 
 
 def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iterable[ParsedEvent]:
@@ -144,7 +154,7 @@ def _parse_notification(envelope: dict[str, Any], mapping: FieldMapping) -> Iter
     if isinstance(value, Rejected):
         return [Rejected(f"Message: {value.reason}")]
     if not (isinstance(value, dict) and _is_ses_event(value)):
-        return [_NO_EVENT]
+        return [Skipped(_NO_EVENT.reason, kind_of(value))]
     return _parse(value, mapping.within(envelope))
 
 
@@ -164,7 +174,7 @@ def _parse(value: object, mapping: FieldMapping) -> Iterator[ParsedEvent]:
         return
     event_id = (event.bounce and event.bounce.feedback_id) or f"{event.mail.message_id}:{kind}"
     is_empty = True
-    if event.bounce is not None and kind == "Bounce" and event.bounce.subtype in _SUPPRESSED:
+    if event.bounce is not None and kind == "Bounce" and _is_suppressed(event.bounce.subtype):
         status = "error"
     for address, time, failure, detail in _outcomes(event, kind):
         is_empty = False
@@ -204,11 +214,17 @@ def _outcomes(event: _Event, kind: str) -> Iterator[_Outcome]:
             yield mailbox(recipient), event.mail.timestamp, error, wording
 
 
+@lru_cache(maxsize=64)  # there are a dozen
+def _is_suppressed(subtype: str | None) -> bool:
+    """Returns whether SES did not send to the address, because it is on a list of the account or of a tenant."""
+    return subtype is not None and (subtype in _SUPPRESSED or subtype.endswith("SuppressionList"))
+
+
 def _bounce_failure(bounce: _Bounce, bounced: _Bounced) -> MessageFailure | Skipped:
     """Returns the failure of a recipient. Its own words decide before those of the event."""
     if name := _NOT_FAILED.get((bounced.action or "").lower()):
         return Skipped("status_not_relayed", name)
-    if bounce.subtype in _SUPPRESSED:
+    if _is_suppressed(bounce.subtype):
         return suppressed_by_sender()
     status = enhanced_status(bounced.status, bounced.diagnostic)
     provider = _SUBTYPES.get(bounce.subtype or "") or _TYPES.get(bounce.type or "")
