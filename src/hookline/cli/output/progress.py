@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
-from typing import Final
+from typing import IO, Final, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -74,7 +74,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
     def __init__(self) -> None:
         self._terminal = _Terminal()
-        self._console = Console(file=self._terminal)
+        self._console = Console(file=cast("IO[str]", self._terminal))
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
