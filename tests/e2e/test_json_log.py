@@ -44,3 +44,19 @@ def test_wrong_use(lab: Lab) -> None:
         assert ("error", 64) == (line["level"], line["code"])
     lab.environment["HOOKLINE_RELAY_LOG_FORMAT"] = "json"
     assert "error" in events_of(lab.hookline("relay", "--grase", "1s", code=64).stderr)
+
+
+def test_errors_before_the_run(lab: Lab) -> None:
+    """A location that is refused while the options are read is an error in the same form, and names its variable."""
+    lab.environment["HOOKLINE_STATE"] = "postgresql:/db"
+    line = events_of(lab.hookline("relay", *JSON, "events", code=64).stderr)["error"]
+    assert ("error", 64) == (line["level"], line["code"])
+    assert "HOOKLINE_STATE" in line["note"]
+    line = events_of(lab.hookline("relay", "--spool", "nats://host/stream", *JSON, "events", code=64).stderr)["error"]
+    assert "--spool" in line["message"]
+
+
+def test_a_misspelt_variable(lab: Lab) -> None:
+    """The warning of a variable that no option reads is a line of JSON too."""
+    lab.environment |= {"HOOKLINE_RELAY_LOG_FORMAT": "json", "HOOKLINE_RELAY_MAX_WIAT": "3s"}
+    assert "HOOKLINE_RELAY_MAX_WAIT" in events_of(lab.hookline("relay", "x", code=8).stderr)["message"]["message"]

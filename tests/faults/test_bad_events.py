@@ -23,12 +23,13 @@ def event(number: int, request_id: str) -> dict[str, Any]:
     return one
 
 
-@pytest.mark.parametrize("manner", ["error", "reset", "refuse"])
+@pytest.mark.parametrize("manner", ["error", "reset", "refuse", "hang"])
 def test_bad_events_do_not_keep_an_endpoint_closed(lab: Lab, manner: str) -> None:
-    """60 events that get 500, a reset or a 400 come before 10 good ones, which are accepted within their maxAge."""
+    """60 events that get 500, a reset, a 400 or no answer come before 10 good ones: these are accepted in time."""
     with running(lab.directory / "endpoint", "--requests", f"{manner}:bad-") as endpoint:
         retry = {"initialDelay": "100ms", "maxDelay": "30s", "maxAge": "30s"}
-        lab.apply(f"https://localhost:{endpoint.port}/feedback", delivery={"concurrency": 16, "retry": retry})
+        delivery = {"concurrency": 16, "timeout": "1s", "retry": retry}
+        lab.apply(f"https://localhost:{endpoint.port}/feedback", delivery=delivery)
         events = [event(n, f"bad-{n}") for n in range(BAD)] + [event(BAD + n, f"good-{n}") for n in range(GOOD)]
         log = lab.directory / "events"
         log.write_bytes(as_lines(events))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import xdm_event
+from builders import as_lines, xdm_event
 from hookline_process import Lab, Receiver, clean_environment
 from waiting import wait_until
 
@@ -21,8 +22,15 @@ EVENTS = 400  # with debug lines of 250 bytes, more than a pipe holds
 
 @contextmanager
 def stderr_that(fails: str) -> Iterator[int]:
-    """A descriptor for stderr that fails: its disk is full, its reader has gone, or nobody reads it."""
-    if fails == "full disk":
+    """A descriptor for stderr that fails: its disk is full, its reader has gone, or nobody reads it.
+
+    A terminal is not read after Ctrl-S. It also shows the progress bar.
+    """
+    if fails == "stopped terminal":
+        reader, descriptor = pty.openpty()
+        yield descriptor
+        os.close(reader)
+    elif fails == "full disk":
         descriptor = os.open("/dev/full", os.O_WRONLY)
         yield descriptor
     else:
@@ -43,7 +51,7 @@ def start(lab: Lab, receiver: Receiver, stderr: int, *arguments: str) -> subproc
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("fails", ["full disk", "reader gone", "unread pipe"])
+@pytest.mark.parametrize("fails", ["full disk", "reader gone", "unread pipe", "stopped terminal"])
 def test_a_log_that_fails_holds_up_nothing(lab: Lab, fails: str) -> None:
     """All events are delivered, the exit code is that of the work, and SIGTERM ends a relay that follows its log."""
     with lab.receiver() as receiver, stderr_that(fails) as stderr:
@@ -55,6 +63,28 @@ def test_a_log_that_fails_holds_up_nothing(lab: Lab, fails: str) -> None:
         more = lab.write_events("more", (xdm_event(n, n) for n in range(EVENTS, 2 * EVENTS)))
         process = start(lab, receiver, stderr, "--follow", str(more))
         wait_until(lambda: len(receiver.records()) == 2 * EVENTS, process=process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert 0 == process.returncode
+
+
+def test_a_closed_terminal_holds_up_nothing(lab: Lab) -> None:
+    """A relay whose terminal is closed while it shows its progress delivers on, counts the lost lines, and stops."""
+    with lab.receiver() as receiver:
+        lab.apply(f"https://localhost:{receiver.port}/feedback")
+        log = lab.write_events("events", [xdm_event(0, 0)])
+        reader, terminal = pty.openpty()
+        process = start(lab, receiver, terminal, "--follow", str(log))
+        os.close(terminal)
+        wait_until(lambda: len(receiver.records()) == 1, process=process)
+        assert os.read(reader, 1)
+        os.close(reader)
+        with log.open("ab") as more:
+            more.write(as_lines(xdm_event(n, n) for n in range(1, 20)))
+        wait_until(lambda: len(receiver.records()) == 20, process=process)
+        status = lab.directory / ".hookline" / "spool" / "relay.json"
+        wait_until(lambda: json.loads(status.read_bytes())["log_lines_lost"] > 0, process=process)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)

@@ -219,6 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
     except HooklineError as error:
         from hookline.escaping import printable_lines  # noqa: PLC0415 - loaded only for output
 
+        if _relay_writes_json(sys.argv[1:] if arguments is None else arguments):
+            from hookline.cli.output.relay_output import error_line  # noqa: PLC0415 - loaded only for output
+
+            click.echo(error_line(error), err=True, nl=False)
+            return error.exit_code
         # They may quote untrusted text.
         texts = (without_passwords(error.message), without_passwords(error.hint or ""))
         message, hint = map(printable_lines, texts)
@@ -239,15 +244,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(error: click.ClickException, arguments: list[str], code: ExitCode) -> None:
     """Write click's message to stderr, without the passwords of an address in a wrong place."""
-    if arguments[:1] == ["relay"]:
-        from hookline.cli.output.relay_output import json_is_wanted, usage_error_line  # noqa: PLC0415 - only for output
+    if _relay_writes_json(arguments):
+        from hookline.cli.output.relay_output import usage_error_line  # noqa: PLC0415 - loaded only for output
 
-        if json_is_wanted(arguments):
-            click.echo(usage_error_line(without_passwords(error.format_message()), code), err=True, nl=False)
-            return
+        click.echo(usage_error_line(without_passwords(error.format_message()), code), err=True, nl=False)
+        return
     text = io.StringIO()
     error.show(text)
     click.echo(without_passwords(text.getvalue()), err=True, nl=False)
+
+
+def _relay_writes_json(arguments: list[str]) -> bool:
+    """Whether an error of the relay, whose options could not be read, must be a line of JSON."""
+    if arguments[:1] != ["relay"]:
+        return False
+    from hookline.cli.output.relay_output import json_is_wanted  # noqa: PLC0415 - loaded only for output
+
+    return json_is_wanted(arguments)
 
 
 def run() -> None:

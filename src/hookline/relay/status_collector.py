@@ -131,8 +131,6 @@ class StatusCollector:
             await asyncio.sleep(max(COLLECT_SECONDS, min(cost / _PUBLISH_SHARE, 10 * COLLECT_SECONDS)))
 
     def unready(self) -> str | None:
-        """Why the relay is not ready, or None: it starts or stops, cannot write the spool or read the state, or
-        has no file descriptor left."""
         """Why the relay is not ready, or None.
 
         It starts or stops, makes no progress, cannot write the spool, or cannot read the state.

@@ -16,6 +16,7 @@ from builders import delivery, ingest_batch
 from hookline import wiring
 from hookline.errors import HooklineError, SpoolUnusable
 from hookline.observe.log import Log
+from hookline.relay import status_collector
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.relay import RelaySettings
 from hookline.relay.routing import Defaults
@@ -71,6 +72,17 @@ async def test_ready_from_the_state_to_the_end(tmp_path: Path) -> None:
         assert collector.unready() is None
         collector.stopping()
         assert "stopping" == collector.unready()
+
+
+async def test_not_ready_without_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay whose rounds do not end any more, because the spool does not respond, is not ready."""
+    async with reporting(tmp_path) as (collector, _):  # its dispatcher does not run
+        collector.ready()
+        assert collector.unready() is None
+        monkeypatch.setattr(status_collector, "NO_PROGRESS_SECONDS", 0.05)
+        await asyncio.sleep(0.1)
+        assert "no progress for 0 s: the spool does not respond" == collector.unready()
+        assert "no progress" in str(collector.relay().unready)
 
 
 async def test_not_ready_while_the_spool_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

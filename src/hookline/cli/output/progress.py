@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import select
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from threading import Thread
-from typing import Final
+from typing import IO, Final, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -20,14 +23,46 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from hookline.cli.output.standard_streams import StandardStream
 from hookline.cli.output.tables import duration_text
 from hookline.relay import relay
 from hookline.relay.spool.admin import Count
 
 _RATE_WINDOW_SECONDS: Final = 5.0
-_STOP_SECONDS: Final = 2.0
+_STEP_SECONDS: Final = 2.0
 # Smaller amounts are done before a bar can be read.
 _MIN_LETTERS_FOR_BAR: Final = 5000
+
+
+class _Terminal(io.TextIOBase):
+    """Writes to the terminal of stderr without its buffer.
+
+    A thread that waits for a stopped terminal would hold the lock of the buffer, and the process would wait for that
+    lock at its end. `failure`: the terminal is closed, and all further text is dropped.
+    """
+
+    def __init__(self) -> None:
+        self.failure: OSError | None = None
+        self._descriptor = sys.stderr.fileno()
+        raw = getattr(getattr(sys.stderr, "buffer", None), "raw", None)
+        self._filter = raw.filtered if isinstance(raw, StandardStream) else bytes
+
+    def write(self, text: str) -> int:
+        data = memoryview(self._filter(text.encode("utf-8", "backslashreplace")))
+        while data and self.failure is None:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # another process has made the descriptor non-blocking
+                select.select([], [self._descriptor], [])
+            except OSError as failed:
+                self.failure = failed
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
@@ -38,7 +73,8 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._terminal = _Terminal()
+        self._console = Console(file=cast("IO[str]", self._terminal))
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -56,23 +92,31 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._samples: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> ProgressBar:
-        self._progress.start()
-        self._console.show_cursor(True)  # a killed process would leave the cursor hidden
+        """Show the bar. A terminal that is stopped holds up the start and the end for a moment only."""
+        self._run_briefly(self._start)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the bar. A terminal that is closed or stopped holds up the end for a moment only."""
-        stopping = Thread(target=self._stop, name="progress", daemon=True)
-        stopping.start()
-        stopping.join(_STOP_SECONDS)
+        self._run_briefly(self._progress.stop)
 
-    def _stop(self) -> None:
-        with suppress(OSError, ValueError):
-            self._progress.stop()
+    def _start(self) -> None:
+        self._progress.start()
+        self._console.show_cursor(True)  # a killed process would leave the cursor hidden
+
+    @staticmethod
+    def _run_briefly(step: Callable[[], None]) -> None:
+        thread = Thread(target=step, name="progress", daemon=True)
+        thread.start()
+        thread.join(_STEP_SECONDS)
 
     def write(self, line: str) -> None:
-        """Write a line above the bar, unchanged: the terminal wraps it, and rich neither breaks nor colours it."""
+        """Write a line above the bar, unchanged: the terminal wraps it, and rich neither breaks nor colours it.
+
+        Raises OSError if the terminal is closed.
+        """
         self._console.out(line, highlight=False, end="")
+        if self._terminal.failure is not None:
+            raise self._terminal.failure
 
     def show(self, now: relay.Progress) -> None:
         """Update the bar. The relay calls this several times per second."""

@@ -80,17 +80,11 @@ class RelayOutput:
 
     def error(self, error: HooklineError) -> None:
         """Write an error with its hint and notes. Both may quote untrusted text, and their line breaks remain."""
-        texts = (without_passwords(error.message), without_passwords(error.hint or ""))
-        notes = getattr(error, "__notes__", ())
         if self.log.is_json:
-            self._writer.write(
-                self.log.line(
-                    "error", "error", message=texts[0], hint=texts[1] or None,
-                    note="; ".join(notes) or None, code=int(error.exit_code),
-                )
-            )  # fmt: skip
+            self._writer.write(error_line(error))
             return
-        message, hint = map(printable_lines, texts)
+        notes = getattr(error, "__notes__", ())
+        message, hint = map(printable_lines, (without_passwords(error.message), without_passwords(error.hint or "")))
         word = click.style("error", fg="red", bold=True) if sys.stderr.isatty() else "error"
         ending = "".join(f"  note: {note}\n" for note in notes)
         self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else "") + ending)
@@ -119,15 +113,25 @@ def _nowhere(line: str) -> None:
     """Writes nothing."""
 
 
+_JSON: Final = Log(_nowhere, level="info", format="json", clock=time.time)
+
+
+def error_line(error: HooklineError) -> str:
+    """An error as a line of JSON."""
+    return _JSON.line(
+        "error", "error", message=without_passwords(error.message), hint=without_passwords(error.hint or "") or None,
+        note="; ".join(getattr(error, "__notes__", ())) or None, code=int(error.exit_code),
+    )  # fmt: skip
+
+
 def usage_error_line(message: str, code: int) -> str:
     """A wrong use of the command line as a line of JSON."""
-    log = Log(_nowhere, level="info", format="json", clock=time.time)
-    return log.line("error", "error", message=message, hint="hookline relay --help", code=code)
+    return _JSON.line("error", "error", message=message, hint="hookline relay --help", code=code)
 
 
 def warning_line(message: str) -> str:
     """A warning before the run as a line of JSON."""
-    return Log(_nowhere, level="info", format="json", clock=time.time).line("warning", "message", message=message)
+    return _JSON.line("warning", "message", message=message)
 
 
 def _stderr() -> Callable[[str], object]:

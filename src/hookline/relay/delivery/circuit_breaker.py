@@ -110,6 +110,11 @@ class CircuitBreaker:
         self._network_failures = 0
         self._recent: deque[tuple[float, bool]] = deque(maxlen=WINDOW_ATTEMPTS)
 
+    @property
+    def is_recovering(self) -> bool:
+        """Whether the breaker has closed, and admits fewer attempts at once than the webhook's concurrency."""
+        return self.phase is BreakerPhase.CLOSED and self.allowance < self._concurrency
+
     def admits(self, in_flight: int) -> bool:
         """Whether one more attempt may start while `in_flight` others run."""
         match self.phase:

@@ -131,6 +131,11 @@ class Lane:
         return self._stopping or self.suspended or self.breaker.phase is BreakerPhase.GONE
 
     @property
+    def _probes(self) -> bool:
+        """Whether the spool chooses the next delivery."""
+        return self.breaker.phase is BreakerPhase.HALF_OPEN or self.breaker.is_recovering
+
+    @property
     def room_for_new(self) -> int:
         """How many more deliveries without an attempt fit. Retries have a queue and room of their own."""
         return 0 if self._takes_nothing else self.window - len(self._new)
@@ -233,9 +238,11 @@ class Lane:
     def _next_queue(self) -> deque[QueuedDelivery]:
         """The queue that supplies the next delivery. New deliveries and retries alternate.
 
-        Before a probe the spool chooses a delivery. If it has none to choose from, a new one is preferred.
+        Before a probe the spool chooses a delivery. If it has none to choose from, a new one is preferred. While the
+        concurrency recovers after a probe, the spool still chooses: the oldest deliveries may be those that fail, and
+        each of them would hold the few attempts that may run.
         """
-        probes = self.breaker.phase is BreakerPhase.HALF_OPEN
+        probes = self._probes
         if self._probe.queue:
             return self._probe.queue
         if probes and not self._probe.answered:
@@ -247,7 +254,7 @@ class Lane:
 
     def probe_request(self) -> ProbeRequest | None:
         """The question for the spool; None if the lane needs no answer any more."""
-        if self.breaker.phase is BreakerPhase.HALF_OPEN and not self._stopping:
+        if self._probes and not self._stopping:
             return self._probe.request(ordered=self.ordered)
         self._probe.reset()
         return None
@@ -266,7 +273,7 @@ class Lane:
 
     def _take(self, queue: deque[QueuedDelivery]) -> QueuedDelivery:
         item = queue.popleft()
-        if self.breaker.phase is BreakerPhase.HALF_OPEN:
+        if self._probes or queue is self._probe.queue:
             self._probe.taken(item)
         if queue is self._probe.queue:
             return item

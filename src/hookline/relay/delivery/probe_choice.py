@@ -67,7 +67,7 @@ class ProbeChoice:
             self.queue.append(item)
 
     def taken(self, item: QueuedDelivery) -> None:
-        """The lane makes a probe with this delivery."""
+        """The lane attempts this delivery."""
         self._order_key = item.order_key
         self._progress = _Progress.NOTHING
 
