@@ -411,3 +411,20 @@ def test_a_relay_that_hangs_is_silent(lab: Lab, manager: Manager) -> None:
                 manager.wait_for_silence()
                 keeper.communicate()
             manager.wait_for("WATCHDOG=1")
+
+
+def test_followed_input_in_which_nothing_is_recognized_is_reported(lab: Lab) -> None:
+    """A warning and a metric, until the first event arrives. Bytes that begin no line are in a metric, too."""
+    log = lab.directory / "app.log"
+    log.write_bytes(b"".join(b"container runtime line %d\n" % n for n in range(1100)))
+    with lab.receiver() as receiver:
+        lab.apply(url(receiver))
+        with asked(lab, receiver, "--follow", str(log)) as (address, process):
+            wait_until(lambda: 1 == metric(get(f"{address}/metrics")[1], "input_unrecognized"))
+            with log.open("ab") as file:
+                file.write(b"\0" * 7 + as_lines([xdm_event(1, 1)]))
+            wait_until(lambda: 0 == metric(get(f"{address}/metrics")[1], "input_unrecognized"))
+            assert 7 == metric(get(f"{address}/metrics")[1], "input_stray_bytes_total")
+            process.terminate()
+            assert 0 == process.wait(timeout=60)
+    assert 1 == (lab.directory / "relay.log").read_text().count("no line is recognized so far, check --format")

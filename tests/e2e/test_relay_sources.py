@@ -153,3 +153,51 @@ def test_following_has_no_end(lab: Lab, other: str) -> None:
     """What comes to an end cannot be combined with what does not."""
     done = lab.hookline("relay", "--follow", other, code=64)
     assert b"--follow reads without an end" in done.stderr
+
+
+def test_rest_of_a_file_is_named_with_its_reason(lab: Lab) -> None:
+    """An incomplete line is named in each run, and no run claims that the file was read to its end."""
+    half = lab.directory / "half.ndjson"
+    half.write_bytes(events(0, 2)[:-40])
+    with lab.receiver("--no-verify-payload") as receiver:
+        lab.apply(url(receiver))
+        for _ in range(2):
+            done = lab.hookline(*lab.relay_arguments(receiver, str(half)), code=3)
+            assert b"bytes after its last line end not read: no complete line" in done.stderr
+            assert b"an earlier run has read" not in done.stderr
+        half.write_bytes(gzip.compress(events(2, 4)) + b"garbage")
+        done = lab.hookline(*lab.relay_arguments(receiver, str(half)), code=3)
+    assert b"a part was not read, because the file is damaged" in done.stderr
+    assert b"no complete line" not in done.stderr
+
+
+def test_links_below_needs_a_name(lab: Lab) -> None:
+    """An empty name, as of a variable that is not set, would admit the working directory, which can be /."""
+    done = lab.hookline("relay", "--links-below", "", ".", code=64)
+    assert b"the name is empty" in done.stderr
+
+
+def test_formats_test_reads_a_file_as_the_relay_does(lab: Lab) -> None:
+    """A complete last line needs no line end. A rest that is not read ends the command with 3."""
+    log = lab.directory / "mail.log"
+    line = "Nov 28 10:00:0{} mx postfix/smtp[1]: 4ABC{}: to=<a@example.com>, relay=x, dsn=2.0.0, status=sent (ok)"
+    log.write_text("\n".join(line.format(n, n) for n in range(2)))
+    done = lab.hookline("formats", "test", "--organization", "A@AdobeOrg", "--sandbox", "prod", str(log))
+    assert b"relayed     delivered 2" in done.stdout
+    log.write_bytes(gzip.compress(events(2, 4)) + b"garbage")
+    done = lab.hookline("formats", "test", str(log), code=3)
+    assert b"no line end" not in done.stderr
+    assert b"compressed file is damaged" in done.stderr
+
+
+def test_half_a_line_of_a_mail_log_is_not_lost(lab: Lab) -> None:
+    """Its beginning is a line of a known program without an event. The next run reads all of it."""
+    log = lab.directory / "mail.log"
+    line = b"Nov 28 10:00:00 mx postfix/smtp[1]: 4ABC: to=<a@example.com>, relay=x, dsn=2.0.0, status=sent (ok)\n"
+    with lab.receiver() as receiver:
+        lab.apply(url(receiver))
+        log.write_bytes(line[:-30])
+        assert 0 == lab.relay(receiver, "--format", "postfix", str(log), code=3)["read"]
+        log.write_bytes(line)
+        summary = lab.relay(receiver, "--format", "postfix", str(log))
+    assert (1, 1) == (summary["read"], summary["delivered"])

@@ -88,7 +88,7 @@ def test_bytes_that_remain_are_named(directory: Path, rest: bytes) -> None:
         code, summary, words = relay(directory, *options, name)
         assert code in {3, 4}
         assert 1 == summary["read"]
-        assert f"events.ndjson: {len(rest)} bytes after its last line end were not read" in words
+        assert f"events.ndjson: {len(rest)} bytes after its last line end not read" in words
     with (directory / name).open("ab") as file:
         file.write(b"\n")
     assert 1 == relay(directory, name)[1]["read"]

@@ -55,6 +55,7 @@ class OneClose:
     def __init__(self, source: LineSource) -> None:
         self.read, self.lags, self.progress = source.read, source.lags, source.progress
         self.unfinished, self.already_read, self.finish = source.unfinished, source.already_read, source.finish
+        self.stray_bytes = source.stray_bytes
         self._source = source
         self._open = True
 

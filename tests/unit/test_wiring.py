@@ -62,6 +62,9 @@ class Lines:
     def unfinished(self) -> list[tuple[str, int]]:
         return []
 
+    def stray_bytes(self) -> int:
+        return 0
+
     def already_read(self) -> list[str]:
         return []
 

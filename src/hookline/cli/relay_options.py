@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -45,6 +45,13 @@ def _seconds(flag: str, default: str, help: str) -> Callable[[Decorated], Decora
     return click.option(flag, name, type=DURATION, default=default, help=help)
 
 
+def _directories(context: click.Context, option: click.Parameter, given: Sequence[str]) -> tuple[Path, ...]:
+    """Refuses an empty name: it would be the working directory, which is ``/`` for many services."""
+    if not all(name.strip() for name in given):
+        raise click.BadParameter("the name is empty; name a directory, such as /var/log/pods", context, option)
+    return tuple(map(Path, given))
+
+
 _settings_options = bundle(
     "settings",
     RelaySettings,
@@ -58,8 +65,9 @@ _settings_options = bundle(
         ),
         click.option(
             "--links-below",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=click.Path(file_okay=False),
             multiple=True,
+            callback=_directories,
             help="Follow links in watched directories and patterns that end below this directory, such as "
             "/var/log/pods (repeatable).",
         ),

@@ -47,6 +47,8 @@ def spool_metrics(report: StatusSnapshot) -> Iterator[Metric]:
     yield gauge("spool_limit", "Pending deliveries at which reading pauses (--spool-max).", relay.spool_max)
     yield gauge("spool_full", "1 while reading pauses because the spool is full.", relay.full)
     yield gauge("input_unrecognized", "1 while no line of a followed input is recognized.", relay.unrecognized)
+    stray = "Bytes that were left out before lines: NUL bytes, record separators and byte order marks."
+    yield counter("input_stray_bytes", stray, relay.stray_bytes)
     stalled = "1 while the relay cannot write the spool, for example because the disk is full."
     yield gauge("spool_stalled", stalled, relay.stalled is not None)
     yield gauge("records", "Records of settled deliveries, used to detect duplicates.", spool.records)

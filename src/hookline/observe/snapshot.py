@@ -119,6 +119,7 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
         unreadable: The reason why the state cannot be read.
         full: Whether reading pauses because the spool is full.
         unrecognized: Whether no line of a followed input is recognized so far.
+        stray_bytes: The bytes that were left out before lines.
         serial: The serial of the state that the relay uses.
         clock_steps: The number of times that the machine's clock was set.
         log_lines_lost: The number of log lines that could not be written.
@@ -137,6 +138,7 @@ class RelayStatus(msgspec.Struct, frozen=True, kw_only=True):
     unreadable: str | None = None
     full: bool = False
     unrecognized: bool = False
+    stray_bytes: int = 0
     serial: int = 0
     clock_steps: int = 0
     log_lines_lost: int = 0

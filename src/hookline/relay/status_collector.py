@@ -193,6 +193,7 @@ class StatusCollector:
             unreadable=self._state_watcher.unreadable,
             full=self._ingester.full,
             unrecognized=self._ingester.unrecognized,
+            stray_bytes=source.stray_bytes() if source is not None else 0,
             serial=self._state_watcher.serial,
             clock_steps=self._clock.steps,
             log_lines_lost=self._log_lines_lost(),

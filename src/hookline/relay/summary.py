@@ -13,8 +13,8 @@ _BEFORE_ROUTING = {*_NO_EVENT, "status_not_relayed"}
 
 
 class InputEnd(msgspec.Struct, frozen=True):
-    """The sources with unread bytes at their end (0: the number is not known), and those that an earlier run had read
-    to their end.
+    """The sources with unread bytes at their end, and those that an earlier run had read to their end. Of a damaged
+    or replaced file the number is not known, and is 0.
     """
 
     unread: tuple[tuple[str, int], ...] = ()

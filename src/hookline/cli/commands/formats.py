@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Any, assert_never
 
@@ -20,8 +21,9 @@ from hookline.cli.output.tables import columns
 from hookline.escaping import printable, shortened
 from hookline.exit_codes import ExitCode
 from hookline.observe.log import Log
-from hookline.relay.delivery_record import Delivery, Rejected, Skipped
+from hookline.relay.delivery_record import Delivery, Line, Rejected, Skipped
 from hookline.relay.event import Event, primary_identity
+from hookline.relay.formats.line_reader import is_readable
 from hookline.relay.formats.registry import DESCRIPTIONS, FORMATS
 from hookline.relay.ingest.preview import SUPPLIED_BY, PreviewedEvent, preview_document, preview_line
 from hookline.relay.routing import Defaults, SkipNames
@@ -51,30 +53,38 @@ def formats_command(context: click.Context) -> None:
 def formats_test_command(*, file: str, format: str, defaults: Defaults, output: str) -> int:
     """Show how each line of FILE is recognized and read, which events are skipped, and which fields are missing.
 
-    Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected, or if no line is
-    recognized.
+    Needs no state, delivers nothing and stores nothing. Exits with 3 if events would be rejected, if no line is
+    recognized, or if a part of FILE cannot be read.
     """
     counts = _Counts()
-    events = (event for line in _lines(file) for event in counts.add(preview_line(line, format, defaults)))
+    events = (
+        event
+        for line in _lines(file, format, defaults, counts)
+        for event in counts.add(preview_line(line, format, defaults))
+    )
     if output == "json":
         _print_json(events, counts)
     else:
         _print_table(events, counts)
     if counts.is_unrecognized:
         click.echo("no line was recognized: `hookline formats` lists the formats", err=True)
-    return ExitCode.INCOMPLETE if counts.refused or counts.is_unrecognized else ExitCode.DONE
+    is_incomplete = counts.refused or counts.is_unrecognized or counts.has_unread_bytes
+    return ExitCode.INCOMPLETE if is_incomplete else ExitCode.DONE
 
 
-def _lines(file: str) -> Iterator[Any]:
+def _lines(file: str, format: str, defaults: Defaults, counts: _Counts) -> Iterator[Line]:
+    is_event = partial(is_readable, format=format, mapping=defaults.mapping)
     log = Log(sys.stderr.write, level="warning", format="text", clock=time.time)
-    with closing(open_sources([file], (), follow=False, from_start=True, logger=log)) as source:
+    with closing(open_sources([file], (), follow=False, from_start=True, logger=log, is_event=is_event)) as source:
         end = False
         while not end:
             batch = source.read()
             end = batch.end
             yield from batch.lines
-        if source.unfinished():
-            click.echo("The last line was not read: it has no line end, so it may be incomplete.", err=True)
+        for _, unread in source.unfinished():
+            counts.has_unread_bytes = True
+            if unread:  # otherwise a warning has named the damage
+                click.echo("The last line was not read: it has no line end, so it may be incomplete.", err=True)
 
 
 class _Counts:
@@ -88,6 +98,7 @@ class _Counts:
         self.missing: Counter[str] = Counter()
         self.rejected = self.recognized = 0
         self.refused = 0
+        self.has_unread_bytes = False
         self._names = SkipNames()
 
     def add(self, events: Iterable[PreviewedEvent]) -> Iterator[PreviewedEvent]:

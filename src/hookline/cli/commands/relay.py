@@ -159,11 +159,7 @@ def _input_advice(summary: Summary) -> list[str]:
     """Why nothing was delivered, and what of the input was not read, each with the next step."""
     lines = []
     for name, unread in summary.input_end.unread:
-        rest = f"{unread:,} bytes after its last line end" if unread else "the rest behind the damage"
-        lines.append(
-            f"{printable(name)}: {rest} were not read, because they are no complete line.\n"
-            "  hint: complete the file and run the same command, or read it through a pipe, where any rest is a line"
-        )
+        lines.append(f"{printable(name)}: {_unread_text(unread)}")
     if not summary.read and not summary.carried:
         lines += _nothing_read(summary)
     elif summary.is_unrecognized:
@@ -196,6 +192,18 @@ def _input_advice(summary: Summary) -> list[str]:
             "  hint: `hookline formats test FILE` shows each as `unread_outcome`"
         )
     return lines
+
+
+def _unread_text(unread: int) -> str:
+    if not unread:
+        return (
+            "a part was not read, because the file is damaged or was replaced during the run.\n"
+            "  hint: the warning above names the place; replace a damaged file by an intact copy, and run again"
+        )
+    return (
+        f"{unread:,} byte{'s' * (unread != 1)} after its last line end not read: no complete line.\n"
+        "  hint: complete the file and run the same command, or read it through a pipe, where any rest is a line"
+    )
 
 
 def _nothing_read(summary: Summary) -> list[str]:

@@ -35,6 +35,8 @@ _JSON_FORMATS = {name: known for name, known in AUTO_FORMATS.items() if known is
 # The formats of lines that are not JSON. No other format recognizes a LineText.
 TEXT_FORMATS: Final = {known.NAME: known for known in (AUTO_FORMATS[postfix.NAME], AUTO_FORMATS[twilio.NAME])}
 _UNREAD = {"unknown_format", "unread_outcome"}
+# The beginning of a mail server's line is a line of a known program without an event.
+_PERHAPS_INCOMPLETE = {"unknown_format", "unread_outcome", NO_EVENT.reason}
 _TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")
 _QUICK = {AUTO: tuple(QUICK.items())} | {name: ((name, quick),) for name, quick in QUICK.items()}
 
@@ -56,9 +58,11 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
 
 
 def is_readable(data: bytes, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> bool:
-    """Returns whether the text is a whole line of a format, or of a program that the format knows."""
-    found = read_line(Line(1, data, len(data)), format, mapping)
-    return not any(isinstance(one, Rejected) or (isinstance(one, Skipped) and one.reason in _UNREAD) for one in found)
+    """Returns whether the text has an event, so that it is a whole line and not the beginning of one."""
+    return not any(
+        isinstance(one, Rejected) or (isinstance(one, Skipped) and one.reason in _PERHAPS_INCOMPLETE)
+        for one in read_line(Line(1, data, len(data)), format, mapping)
+    )
 
 
 def read_with_format(

@@ -156,7 +156,8 @@ class Ingester:
     def _note_input_end(self, source: LineSource) -> None:
         unread = source.unfinished()
         for name, length in unread:
-            self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
+            if length:  # otherwise the source has logged the damage
+                self._log.warning("unfinished last line remains for the next run", source=name, bytes=length)
         self.input_end = InputEnd(tuple(unread), tuple(source.already_read()))
 
     def _read_ahead(self, source: LineSource) -> asyncio.Future[tuple[IngestBatch, bool]]:

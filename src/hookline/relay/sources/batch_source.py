@@ -45,7 +45,7 @@ class BatchSource:
         self._opened_files: set[InodeIdentity] = set()
         self._total = None if None in stats else sum(one.st_size for one in stats if one is not None)
         self._bytes_done = 0
-        self._path, self._has_lines = "", False  # of the current input
+        self._path, self._has_lines, self._is_replaced = "", False, False  # of the current input
         self._already_read: list[str] = []
         self._newest: int | None = None  # the latest change of the rotated files, in nanoseconds
         self._wanted: set[InodeIdentity] = set()  # the rotated files that were found
@@ -87,14 +87,18 @@ class BatchSource:
     def finish(self) -> None:
         self._context.stop.requested = True
 
+    def stray_bytes(self) -> int:
+        return self._context.stray.total
+
     def already_read(self) -> list[str]:
         return list(self._already_read)
 
     def _end(self, current: Reader) -> None:
         """Closes an input at its end, and remembers what of it was not read."""
-        if current.unfinished_bytes or current.is_damaged:
-            self._unfinished.append((current.name, current.unfinished_bytes))
-        if isinstance(current, FileReader) and current.origin_key and not self._has_lines:
+        unread = current.unfinished_bytes or current.is_damaged
+        if unread:
+            self._unfinished.append((current.name, 0 if current.is_damaged else current.unfinished_bytes))
+        elif isinstance(current, FileReader) and current.origin_key and not self._has_lines and not self._is_replaced:
             self._already_read.append(current.name)
         self._bytes_done += current.bytes_read
         current.close()
@@ -121,7 +125,7 @@ class BatchSource:
             return None
         log_path = self._pending[0]
         path, reader = self._open_log(log_path)
-        self._path, self._has_lines = path, False
+        self._path, self._has_lines, self._is_replaced = path, False, False
         if path == log_path:
             self._pending.popleft()
             self._newest = None
@@ -183,7 +187,8 @@ class BatchSource:
         if status is ReadStatus.REPLACED:
             event = "file was truncated or replaced during the read; the next run reads its current content"
             self._logger.warning(event, source=current.name, byte=current.bytes_read)
-            self._unfinished.append((current.name, max(current.lost_bytes, 1)))
+            self._unfinished.append((current.name, 0))
+            self._is_replaced = True
         if status is ReadStatus.WAITING and not lines:
             self._timing.sleep(min(wait, _RETRY_SECONDS))
         return lines, current.take_position(), status in {ReadStatus.AT_END, ReadStatus.REPLACED}

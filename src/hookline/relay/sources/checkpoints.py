@@ -13,8 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.files.content_marks import verified_offset
-from hookline.relay.sources.line_splitter import TAIL_BYTES
+from hookline.relay.sources.files.content_marks import kept_bytes, verified_offset
 from hookline.relay.sources.rotated_names import are_rotations
 from hookline.relay.sources.source import START_POSITION, Position
 
@@ -204,14 +203,18 @@ class Checkpoints:
     def find_longer(
         self, identity: FileIdentity, tail_at: Callable[[int, int], bytes]
     ) -> tuple[Position | None, int]:
-        """Returns the position beyond the end of a file that has lost its tail, and up to where the file is the same
-        as before. If there is none, returns None and 0.
+        """Returns the position in a file that has lost the content before it, and up to where the file is the same as
+        before. If there is none, returns None and 0.
+
+        The position is beyond the end of the file, or behind NUL bytes in the place of the lost content.
         """
-        size = identity.size or 0
         rows = {**self._by_file.get(identity.inode, {}), **self._by_file.get(identity.name, {})}
-        longer = [self._rows[row] for row in rows if self._rows[row].offset > size and self._rows[row].marks]
-        found = [(verified_offset(one.marks, size, tail_at), one.offset, one) for one in longer]
-        verified, _, position = max(found, key=lambda one: one[:2], default=(0, 0, None))
+        found: list[tuple[int, int, Position]] = []
+        for one in (self._rows[row] for row in rows if self._rows[row].marks):
+            kept = kept_bytes(one.offset, identity.size or 0, tail_at)
+            if kept < one.offset:
+                found.append((verified_offset(one.marks, kept, tail_at), one.offset, one))
+        verified, _, position = max(found, key=lambda one: one[:2], default=(0, 0, START_POSITION))
         return (position, verified) if verified else (None, 0)
 
     def last(self, name: str) -> Position:
@@ -230,74 +233,3 @@ class Checkpoints:
 
     def release(self, key: bytes) -> None:
         self._claimed.discard(key)
-
-
-class CheckpointMatcher:
-    """Finds the checkpoint of a stream, which can only be read from its beginning.
-
-    Feed it the stream until `is_decided`. `file` has the name, the inode and the compressed size of the file.
-
-    Attributes:
-        head: the first HEAD_BYTES of the stream; more while it is undecided.
-        matches: the matching positions, with the bytes before each (none for a file that was fully read).
-        passed_bytes: the bytes of the stream up to the last candidate.
-        was_fully_read: the file was read to its end, at its current size.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, file: FileIdentity) -> None:
-        self._checkpoints = checkpoints
-        self._file = file
-        self.head = b""
-        self._recent = b""
-        self._remaining: list[Position] | None = None  # candidates, nearest first; None before the head is complete
-        self.matches: dict[Position, bytes] = {}
-        self.passed_bytes = 0
-        self.was_fully_read = False
-
-    @property
-    def is_decided(self) -> bool:
-        return self._remaining == []
-
-    @property
-    def found(self) -> Position | None:
-        return best_match(list(self.matches), self._file)
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Returns the part of the chunk after the last candidate, or the whole chunk if no candidate remains."""
-        if self._remaining is None:
-            self.head += chunk
-            if len(self.head) < HEAD_BYTES:
-                return b""
-            chunk = self._decide_head()
-        while self._remaining:
-            distance = self._remaining[0].offset - self.passed_bytes
-            if len(chunk) < distance:
-                self._advance(chunk)
-                return b""
-            self._advance(chunk[:distance])
-            chunk = chunk[distance:]
-            one = self._remaining.pop(0)
-            if one.tail_hash == content_digest(self._recent[len(self._recent) - one.tail_length :]):
-                self.matches[one] = self._recent
-        return chunk
-
-    def end(self) -> bytes:
-        """Ends the stream: remaining candidates do not match. Returns the buffered bytes after the last candidate."""
-        remainder = self.feed(self._decide_head()) if self._remaining is None else b""
-        self._remaining = []
-        return remainder
-
-    def _decide_head(self) -> bytes:
-        """Selects the candidates by the head. Returns the buffered bytes, which are then compared."""
-        buffered = self.head
-        self.head = buffered[:HEAD_BYTES]
-        candidates = self._checkpoints.candidates(msgspec.structs.replace(self._file, size=None, head=self.head))
-        self._remaining = sorted(candidates, key=lambda one: one.offset)
-        for one in candidates:
-            if one.packed and (one.packed, one.inode) == (self._file.size, self._file.inode):
-                self._remaining, self.matches, self.was_fully_read = [], {one: b""}, True
-        return buffered
-
-    def _advance(self, part: bytes) -> None:
-        self.passed_bytes += len(part)
-        self._recent = (self._recent + part[-TAIL_BYTES:])[-TAIL_BYTES:]

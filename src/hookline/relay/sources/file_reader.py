@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import file_content
-from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, FileIdentity, file_position
+from hookline.relay.sources.checkpoints import HEAD_BYTES, FileIdentity, file_position
 from hookline.relay.sources.decompression import PACKED, Compression, compression_of, refuse_compression
 from hookline.relay.sources.file_content import ReadStatus, StaleHandle
+from hookline.relay.sources.files.checkpoint_matcher import CheckpointMatcher
 from hookline.relay.sources.files.content_marks import ContentMarks
 from hookline.relay.sources.files.last_lines import take_last_lines, unread_bytes
 from hookline.relay.sources.files.read_context import ReadContext
-from hookline.relay.sources.files.shortened import find_position_in_shortened, may_be_partial_copy
+from hookline.relay.sources.files.shortened import find_start, may_be_partial_copy
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -49,7 +50,7 @@ class FileReader:
 
     def __init__(self, name: str, descriptor: int, context: ReadContext, *, target: str = "") -> None:
         self.name = name
-        self.unfinished_bytes = self.lost_bytes = self._stray_logged = 0
+        self.unfinished_bytes = self.lost_bytes = 0
         self.has_buffered_lines = False
         self.target = target
         self._context = context
@@ -76,7 +77,7 @@ class FileReader:
         self._head = self.key = self.origin_key = self.expected_key = b""
 
     @property
-    def bytes_read(self) -> int:  # compressed bytes of a compressed file
+    def bytes_read(self) -> int:  # compressed ones
         return self._raw.offset
 
     @property
@@ -120,13 +121,13 @@ class FileReader:
             kind = StaleHandle if error.errno == errno.ESTALE else HooklineError
             raise kind(f"{self.name}: cannot be read at byte {self._raw.offset}: {error.strerror}") from error
         finally:
-            self._log_stray_bytes()
+            self._context.stray.count(self.name, self._splitter)
 
     def take_position(self) -> Position:
         """Returns the position after the last `read`, or START_POSITION if it has not changed since the last call."""
         self._update_position()
-        before, self._taken_position = self._taken_position, self.position
-        return START_POSITION if before == self.position else self.position
+        is_known, self._taken_position = self._taken_position == self.position, self.position
+        return START_POSITION if is_known else self.position
 
     def lag(self) -> SourceLag:
         position = self.position if self.position.name else Position(name=self.name)
@@ -210,16 +211,10 @@ class FileReader:
             self._content = file_content.DecompressedContent(self._raw)
             self._matcher = CheckpointMatcher(self._checkpoints, identity)
             return ReadStatus.MORE
-        if may_be_partial_copy(identity, self._checkpoints) and not self._quiet_period.has_lasted(
-            file_content.QUIET_SECONDS
-        ):
+        is_quiet = self._quiet_period.has_lasted
+        if may_be_partial_copy(identity, self._checkpoints) and not is_quiet(file_content.QUIET_SECONDS):
             return ReadStatus.WAITING
-        found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
-        if self.expected_key and (found is None or found.key != self.expected_key):
-            raise file_content.FileReplaced(0)
-        is_shortened = found is None and not self.expected_key
-        if is_shortened:
-            found = find_position_in_shortened(identity, descriptor, self._context)
+        found, is_shortened = find_start(identity, descriptor, self.expected_key, self._context)
         if found is not None:
             tail = os.pread(descriptor, found.tail_length, found.offset - found.tail_length)
             self._raw = file_content.RawFile(descriptor, found.offset, tail)
@@ -276,20 +271,11 @@ class FileReader:
             self._head += chunk[: HEAD_BYTES - len(self._head)]
         self._splitter.feed(chunk)
 
-    def _log_stray_bytes(self) -> None:
-        if self._splitter.stray_bytes and not self._stray_logged:
-            event = "bytes that cannot begin a line were left out: NUL bytes, record separators or byte order marks"
-            self._logger.warning(
-                event, source=self.name, bytes=self._splitter.stray_bytes, line=self._splitter.number
-            )
-            self._stray_logged = self._splitter.stray_bytes
-
     def _log_damage(self, content: file_content.Content) -> None:
         if content.damage and not self.is_damaged:
             self.is_damaged = True
-            event = "compressed file is damaged, its intact part was read"
-            place = {"line": self._splitter.number, "byte": self._raw.offset}
-            self._logger.warning(event, source=self.name, reason=content.damage, **place)
+            event, line = "compressed file is damaged, its intact part was read", self._splitter.number
+            self._logger.warning(event, source=self.name, reason=content.damage, line=line, byte=self._raw.offset)
 
     def _update_position(self) -> None:
         if isinstance(self._content, file_content.FullyReadContent):
@@ -303,25 +289,12 @@ class FileReader:
         packed = self._raw.size if self.at_definite_end and not read.unfinished_bytes else 0
         if (before.offset, before.packed, before.inode, before.key) == (read.offset, packed, self.inode, self.key):
             return
+        marks = self._marks.of_file(self._raw.descriptor, read.offset) if self._content is self._raw else b""
         identity = replace(self._identity, size=self._raw.size, head=self._head)
         self.position = file_position(
-            identity,
-            offset=read.offset,
-            line=read.number,
-            tail=read.tail,
-            packed=packed,
-            key=self.key,
-            marks=self._current_marks(read.offset),
+            identity, offset=read.offset, line=read.number, tail=read.tail, packed=packed, key=self.key, marks=marks
         )
         if not self.key:
             self.key = self.position.key
             self._checkpoints.claim(self.key)
         self._checkpoints.keep(self.position)
-
-    def _current_marks(self, offset: int) -> bytes:
-        if self._content is not self._raw:
-            return b""  # an archive with less content is damaged
-        try:
-            return self._marks.at(offset, lambda at, length: os.pread(self._raw.descriptor, length, at))
-        except OSError:
-            return b""

@@ -27,11 +27,13 @@ from hookline.relay.sources.tracked_file import TrackedFile
 
 READ_INTERVAL_SECONDS = 0.2  # between checks of the files
 SCAN_INTERVAL_SECONDS = 1.0  # between searches for new files in directories and patterns
-# A check of a file costs a few microseconds. With many files the checks are therefore farther apart.
+# A check of a file costs a few microseconds. With many files the checks are therefore farther apart, and a round
+# checks only every second one of those that have not changed for some rounds.
 READ_INTERVAL_PER_FILE_SECONDS = 0.0004
 MAX_READ_INTERVAL_SECONDS = 10.0
 SLICE_SECONDS = 0.02  # after this time of checks, available lines are read before the next checks
 MAX_OPEN_FILES = 512
+CHECK_FAILED = "file cannot be inspected, will try again"
 
 
 class FollowSource:
@@ -42,7 +44,7 @@ class FollowSource:
         self._patterns: list[str] = []  # patterns and directories
         self._listings: dict[str, list[str]] = {}
         self._failed_listings: set[str] = set()
-        self._failed_checks: dict[str, str] = {}
+        self._failed_checks: dict[tuple[str, str], str] = {}
         self._context = context
         self._logger = context.logger
         self._timing = context.timing
@@ -52,6 +54,7 @@ class FollowSource:
         self._turns: deque[RotatedLog | PipeReader] = deque()
         self._unchecked: deque[RotatedLog] = deque()
         self._next_round = self._next_scan = 0.0
+        self._round = 0
         self._found: list[list[str]] | None = None
         self._emptying: list[RotatedLog] = []  # logs that no pattern or directory contains any more
         self._bytes = 0
@@ -94,6 +97,9 @@ class FollowSource:
         pipes = self._pipes if self._context.stop.requested else []
         return [(pipe.name, pipe.unfinished_bytes) for pipe in pipes if pipe.unfinished_bytes]
 
+    def stray_bytes(self) -> int:
+        return self._context.stray.total
+
     def already_read(self) -> list[str]:
         return []
 
@@ -127,7 +133,7 @@ class FollowSource:
         changed = []
         while self._unchecked and (now := self._timing.monotonic()) < until:
             log = self._unchecked.popleft()
-            if not log.is_unchanged():
+            if not log.last_check.is_unchanged(log.path):
                 self._check(log, now)
             if not log.is_settled:
                 changed.append(log)
@@ -136,7 +142,12 @@ class FollowSource:
 
     def _begin_round(self, now: float, interval: float) -> None:
         for name in list(self._unresolved):
-            self._resolve(name)
+            try:
+                self._resolve(name)
+            except HooklineError as error:
+                if name == STANDARD_INPUT:
+                    raise
+                self._report_failed_check(name, "pipe cannot be opened, will try again", error.message)
         if now >= self._next_scan:
             self._next_scan = now + max(SCAN_INTERVAL_SECONDS, interval)
             self._scan()
@@ -144,7 +155,13 @@ class FollowSource:
         for key in [log.path for log in self._emptying if log.is_empty and log.path in self._logs]:
             del self._logs[key]
         self._emptying = [log for log in self._emptying if log.path in self._logs]
-        self._unchecked = deque(self._logs.values())
+        self._round += 1
+        may_skip = READ_INTERVAL_SECONDS < interval <= MAX_READ_INTERVAL_SECONDS / 2
+        self._unchecked = deque(
+            log
+            for index, log in enumerate(self._logs.values())
+            if not (may_skip and log.last_check.is_quiet and (index + self._round) % 2)
+        )
         self._turns = deque(dict.fromkeys((*self._turns, *self._pipes)))
 
     def _check(self, log: RotatedLog, now: float) -> None:
@@ -152,21 +169,23 @@ class FollowSource:
         try:
             log.check_names(now)
         except OSError as error:
-            reason = str(error)
-            if self._failed_checks.get(log.path) != reason:
-                self._failed_checks[log.path] = reason
-                event = "file cannot be inspected, will try again"
-                self._logger.warning(event, source=display_name(log.path), reason=reason)
+            self._report_failed_check(log.path, CHECK_FAILED, str(error))
             return
         if self._failed_checks:
-            self._failed_checks.pop(log.path, None)
+            self._failed_checks.pop((log.path, CHECK_FAILED), None)
+
+    def _report_failed_check(self, name: str, event: str, reason: str) -> None:
+        """Logs a failure, unless it is the one that was logged last."""
+        if self._failed_checks.get((name, event)) != reason:
+            self._failed_checks[name, event] = reason
+            self._logger.warning(event, source=display_name(name), reason=reason)
 
     def _resolve(self, name: str) -> None:
         """Decides the kind of a name: standard input, a directory or pattern, a pipe, or a log."""
         if name == STANDARD_INPUT or _is_stream(name):
+            reader = open_reader(name, self._context, follow=True)
             self._unresolved.remove(name)
             self._logs.pop(name, None)
-            reader = open_reader(name, self._context, follow=True)
             if isinstance(reader, FileReader):  # standard input, redirected from a file
                 self._logs[name] = self._new_log(name, root=None)
                 self._logs[name].adopt(reader)

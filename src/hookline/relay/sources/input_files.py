@@ -61,7 +61,8 @@ def open_reader(name: str, context: ReadContext, *, follow: bool = False, root: 
     # The shell gives <(…) a name below /dev/fd, but no other writer can open it.
     has_path = name != STANDARD_INPUT and path_exists(os.path.realpath(name))
     reopens = follow and stat.S_ISFIFO(mode) and has_path
-    return PipeReader(display_name(name), descriptor, context.logger, context.timing, reopens=reopens)
+    logger, timing, stray = context.logger, context.timing, context.stray
+    return PipeReader(display_name(name), descriptor, logger, timing, stray=stray, reopens=reopens)
 
 
 def _opened_path(descriptor: int, name: str) -> str:

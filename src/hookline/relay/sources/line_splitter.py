@@ -18,6 +18,12 @@ _FIRST_OF_MARK = b"\xef"[0]
 # No line of text contains a NUL byte or a record separator, so a line also ends before one.
 _END = re.compile(rb"[\n\0\x1e]")
 _LINE_FEED = b"\n"[0]
+_BLANK = re.compile(rb"(?:[\s\0\x1e]++|\xef\xbb\xbf)*+")
+
+
+def is_blank(rest: bytes) -> bool:
+    """Returns whether the bytes are only white space and bytes that cannot begin a line."""
+    return _BLANK.fullmatch(rest) is not None
 
 
 class _OversizedLine:
@@ -53,7 +59,7 @@ class LineSplitter:
     Attributes:
         number: the number of lines returned.
         offset: the byte after the last line returned.
-        stray_bytes: the bytes that were dropped before lines.
+        stray_bytes: the bytes that were dropped before lines, since the last call of `take_stray_bytes`.
 
     Args:
         number, offset, tail: where a checkpoint was. `tail` are the last bytes before `offset`.
@@ -91,6 +97,11 @@ class LineSplitter:
     def _drop(self, length: int) -> None:
         self._start += length
         self.offset += length
+
+    def take_stray_bytes(self) -> int:
+        """Returns the bytes that were dropped before lines since the last call."""
+        taken, self.stray_bytes = self.stray_bytes, 0
+        return taken
 
     def _drop_stray(self, *, at_end: bool = False) -> None:
         """Drops the bytes that cannot begin a line. Keeps a short run at the end of the buffer unless `at_end`,

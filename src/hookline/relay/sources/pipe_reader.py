@@ -8,6 +8,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources.checkpoints import pipe_position
 from hookline.relay.sources.decompression import PACKED, Compression, Decompressor, compression_of, refuse_compression
+from hookline.relay.sources.files.read_context import StrayBytes
 from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import (
     MAX_BYTES_PER_BATCH,
@@ -31,6 +32,7 @@ class PipeReader:
         name: the name of the pipe, ``-`` for standard input.
         descriptor: closed by `close`, except for standard input, output and error.
         logger, timing: the log, the clocks and the waits of the source.
+        stray: counts the bytes that are dropped before lines.
         reopens: a named pipe that is followed does not end; the data of its next writer is a new stream.
 
     Attributes:
@@ -41,7 +43,14 @@ class PipeReader:
     """
 
     def __init__(
-        self, name: str, descriptor: int, logger: SourceLog, timing: Timing, *, reopens: bool = False
+        self,
+        name: str,
+        descriptor: int,
+        logger: SourceLog,
+        timing: Timing,
+        *,
+        stray: StrayBytes | None = None,
+        reopens: bool = False,
     ) -> None:
         self.name = name
         self.descriptor = descriptor
@@ -51,6 +60,7 @@ class PipeReader:
         self._reopens = reopens
         self._finishing = False
         self._logger = logger
+        self._stray = stray or StrayBytes(logger)
         self._splitter = LineSplitter()
         self._taken_line = 0
         self._timing = timing
@@ -67,6 +77,12 @@ class PipeReader:
 
         Raises HooklineError if the descriptor cannot be read.
         """
+        try:
+            return self._read(wait)
+        finally:
+            self._stray.count(self.name, self._splitter)
+
+    def _read(self, wait: float) -> list[Line]:
         lines: list[Line] = []
         budget = MAX_BYTES_PER_BATCH
         while budget > 0 and not self.ended:

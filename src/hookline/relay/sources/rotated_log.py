@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection
 from contextlib import suppress
 from itertools import takewhile
@@ -11,6 +10,8 @@ from itertools import takewhile
 from hookline.errors import HooklineError
 from hookline.relay.sources.file_content import ReadStatus, StaleHandle
 from hookline.relay.sources.file_reader import FileReader
+from hookline.relay.sources.files.last_check import LastCheck
+from hookline.relay.sources.files.name_inspection import NameInspection
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.files.rotated_files import InodeIdentity
 from hookline.relay.sources.input_files import STANDARD_INPUT
@@ -36,6 +37,7 @@ class RotatedLog:
 
     Attributes:
         root: see above.
+        last_check: its file at the last check, if it has one file.
         is_settled: all of the log was read, and it has not changed at the last check.
         files: the files of the log, the oldest first.
     """
@@ -55,19 +57,22 @@ class RotatedLog:
         self._tracked, self._context, self._logger = tracked, context, context.logger
         self._members: Collection[str] = ()
         self.is_settled = False
-        self._checked: tuple[int, int, int, int] | None = None
+        self.last_check = LastCheck()
         self._named, self._max_open = root is None, max_open
-        self._warnings: dict[tuple[str, str], dict[str, object]] = {}
+        self._inspection = NameInspection(context.logger)
         self._next_search = 0.0
         self._latest: int | None = None
 
     def check_names(self, now: float) -> None:
         """Checks which files have the names now. Removes files that are finished."""
-        self.is_settled, self._checked = False, None
+        self.is_settled = False
+        self.last_check.forget()
         if self.path == STANDARD_INPUT:
             return
         paths = dict.fromkeys((*self._members, self.path) if self._named else self._members)
-        present = [(path, status) for path in paths if (status := self._status(path)) is not None]
+        awaited = self.path if self._named and not self.files else None
+        inspect = self._inspection.status_of
+        present = [(path, status) for path in paths if (status := inspect(path, is_awaited=path == awaited))]
         present.sort(key=lambda one: (one[0] == self.path, one[1].st_mtime_ns, rotation_number(one[0])))
         identities = {(status.st_dev, status.st_ino) for _, status in present}
         for file in self.files:
@@ -83,23 +88,16 @@ class RotatedLog:
             self._next_search = now + RETRY_SECONDS
             self._add_rotated_files(self._newest())
         for file in [one for one in self.files if self._is_finished(one, now)]:
-            if file.reader is not None and (unread := file.reader.unfinished_bytes):
-                event = "unfinished last line of a rotated file not read"
-                self._logger.warning(event, source=file.name, bytes=unread)
+            file.warn_of_unfinished_line(self._logger)
             self._remove(file)
         only = self.files[0] if len(self.files) == 1 else None
         if only is not None and only.attached and paths == {self.path: None} and only.path == self.path:
-            self._checked = (*only.identity, *only.stamp)
+            self.last_check.keep(only.identity, only.stamp)
 
     def _find_closed(self) -> None:
         """Finds closed files that were renamed, by their new names, or the rotated files that were made of them."""
-        gone = []
-        for file in [one for one in self.files if one.reader is None and not one.attached]:
-            if (status := file.find_rotated(self.path, self._context)) is not None:
-                file.stamp = (status.st_size, status.st_mtime_ns)
-            else:
-                gone.append(file)
-        if gone:
+        closed = [one for one in self.files if one.reader is None and not one.attached]
+        if gone := [file for file in closed if not file.follow_rename(self.path, self._context)]:
             after = self._newest()
             for file in gone:
                 self._remove(file)
@@ -117,17 +115,8 @@ class RotatedLog:
     def set_members(self, members: Collection[str]) -> None:
         """Sets the paths of the log and its rotated files that a pattern or directory contains."""
         if members != self._members:
-            self._members, self._checked = members, None
-
-    def is_unchanged(self) -> bool:
-        """Returns whether a log of one file is as it was at the last check. Cheap: there may be many logs."""
-        if self._checked is None:
-            return False
-        try:
-            status = os.stat(self.path)
-        except (OSError, ValueError):
-            return False
-        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns) == self._checked
+            self._members = members
+            self.last_check.forget()
 
     def adopt(self, reader: FileReader) -> None:
         """Adds standard input, which is open and has no name to check."""
@@ -135,23 +124,6 @@ class RotatedLog:
         file.reader = reader
         self.files.append(file)
         self._tracked.setdefault(file.identity, file)
-
-    def _status(self, path: str) -> os.stat_result | None:
-        try:
-            status = os.stat(path)
-        except FileNotFoundError:
-            if self._named and path == self.path and not self.files:
-                self._warn_once(path, "file does not exist yet, waiting for it")
-            return None
-        except (OSError, ValueError) as error:
-            self._warn_once(path, "file cannot be inspected, will try again", reason=str(error))
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            self._warn_once(path, "not a regular file, ignored")
-            return None
-        for key in [(where, event) for where, event in self._warnings if where == path and event != LOST_MESSAGE]:
-            del self._warnings[key]
-        return status
 
     def _check_name(self, path: str, status: os.stat_result) -> None:
         identity = (status.st_dev, status.st_ino)
@@ -192,7 +164,7 @@ class RotatedLog:
         for _ in range(MAX_TRIES):
             unread = find_unread_files(self.path, self._context, self._tracked, after=after, wanted=wanted)
             if unread.lost:
-                self._warn_once(self.path, LOST_MESSAGE, **unread.warning)
+                self._inspection.report_lost(self.path, LOST_MESSAGE, **unread.warning)
             after = unread.newest
             wanted.update(one.identity for one in unread.files)
             # If a file is renamed before it is opened, it and those after it are searched again, to keep their order.
@@ -248,7 +220,7 @@ class RotatedLog:
 
     def _settle(self) -> None:
         """Notes that all of a log was read, so that it is not read again before it changes."""
-        if self._checked is not None:
+        if self.last_check.is_known:
             file = self.files[0]
             is_read = file.closed_stamp == file.stamp or (file.reader is not None and file.at_end_since is not None)
             self.is_settled = is_read and file.logged_error is None
@@ -326,9 +298,3 @@ class RotatedLog:
 
     def lags(self) -> list[SourceLag]:
         return [reader.lag() for file in tuple(self.files) if (reader := file.reader) is not None]
-
-    def _warn_once(self, path: str, event: str, **fields: object) -> None:
-        """Logs a warning, unless it was the last one with this path and event."""
-        if self._warnings.get((path, event)) != fields:
-            self._warnings[path, event] = fields
-            self._logger.warning(event, source=display_name(path), **fields)

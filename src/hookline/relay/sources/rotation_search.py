@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from hookline.relay.sources.checkpoints import HEAD_BYTES, CheckpointMatcher, FileIdentity
+from hookline.relay.sources.checkpoints import HEAD_BYTES, FileIdentity
 from hookline.relay.sources.decompression import PACKED, compression_of
 from hookline.relay.sources.file_content import DecompressedContent, FileReplaced, RawFile
+from hookline.relay.sources.files.checkpoint_matcher import CheckpointMatcher
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.files.rotated_files import InodeIdentity, find_names, find_unread_packings
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
@@ -81,12 +82,14 @@ class FileInspector:
         identity = _identity(path, status, status.st_size, head)
         found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
         if found is None:
-            longer, _ = self._checkpoints.find_longer(
+            longer, verified = self._checkpoints.find_longer(
                 identity, lambda offset, length: os.pread(descriptor, length, offset)
             )
             if longer is None:
                 return file
-            found = msgspec.structs.replace(longer, offset=status.st_size)  # the file has lost its tail
+            # The file has lost its tail. If NUL bytes are in its place, new lines may follow them.
+            offset = status.st_size if longer.offset > status.st_size else verified
+            found = msgspec.structs.replace(longer, offset=offset)
         progress = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
         return msgspec.structs.replace(
             file, progress=progress, key=found.key, has_same_inode=found.inode == status.st_ino

@@ -101,9 +101,12 @@ class LineSource(Protocol):
     def progress(self) -> tuple[int, int | None]:
         """Returns the bytes read, and the total if it is known, for the progress bar. Called from any thread."""
 
+    def stray_bytes(self) -> int:
+        """Returns the number of bytes that were dropped before lines since the start. Called from any thread."""
+
     def unfinished(self) -> list[tuple[str, int]]:
-        """Returns the sources with unread bytes, and their number: an incomplete last line, or the rest of a damaged
-        archive (0 if the number is not known).
+        """Returns the sources with unread bytes, and their number: an incomplete last line. The number is 0 for the
+        rest of a damaged archive, or of a file that was replaced during the run.
 
         Called after the end. The next run begins with them.
         """

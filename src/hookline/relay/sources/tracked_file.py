@@ -58,6 +58,13 @@ class TrackedFile:
         self.path, status = find_rotated(log, self.identity, context, last_seen=self.path, target=self._target)
         return status
 
+    def follow_rename(self, log: str, context: ReadContext) -> bool:
+        """Updates the path and stamp of a closed file. Returns False if it was not rotated from the path `log`."""
+        if (status := self.find_rotated(log, context)) is None:
+            return False
+        self.stamp = (status.st_size, status.st_mtime_ns)
+        return True
+
     def open(self, context: ReadContext, root: str | None) -> bool:
         """Opens the file, with `root` as in open_reader. Returns False if it fails, or another file has its name."""
         try:
@@ -88,6 +95,11 @@ class TrackedFile:
             self.key = self.reader.key
             self.reader.close()
             self.reader = None
+
+    def warn_of_unfinished_line(self, logger: SourceLog) -> None:
+        """Logs the incomplete last line of a file that is finished, if there is one."""
+        if self.reader is not None and (unread := self.reader.unfinished_bytes):
+            logger.warning("unfinished last line of a rotated file not read", source=self.name, bytes=unread)
 
     def log_error(self, logger: SourceLog, event: str, error: HooklineError) -> None:
         """Logs an error, unless it is the one that was logged last."""

@@ -188,11 +188,11 @@ def test_hostile_text_does_not_reach_the_terminal(capsys: Output, tmp_path: Path
 
 
 def test_line_that_is_not_whole_is_left_as_the_relay_leaves_it(capsys: Output, tmp_path: Path) -> None:
-    """A last line without a line end is not read; stderr reports it."""
+    """A last line without a line end is read if it is complete. Otherwise it is named, and the exit code is 3."""
     log = tmp_path / "mail.log"
     sent = "to=<a@example.com>, relay=m, dsn=2.0.0, status=sent (250 OK)"
-    log.write_text("".join(f"2026-10-10T01:23:4{n}Z mx1 postfix/smtp[1]: A{n}: {sent}\n" for n in range(2))[:-1])
-    assert 0 == main(["formats", "test", *PLACED, str(log)])
+    log.write_text("".join(f"2026-10-10T01:23:4{n}Z mx1 postfix/smtp[1]: A{n}: {sent}\n" for n in range(2))[:-30])
+    assert 3 == main(["formats", "test", *PLACED, str(log)])
     output = capsys.readouterr()
     assert "recognized  postfix 1\n" in output.out
     assert "has no line end" in output.err

@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -696,3 +697,21 @@ def test_idle(path: Path, book: Book) -> None:
         after = os.times()
     assert [[]] * 20 == [batch.lines for batch in batches]
     assert after.user + after.system - before.user - before.system < (after.elapsed - before.elapsed) / 2
+
+
+def test_name_that_becomes_a_socket_does_not_end_the_relay(tmp_path: Path, book: Book) -> None:
+    """A socket cannot be opened. It is reported once, and the file that replaces it is read."""
+    name = tmp_path / "events"
+    append(tmp_path / "file", b"1")
+    with book.following(name, tmp_path / "file") as follower:
+        follower.takes(b"1")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(name))
+            append(tmp_path / "file", b"2")
+            follower.takes(b"2")
+            append(tmp_path / "file", b"3")
+            follower.takes(b"3")
+        name.unlink()
+        append(name, b"4")
+        follower.takes(b"4")
+    assert 1 == book.notes.warnings.count("pipe cannot be opened, will try again")

@@ -16,6 +16,7 @@ from hookline.errors import HooklineError
 from hookline.relay.delivery_record import Line
 from hookline.relay.sources import decompression
 from hookline.relay.sources.decompression import Compression
+from hookline.relay.sources.files.read_context import StrayBytes
 from hookline.relay.sources.pipe_reader import PipeReader
 from hookline.relay.sources.source import START_POSITION, WAIT_SECONDS
 from hookline.relay.sources.timing import SYSTEM_TIMING
@@ -216,3 +217,19 @@ def test_redirected_file_is_that_file(tmp_path: Path, name: str, packed: bool) -
         second, _ = read_stdin(name, file.fileno(), position)
     expected = "[]"
     assert expected == second
+
+
+def test_bytes_that_begin_no_line_are_counted_and_reported() -> None:
+    """As in a file: one warning, and the number for the metric."""
+    reading, writing = os.pipe()
+    notes = Notebook()
+    stray = StrayBytes(notes)
+    reader = PipeReader("-", reading, notes, SYSTEM_TIMING, stray=stray)
+    os.write(writing, b"\0\0a\n\x1eb\n")
+    assert [b"a", b"b"] == [line.data for line in reader.read(1)]
+    os.write(writing, b"\xef\xbb\xbfc\n")
+    os.close(writing)
+    assert [b"c"] == [line.data for line in reader.read(1)]
+    reader.close()
+    assert 6 == stray.total
+    assert 1 == len(notes.warnings)

@@ -8,6 +8,7 @@ apart before these.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from hashlib import blake2b
@@ -40,6 +41,13 @@ class ContentMarks:
         self._windows = {at: known.get(at) or _window_mark(at, read_at) for at in _window_ends(offset) if at < first}
         return b"".join((*self._windows.values(), *lines))
 
+    def of_file(self, descriptor: int, offset: int) -> bytes:
+        """Returns the marks of an open file, or none if it cannot be read. An archive has none: less is damage."""
+        try:
+            return self.at(offset, lambda at, length: os.pread(descriptor, length, at))
+        except OSError:
+            return b""
+
 
 def _window_ends(offset: int) -> list[int]:
     """Returns offsets at powers from the beginning, and at the last multiples of powers before `offset`."""
@@ -70,6 +78,22 @@ def _line_marks(start: int, content: bytes) -> list[bytes]:
 
 def _window_mark(at: int, read_at: ReadAt) -> bytes:
     return _MARK.pack(at, _WINDOW_BYTES, _hash(read_at(at - _WINDOW_BYTES, _WINDOW_BYTES)))
+
+
+def kept_bytes(offset: int, size: int, read_at: ReadAt) -> int:
+    """Returns how many of the first `offset` bytes a file of `size` bytes has kept.
+
+    NUL bytes before `offset` are lost content: after a power cut a file can have its length and an empty end.
+    """
+    kept = min(offset, size)
+    while kept:
+        start = max(0, kept - LINE_MARKS_BYTES) if kept < offset else kept - 1
+        part = read_at(start, kept - start)
+        content = part.rstrip(b"\0")
+        if content or not part:
+            return start + len(content)
+        kept = start
+    return 0
 
 
 def verified_offset(marks: bytes, size: int, read_at: ReadAt) -> int:

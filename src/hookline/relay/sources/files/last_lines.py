@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hookline.relay.delivery_record import Line
-from hookline.relay.sources.line_splitter import LineSplitter
+from hookline.relay.sources.line_splitter import LineSplitter, is_blank
 
 
 def take_last_lines(
@@ -25,7 +25,7 @@ def take_last_lines(
     """
     lines = splitter.take_values(max_lines)
     rest = splitter.unterminated_line()
-    if not rest or not rest.strip() or len(lines) == max_lines:
+    if not rest or is_blank(rest) or len(lines) == max_lines:
         return lines
     if not is_complete:
         if not is_event(rest):
@@ -36,6 +36,9 @@ def take_last_lines(
 
 
 def unread_bytes(splitter: LineSplitter) -> int:
-    """Returns the bytes of the rest that are no complete line, and not only white space."""
+    """Returns the bytes of the rest that are no complete line, and not only white space or bytes that begin no line.
+
+    A program that reserves space for its log leaves NUL bytes at the end, and an empty file can have a mark.
+    """
     rest = splitter.unterminated_line()
-    return splitter.unfinished_bytes if rest is None or rest.strip() else 0
+    return splitter.unfinished_bytes if rest is None or not is_blank(rest) else 0

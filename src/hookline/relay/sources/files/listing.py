@@ -13,6 +13,7 @@ from hookline.relay.sources.timing import Timing
 
 _CLOCK_TICK_SECONDS: Final = 0.05  # changes this close together can have the same time in a file system
 _MAX_AGE_SECONDS: Final = 5.0  # file systems with coarse times may show a change of a directory late
+_MAX_AGE_PER_NAME_SECONDS: Final = 0.001  # a long listing is expensive
 _MAX_LISTINGS: Final = 1000
 
 
@@ -60,8 +61,10 @@ class Listings:
         stamp = status.st_dev, status.st_ino, status.st_mtime_ns
         now = self._timing.wall()
         kept = self._kept.get(directory)
-        if kept is not None and kept[0] == stamp and 0 <= now - kept[1] < _MAX_AGE_SECONDS:
-            return kept[2]
+        if kept is not None and kept[0] == stamp:
+            max_age = _MAX_AGE_SECONDS + len(kept[2].names) * _MAX_AGE_PER_NAME_SECONDS
+            if 0 <= now - kept[1] < max_age:
+                return kept[2]
         listing = _list(directory)
         if kept is not None and kept[2] == listing:
             listing = kept[2]

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from hookline.errors import HooklineError
 from hookline.relay.sources.checkpoints import Checkpoints
 from hookline.relay.sources.files.listing import LinkRule, Listing, Listings
+from hookline.relay.sources.line_splitter import LineSplitter
 from hookline.relay.sources.source import SourceLog
 from hookline.relay.sources.timing import SYSTEM_TIMING, Timing
 
 MAX_LINK_WARNINGS = 1000
+MAX_STRAY_WARNINGS = 1000
 
 
 class ReadingStopped(Exception):
@@ -29,6 +31,30 @@ class StopRequest:
             raise ReadingStopped
 
 
+class StrayBytes:
+    """Counts the bytes that were dropped before lines, and logs the first ones of each source.
+
+    Attributes:
+        total: the bytes of all sources since the start.
+    """
+
+    def __init__(self, logger: SourceLog) -> None:
+        self.total = 0
+        self._logger = logger
+        self._logged: dict[str, None] = {}
+
+    def count(self, source: str, splitter: LineSplitter) -> None:
+        """Takes the number from a splitter. Called after each read."""
+        if not splitter.stray_bytes:
+            return
+        dropped = splitter.take_stray_bytes()
+        self.total += dropped
+        if source not in self._logged and len(self._logged) < MAX_STRAY_WARNINGS:
+            self._logged[source] = None
+            event = "bytes that cannot begin a line were left out: NUL bytes, record separators or byte order marks"
+            self._logger.warning(event, source=source, bytes=dropped, line=splitter.number)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadContext:
     """Shared by all readers of a run.
@@ -40,6 +66,7 @@ class ReadContext:
         links: the rule for links that were found by listing.
         listings: the directories.
         stop: whether the run stops.
+        stray: the bytes that were dropped before lines.
         listed: the paths in directories without links, each with the listing that they are from.
     """
 
@@ -50,8 +77,12 @@ class ReadContext:
     links: LinkRule = field(default_factory=LinkRule)
     listings: Listings = field(default_factory=lambda: Listings(SYSTEM_TIMING))
     stop: StopRequest = field(default_factory=StopRequest)
+    stray: StrayBytes = field(init=False)
     listed: dict[str, tuple[Listing, list[str]]] = field(default_factory=dict)
     _warned: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stray", StrayBytes(self.logger))
 
     def warn_of_link(self, refused: HooklineError) -> None:
         """Logs once that a link is not followed."""

@@ -1,5 +1,5 @@
-"""Files with less content than was read: they have lost their tail (a power cut, a file server that failed), or they
-are copies that are not complete yet.
+"""Files with less content than was read: they have lost their tail (a power cut, a file server that failed), perhaps
+with NUL bytes in its place, or they are copies that are not complete yet.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.relay.sources.checkpoints import Checkpoints, FileIdentity, file_position
+from hookline.relay.sources.file_content import FileReplaced
 from hookline.relay.sources.files.content_marks import ContentMarks
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.line_splitter import TAIL_BYTES
@@ -18,6 +19,25 @@ from hookline.relay.sources.source import Position
 
 _PIECE_BYTES: Final = 1024 * 1024
 _CLOCK_TOLERANCE_SECONDS: Final = 1.0  # between the clock of a file system and that of the relay
+
+
+def find_start(
+    identity: FileIdentity, descriptor: int, expected_key: bytes, context: ReadContext
+) -> tuple[Position | None, bool]:
+    """Returns the position at which reading of an open file without compression begins (None for new content), and
+    whether the file has lost its tail.
+
+    Raises:
+        FileReplaced: the content is not that of `expected_key`.
+    """
+    found = context.checkpoints.find(identity, partial(_read_at, descriptor))
+    if expected_key:
+        if found is None or found.key != expected_key:
+            raise FileReplaced(0)
+        return found, False
+    if found is not None:
+        return found, False
+    return find_position_in_shortened(identity, descriptor, context), True
 
 
 def find_position_in_shortened(identity: FileIdentity, descriptor: int, context: ReadContext) -> Position | None:
@@ -32,7 +52,7 @@ def find_position_in_shortened(identity: FileIdentity, descriptor: int, context:
     found, offset = context.checkpoints.find_longer(identity, read_at)
     if found is None or context.checkpoints.is_claimed(found.key):
         return None
-    if os.fstat(descriptor).st_mtime < found.at - _CLOCK_TOLERANCE_SECONDS:
+    if found.offset > size and os.fstat(descriptor).st_mtime < found.at - _CLOCK_TOLERANCE_SECONDS:
         offset = size
     event = "file has lost its tail since it was read, reading continues behind the rest"
     context.logger.warning(event, source=identity.name, bytes=found.offset - offset, byte=offset)

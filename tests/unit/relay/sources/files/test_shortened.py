@@ -67,6 +67,27 @@ def test_file_that_lost_much_and_was_written_since_loses_nothing(path: Path, boo
     assert len(lines) < kept * 0.8 + 20
 
 
+@pytest.mark.parametrize("lost", [1, 50, 3900])
+def test_nul_bytes_in_the_place_of_the_last_lines_are_a_lost_tail(path: Path, book: Book, lost: int) -> None:
+    """After a power cut a file can keep its length, with NUL bytes in the place of the content that was lost."""
+    kept = end_of(len(LINES) - lost)
+    path.write_bytes(DATA[:kept] + bytes(len(DATA) - kept) + b'{"n":-1}\n')
+    lines = book.run(path)
+    assert b'{"n":-1}' == lines[-1]
+    assert len(lines) <= 1 + (0 if lost <= 50 else 100)
+    assert WARNING in book.notes.warnings
+    assert [] == book.run(path)
+
+
+def test_nul_bytes_in_a_rotated_log_are_a_lost_tail(path: Path, book: Book) -> None:
+    """The search for rotated files recognizes it, too, and the lines behind the NUL bytes are read."""
+    kept = end_of(len(LINES) - 10)
+    path.write_bytes(DATA[:kept] + bytes(len(DATA) - kept) + b'{"n":-1}\n')
+    path.rename(path.with_name("app.log.1"))
+    path.write_bytes(b'{"n":-2}\n')
+    assert [b'{"n":-1}', b'{"n":-2}'] == book.run(path)
+
+
 def test_new_content_with_the_same_header_is_read(path: Path, tmp_path: Path) -> None:
     """A truncated log that begins with the same lines is not a log that lost its tail."""
     header, book = b"#Fields: time status recipient and many more words\n" * 40, Book()
