@@ -289,7 +289,9 @@ class FileReader:
         packed = self._raw.size if self.at_definite_end and not read.unfinished_bytes else 0
         if (before.offset, before.packed, before.inode, before.key) == (read.offset, packed, self.inode, self.key):
             return
-        marks = self._marks.of_file(self._raw.descriptor, read.offset) if self._content is self._raw else b""
+        marks = b""
+        if self._content is self._raw:
+            marks = self._marks.of_file(self._raw.descriptor, read.offset, head=self._head, tail=read.tail)
         identity = replace(self._identity, size=self._raw.size, head=self._head)
         self.position = file_position(
             identity, offset=read.offset, line=read.number, tail=read.tail, packed=packed, key=self.key, marks=marks

@@ -17,6 +17,7 @@ from hookline.relay.sources.file_content import DecompressedContent, FileReplace
 from hookline.relay.sources.files.checkpoint_matcher import CheckpointMatcher
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.files.rotated_files import InodeIdentity, find_names, find_unread_packings
+from hookline.relay.sources.files.shortened import end_of_known_content
 from hookline.relay.sources.rotated_names import display_name, is_rotated, rotation_number, unpacked_name
 from hookline.relay.sources.source import START_POSITION, Position
 
@@ -33,7 +34,10 @@ class ReadProgress(Enum):
 
 
 class RotatedFile(msgspec.Struct, frozen=True):
-    """`modified` is in nanoseconds. `key` is that of the checkpoint, `has_same_inode` whether that has this inode."""
+    """`modified` is in nanoseconds. `key` is that of the checkpoint, `has_same_inode` whether that has this inode.
+
+    `is_shortened`: the file has less content than was read at the checkpoint.
+    """
 
     path: str
     identity: InodeIdentity
@@ -41,6 +45,7 @@ class RotatedFile(msgspec.Struct, frozen=True):
     progress: ReadProgress
     key: bytes = b""
     has_same_inode: bool = False
+    is_shortened: bool = False
 
 
 class FileInspector:
@@ -80,19 +85,26 @@ class FileInspector:
                 return msgspec.structs.replace(file, progress=ReadProgress.FINISHED)
             return msgspec.structs.replace(file, progress=ReadProgress.COMPRESSED) if candidates else file
         identity = _identity(path, status, status.st_size, head)
-        found = self._checkpoints.find(identity, lambda offset, length: os.pread(descriptor, length, offset))
+
+        def read_at(offset: int, length: int) -> bytes:
+            return os.pread(descriptor, length, offset)
+
+        found = self._checkpoints.find(identity, read_at)
+        is_shortened = found is None
         if found is None:
-            longer, verified = self._checkpoints.find_longer(
-                identity, lambda offset, length: os.pread(descriptor, length, offset)
-            )
+            longer, verified = self._checkpoints.find_longer(identity, read_at)
             if longer is None:
                 return file
-            # The file has lost its tail. If NUL bytes are in its place, new lines may follow them.
-            offset = status.st_size if longer.offset > status.st_size else verified
-            found = msgspec.structs.replace(longer, offset=offset)
-        progress = ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED
+            end = end_of_known_content(longer, verified, identity, status.st_mtime, read_at)
+            if end is None:
+                return file
+            found = msgspec.structs.replace(longer, offset=end)
         return msgspec.structs.replace(
-            file, progress=progress, key=found.key, has_same_inode=found.inode == status.st_ino
+            file,
+            progress=ReadProgress.FINISHED if found.offset == status.st_size else ReadProgress.UNFINISHED,
+            key=found.key,
+            has_same_inode=found.inode == status.st_ino,
+            is_shortened=is_shortened,
         )
 
 
@@ -236,10 +248,13 @@ def _list_at_one_moment(path: str, target: str, inspector: FileInspector, contex
 
 
 def _without_duplicates(present: list[RotatedFile]) -> list[RotatedFile]:
-    """Files with the same beginning may all match an early checkpoint. Assigns it to one of them: to the file with
-    its inode, otherwise to the newest.
+    """Files with the same beginning may all match an early checkpoint. Assigns it to one of them: to one with all of
+    its content, then to the file with its inode, otherwise to the newest.
     """
-    present_last = sorted(present, key=lambda file: (file.has_same_inode, file.modified, rotation_number(file.path)))
+    present_last = sorted(
+        present,
+        key=lambda file: (not file.is_shortened, file.has_same_inode, file.modified, rotation_number(file.path)),
+    )
     owners = {file.key: file for file in present_last}
     return [
         file

@@ -41,12 +41,22 @@ class ContentMarks:
         self._windows = {at: known.get(at) or _window_mark(at, read_at) for at in _window_ends(offset) if at < first}
         return b"".join((*self._windows.values(), *lines))
 
-    def of_file(self, descriptor: int, offset: int) -> bytes:
-        """Returns the marks of an open file, or none if it cannot be read. An archive has none: less is damage."""
+    def of_file(self, descriptor: int, offset: int, *, head: bytes, tail: bytes) -> bytes:
+        """Returns the marks of an open file, or none if it cannot be read. An archive has none: less is damage.
+
+        If the file was truncated since its lines were read, the marks would describe its new content. So they count
+        only if the file still has the bytes that were read: its `head`, and the `tail` before the offset.
+        """
         try:
-            return self.at(offset, lambda at, length: os.pread(descriptor, length, at))
+            marks = self.at(offset, lambda at, length: os.pread(descriptor, length, at))
+            is_same = os.pread(descriptor, len(tail), offset - len(tail)) == tail
+            is_same = is_same and os.pread(descriptor, len(head), 0) == head
         except OSError:
+            is_same = False
+        if not is_same:
+            self._windows = {}
             return b""
+        return marks
 
 
 def _window_ends(offset: int) -> list[int]:

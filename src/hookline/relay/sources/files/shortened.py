@@ -11,7 +11,7 @@ from typing import Final
 
 from hookline.relay.sources.checkpoints import Checkpoints, FileIdentity, file_position
 from hookline.relay.sources.file_content import FileReplaced
-from hookline.relay.sources.files.content_marks import ContentMarks
+from hookline.relay.sources.files.content_marks import ContentMarks, ReadAt
 from hookline.relay.sources.files.read_context import ReadContext
 from hookline.relay.sources.line_splitter import TAIL_BYTES
 from hookline.relay.sources.rotated_names import is_rotated
@@ -46,14 +46,13 @@ def find_position_in_shortened(identity: FileIdentity, descriptor: int, context:
     If the file were read again from its start, events older than the dedupe window would be sent twice. The position
     is where the file is known to be the same as before, and its end if it was not written since it was read.
     """
-    size = identity.size
-    assert size is not None
     read_at = partial(_read_at, descriptor)
-    found, offset = context.checkpoints.find_longer(identity, read_at)
+    found, verified = context.checkpoints.find_longer(identity, read_at)
     if found is None or context.checkpoints.is_claimed(found.key):
         return None
-    if found.offset > size and os.fstat(descriptor).st_mtime < found.at - _CLOCK_TOLERANCE_SECONDS:
-        offset = size
+    end = end_of_known_content(found, verified, identity, os.fstat(descriptor).st_mtime, read_at)
+    # Content that only begins alike, for example with the same header, is another content with a key of its own.
+    offset, key = (verified, b"") if end is None else (end, found.key)
     event = "file has lost its tail since it was read, reading continues behind the rest"
     context.logger.warning(event, source=identity.name, bytes=found.offset - offset, byte=offset)
     line, tail = 0, b""
@@ -63,7 +62,28 @@ def find_position_in_shortened(identity: FileIdentity, descriptor: int, context:
         line += piece.count(b"\n")
         tail = (tail + piece)[-TAIL_BYTES:]
     marks = ContentMarks().at(offset, read_at)
-    return file_position(identity, offset=offset, line=line, tail=tail, key=found.key, marks=marks)
+    return file_position(identity, offset=offset, line=line, tail=tail, key=key, marks=marks)
+
+
+def end_of_known_content(
+    found: Position, verified: int, identity: FileIdentity, modified: float, read_at: ReadAt
+) -> int | None:
+    """Returns up to where a shortened file was read, or None if lines follow that may never have been read.
+
+    Args:
+        found: the checkpoint, from `Checkpoints.find_longer`.
+        verified: up to where the file is the same as before, from the same call.
+        identity: the file.
+        modified: the time of its last change, in Unix seconds.
+        read_at: reads the file.
+    """
+    size = identity.size
+    assert size is not None
+    is_unchanged = found.inode == identity.inode and modified < found.at - _CLOCK_TOLERANCE_SECONDS
+    if is_unchanged and found.offset > size:
+        return size
+    pieces = (read_at(at, min(_PIECE_BYTES, size - at)) for at in range(verified, size, _PIECE_BYTES))
+    return None if any(b"\n" in piece for piece in pieces) else verified
 
 
 def _read_at(descriptor: int, offset: int, length: int) -> bytes:
