@@ -227,6 +227,8 @@ class MemorySpool:
             and row.seq not in without
             and (request.other_than is None or row.order_key != request.other_than)
         ]
+        if request.place >= 1.0:
+            fit.sort(key=lambda row: row.seq, reverse=True)
         fit.sort(key=lambda row: row.due is not None)
         return next(iter(self._waiting(fit[:1])), None)
 

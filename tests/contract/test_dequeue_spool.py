@@ -86,13 +86,26 @@ def test_a_probe_takes_the_delivery_at_its_place(spool: Spool) -> None:
 
 
 def test_a_probe_does_not_overtake_its_message(spool: Spool) -> None:
-    """The newest delivery stands for the first one of its message. Without order it stands for itself."""
+    """A delivery that waits for an earlier one of its message is no probe. Without order it may be one."""
     put(spool, delivery("a1", order_key=1), delivery("b1", order_key=2), delivery("a2", order_key=1))
-    assert (b"a1", b"a2") == (probe(spool, 1.0), probe(spool, 1.0, ordered=False))
-    assert b"b1" == probe(spool, 1.0, other_than=1)
+    assert (b"b1", b"a2") == (probe(spool, 1.0), probe(spool, 1.0, ordered=False))
+    assert b"a1" == probe(spool, 1.0, other_than=2)
     fail(spool, fresh(spool)[0], due=50.0)
     assert (b"b1", b"b1") == (probe(spool, 1.0, now=49.0), probe(spool, 1.0, now=50.0))
     assert b"a1" == probe(spool, 0.0, now=50.0, other_than=2)
+
+
+def test_the_newest_probe_is_not_the_old_predecessor_of_a_newer_event(spool: Spool) -> None:
+    """Bad events, then a good one, then events of the same messages as the bad ones: the good one is the newest that
+    may be sent. Each of the last ones stands for a bad event, which is older."""
+    put(
+        spool,
+        *(delivery(f"bad{n}", order_key=n) for n in range(5)),
+        delivery("good", order_key=5),
+        *(delivery(f"later{n}", order_key=n) for n in range(5)),
+    )
+    assert b"good" == probe(spool, 1.0)
+    assert b"bad4" == probe(spool, 1.0, other_than=5)
 
 
 def test_a_probe_prefers_an_untried_delivery(spool: Spool) -> None:

@@ -181,7 +181,9 @@ class IngestRules(Comparison):
     def dequeue_probe(
         self, address: Address, step: float, place: float, of_another_message: bool, without: int
     ) -> None:
-        """A lane asks for the oldest, the newest or another delivery. One that was never attempted comes first."""
+        """A lane asks for the oldest, the newest or another delivery. One that was never attempted comes first. With
+        order, the newest is the newest of those that wait for no other.
+        """
         self.notice()
         now, excluded = self.at(step), self._some(without)
         own = [one for one in self.model.pending() if one.address == address]
@@ -204,7 +206,7 @@ class IngestRules(Comparison):
         if place == 0.5:
             assert set(found) <= set(expected or found)
         else:
-            assert found == (expected[:1] if place == 0.0 else expected[-1:])
+            assert found == (expected[:1] if place == 0.0 else sorted(expected, key=lambda one: one.place)[-1:])
 
     def _some(self, without: int) -> list[Taken]:
         return [one for one in self.taken.values() if one.valid][::without] if without else []

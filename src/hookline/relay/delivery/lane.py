@@ -265,6 +265,7 @@ class Lane:
             queue = self._new if item.due is None else self._retries
             if (queued := next((one for one in queue if one.seq == item.seq), None)) is not None:
                 queue.remove(queued)
+                self._request_more(queue)
             item = queued  # it may be in flight by now
         elif item is not None:
             self.known[item.seq] = None
@@ -278,10 +279,14 @@ class Lane:
         if queue is self._probe.queue:
             return item
         self._retry_is_next = queue is self._new
+        self._request_more(queue)
+        return item
+
+    def _request_more(self, queue: deque[QueuedDelivery]) -> None:
+        """Request a refill after each delivery that leaves a queue, so that a lane with work never idles."""
         more = self.unread and not self._takes_nothing if queue is self._new else self.next_due is not None
         if more and 2 * len(queue) < self.window:
             self._listener.request_refill(self)
-        return item
 
     async def _work(self, item: QueuedDelivery) -> None:
         """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""

@@ -130,7 +130,8 @@ class ProbeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A lane's request for one delivery with which it probes its endpoint.
 
     `place` is a part of the backlog: 0.0 is the oldest delivery, 1.0 the newest. If `ordered`, the answer has no
-    earlier event of its message that is pending. It is not of the message with the order key `other_than`, if any.
+    earlier event of its message that is pending: 1.0 is then the newest delivery that waits for no other. The answer
+    is not of the message with the order key `other_than`, if any.
     """
 
     address: Address

@@ -438,6 +438,25 @@ async def test_a_chosen_probe_is_sent_and_not_sent_twice() -> None:
     assert [3, 1, 2, 4] == [int.from_bytes(attempt.id, "big") for attempt in bench.endpoint.attempts]
 
 
+async def test_a_queue_that_probes_empty_is_filled_again() -> None:
+    """The probe was the last retry that the lane held, and the spool holds more that are due."""
+    bench = Bench(always(200), webhook(concurrency=1))
+
+    def request_probe(lane: Lane) -> None:
+        asyncio.get_running_loop().call_soon(lane.offer_probe, item(1, due=1.0))
+
+    bench.notes.request_probe = request_probe  # type: ignore[method-assign]
+    bench.lane.unread = False
+    bench.lane.next_due = 1.0
+    bench.lane.breaker.pause(bench.clock.now, "http 404")
+    await bench.run(item(1, due=1.0))
+    requested = bench.notes.refill_requests
+    bench.clock.now = bench.lane.breaker.until
+    await bench.run()
+    assert 1 == len(bench.endpoint.attempts)
+    assert requested < bench.notes.refill_requests
+
+
 async def test_an_event_that_fails_while_others_pass_does_not_open_the_breaker() -> None:
     """Its second failure comes after a success of another event, so it says nothing about the endpoint."""
     bench = Bench(lambda attempt: Response(500 if attempt.id[-1] < 100 else 200), webhook(concurrency=1))

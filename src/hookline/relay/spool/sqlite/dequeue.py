@@ -28,20 +28,21 @@ DUE_RETRIES: Final = f"""
 SELECT {_LIST} FROM delivery WHERE state = 0 AND webhook = ? AND due IS NOT NULL AND due <= ? ORDER BY due LIMIT ?
 """
 # The first delivery from a place in the backlog on, or up to it, that may be sent; with ?7 only one that was never
-# attempted. In a lane that keeps the order, a delivery stands for the first one of its message.
+# attempted. In a lane that keeps the order, a delivery stands for the first one of its message. So the newest choice
+# is the one with the greatest seq: the newest event may wait for a much older one, which would be the probe instead.
 _PROBE: Final = f"""
 WITH near AS (SELECT seq FROM (SELECT seq, due FROM delivery WHERE state = 0 AND webhook = ?1 AND seq %s ?2
   ORDER BY seq %s LIMIT {MAX_PROBE_ROWS}) WHERE due IS NULL OR NOT ?7 LIMIT {MAX_PROBE_CHOICES})
-SELECT {", ".join(f"d.{column}" for column in COLUMNS)} FROM near JOIN delivery n ON n.seq = near.seq
+SELECT {_LIST} FROM delivery WHERE seq = (SELECT d.seq FROM near JOIN delivery n ON n.seq = near.seq
   JOIN delivery d ON d.seq = CASE WHEN n.order_key IS NULL OR NOT ?3 THEN n.seq
     ELSE (SELECT min(p.seq) FROM delivery p WHERE p.state = 0 AND p.order_key = n.order_key) END
   WHERE d.webhook = ?1 AND (d.due IS NULL OR (NOT ?7 AND d.due <= ?4))
     AND (?5 IS NULL OR d.order_key IS NOT ?5)
     AND d.seq NOT IN (SELECT value FROM json_each(?6))
-  ORDER BY near.seq %s LIMIT 1
+  ORDER BY %s LIMIT 1)
 """
-PROBE_FROM: Final = _PROBE % (">=", "ASC", "ASC")
-PROBE_UP_TO: Final = _PROBE % ("<=", "DESC", "DESC")
+PROBE_FROM: Final = _PROBE % (">=", "ASC", "near.seq ASC")
+PROBE_UP_TO: Final = _PROBE % ("<=", "DESC", "d.seq DESC")
 BACKLOG_ENDS: Final = """
 SELECT (SELECT min(seq) FROM delivery WHERE state = 0 AND webhook = ?1),
        (SELECT max(seq) FROM delivery WHERE state = 0 AND webhook = ?1)
