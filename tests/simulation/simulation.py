@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.relay.relay import Ending
+from hookline.relay.spool.spool import State
 from simulation.checks.final_check import FinalCheck
 from simulation.choices import choose
 from simulation.disk import DiskFaults
@@ -225,11 +226,28 @@ class Simulation:
             and world.now > process.started_at + NOTICE_SECONDS
         ):
             self._relay.stop()
+        if world.now > self._drain_until - DRAIN_SECONDS / 2:
+            self._accept_refused()
         if world.now > self._drain_until:
             world.violate(
                 "everything drains", f"{self._pending()} deliveries are pending {DRAIN_SECONDS:g} s after the faults"
             )
         world.after(2.0, self._await_drain)
+
+    def _accept_refused(self) -> None:
+        """Let the endpoints accept the pending events from now on, if only events that they refuse are pending.
+
+        An endpoint that refuses twenty events in a row keeps its backlog: these events wait for their `maxAge`.
+        """
+        with self._parts.disk.view() as view:
+            states = {} if view is None else view.states()
+        pending = [self._parts.events[number] for number, state in states.items() if state == State.PENDING]
+        if pending and all(event.bad for event in pending):
+            self._world.note(f"the endpoints accept {len(pending)} events that they have refused")
+            for event in pending:
+                event.bad = False
+            for address in sorted({event.address for event in pending}):
+                self._operators.retry_now(address)
 
     def _is_complete(self, ending: Ending | None) -> bool:
         """Whether the relay has ended as it does after the last event: on a signal if it follows a log."""

@@ -107,7 +107,7 @@ class SpoolContents:
 
     def expired(self, address: Address, *, age: float, now: float) -> list[Entry]:
         """The pending deliveries that are older than `age` seconds."""
-        horizon = self.webhook(address).clock(now) - age
+        horizon = self.webhooks.get(address, WebhookModel()).clock(now) - age
         return [one for one in self.pending(address) if one.since < horizon]
 
     def late(self, address: Address, *, after: float) -> list[Entry]:
@@ -116,5 +116,5 @@ class SpoolContents:
 
     def late_retries(self, address: Address, *, after: float) -> list[Entry]:
         """Those of them that are due after their age began: a replay that is spaced out begins when it is due."""
-        held = self.webhook(address).held_seconds
+        held = self.webhooks.get(address, WebhookModel()).held_seconds
         return [one for one in self.late(address, after=after) if due_of(one) > one.since + held + 0.001]
