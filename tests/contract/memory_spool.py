@@ -337,7 +337,8 @@ class MemorySpool:
         return len(oldest)
 
     def make_due(self, address: Address, *, now: float, limit: int, after: float | None = None) -> int:
-        held = self._data.endpoints[address].idle
+        known = self._data.endpoints.get(address)
+        held = 0.0 if known is None else known.idle
         late = [
             row
             for row in self._data.pending(address)

@@ -201,12 +201,13 @@ class IngestRules(Comparison):
             and (other_than is None or head.order_key != other_than)
         ]
         fresh = [head for one, head in fit if one.due is None and head.due is None]
-        expected = fresh or [head for _, head in fit]
+        possible = [head for _, head in fit]
         found = self.take(() if item is None else [item])
-        if place == 0.5:
-            assert set(found) <= set(expected or found)
-        else:
-            assert found == (expected[:1] if place == 0.0 else sorted(expected, key=lambda one: one.place)[-1:])
+        assert set(found) <= set(possible)
+        if place != 0.5:  # the search within the backlog looks only at its newer part
+            assert bool(found) == bool(possible)
+            if fresh:
+                assert found == (fresh[:1] if place == 0.0 else sorted(fresh, key=lambda one: one.place)[-1:])
 
     def _some(self, without: int) -> list[Taken]:
         return [one for one in self.taken.values() if one.valid][::without] if without else []
