@@ -345,6 +345,17 @@ def test_a_look_at_a_path_is_found(call: str) -> None:
     assert 1 == len(path_looks({"one": f"x = {call}"}))
 
 
+def test_colour_is_decided_in_one_place() -> None:
+    """Only cli.output.colour styles text, so that NO_COLOR holds for everything that a command writes."""
+    found = {
+        name
+        for name, text in modules().items()
+        for call in ast.walk(ast.parse(text))
+        if isinstance(call, ast.Attribute) and ast.unparse(call) in ("click.style", "click.secho")
+    }
+    assert {"cli.output.colour"} == found
+
+
 def test_folders_stay_small() -> None:
     """A folder has at most 18 modules, unless it is a list of alike things."""
     sizes = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import sqlite3
 import subprocess
@@ -326,13 +327,26 @@ def test_approval_on_a_terminal(answer: str, code: int, applied: bool) -> None:
     assert applied == ("nothing was changed" not in terminal.output)
 
 
-def test_colour_only_where_it_is_wanted() -> None:
-    """On a terminal a plan is coloured, with NO_COLOR it is not."""
+@pytest.mark.parametrize(
+    ("arguments", "code", "shown"),
+    [
+        (["plan"], 0, "\x1b[32m+ acme/prod"),
+        (["validate", "broken"], 5, "\x1b[31m\x1b[1merror[HL"),
+        (["explain", "HL001"], 0, "\x1b[1mHL001"),
+        (["relay", "events"], 8, "\x1b[31m\x1b[1merror\x1b[0m: "),
+        (["show", "acme/prod"], 8, "\x1b[31m\x1b[1merror\x1b[0m: "),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_colour_only_where_it_is_wanted(arguments: list[str], code: int, shown: str) -> None:
+    """On a terminal plans, errors and explanations are coloured, with NO_COLOR none of them is."""
     write("prod")
-    coloured, plain = Terminal("plan"), Terminal("plan", environment={"NO_COLOR": "1"})
-    assert (0, 0) == (coloured.finish(), plain.finish())
-    assert "\x1b[32m+ acme/prod" in coloured.output
-    assert "\x1b[" not in plain.output
+    Path("broken").mkdir()
+    Path("broken/dev.yaml").write_text("version: 1\n")
+    coloured, plain = Terminal(*arguments), Terminal(*arguments, environment={"NO_COLOR": "1"})
+    assert (code, code) == (coloured.finish(), plain.finish())
+    assert shown in coloured.output
+    assert not re.search(r"\x1b\[[0-9;]*m", plain.output)  # the progress bar also moves the cursor
 
 
 def test_one_of_eight_applies_wins() -> None:

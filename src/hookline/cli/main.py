@@ -5,20 +5,19 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from functools import wraps
 from typing import Any
 
 import click
-from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from hookline import __version__
+from hookline.cli.output.error_output import format_error
 from hookline.cli.output.standard_streams import finish_output, install_streams
+from hookline.cli.variables import name_variable, name_variables
 from hookline.errors import HooklineError, InvalidConfiguration, OutputLost
 from hookline.exit_codes import ExitCode
-from hookline.settings import ENVIRONMENT_PREFIX, in_ci, variable_names
+from hookline.settings import ENVIRONMENT_PREFIX, in_ci
 from hookline.storage_location import without_passwords
 
 # Name → module and summary. The module defines the click command as `<name>_command`. It is imported only when the
@@ -104,80 +103,6 @@ class LazyGroup(click.Group):
         )
 
 
-def name_variables(command: click.Command, path: tuple[str, ...]) -> None:
-    """Give every option an environment variable, which help and errors name.
-
-    `relay --max-wait` gets HOOKLINE_RELAY_MAX_WAIT. The name comes from the option as it is typed. click's own rule
-    uses the Python parameter, which users do not see.
-    """
-    for option in command.params:
-        if isinstance(option, click.Option):
-            if option.envvar is None:
-                long_name = max(option.opts, key=len).lstrip("-")
-                option.envvar = "_".join((*path, long_name)).upper().replace("-", "_")
-            option.show_envvar = True
-    if command.callback is not None and not hasattr(command.callback, _NAMES_VARIABLES):
-        command.callback = _naming_variables(command.callback, "_".join((*path, "")).upper().replace("-", "_"))
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            name_variables(inner, (*path, name))
-
-
-_NAMES_VARIABLES = "names_variables"
-
-
-def _naming_variables(callback: Callable[..., Any], prefix: str) -> Callable[..., Any]:
-    """The command, whose errors name the variables from which the options came that they are about.
-
-    `prefix` begins the names of variables that only this command reads. A misspelt one is reported.
-    """
-
-    @wraps(callback)
-    def run(*arguments: Any, **values: Any) -> Any:
-        context = click.get_current_context()
-        for warning in _misspelt(prefix, context):
-            click.echo(_warning_line(warning, as_json=values.get("log_format") == "json"), err=True)
-        try:
-            return callback(*arguments, **values)
-        except HooklineError as error:
-            from hookline.cli.options import add_variables  # noqa: PLC0415 - the command has loaded it
-
-            add_variables(error, context)
-            raise
-
-    setattr(run, _NAMES_VARIABLES, True)
-    return run
-
-
-def _misspelt(prefix: str, context: click.Context) -> Iterator[str]:
-    """A warning for each variable that no option reads, if its name is like the one of an option."""
-    known = [str(one.envvar).removeprefix(prefix) for one in context.command.params if isinstance(one, click.Option)]
-    for name in variable_names(prefix):
-        ending = name.removeprefix(prefix)
-        if ending not in known and (near := get_close_matches(ending, known, n=1, cutoff=0.8)):
-            yield f"no option reads {name}; did you mean {prefix}{near[0]}?"
-
-
-def _warning_line(text: str, *, as_json: bool) -> str:
-    if not as_json:
-        return f"warning: {text}"
-    from hookline.cli.output.relay_output import warning_line  # noqa: PLC0415 - only the relay writes JSON to stderr
-
-    return warning_line(text).rstrip("\n")
-
-
-def _name_variable(wrong: click.ClickException) -> None:
-    """Name the place of a wrong value: the variable if the value comes from one, else the option alone."""
-    if not isinstance(wrong, click.BadParameter) or wrong.ctx is None or wrong.param is None:
-        return
-    option = max(wrong.param.opts, key=len)
-    source = wrong.ctx.get_parameter_source(wrong.param.name or "")
-    if source is ParameterSource.ENVIRONMENT:
-        wrong.param_hint = f"{wrong.param.envvar} (option {option})"
-    elif source is ParameterSource.COMMANDLINE and isinstance(wrong.param, click.Option):
-        wrong.param_hint = f"'{option}'"  # click would name the variable as well, although it gave no value
-
-
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
@@ -202,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
     except click.ClickException as wrong:
-        _name_variable(wrong)
+        name_variable(wrong)
         exit_code = ExitCode.WRONG_USE if isinstance(wrong, click.UsageError) else ExitCode.FAILED
         _show(wrong, sys.argv[1:] if arguments is None else arguments, exit_code)
         return exit_code
@@ -214,30 +139,19 @@ def main(arguments: list[str] | None = None) -> int:
         return invalid.exit_code
     except OutputLost as lost:
         if not lost.reader_left:  # `hookline list | head -1` needs no message
-            click.echo(f"{click.style('error', fg='red', bold=True)}: {lost.message}\n  hint: {lost.hint}", err=True)
+            click.echo(format_error(lost), err=True, nl=False)
         return lost.exit_code
     except HooklineError as error:
-        from hookline.escaping import printable_lines  # noqa: PLC0415 - loaded only for output
-
         if _relay_writes_json(sys.argv[1:] if arguments is None else arguments):
             from hookline.cli.output.relay_output import error_line  # noqa: PLC0415 - loaded only for output
 
             click.echo(error_line(error), err=True, nl=False)
             return error.exit_code
-        # They may quote untrusted text.
-        texts = (without_passwords(error.message), without_passwords(error.hint or ""))
-        message, hint = map(printable_lines, texts)
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {message}", err=True)
-        if hint:
-            click.echo(f"  hint: {hint}", err=True)
-        for note in getattr(error, "__notes__", ()):
-            click.echo(f"  note: {note}", err=True)
+        click.echo(format_error(error), err=True, nl=False)
         return error.exit_code
     except OSError as failed:  # a command that touches a file has its own message; this one is better than none
-        from hookline.escaping import printable  # noqa: PLC0415 - loaded only for output
-
-        place = f"{printable(str(failed.filename))}: " if failed.filename is not None else ""
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {place}{failed.strerror or failed}", err=True)
+        place = f"{failed.filename}: " if failed.filename is not None else ""
+        click.echo(format_error(HooklineError(f"{place}{failed.strerror or failed}")), err=True, nl=False)
         return ExitCode.FAILED
     return code if isinstance(code, int) else 0
 

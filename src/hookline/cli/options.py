@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from click.core import ParameterSource
 
-from hookline.errors import HooklineError, SpoolUnusable, StateUnusable, WrongUse
+from hookline.cli.variables import add_variable
+from hookline.errors import WrongUse
 from hookline.model import Address
 from hookline.settings import (
     DEFAULT_CONFIG,
@@ -45,32 +45,10 @@ class ParsedParameter(click.ParamType[Parsed]):
         try:
             return self._parse(value)
         except WrongUse as error:
-            _add_variable(error, param, ctx)
+            add_variable(error, param, ctx)
             raise
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-def variable_note(option: click.Parameter, context: click.Context) -> str | None:
-    """Which environment variable gave the option its value; None if none did."""
-    if context.get_parameter_source(option.name or "") is not ParameterSource.ENVIRONMENT:
-        return None
-    return f"{max(option.opts, key=len)} comes from the environment variable {option.envvar}"
-
-
-def add_variables(error: HooklineError, context: click.Context) -> None:
-    """Add a note to the error for each option that it is about and that a variable gave its value."""
-    text = f"{error.message} {error.hint or ''} ".replace(":", " ")
-    about = {"state": isinstance(error, StateUnusable), "spool": isinstance(error, SpoolUnusable)}
-    for option in context.command.params:
-        named = any(one.startswith("--") and f"{one} " in text for one in option.opts)
-        if (named or about.get(option.name or "")) and (note := variable_note(option, context)) is not None:
-            error.add_note(note)
-
-
-def _add_variable(error: WrongUse, option: click.Parameter | None, context: click.Context | None) -> None:
-    if option is not None and context is not None and (note := variable_note(option, context)) is not None:
-        error.add_note(note)
 
 
 def _duration_seconds(text: str) -> float:
@@ -143,7 +121,7 @@ class PathParameter(click.Path):
         try:
             path = require_path(str(value), named)
         except WrongUse as error:
-            _add_variable(error, param, ctx)
+            add_variable(error, param, ctx)
             raise
         return super().convert(path, param, ctx)
 

@@ -44,9 +44,7 @@ def read_plan_file(path: Path) -> Plan:
     """The plan in a file. Raises WrongUse if the file contains none, Stale if somebody edited it."""
     data = _read(path)
     if (exposed := writable_by_all(path)) is not None:
-        text = (
-            f"warning: anybody can write to {exposed}, and so exchange the saved plan {path}; check what it changes"
-        )
+        text = f"warning: anybody can write to {exposed}, and so exchange the saved plan {path}; check its changes"
         click.echo(text, err=True)
     if len(data) > MAX_PLAN_BYTES:
         raise WrongUse(

@@ -256,5 +256,5 @@ _CHECKS = (
 
 
 def check_rules(document: Any) -> list[RuleFinding]:
-    """Returns the findings of all rules that the JSON Schema cannot express. Each checks what it can read."""
+    """Returns the findings of all rules beside the JSON Schema. Each checks the parts that it can read."""
     return [finding for check in _CHECKS for finding in check(document)]

@@ -61,7 +61,7 @@ class Log:
             self._write(self.line(level, message, **{key: _cut(value) for key, value in fields.items()}))
 
     def line(self, level: Level, message: str, /, **fields: object) -> str:
-        """A line with whole values, whatever its level. The caller writes it."""
+        """A line with whole values, at any level. The caller writes it."""
         time = utc_text(self._clock(), "milliseconds")
         present = {key: value for key, value in fields.items() if value is not None}
         return self._format(time, level, message, present) + "\n"

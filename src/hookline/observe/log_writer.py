@@ -119,7 +119,7 @@ class DescriptorOutput:
         self._line_is_torn = False
 
     def __call__(self, text: str) -> None:
-        """Write the whole text. Raises OSError; what was written until then ends with a torn line."""
+        """Write the whole text. Raises OSError; the part that was written until then ends with a torn line."""
         data = memoryview(self._filter(text.encode("utf-8", "backslashreplace")))
         if self._line_is_torn:
             data = memoryview(b"\n" + bytes(data))

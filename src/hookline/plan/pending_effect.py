@@ -9,7 +9,7 @@ from hookline.plan.plan import Action, Change, Plan
 
 
 def pending_effect(change: Change) -> str | None:
-    """A sentence about the pending deliveries, with their number if a spool was read; None if nothing is to say.
+    """A sentence about the pending deliveries, with their number if a spool was read; None if there is no effect.
 
     Without a number, only effects that may surprise are named. The documents of a plan from a file have any form.
     """

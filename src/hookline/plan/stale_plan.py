@@ -72,7 +72,7 @@ def raise_if_applied(saved: Plan, records: Iterable[HistoryRecord]) -> None:
 def raise_if_expected_before(expected: Plan, records: Iterable[HistoryRecord]) -> None:
     """Raise Stale if the history has an apply of the plan that `--expect` names, although it has changes again.
 
-    A later apply has undone it. A fingerprint does not tell when its plan was made, so an old job that runs again
+    A later apply has undone it. A fingerprint does not contain the time of its plan, so an old job that runs again
     would undo that later apply.
     """
     records = tuple(records)

@@ -142,7 +142,7 @@ class StatusCollector:
         if self._connections.without_descriptor:
             return "no file descriptor is left for a connection"
         silent = self._clock.elapsed() - self._dispatcher.round_ended_at
-        if silent > NO_PROGRESS_SECONDS:  # a round ends each second, whatever the relay has to do
+        if silent > NO_PROGRESS_SECONDS:  # a round ends each second, also under load
             return f"no progress for {silent:.0f} s: the spool does not respond"
         unreadable = self._state_watcher.unreadable
         return None if unreadable is None else f"the state cannot be read: {unreadable}"

@@ -17,6 +17,7 @@ from hookline.cli.applied_state import find, read_applied, resolver_for
 from hookline.cli.completions import complete_addresses
 from hookline.cli.network_options import network_options
 from hookline.cli.options import bundle, examples, format_option, secrets_options, state_option
+from hookline.cli.output.colour import coloured
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.standard_streams import put_code_first
 from hookline.cli.output.tables import columns
@@ -82,7 +83,7 @@ def _print_report(report: CheckReport) -> None:
     rows = [("  " + finding.grade, finding.step, printable(finding.detail)) for finding in report.findings]
     for finding, line in zip(report.findings, columns(rows), strict=True):
         grade = str(finding.grade)
-        click.echo(line.replace(grade, click.style(grade, fg=_COLOURS[finding.grade]), 1))
+        click.echo(line.replace(grade, coloured(grade, _COLOURS[finding.grade]), 1))
         if finding.hint and finding.grade is not Grade.OK:
             click.echo(f"    hint: {printable(finding.hint)}")
 

@@ -8,6 +8,7 @@ import click
 
 from hookline.cli.completions import complete_values
 from hookline.cli.options import examples
+from hookline.cli.output.colour import coloured
 from hookline.config.error_codes import TITLES, explanations, find_code, nearest_codes
 from hookline.diagnostics import did_you_mean
 from hookline.errors import WrongUse
@@ -24,7 +25,7 @@ def explain_command(code: str | None) -> None:
     CODE, lists all codes, one per line.
     """
     if code is None:
-        click.echo("\n".join(f"{click.style(known, bold=True)}  {title}" for known, title in TITLES.items()))
+        click.echo("\n".join(f"{coloured(known, bold=True)}  {title}" for known, title in TITLES.items()))
         return
     found = find_code(code)
     if found is None:
@@ -33,7 +34,7 @@ def explain_command(code: str | None) -> None:
         raise WrongUse(f"unknown code: {code}", hint=hint)
     explanation = explanations()[found]
     click.echo(
-        f"{click.style(found, bold=True)}: {explanation.title}\n\n{fill(explanation.why, _LINE_WIDTH)}\n\n"
-        f"{click.style('Wrong:', fg='red')}\n{indent(explanation.wrong, '    ')}\n\n"
-        f"{click.style('Right:', fg='green')}\n{indent(explanation.right, '    ')}"
+        f"{coloured(found, bold=True)}: {explanation.title}\n\n{fill(explanation.why, _LINE_WIDTH)}\n\n"
+        f"{coloured('Wrong:', 'red')}\n{indent(explanation.wrong, '    ')}\n\n"
+        f"{coloured('Right:', 'green')}\n{indent(explanation.right, '    ')}"
     )

@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import click
 
-from hookline.cli.options import HeadedCommand, add_variables, examples
+from hookline.cli.options import HeadedCommand, examples
 from hookline.cli.output.json_output import print_json
 from hookline.cli.output.progress import ProgressBar
 from hookline.cli.output.relay_output import RelayOutput
 from hookline.cli.output.standard_streams import put_work_first
 from hookline.cli.relay_options import MakeLog, relay_options
+from hookline.cli.variables import add_variables
 from hookline.errors import HooklineError, WrongUse
 from hookline.escaping import printable
 from hookline.exit_codes import ExitCode

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from hookline.cli.output.colour import coloured
 from hookline.cli.output.output_file import STREAM, is_standard_output, open_output, refuse_output
 from hookline.errors import WrongUse
 from hookline.escaping import visible_json
@@ -19,7 +20,6 @@ from hookline.plan.plan import Plan
 from hookline.plan.plan_file import plan_document
 from hookline.plan.render_markdown import render_markdown
 from hookline.plan.render_text import Tone, render_text
-from hookline.settings import no_colour
 
 _COLOURS = {
     Tone.DELETE: "red",
@@ -104,7 +104,6 @@ def print_plan(plan: Plan, form: str, *, verbose: bool = False) -> None:
     if form != "text":
         click.echo(FORMS[form](plan), nl=False)
         return
-    plain = no_colour()
     for row in render_text(plan, verbose=verbose):
-        colour = None if plain else _COLOURS.get(row.tone)
-        click.echo(click.style(row.text, fg=colour) if colour else row.text)
+        colour = _COLOURS.get(row.tone)
+        click.echo(coloured(row.text, colour) if colour else row.text)

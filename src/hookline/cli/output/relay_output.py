@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from hookline.cli.output.error_output import format_error
 from hookline.cli.output.standard_streams import StandardStream
 from hookline.errors import HooklineError
-from hookline.escaping import printable_lines
 from hookline.observe.log import Level, Log
 from hookline.observe.log_writer import DescriptorOutput, LogWriter
 from hookline.relay.summary import Summary
@@ -83,11 +83,8 @@ class RelayOutput:
         if self.log.is_json:
             self._writer.write(error_line(error))
             return
-        notes = getattr(error, "__notes__", ())
-        message, hint = map(printable_lines, (without_passwords(error.message), without_passwords(error.hint or "")))
-        word = click.style("error", fg="red", bold=True) if sys.stderr.isatty() else "error"
-        ending = "".join(f"  note: {note}\n" for note in notes)
-        self._writer.write(f"{word}: {message}\n" + (f"  hint: {hint}\n" if hint else "") + ending)
+        text = format_error(error)
+        self._writer.write(text if sys.stderr.isatty() else click.unstyle(text))
 
     def internal_error(self, bug: Exception) -> None:
         """Write an internal error as one line of JSON."""

@@ -1,4 +1,4 @@
-"""Standard output and standard error of the process: what they do if they cannot be written, and in a CI log.
+"""Standard output and standard error of the process: their behaviour if they cannot be written, and in a CI log.
 
 A command that only prints is over when its output is lost: OutputLost, exit code 1. A command that does work calls
 `put_work_first`: it then does its work to the end, its exit code states the result of the work, and a warning on
@@ -109,7 +109,7 @@ def put_code_first() -> None:
 
 
 def is_output_lost() -> bool:
-    """Whether standard output failed, so that nobody can have read what the command printed."""
+    """Whether standard output failed, so that nobody can have read the command's output."""
     return (stream := _stream()) is not None and stream.failure is not None
 
 

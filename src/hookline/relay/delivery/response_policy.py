@@ -71,7 +71,7 @@ _UNAUTHORIZED: Final = frozenset({401, 403, 407, 511})
 _WRONG_URL: Final = frozenset({404, 405})
 _TEMPORARY: Final = frozenset({408, 421, 425, 429})
 _UNSUPPORTED: Final = frozenset({501, 505})
-# After so many refusals of events in a row, without a success, the endpoint is the cause and not the events.
+# After this number of refusals in a row, without a success, the endpoint is the cause and not the events.
 MAX_REFUSALS_IN_A_ROW: Final = 20
 # Two to this power times a millisecond exceeds every duration, so this limit changes no delay.
 _MAX_EXPONENT: Final = 60

@@ -50,7 +50,7 @@ _POLICY = (".7.", 50)  # RFC 3463 §3.8: security or policy
 _SPAM_BLOCK = 51
 _SUPPRESSED = 25
 _SOFT_BOUNCE, _NO_RECIPIENT = 20, 30
-# Classes that say no more than a first digit.
+# Classes that are no more precise than a first digit.
 _GENERAL = (1, 20, 30, 70)
 # By the first digit of a status code: the classes that do not outrank it if it gives a reason. A temporary failure
 # is not one of the Hard ones.

@@ -34,7 +34,6 @@ FEWER_EVENTS: Final = Rejected("the line contains fewer events than before")
 _JSON_FORMATS = {name: known for name, known in AUTO_FORMATS.items() if known is not postfix}
 # The formats of lines that are not JSON. No other format recognizes a LineText.
 TEXT_FORMATS: Final = {known.NAME: known for known in (AUTO_FORMATS[postfix.NAME], AUTO_FORMATS[twilio.NAME])}
-_UNREAD = {"unknown_format", "unread_outcome"}
 # The beginning of a mail server's line is a line of a known program without an event.
 _PERHAPS_INCOMPLETE = {"unknown_format", "unread_outcome", NO_EVENT.reason}
 _TOO_WRAPPED = Rejected(f"more than {MAX_WRAPPERS} wrappers around one line")

@@ -230,7 +230,7 @@ class HttpClient:
         return connection
 
     async def _handshake_failed(self, raw: RawConnection, error: BaseException, due: float) -> None:
-        """Remember the address, and raise an error that says more than `error`, if there is one."""
+        """Remember the address, and raise an error that is more precise than `error`, if there is one."""
         if not isinstance(error, Exception):
             return
         self._connector.memory.note_failure(raw.address, error)

@@ -156,7 +156,7 @@ def _failure(event: _Event, delivery: _DeliveryStatus, status: str, wording: str
 
 
 def _kind(event: _Event, status: str | None) -> BounceKind | None:
-    """Returns the kind of a permanent failure. A message that was given up or blocked says nothing of its address."""
+    """Returns the kind of a permanent failure. A message that was given up or blocked tests no address."""
     if event.reason in _REASONS:
         return None
     return "Soft" if status and status[0] == "4" else "Hard"

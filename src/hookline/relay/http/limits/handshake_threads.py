@@ -39,7 +39,7 @@ class HandshakeRefused(ssl.SSLError):
 
 
 class StepResult(NamedTuple):
-    """`seconds` of processor time, and what the step raised."""
+    """`seconds` of processor time, and the error that the step raised."""
 
     seconds: float
     error: Exception | None

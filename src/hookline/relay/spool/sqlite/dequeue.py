@@ -12,8 +12,8 @@ COLUMNS: Final = (
     "seq", "id", "webhook", "due", "order_key", "attempts", "tries", "refusals", "since", "event_time", "history",
     "body", "request_id",
 )  # fmt: skip
-# The choice for a probe looks at so many rows of the backlog in an index, and chooses among so many, so that its cost
-# does not grow with the backlog.
+# The choice for a probe looks at a limited number of rows of the backlog in an index, and chooses among fewer of
+# them, so that its cost does not grow with the backlog.
 MAX_PROBE_ROWS: Final = 20_000
 MAX_PROBE_CHOICES: Final = 200
 _LIST = ", ".join(COLUMNS)
@@ -28,8 +28,9 @@ DUE_RETRIES: Final = f"""
 SELECT {_LIST} FROM delivery WHERE state = 0 AND webhook = ? AND due IS NOT NULL AND due <= ? ORDER BY due LIMIT ?
 """
 # The first delivery from a place in the backlog on, or up to it, that may be sent; with ?7 only one that was never
-# attempted. In a lane that keeps the order, a delivery stands for the first one of its message. So the newest choice
-# is the one with the greatest seq: the newest event may wait for a much older one, which would be the probe instead.
+# attempted. In a lane that keeps the order, a delivery is replaced by the first one of its message. So the newest
+# choice is the one with the greatest seq: the newest event may wait for a much older one, which would be the probe
+# instead.
 _PROBE: Final = f"""
 WITH near AS (SELECT seq FROM (SELECT seq, due FROM delivery WHERE state = 0 AND webhook = ?1 AND seq %s ?2
   ORDER BY seq %s LIMIT {MAX_PROBE_ROWS}) WHERE due IS NULL OR NOT ?7 LIMIT {MAX_PROBE_CHOICES})
