@@ -77,7 +77,7 @@ class GithubStub:
         self._tool("python", f'[ "$1 $2" = "-m pip" ] && {python} -m pip --version\n{python} "$@"')
 
     def change_run(self, event: str, **fields: Any) -> None:
-        """Change what the site knows about the runs of an event."""
+        """Change the site's runs of an event."""
         self._change(runs=[{**one, **fields} if one["event"] == event else one for one in self.read()["runs"]])
 
     def _tool(self, name: str, script: str) -> None:

@@ -291,7 +291,7 @@ def test_a_forbidden_address_behind_a_proxy(context: CheckContext) -> None:
 
 @pytest.mark.parametrize("suites", ["DHE-RSA-AES256-GCM-SHA384", "AES256-GCM-SHA384"], ids=["DHE", "RSA"])
 def test_an_endpoint_with_finite_field_key_exchange_only(context: CheckContext, tmp_path: Path, suites: str) -> None:
-    """The check names an endpoint that offers only DHE. It says less about any other handshake that fails."""
+    """The check names an endpoint that offers only DHE. Other handshakes that fail get a general message."""
     (tmp_path / "dh.pem").write_text(FFDHE_2048)
     tls = server_context(AUTHORITY.issue_cert(HOST, key_type=trustme.KeyType.RSA))
     tls.maximum_version = ssl.TLSVersion.TLSv1_2

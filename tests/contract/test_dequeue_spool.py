@@ -97,7 +97,7 @@ def test_a_probe_does_not_overtake_its_message(spool: Spool) -> None:
 
 def test_the_newest_probe_is_not_the_old_predecessor_of_a_newer_event(spool: Spool) -> None:
     """Bad events, then a good one, then events of the same messages as the bad ones: the good one is the newest that
-    may be sent. Each of the last ones stands for a bad event, which is older."""
+    may be sent. Each of the last ones waits for a bad event, which is older."""
     put(
         spool,
         *(delivery(f"bad{n}", order_key=n) for n in range(5)),

@@ -100,7 +100,7 @@ def test_without_a_spool(store: SpoolStore) -> None:
 
 
 def test_by_message_execution(store: SpoolStore, spool: Spool) -> None:
-    """All events of a message execution are found, whatever request they have, delivered ones too."""
+    """All events of a message execution are found, of every request, delivered ones too."""
     put(
         spool,
         msgspec.structs.replace(of_request("R-1"), execution_id="HUMA-1"),

@@ -141,7 +141,7 @@ def test_everything_that_is_left_out_is_named(capsys: pytest.CaptureFixture[str]
 
 
 def test_many_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    """At most 20 warnings are printed, misnamed files first, and their number is told."""
+    """At most 20 warnings are printed, misnamed files first, and the number of the others is shown."""
     write("webhooks/prod.yaml")
     for number in range(30):
         write(f"webhooks/{number:02}.txt")

@@ -58,7 +58,7 @@ def test_what_would_not_work_is_said(tmp_path: Path) -> None:
 
 
 def test_a_package_can_be_named_later(tmp_path: Path) -> None:
-    """Without a package init says that CI installs none yet; run again with one, it adds the missing files."""
+    """Without a package init reports that CI installs none yet; run again with one, it adds the missing files."""
     first = _run("init", ".", at=tmp_path)
     assert (0, False) == (first.returncode, (tmp_path / ".github/hookline").exists())
     assert "hookline init --package SPEC ." in first.stderr

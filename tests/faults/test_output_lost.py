@@ -141,7 +141,7 @@ def ended(directory: Path, arguments: list[str], stdout: str) -> tuple[int, str]
 
 @pytest.mark.parametrize("redirection", ["> /dev/full", "| head -c 1"])
 def test_an_apply_is_never_in_doubt(filled: Path, commands: ForkedCommands, redirection: str) -> None:
-    """An approved apply commits, ends with 0, and names the serial on stderr, whatever stdout does."""
+    """An approved apply commits, ends with 0, and names the serial on stderr, also if stdout is lost."""
     code, errors = ended(filled, ["apply", "--auto-approve"], f"{redirection}; exit ${{PIPESTATUS[0]}}"
                          if redirection.startswith("|") else redirection)  # fmt: skip
     assert code == 0, errors
@@ -168,7 +168,7 @@ def test_a_reader_that_left_is_no_message(tmp_path: Path) -> None:
 
 
 def test_the_code_of_a_check_remains(tmp_path: Path, commands: ForkedCommands) -> None:
-    """validate and plan keep the code of their finding: it says more than that the output was lost."""
+    """validate and plan keep the code of their finding, which is more important than the lost output."""
     (tmp_path / "webhooks").mkdir()
     (tmp_path / "webhooks" / "a.yaml").write_text("version: 1\n")
     for arguments in (("validate",), ("plan",)):

@@ -149,7 +149,7 @@ def file_name(name: bytes, directory: Path) -> str:
 
 
 def refused_file_name(name: bytes, directory: Path) -> str:
-    """What it says when the file does not exist."""
+    """The text on stderr if the file does not exist."""
     _logs(directory, {})
     said = command(directory, "relay", f"logs/{os.fsdecode(name)}")
     assert said.encode().decode().replace("\n", "").isprintable(), said

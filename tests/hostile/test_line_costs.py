@@ -45,7 +45,7 @@ CLASSIC = "Nov  1 00:00:00 mx1 postfix/smtp[1]: 4A1B: to=<"
     ("a=b", "&a=b"),
 ])  # fmt: skip
 def test_a_line_takes_a_bounded_amount_of_memory(beginning: str, repeated: str) -> None:
-    """The longest line that is read takes less than 64 times its length, whatever it repeats."""
+    """The longest line that is read takes less than 64 times its length, with any repetition."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, beginning, repeated], capture_output=True, text=True, check=True, timeout=60
     )

@@ -8,7 +8,7 @@ from typing import Final
 from simulation.events import SimulatedEvent
 from simulation.world import World
 
-# A healthy endpoint gets each good event within this time, whatever else is pending for it.
+# A healthy endpoint gets each good event within this time, beside any other pending events.
 MAX_WAIT_SECONDS: Final = 45.0
 
 

@@ -94,7 +94,7 @@ def test_every_number_is_in_the_table() -> None:
 
 
 def test_every_row_names_a_limit() -> None:
-    """Each row names a constant that exists, and says what it bounds in a few words."""
+    """Each row names a constant that exists, and its meaning in a few words."""
     for _, module, name, meaning in places():
         assert isinstance(getattr(import_module(f"hookline.{module}"), name), int | float | timedelta)
         assert 5 < len(meaning) < 90, name

@@ -82,7 +82,7 @@ def _relay() -> click.Command:
 
 
 def test_the_relays_options_are_grouped() -> None:
-    """Every option of the relay stands under a heading that says what it is about."""
+    """Every option of the relay is below a heading with its subject."""
     assert isinstance(_relay(), HeadedCommand)
     shown = CliRunner().invoke(program, ["relay", "--help"]).output
     headings = re.findall(r"^(\w[\w ]*):$", shown, re.MULTILINE)

@@ -119,7 +119,7 @@ def test_broken_documents_cost_and_print_a_bounded_amount(monkeypatch: pytest.Mo
 
 
 def test_a_valid_document_after_many_broken_ones_is_read() -> None:
-    """Beyond the documents that are explained, valid ones are still told from broken ones."""
+    """Beyond the documents that are explained, valid and broken ones are still distinguished."""
     found = validate_file(WebhookFile("all.yaml", b"---\nversion: 1\n" * 300 + VALID + b"---\nversion: 1\n"))
     assert [300] == [document.index for document in found.documents if document.value is not None]
     assert "101 more documents from here have errors" == found.diagnostics[-1].summary

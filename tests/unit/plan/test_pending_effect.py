@@ -1,4 +1,4 @@
-"""What a plan says about pending deliveries."""
+"""The sentences of a plan about pending deliveries."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_why_it_waits() -> None:
 
 
 def test_a_delivery_in_flight() -> None:
-    """A delivery that is being attempted does not wait for anything else, whatever its circuit breaker does."""
+    """A delivery that is being attempted does not wait for anything else, in every phase of its circuit breaker."""
     facts = LaneStatus(webhook=str(ACME), phase="half_open", reason="http 503", in_flight=1, attempting=["a1"])
     relay = RelayStatus(version="1", process=1, started=0.0, at=0.0, lanes=[facts])
     assert "in flight" == why(WAITING, relay)

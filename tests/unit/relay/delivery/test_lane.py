@@ -458,7 +458,7 @@ async def test_a_queue_that_probes_empty_is_filled_again() -> None:
 
 
 async def test_an_event_that_fails_while_others_pass_does_not_open_the_breaker() -> None:
-    """Its second failure comes after a success of another event, so it says nothing about the endpoint."""
+    """Its second failure comes after a success of another event, so the endpoint is not the cause."""
     bench = Bench(lambda attempt: Response(500 if attempt.id[-1] < 100 else 200), webhook(concurrency=1))
     failed = await bench.run(*(item(n) for n in range(1, 10)))
     await bench.run(item(100))

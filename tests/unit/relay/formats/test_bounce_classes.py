@@ -62,7 +62,7 @@ def test_class_by_status(status: str | None, wording: str | None, expected: int 
 
 def test_class_by_what_the_provider_calls_it() -> None:
     """The provider's class counts unless the status has a class of its own; a status without a reason has none, and
-    a general class of the provider says no more than the first digit of a status.
+    a general class of the provider is no more precise than the first digit of a status.
     """
     assert classify(None, "550 something", provider=22) == 22
     assert classify("5.1.1", None, provider=22) == 10
@@ -124,7 +124,7 @@ def test_failure_speaks_the_platforms_language() -> None:
 
 
 def test_type_and_class_never_contradict_each_other() -> None:
-    """An invalid recipient is a hard failure, and a hard failure is not a soft bounce, whatever a provider writes."""
+    """An invalid recipient is a hard failure, and a hard failure is never a soft bounce."""
     assert "Hard" == email_failure(10, "sync", "Soft").type
     assert "Hard" == email_failure(15, "sync", "Ignored").type
     hard = email_failure(20, "sync", "Hard")

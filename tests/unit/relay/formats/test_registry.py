@@ -202,7 +202,7 @@ def test_list_of_the_platforms_events_holds_each_of_them(samples: list[bytes], f
 
 
 def carefully(data: bytes) -> list[ParsedEvent]:
-    """What the line says when it is decoded whole and every format is asked."""
+    """The events of the line if it is decoded whole and every format is tried."""
     return [event for _, event in read_with_format(line(data))]
 
 

@@ -180,7 +180,7 @@ def test_a_list_of_wrapped_lines_is_read() -> None:
 
 @pytest.mark.parametrize("name", list(AUTO_FORMATS))
 def test_a_wrapper_is_no_line_of_another_program(name: str) -> None:
-    """A named format reads what is in a wrapper, and never the wrapper itself."""
+    """A named format reads the content of a wrapper, and never the wrapper itself."""
     for wrap in WRAPS:
         found = read_line(line(wrap(b'{"hello":1}')), name)
         assert 1 == len(found)

@@ -78,7 +78,7 @@ def test_stale_handle_in_a_finite_run(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_error_of_the_system_does_not_end_the_relay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, function: str
 ) -> None:
-    """An error that no reader expects is reported once, and the other logs are read meanwhile."""
+    """An error that no reader expects is reported once, and the other logs are still read."""
     one, two = tmp_path / "one.log", tmp_path / "two.log"
     one.write_bytes(b"1\n")
     original = getattr(RotatedLog, function)
