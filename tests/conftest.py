@@ -8,7 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from hookline.settings import CI_VARIABLES
 from hookline_process import Lab
+
+# Variables that change the output, the user, the state or the connections of a command. A test sets those it needs.
+_VARIABLES = (
+    *CI_VARIABLES,
+    *("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "NOTIFY_SOCKET", "WATCHDOG_USEC"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+
+
+def pytest_configure() -> None:
+    """Make the tests independent of the environment that they run in, such as a CI job."""
+    for name in list(os.environ):
+        if name.upper() in _VARIABLES or name.startswith("HOOKLINE_"):
+            del os.environ[name]
 
 
 @pytest.fixture

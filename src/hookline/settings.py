@@ -86,9 +86,9 @@ def no_colour() -> bool:
 
 
 # Variables that CI systems set for their jobs. Most set CI too; Jenkins, Azure Pipelines and TeamCity do not.
-_CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "BUILDKITE")
+CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "JENKINS_URL", "TEAMCITY_VERSION", "BUILDKITE")
 
 
 def in_ci() -> bool:
     """Whether the process is part of a CI job, whose runner reads the output as its log."""
-    return any(os.environ.get(name, "").lower() not in ("", "0", "false", "no") for name in _CI_VARIABLES)
+    return any(os.environ.get(name, "").lower() not in ("", "0", "false", "no") for name in CI_VARIABLES)

@@ -45,7 +45,7 @@ def test_rebinding(lab: Lab, transport: str) -> None:
     assert (4, 1, 1) == (what["code"], what["summary"]["delivered"], what["summary"]["pending"]), what
     assert (1, 0) == (what["public"], what["forbidden"])
     assert what["asked"] >= 2
-    assert "refused address of hooks.acme.test: 127.0.0.1 is loopback" in what["log"]
+    assert "refused address of hooks.acme.test: 127.0.0.1 is loopback" in what["log"], what["log"]
 
 
 @pytest.mark.parametrize("transport", ["engine", "httpx"])
@@ -64,7 +64,7 @@ def test_one_forbidden_answer_refuses_all(lab: Lab, transport: str, beside: str,
     what = happened(lab, transport, [[PUBLIC, beside]], events=1)
     assert (4, 0, 1) == (what["code"], what["summary"]["delivered"], what["summary"]["pending"]), what
     assert (0, 0) == (what["public"], what["forbidden"])
-    assert f"refused address of hooks.acme.test: {words}" in what["log"]
+    assert f"refused address of hooks.acme.test: {words}" in what["log"], what["log"]
 
 
 def test_public_needs_no_permission(lab: Lab) -> None:
