@@ -106,20 +106,19 @@ class EndpointHistories:
         saved_waits = view.saved_waits()
         for address, history in self._histories.items():
             saved = saved_waits.get(address, _NOTHING_SAVED)
-            history.waits = {
-                url: wait
-                for url, wait in history.waits.items()
-                if self._had_time(wait) or self._is_saved(wait, saved)
-            }
+            for wait in history.waits.values():
+                if not self._had_time(wait):
+                    wait.until = min(wait.until, self._saved_until(wait, saved))
+            history.waits = {url: wait for url, wait in history.waits.items() if wait.until > self._world.now}
 
     def _had_time(self, wait: WaitRequest) -> bool:
         return self._world.now - wait.received_at >= SAVE_SECONDS and not self._disk.is_ill
 
-    def _is_saved(self, wait: WaitRequest, saved: SavedWait) -> bool:
+    def _saved_until(self, wait: WaitRequest, saved: SavedWait) -> float:
+        """The end of the wait in the spool, which may be that of an earlier, shorter one. It may be over."""
         if wait.gone:
-            return saved.gone_reason is not None
-        until = wait.until - self._world.now + self._world.wall()
-        return saved.not_before is not None and saved.not_before > until - SAVE_SECONDS
+            return 0.0 if saved.gone_reason is None else wait.until
+        return 0.0 if saved.not_before is None else saved.not_before - self._world.wall() + self._world.now
 
     def requests_permitted(self, address: Address) -> None:
         """An operator ran `retry-now`: requests to wait no longer count, until the relay has noticed it."""
