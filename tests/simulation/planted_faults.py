@@ -23,6 +23,7 @@ from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.dispatcher import Dispatcher
 from hookline.relay.delivery.endpoint_state import EndpointStateWriter, Handover
 from hookline.relay.delivery.lane import Lane
+from hookline.relay.delivery.lane_queue import LaneQueue
 from hookline.relay.delivery.prefetch import Prefetcher
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import Dead, EndpointGone, PolicyAction
@@ -92,7 +93,7 @@ def _forgotten_at_once() -> AbstractContextManager[Any]:
 
     def settled(self: Dispatcher, lane: Lane, item: QueuedDelivery, settlement: Settlement) -> None:
         real(self, lane, item, settlement)
-        lane.known.pop(item.seq, None)
+        lane.queue.known.pop(item.seq, None)
 
     return patch.object(Dispatcher, "settled", settled)
 
@@ -129,14 +130,14 @@ def _miscounted_dead() -> AbstractContextManager[Any]:
 
 def _cursor_kept() -> AbstractContextManager[Any]:
     """Reload the prefetch without reading from the start."""
-    real = Lane.reload_prefetch
+    real = LaneQueue.reload
 
-    def reload_prefetch(self: Lane) -> None:
+    def reload(self: LaneQueue) -> None:
         cursor = self.cursor
         real(self)
         self.cursor = cursor
 
-    return patch.object(Lane, "reload_prefetch", reload_prefetch)
+    return patch.object(LaneQueue, "reload", reload)
 
 
 async def _do_nothing(self: object) -> None:
@@ -177,11 +178,11 @@ def _turn_for_expired() -> AbstractContextManager[Any]:
     """Take a turn for a delivery before checking its age."""
 
     def _next_delivery(self: Lane) -> QueuedDelivery | None:
-        while not self.full and (queue := self._next_queue()):
+        while not self.full and (item := self.queue.first(probes=self._probes)) is not None:
             if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                 self._wake_in(delay)
                 return None
-            item = self._take(queue)
+            self.queue.take(item, probes=self._probes)
             if not self._is_expired(item):
                 return item
             self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
@@ -205,7 +206,7 @@ def _late_first_read() -> Iterator[None]:
     """Notice new deliveries of a lane only with the lane's own next request."""
 
     def on_enqueued(self: Prefetcher, lane: Lane) -> None:
-        lane.unread = True
+        lane.queue.unread = True
 
     with patch.object(Prefetcher, "on_enqueued", on_enqueued):
         yield
@@ -281,7 +282,7 @@ PLANTED_FAULTS = {
     ),
     "reconfiguration that does not wait": PlantedFault("no duplicates", _impatient_stop),
     "in-flight deliveries dead-lettered": PlantedFault(
-        "complete accounting", lambda: patch.object(Lane, "in_flight", lambda self: set())
+        "complete accounting", lambda: patch.object(LaneQueue, "in_flight", lambda self: set())
     ),
     "Retry-After ignored": PlantedFault("Retry-After", _ignored_wait),
     "accounting off by one": PlantedFault("complete accounting", _miscounted_dead),

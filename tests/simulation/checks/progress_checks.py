@@ -34,9 +34,9 @@ class ProgressChecks:
         """The lanes hold a bounded number of deliveries, however large the backlog is."""
         for lane in dispatcher.lanes.values():
             concurrency = lane.webhook.delivery.concurrency
-            bound = 2 * lane.window + max_unwritten(concurrency) + concurrency + MEMORY_SLACK_DELIVERIES
-            if len(lane.known) > bound:
-                self._world.violate("bounded memory", f"{lane.address} holds {len(lane.known)} deliveries")
+            bound = 2 * lane.queue.window + max_unwritten(concurrency) + concurrency + MEMORY_SLACK_DELIVERIES
+            if len(lane.queue.known) > bound:
+                self._world.violate("bounded memory", f"{lane.address} holds {len(lane.queue.known)} deliveries")
 
     def check_progress(self, dispatcher: Dispatcher, view: SpoolView) -> None:
         """No lane with an eligible delivery idles."""

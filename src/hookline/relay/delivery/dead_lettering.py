@@ -66,7 +66,7 @@ class DeadLettering:
                 address,
                 reason=reason,
                 now=self._clock.now(),
-                without=lane.in_flight() if lane is not None else set(),
+                without=lane.queue.in_flight() if lane is not None else set(),
                 limit=DEAD_LETTER_CHUNK,
             )
             if lane is not None and deliveries:
@@ -97,7 +97,7 @@ class DeadLettering:
                 lane.address,
                 before=self._clock.cautious_now() - lane.max_age_seconds,
                 now=self._clock.now(),
-                without=lane.in_flight(),
+                without=lane.queue.in_flight(),
                 limit=DEAD_LETTER_CHUNK,
             )
             if expired:

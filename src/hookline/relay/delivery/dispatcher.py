@@ -228,11 +228,11 @@ class Dispatcher:
         for item in successors:
             current = self.lanes.get(item.address)
             if current is not None and current.ordered and not current.suspended:
-                current.offer((item,))
+                current.queue.offer((item,))
                 touched[current] = None
         for lane in touched:
             lane.start_attempts()
-            if lane.needs_refill:
+            if lane.queue.needs_refill:
                 self._prefetcher.note_refill(lane)
 
     async def _write_dead_letters(self) -> None:
@@ -271,7 +271,7 @@ class Dispatcher:
 
     def idle(self) -> bool:
         """Whether no delivery is queued, in flight or unwritten. Deliveries may still wait in the spool."""
-        return not self._settlements and not any(lane.known for lane in self.lanes.values())
+        return not self._settlements and not any(lane.queue.known for lane in self.lanes.values())
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop all lanes and write their settlements, if the spool can be written within LAST_WRITE_SECONDS."""

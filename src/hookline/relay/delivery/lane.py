@@ -1,15 +1,14 @@
 """One endpoint's lane: decides when each of its pending deliveries is attempted, and applies the results.
 
-A lane prefetches a bounded number of the deliveries that are pending in the spool. It runs as many workers as its
-circuit breaker and its concurrency permit, and passes settlements to its listener. A lane never writes to the spool.
-A delivery remains pending until the spool records another state, so a lane can be dropped at any time.
+Its queue (lane_queue.py) prefetches a bounded number of the deliveries that are pending in the spool. The lane runs
+as many workers as its circuit breaker and its concurrency permit, and passes settlements to its listener. A lane
+never writes to the spool. A delivery remains pending until the spool records another state, so a lane can be dropped
+at any time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
 from contextlib import suppress
 from random import Random
 from typing import Final, Protocol
@@ -19,13 +18,12 @@ from hookline.relay.clock import RelayClock
 from hookline.relay.delivery.attempt import AttemptRecord, AttemptSeries, Endpoint, attempt, fails_alone, settle
 from hookline.relay.delivery.circuit_breaker import BreakerPhase, CircuitBreaker
 from hookline.relay.delivery.counters import WebhookCounters
+from hookline.relay.delivery.lane_queue import LaneQueue
 from hookline.relay.delivery.probe_choice import ProbeChoice
 from hookline.relay.delivery.rate_limiter import RateLimiter
 from hookline.relay.delivery.response_policy import OUTCOMES, Dead
 from hookline.relay.spool.spool import ProbeRequest, QueuedDelivery, Settlement, State
 
-MIN_PREFETCH: Final = 32
-MAX_PREFETCH: Final = 512
 # A crash repeats the deliveries whose settlements are not written, so there are few of them. The relay writes them in
 # groups, so there must not be too few.
 MIN_UNWRITTEN: Final = 64
@@ -84,11 +82,12 @@ class Lane:
         self.endpoint = endpoint
         self.ordered = policy.ordering is Ordering.MESSAGE
         self.paused = False
-        self.window = MIN_PREFETCH
-        self.cursor = 0
-        self.unread = True
-        self.next_due: float | None = None
-        self.known: dict[int, None] = {}
+        self.queue = LaneQueue(
+            ProbeChoice(webhook.address, random.random),
+            takes_nothing=lambda: self._takes_nothing,
+            request_refill=lambda: listener.request_refill(self),
+            request_probe=lambda: listener.request_probe(self),
+        )
         self.attempting: dict[int, bytes] = {}
         self.breaker = CircuitBreaker(
             concurrency=policy.concurrency,
@@ -105,10 +104,6 @@ class Lane:
         self._counters = counters
         self._clock = clock
         self._jitter = random.random
-        self._new: deque[QueuedDelivery] = deque()
-        self._retries: deque[QueuedDelivery] = deque()
-        self._retry_is_next = False
-        self._probe = ProbeChoice(webhook.address, random.random)
         self._workers: dict[asyncio.Task[None], None] = {}  # ordered, unlike a set
         self._timer: asyncio.TimerHandle | None = None
         self._interruption = asyncio.Event()
@@ -132,62 +127,21 @@ class Lane:
 
     @property
     def _probes(self) -> bool:
-        """Whether the spool chooses the next delivery."""
+        """Whether the spool chooses the next delivery: before a probe, and while the concurrency recovers after one.
+
+        The oldest deliveries may be those that fail, and each of them would hold the few attempts that may run.
+        """
         return self.breaker.phase is BreakerPhase.HALF_OPEN or self.breaker.is_recovering
-
-    @property
-    def room_for_new(self) -> int:
-        """How many more deliveries without an attempt fit. Retries have a queue and room of their own."""
-        return 0 if self._takes_nothing else self.window - len(self._new)
-
-    @property
-    def room_for_retries(self) -> int:
-        return 0 if self._takes_nothing else self.window - len(self._retries)
-
-    @property
-    def needs_refill(self) -> bool:
-        """Whether a query for new deliveries is worth its cost."""
-        return self.unread and 2 * self.room_for_new > self.window
-
-    def needs_retries(self, now: float) -> bool:
-        """Whether a retry is due that may not be loaded yet, and there is room for it."""
-        return self.next_due is not None and self.next_due <= now and 2 * self.room_for_retries >= self.window
 
     @property
     def full(self) -> bool:
         """Whether the number of unwritten settlements prevents further attempts."""
         return self._unwritten >= self._max_unwritten
 
-    def offer(self, items: Iterable[QueuedDelivery]) -> None:
-        """Queue deliveries, except those that the lane already holds."""
-        for item in items:
-            if item.seq not in self.known:
-                self.known[item.seq] = None
-                (self._new if item.due is None else self._retries).append(item)
-
-    def adapt_window(self, requested: int, loaded: int) -> None:
-        """Double the window if the spool had all requested deliveries: fewer queries then serve a busy lane."""
-        if loaded == requested and self.breaker.phase is BreakerPhase.CLOSED:
-            self.window = min(2 * self.window, MAX_PREFETCH)
-
     def forget(self, seq: int) -> None:
         """The spool has recorded the settlement of this delivery."""
-        self.known.pop(seq, None)
+        self.queue.forget(seq)
         self._unwritten -= 1
-
-    def in_flight(self) -> set[int]:
-        """The deliveries that are being attempted, or whose settlement is not written yet."""
-        return self.known.keys() - {item.seq for item in (*self._new, *self._retries, *self._probe.queue)}
-
-    def reload_prefetch(self) -> None:
-        """Drop the queued deliveries, to load them again: new ones from the first, retries once `next_due` is set."""
-        self.known = dict.fromkeys(sorted(self.in_flight()))
-        self._new.clear()
-        self._retries.clear()
-        self._probe.reset()
-        self.cursor = 0
-        self.unread = True
-        self.next_due = None
 
     def start_attempts(self) -> None:
         """Start workers, as far as breaker, rate limit and concurrency permit. Cheap if nothing is queued."""
@@ -204,7 +158,7 @@ class Lane:
         self.breaker.tick(self._clock.now())
         self._report_phase(before)
         if self.breaker.phase is BreakerPhase.OPEN:
-            self.window = MIN_PREFETCH
+            self.queue.shrink_window()
             self._wake_in(self.breaker.until - self._clock.now())
 
     def _wake_in(self, seconds: float) -> None:
@@ -218,15 +172,15 @@ class Lane:
         Deliveries that are too old become dead letters here. They take no turn: otherwise a backlog of them would use
         up the whole rate, and the events behind them would become too old as well.
         """
-        while not self.full and (queue := self._next_queue()):
-            expired = self._is_expired(queue[0])
+        while not self.full and (item := self.queue.first(probes=self._probes)) is not None:
+            expired = self._is_expired(item)
             if not expired and self._limited:
                 if self._waiting_for_turn:
                     return None  # another attempt of a delivery in flight comes first, and starts the others then
                 if (delay := self.rate_limiter.delay(self._clock.elapsed())) > 0:
                     self._wake_in(delay)
                     return None
-            item = self._take(queue)
+            self.queue.take(item, probes=self._probes)
             if not expired:
                 return item
             self._settle(item, AttemptSeries(0, Dead("expired"), None, item.history, self._clock.now()))
@@ -235,64 +189,23 @@ class Lane:
     def _is_expired(self, item: QueuedDelivery) -> bool:
         return self._clock.cautious_now() - item.since >= self.max_age_seconds
 
-    def _next_queue(self) -> deque[QueuedDelivery]:
-        """The queue that supplies the next delivery. New deliveries and retries alternate.
-
-        Before a probe the spool chooses a delivery. If it has none to choose from, a new one is preferred. While the
-        concurrency recovers after a probe, the spool still chooses: the oldest deliveries may be those that fail, and
-        each of them would hold the few attempts that may run.
-        """
-        probes = self._probes
-        if self._probe.queue:
-            return self._probe.queue
-        if probes and not self._probe.answered:
-            if self._probe.begin():
-                self._listener.request_probe(self)
-            return self._probe.queue
-        retry_is_next = self._retry_is_next and not probes
-        return self._retries if self._retries and (retry_is_next or not self._new) else self._new
-
     def probe_request(self) -> ProbeRequest | None:
         """The question for the spool; None if the lane needs no answer any more."""
         if self._probes and not self._stopping:
-            return self._probe.request(ordered=self.ordered)
-        self._probe.reset()
+            return self.queue.probe.request(ordered=self.ordered)
+        self.queue.probe.reset()
         return None
 
     def offer_probe(self, item: QueuedDelivery | None) -> None:
         """The spool has chosen this delivery for the next probe; None: it has none to choose from."""
-        if item is not None and item.seq in self.known:
-            queue = self._new if item.due is None else self._retries
-            if (queued := next((one for one in queue if one.seq == item.seq), None)) is not None:
-                queue.remove(queued)
-                self._request_more(queue)
-            item = queued  # it may be in flight by now
-        elif item is not None:
-            self.known[item.seq] = None
-        self._probe.answer(item)
+        self.queue.offer_probe(item)
         self.start_attempts()
-
-    def _take(self, queue: deque[QueuedDelivery]) -> QueuedDelivery:
-        item = queue.popleft()
-        if self._probes or queue is self._probe.queue:
-            self._probe.taken(item)
-        if queue is self._probe.queue:
-            return item
-        self._retry_is_next = queue is self._new
-        self._request_more(queue)
-        return item
-
-    def _request_more(self, queue: deque[QueuedDelivery]) -> None:
-        """Request a refill after each delivery that leaves a queue, so that a lane with work never idles."""
-        more = self.unread and not self._takes_nothing if queue is self._new else self.next_due is not None
-        if more and 2 * len(queue) < self.window:
-            self._listener.request_refill(self)
 
     async def _work(self, item: QueuedDelivery) -> None:
         """Attempt one delivery after the other, until none is left or the lane admits no further attempt."""
         # A response that arrived since this worker was created may forbid attempts now.
         if self._takes_nothing or self.breaker.phase is BreakerPhase.OPEN:
-            (self._new if item.due is None else self._retries).appendleft(item)
+            self.queue.put_back(item)
             return
         while True:
             self._settle(item, await self._attempt(item))
@@ -302,7 +215,7 @@ class Lane:
                 break
             item = following
         # After a successful probe there is room for two workers. A rate limit admits the next attempt later.
-        if self._new or self._retries:
+        if not self.queue.is_empty:
             asyncio.get_running_loop().call_soon(self.start_attempts)
 
     def _settle(self, item: QueuedDelivery, series: AttemptSeries) -> None:
@@ -331,7 +244,7 @@ class Lane:
         alone = fails_alone(item, series, self._last_success)
         self.breaker.record(series.action, series.ended, late=late, alone=alone)
         if before is BreakerPhase.HALF_OPEN and not late and self.breaker.phase is BreakerPhase.OPEN:
-            self._probe.failed()
+            self.queue.probe.failed()
         self._report_phase(before)
         return series
 
@@ -376,7 +289,7 @@ class Lane:
         if paused is not self.paused:
             self.paused = paused
             self._interrupt()
-            self.reload_prefetch()
+            self.queue.reload()
 
     def retry_now(self) -> None:
         """Try the endpoint at once, in every phase of its breaker."""

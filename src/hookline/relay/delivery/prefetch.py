@@ -63,8 +63,8 @@ class Prefetcher:
 
     def on_enqueued(self, lane: Lane) -> None:
         """The spool has new deliveries for the lane."""
-        lane.unread = True
-        if lane.needs_refill or lane.breaker.phase is BreakerPhase.GONE:
+        lane.queue.unread = True
+        if lane.queue.needs_refill or lane.breaker.phase is BreakerPhase.GONE:
             self.request_refill(lane)
 
     def forget(self, address: Address) -> None:
@@ -74,8 +74,8 @@ class Prefetcher:
 
     def wake_at(self, lane: Lane, due: float | None) -> None:
         """The lane has a retry that is due at `due`, if it is not None."""
-        if due is not None and (lane.next_due is None or due < lane.next_due):
-            lane.next_due = due
+        if due is not None and (lane.queue.next_due is None or due < lane.queue.next_due):
+            lane.queue.next_due = due
             heappush(self._dues, (due, lane.address))
 
     @property
@@ -86,7 +86,7 @@ class Prefetcher:
     async def reload(self, lanes: Sequence[Lane]) -> None:
         """Load the queued deliveries of the lanes again, because some may no longer be pending."""
         for lane in lanes:
-            lane.reload_prefetch()
+            lane.queue.reload()
         dues = await self._thread.run(self._spool.next_dues, [lane.address for lane in lanes]) if lanes else {}
         for lane in lanes:
             self.wake_at(lane, dues.get(lane.address))
@@ -124,7 +124,9 @@ class Prefetcher:
         for lane in requests.values():
             if lane.breaker.phase is BreakerPhase.GONE:
                 self._on_gone(lane)
-        lanes = [lane for lane in requests.values() if lane.needs_refill and self._lanes.get(lane.address) is lane]
+        lanes = [
+            lane for lane in requests.values() if lane.queue.needs_refill and self._lanes.get(lane.address) is lane
+        ]
         if lanes:
             await self._load_new(lanes)
         with_retries = dict.fromkeys(requests)
@@ -132,7 +134,7 @@ class Prefetcher:
             with_retries[heappop(self._dues)[1]] = None
         for address in with_retries:
             current = self._lanes.get(address)
-            if current is not None and current.needs_retries(now):
+            if current is not None and current.queue.needs_retries(now):
                 await self._load_retries(current, now)
         probes, self._probe_requests = self._probe_requests, {}
         for lane in probes.values():
@@ -142,36 +144,41 @@ class Prefetcher:
         """Let the spool choose among the deliveries that the lane does not attempt now."""
         if self._lanes.get(lane.address) is not lane or (request := lane.probe_request()) is None:
             return
-        item = await self._thread.run(self._spool.dequeue_probe, request, now=now, without=lane.in_flight())
+        item = await self._thread.run(self._spool.dequeue_probe, request, now=now, without=lane.queue.in_flight())
         if self._lanes.get(lane.address) is lane and lane.probe_request() is not None:
             lane.offer_probe(item)
 
     async def _load_new(self, lanes: list[Lane]) -> None:
         requests = []
         for lane in lanes:
-            requests.append(DequeueRequest(lane.address, lane.cursor, lane.room_for_new, lane.ordered))
-            lane.unread = False  # before the query: deliveries that are enqueued during it set the flag again
+            requests.append(DequeueRequest(lane.address, lane.queue.cursor, lane.queue.room_for_new, lane.ordered))
+            lane.queue.unread = False  # before the query: deliveries that are enqueued during it set the flag again
         answers = await self._thread.run(self._spool.dequeue_new, requests)
         for lane, request, (items, cursor) in zip(lanes, requests, answers, strict=True):
-            if lane.cursor != request.after or self._lanes.get(lane.address) is not lane:
+            if lane.queue.cursor != request.after or self._lanes.get(lane.address) is not lane:
                 continue  # the lane was reloaded or replaced during the query
-            lane.cursor = cursor
-            lane.offer(items)
-            lane.unread |= len(items) == request.limit
-            lane.adapt_window(request.limit, len(items))
+            lane.queue.cursor = cursor
+            lane.queue.offer(items)
+            lane.queue.unread |= len(items) == request.limit
+            _grow_window(lane, request.limit, len(items))
             lane.start_attempts()
-            if lane.needs_refill and items:
+            if lane.queue.needs_refill and items:
                 self.request_refill(lane)
 
     async def _load_retries(self, lane: Lane, now: float) -> None:
         """Load the retries that are due. If there are more than the lane has room for, it requests the rest later."""
-        limit = lane.room_for_retries
+        limit = lane.queue.room_for_retries
         items = await self._thread.run(
-            self._spool.dequeue_due, lane.address, now=now, limit=limit, without=frozenset(lane.known)
+            self._spool.dequeue_due, lane.address, now=now, limit=limit, without=frozenset(lane.queue.known)
         )
-        lane.offer(items)
-        lane.adapt_window(limit, len(items))
+        lane.queue.offer(items)
+        _grow_window(lane, limit, len(items))
         if len(items) < limit:
-            lane.next_due = None
+            lane.queue.next_due = None
             self.wake_at(lane, await self._thread.run(self._spool.next_due, lane.address, after=now))
         lane.start_attempts()
+
+
+def _grow_window(lane: Lane, requested: int, loaded: int) -> None:
+    if lane.breaker.phase is BreakerPhase.CLOSED:
+        lane.queue.grow_window(requested, loaded)

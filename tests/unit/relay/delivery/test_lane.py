@@ -135,7 +135,7 @@ class Bench:
     async def run(self, *items: QueuedDelivery) -> list[Settlement]:
         """Offer the deliveries, run until nothing more happens, and return the new settlements."""
         before = len(self.notes.settlements)
-        self.lane.offer(items)
+        self.lane.queue.offer(items)
         self.lane.start_attempts()
         for _ in range(20 + 5 * len(items)):
             await asyncio.sleep(0)
@@ -269,7 +269,7 @@ def test_every_request_takes_a_turn_of_the_rate_limit(first: ExchangeResult) -> 
             return first if is_first else Response(200)
 
         bench = Bench(refuses, webhook(rate="10/s"), RelayClock(wall=lambda: 1_000.0 + loop.time(), even=loop.time))
-        bench.lane.offer(item(n) for n in range(1, 21))
+        bench.lane.queue.offer(item(n) for n in range(1, 21))
         bench.lane.start_attempts()
         await asyncio.sleep(10.0)
         assert [State.DELIVERED] * 20 == states(bench.notes.settlements)
@@ -300,7 +300,7 @@ def test_a_confirming_attempt_comes_before_the_backlog() -> None:
             webhook(rate="10/s"),
             RelayClock(wall=lambda: 1_000.0 + loop.time(), even=loop.time),
         )
-        bench.lane.offer([refused, *(item(n) for n in range(2, 100))])
+        bench.lane.queue.offer([refused, *(item(n) for n in range(2, 100))])
         bench.lane.start_attempts()
         await asyncio.sleep(5.05)
         return [attempt.id for attempt in bench.endpoint.attempts]
@@ -446,8 +446,8 @@ async def test_a_queue_that_probes_empty_is_filled_again() -> None:
         asyncio.get_running_loop().call_soon(lane.offer_probe, item(1, due=1.0))
 
     bench.notes.request_probe = request_probe  # type: ignore[method-assign]
-    bench.lane.unread = False
-    bench.lane.next_due = 1.0
+    bench.lane.queue.unread = False
+    bench.lane.queue.next_due = 1.0
     bench.lane.breaker.pause(bench.clock.now, "http 404")
     await bench.run(item(1, due=1.0))
     requested = bench.notes.refill_requests
@@ -593,7 +593,7 @@ async def test_five_broken_connections_open_the_breaker() -> None:
 async def test_a_disabled_lane_loads_and_sends_nothing() -> None:
     """A lane with `enabled: false` has no room and starts no attempt."""
     bench = Bench(always(200), webhook(enabled=False))
-    assert (0, 0, True) == (bench.lane.room_for_new, bench.lane.room_for_retries, bench.lane.suspended)
+    assert (0, 0, True) == (bench.lane.queue.room_for_new, bench.lane.queue.room_for_retries, bench.lane.suspended)
     await bench.run(item(1))
     assert [] == bench.endpoint.attempts
 
@@ -617,7 +617,7 @@ async def test_stopping_cancels_attempts_after_the_grace_period() -> None:
     bench.endpoint.post = hang  # type: ignore[method-assign]
     await bench.run(item(1))
     await bench.lane.stop(0.01)
-    assert ([], {1}) == (bench.notes.settlements, bench.lane.in_flight())
+    assert ([], {1}) == (bench.notes.settlements, bench.lane.queue.in_flight())
 
 
 async def test_every_phase_change_is_reported_once() -> None:
@@ -642,8 +642,8 @@ async def test_unwritten_settlements_are_bounded() -> None:
 async def test_no_attempt_begins_after_a_response_that_forbids_it() -> None:
     """A 410 that arrives between the choice of a delivery and the first step of its worker keeps the delivery."""
     bench = Bench(always(200))
-    bench.lane.offer([item(1)])
+    bench.lane.queue.offer([item(1)])
     bench.lane.start_attempts()
     bench.lane.breaker.gone("http 410")
     await asyncio.sleep(0.01)
-    assert ([], [1], 0) == (bench.endpoint.attempts, list(bench.lane.known), bench.lane.attempts_in_flight)
+    assert ([], [1], 0) == (bench.endpoint.attempts, list(bench.lane.queue.known), bench.lane.attempts_in_flight)
