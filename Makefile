@@ -21,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## apply the repository's webhooks, relay example events, show the results
 	@$(BIN)/python docs/demo/run.py
 
-test: $(READY)  ## all tests except the long ones; three at a time on two cores, because many wait
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak"
+test: $(READY)  ## all tests except the long ones; four at a time on two cores, because many wait
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m "not soak"
 
 simulate: $(READY)  ## the simulated relay: SEEDS=N new seeds, or SEED=n again with its trace
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200))
