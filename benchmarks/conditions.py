@@ -26,8 +26,8 @@ NOBODY_LISTENS: Final = "https://localhost:1/"
 class Condition:
     """What differs from the plain case.
 
-    `concurrency` is that of each webhook; 0 is that of the plain case. `backlog` is the sandbox with pending deliveries of an earlier run:
-    ``prod`` delivers them together with the new events, and ``waiting`` is disabled.
+    `concurrency` is that of each webhook; 0 is that of the plain case. `backlog` is the sandbox with pending
+    deliveries of an earlier run: ``prod`` delivers them together with the new events, and ``waiting`` is disabled.
     """
 
     name: str
