@@ -11,6 +11,7 @@ relay's largest process. Start-up is the time from the start of the process to i
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
+from contestants import spool_size
 from faulty_endpoint import Endpoint, Ledger, running
 from results import Results
 
@@ -81,7 +83,7 @@ def fill(scene: Scene, rows: Rows, deliveries: int, dead: int) -> None:
     scene.apply(scene.url("/feedback"), enabled=False)
     # 4: stopped while deliveries are pending. It does not wait for disabled webhooks.
     usage = run(scene.command("--spool-max", str(deliveries + 1), "events"), scene.directory, codes=(4,))
-    size = sum(path.stat().st_size for path in (scene.directory / ".hookline/spool").rglob("*") if path.is_file())
+    size = spool_size(scene.directory / ".hookline/spool")
     rows.add("fill: events/s", deliveries / usage.seconds, "/s")
     rows.add("fill: memory", usage.mebibytes, "MiB", MEMORY_LIMIT)
     rows.add("fill: spool on the disk, a delivery", size / deliveries, "bytes")
@@ -150,7 +152,7 @@ def measure(deliveries: int, dead: int, seconds: float, options: Sequence[str], 
 def fill_results(results: Results, rows: Rows) -> None:
     """Add each measurement as a row, and the largest memory of all runs."""
     for what, (value, unit) in rows.values.items():
-        results.add(what.replace(": ", "-").replace(" ", "-"), what, "1/s" if unit == "/s" else unit, [value])
+        results.add(re.sub(r"[^a-z0-9]+", "-", what), what, "1/s" if unit == "/s" else unit, [value])
     most = max(value for what, (value, _) in rows.values.items() if what.endswith(": memory"))
     results.add("memory-most", "memory, the largest of all runs", "MiB", [most])
 

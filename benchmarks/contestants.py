@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -115,6 +116,15 @@ def relay(course: Course, *options: str, pipe: bool = False, codes: Sequence[int
     return result_of(usage, course, times, process.started, spool_size(spool))
 
 
+def peak_mebibytes(process: Process) -> float:
+    """The largest resident set of a running process so far.
+
+    `Usage` has at least the memory of the benchmark itself, which started the process; a small program needs less.
+    """
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def spool_size(spool: Path) -> int:
     """The bytes of a spool's files, without the disk space that it only reserves."""
     return sum(path.stat().st_size for path in spool.rglob("*") if path.is_file() and path.name != RESERVE_FILE)
@@ -131,8 +141,8 @@ def syslog_ng(course: Course) -> Result:
     files = [f"--{name}={where}/syslog-ng.{name}" for name in ("persist-file", "pidfile", "control")]
     process = Process(("syslog-ng", "-F", "--no-caps", "-f", "syslog-ng.conf", *files), where)
     times = until_all_are_answered(process, course)
-    usage = process.end()
-    return result_of(usage, course, times, process.started)
+    memory = peak_mebibytes(process)
+    return replace(result_of(process.end(), course, times, process.started), mebibytes=memory)
 
 
 def wrk(course: Course) -> Result:
@@ -142,9 +152,11 @@ def wrk(course: Course) -> Result:
     url = f"https://localhost:{course.sink.port}/feedback"
     command = ("wrk", "-t2", f"-c{WRK_CONNECTIONS}", f"-d{WRK_SECONDS}s", "-s", "wrk.lua", url)
     process = Process(command, course.directory)
+    time.sleep(WRK_SECONDS / 2)
+    memory = peak_mebibytes(process)
     usage = process.finish()
     answered = course.sink.answered()
     if usage.code or "Non-2xx" in process.said():
         sys.exit(f"wrk: exit code {usage.code}\n{process.said()}")
     rate = answered / WRK_SECONDS
-    return Result(rate, rate, usage.processor / answered * 1e6, usage.mebibytes)
+    return Result(rate, rate, usage.processor / answered * 1e6, memory)

@@ -39,7 +39,7 @@ from hookline.relay.http.transport import OpenTransport, open_client
 from results import Results
 
 CONNECTIONS = 32
-BARE, ENGINE = "bare-sockets", "engine"
+BARE, ENGINE = "bare sockets", "engine"
 LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
 BODY = b'{"requestId":"' + b"x" * 640 + b'"}'
 HEADERS = (
@@ -190,11 +190,11 @@ def ways_of(directory: Path, port: int, posts: int) -> dict[str, Callable[[], Me
     ways: dict[str, Callable[[], Measured]] = {
         BARE: lambda: bare_sockets(context, port, posts),
         ENGINE: lambda: asyncio.run(poster(open_client, context, port, posts)),
-        "httpcore-transport": lambda: asyncio.run(poster(open_httpx, context, port, posts // 100)),
-        "httpx-client": lambda: asyncio.run(plain_httpx(context, port, posts // 100)),
+        "httpcore": lambda: asyncio.run(poster(open_httpx, context, port, posts // 100)),
+        "httpx": lambda: asyncio.run(plain_httpx(context, port, posts // 100)),
     }
     if importlib.util.find_spec("uvloop"):
-        ways["engine-on-uvloop"] = lambda: on_uvloop(open_client, context, port, posts)
+        ways["engine on uvloop"] = lambda: on_uvloop(open_client, context, port, posts)
     return ways
 
 
@@ -225,10 +225,11 @@ def main() -> None:
     lines = []
     for way, runs in found.items():
         pairs = list(zip(runs, found[BARE], strict=True))
-        results.add(f"{way}-cpu", way, "µs", (cpu * 1e6 for _, cpu in runs))
-        results.add(f"{way}-rate", way, "1/s", (rate for rate, _ in runs))
-        results.add(f"{way}-to-bare", f"{way} ÷ {BARE}", "", (own[1] / limit[1] for own, limit in pairs))
-        cpu, rate, ratio = (results.rows[at].value for at in (-3, -2, -1))
+        results.add(f"{way}-rate", f"{way}: requests", "1/s", (rate for rate, _ in runs))
+        results.add(f"{way}-cpu", f"{way}: CPU for a request", "µs", (cpu * 1e6 for _, cpu in runs))
+        ratios = (own[1] / limit[1] for own, limit in pairs)
+        results.add(f"{way}-to-bare", f"{way}: CPU ÷ that of {BARE}", "", ratios)
+        rate, cpu, ratio = (results.rows[at].value for at in (-3, -2, -1))
         lines.append((way, f"{rate:,.0f}", f"{cpu:.1f}", f"{ratio:.2f}"))
     print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback; medians")
     print(table(("", "requests/s", "CPU µs", "CPU ÷ bare"), lines))

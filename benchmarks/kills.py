@@ -101,8 +101,8 @@ def main() -> None:
     if missing:
         sys.exit(f"{missing} of {given.events} events were never posted")
     repeated, most = repeated_by(lives), promised(given.concurrency)
-    results.add("repeated", "events repeated by a kill", "", repeated)
-    results.add("repeated-most", "the most events that one kill repeated", "", [max(repeated)])
+    results.add("repeated", "repeated by a kill", "events", repeated)
+    results.add("repeated-most", "the most that one kill repeated", "events", [max(repeated)])
     results.add("repeated-to-promised", f"the most ÷ the promised {most}", "", [max(repeated) / most])
     print(f"{given.kills} kills, concurrency {given.concurrency}; {machine()}")
     print(f"repeated by each kill: {', '.join(map(str, repeated))}; promised: at most {most}; none is missing")

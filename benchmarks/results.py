@@ -7,7 +7,8 @@
 
 A row has one value for each round, in order. The figure that counts is their median. `measure` is the row's name
 within the file; benchmarks/goals.py names the rows that have a goal. A script with one round writes one value.
-Units: ``µs``, ``ms``, ``s``, ``1/s``, ``MiB``, ``bytes``, ``%``, and an empty text for ratios and counts.
+Units: ``µs``, ``ms``, ``s``, ``1/s``, ``MiB``, ``bytes``, ``%``, an empty text for ratios, and for counts the word of
+what is counted, such as ``events``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import ssl
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class Row:
     measure: str
     title: str
     unit: str
-    rounds: Sequence[float]
+    rounds: tuple[float, ...]
 
     @property
     def value(self) -> float:
@@ -61,7 +62,7 @@ class Results:
     quick: bool = False
     started: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     machine: dict[str, str] = field(default_factory=lambda: machine_facts())  # noqa: PLW0108 -- defined below
-    parameters: dict[str, float | str] = field(default_factory=dict)
+    parameters: dict[str, int | float | str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
     def add(self, measure: str, title: str, unit: str, rounds: Iterable[float]) -> None:

@@ -61,10 +61,10 @@ def main() -> None:
     names = list(PLANTED_FAULTS)[: given.faults]
     caught = sum(map(is_caught, names))
     print(f"violated: {len(violated)} of {given.seeds:,} seeds; {caught} of {len(names)} planted faults caught")
-    results.add("seeds", "simulated seeds", "", [given.seeds])
-    results.add("violations", "seeds that violate an invariant", "", [len(violated)])
-    results.add("faults-caught", "planted faults that are caught", "", [caught])
-    results.add("faults-missed", "planted faults that are not caught", "", [len(names) - caught])
+    results.add("seeds", "simulated", "seeds", [given.seeds])
+    results.add("violations", "violating an invariant", "seeds", [len(violated)])
+    results.add("faults-caught", "planted and caught", "faults", [caught])
+    results.add("faults-missed", "planted and not caught", "faults", [len(names) - caught])
     results.write(given.json)
 
 
