@@ -8,7 +8,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 WIDTH: Final = 720  # of the picture, in pixels, as all lengths here
-LABELS_WIDTH: Final = 250
+LABELS_WIDTH: Final = 260
 FIGURES_WIDTH: Final = 130
 ROW_HEIGHT: Final = 26
 BAR_HEIGHT: Final = 14

@@ -49,8 +49,8 @@ CONDITIONS: Final = (
     Condition(name="connections-512", title="endpoint of 0 ms, concurrency 512", concurrency=512),
     Condition(name="pipe", title="pipe instead of file", pipe=True),
     Condition(name="window-off", title="duplicate window off", options=("--dedupe-window", "0s")),
-    Condition(name="beside-backlog", title="beside the backlog of a disabled webhook", backlog="waiting"),
-    Condition(name="own-backlog", title="with its own backlog, which is delivered too", backlog="prod"),
+    Condition(name="beside-backlog", title="beside a disabled webhook's backlog", backlog="waiting"),
+    Condition(name="own-backlog", title="with its own backlog", backlog="prod"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,27 @@ def _idle(runs: Runs, results: Results) -> None:
         results.add(f"{name}-wakeups", f"idle, {name}: wake-ups", "1/s", wakeups)
 
 
+UNITS: Final = {
+    "seconds": "s",
+    "milliseconds": "ms",
+    "microseconds": "µs",
+    "mebibytes": "MiB",
+    "percent": "%",
+}  # by the last word of a field's name
+
+
+def _any(runs: Runs, results: Results) -> None:
+    """A row for each numeric field of the objects that have the same texts."""
+    for texts, some in _grouped(
+        runs, lambda run: ", ".join(text for text in run.values() if isinstance(text, str))
+    ).items():
+        for name, value in some[0].items():
+            if isinstance(value, int | float):
+                measure = re.sub(r"[^a-z0-9]+", "-", f"{texts}-{name}".lower())
+                title = f"{texts}: {name.replace('_', ' ')}"
+                results.add(measure, title, UNITS.get(name.rpartition("_")[2], ""), (run[name] for run in some))
+
+
 ADAPTERS: Final = {"follow": _follow, "idle": _idle}
 
 
@@ -51,5 +73,5 @@ def load(path: Path, benchmark: str) -> Results:
     if not isinstance(data, list):
         return read_results(path)
     results = Results(benchmark=benchmark)
-    ADAPTERS[benchmark](data, results)
+    ADAPTERS.get(benchmark, _any)(data, results)
     return results

@@ -53,6 +53,15 @@ def test_plain_data_becomes_rows(tmp_path: Path) -> None:
     assert {"pipe-5000-median": 50.0, "pipe-5000-p90": 90.0, "pipe-5000-p99": 99.0, "pipe-5000-cpu": 80.0} == found
 
 
+def test_other_plain_data_becomes_a_row_for_each_number(tmp_path: Path) -> None:
+    """Objects with the same texts are the rounds of one measurement; the name of a field ends with its unit."""
+    runs = [{"command": "plan, nothing to do", "seconds": seconds, "webhooks": 10} for seconds in (2.0, 4.0, 3.0)]
+    path = tmp_path / "reconcile.json"
+    path.write_bytes(msgspec.json.encode(runs))
+    found = {row.measure: (row.value, row.unit) for row in load(path, "reconcile").rows}
+    assert {"plan-nothing-to-do-seconds": (3.0, "s"), "plan-nothing-to-do-webhooks": (10, "")} == found
+
+
 def test_a_repeated_event_counts_for_the_process_that_was_killed() -> None:
     """An event that a later process posts again counts for the process that posted it before."""
     assert [2, 0] == kills.repeated_by([["a", "b", "c"], ["b", "c", "d"], ["e"]])
