@@ -24,6 +24,7 @@ from nginx import ID_LOG, Nginx
 from results import Results
 
 MIN_UNWRITTEN: Final = 64
+POLL_SECONDS: Final = 0.005  # between two looks at the number of answers
 SETTLE_SECONDS: Final = 0.3  # from the kill until nginx has recorded the requests that were on their way
 
 
@@ -65,7 +66,7 @@ def lives_of(directory: Path, events: int, kills: int, concurrency: int, seed: i
             goal = before + choice.uniform(0.5, 1.0) * share
             process = Process(command, directory)
             while process.usage(wait=False) is None and (last or sink.answered() < goal):
-                time.sleep(0.002)
+                time.sleep(POLL_SECONDS)
             if not last and process.usage(wait=False) is None:
                 process.popen.kill()
             usage = process.finish()

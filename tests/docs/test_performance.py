@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
 
 from charts import Bar, bar_chart
 from goals import GOALS, findings
-from performance_page import DOCS, FOLDER, PAGE, measured_in, page, pictures
+from performance_page import DOCS, FOLDER, PAGE, measured_in, page, pictures, take
 from results import Results, Row
 
 RAW = DOCS / FOLDER
@@ -56,6 +59,24 @@ def test_a_picture_is_well_formed_and_has_its_text() -> None:
     text = bar_chart("Speed & cost", bars, limit=2.5, limit_text="goal")
     texts = [element.text for element in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]
     assert ["Speed & cost", "a < b", "2.0", "c", "0", "goal"] == texts
+
+
+def test_a_run_replaces_the_raw_data(tmp_path: Path) -> None:
+    """The raw data and pictures of an earlier run are removed, so that a page never mixes two runs."""
+    run, kept = tmp_path / "run", tmp_path / "kept"
+    _measured(quick=False)["peers"].write(run / "peers.json")
+    kept.mkdir()
+    (kept / "idle.json").write_text("[]")
+    (kept / "latency.svg").write_text("<svg/>")
+    take(run, kept)
+    assert ["peers.json"] == [path.name for path in kept.iterdir()]
+    assert measured_in(run) == measured_in(kept)
+
+
+def test_a_run_without_the_relay_is_refused(tmp_path: Path) -> None:
+    """Without the main benchmark there is no page, and the raw data stays as it is."""
+    with pytest.raises(SystemExit, match="run `make bench` first"):
+        take(tmp_path, tmp_path)
 
 
 def _measured(*, quick: bool) -> Mapping[str, Results]:
