@@ -51,6 +51,7 @@ class Rows:
         digits = 2 if unit == "s" else 0
         judged = "" if limit is None else f"{'within' if value < limit else 'BEYOND'} {limit:g} {unit}"
         self.lines.append((what, f"{value:,.{digits}f} {unit}", judged))
+        print(" ".join(self.lines[-1]), flush=True)
 
 
 def lines(deliveries: int, dead: int) -> Iterator[bytes]:

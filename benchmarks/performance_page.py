@@ -190,10 +190,11 @@ def conditions(measured: Measured) -> str:
     shares = "; ".join(f"{row.title}: {number(row)}" for row in most)
     note = paragraph(
         f"""Each run differs from the plain case in one point. New connections are included: a run with many of them
-        pays for their handshakes once. A slow endpoint has a limit of its own, because each connection has one
-        request at a time: 128 connections and 5 ms allow 25,600 events/s, 512 and 50 ms 10,240. If the plain case
-        is faster than 12,800 events/s, an endpoint of 50 ms cannot reach 0.8 of it. Of what the connections allow
-        the relay reaches: {shares or "not measured"}."""
+        pays for their handshakes once. An own backlog is delivered together with the new events and counts with
+        them, although an earlier run has read it. A slow endpoint has a limit of its own, because each connection
+        has one request at a time: 128 connections and 5 ms allow 25,600 events/s, 512 and 50 ms 10,240. If the
+        plain case is faster than 12,800 events/s, an endpoint of 50 ms cannot reach 0.8 of it. Of what the
+        connections allow the relay reaches: {shares or "not measured"}."""
     )
     return f"""## Under other conditions
 

@@ -21,6 +21,7 @@ import ssl
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -94,6 +95,7 @@ def machine_facts() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "CPU": _first_value("/proc/cpuinfo", "model name"),
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
+        "file system": _file_system(tempfile.gettempdir()),
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "SQLite": sqlite3.sqlite_version,
@@ -105,6 +107,13 @@ def machine_facts() -> dict[str, str]:
 def _first_value(path: str, key: str) -> str:
     lines = Path(path).read_text().splitlines() if Path(path).exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), platform.machine())
+
+
+def _file_system(directory: str) -> str:
+    """The kind of the file system on which the benchmarks write."""
+    mounts = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
+    above = [(place, kind) for _, place, kind, *_ in mounts if Path(directory).resolve().is_relative_to(place)]
+    return max(above, key=lambda one: len(one[0]))[1]
 
 
 def _version(program: str) -> str:

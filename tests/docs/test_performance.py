@@ -27,7 +27,7 @@ def test_the_page_is_generated_from_its_raw_data() -> None:
 
 def test_the_page_shows_every_goal() -> None:
     """Each goal has one row, whether it is reached, missed or not measured."""
-    lines = page(measured_in(RAW)).splitlines()
+    lines = page(measured_in(RAW)).partition("## Beside its peers")[0].splitlines()
     for goal in GOALS:
         assert 1 == sum(line.startswith(f"| {goal.title} | ") for line in lines), goal.title
 
