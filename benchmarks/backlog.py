@@ -11,7 +11,6 @@ relay's largest process. Start-up is the time from the start of the process to i
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import tempfile
 import time
@@ -23,7 +22,7 @@ from typing import Any, Final
 from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
 from contestants import spool_size
 from faulty_endpoint import Endpoint, Ledger, running
-from results import Results
+from results import Results, slug
 
 MEMORY_LIMIT: Final = 200.0  # MiB
 START_LIMIT: Final = 5.0  # seconds
@@ -153,7 +152,7 @@ def measure(deliveries: int, dead: int, seconds: float, options: Sequence[str], 
 def fill_results(results: Results, rows: Rows) -> None:
     """Add each measurement as a row, and the largest memory of all runs."""
     for what, (value, unit) in rows.values.items():
-        results.add(re.sub(r"[^a-z0-9]+", "-", what), what, "1/s" if unit == "/s" else unit, [value])
+        results.add(slug(what), what, "1/s" if unit == "/s" else unit, [value])
     most = max(value for what, (value, _) in rows.values.items() if what.endswith(": memory"))
     results.add("memory-most", "memory, the largest of all runs", "MiB", [most])
 

@@ -35,6 +35,7 @@ SCRIPTS: Final[dict[str, Sequence[str]]] = {
     "backlog": ("--deliveries", "5000", "--dead", "20", "--seconds", "4"),
     "reconcile": ("200",),
     "many_files": ("--files", "200", "--seconds", "2"),
+    "spool": ("--events", "2000", "--waiting", "200"),
     "stages": ("--events", "1000"),
     "isolation": ("--webhooks", "6", "--events", "20", "--seconds", "3", "--runs", "1"),
     "instructions": ("--events", "200", "--runs", "1"),

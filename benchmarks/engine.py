@@ -36,7 +36,7 @@ from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
 from hookline.relay.http.transport import OpenTransport, open_client
-from results import Results
+from results import Results, slug
 
 CONNECTIONS = 32
 BARE, ENGINE = "bare sockets", "engine"
@@ -225,10 +225,10 @@ def main() -> None:
     lines = []
     for way, runs in found.items():
         pairs = list(zip(runs, found[BARE], strict=True))
-        results.add(f"{way}-rate", f"{way}: requests", "1/s", (rate for rate, _ in runs))
-        results.add(f"{way}-cpu", f"{way}: CPU for a request", "µs", (cpu * 1e6 for _, cpu in runs))
+        results.add(f"{slug(way)}-rate", f"{way}: requests", "1/s", (rate for rate, _ in runs))
+        results.add(f"{slug(way)}-cpu", f"{way}: CPU for a request", "µs", (cpu * 1e6 for _, cpu in runs))
         ratios = (own[1] / limit[1] for own, limit in pairs)
-        results.add(f"{way}-to-bare", f"{way}: CPU ÷ that of {BARE}", "", ratios)
+        results.add(f"{slug(way)}-to-bare", f"{way}: CPU ÷ that of {BARE}", "", ratios)
         rate, cpu, ratio = (results.rows[at].value for at in (-3, -2, -1))
         lines.append((way, f"{rate:,.0f}", f"{cpu:.1f}", f"{ratio:.2f}"))
     print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback; medians")

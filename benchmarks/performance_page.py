@@ -224,6 +224,7 @@ SECTIONS: Final = (
         "backlog",
         "Memory, start-up, and the time of the operators' commands, at rest and while the relay drains the backlog.",
     ),
+    ("The spool alone", "spool", "One thread, without reader, endpoint and dispatcher. Times are processor time."),
     ("After SIGKILL", "kills", "Events that the endpoint gets twice. None is missing: the benchmark would end."),
     ("The reconciler, cold", "reconcile", "Each command is a new process, as in CI."),
     (

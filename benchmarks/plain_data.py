@@ -1,15 +1,15 @@
-"""Results from the plain JSON of benchmarks that write their measurements as a list of flat objects."""
+"""Results from the plain JSON of benchmarks that do not write rows: a list of flat objects, one for each run, or one
+object of figures by their names."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from results import Results, read_results
+from results import Results, read_results, slug
 
 Runs = Sequence[dict[str, Any]]
 
@@ -49,29 +49,43 @@ UNITS: Final = {
     "microseconds": "µs",
     "mebibytes": "MiB",
     "percent": "%",
-}  # by the last word of a field's name
+}  # by the last word of a field's name; other fields are counts of the thing that they name
+WORDS: Final = {"seconds": "time", "processor_seconds": "CPU", "mebibytes": "memory"}
 
 
 def _any(runs: Runs, results: Results) -> None:
     """A row for each numeric field of the objects that have the same texts."""
-    for texts, some in _grouped(
-        runs, lambda run: ", ".join(text for text in run.values() if isinstance(text, str))
-    ).items():
+
+    def texts_of(run: dict[str, Any]) -> str:
+        return ", ".join(text for text in run.values() if isinstance(text, str))
+
+    for texts, some in _grouped(runs, texts_of).items():
         for name, value in some[0].items():
             if isinstance(value, int | float):
-                measure = re.sub(r"[^a-z0-9]+", "-", f"{texts}-{name}".lower())
-                title = f"{texts}: {name.replace('_', ' ')}"
-                results.add(measure, title, UNITS.get(name.rpartition("_")[2], ""), (run[name] for run in some))
+                measure = slug(f"{texts}-{name}")
+                unit = UNITS.get(name.rpartition("_")[2], name)
+                results.add(measure, f"{texts}: {WORDS.get(name, name)}", unit, (run[name] for run in some))
+
+
+def _figures(figures: dict[str, float], results: Results) -> None:
+    """A row for each figure. Its name ends with its unit: ``append, µs/event``."""
+    for name, value in figures.items():
+        unit = name.rpartition(" ")[2].partition("/")[0]
+        title = name.removesuffix(unit).rstrip() if name.endswith(f" {unit}") else name
+        results.add(slug(name), title, unit, [value])
 
 
 ADAPTERS: Final = {"follow": _follow, "idle": _idle}
 
 
 def load(path: Path, benchmark: str) -> Results:
-    """Read the file of a benchmark, in either form. Raises msgspec.ValidationError for other content."""
+    """Read the file of a benchmark, in any of its forms. Raises msgspec.ValidationError for other content."""
     data = msgspec.json.decode(path.read_bytes())
-    if not isinstance(data, list):
+    if isinstance(data, dict) and "rows" in data:
         return read_results(path)
     results = Results(benchmark=benchmark)
-    ADAPTERS.get(benchmark, _any)(data, results)
+    if isinstance(data, dict):
+        _figures(data, results)
+    else:
+        ADAPTERS.get(benchmark, _any)(data, results)
     return results

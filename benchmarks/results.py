@@ -89,6 +89,11 @@ def read_results(path: Path) -> Results:
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
+def slug(text: str) -> str:
+    """The name of a row for a text: lower case, with hyphens."""
+    return re.sub(r"[^a-z0-9µ]+", "-", text.lower()).strip("-")
+
+
 def machine_facts() -> dict[str, str]:
     """The parts of this machine that decide about figures, without its name."""
     facts = {

@@ -59,7 +59,15 @@ def test_other_plain_data_becomes_a_row_for_each_number(tmp_path: Path) -> None:
     path = tmp_path / "reconcile.json"
     path.write_bytes(msgspec.json.encode(runs))
     found = {row.measure: (row.value, row.unit) for row in load(path, "reconcile").rows}
-    assert {"plan-nothing-to-do-seconds": (3.0, "s"), "plan-nothing-to-do-webhooks": (10, "")} == found
+    assert {"plan-nothing-to-do-seconds": (3.0, "s"), "plan-nothing-to-do-webhooks": (10, "webhooks")} == found
+
+
+def test_named_figures_become_rows(tmp_path: Path) -> None:
+    """The name of a figure ends with its unit, alone or for an event."""
+    path = tmp_path / "spool.json"
+    path.write_bytes(msgspec.json.encode({"append, µs/event": 9.5, "dead letters, longest ms": 4.0}))
+    found = {row.measure: (row.value, row.unit) for row in load(path, "spool").rows}
+    assert {"append-µs-event": (9.5, "µs"), "dead-letters-longest-ms": (4.0, "ms")} == found
 
 
 def test_a_repeated_event_counts_for_the_process_that_was_killed() -> None:
