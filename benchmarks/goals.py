@@ -70,7 +70,7 @@ GOALS: Final = (
     ),
     Goal(
         title="POST alone ÷ bare TLS sockets, CPU",
-        benchmark="engine", measure="engine-to-bare", at_most=1.2, before="1.5-2.0",
+        benchmark="engine", measure="relay-to-bare", at_most=1.2, before="1.5-2.0",
     ),
     _to_plain("pipe", "pipe"),
     _to_plain("100 webhooks", "webhooks-100"),

@@ -38,6 +38,7 @@ from results import Results
 
 RECORDS: Final = Path(__file__).with_name("instructions.json")
 TOLERANCE: Final = 0.05
+EVENTS: Final = 2_000  # of a count that is recorded or compared
 WARM_UP_EVENTS: Final = 400
 CONCURRENCY: Final = 4  # few connections, so that all are open after the warm-up: a handshake costs as much as events
 RUNS: Final = 3
@@ -165,7 +166,7 @@ def verdict(count: float, before: float | None) -> tuple[int, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write the count of this machine's versions")
-    parser.add_argument("--events", type=int, default=2_000)
+    parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--runs", type=int, default=0, help=f"default: {RUNS}, or {RECORDED_RUNS} with --record")
     parser.add_argument("--profile", type=Path, metavar="FILE", help="keep callgrind's data of the last run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
@@ -175,6 +176,8 @@ def main() -> int:
         return 0
     runs = given.runs or (RECORDED_RUNS if given.record else RUNS)
     results = Results(benchmark="instructions", parameters={"events": given.events, "runs": runs})
+    if given.record and given.events != EVENTS:
+        parser.error(f"a recorded count is one of {EVENTS} events")
     before, found = recorded(), list[float]()
     for count in counts(given.events, runs, given.profile):
         found.append(count)
@@ -187,9 +190,12 @@ def main() -> int:
     if given.record:
         record(found)
         return 0
+    if given.events != EVENTS:
+        print(f"not compared: the recorded counts are those of {EVENTS} events")
+        return 0
     code, message = verdict(min(found), before)
     print(message)
-    return code
+    return 0 if given.json else code  # `make bench` reports; the gate is `make instructions`
 
 
 if __name__ == "__main__":
