@@ -19,8 +19,8 @@ from typing import Final
 
 from bench_lab import table
 from goals import findings
-from performance_page import measured_in, number
-from plain_data import load
+from page_text import number
+from plain_data import load, measured_in
 
 HERE: Final = Path(__file__).parent
 OUTPUT: Final = HERE.parent / "build" / "bench"

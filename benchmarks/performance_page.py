@@ -10,61 +10,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from textwrap import fill
 from typing import Final
 
 from charts import Bar, bar_chart
 from goals import findings
-from plain_data import load
-from results import Results, Row
+from page_text import Measured, number, paragraph, row_table, rows_of, spread, table
+from plain_data import measured_in
+from results import Row
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 PAGE: Final = "performance.md"
 FOLDER: Final = "performance"
-LINE_WIDTH: Final = 110
-DIGITS: Final = {"µs": 1, "ms": 1, "s": 2, "%": 2, "": 2}  # of other units: 0
 # The files that a page needs to say anything; others are left out where they were not measured.
 MAIN: Final = "peers"
 CONDITIONS: Final = (
     *("webhooks-10", "webhooks-100", "delay-5", "delay-50", "connections-512", "pipe", "window-off"),
     *("beside-backlog", "own-backlog"),
 )
-
-Measured = Mapping[str, Results]
-
-
-def number(row: Row, value: float | None = None) -> str:
-    """A value of a row with its unit; the median if none is given."""
-    shown = row.value if value is None else value
-    return f"{shown:,.{DIGITS.get(row.unit, 0)}f} {row.unit.replace('1/s', '/s')}".rstrip().replace(" /s", "/s")
-
-
-def spread(row: Row) -> str:
-    """The lowest and the highest round, if there is more than one."""
-    return f"{number(row, min(row.rounds))} to {number(row, max(row.rounds))}" if len(row.rounds) > 1 else ""
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def paragraph(text: str) -> str:
-    return fill(" ".join(text.split()), width=LINE_WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def rows_of(measured: Measured, benchmark: str, measures: Iterable[str] | None = None) -> list[Row]:
-    """The rows of a benchmark that were measured, all of them or those with these names."""
-    if (results := measured.get(benchmark)) is None:
-        return []
-    found = results.rows if measures is None else map(results.get, measures)
-    return [row for row in found if row is not None]
-
-
-def row_table(rows: Iterable[Row]) -> str:
-    return table(("", "median", "lowest to highest"), ([row.title, number(row), spread(row)] for row in rows))
 
 
 def bars(rows: Iterable[Row], others: Iterable[str] = ()) -> list[Bar]:
@@ -115,8 +79,8 @@ def goals(measured: Measured) -> str:
         for one in found
     ]  # fmt: skip
     intro = paragraph(
-        f"""{reached} of {len(found)} goals are reached, {known - reached} are missed, and {len(found) - known} were not
-        measured in this run. "Before" is the figure before the cost of an event was worked on. With 1,000,000
+        f"""{reached} of {len(found)} goals are reached, {known - reached} are missed, and {len(found) - known} were
+        not measured in this run. "Before" is the figure before the cost of an event was worked on. With 1,000,000
         waiting the goal is to be no worse: within 10 %, the noise of one run."""
     )
     header = ("measure", "before", "goal", "median", "lowest to highest", "")
@@ -295,11 +259,6 @@ def pictures(measured: Measured) -> dict[str, str]:
     if latencies := [row for row in rows_of(measured, "follow") if row.unit == "ms"]:
         found["latency.svg"] = bar_chart("From a line to its POST (shorter is better)", bars(latencies))
     return found
-
-
-def measured_in(directory: Path) -> dict[str, Results]:
-    """The raw data of a directory, by benchmark."""
-    return {path.stem: load(path, path.stem) for path in sorted(directory.glob("*.json"))}
 
 
 def take(source: Path, target: Path) -> None:

@@ -89,3 +89,8 @@ def load(path: Path, benchmark: str) -> Results:
     else:
         ADAPTERS.get(benchmark, _any)(data, results)
     return results
+
+
+def measured_in(directory: Path) -> dict[str, Results]:
+    """The raw data of a directory, by benchmark."""
+    return {path.stem: load(path, path.stem) for path in sorted(directory.glob("*.json"))}

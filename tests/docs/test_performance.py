@@ -10,7 +10,8 @@ import pytest
 
 from charts import Bar, bar_chart
 from goals import GOALS, findings
-from performance_page import DOCS, FOLDER, PAGE, measured_in, page, pictures, take
+from performance_page import DOCS, FOLDER, PAGE, page, pictures, take
+from plain_data import measured_in
 from results import Results, Row
 
 RAW = DOCS / FOLDER
