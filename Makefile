@@ -4,9 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-BENCHMARKS ?= peers stages isolation backlog many_files reconcile
-
-.PHONY: demo test check simulate soak bench lock dependencies sbom format clean
+.PHONY: demo test check simulate soak bench performance instructions lock dependencies sbom format clean
 
 # Built from the lock file with hashes, and again after the lock file changes.
 $(READY): requirements.lock pyproject.toml
@@ -38,8 +36,14 @@ soak: $(READY)  ## the long fault runs, and fuzzing where atheris is installed
 	@$(BIN)/python -m pytest -m soak -s -v
 	@$(BIN)/python tests/fuzz/fuzzing.py
 
-bench: $(READY)  ## measurements, side by side with their limits
-	@for script in $(BENCHMARKS); do echo; echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+bench: $(READY)  ## measurements, side by side with their limits: BENCHMARKS="peers idle", QUICK=1
+	@$(BIN)/python benchmarks/bench.py $(BENCHMARKS) $(if $(QUICK),--quick)
+
+performance: $(READY)  ## docs/performance.md from the raw data of the last `make bench`
+	@$(BIN)/python benchmarks/performance_page.py --take build/bench
+
+instructions: $(READY)  ## instructions for an event, compared with the recorded ones: RECORD=1 records them
+	@$(BIN)/python benchmarks/instructions.py $(if $(RECORD),--record)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """The cost of a million pending deliveries: memory, start-up, and the time of the operators' commands.
 
-    python benchmarks/backlog.py [--deliveries 1000000] [--dead 10000] [--seconds 20] [-- RELAY OPTION …]
+    python benchmarks/backlog.py [--deliveries 1000000] [--dead 10000] [--seconds 20] [--json FILE] [-- OPTION …]
 
 The benchmark fills the spool behind a disabled webhook. Some lines among the events cannot be read and become dead
 letters. Then it times the commands and starts a relay three times, each for `--seconds`: with an endpoint that
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench_lab import HOOKLINE, Process, apply, event, machine, relay_command, run, table, write_events, write_key
+from contestants import spool_size
 from faulty_endpoint import Endpoint, Ledger, running
+from results import Results, slug
 
 MEMORY_LIMIT: Final = 200.0  # MiB
 START_LIMIT: Final = 5.0  # seconds
@@ -41,11 +43,14 @@ class Rows:
     """The rows of the table so far."""
 
     lines: list[tuple[str, str, str]] = field(default_factory=list)
+    values: dict[str, tuple[float, str]] = field(default_factory=dict)  # by what was measured, with the unit
 
     def add(self, what: str, value: float, unit: str, limit: float | None = None) -> None:
+        self.values[what] = value, unit
         digits = 2 if unit == "s" else 0
         judged = "" if limit is None else f"{'within' if value < limit else 'BEYOND'} {limit:g} {unit}"
         self.lines.append((what, f"{value:,.{digits}f} {unit}", judged))
+        print(" ".join(self.lines[-1]), flush=True)
 
 
 def lines(deliveries: int, dead: int) -> Iterator[bytes]:
@@ -78,7 +83,7 @@ def fill(scene: Scene, rows: Rows, deliveries: int, dead: int) -> None:
     scene.apply(scene.url("/feedback"), enabled=False)
     # 4: stopped while deliveries are pending. It does not wait for disabled webhooks.
     usage = run(scene.command("--spool-max", str(deliveries + 1), "events"), scene.directory, codes=(4,))
-    size = sum(path.stat().st_size for path in (scene.directory / ".hookline/spool").rglob("*") if path.is_file())
+    size = spool_size(scene.directory / ".hookline/spool")
     rows.add("fill: events/s", deliveries / usage.seconds, "/s")
     rows.add("fill: memory", usage.mebibytes, "MiB", MEMORY_LIMIT)
     rows.add("fill: spool on the disk, a delivery", size / deliveries, "bytes")
@@ -144,17 +149,30 @@ def measure(deliveries: int, dead: int, seconds: float, options: Sequence[str], 
     return rows
 
 
+def fill_results(results: Results, rows: Rows) -> None:
+    """Add each measurement as a row, and the largest memory of all runs."""
+    for what, (value, unit) in rows.values.items():
+        results.add(slug(what), what, "1/s" if unit == "/s" else unit, [value])
+    most = max(value for what, (value, _) in rows.values.items() if what.endswith(": memory"))
+    results.add("memory-most", "memory, the largest of all runs", "MiB", [most])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deliveries", type=int, default=1_000_000)
     parser.add_argument("--dead", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
     parser.add_argument("relay", nargs="*", metavar="RELAY OPTION")
     arguments = parser.parse_args()
+    results = Results(benchmark="backlog")
     with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
         rows = measure(arguments.deliveries, arguments.dead, arguments.seconds, arguments.relay, Path(name))
     print(f"{arguments.deliveries} waiting deliveries, {arguments.dead} dead letters; {machine()}")
     print(table(("", "measured", "limit"), rows.lines))
+    results.parameters = {"deliveries": arguments.deliveries, "dead letters": arguments.dead}
+    fill_results(results, rows)
+    results.write(arguments.json)
 
 
 if __name__ == "__main__":

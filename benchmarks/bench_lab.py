@@ -69,7 +69,9 @@ def apply(directory: Path, webhooks: Iterable[dict[str, Any]]) -> None:
         }  # fmt: skip
         (directory / "webhooks" / f"{document['sandbox']}.yaml").write_text(json.dumps(document))
     command = (*HOOKLINE, "apply", "--auto-approve", "--max-deletes", "1000")
-    subprocess.run(command, cwd=directory, check=True, stdout=subprocess.DEVNULL)
+    applied = subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+    if applied.returncode:
+        sys.exit(f"apply: exit code {applied.returncode}\n{applied.stderr}{applied.stdout}")
 
 
 def write_key(directory: Path) -> None:

@@ -10,7 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = {"nginx": "nginx-light", "syslog-ng": "syslog-ng-core syslog-ng-mod-http", "wrk": "wrk"}
+PACKAGES: Final = {
+    "nginx": "nginx-light libnginx-mod-http-echo",
+    "syslog-ng": "syslog-ng-core syslog-ng-mod-http",
+    "wrk": "wrk",
+    "valgrind": "valgrind",
+}
 NO_SERVICES: Final = Path("/usr/sbin/policy-rc.d")  # Debian runs it to ask whether a package may start its service
 
 

@@ -1,15 +1,15 @@
 """The cost of one POST in the relay's process, for each HTTP client.
 
-    python benchmarks/engine.py [POSTS]
+    python benchmarks/engine.py [--posts 20000] [--rounds 5] [--json FILE]
 
 The sink is a local TLS server in a separate process. The client keeps 32 connections, with one POST at a time on
 each. The figures are those of the client's process. The limit writes prepared bytes to TLS sockets with epoll and
-ignores the answers. Every client is measured twice and the better result counts. On a shared machine, compare the
-ratios.
+ignores the answers. The clients take turns; on a shared machine, compare the ratios.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import importlib
 import importlib.util
@@ -18,7 +18,6 @@ import resource
 import select
 import socket
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,14 +29,18 @@ from pathlib import Path
 import httpx
 import trustme
 
+from bench_lab import table
 from hookline.relay.http.address_policy import NetworkRules
 from hookline.relay.http.exchange import Attempt
 from hookline.relay.http.httpx_transport import open_httpx
 from hookline.relay.http.request import parse_target
 from hookline.relay.http.tls import tls_context
 from hookline.relay.http.transport import OpenTransport, open_client
+from results import Results, slug
 
 CONNECTIONS = 32
+BARE, ENGINE = "bare sockets", "engine"
+WAYS_OF_THE_RELAY = ("engine, quick way", ENGINE)  # the one of most events first
 LOOPBACK = NetworkRules((ip_network("127.0.0.0/8"), ip_network("::1/128")))
 BODY = b'{"requestId":"' + b"x" * 640 + b'"}'
 HEADERS = (
@@ -182,30 +185,60 @@ def on_uvloop(opener: OpenTransport, context: ssl.SSLContext, port: int, posts: 
     return measured
 
 
-def main(posts: int = 20_000) -> None:
+def ways_of(directory: Path, port: int, posts: int) -> dict[str, Callable[[], Measured]]:
+    """Each client by its name. Slow ones send fewer requests."""
+    context = tls_context(ca_file=directory / "ca.pem")
+    ways: dict[str, Callable[[], Measured]] = {
+        BARE: lambda: bare_sockets(context, port, posts),
+        ENGINE: lambda: asyncio.run(poster(open_client, context, port, posts)),
+        "httpcore": lambda: asyncio.run(poster(open_httpx, context, port, posts // 100)),
+        "httpx": lambda: asyncio.run(plain_httpx(context, port, posts // 100)),
+    }
+    if importlib.util.find_spec("uvloop"):
+        ways["engine on uvloop"] = lambda: on_uvloop(open_client, context, port, posts)
+    return ways
+
+
+def measure(posts: int, rounds: int) -> dict[str, list[Measured]]:
+    """Measure the clients in turns."""
     with tempfile.TemporaryDirectory() as name:
         authority, directory = trustme.CA(), Path(name)
         authority.cert_pem.write_to_path(directory / "ca.pem")
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(directory / "sink.pem")
-        context = tls_context(ca_file=directory / "ca.pem")
         with running_sink(directory / "sink.pem") as port:
-            ways: dict[str, Callable[[], Measured]] = {
-                "limit: bare sockets": lambda: bare_sockets(context, port, posts),
-                "engine": lambda: asyncio.run(poster(open_client, context, port, posts)),
-                "httpcore transport": lambda: asyncio.run(poster(open_httpx, context, port, posts // 10)),
-                "httpx client": lambda: asyncio.run(plain_httpx(context, port, posts // 40)),
-            }
-            if importlib.util.find_spec("uvloop"):
-                ways["engine on uvloop"] = lambda: on_uvloop(open_client, context, port, posts)
-            found = {way: min((measure() for _ in range(2)), key=lambda one: one[1]) for way, measure in ways.items()}
-    limit = found["limit: bare sockets"]
-    print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback")
-    for way, (rate, cpu) in found.items():
-        share, times = rate / limit[0], cpu / limit[1]
-        print(
-            f"{way:<20} {rate:>8,.0f} req/s {share:>6.1%} of the limit   {cpu * 1e6:>7.1f} µs CPU {times:>6.1f} times"
-        )
+            ways = ways_of(directory, port, posts)
+            found: dict[str, list[Measured]] = {way: [] for way in ways}
+            for number in range(rounds):
+                for way, one in ways.items():
+                    found[way].append(one())
+                    print(f"round {number + 1} of {rounds}: {way}: {found[way][-1][1] * 1e6:.1f} µs", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--posts", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
+    given = parser.parse_args()
+    results = Results(benchmark="engine", parameters={"posts": given.posts, "rounds": given.rounds})
+    found = measure(given.posts, given.rounds)
+    lines = []
+    for way, runs in found.items():
+        pairs = list(zip(runs, found[BARE], strict=True))
+        results.add(f"{slug(way)}-rate", f"{way}: requests", "1/s", (rate for rate, _ in runs))
+        results.add(f"{slug(way)}-cpu", f"{way}: CPU for a request", "µs", (cpu * 1e6 for _, cpu in runs))
+        ratios = (own[1] / limit[1] for own, limit in pairs)
+        results.add(f"{slug(way)}-to-bare", f"{way}: CPU ÷ that of {BARE}", "", ratios)
+        rate, cpu, ratio = (results.rows[at].value for at in (-3, -2, -1))
+        lines.append((way, f"{rate:,.0f}", f"{cpu:.1f}", f"{ratio:.2f}"))
+    relay = next(way for way in WAYS_OF_THE_RELAY if way in found)
+    ratios = (own[1] / limit[1] for own, limit in zip(found[relay], found[BARE], strict=True))
+    results.add("relay-to-bare", f"the relay's way ({relay}): CPU ÷ that of {BARE}", "", ratios)
+    print(f"{CONNECTIONS} connections, a body of {len(BODY)} bytes, TLS on loopback; medians")
+    print(table(("", "requests/s", "CPU µs", "CPU ÷ bare"), lines))
+    results.write(given.json)
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:2]))
+    main()

@@ -1,4 +1,7 @@
-"""The sink of the comparison with peers: an nginx on loopback that accepts every POST and counts its answers."""
+"""The sink of the comparison with peers: an nginx on loopback that accepts every POST and counts its answers.
+
+It answers at once, or after a delay that Debian's module `echo` makes, without processor time of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +19,26 @@ import trustme
 from bench_lab import Process
 
 POLL: Final = 0.02  # seconds between two reads of the counter: the precision of every rate
+ECHO: Final = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
+ID_LOG: Final = "ids.log"  # the webhook-id of every answered request, in the order of the answers
 
 CONFIGURATION: Final = """\
+{modules}
 daemon off; pid nginx.pid; error_log stderr warn; worker_processes auto; {user}
 events {{ worker_connections 4096; }}
 http {{
-  access_log off;
+  log_format ids '$http_webhook_id';
+  access_log {log};
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
   keepalive_requests 100000000; keepalive_timeout 300s;
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate server.pem; ssl_certificate_key server.pem; ssl_protocols TLSv1.2 TLSv1.3;
-    location / {{ if ($request_method != POST) {{ return 405; }} return 204; }}
+    location @accept {{ return 204; }}
+    location / {{ if ($request_method != POST) {{ return 405; }} {answer} }}
   }}
-  server {{ listen 127.0.0.1:{status_port}; location / {{ stub_status; }} }}
+  server {{ listen 127.0.0.1:{status_port}; access_log off; location / {{ stub_status; }} }}
 }}
 """
 
@@ -53,13 +61,23 @@ class Nginx:
 
     @classmethod
     @contextmanager
-    def running(cls, program: str, directory: Path) -> Iterator[Nginx]:
+    def running(
+        cls, program: str, directory: Path, *, delay_seconds: float = 0.0, log: bool = False
+    ) -> Iterator[Nginx]:
+        """Run an nginx that answers after `delay_seconds`. With `log` it writes the id of each request to ID_LOG."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(directory / "ca.pem"))
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
         port, status_port = free_port(), free_port()
         (directory / "nginx.conf").write_text(
-            CONFIGURATION.format(port=port, status_port=status_port, user="user root;" if os.geteuid() == 0 else "")
+            CONFIGURATION.format(
+                port=port,
+                status_port=status_port,
+                user="user root;" if os.geteuid() == 0 else "",
+                modules=f"load_module {ECHO};" if delay_seconds else "",
+                log=f"{ID_LOG} ids" if log else "off",
+                answer=f"echo_sleep {delay_seconds}; echo_exec @accept;" if delay_seconds else "return 204;",
+            )
         )
         process = Process((program, "-p", str(directory), "-c", "nginx.conf"), directory)
         sink = cls(port, status_port, directory / "ca.pem")

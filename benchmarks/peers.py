@@ -1,204 +1,157 @@
-"""The relay compared with syslog-ng's http() destination and wrk, in one run, over TLS to one nginx.
+"""The relay compared with syslog-ng's http() destination and wrk, and with itself under other conditions.
 
-    python benchmarks/peers.py [--events 60000] [--runs 3] [--concurrency 16] [-- RELAY OPTION …]
+    python benchmarks/peers.py [--events 60000] [--rounds 5] [--only NAME …] [--json FILE] [-- RELAY OPTION …]
 
-wrk is the limit: it builds one request, and it reads, writes and stores nothing. syslog-ng is the peer: it also
-reads a file, keeps the lines in a queue on disk, and posts each event separately. It signs nothing; the relay signs
-with ES256. A figure counts only if nginx answered exactly one request per event. Options after `--` go to `hookline
-relay`, such as `-- --transport httpx`.
+All post over TLS to one nginx, in turns; the order is reversed each round. wrk is the limit: it builds one request,
+and it reads, writes and stores nothing. syslog-ng is the peer: it also reads a file, keeps the lines in a queue on
+disk, and posts each event separately. It signs nothing; the relay signs with ES256. A figure counts only if nginx
+answered exactly one request per event. Options after `--` go to `hookline relay`, such as `-- --transport httpx`.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import statistics
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
-from bench_lab import Process, Usage, apply, event, machine, relay_command, table, write_events, write_key
-from debian import ensure_programs, find
-from nginx import Nginx
+from bench_lab import machine, table
+from conditions import CONDITIONS, PLAIN, Bench
+from contestants import WRK_CONNECTIONS, Course, Result, syslog_ng, wrk
+from debian import ensure_programs
+from nginx import ECHO
+from results import Results
 
-WRK_CONNECTIONS = 64
-WRK_SECONDS = 5
-
-SYSLOG_NG = """\
-@version: 3.38
-options {{ stats-freq(0); }};
-source events {{
-  file("{events}" flags(no-parse) follow-freq(0.1) log-fetch-limit(1000) log-iw-size(100000) log-msg-size(65536));
-}};
-destination sink {{
-  http(
-    url("https://localhost:{port}/feedback") method("POST") body("${{MESSAGE}}")
-    headers("Content-Type: application/json", "Authorization: Bearer {token}")
-    workers({concurrency}) batch-lines(1) persist-name("sink")
-    tls(ca-file("{ca_file}") peer-verify(yes))
-    disk-buffer(reliable(yes) disk-buf-size(1073741824) mem-buf-size(10485760) dir("{directory}"))
-  );
-}};
-log {{ source(events); destination(sink); flags(flow-control); }};
-"""
-WRK = """\
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer {token}"
-wrk.body = [==[{body}]==]
-"""
+PEER: Final = "syslog-ng"
+LIMIT: Final = "wrk"
+TITLES: Final = {
+    **{condition.name: condition.title for condition in CONDITIONS},
+    PEER: "syslog-ng http()",
+    LIMIT: f"wrk, {WRK_CONNECTIONS} connections",
+}
+QUANTITIES: Final[dict[str, tuple[str, Callable[[Result], float]]]] = {
+    "rate": ("1/s", lambda one: one.rate),
+    "rate-from-start": ("1/s", lambda one: one.rate_from_start),
+    "cpu": ("µs", lambda one: one.microseconds),
+    "memory": ("MiB", lambda one: one.mebibytes),
+}  # of every run: unit and value
+Runs = dict[str, list[Result]]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The figures of one run.
-
-    Events per second from the first to the last answer, events per second from the start of the process, and
-    processor time per event in microseconds, with the start and the end of the process."""
-
-    rate: float
-    rate_from_start: float
-    microseconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """The input of every program: its own directory, the events and the sink."""
-
-    directory: Path
-    events: Path
-    number: int
-    concurrency: int
-    sink: Nginx
-
-    @property
-    def token(self) -> str:
-        """A token with the length of the relay's JWT; no server checks it."""
-        return "x" * 400
+def contests(bench: Bench, programs: set[str], only: list[str]) -> dict[str, Callable[[], Result]]:
+    """Each run by its name: the programs and the conditions that are wanted and possible."""
+    found: dict[str, Callable[[], Result]] = {PLAIN: partial(bench.run, CONDITIONS[0])}
+    if PEER in programs:
+        found[PEER] = partial(_other, bench, syslog_ng)
+    if LIMIT in programs:
+        found[LIMIT] = partial(_other, bench, wrk)
+    for condition in CONDITIONS[1:]:
+        if condition.delay_seconds and not ECHO.exists():
+            print(f"Without {condition.title}: install Debian's libnginx-mod-http-echo", flush=True)
+        else:
+            found[condition.name] = partial(bench.run, condition)
+    return {name: run for name, run in found.items() if not only or name in only}
 
 
-def of(usage: Usage, course: Course, first: float, last: float, started: float) -> Result:
-    return Result(
-        course.number / (last - first), course.number / (last - started), usage.processor / course.number * 1e6
-    )
+def _other(bench: Bench, send: Callable[[Course], Result]) -> Result:
+    """A run of another program, with the input and the nginx of the plain case."""
+    with bench.course(CONDITIONS[0]) as course:
+        return send(course)
 
 
-def until_all_are_answered(process: Process, course: Course) -> tuple[float, float]:
-    """The times of the first and the last answer. If their number is wrong, the benchmark ends."""
-    first, last, answered = course.sink.watch(course.number, lambda: process.usage(wait=False) is None)
-    if answered != course.number:
-        sys.exit(f"{process.command[0]}: {answered} of {course.number} answered\n{process.said()}")
-    return first, last
+def measure(found: dict[str, Callable[[], Result]], rounds: int) -> Runs:
+    """Measure in turns, so that other load on the machine affects all of them equally."""
+    runs: Runs = {name: [] for name in found}
+    for number in range(rounds):
+        names = list(found) if number % 2 == 0 else list(found)[::-1]
+        for name in names:
+            result = found[name]()
+            runs[name].append(result)
+            print(
+                f"round {number + 1} of {rounds}: {TITLES[name]}: {result.rate:,.0f} events/s, "
+                f"{result.microseconds:.1f} µs",
+                flush=True,
+            )
+    return runs
 
 
-def relay(course: Course, *options: str) -> Result:
-    command = relay_command(course.sink.ca_file, "--spool", "spool", *options, str(course.events))
-    write_key(course.directory)
-    process = Process(command, course.directory)
-    first, last = until_all_are_answered(process, course)
-    usage = process.finish()
-    if usage.code or course.sink.answered() != course.number:
-        sys.exit(f"hookline: exit code {usage.code}\n{process.said()}")
-    return of(usage, course, first, last, process.started)
+def fill(results: Results, runs: Runs) -> None:
+    """Add the rows: the quantities of each run, and the ratios of the runs of one round."""
+    for name, of_one in runs.items():
+        for quantity, (unit, value) in QUANTITIES.items():
+            results.add(f"{name}-{quantity}", TITLES[name], unit, map(value, of_one))
+    if PLAIN not in runs:
+        return
+    plain = runs[PLAIN]
+    results.add("spool", "spool for a delivered event", "bytes", (one.spool_bytes_per_event for one in plain))
+    if PEER in runs:
+        pairs = list(zip(plain, runs[PEER], strict=True))
+        ratios = (own.microseconds / other.microseconds for own, other in pairs)
+        results.add("cpu-to-peer", "processor time of an event ÷ syslog-ng's", "", ratios)
+        results.add("rate-to-peer", "rate ÷ syslog-ng's", "", (own.rate / other.rate for own, other in pairs))
+    for condition in CONDITIONS[1:]:
+        if condition.name in runs:
+            title = f"{condition.title}: rate ÷ the plain case"
+            ratios = (one.rate / own.rate for one, own in zip(runs[condition.name], plain, strict=True))
+            results.add(f"{condition.name}-to-plain", title, "", ratios)
+            if condition.delay_seconds:
+                most = condition.concurrency / condition.delay_seconds  # each connection has one request at a time
+                shares = (one.rate / most for one in runs[condition.name])
+                results.add(f"{condition.name}-to-most", f"{condition.title}: rate ÷ {most:,.0f}/s", "", shares)
 
 
-def syslog_ng(course: Course) -> Result:
-    where = course.directory
-    (where / "syslog-ng.conf").write_text(
-        SYSLOG_NG.format(
-            events=course.events, port=course.sink.port, token=course.token, concurrency=course.concurrency,
-            ca_file=course.sink.ca_file, directory=where,
-        )
-    )  # fmt: skip
-    files = [f"--{name}={where}/syslog-ng.{name}" for name in ("persist-file", "pidfile", "control")]
-    process = Process(("syslog-ng", "-F", "--no-caps", "-f", "syslog-ng.conf", *files), where)
-    first, last = until_all_are_answered(process, course)
-    usage = process.end()
-    return of(usage, course, first, last, process.started)
-
-
-def wrk(course: Course) -> Result:
-    """Send requests for a fixed time. The count of nginx is used, not the count of wrk."""
-    body = event(0).decode().rstrip()
-    (course.directory / "wrk.lua").write_text(WRK.format(token=course.token, body=body))
-    url = f"https://localhost:{course.sink.port}/feedback"
-    command = ("wrk", "-t2", f"-c{WRK_CONNECTIONS}", f"-d{WRK_SECONDS}s", "-s", "wrk.lua", url)
-    process = Process(command, course.directory)
-    usage = process.finish()
-    answered = course.sink.answered()
-    if usage.code or "Non-2xx" in process.said():
-        sys.exit(f"wrk: exit code {usage.code}\n{process.said()}")
-    rate = answered / WRK_SECONDS
-    return Result(rate, rate, usage.processor / answered * 1e6)
-
-
-def measure(arguments: argparse.Namespace, programs: set[str], directory: Path) -> dict[str, list[Result]]:
-    """Measure the programs in turn, so that other load on the machine affects them equally."""
-    contestants: dict[str, Callable[[Course], Result]] = {}
-    contestants["hookline relay"] = lambda course: relay(course, *arguments.relay)
-    if "syslog-ng" in programs:
-        contestants["syslog-ng http()"] = syslog_ng
-    if "wrk" in programs:
-        contestants[f"wrk, {WRK_CONNECTIONS} connections"] = wrk
-    write_events(directory / "events", map(event, range(arguments.events)))
-    results: dict[str, list[Result]] = {name: [] for name in contestants}
-    for run in range(arguments.runs):
-        for at, (name, contest) in enumerate(contestants.items()):
-            own = directory / f"{run}-{at}"
-            own.mkdir()
-            with Nginx.running(find("nginx") or "nginx", own) as sink:
-                delivery = {"concurrency": arguments.concurrency}
-                apply(own, [{"url": f"https://localhost:{sink.port}/feedback", "delivery": delivery}])
-                results[name].append(
-                    contest(Course(own, directory / "events", arguments.events, arguments.concurrency, sink))
-                )
-            shutil.rmtree(own)
-    return results
-
-
-def report(arguments: argparse.Namespace, results: dict[str, list[Result]]) -> None:
-    medians = {
-        name: Result(*(statistics.median(getattr(one, field) for one in of_one) for field in Result.__slots__))
-        for name, of_one in results.items()
-    }
-    limit = next((one.rate for name, one in medians.items() if name.startswith("wrk")), None)
-    rows = [
-        (
-            name, f"{one.rate:,.0f}", f"{one.rate_from_start:,.0f}", f"{one.microseconds:.0f}",
-            f"{one.rate / limit:.0%}" if limit else "-",
-            f"{min(each.rate for each in results[name]):,.0f}-{max(each.rate for each in results[name]):,.0f}",
-        )
-        for name, one in medians.items()
-    ]  # fmt: skip
-    options = " ".join(arguments.relay)
-    print(
-        f"{arguments.events} events of 662 bytes, TLS, concurrency {arguments.concurrency}; medians of "
-        f"{arguments.runs} runs; {machine()}" + (f"; relay {options}" if options else "")
-    )
-    print(table(("", "events/s", "with start-up", "CPU µs/event", "of wrk", "lowest-highest"), rows))
-    if (peer := medians.get("syslog-ng http()")) is not None:
-        own = medians["hookline relay"]
-        print(
-            f"hookline : syslog-ng = {own.rate / peer.rate:.2f} in events/s, "
-            f"{own.microseconds / peer.microseconds:.2f} in processor time an event"
-        )
+def report(results: Results, runs: Runs) -> None:
+    limit = results.get(f"{LIMIT}-rate")
+    rows = []
+    for name, of_one in runs.items():
+        rate, started, cpu, memory = (results.get(f"{name}-{quantity}") for quantity in QUANTITIES)
+        assert rate is not None
+        assert started is not None
+        assert cpu is not None
+        assert memory is not None
+        rows.append(
+            (
+                TITLES[name], f"{rate.value:,.0f}", f"{started.value:,.0f}", f"{cpu.value:.1f}",
+                f"{rate.value / limit.value:.0%}" if limit else "-",
+                f"{min(each.rate for each in of_one):,.0f}-{max(each.rate for each in of_one):,.0f}",
+                f"{memory.value:.0f}",
+            )
+        )  # fmt: skip
+    print(", ".join(f"{name} {value}" for name, value in results.parameters.items()) + f"; medians; {machine()}")
+    print(table(("", "events/s", "with start-up", "CPU µs/event", "of wrk", "lowest-highest", "MiB"), rows))
+    for row in results.rows:
+        if not row.unit:
+            print(f"{row.title}: {row.value:.2f} ({min(row.rounds):.2f}-{max(row.rounds):.2f})")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=60_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--backlog", type=int, default=100_000, help="pending deliveries of an earlier run")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--only", action="append", default=[], choices=TITLES, metavar="NAME", help=", ".join(TITLES))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw data to this file")
     parser.add_argument("relay", nargs="*", metavar="RELAY OPTION")
-    arguments = parser.parse_args()
-    programs = ensure_programs(("nginx", "syslog-ng", "wrk"))
+    given = parser.parse_args()
+    programs = ensure_programs(("nginx", PEER, LIMIT))
     if "nginx" not in programs:
         print("No nginx, no sink: nothing to measure.")
         return
+    results = Results(benchmark="peers")
+    results.parameters = {
+        "events": given.events, "backlog": given.backlog, "rounds": given.rounds, "concurrency": given.concurrency,
+    }  # fmt: skip
+    if given.relay:
+        results.parameters["relay options"] = " ".join(given.relay)
     with tempfile.TemporaryDirectory(prefix="hookline-benchmark-") as name:
-        report(arguments, measure(arguments, programs, Path(name)))
+        bench = Bench(Path(name), given.events, given.backlog, given.concurrency, given.relay)
+        runs = measure(contests(bench, programs, given.only), given.rounds)
+    fill(results, runs)
+    report(results, runs)
+    results.write(given.json)
 
 
 if __name__ == "__main__":
