@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from hookline.relay.delivery_record import WHOLE_LINE, Line, Rejected, Skipped
+from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
@@ -46,14 +47,25 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
     A line without an event is one Skipped, a line with too many (`within_limits`) one Rejected. JSON of no known
     format is Skipped with ``auto``, and Rejected with a named format (a key of FORMATS).
     """
-    if line.sha256 is None and not mapping.paths:
-        for _, quick in _QUICK.get(format, ()):
-            if event := quick(line.data):
-                return [event]
+    if line.sha256 is None and (quick := _read_quickly(line.data, format, mapping)):
+        return [quick[1]]
+    return read_carefully(line, format, mapping)
+
+
+def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
+    """Returns the result of `read_line`, also for a line that a quick reader reads."""
     readings = _read_whole(line, format, mapping)
     if isinstance(readings, list) and len(readings) == 1:
         return within_limits(readings[0][1])
     return within_limits(event for _, events in readings for event in events)
+
+
+def _read_quickly(data: bytes, format: str, mapping: FieldMapping) -> tuple[str, Event] | None:
+    if not mapping.paths:
+        for name, quick in _QUICK.get(format, ()):
+            if event := quick(data):
+                return name, event
+    return None
 
 
 def is_readable(data: bytes, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> bool:
@@ -153,12 +165,9 @@ def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers
         yield wrapped.name, [_TOO_WRAPPED]
         return
     data = wrapped.text.encode()
-    if not mapping.paths:
-        for name, quick in _QUICK.get(format, ()):
-            if event := quick(data):
-                yield name, [with_time(event, wrapped)]
-                return
-    if rest := read_rest(wrapped, TEXT_FORMATS):
+    if quick := _read_quickly(data, format, mapping):
+        yield quick[0], [with_time(quick[1], wrapped)]
+    elif rest := read_rest(wrapped, TEXT_FORMATS):
         yield wrapped.name, [rest]
     else:
         for format_name, events in _read_bytes(data, format, mapping.within(wrapped.envelope), wrappers - 1):

@@ -9,7 +9,7 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import as_object
@@ -93,22 +93,33 @@ def _event(value: object) -> ParsedEvent:
 
 
 def _to_event(payload: _PayloadFields, identity_map: dict[str, Any] | None) -> Event:
+    execution, feedback = payload.execution or platform.NO_EXECUTION, payload.feedback
     sandbox = payload.sandbox or _NO_SANDBOX
     context: dict[str, Any] = payload.context if isinstance(payload.context, dict) else _NO_CONTEXT
-    details = {
-        "profile_id": payload.execution and payload.execution.profile_id,
-        "profile_number": context.get("profileNumber"),
-        "profile_address": context.get("profileAddress"),
-    }
-    return platform.platform_event(
-        payload.execution,
-        payload.feedback,
-        status=payload.feedback.status.value,
-        details=details,
+    status, failure = platform.status_and_failure(feedback.status.value, feedback.failure)
+    return Event(
         request_id=payload.request_id,
         organization=payload.organization,
         sandbox_name=sandbox.name,
         sandbox_id=sandbox.id,
         channel=payload.channel,
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        campaign_type=None if execution.campaign_type is None else plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id,
+        offers=feedback.offers,
+        exclusion=feedback.exclusion,
+        failure=failure,
+        retry_count=feedback.retry_count,
         identity_map=identity_map,
+        further=platform.event_details(
+            execution,
+            feedback,
+            profile_id=execution.profile_id,
+            profile_address=context.get("profileAddress"),
+            profile_number=context.get("profileNumber"),
+        ),
     )

@@ -15,7 +15,7 @@ import msgspec
 
 from hookline.relay.delivery_record import Rejected, Skipped
 from hookline.relay.event import Event
-from hookline.relay.field_mapping import FieldMapping
+from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import as_object
@@ -148,22 +148,34 @@ def _event(value: object) -> ParsedEvent:
 
 def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
     management = event.experience.management
+    execution, feedback = management.execution or platform.NO_EXECUTION, management.feedback
     profile = management.profile
     sms: dict[str, Any] = management.sms if isinstance(management.sms, dict) else _NO_CONTEXT
-    return platform.platform_event(
-        management.execution,
-        management.feedback,
-        status=management.feedback.status,
-        details={
-            "profile_id": profile.profile_id,
-            "profile_number": sms.get("profileNumber"),
-            "profile_address": sms.get("profileAddress"),
-        },
+    status, failure = platform.status_and_failure(feedback.status, feedback.failure)
+    return Event(
         identity=f"xdm:{event.id}" if event.id else None,
         request_id=profile.request_id,
         channel=profile.channel.id.rpartition("/")[2],
+        status=status,
+        execution_id=execution.execution_id,
+        message_type=execution.message_type,
+        campaign_id=execution.campaign_id,
+        campaign_version_id=execution.campaign_version_id,
+        campaign_type=None if execution.campaign_type is None else plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id,
+        offers=feedback.offers,
+        exclusion=feedback.exclusion,
+        failure=failure,
+        retry_count=feedback.retry_count,
         identity_map=identity_map,
         time=event.timestamp,
+        further=platform.event_details(
+            execution,
+            feedback,
+            profile_id=profile.profile_id,
+            profile_address=sms.get("profileAddress"),
+            profile_number=sms.get("profileNumber"),
+        ),
     )
 
 
