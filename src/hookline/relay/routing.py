@@ -14,6 +14,7 @@ from hookline.errors import WrongUse
 from hookline.relay.delivery_record import Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
+from hookline.relay.payload_line import PayloadLine
 from hookline.relay.webhook_route import WebhookRoute
 from hookline.state.store import Snapshot
 
@@ -94,20 +95,37 @@ class Routes:
         """Returns a delivery that was routed before, or Skipped if its webhook no longer exists."""
         return delivery if delivery.address in self.by_name else Skipped("no_webhook")
 
+    def send_as_read(self, payload: PayloadLine) -> Delivery | None:
+        """Returns the delivery of a line that is sent as it was decoded, or None: `route` decides about its event."""
+        sandbox = payload.sandbox
+        if sandbox is None:
+            return None
+        route = self._find_by_name(payload.organization, sandbox.name, sandbox.id)
+        return None if route is None else route.send_as_read(payload)
+
     def _find(self, event: Event, defaults: Defaults) -> WebhookRoute | Skipped | Rejected:
         organization, identifier = event.organization or defaults.organization, event.sandbox_id
-        by_name = self.by_name.get((organization, event.sandbox_name or defaults.sandbox))
-        by_id = self.by_id.get((organization, identifier)) if identifier else None
-        # An id that no webhook claims does not contradict a name, unless the webhook of that name claims another.
-        if by_name is not None and (
-            by_name is by_id or (by_id is None and (not identifier or by_name.sandbox_id in (None, identifier)))
-        ):
-            return by_name
+        name = event.sandbox_name or defaults.sandbox
+        if route := self._find_by_name(organization, name, identifier):
+            return route
         if missing := address_parts(event, defaults).missing_parts:
             return _MISSING[missing[0]]
+        by_id = self.by_id.get((organization, identifier)) if identifier else None
         if by_id is not None and not event.sandbox_name:
             return by_id
-        return Skipped("no_webhook" if by_name is None and by_id is None else "sandbox_mismatch")
+        is_known = by_id is not None or (organization, name) in self.by_name
+        return Skipped("sandbox_mismatch" if is_known else "no_webhook")
+
+    def _find_by_name(
+        self, organization: str | None, name: str | None, identifier: str | None
+    ) -> WebhookRoute | None:
+        """Returns the webhook of a sandbox's name, unless the sandbox's id contradicts it. An id that no webhook
+        claims does not contradict a webhook without an id.
+        """
+        route = self.by_name.get((organization, name))
+        if route is None or not identifier or identifier == route.sandbox_id:
+            return route
+        return route if route.sandbox_id is None and (organization, identifier) not in self.by_id else None
 
 
 class AddressParts(NamedTuple):

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from itertools import product
+from typing import Any
 
 import msgspec
 
 from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
-from hookline.relay.event import Event, payload_bytes, primary_identity
+from hookline.relay.event import Event, encode_payload, payload_bytes, primary_identity
 from hookline.relay.ids import WebhookIds, framed
+from hookline.relay.payload_line import PayloadLine, is_complete
 from hookline.relay.payload_v2 import PAYLOAD_BYTES
 
 # Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type
@@ -97,8 +99,41 @@ class WebhookRoute:
             "--campaign or --map campaign=PATH supplies it"
         )
 
+    def send_as_read(self, payload: PayloadLine) -> Delivery | None:
+        """Returns the delivery of a line that is sent as it was decoded: the same as `route` returns for its event.
+
+        Returns None if the payload needs a value that the line does not have, if the webhook has another structure,
+        and if the webhook does not receive the event. `route` decides about its event.
+        """
+        execution, sandbox, request_id = payload.execution, payload.sandbox, payload.request_id
+        if execution is None or sandbox is None or not request_id or not is_complete(payload):
+            return None
+        status, campaign, enabled = payload.feedback.status.value, execution.campaign_id, self._webhook.campaigns
+        if (
+            (status, payload.channel, execution.message_type) not in self._selections
+            or not campaign
+            or (enabled is not None and campaign not in enabled)
+            or not (sandbox.id or sandbox.id == self.sandbox_id)
+            or self._body_bytes is not payload_bytes
+        ):
+            return None
+        body = encode_payload(payload)
+        order_key = self._order_key(execution.execution_id, payload.identity_map)
+        return Delivery(
+            id=self._ids.delivery_id(body, request_id),
+            address=self.address,
+            order_key=order_key,
+            body=body,
+            request_id=request_id,
+            channel=payload.channel,
+            status=status,
+            execution_id=execution.execution_id or None,
+        )
+
+    def _order_key(self, execution_id: str | None, identity_map: dict[str, Any] | None) -> int | None:
+        return self._ids.order_key(execution_id, primary_identity(identity_map) or "") if execution_id else None
+
     def _delivery(self, event: Event, campaign: str | None) -> Delivery:
-        ids, execution = self._ids, event.execution_id
         request_id = event.request_id or self._derived_request_id(event, campaign)
         body = self._body_bytes(
             event,
@@ -116,16 +151,16 @@ class WebhookRoute:
         assert event.channel is not None
         assert event.status is not None
         return Delivery(
-            id=ids.delivery_id(content, request_id),
+            id=self._ids.delivery_id(content, request_id),
             address=self.address,
-            order_key=ids.order_key(execution, primary_identity(event) or "") if execution else None,
+            order_key=self._order_key(event.execution_id, event.identity_map),
             body=body,
             request_id=request_id,
             channel=event.channel,
             status=event.status,
             time=event.time,
             detail=event.detail and event.detail[:MAX_DETAIL_CHARACTERS],
-            execution_id=execution or None,
+            execution_id=event.execution_id or None,
         )
 
     def _is_own_content(self, event: Event) -> bool:

@@ -12,7 +12,7 @@ from hookline.relay.field_mapping import NO_MAPPING, FieldMapping
 from hookline.relay.formats import dead_letter_format
 from hookline.relay.formats.format import MAX_EVENTS_PER_LINE, LineText, ParsedEvent, within_limits
 from hookline.relay.formats.json_decoding import LARGE_NUMBER_FAULTS, decode_json, without_large_numbers
-from hookline.relay.formats.providers import postfix, twilio
+from hookline.relay.formats.providers import payload, postfix, twilio
 from hookline.relay.formats.recognition import (
     NO_EVENT,
     Reading,
@@ -24,6 +24,7 @@ from hookline.relay.formats.recognition import (
 )
 from hookline.relay.formats.registry import AUTO_FORMATS, FORMATS, QUICK
 from hookline.relay.formats.wrappers import Wrapped, read_rest, unwrap, with_time
+from hookline.relay.payload_line import PayloadLine
 from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.line_splitter import MAX_LINE_BYTES
 
@@ -47,9 +48,19 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
     A line without an event is one Skipped, a line with too many (`within_limits`) one Rejected. JSON of no known
     format is Skipped with ``auto``, and Rejected with a named format (a key of FORMATS).
     """
-    if line.sha256 is None and (quick := _read_quickly(line.data, format, mapping)):
-        return [quick[1]]
-    return read_carefully(line, format, mapping)
+    found = read_quickly(line, format, mapping)
+    return read_carefully(line, format, mapping) if found is None else [event_of(found)]
+
+
+def read_quickly(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> Event | PayloadLine | None:
+    """Returns the event of a line in the most frequent form of its format, or None: `read_carefully` reads it."""
+    found = _decode_quickly(line.data, format, mapping) if line.sha256 is None else None
+    return found and found[1]
+
+
+def event_of(found: Event | PayloadLine) -> Event:
+    """Returns the event that a quick reader has found."""
+    return payload.event_of(found) if isinstance(found, PayloadLine) else found
 
 
 def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:
@@ -60,11 +71,11 @@ def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MA
     return within_limits(event for _, events in readings for event in events)
 
 
-def _read_quickly(data: bytes, format: str, mapping: FieldMapping) -> tuple[str, Event] | None:
+def _decode_quickly(data: bytes, format: str, mapping: FieldMapping) -> tuple[str, Event | PayloadLine] | None:
     if not mapping.paths:
         for name, quick in _QUICK.get(format, ()):
-            if event := quick(data):
-                return name, event
+            if found := quick(data):
+                return name, found
     return None
 
 
@@ -165,8 +176,8 @@ def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers
         yield wrapped.name, [_TOO_WRAPPED]
         return
     data = wrapped.text.encode()
-    if quick := _read_quickly(data, format, mapping):
-        yield quick[0], [with_time(quick[1], wrapped)]
+    if quick := _decode_quickly(data, format, mapping):
+        yield quick[0], [with_time(event_of(quick[1]), wrapped)]
     elif rest := read_rest(wrapped, TEXT_FORMATS):
         yield wrapped.name, [rest]
     else:

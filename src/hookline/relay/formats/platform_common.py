@@ -11,8 +11,8 @@ from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping, plain_text
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.json_decoding import MAX_JSON_DEPTH
+from hookline.relay.payload_line import FEEDBACK, LineExecution, LineFeedback, RawIdentityMap
 
-FEEDBACK = "message.feedback"
 # A dataset event has at least one of these, a payload has none. An invalid line of one is not read as the other.
 DATASET_KEYS = ("_experience", "_id", "@id", "xdm:eventType")
 _OUT_OF_BAND = "out_of_band"
@@ -26,34 +26,7 @@ STATUSES: Mapping[str, str] = {
 OTHERS: tuple[str, ...] = ("delay", "exclude", "duplicate", "denylist", "read", "unknown")
 
 
-class PlatformExecution(msgspec.Struct, frozen=True):
-    """`messageExecution`, the same object in both formats. `profile_id` is in payloads only."""
-
-    execution_id: str | None = msgspec.field(name="messageExecutionID", default=None)
-    message_type: str | None = msgspec.field(name="messageType", default=None)
-    campaign_id: str | None = msgspec.field(name="campaignID", default=None)
-    campaign_version_id: str | None = msgspec.field(name="campaignVersionID", default=None)
-    journey_version_id: str | None = msgspec.field(name="journeyVersionID", default=None)
-    message_id: Any = msgspec.field(name="messageID", default=None)
-    profile_id: Any = msgspec.field(name="messageProfileID", default=None)
-    campaign_type: Any = msgspec.field(name="campaignType", default=None)
-
-
-NO_EXECUTION = PlatformExecution()
-
-
-class PlatformFeedback(msgspec.Struct, frozen=True):
-    """The fields of the feedback that both formats have."""
-
-    failure: MessageFailure | None = msgspec.field(name="messageFailure", default=None)
-    exclusion: dict[str, Any] | None = msgspec.field(name="messageExclusion", default=None)
-    retry_count: int | None = msgspec.field(name="retryCount", default=None)
-    offers: Any = None
-    encoding: Any = None
-    message_parts: Any = msgspec.field(name="numberOfMessageParts", default=None)
-    delivered_at: Any = msgspec.field(name="deliveryTimestamp", default=None)
-    response_code: Any = msgspec.field(name="responseCode", default=None)
-    response_millis: Any = msgspec.field(name="responseDurationMillis", default=None)
+NO_EXECUTION = LineExecution()
 
 
 class PlatformIdentity(msgspec.Struct, frozen=True):
@@ -64,10 +37,7 @@ class PlatformIdentity(msgspec.Struct, frozen=True):
 
 
 IdentityMap = dict[str, list[PlatformIdentity]]
-# An identity map as it is passed through. It is also an IdentityMap if it is well formed.
-RawIdentityMap = dict[str, list[dict[str, Any]]]
 
-_NO_DETAILS = (None,) * len(EventDetails.__struct_fields__)
 _NUMBERS = ("response_code", "response_millis")
 _Struct = TypeVar("_Struct")
 
@@ -111,8 +81,8 @@ def has_other_type(value: object, key: str) -> bool:
 
 
 def event_details(
-    execution: PlatformExecution,
-    feedback: PlatformFeedback,
+    execution: LineExecution,
+    feedback: LineFeedback,
     *,
     profile_id: Any,
     profile_address: Any,
@@ -133,10 +103,12 @@ def event_details(
         feedback.message_parts,
         feedback.delivered_at,
     )
-    if values == _NO_DETAILS:  # most payloads in structure 1
-        return None
-    found = zip(EventDetails.__struct_fields__, values, strict=True)
-    return EventDetails(**{name: _detail(name, value) for name, value in found if value is not None})
+    found = {
+        name: _detail(name, value)
+        for name, value in zip(EventDetails.__struct_fields__, values, strict=True)
+        if value is not None and value is not msgspec.UNSET
+    }
+    return EventDetails(**found) if found else None
 
 
 def _detail(name: str, value: Any) -> Any:

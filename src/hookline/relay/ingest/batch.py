@@ -12,7 +12,8 @@ import msgspec
 from hookline.relay.delivery_record import WHOLE_LINE, Delivery, Line, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event
 from hookline.relay.formats.format import MAX_EVENT_BYTES_PER_LINE, MAX_EVENTS_PER_LINE, ParsedEvent
-from hookline.relay.formats.line_reader import FEWER_EVENTS, read_line
+from hookline.relay.formats.line_reader import FEWER_EVENTS, event_of, read_carefully, read_quickly
+from hookline.relay.payload_line import PayloadLine
 from hookline.relay.routing import Defaults, Routes, SkipNames
 from hookline.relay.sources.json_values import split_values
 from hookline.relay.sources.source import START_POSITION, Batch, Position
@@ -42,6 +43,8 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
     kept a thousand times. With any other line it keeps the whole line, because its events share fields. If the copies
     of the line exceed MAX_COPIED_BYTES, the whole line is rejected, with all its events.
     """
+    if (found := read_quickly(line, context.format, context.defaults.mapping)) is not None:
+        return [(line, WHOLE_LINE, _route_quickly(found, context))]
     results = _route_events(line, context)
     if len(results) == 1:
         return [(line, WHOLE_LINE, results[0])]
@@ -62,8 +65,15 @@ def route_line(line: Line, context: IngestContext) -> list[RoutedEvent]:
     return [(line, part, result) for part, result in enumerate(results)]
 
 
+def _route_quickly(found: Event | PayloadLine, context: IngestContext) -> RoutingResult:
+    if isinstance(found, PayloadLine) and (delivery := context.routes.send_as_read(found)):
+        return delivery
+    return context.routes.route(event_of(found), context.defaults)
+
+
 def _route_events(line: Line, context: IngestContext) -> list[RoutingResult]:
-    return [_route(parsed, context) for parsed in read_line(line, context.format, context.defaults.mapping)]
+    """Returns the results of a line's events. A quick reader would give the same."""
+    return [_route(parsed, context) for parsed in read_carefully(line, context.format, context.defaults.mapping)]
 
 
 def _route(parsed: ParsedEvent, context: IngestContext) -> RoutingResult:

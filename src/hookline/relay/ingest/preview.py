@@ -109,7 +109,7 @@ def preview_document(preview: PreviewedEvent) -> dict[str, Any]:
                 **document,
                 "status": event.status,
                 "channel": event.channel,
-                "recipient": primary_identity(event),
+                "recipient": primary_identity(event.identity_map),
                 "organization": event.organization,
                 "sandbox": event.sandbox_name or event.sandbox_id,
                 "campaign": event.campaign_id,

@@ -20,6 +20,7 @@ from hookline.relay.formats import platform_common as platform
 from hookline.relay.formats.format import ParsedEvent
 from hookline.relay.formats.provider_event import as_object
 from hookline.relay.formats.typed_fields import to_struct
+from hookline.relay.payload_line import FEEDBACK, LineExecution, LineFeedback, RawIdentityMap
 
 NAME = "xdm"
 STATUSES, OTHERS = platform.STATUSES, platform.OTHERS
@@ -53,14 +54,14 @@ class _Profile(msgspec.Struct, frozen=True):
     profile_id: Any = msgspec.field(name="messageProfileID", default=None)
 
 
-class _Feedback(platform.PlatformFeedback, frozen=True, kw_only=True):
+class _Feedback(LineFeedback, frozen=True):
     status: str = msgspec.field(name="feedbackStatus")
 
 
 class _Management(msgspec.Struct, frozen=True):
     feedback: _Feedback = msgspec.field(name="messageDeliveryfeedback")
     profile: _Profile = msgspec.field(name="messageProfile")
-    execution: platform.PlatformExecution | None = msgspec.field(name="messageExecution", default=None)
+    execution: LineExecution | None = msgspec.field(name="messageExecution", default=None)
     sms: Any = msgspec.field(name="smsChannelContext", default=None)
 
 
@@ -85,7 +86,7 @@ _Present = msgspec.Raw | msgspec.UnsetType
 class _ExportedEvent(_XdmFields, frozen=True):
     """The event as in exported data sets, with the fields that mark a line of another form."""
 
-    identity_map: platform.RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
+    identity_map: RawIdentityMap | None = msgspec.field(name="identityMap", default=None)
     payload_feedback: _Present = msgspec.field(name="messageDeliveryFeedback", default=msgspec.UNSET)
     payload_execution: _Present = msgspec.field(name="messageExecution", default=msgspec.UNSET)
 
@@ -102,11 +103,7 @@ def quick(data: bytes) -> Event | None:
         if other in data:
             return None
     event = platform.decode_quickly(data, _quick_decoder)
-    if (
-        event is None
-        or event.event_type not in (None, platform.FEEDBACK)
-        or not platform.is_well_formed(event.identity_map)
-    ):
+    if event is None or event.event_type not in (None, FEEDBACK) or not platform.is_well_formed(event.identity_map):
         return None
     if event.payload_feedback is not msgspec.UNSET or event.payload_execution is not msgspec.UNSET:
         return None
@@ -118,7 +115,7 @@ def recognizes(value: object) -> bool:
     experience = event.get("_experience")
     if isinstance(experience, dict) and (_ROOT in experience or _has_full_names(experience)):
         return True
-    if event.get("eventType") == platform.FEEDBACK or event.get("xdm:eventType") == platform.FEEDBACK:
+    if event.get("eventType") == FEEDBACK or event.get("xdm:eventType") == FEEDBACK:
         return any(key in event for key in platform.DATASET_KEYS) or _has_full_names(event)
     return _has_full_names(event)
 
@@ -161,8 +158,8 @@ def _to_event(event: _XdmFields, identity_map: dict[str, Any] | None) -> Event:
         message_type=execution.message_type,
         campaign_id=execution.campaign_id,
         campaign_version_id=execution.campaign_version_id,
-        campaign_type=None if execution.campaign_type is None else plain_text(execution.campaign_type),
-        journey_version_id=execution.journey_version_id,
+        campaign_type=plain_text(execution.campaign_type),
+        journey_version_id=execution.journey_version_id or None,
         offers=feedback.offers,
         exclusion=feedback.exclusion,
         failure=failure,
