@@ -2,7 +2,7 @@
 
 The fields of structure 1 have the names and the order of `event.Payload`, so encoding gives the payload that the
 line's event has. All further fields are UNSET if the line does not have them, and the encoder omits them.
-`is_complete` decides whether a line has the fields of structure 1 and no others.
+`is_sendable` decides whether a line has the fields of structure 1 and no others.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LineStatus(msgspec.Struct, frozen=True):
     value: str
 
 
-class PayloadFeedback(LineFeedback, frozen=True):
+class _PayloadFeedback(LineFeedback, frozen=True):
     status: LineStatus = msgspec.field(name="feedbackStatus")  # a field that is defined again keeps its place
 
 
@@ -68,7 +68,7 @@ class PayloadFields(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     event_type: str | None = msgspec.field(name="eventType", default=None)
     execution: LineExecution | None = msgspec.field(name="messageExecution", default=None)
-    feedback: PayloadFeedback = msgspec.field(name="messageDeliveryFeedback")
+    feedback: _PayloadFeedback = msgspec.field(name="messageDeliveryFeedback")
     context: Any = msgspec.field(name="channelContext", default=UNSET)
 
 
@@ -81,7 +81,7 @@ class PayloadLine(PayloadFields, frozen=True, kw_only=True):
 _NO_FURTHER = (UNSET,) * 10
 
 
-def is_complete(payload: PayloadLine) -> bool:
+def is_sendable(payload: PayloadLine) -> bool:
     """Returns whether the line has each object of structure 1, and no field of structure 2 or of a journey."""
     execution, feedback = payload.execution, payload.feedback
     if payload.event_type != FEEDBACK or execution is None or payload.sandbox is None:

@@ -16,7 +16,7 @@ from hookline.model import Channel, FeedbackStatus, Webhook
 from hookline.relay.delivery_record import MAX_DETAIL_CHARACTERS, Delivery, Rejected, RoutingResult, Skipped
 from hookline.relay.event import Event, encode_payload, payload_bytes, primary_identity
 from hookline.relay.ids import WebhookIds, framed
-from hookline.relay.payload_line import PayloadLine, is_complete
+from hookline.relay.payload_line import PayloadLine, is_sendable
 from hookline.relay.payload_v2 import PAYLOAD_BYTES
 
 # Providers do not report a message type. Feedback webhooks are for transactional messages, so an event without a type
@@ -106,7 +106,7 @@ class WebhookRoute:
         and if the webhook does not receive the event. `route` decides about its event.
         """
         execution, sandbox, request_id = payload.execution, payload.sandbox, payload.request_id
-        if execution is None or sandbox is None or not request_id or not is_complete(payload):
+        if execution is None or sandbox is None or not request_id or not is_sendable(payload):
             return None
         status, campaign, enabled = payload.feedback.status.value, execution.campaign_id, self._webhook.campaigns
         if (

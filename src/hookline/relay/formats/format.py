@@ -56,7 +56,7 @@ class Format(Protocol):
 # Reads a line of a format's most frequent form directly from its bytes. Returns exactly the result of the format's
 # `events` for a line that no other format recognizes, or None, and the caller decodes the line and asks the format.
 # It first searches for a name that only lines of its format have. A payload stays as it is decoded:
-# `payload.event_of` makes its event.
+# `payload.to_event` makes its event.
 Quick = Callable[[bytes], Event | PayloadLine | None]
 
 

@@ -60,7 +60,7 @@ def read_quickly(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPP
 
 def event_of(found: Event | PayloadLine) -> Event:
     """Returns the event that a quick reader has found."""
-    return payload.event_of(found) if isinstance(found, PayloadLine) else found
+    return payload.to_event(found) if isinstance(found, PayloadLine) else found
 
 
 def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> list[ParsedEvent]:

@@ -42,7 +42,8 @@ def quick(data: bytes) -> PayloadLine | None:
     return payload
 
 
-def event_of(payload: PayloadLine) -> Event:
+def to_event(payload: PayloadLine) -> Event:
+    """Returns the event of a line that `quick` has decoded."""
     return _to_event(payload, payload.identity_map)
 
 
