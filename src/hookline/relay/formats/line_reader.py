@@ -54,8 +54,11 @@ def read_line(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING
 
 def read_quickly(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> Event | PayloadLine | None:
     """Returns the event of a line in the most frequent form of its format, or None: `read_carefully` reads it."""
-    found = _decode_quickly(line.data, format, mapping) if line.sha256 is None else None
-    return found and found[1]
+    if line.sha256 is None and not mapping.paths:
+        for _, quick in _QUICK.get(format, ()):
+            if found := quick(line.data):
+                return found
+    return None
 
 
 def event_of(found: Event | PayloadLine) -> Event:
@@ -69,14 +72,6 @@ def read_carefully(line: Line, format: str = AUTO, mapping: FieldMapping = NO_MA
     if isinstance(readings, list) and len(readings) == 1:
         return within_limits(readings[0][1])
     return within_limits(event for _, events in readings for event in events)
-
-
-def _decode_quickly(data: bytes, format: str, mapping: FieldMapping) -> tuple[str, Event | PayloadLine] | None:
-    if not mapping.paths:
-        for name, quick in _QUICK.get(format, ()):
-            if found := quick(data):
-                return name, found
-    return None
 
 
 def is_readable(data: bytes, format: str = AUTO, mapping: FieldMapping = NO_MAPPING) -> bool:
@@ -176,9 +171,12 @@ def _read_wrapped(wrapped: Wrapped, format: str, mapping: FieldMapping, wrappers
         yield wrapped.name, [_TOO_WRAPPED]
         return
     data = wrapped.text.encode()
-    if quick := _decode_quickly(data, format, mapping):
-        yield quick[0], [with_time(event_of(quick[1]), wrapped)]
-    elif rest := read_rest(wrapped, TEXT_FORMATS):
+    if not mapping.paths:
+        for name, quick in _QUICK.get(format, ()):
+            if found := quick(data):
+                yield name, [with_time(event_of(found), wrapped)]
+                return
+    if rest := read_rest(wrapped, TEXT_FORMATS):
         yield wrapped.name, [rest]
     else:
         for format_name, events in _read_bytes(data, format, mapping.within(wrapped.envelope), wrappers - 1):

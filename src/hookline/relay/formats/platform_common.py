@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from hookline.relay.event import Event, EventDetails, MessageFailure
 from hookline.relay.field_mapping import FieldMapping, plain_text
@@ -38,6 +39,7 @@ class PlatformIdentity(msgspec.Struct, frozen=True):
 
 IdentityMap = dict[str, list[PlatformIdentity]]
 
+_DETAILS = EventDetails.__struct_fields__
 _NUMBERS = ("response_code", "response_millis")
 _Struct = TypeVar("_Struct")
 
@@ -105,8 +107,8 @@ def event_details(
     )
     found = {
         name: _detail(name, value)
-        for name, value in zip(EventDetails.__struct_fields__, values, strict=True)
-        if value is not None and value is not msgspec.UNSET
+        for name, value in zip(_DETAILS, values, strict=True)
+        if value is not None and value is not UNSET
     }
     return EventDetails(**found) if found else None
 

@@ -8,6 +8,7 @@ or deeper. Both forms are first converted to short names, so that one shape read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -92,16 +93,14 @@ class _ExportedEvent(_XdmFields, frozen=True):
 
 
 _quick_decoder = msgspec.json.Decoder(_ExportedEvent)
-# Names that a line in the exported form does not have.
-_OTHER_SPELLINGS = (b"ns.adobe.com/experience/", b'"xdm:', b'"@id"')
+# Names that a line in the exported form does not have. One expression that begins with a plain byte takes half the
+# time of three searches.
+_OTHER_SPELLINGS = re.compile(rb'"(?:xdm:|@id"|https://ns\.adobe\.com/experience/)')
 
 
 def quick(data: bytes) -> Event | None:
-    if b'"_experience"' not in data:
+    if b'"_experience"' not in data or _OTHER_SPELLINGS.search(data):
         return None
-    for other in _OTHER_SPELLINGS:
-        if other in data:
-            return None
     event = platform.decode_quickly(data, _quick_decoder)
     if event is None or event.event_type not in (None, FEEDBACK) or not platform.is_well_formed(event.identity_map):
         return None
